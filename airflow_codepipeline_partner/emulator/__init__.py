@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+An emulator of CodePipeline's third-party job protocol, with moto's S3, STS, KMS and more on the same port.
+
+It needs neither Airflow nor the client in this package: ``pip install airflow-codepipeline-partner[local]``.
+"""
+
+from __future__ import annotations
+
+from airflow_codepipeline_partner.emulator.clock import Clock
+from airflow_codepipeline_partner.emulator.customers import Customer
+from airflow_codepipeline_partner.emulator.errors import ControlError
+from airflow_codepipeline_partner.emulator.jobs import JobSnapshot
+from airflow_codepipeline_partner.emulator.ledger import Ledger, LedgerEntry
+from airflow_codepipeline_partner.emulator.server import Emulator
+from airflow_codepipeline_partner.emulator.settings import Settings
+
+__all__ = [
+    "Clock",
+    "ControlError",
+    "Customer",
+    "Emulator",
+    "JobSnapshot",
+    "Ledger",
+    "LedgerEntry",
+    "Settings",
+]

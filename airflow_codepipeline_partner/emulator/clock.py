@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The emulator's own time, and what is due at which time."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+
+
+class Clock:
+    """
+    Tell the time, and be moved forward without waiting.
+
+    :param wall: What the clock follows, in seconds since the epoch. Defaults to the machine's time; a
+        constant function gives a clock that only :meth:`advance` moves.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self._wall = wall
+        self._offset = 0.0
+
+    def now(self) -> float:
+        """Return the time in seconds since the epoch."""
+        return self._wall() + self._offset
+
+    def advance(self, seconds: float) -> float:
+        """
+        Move the clock forward.
+
+        :param seconds: Seconds, ≥ 0.
+        :return: The new time in seconds since the epoch.
+        :raises ValueError: The seconds are negative.
+        """
+        if seconds < 0:
+            raise ValueError(f"a clock only goes forward, not by {seconds} seconds")
+        self._offset += seconds
+        return self.now()
+
+
+class Timers:
+    """Keep what is due, so that no call has to look through all jobs."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Callable[[float], None]]] = []
+        self._order = itertools.count()
+
+    def at(self, due: float, action: Callable[[float], None]) -> None:
+        """
+        Note that something is due.
+
+        :param due: When, in seconds since the epoch.
+        :param action: What to do, called with ``due``. It must look for itself whether it still applies:
+            nothing is ever taken back.
+        """
+        heapq.heappush(self._heap, (due, next(self._order), action))
+
+    def run(self, now: float) -> None:
+        """Do all that is due by now, and what becomes due by that, in the order of time."""
+        while self._heap and self._heap[0][0] <= now:
+            due, _, action = heapq.heappop(self._heap)
+            action(due)

@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a test does to the emulator: the vocabulary of Python, HTTP and the command line."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import math
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from airflow_codepipeline_partner.emulator.core import Core
+from airflow_codepipeline_partner.emulator.customers import Customer
+from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
+from airflow_codepipeline_partner.emulator.faults import Fault
+from airflow_codepipeline_partner.emulator.jobs import ActionTypeId, JobQueue, JobSnapshot
+from airflow_codepipeline_partner.emulator.ledger import Ledger, moment
+from airflow_codepipeline_partner.emulator.pipeline_calls import PipelineCalls
+from airflow_codepipeline_partner.emulator.pipelines import Pipeline
+from airflow_codepipeline_partner.emulator.settings import Settings
+from airflow_codepipeline_partner.emulator.storage import MotoStore, small_zip
+from airflow_codepipeline_partner.emulator.validation import validate
+
+DEFAULT_ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
+
+
+class Controls:
+    """
+    Prepare, drive and watch an emulated CodePipeline.
+
+    :param core: The state.
+    :param store: Where artifacts lie.
+    """
+
+    def __init__(self, core: Core, store: MotoStore) -> None:
+        self.core = core
+        self.store = store
+        self.pipeline_calls = PipelineCalls(
+            core, lambda name: self.start_execution(name, trigger="StartPipelineExecution")
+        )
+        # moto's S3 is one for the whole process, so each emulator has a bucket of its own.
+        self._bucket = f"codepipeline-emulator-{uuid.uuid4().hex[:12]}"
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that hold."""
+        return self.core.settings
+
+    def configure(self, **settings: Any) -> Settings:
+        """
+        Change settings, from now on: what is already due stays due when it was.
+
+        :param settings: Fields of :class:`Settings`.
+        """
+        with self.core.lock:
+            try:
+                self.core.settings = Settings.from_mapping(settings, self.core.settings)
+            except ValueError as wrong:
+                raise ControlError(str(wrong)) from None
+            return self.core.settings
+
+    def add_customer(self, client_id: str | None = None, client_token: str | None = None) -> Customer:
+        """
+        Add a customer of the partner.
+
+        :param client_id: UUID in lower case. Defaults to a new one.
+        :param client_token: 1 to 256 characters. Defaults to a random one.
+        """
+        with self.core.lock:
+            customer = self.core.customers.add(client_id, client_token)
+            self.core.record("control", "AddCustomer", self.core.tick(), client_id=customer.client_id)
+            return customer
+
+    def rotate_token(
+        self, client_id: str, client_token: str | None = None, overlap: float | None = None
+    ) -> Customer:
+        """
+        Give a customer a new token.
+
+        :param client_token: 1 to 256 characters. Defaults to a random one.
+        :param overlap: Seconds, ≥ 0, for which the former token stays valid. Defaults to
+            ``Settings.rotation_overlap``.
+        """
+        seconds = self.core.settings.rotation_overlap if overlap is None else _seconds("overlap", overlap)
+        with self.core.lock:
+            now = self.core.tick()
+            customer = self.core.customers.rotate(client_id, client_token, now + seconds)
+            self.core.record("control", "RotateToken", now, client_id=client_id, details={"overlap": seconds})
+            return customer
+
+    def connect_request(self, client_id: str, configuration_url: str) -> str:
+        """
+        Return the URL to which a customer's browser goes when they press Connect.
+
+        It carries the client token, so it is a secret.
+
+        :param configuration_url: The partner's page, https.
+        """
+        with self.core.lock:
+            return self.core.customers.connect_url(client_id, configuration_url, self.core.settings)
+
+    def add_action_type(self, action_type: Mapping[str, str]) -> None:
+        """
+        Register an action type that no pipeline uses yet, so that polling for it is no error.
+
+        :param action_type: category, owner ``ThirdParty``, provider and version.
+        """
+        with self.core.lock:
+            self.core.queues.setdefault(_action_type(action_type), JobQueue())
+
+    def add_pipeline(
+        self,
+        name: str,
+        *,
+        client_id: str,
+        action_type: Mapping[str, str] = DEFAULT_ACTION_TYPE,
+        configuration: Mapping[str, str] | None = None,
+        secret_configuration_keys: Iterable[str] = (),
+        input_artifacts: Iterable[str] = ("SourceOutput",),
+        output_artifacts: Iterable[str] = (),
+        stage_name: str = "Partner",
+        action_name: str = "Partner",
+        encryption_key: str | None = None,
+        job_timeout: float | None = None,
+        execution_url_template: str | None = None,
+        bucket: str | None = None,
+    ) -> Pipeline:
+        """
+        Add a pipeline: a source, then a stage with one partner action.
+
+        :param name: 1 to 100 characters.
+        :param client_id: Whose pipeline it is.
+        :param action_type: category, owner ``ThirdParty``, provider and version; registered with it.
+        :param configuration: The action's configuration, keys of 1 to 50 and values of 1 to 1000 characters.
+        :param secret_configuration_keys: Keys whose values only the worker sees in clear.
+        :param input_artifacts: Names of the source's artifacts, which are the action's input.
+        :param output_artifacts: Names of the action's output artifacts.
+        :param encryption_key: KMS key id of the artifacts. Defaults to AWS's managed key.
+        :param job_timeout: Seconds, > 0, for one job. Defaults to ``Settings.job_timeout``.
+        :param execution_url_template: The partner's page of an execution, with ``{Config:name}`` and
+            ``{ExternalExecutionId}``.
+        :param bucket: S3 bucket of the artifacts, made if missing. Defaults to the emulator's own.
+        """
+        for what, names in (
+            ("secret_configuration_keys", secret_configuration_keys),
+            ("input_artifacts", input_artifacts),
+            ("output_artifacts", output_artifacts),
+        ):
+            if isinstance(names, str):
+                raise ControlError(f"{what} is a list of names, not {names!r}")
+        pipeline = Pipeline(
+            name=name,
+            client_id=client_id,
+            action_type=_action_type(action_type),
+            configuration=dict(configuration or {}),
+            secret_configuration_keys=frozenset(secret_configuration_keys),
+            input_artifacts=tuple(input_artifacts),
+            output_artifacts=tuple(output_artifacts),
+            stage_name=stage_name,
+            action_name=action_name,
+            bucket=bucket or self._bucket,
+            encryption_key=encryption_key,
+            job_timeout=None if job_timeout is None else _seconds("job_timeout", job_timeout),
+            execution_url_template=execution_url_template,
+            created_at=self.core.clock.now(),
+        )
+        self.core.add_pipeline(pipeline)
+        return pipeline
+
+    def start_execution(
+        self, name: str, artifacts: Mapping[str, bytes] | None = None, *, trigger: str = "start_execution"
+    ) -> str:
+        """
+        Put the source artifacts in S3 and start a pipeline; a job is queued at once.
+
+        :param name: The pipeline.
+        :param artifacts: Bytes by the name of an input artifact. Defaults to a small zip for each.
+        :param trigger: What to show as having started the execution.
+        :return: The pipeline execution's id.
+        """
+        pipeline = self.core.pipeline(name)
+        bodies = dict(artifacts or {})
+        unknown = sorted(set(bodies) - set(pipeline.input_artifacts))
+        if unknown:
+            raise ControlError(f"pipeline {name} has no input artifact {', '.join(unknown)}")
+        inputs = []
+        for artifact_name in pipeline.input_artifacts:
+            body = bodies.get(artifact_name)
+            body = small_zip() if body is None else body
+            artifact = pipeline.new_artifact(artifact_name, hashlib.sha256(body).hexdigest()[:40])
+            self.store.ensure_bucket(artifact.bucket)
+            self.store.put(artifact.bucket, artifact.key, body)
+            inputs.append(artifact)
+        if pipeline.output_artifacts:
+            self.store.ensure_bucket(pipeline.bucket)
+        return self.core.start_execution(pipeline, tuple(inputs), trigger)
+
+    def pipeline_state(self, name: str) -> dict[str, Any]:
+        """Return what GetPipelineState answers, with times in seconds since the epoch."""
+        self.core.pipeline(name)
+        return self.pipeline_calls.state(name)
+
+    def jobs(self) -> list[JobSnapshot]:
+        """Return all jobs that are still known, the oldest first."""
+        return self.core.snapshots()
+
+    def now(self) -> datetime.datetime:
+        """Return the emulator's time in UTC."""
+        return moment(self.core.clock.now())
+
+    def advance(self, seconds: float) -> datetime.datetime:
+        """
+        Move the emulator's time forward, and let happen what is due by then.
+
+        :param seconds: Seconds, ≥ 0.
+        :return: The new time in UTC.
+        """
+        with self.core.lock:
+            self.core.clock.advance(_seconds("seconds", seconds))
+            return moment(self.core.tick())
+
+    def inject(
+        self,
+        kind: str,
+        operation: str | None = None,
+        *,
+        times: int | None = 1,
+        probability: float | None = None,
+        seed: int | None = None,
+        job_id: str | None = None,
+        client_id: str | None = None,
+        **params: Any,
+    ) -> Fault:
+        """
+        Make calls go wrong.
+
+        :param kind: ``throttle``; ``server_error`` (``status``, default 500); ``error`` (``code``,
+            ``message``, ``status``, default 400); ``drop_request`` (the connection closes before anything is
+            done); ``drop_response`` (all is done, then the connection closes); ``slow`` (``seconds``, 0 to
+            60, of real time, before anything is done); ``duplicate`` (a poll also returns jobs that are
+            handed out, with ``in_progress=True`` also acknowledged ones); ``omit`` (``members``, a list of
+            paths such as ``data.pipelineContext``, is left out of the details); ``replace`` (``members``, a
+            mapping of paths to values, is changed in the details).
+        :param operation: The call it befalls; a job call, or an S3 call with a job's credentials such as
+            ``PutObject``. Defaults to each of the five job calls.
+        :param times: How many calls it befalls, ≥ 1; None means all until :meth:`clear_faults`.
+        :param probability: Of its befalling a call, 0 to 1. Defaults to always.
+        :param seed: Makes the chance repeatable.
+        :param job_id: The only job whose calls it befalls. Defaults to any.
+        :param client_id: The only client whose jobs' calls it befalls. Defaults to any.
+        """
+        with self.core.lock:
+            return self.core.faults.inject(
+                kind, operation, times, probability, seed, job_id, client_id, params
+            )
+
+    def faults(self) -> list[Fault]:
+        """Return the faults that are still to befall calls."""
+        with self.core.lock:
+            return list(self.core.faults.active)
+
+    def clear_faults(self) -> None:
+        """Drop all faults."""
+        with self.core.lock:
+            self.core.faults.clear()
+
+    @property
+    def ledger(self) -> Ledger:
+        """What happened so far; a copy."""
+        return self.core.entries()
+
+    def reset(self, settings: Settings | None = None) -> None:
+        """
+        Forget everything but the time, here and in moto.
+
+        moto is one for the whole process: emulators beside this one lose their artifacts too.
+
+        :param settings: New settings. Defaults to those that hold.
+        """
+        self.core.reset(settings)
+        self.store.reset()
+
+
+def _action_type(parts: Mapping[str, str]) -> ActionTypeId:
+    if not isinstance(parts, Mapping) or set(parts) != set(ActionTypeId._fields):
+        raise ControlError(f"an action type has {', '.join(ActionTypeId._fields)}")
+    # The service's own limits of the four parts.
+    try:
+        validate("PollForThirdPartyJobs", {"actionTypeId": dict(parts)})
+    except ApiError as error:
+        raise ControlError(error.message) from None
+    action_type = ActionTypeId(**parts)
+    if action_type.owner != "ThirdParty":
+        raise ControlError(f"the emulator knows action types with owner ThirdParty, not {action_type.owner}")
+    return action_type
+
+
+def _seconds(name: str, seconds: float) -> float:
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < math.inf:
+        raise ControlError(f"{name} is a number of seconds, 0 or more, not {seconds!r}")
+    return seconds

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the emulator is told to do wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from airflow_codepipeline_partner.emulator.errors import ControlError
+
+JOB_CALLS = (
+    "PollForThirdPartyJobs",
+    "GetThirdPartyJobDetails",
+    "AcknowledgeThirdPartyJob",
+    "PutThirdPartyJobSuccessResult",
+    "PutThirdPartyJobFailureResult",
+)
+ARTIFACT_CALLS = (
+    "GetObject",
+    "HeadObject",
+    "PutObject",
+    "CreateMultipartUpload",
+    "UploadPart",
+    "CompleteMultipartUpload",
+    "AbortMultipartUpload",
+)
+MAX_SLOW_SECONDS = 60
+
+_DETAILS = "GetThirdPartyJobDetails"
+_POLL = "PollForThirdPartyJobs"
+
+
+@dataclasses.dataclass(frozen=True)
+class FaultKind:
+    """
+    What one kind of fault takes and where it applies.
+
+    :param params: Its parameters, with their defaults; ``...`` where one must be given.
+    :param operation: The only operation it applies to, or None.
+    :param stops: Whether the call is answered, or not, without being done.
+    """
+
+    params: Mapping[str, Any]
+    operation: str | None = None
+    stops: bool = False
+
+
+KINDS: dict[str, FaultKind] = {
+    "throttle": FaultKind({}, stops=True),
+    "server_error": FaultKind({"status": 500}, stops=True),
+    "error": FaultKind({"code": ..., "message": "", "status": 400}, stops=True),
+    "drop_request": FaultKind({}, stops=True),
+    "drop_response": FaultKind({}),
+    "slow": FaultKind({"seconds": ...}),
+    "duplicate": FaultKind({"in_progress": False}, operation=_POLL),
+    "omit": FaultKind({"members": ...}, operation=_DETAILS),
+    "replace": FaultKind({"members": ...}, operation=_DETAILS),
+}
+
+
+@dataclasses.dataclass
+class Fault:
+    """
+    One injected fault.
+
+    :param kind: A key of :data:`KINDS`.
+    :param operation: The call it befalls; None means each of the five job calls.
+    :param times: How many calls it befalls, ≥ 1; None means all until it is cleared.
+    :param probability: Of its befalling a call, 0 to 1; None means always.
+    :param job_id: The only job whose calls it befalls; None means any.
+    :param client_id: The only client whose jobs' calls it befalls; None means any.
+    """
+
+    kind: str
+    operation: str | None
+    times: int | None
+    probability: float | None
+    job_id: str | None
+    client_id: str | None
+    params: dict[str, Any]
+    random: random.Random = dataclasses.field(repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fault as JSON values."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        del values["random"]
+        return values
+
+
+class Faults:
+    """Keep the injected faults, and say which befall a call."""
+
+    def __init__(self) -> None:
+        self.active: list[Fault] = []
+
+    def inject(
+        self,
+        kind: str,
+        operation: str | None,
+        times: int | None,
+        probability: float | None,
+        seed: int | None,
+        job_id: str | None,
+        client_id: str | None,
+        params: Mapping[str, Any],
+    ) -> Fault:
+        """Add a fault; :class:`Fault` says what the parameters mean."""
+        known = KINDS.get(kind)
+        if known is None:
+            raise ControlError(f"no such kind of fault: {kind!r}; there are {', '.join(KINDS)}")
+        if operation not in (None, *JOB_CALLS, *ARTIFACT_CALLS):
+            raise ControlError(f"no faults at {operation!r}; only at {', '.join(JOB_CALLS + ARTIFACT_CALLS)}")
+        if known.operation is not None and operation not in (None, known.operation):
+            raise ControlError(f"a fault {kind} applies to {known.operation} only")
+        if times is not None and (not isinstance(times, int) or times < 1):
+            raise ControlError(f"times is a whole number above 0, or none for always, not {times!r}")
+        if probability is not None and not (isinstance(probability, int | float) and 0 <= probability <= 1):
+            raise ControlError(f"probability is 0 to 1, not {probability!r}")
+        fault = Fault(
+            kind=kind,
+            operation=operation or known.operation,
+            times=times,
+            probability=probability,
+            job_id=job_id,
+            client_id=client_id,
+            params=_params(kind, known, params),
+            random=random.Random(seed),  # noqa: S311 - repeatable chance, not a secret
+        )
+        self.active.append(fault)
+        return fault
+
+    def befall(self, operation: str, job_id: str | None, client_id: str | None) -> list[Fault]:
+        """
+        Return the faults that befall a call, and count them down.
+
+        Of those that stop a call only the first befalls it, so that two of them hit two calls.
+        """
+        found: list[Fault] = []
+        stopped = False
+        for fault in list(self.active):
+            stops = KINDS[fault.kind].stops
+            # A call that is not done has no response that could be lost or changed.
+            if stopped and fault.kind != "slow":
+                continue
+            if not _applies(fault, operation, job_id, client_id):
+                continue
+            found.append(fault)
+            stopped = stopped or stops
+        if stopped:
+            found = [fault for fault in found if KINDS[fault.kind].stops or fault.kind == "slow"]
+        for fault in found:
+            if fault.times is not None:
+                fault.times -= 1
+                if fault.times == 0:
+                    self.active.remove(fault)
+        return found
+
+    def clear(self) -> None:
+        """Drop all faults."""
+        self.active.clear()
+
+
+def _applies(fault: Fault, operation: str, job_id: str | None, client_id: str | None) -> bool:
+    if fault.operation is None:
+        if operation not in JOB_CALLS:
+            return False
+    elif fault.operation != operation:
+        return False
+    if fault.job_id is not None and fault.job_id != job_id:
+        return False
+    if fault.client_id is not None and fault.client_id != client_id:
+        return False
+    return fault.probability is None or fault.random.random() < fault.probability
+
+
+def _params(kind: str, known: FaultKind, params: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = sorted(set(params) - set(known.params))
+    if unknown:
+        raise ControlError(f"a fault {kind} takes no {', '.join(unknown)}")
+    read = {**known.params, **params}
+    missing = [name for name, value in read.items() if value is ...]
+    if missing:
+        raise ControlError(f"a fault {kind} needs {', '.join(missing)}")
+    if "seconds" in read and not (
+        isinstance(read["seconds"], int | float) and 0 <= read["seconds"] <= MAX_SLOW_SECONDS
+    ):
+        raise ControlError(f"seconds is 0 to {MAX_SLOW_SECONDS}, not {read['seconds']!r}")
+    if "status" in read and not (isinstance(read["status"], int) and 400 <= read["status"] <= 599):
+        raise ControlError(f"status is 400 to 599, not {read['status']!r}")
+    if kind == "omit" and (isinstance(read["members"], str) or not isinstance(read["members"], Iterable)):
+        raise ControlError("members is a list of paths, for instance data.pipelineContext")
+    if kind == "replace" and not isinstance(read["members"], Mapping):
+        raise ControlError("members is a mapping of paths to values")
+    return read
+
+
+def change(answer: dict[str, Any], faults: Iterable[Fault]) -> dict[str, Any]:
+    """
+    Return an answer of GetThirdPartyJobDetails with members left out or replaced.
+
+    :param faults: The faults that befell the call; only ``omit`` and ``replace`` matter here.
+    """
+    for fault in faults:
+        if fault.kind == "omit":
+            for path in fault.params["members"]:
+                _change_member(answer, path, None, omit=True)
+        elif fault.kind == "replace":
+            for path, value in fault.params["members"].items():
+                _change_member(answer, path, value, omit=False)
+    return answer
+
+
+def _change_member(answer: dict[str, Any], path: str, value: Any, omit: bool) -> None:
+    parts = path.split(".")
+    if parts[0] != "jobDetails":
+        parts.insert(0, "jobDetails")
+    at: Any = answer
+    for part in parts[:-1]:
+        if isinstance(at, list) and part.isdigit() and int(part) < len(at):
+            at = at[int(part)]
+        elif isinstance(at, dict) and part in at:
+            at = at[part]
+        else:
+            # What is not there needs no leaving out, and bears nothing to replace.
+            return
+    if isinstance(at, dict):
+        if omit:
+            at.pop(parts[-1], None)
+        else:
+            at[parts[-1]] = value

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The five calls of the third-party job protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from airflow_codepipeline_partner.emulator.core import Core
+from airflow_codepipeline_partner.emulator.errors import ApiError
+from airflow_codepipeline_partner.emulator.faults import Fault
+from airflow_codepipeline_partner.emulator.jobs import ActionTypeId, Job, JobEvent, JobStatus, new_nonce
+from airflow_codepipeline_partner.emulator.pipelines import Artifact
+from airflow_codepipeline_partner.emulator.validation import validate
+
+Request = dict[str, Any]
+Answer = dict[str, Any]
+
+
+class ObjectStore(Protocol):
+    """What these calls need of S3."""
+
+    def exists(self, bucket: str, key: str) -> bool:
+        """Return whether there is such an object."""
+
+
+class JobCalls:
+    """
+    Answer the job calls, and write each into the ledger.
+
+    :param core: The state.
+    :param store: Where the artifacts lie.
+    """
+
+    def __init__(self, core: Core, store: ObjectStore) -> None:
+        self._core = core
+        self._store = store
+        self._handlers: dict[str, Callable[[Call], Answer]] = {
+            "PollForThirdPartyJobs": self._poll,
+            "GetThirdPartyJobDetails": self._details,
+            "AcknowledgeThirdPartyJob": self._acknowledge,
+            "PutThirdPartyJobSuccessResult": self._succeed,
+            "PutThirdPartyJobFailureResult": self._fail,
+        }
+
+    def __contains__(self, operation: str) -> bool:
+        return operation in self._handlers
+
+    def answer(
+        self, operation: str, request: Any, region: str | None = None, faults: Iterable[Fault] = ()
+    ) -> Answer:
+        """
+        Do a call.
+
+        :param request: The request's JSON.
+        :param region: For which region the request was signed.
+        :param faults: What befell the call and is to be noted with it.
+        :raises ApiError: The call is refused.
+        """
+        with self._core.lock:
+            call = Call(operation, request, region, tuple(faults), self._core)
+            try:
+                call.request = validate(operation, request)
+                return self._handlers[operation](call)
+            except ApiError as error:
+                call.outcome = error.code
+                raise
+            finally:
+                call.record()
+
+    def _poll(self, call: Call) -> Answer:
+        asked = call.request["actionTypeId"]
+        action_type = ActionTypeId(**{name: asked[name] for name in ActionTypeId._fields})
+        settings = self._core.settings
+        call.details = {"actionTypeId": action_type.as_dict()}
+        if action_type.owner != "ThirdParty":
+            # AWS's text for PollForJobs with a wrong owner.
+            message = f"ActionType with owner '{action_type.owner}' is not supported"
+            raise ApiError("ValidationException", message)
+        queue = self._core.queues.get(action_type)
+        if queue is None or settings.region not in (None, call.region):
+            name = "/".join(action_type)
+            raise ApiError("ActionTypeNotFoundException", f"Action type {name} was not found.")
+        limit = call.request.get("maxBatchSize", settings.default_batch_size)
+        call.details["maxBatchSize"] = limit
+        limit = min(limit, settings.max_batch_size or limit)
+        again: list[Job] = []
+        for fault in call.faults:
+            if fault.kind == "duplicate":
+                again = queue.handed_out(fault.params["in_progress"])[:limit]
+        jobs = again + queue.take(limit - len(again))
+        for job in jobs:
+            # A job that somebody is already working at stays as it is when it is handed out by mistake.
+            if job.after(JobEvent.HAND_OUT) is not None:
+                self._core.hand_out(job, call.now)
+        call.details["jobs"] = [job.job_id for job in jobs]
+        return {"jobs": [{"clientId": job.client_id, "jobId": job.job_id} for job in jobs]}
+
+    def _details(self, call: Call) -> Answer:
+        job = call.find_job()
+        waiting = job.after(JobEvent.ACKNOWLEDGE) is not None
+        if waiting and self._core.settings.details_rotate_nonce:
+            job.nonce = new_nonce()
+        return {"jobDetails": {"id": job.job_id, "nonce": job.nonce, "data": self._data(job, call.now)}}
+
+    def _data(self, job: Job, now: float) -> dict[str, Any]:
+        action, pipeline = job.action, job.action.pipeline
+        data: dict[str, Any] = {
+            "actionTypeId": pipeline.action_type.as_dict(),
+            "actionConfiguration": {"configuration": dict(pipeline.configuration)},
+            # For third parties AWS leaves out pipelineArn and pipelineExecutionId.
+            "pipelineContext": {
+                "pipelineName": pipeline.name,
+                "stage": {"name": pipeline.stage_name},
+                "action": {"name": pipeline.action_name, "actionExecutionId": action.action_execution_id},
+            },
+            "inputArtifacts": [_artifact(artifact) for artifact in action.execution.inputs],
+            "outputArtifacts": [_artifact(artifact) for artifact in action.outputs],
+        }
+        if not job.status.ended:
+            expires_at = now + self._core.settings.credentials_lifetime
+            credentials = self._core.credentials.issue(job, expires_at)
+            data["artifactCredentials"] = {
+                "accessKeyId": credentials.access_key_id,
+                "secretAccessKey": credentials.secret_access_key,
+                "sessionToken": credentials.session_token,
+            }
+        if job.continuation_token is not None:
+            data["continuationToken"] = job.continuation_token
+        if pipeline.encryption_key is not None:
+            data["encryptionKey"] = {"id": pipeline.encryption_key, "type": "KMS"}
+        return data
+
+    def _acknowledge(self, call: Call) -> Answer:
+        job = call.find_job()
+        settings, nonce = self._core.settings, call.request["nonce"]
+        if job.status.ended and settings.acknowledge_ended_job == "status":
+            return {"status": job.status.on_the_wire}
+        if job.status is JobStatus.IN_PROGRESS and nonce == job.winning_nonce:
+            if settings.repeated_acknowledge == "in_progress":
+                return {"status": job.status.value}
+        elif job.after(JobEvent.ACKNOWLEDGE) is not None and nonce == job.nonce:
+            self._core.acknowledge(job, call.now)
+            return {"status": job.status.value}
+        raise ApiError(
+            "InvalidNonceException", f"The nonce is not valid for job {job.job_id}, or the job is taken."
+        )
+
+    def _succeed(self, call: Call) -> Answer:
+        job = call.find_job()
+        revision = call.request.get("currentRevision")
+        token = call.request.get("continuationToken")
+        execution = call.request.get("executionDetails", {})
+        call.note_result("currentRevision", "continuationToken", "executionDetails")
+        event = self._put_event(job, JobEvent.SUCCEED, JobEvent.SUCCEED_UNACKNOWLEDGED)
+        if token is None and self._core.settings.require_output_artifacts:
+            for artifact in job.action.outputs:
+                if not self._store.exists(artifact.bucket, artifact.key):
+                    message = f"Output artifact {artifact.name} has no object at its location."
+                    raise ApiError("ValidationException", message)
+        self._core.apply(job, event, call.now)
+        call.result = "success" if token is None else "continue"
+        action = job.action
+        action.summary = execution.get("summary", action.summary)
+        action.external_execution_id = execution.get("externalExecutionId", action.external_execution_id)
+        action.percent_complete = execution.get("percentComplete", action.percent_complete)
+        if revision is not None:
+            action.current_revision = {"created": call.now} | revision
+        action.updated_at = call.now
+        if token is None:
+            self._core.end_action(action, "Succeeded", call.now)
+        else:
+            self._core.continue_action(action, token, call.now)
+        return {}
+
+    def _fail(self, call: Call) -> Answer:
+        job = call.find_job()
+        failure = call.request["failureDetails"]
+        call.note_result("failureDetails")
+        event = self._put_event(job, JobEvent.FAIL, JobEvent.FAIL_UNACKNOWLEDGED)
+        self._core.apply(job, event, call.now)
+        call.result = "failure"
+        action = job.action
+        action.external_execution_id = failure.get("externalExecutionId", action.external_execution_id)
+        error = {"code": failure["type"], "message": failure["message"]}
+        self._core.end_action(action, "Failed", call.now, error)
+        return {}
+
+    def _put_event(self, job: Job, usual: JobEvent, unacknowledged: JobEvent) -> JobEvent:
+        accept = self._core.settings.put_before_acknowledge == "accept"
+        event = unacknowledged if accept and job.status is JobStatus.DISPATCHED else usual
+        if job.after(event) is None:
+            message = f"Job {job.job_id} cannot take a result: its state is {job.status.on_the_wire}."
+            raise ApiError("InvalidJobStateException", message)
+        return event
+
+
+class Call:
+    """One call on its way, and what the ledger will say of it."""
+
+    def __init__(
+        self, operation: str, raw: Any, region: str | None, faults: tuple[Fault, ...], core: Core
+    ) -> None:
+        self.operation = operation
+        self.region = region
+        self.faults = faults
+        self.now = core.tick()
+        self.request: Request = {}
+        self.details: dict[str, Any] = {}
+        self.outcome = "ok"
+        self.result: str | None = None
+        self._core = core
+        named = raw.get("jobId") if isinstance(raw, dict) else None
+        self._job_id = named if isinstance(named, str) else None
+        self._job = core.jobs.get(self._job_id or "")
+        self._before = self._job.status.value if self._job is not None else None
+
+    def find_job(self) -> Job:
+        """Return the job that is asked for, if the token is its client's."""
+        core, token = self._core, self.request["clientToken"]
+        if self._job is None:
+            if core.settings.check_first == "token" and not core.customers.anyones(token, self.now):
+                raise ApiError("InvalidClientTokenException", "The client token is not valid.")
+            raise ApiError("JobNotFoundException", f"Job {self._job_id} was not found.")
+        if not core.customers.accepts(self._job.client_id, token, self.now):
+            raise ApiError(
+                "InvalidClientTokenException", f"The client token is not valid for job {self._job_id}."
+            )
+        return self._job
+
+    def note_result(self, *members: str) -> None:
+        """Note in the ledger what is put."""
+        self.details = {name: self.request[name] for name in members if name in self.request}
+
+    def record(self) -> None:
+        """Write the ledger's entry."""
+        self._core.record(
+            "call",
+            self.operation,
+            self.now,
+            self._job,
+            **({} if self._job is not None else {"job_id": self._job_id}),
+            outcome=self.outcome,
+            status_before=self._before,
+            result=self.result,
+            faults=tuple(fault.kind for fault in self.faults),
+            details=self.details,
+        )
+
+
+def _artifact(artifact: Artifact) -> dict[str, Any]:
+    location = {"bucketName": artifact.bucket, "objectKey": artifact.key}
+    shape: dict[str, Any] = {"name": artifact.name, "location": {"type": "S3", "s3Location": location}}
+    return shape if artifact.revision is None else shape | {"revision": artifact.revision}

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happened, in order, without any secret."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class LedgerEntry:
+    """
+    One thing that happened.
+
+    :param number: Its place in the ledger, from 1.
+    :param time: When, by the emulator's clock, in UTC.
+    :param kind: ``call`` (a CodePipeline call), ``artifact`` (an S3 call with a job's credentials), ``job``
+        (what befell a job without a call, such as a timeout), ``control`` (what the test did).
+    :param operation: AWS's name of the call, or the name of the event.
+    :param outcome: ``ok``, or the code of the error that was answered.
+    :param status_before: The job's status before, None where there is no job.
+    :param status_after: The job's status after.
+    :param result: ``success`` or ``failure`` where a job got its last result, ``continue`` where it got a
+        result with a continuation token, else None.
+    :param faults: The kinds of the injected faults that fired in this call. With ``drop_response`` the
+        outcome is what the caller would have been told.
+    :param details: The rest: the whole result that was put, the artifact, the number of jobs of a poll.
+        Never a client token, a nonce or a credential.
+    """
+
+    number: int
+    time: datetime.datetime
+    kind: str
+    operation: str
+    outcome: str = "ok"
+    job_id: str | None = None
+    client_id: str | None = None
+    pipeline_name: str | None = None
+    pipeline_execution_id: str | None = None
+    action_execution_id: str | None = None
+    status_before: str | None = None
+    status_after: str | None = None
+    result: str | None = None
+    faults: tuple[str, ...] = ()
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the entry as JSON values, the time in ISO 8601."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return values | {
+            "time": self.time.isoformat(),
+            "faults": list(self.faults),
+            "details": dict(self.details),
+        }
+
+
+class Ledger(list[LedgerEntry]):
+    """A list of entries, with the questions that tests ask most."""
+
+    def where(self, **values: Any) -> Ledger:
+        """
+        Return the entries whose attributes have these values.
+
+        :param values: Attribute and value, for instance ``operation="PollForThirdPartyJobs"``; a tuple, list
+            or set means any of its values.
+        """
+        names = {field.name for field in dataclasses.fields(LedgerEntry)}
+        unknown = sorted(set(values) - names)
+        if unknown:
+            raise ValueError(f"an entry has no {', '.join(unknown)}; it has {', '.join(sorted(names))}")
+
+        def matches(entry: LedgerEntry) -> bool:
+            return all(
+                getattr(entry, name) in value
+                if isinstance(value, list | tuple | set)
+                else getattr(entry, name) == value
+                for name, value in values.items()
+            )
+
+        return Ledger(entry for entry in self if matches(entry))
+
+    def polls(self) -> Ledger:
+        """Return the polls, also those that an error answered."""
+        return self.where(kind="call", operation="PollForThirdPartyJobs")
+
+    def puts(self, job_id: str | None = None) -> Ledger:
+        """Return every attempt to put a result, with its outcome; of one job, or of all."""
+        puts = self.where(
+            operation=["PutThirdPartyJobSuccessResult", "PutThirdPartyJobFailureResult"], kind="call"
+        )
+        return puts if job_id is None else puts.where(job_id=job_id)
+
+    def terminal_results(self, job_id: str | None = None) -> Ledger:
+        """Return the last results that were taken, of one job or of all; continuations do not count."""
+        return self.puts(job_id).where(result=["success", "failure"])
+
+
+def moment(epoch: float) -> datetime.datetime:
+    """Return a time in seconds since the epoch as a datetime in UTC."""
+    return datetime.datetime.fromtimestamp(epoch, datetime.UTC)

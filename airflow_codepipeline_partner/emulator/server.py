@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The emulator as a server in a thread of this process."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Any
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from waitress import wasyncore
+from waitress.server import create_server
+
+from airflow_codepipeline_partner.emulator.app import EmulatorApp
+from airflow_codepipeline_partner.emulator.controls import Controls
+from airflow_codepipeline_partner.emulator.core import Core, TimeSource
+from airflow_codepipeline_partner.emulator.settings import Settings
+from airflow_codepipeline_partner.emulator.storage import MotoStore
+
+HOST = "127.0.0.1"
+MAX_BODY_BYTES = 5 * 1024**3  # the largest object that S3 takes in one piece
+_THREADS = 16
+_STOP_SECONDS = 10
+
+
+class Emulator(Controls):
+    """
+    An emulated CodePipeline with moto behind it, on 127.0.0.1.
+
+    Use it as a context manager, or call :meth:`start` and :meth:`stop`.
+
+    :param port: Port to listen on. Defaults to 0, any that is free.
+    :param settings: How to behave where AWS documents nothing.
+    :param clock: The time. Defaults to the machine's, which :meth:`advance` moves.
+    """
+
+    def __init__(
+        self, port: int = 0, settings: Settings | None = None, clock: TimeSource | None = None
+    ) -> None:
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        super().__init__(Core(settings, clock), MotoStore(self._moto))
+        self._port = port
+        self._stopping = threading.Event()
+        self._server: Any = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens: the endpoint URL for every AWS client."""
+        if self._server is None:
+            raise RuntimeError("the emulator is not started")
+        return f"http://{HOST}:{self._server.effective_port}"
+
+    def start(self) -> Emulator:
+        """Listen, and return at once."""
+        if self._server is not None:
+            raise RuntimeError("the emulator is already started")
+        self._stopping.clear()
+        self._server = create_server(
+            EmulatorApp(self, self._moto, self._stopping),
+            map={},
+            host=HOST,
+            port=self._port,
+            threads=_THREADS,
+            max_request_body_size=MAX_BODY_BYTES,
+            clear_untrusted_proxy_headers=True,
+            ident=None,
+        )
+        self._thread = threading.Thread(target=self._server.run, name="codepipeline-emulator", daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Finish the requests on their way, and close every connection. Its state stays to be read."""
+        server, thread = self._server, self._thread
+        if server is None or thread is None:
+            return
+        self._stopping.set()
+        server.task_dispatcher.shutdown(timeout=_STOP_SECONDS)
+        # Sockets are closed by the thread that waits for them; the loop ends when none is left.
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
+        thread.join(_STOP_SECONDS)
+        self._server = self._thread = None
+
+    def __enter__(self) -> Emulator:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

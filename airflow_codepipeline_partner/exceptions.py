@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The errors of this package.
+
+::
+
+    CodePipelinePartnerError
+    ├── InvalidInput              ours: something given to us cannot be sent
+    │   ├── LimitExceeded         a field is over (or under) a limit of the API
+    │   ├── InvalidJobReference   what was given as ``job`` is no job
+    │   └── ClientConnectionError no usable Airflow connection for a client id
+    └── CodePipelineError         theirs: what CodePipeline answered, or did not
+        ├── ActionTypeNotFound    no such action type, or not for this account and region
+        ├── JobNotFound           the job id is unknown
+        ├── InvalidClientToken    the token is not this client's
+        ├── JobNotInProgress      the job takes no result: ended, timed out or never ours
+        ├── RequestRefused        any other refusal (permissions, validation)
+        └── ServiceUnavailable    no answer within the deadline
+
+To lose the race for a job is an outcome, not an error, and so has no class here.
+No message ever holds a client token, a nonce, a credential or a configuration value.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class CodePipelinePartnerError(Exception):
+    """
+    The root of all errors of this package.
+
+    :param message: What happened, to which job, and what to do. It holds no secret.
+    :param job_id: The job that it happened to, or None.
+    """
+
+    #: The CodePipeline failure type that fits when the job ends because of this error.
+    failure_type: ClassVar[str] = "JobFailed"
+    #: Whether the same call may succeed later without anybody changing anything.
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, job_id: str | None = None, **facts: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.job_id = job_id
+        self._facts = facts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments of the constructor, keywords included."""
+        return _rebuild, (type(self), self.message, {"job_id": self.job_id, **self._facts})
+
+
+def _rebuild(
+    cls: type[CodePipelinePartnerError], message: str, facts: dict[str, Any]
+) -> CodePipelinePartnerError:
+    return cls(message, **facts)
+
+
+class InvalidInput(CodePipelinePartnerError, ValueError):
+    """Something that was given to us cannot be sent; nothing was called."""
+
+    failure_type = "ConfigurationError"
+
+
+class LimitExceeded(InvalidInput):
+    """
+    A field does not keep a limit of the CodePipeline API.
+
+    :param field: The field, in AWS's spelling, with the structure it belongs to.
+    """
+
+    def __init__(self, message: str, *, field: str = "", job_id: str | None = None, **facts: Any) -> None:
+        super().__init__(message, job_id=job_id, field=field, **facts)
+        self.field = field
+
+
+class InvalidJobReference(InvalidInput):
+    """What was given as a job names no job."""
+
+
+class ClientConnectionError(InvalidInput):
+    """
+    No usable Airflow connection holds the client token of a client id.
+
+    :param conn_id: The connection id that was looked for.
+    """
+
+    def __init__(self, message: str, *, conn_id: str = "", job_id: str | None = None, **facts: Any) -> None:
+        super().__init__(message, job_id=job_id, conn_id=conn_id, **facts)
+        self.conn_id = conn_id
+
+
+class CodePipelineError(CodePipelinePartnerError):
+    """
+    CodePipeline refused a call, or did not answer it.
+
+    :param code: The error code of the service, or the kind of the transport's failure.
+    :param in_doubt: Whether an earlier attempt of the same call may have been carried out although
+        its answer never came.
+    """
+
+    failure_type = "SystemUnavailable"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "",
+        in_doubt: bool = False,
+        job_id: str | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(message, job_id=job_id, code=code, in_doubt=in_doubt, **facts)
+        self.code = code
+        self.in_doubt = in_doubt
+
+
+class ActionTypeNotFound(CodePipelineError):
+    """CodePipeline does not know the action type in this account and region."""
+
+    failure_type = "ConfigurationError"
+
+
+class JobNotFound(CodePipelineError):
+    """CodePipeline does not know the job (any more)."""
+
+
+class InvalidClientToken(CodePipelineError):
+    """The client token is not the one of the job's client, even after it was looked up again."""
+
+    failure_type = "PermissionError"
+    # A customer's token may be stored a moment after it was rotated.
+    retryable = True
+
+
+class JobNotInProgress(CodePipelineError):
+    """The job takes no result: it has ended, timed out, or is not acknowledged."""
+
+
+class InvalidNonce(CodePipelineError):
+    """The nonce is spent or stale. Only for the claim, which turns it into an outcome."""
+
+
+class RequestRefused(CodePipelineError):
+    """CodePipeline refused the request for a reason that has no type of its own."""
+
+
+class ServiceUnavailable(CodePipelineError):
+    """CodePipeline could not be reached, throttled, or failed until the deadline."""
+
+    retryable = True

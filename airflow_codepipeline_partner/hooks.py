@@ -1,0 +1,422 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The hook: it carries the calls of :mod:`~airflow_codepipeline_partner.protocol` and retries them.
+
+boto3's own retries are switched off for the job calls. They hide whether an answer was lost, and on that
+hangs whether a spent nonce was spent by us and whether a result was put by us.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import tenacity
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+from airflow_codepipeline_partner import protocol
+from airflow_codepipeline_partner._compat import mask_secret
+from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
+from airflow_codepipeline_partner.exceptions import (
+    CodePipelineError,
+    InvalidClientToken,
+    InvalidNonce,
+    RequestRefused,
+    ServiceUnavailable,
+)
+from airflow_codepipeline_partner.jobs import (
+    ActionType,
+    ClaimedJob,
+    JobDetails,
+    OfferedJob,
+)
+from airflow_codepipeline_partner.protocol import Call, Claim, Fate, UnknownClaim
+
+if TYPE_CHECKING:
+    from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
+    from botocore.config import Config
+
+#: Longest wait between two attempts of one call, in seconds.
+MAX_BACKOFF = 20.0
+#: Hosts of AWS itself; an endpoint elsewhere is taken for STS too.
+_AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+
+
+class _Unanswered(Exception):
+    """One attempt got no proper answer, and the call may be sent again."""
+
+    def __init__(self, reason: str, fate: Fate) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.fate = fate
+
+
+class CodePipelinePartnerHook(AwsBaseHook):
+    """
+    Poll for jobs of an action type, claim them, and give them their results.
+
+    Credentials, region, role and endpoint come from a plain Airflow connection of type ``aws``. Where that
+    has a role and an endpoint that is not AWS's own (an emulator), the endpoint serves STS as well, unless
+    ``service_config.sts.endpoint_url`` names another.
+
+    :param aws_conn_id: The ``aws`` connection, or None for boto3's default credentials.
+    :param region_name: The region of the jobs; None takes the connection's.
+    :param verify: Whether to verify TLS certificates, or the path of a CA bundle; None is boto3's default.
+    :param config: A botocore config, or a mapping of its arguments. For the job calls its retries do not
+        count; see ``retry_deadline``.
+    :param client_conn_id_template: How the connection id of a client is made from its client id
+        (in which ``-`` is written ``_``).
+    :param retry_deadline: For how many seconds a call is tried again when CodePipeline cannot be reached,
+        throttles, or fails; 0 tries once.
+    """
+
+    def __init__(
+        self,
+        aws_conn_id: str | None = AwsBaseHook.default_conn_name,
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        config: Config | dict[str, Any] | None = None,
+        client_conn_id_template: str = DEFAULT_TEMPLATE,
+        retry_deadline: float = 300,
+    ) -> None:
+        super().__init__(
+            aws_conn_id=aws_conn_id,
+            region_name=region_name,
+            verify=verify,
+            config=config,
+            client_type="codepipeline",
+        )
+        self.client_conn_id_template = client_conn_id_template
+        self.retry_deadline = retry_deadline
+        self._clock: Callable[[], float] = time.monotonic
+        self._sleep: Callable[[float], None] = time.sleep
+
+    # The way of a job.
+
+    def poll(self, action_type: ActionType | Mapping[str, str], max_batch_size: int = 10) -> list[OfferedJob]:
+        """
+        Ask for jobs that wait. A poll is never a claim: what is not claimed is offered again.
+
+        :param action_type: What to poll for, one of ours or AWS's mapping.
+        :param max_batch_size: Most jobs to be offered, at least 1; CodePipeline may give fewer.
+        :return: The offered jobs; an empty list where none waits.
+        :raises ActionTypeNotFound: CodePipeline does not know the action type here.
+        :raises ServiceUnavailable: There was no answer until the deadline.
+
+        Source: PollForThirdPartyJobs, CodePipeline API 2015-07-09.
+        """
+        kind = ActionType.from_value(action_type)
+        answer = self._send(protocol.poll(kind, max_batch_size))
+        return [
+            OfferedJob(job_id=offered["jobId"], client_id=offered.get("clientId"), action_type=kind)
+            for offered in answer.get("jobs") or ()
+            if offered.get("jobId")
+        ]
+
+    def details(self, job: object) -> JobDetails:
+        """
+        Ask for all that CodePipeline tells about a job, with fresh artifact credentials.
+
+        The answer holds secrets: never log it, never return it from a task.
+
+        :param job: An object of ours, or a mapping with ``job_id`` and ``client_id``.
+        :raises ClientConnectionError: No connection holds the client's token.
+        :raises InvalidClientToken: The token is not this client's.
+        :raises JobNotFound: CodePipeline does not know the job.
+
+        Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09.
+        """
+        offered = OfferedJob.from_value(job)
+        answer = self._send(protocol.details(offered))
+        details = JobDetails.from_api(answer.get("jobDetails") or {}, job_id=offered.job_id)
+        credentials = details.artifact_credentials or {}
+        for secret in (credentials.get("secretAccessKey"), credentials.get("sessionToken"), details.nonce):
+            mask_secret(secret)
+        return details
+
+    def claim(self, job: object, unknown_claim: UnknownClaim = "assume_ours") -> ClaimedJob | None:
+        """
+        Claim an offered job, so that no other worker takes it.
+
+        Two calls: the details give the nonce, the acknowledgement spends it.
+
+        :param job: A job from :meth:`poll`, or a mapping with ``job_id`` and ``client_id``.
+        :param unknown_claim: What to do where the answer to our acknowledgement was lost and the nonce
+            is spent: ``assume_ours`` (right where one Airflow polls an action type) or ``leave`` (right
+            where rivals poll it too; if it was ours after all, it ends by its timeout).
+        :return: The claimed job, or None if another worker has it.
+        :raises InvalidClientToken: The token is not this client's.
+        :raises ServiceUnavailable: There was no answer until the deadline.
+
+        Source: GetThirdPartyJobDetails, AcknowledgeThirdPartyJob, CodePipeline API 2015-07-09.
+        """
+        protocol.check_unknown_claim(unknown_claim)
+        claim = self.try_claim(job)
+        return claim.job if claim.is_ours(unknown_claim) else None
+
+    def try_claim(
+        self,
+        job: object,
+        *,
+        in_doubt: bool = False,
+        before_acknowledge: Callable[[ClaimedJob], None] = lambda claimed: None,
+    ) -> Claim:
+        """
+        Claim an offered job and tell how that went.
+
+        :param job: A job from :meth:`poll`, or a mapping with ``job_id`` and ``client_id``.
+        :param in_doubt: Whether an earlier try of ours may have acknowledged the job already.
+        :param before_acknowledge: Called with the job's data when the acknowledgement is about to be
+            sent, so that the intent can be recorded.
+        :raises CodePipelineError: As :meth:`claim`.
+        """
+        offered = OfferedJob.from_value(job)
+        details = self.details(offered)
+        claimed = ClaimedJob.from_details(offered, details)
+        if not details.nonce:
+            raise RequestRefused(
+                f"The details of job {offered.job_id} hold no nonce, so it cannot be acknowledged.",
+                code="NoNonce",
+                job_id=offered.job_id,
+            )
+        before_acknowledge(claimed)
+        try:
+            answer = self._send(protocol.acknowledge(offered), nonce=details.nonce)
+        except InvalidNonce as refusal:
+            claim = Claim.from_invalid_nonce(claimed, in_doubt=in_doubt or refusal.in_doubt)
+        else:
+            claim = Claim.from_status(claimed, answer.get("status"))
+        self.log.info("Claim of job %s (client %s): %s", offered.job_id, offered.client_id, claim.state)
+        return claim
+
+    def succeed(
+        self,
+        job: object,
+        *,
+        current_revision: object = None,
+        continuation_token: str | None = None,
+        execution_details: object = None,
+    ) -> None:
+        """
+        End a claimed job with success, or with a continuation token for which CodePipeline makes a new job.
+
+        :param job: An object of ours, or a mapping with ``job_id`` and ``client_id``.
+        :param current_revision: A CurrentRevision, or a mapping with AWS's or snake_case keys.
+        :param continuation_token: 1 to 2048 characters; None where the action is complete.
+        :param execution_details: An ExecutionDetails, or a mapping with AWS's or snake_case keys.
+        :raises InvalidInput: A value does not fit; nothing was called.
+        :raises JobNotInProgress: The job takes no result.
+        :raises InvalidClientToken: The token is not this client's.
+        :raises ServiceUnavailable: There was no answer until the deadline.
+
+        Source: PutThirdPartyJobSuccessResult, CodePipeline API 2015-07-09.
+        """
+        self.put(
+            protocol.success(
+                OfferedJob.from_value(job),
+                current_revision=current_revision,
+                continuation_token=continuation_token,
+                execution_details=execution_details,
+            )
+        )
+
+    def fail(
+        self,
+        job: object,
+        *,
+        message: str,
+        failure_type: str = "JobFailed",
+        external_execution_id: str | None = None,
+    ) -> None:
+        """
+        End a claimed job with failure.
+
+        :param job: An object of ours, or a mapping with ``job_id`` and ``client_id``.
+        :param message: What the customer reads; cut to 5000 characters.
+        :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
+            RevisionUnavailable, SystemUnavailable.
+        :param external_execution_id: The id of the work in our own system, 1 to 1500 characters, or None.
+        :raises InvalidInput: A value does not fit; nothing was called.
+        :raises JobNotInProgress: The job takes no result.
+        :raises InvalidClientToken: The token is not this client's.
+        :raises ServiceUnavailable: There was no answer until the deadline.
+
+        Source: PutThirdPartyJobFailureResult, CodePipeline API 2015-07-09.
+        """
+        self.put(
+            protocol.failure(
+                OfferedJob.from_value(job),
+                message=message,
+                failure_type=failure_type,
+                external_execution_id=external_execution_id,
+            )
+        )
+
+    def put(self, call: Call, *, intended_before: bool = False) -> None:
+        """
+        Give a job its result, as :func:`protocol.success` or :func:`protocol.failure` composed it.
+
+        :param call: The result's call.
+        :param intended_before: Whether the same call may have been sent before this process.
+        :raises CodePipelineError: As :meth:`succeed`.
+        """
+        try:
+            self._send(call)
+        except CodePipelineError as error:
+            if not protocol.put_is_settled(error, intended_before=intended_before):
+                raise
+            self.log.warning(
+                "Job %s takes no result any more and this one may have been put before; taken as put.",
+                error.job_id,
+            )
+        else:
+            self.log.info("Job %s: result %s was put.", call.arguments["jobId"], protocol.result_of(call))
+
+    def client_token(self, client_id: str) -> str:
+        """
+        Return the client token of a client, known to Airflow's masker.
+
+        :param client_id: The client id, as the poll gives it.
+        :raises ClientConnectionError: No connection holds it.
+        """
+        return self._tokens(client_id).get_token(client_id)
+
+    @property
+    def location(self) -> tuple[str, str]:
+        """AWS partition and region of the jobs, such as ``aws`` and ``eu-central-1``."""
+        meta = self._job_client.meta
+        return meta.partition, meta.region_name
+
+    # How a call is carried.
+
+    @cached_property
+    def conn_config(self) -> AwsConnectionWrapper:
+        """The connection, with STS at the same place as a CodePipeline that is not AWS's own."""
+        wrapper = super().conn_config
+        host = urlsplit(wrapper.endpoint_url or "").hostname or ""
+        if wrapper.role_arn and host and not host.endswith(_AWS_DOMAINS):
+            sts = {"endpoint_url": wrapper.endpoint_url, **(wrapper.service_config.get("sts") or {})}
+            wrapper.service_config = {**wrapper.service_config, "sts": sts}
+        return wrapper
+
+    @cached_property
+    def _job_client(self) -> Any:
+        """boto3's client without retries of its own, for the reason at the top of this module."""
+        from botocore.config import Config
+
+        once = Config(retries={"total_max_attempts": 1, "mode": "standard"})
+        return self.get_client_type(region_name=self.region_name, config=self.config.merge(once))
+
+    def _tokens(self, client_id: str) -> ClientTokenHook:
+        return ClientTokenHook.for_client(client_id, self.client_conn_id_template)
+
+    def _send(self, call: Call, *, nonce: str | None = None) -> Mapping[str, Any]:
+        """Send a call until it is answered or the deadline has passed; a rotated token is looked up once."""
+        client_id = call.job.client_id if call.job else None
+        secrets = {} if nonce is None else {"nonce": nonce}
+        if client_id is None:
+            return self._send_until_answered(call, secrets, in_doubt=False)
+        tokens = self._tokens(client_id)
+        secrets["clientToken"] = tokens.get_token(client_id)
+        try:
+            return self._send_until_answered(call, secrets, in_doubt=False)
+        except InvalidClientToken as refusal:
+            refused = refusal
+        current = tokens.get_token(client_id, uncached=True)
+        if current == secrets["clientToken"]:
+            raise refused
+        self.log.info(
+            "The client token of client %s has changed; sending %s again.", client_id, call.operation
+        )
+        return self._send_until_answered(call, {**secrets, "clientToken": current}, in_doubt=refused.in_doubt)
+
+    def _send_until_answered(
+        self, call: Call, secrets: Mapping[str, str], *, in_doubt: bool
+    ) -> Mapping[str, Any]:
+        """Send a call until it is answered or the deadline has passed."""
+        doubts = [in_doubt]
+
+        def attempt() -> Mapping[str, Any]:
+            try:
+                return self._send_once(call, secrets, in_doubt=any(doubts))
+            except _Unanswered as silence:
+                doubts.append(silence.fate is Fate.IN_DOUBT)
+                raise
+
+        started = self._clock()
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_Unanswered),
+            wait=tenacity.wait_exponential_jitter(initial=0.5, max=MAX_BACKOFF, jitter=0.5),
+            stop=lambda state: self._clock() - started + state.upcoming_sleep > self.retry_deadline,
+            sleep=self._sleep,
+            before_sleep=lambda state: self._log_retry(call, state),
+        )
+        try:
+            answer: Mapping[str, Any] = retrying(attempt)
+            return answer
+        except tenacity.RetryError as error:
+            attempts, last = error.last_attempt.attempt_number, error.last_attempt.exception()
+        about = f" for job {call.job.job_id}" if call.job else ""
+        raise ServiceUnavailable(
+            f"{call.operation}{about} got no answer from {self._job_client.meta.endpoint_url} in {attempts} "
+            f"attempts and {self.retry_deadline:g} s (retry_deadline); the last failed with: {last}",
+            code="NoAnswer",
+            in_doubt=any(doubts),
+            job_id=call.job.job_id if call.job else None,
+        )
+
+    def _send_once(self, call: Call, secrets: Mapping[str, str], *, in_doubt: bool) -> Mapping[str, Any]:
+        """Send a call once; what is raised holds no secret and no trace of an exception that does."""
+        from botocore import xform_name
+        from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+        from botocore.parsers import ResponseParserError
+
+        send = getattr(self._job_client, xform_name(call.operation))
+        failure: Exception
+        try:
+            answer: Mapping[str, Any] = send(**call.arguments, **secrets)
+            return answer
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code") or "Unknown")
+            said = _without(secrets, str(error.response.get("Error", {}).get("Message") or ""))
+            fate = protocol.fate_of_answer(code, error.response["ResponseMetadata"]["HTTPStatusCode"])
+            if fate is Fate.REFUSED:
+                region_name = self._job_client.meta.region_name
+                failure = protocol.error_for(call, code, said, region_name=region_name, in_doubt=in_doubt)
+            else:
+                failure = _Unanswered(f"{code}: {said}", fate)
+        except (ConnectionError, HTTPClientError, ResponseParserError) as error:
+            name = type(error).__name__
+            failure = _Unanswered(f"{name}: {_without(secrets, str(error))}", protocol.fate_of_silence(name))
+        except BotoCoreError as error:
+            # Nothing was sent: no credentials, no region, a bad endpoint.
+            reason = f"{type(error).__name__}: {_without(secrets, str(error))}"
+            failure = RequestRefused(
+                f"{call.operation} could not be sent: {reason} "
+                f"Check the Airflow connection {self.aws_conn_id!r}.",
+                code=type(error).__name__,
+                in_doubt=in_doubt,
+                job_id=call.job.job_id if call.job else None,
+            )
+        raise failure
+
+    def _log_retry(self, call: Call, state: tenacity.RetryCallState) -> None:
+        self.log.log(
+            logging.WARNING,
+            "%s: attempt %d failed (%s); next in %.1f s.",
+            call.operation,
+            state.attempt_number,
+            state.outcome.exception() if state.outcome else "",
+            state.upcoming_sleep,
+        )
+
+
+def _without(secrets: Mapping[str, str], text: str) -> str:
+    """Return a text of somebody else's without our secrets, which AWS may quote in a refusal."""
+    for secret in secrets.values():
+        text = text.replace(secret, "***")
+    return text

@@ -1,0 +1,576 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What goes over the wire and through XCom, as frozen, checked values.
+
+Each class reads from what a user gives (:meth:`from_value`: one of ours, a mapping with AWS's or with
+snake_case keys, or a string that holds such a mapping, as Jinja renders it) and writes what CodePipeline
+takes (:meth:`to_api`) or what may lie in XCom (:meth:`to_xcom`). What CodePipeline answers is read
+leniently: every member of a job's data is optional.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Self
+
+from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference, LimitExceeded
+from airflow_codepipeline_partner.limits import check_number, check_text
+
+THIRD_PARTY = "ThirdParty"
+
+
+def read_mapping(value: object, what: str) -> Mapping[str, Any]:
+    """
+    Return a mapping from a mapping or from a string that holds one (JSON or a Python literal).
+
+    :param value: What was given; the string form is what a Jinja template renders.
+    :param what: What it is, for the error.
+    :raises InvalidInput: It is no mapping.
+    """
+    held = _read_literal(value) if isinstance(value, str) else value
+    if isinstance(held, Mapping):
+        return held
+    given = f"a {type(value).__name__}"
+    if isinstance(value, str):
+        given = f"a string of {len(value)} characters that holds none"
+    raise InvalidInput(f"{what} must be a mapping, not {given}.")
+
+
+def _read_literal(text: str) -> object:
+    """Return what a string of JSON or of a Python literal holds, or None."""
+    readers: tuple[Callable[[str], object], ...] = (json.loads, ast.literal_eval)
+    for read in readers:
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    return None
+
+
+def _by_snake_case(value: object, what: str, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the members under their snake_case names; an unknown key is refused."""
+    given: dict[str, Any] = {}
+    aws_to_snake = {aws: snake for snake, aws in names.items()}
+    for key, member in read_mapping(value, what).items():
+        snake = key if key in names else aws_to_snake.get(key)
+        if snake is None:
+            raise InvalidInput(
+                f"{what} has no field of the name given ({len(str(key))} characters); "
+                f"it has {', '.join(names.values())} (or {', '.join(names)})."
+            )
+        if snake in given:
+            raise InvalidInput(f"{what} has {names[snake]} twice, in both spellings.")
+        given[snake] = member
+    return given
+
+
+def _without_none(**members: Any) -> dict[str, Any]:
+    return {name: member for name, member in members.items() if member is not None}
+
+
+@dataclass(frozen=True)
+class ActionType:
+    """
+    A kind of action, as CodePipeline names it.
+
+    :param category: One of Source, Build, Deploy, Test, Invoke, Approval, Compute.
+    :param provider: The provider's name, 1 to 35 of ``0-9 A-Z a-z _ -``.
+    :param version: The version, 1 to 9 of ``0-9 A-Z a-z _ -``.
+    :param owner: ``ThirdParty`` for a partner's action, ``Custom`` for an account's own.
+    :raises LimitExceeded: A member does not fit.
+
+    Source: ActionTypeId, CodePipeline API 2015-07-09.
+    """
+
+    category: str
+    provider: str
+    version: str = "1"
+    owner: str = THIRD_PARTY
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            check_text(f"actionTypeId.{part.name}", getattr(self, part.name))
+
+    @classmethod
+    def from_value(cls, value: object) -> Self:
+        """
+        Return the action type that a value names.
+
+        :raises InvalidInput: It names none.
+        """
+        if isinstance(value, cls):
+            return value
+        names = {part.name: part.name for part in fields(cls)}
+        given = _by_snake_case(value, "An action type", names)
+        for required in ("category", "provider"):
+            if given.get(required) is None:
+                raise InvalidInput(
+                    f"An action type needs {required}; it has category, provider, version, owner."
+                )
+        if type(given.get("version")) is int:
+            # {"version": 1} is what people write in JSON.
+            given["version"] = str(given["version"])
+        return cls(**given)
+
+    def to_api(self) -> dict[str, str]:
+        """Return AWS's shape, which is also the shape in XCom."""
+        return {
+            "category": self.category,
+            "owner": self.owner,
+            "provider": self.provider,
+            "version": self.version,
+        }
+
+    def __str__(self) -> str:
+        """Name all four parts, for errors and logs."""
+        return (
+            f"category {self.category}, owner {self.owner}, provider {self.provider}, version {self.version}"
+        )
+
+
+@dataclass(frozen=True)
+class OfferedJob:
+    """
+    A job that a poll offered. It is nobody's yet.
+
+    :param job_id: The job's id.
+    :param client_id: Whose job it is; the client token is looked up by it. None for a custom job.
+    :param action_type: What was polled for, or None where it is not known (then a partner's job).
+    :param nonce: Only a custom job's poll gives one.
+
+    Source: PollForThirdPartyJobs, CodePipeline API 2015-07-09.
+    """
+
+    job_id: str
+    client_id: str | None
+    action_type: ActionType | None = None
+    nonce: str | None = field(default=None, repr=False)
+
+    @property
+    def owner(self) -> str:
+        """The action type's owner, which decides which API is called."""
+        return self.action_type.owner if self.action_type else THIRD_PARTY
+
+    @classmethod
+    def from_value(cls, value: object) -> OfferedJob:
+        """
+        Return the job that a value names: one of ours, or a mapping with ``job_id`` and ``client_id``.
+
+        Other keys are passed over, so that a claimed job's XCom names its job too.
+
+        :raises InvalidJobReference: It names none.
+        """
+        if isinstance(value, ClaimedJob):
+            return value.job
+        if isinstance(value, cls):
+            return value
+        try:
+            given = read_mapping(value, "A job")
+        except InvalidInput as error:
+            raise InvalidJobReference(
+                f"{error} Give what the sensor or the claim returned, or a mapping with job_id and client_id."
+            ) from None
+        job_id = given.get("job_id")
+        if not isinstance(job_id, str):
+            raise InvalidJobReference(
+                "A job needs job_id, a string; "
+                f"a mapping with {_names_of(given)} and a job_id of type {type(job_id).__name__} was given."
+            )
+        check_text("jobId", job_id)
+        action_type = given.get("action_type")
+        job = cls(
+            job_id=job_id,
+            client_id=given.get("client_id") or None,
+            action_type=None if action_type is None else ActionType.from_value(action_type),
+            nonce=given.get("nonce") or None,
+        )
+        if job.owner == THIRD_PARTY and not isinstance(job.client_id, str):
+            raise InvalidJobReference(
+                f"The partner job {job_id} needs client_id, a string: the client token is looked up by it.",
+                job_id=job_id,
+            )
+        return job
+
+    def to_xcom(self) -> dict[str, Any]:
+        """Return what may lie in XCom: a reference to the job, never its data."""
+        reference: dict[str, Any] = {
+            "job_id": self.job_id,
+            "client_id": self.client_id,
+            "action_type": None if self.action_type is None else self.action_type.to_api(),
+        }
+        return reference if self.nonce is None else {**reference, "nonce": self.nonce}
+
+
+def _names_of(mapping: Mapping[str, Any]) -> str:
+    """Name a mapping's keys for an error; values might be secrets, keys of a job are not."""
+    return "the keys " + ", ".join(sorted(str(key)[:40] for key in mapping)[:10]) if mapping else "no keys"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """
+    Where one of a job's artifacts lies, or is to be put.
+
+    :param name: The artifact's name in the pipeline.
+    :param revision: The artifact's revision id, or None.
+    :param bucket: The S3 bucket, or None where the answer names no place.
+    :param key: The key in the bucket, or None.
+    """
+
+    name: str
+    revision: str | None = None
+    bucket: str | None = None
+    key: str | None = None
+
+    @classmethod
+    def from_api(cls, answer: Mapping[str, Any]) -> Self:
+        """Return the artifact that a job's data names."""
+        place = (answer.get("location") or {}).get("s3Location") or {}
+        return cls(
+            name=answer.get("name") or "",
+            revision=answer.get("revision"),
+            bucket=place.get("bucketName"),
+            key=place.get("objectKey"),
+        )
+
+    def to_xcom(self) -> dict[str, str | None]:
+        """Return name, revision, bucket and key."""
+        return {"name": self.name, "revision": self.revision, "bucket": self.bucket, "key": self.key}
+
+
+def _artifacts(answer: Iterable[Mapping[str, Any]] | None) -> tuple[Artifact, ...]:
+    return tuple(Artifact.from_api(artifact) for artifact in answer or ())
+
+
+@dataclass(frozen=True)
+class JobDetails:
+    """
+    All that CodePipeline tells about a job. It holds secrets: never log it, never put it into XCom.
+
+    :param job_id: The job's id.
+    :param nonce: What the acknowledgement spends; None where the answer has none.
+    :param configuration: The action's configuration; the customer's secrets are in clear.
+    :param pipeline_name: Name of the customer's pipeline, or None.
+    :param stage_name: Name of the stage, or None.
+    :param action_name: Name of the action, or None.
+    :param action_execution_id: One id for all the jobs of one run of the action, or None.
+    :param input_artifacts: What the action is given.
+    :param output_artifacts: Where the action is to put what it makes.
+    :param artifact_credentials: AWS's mapping accessKeyId, secretAccessKey, sessionToken, valid for
+        about 15 minutes; None where the action needs no artifacts.
+    :param continuation_token: The token that the former job of this action was ended with, or None.
+    :param encryption_key: AWS's mapping id, type; None stands for the AWS managed key.
+
+    Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09.
+    """
+
+    job_id: str
+    nonce: str | None = field(default=None, repr=False)
+    configuration: Mapping[str, str] = field(default_factory=dict, repr=False)
+    pipeline_name: str | None = None
+    stage_name: str | None = None
+    action_name: str | None = None
+    action_execution_id: str | None = None
+    input_artifacts: tuple[Artifact, ...] = ()
+    output_artifacts: tuple[Artifact, ...] = ()
+    artifact_credentials: Mapping[str, str] | None = field(default=None, repr=False)
+    continuation_token: str | None = None
+    encryption_key: Mapping[str, str] | None = None
+
+    @classmethod
+    def from_api(cls, answer: Mapping[str, Any], *, job_id: str) -> Self:
+        """
+        Return the details that an answer of GetThirdPartyJobDetails holds.
+
+        :param answer: The answer's ``jobDetails``; any member may be missing.
+        :param job_id: The id that was asked for, used where the answer names none.
+        """
+        data = answer.get("data") or {}
+        context = data.get("pipelineContext") or {}
+        action = context.get("action") or {}
+        return cls(
+            job_id=answer.get("id") or job_id,
+            nonce=answer.get("nonce"),
+            configuration=dict((data.get("actionConfiguration") or {}).get("configuration") or {}),
+            pipeline_name=context.get("pipelineName"),
+            stage_name=(context.get("stage") or {}).get("name"),
+            action_name=action.get("name"),
+            action_execution_id=action.get("actionExecutionId"),
+            input_artifacts=_artifacts(data.get("inputArtifacts")),
+            output_artifacts=_artifacts(data.get("outputArtifacts")),
+            artifact_credentials=data.get("artifactCredentials"),
+            continuation_token=data.get("continuationToken"),
+            encryption_key=data.get("encryptionKey"),
+        )
+
+
+@dataclass(frozen=True)
+class ClaimedJob:
+    """
+    A job that is ours: from here on it ends in exactly one result, by us.
+
+    It holds neither credentials nor configuration values; ask the hook for the
+    :meth:`~airflow_codepipeline_partner.hooks.CodePipelinePartnerHook.details` where they are needed.
+
+    :param job: The job that was offered.
+    :param certain: False where the answer to our acknowledgement was lost, so that the job may be
+        another worker's.
+    :param continuation_token: The token that the former job of this action was ended with, or None.
+    :param pipeline_name: Name of the customer's pipeline, or None.
+    :param stage_name: Name of the stage, or None.
+    :param action_name: Name of the action, or None.
+    :param action_execution_id: One id for all the jobs of one run of the action, or None.
+    :param input_artifacts: What the action is given.
+    :param output_artifacts: Where the action is to put what it makes.
+    """
+
+    job: OfferedJob
+    certain: bool = True
+    continuation_token: str | None = None
+    pipeline_name: str | None = None
+    stage_name: str | None = None
+    action_name: str | None = None
+    action_execution_id: str | None = None
+    input_artifacts: tuple[Artifact, ...] = ()
+    output_artifacts: tuple[Artifact, ...] = ()
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self.job.job_id
+
+    @property
+    def client_id(self) -> str | None:
+        """Whose job it is; None for a custom job."""
+        return self.job.client_id
+
+    @classmethod
+    def from_details(cls, job: OfferedJob, details: JobDetails, *, certain: bool = True) -> Self:
+        """Return the claimed job, with all of the details that is no secret."""
+        return cls(
+            job=job,
+            certain=certain,
+            continuation_token=details.continuation_token,
+            pipeline_name=details.pipeline_name,
+            stage_name=details.stage_name,
+            action_name=details.action_name,
+            action_execution_id=details.action_execution_id,
+            input_artifacts=details.input_artifacts,
+            output_artifacts=details.output_artifacts,
+        )
+
+    @classmethod
+    def from_value(cls, value: object) -> Self:
+        """
+        Return the claimed job that a value (XCom or one of ours) holds.
+
+        :raises InvalidJobReference: It holds none.
+        """
+        if isinstance(value, cls):
+            return value
+        job = OfferedJob.from_value(value)
+        if isinstance(value, OfferedJob):
+            return cls(job)
+        given = read_mapping(value, "A claimed job")
+        members: dict[str, Any] = {name: given.get(name) for name in _CONTEXT_NAMES}
+        for name in _ARTIFACT_NAMES:
+            members[name] = tuple(Artifact(**artifact) for artifact in given.get(name) or ())
+        return cls(job=job, certain=bool(given.get("certain", True)), **members)
+
+    def to_xcom(self) -> dict[str, Any]:
+        """Return what may lie in XCom: the offered job and what of its details is no secret."""
+        return {
+            **self.job.to_xcom(),
+            "certain": self.certain,
+            **{name: getattr(self, name) for name in _CONTEXT_NAMES},
+            **{name: [artifact.to_xcom() for artifact in getattr(self, name)] for name in _ARTIFACT_NAMES},
+        }
+
+
+_CONTEXT_NAMES = (
+    "continuation_token",
+    "pipeline_name",
+    "stage_name",
+    "action_name",
+    "action_execution_id",
+)
+_ARTIFACT_NAMES = ("input_artifacts", "output_artifacts")
+
+
+@dataclass(frozen=True)
+class CurrentRevision:
+    """
+    The revision that the job made or found.
+
+    :param revision: The revision id, 1 to 1500 characters.
+    :param change_identifier: What tells that the revision changed, 1 to 100 characters.
+    :param created: When it was made; a datetime or an ISO 8601 string, UTC where it has no zone.
+    :param revision_summary: What changed, at most 2048 characters; longer text is cut.
+    :raises LimitExceeded: A member does not fit.
+
+    Source: CurrentRevision, CodePipeline API 2015-07-09.
+    """
+
+    revision: str
+    change_identifier: str
+    created: datetime | None = None
+    revision_summary: str | None = None
+
+    _NAMES: ClassVar[Mapping[str, str]] = {
+        "revision": "revision",
+        "change_identifier": "changeIdentifier",
+        "created": "created",
+        "revision_summary": "revisionSummary",
+    }
+
+    def __post_init__(self) -> None:
+        check_text("currentRevision.revision", self.revision)
+        check_text("currentRevision.changeIdentifier", self.change_identifier)
+        object.__setattr__(self, "created", read_created(self.created))
+        if self.revision_summary is not None:
+            summary = check_text("currentRevision.revisionSummary", self.revision_summary)
+            object.__setattr__(self, "revision_summary", summary)
+
+    @classmethod
+    def from_value(cls, value: object) -> Self | None:
+        """
+        Return the revision that a value holds; None stays None.
+
+        :raises InvalidInput: It holds none, or one that does not fit.
+        """
+        if value is None or isinstance(value, cls):
+            return value
+        given = _by_snake_case(value, "currentRevision", cls._NAMES)
+        for required in ("revision", "change_identifier"):
+            if given.get(required) is None:
+                aws_name = cls._NAMES[required]
+                raise LimitExceeded(
+                    f"currentRevision needs {aws_name}: CodePipeline takes a revision only with "
+                    "both revision and changeIdentifier.",
+                    field=f"currentRevision.{aws_name}",
+                )
+        return cls(**given)
+
+    def to_api(self) -> dict[str, Any]:
+        """Return AWS's shape."""
+        return _without_none(
+            revision=self.revision,
+            changeIdentifier=self.change_identifier,
+            created=self.created,
+            revisionSummary=self.revision_summary,
+        )
+
+
+def read_created(value: object) -> datetime | None:
+    """
+    Return the time that a datetime or an ISO 8601 string names, with a zone; None stays None.
+
+    :raises LimitExceeded: It names none.
+    """
+    moment: datetime | None = None
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        moment = value
+    elif isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value.strip())
+        except ValueError:
+            moment = None
+    if moment is None:
+        raise LimitExceeded(
+            "currentRevision.created must be a datetime or an ISO 8601 string such as "
+            f"2026-01-31T12:00:00+00:00, not this {type(value).__name__} of {len(str(value))} characters.",
+            field="currentRevision.created",
+        )
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class ExecutionDetails:
+    """
+    How the work stands, for the CodePipeline console.
+
+    :param summary: A sentence, at most 2048 characters; longer text is cut.
+    :param external_execution_id: The id of the work in our own system, 1 to 1500 characters; the
+        console's execution link is made from it.
+    :param percent_complete: 0 to 100; a numeric string is a number.
+    :raises LimitExceeded: A member does not fit.
+
+    Source: ExecutionDetails, CodePipeline API 2015-07-09.
+    """
+
+    summary: str | None = None
+    external_execution_id: str | None = None
+    percent_complete: int | None = None
+
+    _NAMES: ClassVar[Mapping[str, str]] = {
+        "summary": "summary",
+        "external_execution_id": "externalExecutionId",
+        "percent_complete": "percentComplete",
+    }
+
+    def __post_init__(self) -> None:
+        if self.summary is not None:
+            object.__setattr__(self, "summary", check_text("executionDetails.summary", self.summary))
+        if self.external_execution_id is not None:
+            check_text("executionDetails.externalExecutionId", self.external_execution_id)
+        if self.percent_complete is not None:
+            percent = check_number("executionDetails.percentComplete", self.percent_complete)
+            object.__setattr__(self, "percent_complete", percent)
+
+    @classmethod
+    def from_value(cls, value: object) -> Self | None:
+        """
+        Return the details that a value holds; None stays None.
+
+        :raises InvalidInput: It holds none, or some that do not fit.
+        """
+        if value is None or isinstance(value, cls):
+            return value
+        return cls(**_by_snake_case(value, "executionDetails", cls._NAMES))
+
+    def to_api(self) -> dict[str, Any]:
+        """Return AWS's shape."""
+        return _without_none(
+            summary=self.summary,
+            externalExecutionId=self.external_execution_id,
+            percentComplete=self.percent_complete,
+        )
+
+
+@dataclass(frozen=True)
+class FailureDetails:
+    """
+    Why the job failed, for the customer.
+
+    :param message: What went wrong and what to do, at most 5000 characters; longer text is cut.
+    :param type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
+        RevisionUnavailable, SystemUnavailable.
+    :param external_execution_id: The id of the work in our own system, 1 to 1500 characters.
+    :raises LimitExceeded: A member does not fit.
+
+    Source: FailureDetails, CodePipeline API 2015-07-09.
+    """
+
+    message: str
+    type: str = "JobFailed"
+    external_execution_id: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", check_text("failureDetails.message", self.message))
+        check_text("failureDetails.type", self.type)
+        if self.external_execution_id is not None:
+            check_text("failureDetails.externalExecutionId", self.external_execution_id)
+
+    def to_api(self) -> dict[str, Any]:
+        """Return AWS's shape."""
+        return _without_none(
+            type=self.type,
+            message=self.message,
+            externalExecutionId=self.external_execution_id,
+        )

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The limits of the CodePipeline API, in one place.
+
+botocore checks required members, types and minima before it sends a request, but neither maxima nor
+patterns nor enumerations; this module does, so that a value that cannot pass is refused by name before
+any call. The names are those of the shapes in the service model (API version 2015-07-09), against which
+a test compares every number.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+
+from airflow_codepipeline_partner.exceptions import LimitExceeded
+
+log = logging.getLogger(__name__)
+
+#: Ends a text that was cut to its limit.
+CUT_MARK = " … [cut]"
+
+
+@dataclass(frozen=True)
+class Text:
+    """
+    What a text may be.
+
+    :param max_chars: Most characters, or None for no limit.
+    :param min_chars: Fewest characters.
+    :param pattern: What the whole text must match, or None.
+    :param one_of: The only allowed values, or None.
+    :param free: Free text for people is cut to its limit; ids and tokens are refused.
+    """
+
+    max_chars: int | None = None
+    min_chars: int = 1
+    pattern: str | None = None
+    one_of: tuple[str, ...] | None = None
+    free: bool = False
+
+
+@dataclass(frozen=True)
+class Number:
+    """
+    What a whole number may be.
+
+    :param minimum: Smallest value.
+    :param maximum: Largest value, or None for no limit.
+    """
+
+    minimum: int
+    maximum: int | None = None
+
+
+CATEGORIES = ("Source", "Build", "Deploy", "Test", "Invoke", "Approval", "Compute")
+OWNERS = ("AWS", "ThirdParty", "Custom")
+FAILURE_TYPES = (
+    "JobFailed",
+    "ConfigurationError",
+    "PermissionError",
+    "RevisionOutOfSync",
+    "RevisionUnavailable",
+    "SystemUnavailable",
+)
+_NAME = "[0-9A-Za-z_-]+"
+
+#: Field, in AWS's spelling → the shape of the service model that it has, and what that shape allows.
+TEXTS: dict[str, tuple[str, Text]] = {
+    "actionTypeId.category": ("ActionCategory", Text(one_of=CATEGORIES)),
+    "actionTypeId.owner": ("ActionOwner", Text(one_of=OWNERS)),
+    "actionTypeId.provider": ("ActionProvider", Text(35, pattern=_NAME)),
+    "actionTypeId.version": ("Version", Text(9, pattern=_NAME)),
+    "jobId": ("ThirdPartyJobId", Text(512)),
+    "clientToken": ("ClientToken", Text(256)),
+    "nonce": ("Nonce", Text(50)),
+    "continuationToken": ("ContinuationToken", Text(2048)),
+    "currentRevision.revision": ("Revision", Text(1500)),
+    "currentRevision.changeIdentifier": ("RevisionChangeIdentifier", Text(100)),
+    "currentRevision.revisionSummary": ("RevisionSummary", Text(2048, free=True)),
+    "executionDetails.summary": ("ExecutionSummary", Text(2048, free=True)),
+    "executionDetails.externalExecutionId": ("ExecutionId", Text(1500)),
+    "failureDetails.type": ("FailureType", Text(one_of=FAILURE_TYPES)),
+    "failureDetails.message": ("Message", Text(5000, free=True)),
+    "failureDetails.externalExecutionId": ("ExecutionId", Text(1500)),
+}
+NUMBERS: dict[str, tuple[str, Number]] = {
+    "maxBatchSize": ("MaxBatchSize", Number(1)),
+    "executionDetails.percentComplete": ("Percentage", Number(0, 100)),
+}
+
+
+def check_text(field: str, value: object, *, job_id: str | None = None) -> str:
+    """
+    Return a text that keeps the field's limits.
+
+    Free text over its limit is cut, with a mark at its end and a warning in the log; anything else
+    that does not fit is refused. The value itself is never named, only its kind and length.
+
+    :param field: A key of :data:`TEXTS`.
+    :param value: What was given.
+    :param job_id: The job that it is for, to be named in the error.
+    :raises LimitExceeded: The value does not fit.
+    """
+    limit = TEXTS[field][1]
+    if not isinstance(value, str):
+        raise LimitExceeded(
+            f"{field} must be a string, not {type(value).__name__}.", field=field, job_id=job_id
+        )
+    if limit.one_of is not None:
+        if value not in limit.one_of:
+            raise LimitExceeded(
+                f"{field} must be one of {', '.join(limit.one_of)}; "
+                f"a string of {len(value)} characters was given that is none of them.",
+                field=field,
+                job_id=job_id,
+            )
+        return value
+    if len(value) < limit.min_chars:
+        raise LimitExceeded(
+            f"{field} has {len(value)} characters; CodePipeline takes {limit.min_chars} to "
+            f"{limit.max_chars}. Leave it out (None) where there is nothing to say.",
+            field=field,
+            job_id=job_id,
+        )
+    if limit.max_chars is not None and len(value) > limit.max_chars:
+        if not limit.free:
+            raise LimitExceeded(
+                f"{field} has {len(value)} characters; CodePipeline takes {limit.min_chars} to "
+                f"{limit.max_chars}. It is not cut, since a part of it would mean something else.",
+                field=field,
+                job_id=job_id,
+            )
+        log.warning(
+            "%s has %d characters and was cut to %d, the most that CodePipeline takes.",
+            field,
+            len(value),
+            limit.max_chars,
+        )
+        return value[: limit.max_chars - len(CUT_MARK)] + CUT_MARK
+    if limit.pattern is not None and not re.fullmatch(limit.pattern, value):
+        raise LimitExceeded(
+            f"{field} ({len(value)} characters) must match {limit.pattern}.", field=field, job_id=job_id
+        )
+    return value
+
+
+def check_number(field: str, value: object, *, job_id: str | None = None) -> int:
+    """
+    Return a whole number that keeps the field's limits; a numeric string, as Jinja gives it, is one.
+
+    :param field: A key of :data:`NUMBERS`.
+    :param value: What was given.
+    :param job_id: The job that it is for, to be named in the error.
+    :raises LimitExceeded: The value does not fit.
+    """
+    limit = NUMBERS[field][1]
+    number: int | None = None
+    whole = isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", value)
+    if whole or (isinstance(value, float) and value.is_integer()):
+        number = int(value)  # type: ignore[call-overload]  # a string or a float, as just seen
+    elif isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    if number is None:
+        raise LimitExceeded(
+            f"{field} must be a whole number, not {type(value).__name__} (of {len(str(value))} characters).",
+            field=field,
+            job_id=job_id,
+        )
+    if number < limit.minimum or (limit.maximum is not None and number > limit.maximum):
+        upper = "" if limit.maximum is None else f" and at most {limit.maximum}"
+        raise LimitExceeded(
+            f"{field} is {number}; it must be at least {limit.minimum}{upper}.", field=field, job_id=job_id
+        )
+    return number

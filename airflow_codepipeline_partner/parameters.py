@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters that every operator and sensor takes, and the checks that can be made of a literal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_codepipeline_partner._compat import is_resolved_later
+from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
+from airflow_codepipeline_partner.links import CodePipelineLink
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+
+_JINJA_MARKS = ("{{", "{%", "{#")
+
+#: The names of the AWS parameters, in the order in which they are documented.
+AWS_PARAMETERS = ("aws_conn_id", "region_name", "verify", "botocore_config", "client_conn_id_template")
+
+
+class CodePipelineParameters(BaseOperator):
+    """
+    An operator or sensor that talks to CodePipeline.
+
+    :param aws_conn_id: The ``aws`` connection with credentials, region, role and endpoint; None for boto3's
+        default credentials. (templated)
+    :param region_name: The region of the jobs; None takes the connection's. (templated)
+    :param verify: Whether to verify TLS certificates, or the path of a CA bundle; None is boto3's default.
+        (templated)
+    :param botocore_config: A mapping of arguments of botocore's Config, or None.
+    :param client_conn_id_template: How the connection id of a client, whose password is the client token,
+        is made from its client id (in which ``-`` is written ``_``). (templated)
+    """
+
+    template_fields: Sequence[str] = ("aws_conn_id", "region_name", "verify", "client_conn_id_template")
+    operator_extra_links = (CodePipelineLink(),)
+    ui_color = "#d7e9f7"
+
+    def __init__(
+        self,
+        *,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        botocore_config: dict[str, Any] | None = None,
+        client_conn_id_template: str = DEFAULT_TEMPLATE,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.aws_conn_id = aws_conn_id
+        self.region_name = region_name
+        self.verify = verify
+        self.botocore_config = botocore_config
+        self.client_conn_id_template = client_conn_id_template
+
+    @property
+    def aws_parameters(self) -> dict[str, Any]:
+        """The parameters by name, to be handed on to a trigger or another task."""
+        return {name: getattr(self, name) for name in AWS_PARAMETERS}
+
+    @cached_property
+    def hook(self) -> CodePipelinePartnerHook:
+        """The hook with these parameters."""
+        from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+
+        parameters = self.aws_parameters
+        return CodePipelinePartnerHook(config=parameters.pop("botocore_config"), **parameters)
+
+
+def is_known_later(value: object) -> bool:
+    """Tell whether a value, or a part of it, is rendered or pulled only in the task."""
+    if isinstance(value, str):
+        return any(mark in value for mark in _JINJA_MARKS)
+    if isinstance(value, Mapping):
+        return any(map(is_known_later, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(is_known_later, value))
+    return is_resolved_later(value)
+
+
+def check_literal(check: Callable[[Any], object], value: object, **stand_ins: object) -> None:
+    """
+    Check a value at construction as far as it is known then.
+
+    :param check: Raises an error of ours where the value does not fit.
+    :param value: What was given; None is not checked.
+    :param stand_ins: For a mapping, what fits in the place of a member that is known later, by both
+        spellings of its name; other such members are left out of the check.
+    """
+    if isinstance(value, Mapping):
+        known = {
+            key: stand_ins.get(str(key)) if is_known_later(member) else member
+            for key, member in value.items()
+        }
+        check(known)
+    elif value is not None and not is_known_later(value):
+        check(value)

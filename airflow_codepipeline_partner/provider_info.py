@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Airflow is told about this provider. It is read at every start, so it imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_codepipeline_partner import __version__
+
+_INTEGRATION = "AWS CodePipeline partner"
+_PACKAGE = "airflow_codepipeline_partner"
+
+#: The form of a client's connection, for Airflow 3.2 on from here, for 3.1 from the hook.
+CLIENT_FORM: dict[str, Any] = {
+    "hidden-fields": ["host", "port", "schema", "extra"],
+    "relabeling": {"login": "Client ID", "password": "Client token"},
+    "placeholders": {
+        "login": "the client id that CodePipeline sent the customer with",
+        "password": "the client token that came with it",
+    },
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's registration."""
+    return {
+        "package-name": "airflow-codepipeline-partner",
+        "name": _INTEGRATION,
+        "description": "Makes Airflow an AWS CodePipeline job worker: DAGs take the jobs of partner actions, "
+        "work on them and end each with exactly one result.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://docs.aws.amazon.com/codepipeline/latest/APIReference/",
+                "tags": ["aws"],
+            }
+        ],
+        "hooks": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [f"{_PACKAGE}.hooks", f"{_PACKAGE}.client_tokens"],
+            }
+        ],
+        "operators": [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.operators"]}],
+        "sensors": [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.sensors"]}],
+        "triggers": [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.triggers"]}],
+        "connection-types": [
+            {
+                "connection-type": "codepipeline_partner_client",
+                "hook-class-name": f"{_PACKAGE}.client_tokens.ClientTokenHook",
+                "hook-name": "CodePipeline partner client",
+                "ui-field-behaviour": CLIENT_FORM,
+                "conn-fields": {},
+            }
+        ],
+        "notifications": [f"{_PACKAGE}.notifications.CodePipelineJobFailureNotifier"],
+        "extra-links": [f"{_PACKAGE}.links.CodePipelineLink"],
+    }

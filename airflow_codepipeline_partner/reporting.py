@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+How a result reaches CodePipeline exactly once, and which result it is to be.
+
+The record of a result is written before the put and after it, so that whoever comes next (a retry, the
+finishing piece, a callback) repeats an intended call unchanged and stops only at one that is done.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from airflow_codepipeline_partner import protocol
+from airflow_codepipeline_partner.exceptions import CodePipelineError
+from airflow_codepipeline_partner.jobs import ExecutionDetails, OfferedJob
+from airflow_codepipeline_partner.protocol import Call
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+    from airflow_codepipeline_partner.records import Place
+
+log = logging.getLogger(__name__)
+
+
+def put_once(hook: CodePipelinePartnerHook, place: Place, call: Call) -> str:
+    """
+    Give a job its result, unless the record says that it has one.
+
+    :param hook: What puts it.
+    :param place: Where the record is kept.
+    :param call: The result. Where another was intended before and may have been put, that one is
+        repeated instead: a result is never flipped.
+    :return: Which result the job has now: ``success``, ``continue`` or ``failure``.
+    :raises CodePipelineError: The result could not be put.
+    """
+    assert call.job is not None  # noqa: S101 - a result is always some job's
+    record = place.read_result(call.job.job_id)
+    if record is not None and record.state == "done":
+        log.info("Job %s has its result already: %s.", record.job_id, record.result)
+        return record.result
+    if record is not None:
+        log.warning(
+            "The result %s of job %s was about to be put before; putting the same.",
+            record.result,
+            record.job_id,
+        )
+        call = record.call(call.job)
+    else:
+        place.write_result("intended", call)
+    try:
+        hook.put(call, intended_before=record is not None)
+    except CodePipelineError as error:
+        if record is None and not error.in_doubt:
+            # Nothing was put, so that another result may be: the failure, for instance.
+            place.withdraw_result()
+        raise
+    place.write_result("done", call)
+    return protocol.result_of(call)
+
+
+def with_defaults(details: object, *, dag_id: str, run_id: str, continued: bool = False) -> ExecutionDetails:
+    """
+    Return execution details in which what is missing is filled in.
+
+    :param details: What the user gave, or None.
+    :param dag_id: The DAG that did the work.
+    :param run_id: Its run; both are named in the external execution id, which leads back to the run.
+    :param continued: Whether the action goes on, with a continuation token.
+    """
+    given = ExecutionDetails.from_value(details) or ExecutionDetails()
+    outcome = "is at work on this action" if continued else "completed this action"
+    return replace(
+        given,
+        summary=given.summary or f"The Airflow DAG {dag_id} {outcome}.",
+        external_execution_id=given.external_execution_id or protocol.external_execution_id(dag_id, run_id),
+    )
+
+
+def failure_of_run(
+    dag_id: str, states: Mapping[str, Collection[str | None]], leaves: Collection[str]
+) -> str | None:
+    """
+    Judge the work by its tasks' states, and return the message for the customer, or None for success.
+
+    :param dag_id: The DAG that did the work.
+    :param states: Task id → the states of its task instances, of all tasks before the finishing piece.
+    :param leaves: The ids of the tasks just before it, the claim left out.
+    """
+    for state in ("failed", "upstream_failed"):
+        failed = sorted(task_id for task_id, found in states.items() if state in found)
+        if failed:
+            what = "failed" if state == "failed" else "could not run"
+            return f"The work of this action failed in Airflow: {_tasks(failed)} of DAG {dag_id} {what}."
+    if leaves and all(state == "skipped" for leaf in leaves for state in states.get(leaf, ())):
+        return f"The work of this action was skipped in Airflow: {_tasks(sorted(leaves))} of DAG {dag_id}."
+    return None
+
+
+def _tasks(task_ids: Collection[str]) -> str:
+    shown = list(task_ids)[:10]
+    more = f" and {len(task_ids) - len(shown)} more" if len(task_ids) > len(shown) else ""
+    return ("task " if len(task_ids) == 1 else "tasks ") + ", ".join(shown) + more
+
+
+def failure(job: OfferedJob, message: str, failure_type: str, *, dag_id: str, run_id: str) -> Call:
+    """
+    Compose the failure result of a job that a run of ours worked on.
+
+    :param job: The job.
+    :param message: What the customer reads.
+    :param failure_type: One of the failure types of the API.
+    :param dag_id: The DAG that did the work.
+    :param run_id: Its run.
+    """
+    return protocol.failure(
+        job,
+        message=message,
+        failure_type=failure_type,
+        external_execution_id=protocol.external_execution_id(dag_id, run_id),
+    )

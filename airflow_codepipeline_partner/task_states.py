@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the tasks before a task ended, as Airflow's execution API tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_codepipeline_partner.records import mapped_group_of
+
+
+def states_before(context: Mapping[str, Any], task: Any) -> dict[str, list[str | None]]:
+    """
+    Return the states of all tasks before a task, over any distance.
+
+    A task of the same mapped group counts with the instance of the same map index; any other mapped task
+    with all its instances.
+
+    :param context: The running task's context.
+    :param task: The running task.
+    :return: Task id → the states of its task instances.
+    """
+    ti, dag = context["ti"], context["dag"]
+    group = mapped_group_of(task)
+    alike: list[str] = []
+    single: list[str] = []
+    states: dict[str, list[str | None]] = {}
+    for task_id in sorted(task.get_flat_relative_ids(upstream=True)):
+        other = dag.get_task(task_id)
+        other_group = mapped_group_of(other)
+        if other_group is not None and other_group is group:
+            alike.append(task_id)
+        elif other.is_mapped or other_group is not None:
+            # Asked for alone: the answer's keys (task id and map index in one text) can be ambiguous.
+            states[task_id] = list(_ask(ti, [task_id]).values())
+        else:
+            single.append(task_id)
+    if alike:
+        found = _ask(ti, alike, map_index=ti.map_index)
+        states.update({task_id: [found.get(f"{task_id}_{ti.map_index}")] for task_id in alike})
+    if single:
+        # -1 is what an unmapped task instance has.
+        found = _ask(ti, single, map_index=-1)
+        states.update({task_id: [found.get(task_id)] for task_id in single})
+    return states
+
+
+def _ask(ti: Any, task_ids: list[str], map_index: int | None = None) -> dict[str, str | None]:
+    answer = ti.get_task_states(dag_id=ti.dag_id, task_ids=task_ids, run_ids=[ti.run_id], map_index=map_index)
+    found: dict[str, str | None] = answer.get(ti.run_id, {})
+    return found
