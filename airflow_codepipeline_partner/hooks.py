@@ -1,21 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-The hook: it carries the calls of :mod:`~airflow_codepipeline_partner.protocol` and retries them.
-
-boto3's own retries are switched off for the job calls. They hide whether an answer was lost, and on that
-hangs whether a spent nonce was spent by us and whether a result was put by us.
-"""
+"""The hook: the way of a job as methods, over an Airflow connection."""
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import tenacity
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
 from airflow_codepipeline_partner import protocol
@@ -26,7 +19,6 @@ from airflow_codepipeline_partner.exceptions import (
     InvalidClientToken,
     InvalidNonce,
     RequestRefused,
-    ServiceUnavailable,
 )
 from airflow_codepipeline_partner.jobs import (
     ActionType,
@@ -34,25 +26,15 @@ from airflow_codepipeline_partner.jobs import (
     JobDetails,
     OfferedJob,
 )
-from airflow_codepipeline_partner.protocol import Call, Claim, Fate, UnknownClaim
+from airflow_codepipeline_partner.protocol import Call, Claim, UnknownClaim
+from airflow_codepipeline_partner.transport import Transport
 
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
     from botocore.config import Config
 
-#: Longest wait between two attempts of one call, in seconds.
-MAX_BACKOFF = 20.0
 #: Hosts of AWS itself; an endpoint elsewhere is taken for STS too.
 _AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
-
-
-class _Unanswered(Exception):
-    """One attempt got no proper answer, and the call may be sent again."""
-
-    def __init__(self, reason: str, fate: Fate) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.fate = fate
 
 
 class CodePipelinePartnerHook(AwsBaseHook):
@@ -288,7 +270,7 @@ class CodePipelinePartnerHook(AwsBaseHook):
     @property
     def location(self) -> tuple[str, str]:
         """AWS partition and region of the jobs, such as ``aws`` and ``eu-central-1``."""
-        meta = self._job_client.meta
+        meta = self._transport.client.meta
         return meta.partition, meta.region_name
 
     # How a call is carried.
@@ -304,26 +286,27 @@ class CodePipelinePartnerHook(AwsBaseHook):
         return wrapper
 
     @cached_property
-    def _job_client(self) -> Any:
-        """boto3's client without retries of its own, for the reason at the top of this module."""
+    def _transport(self) -> Transport:
+        """What carries the job calls, over a client without retries of its own."""
         from botocore.config import Config
 
         once = Config(retries={"total_max_attempts": 1, "mode": "standard"})
-        return self.get_client_type(region_name=self.region_name, config=self.config.merge(once))
+        client = self.get_client_type(region_name=self.region_name, config=self.config.merge(once))
+        return Transport(client, self.retry_deadline, self._clock, self._sleep)
 
     def _tokens(self, client_id: str) -> ClientTokenHook:
         return ClientTokenHook.for_client(client_id, self.client_conn_id_template)
 
     def _send(self, call: Call, *, nonce: str | None = None) -> Mapping[str, Any]:
-        """Send a call until it is answered or the deadline has passed; a rotated token is looked up once."""
-        client_id = call.job.client_id if call.job else None
+        """Send a call, with the client token of its job's client; a rotated token is looked up once more."""
         secrets = {} if nonce is None else {"nonce": nonce}
+        client_id = call.job.client_id if call.job else None
         if client_id is None:
-            return self._send_until_answered(call, secrets, in_doubt=False)
+            return self._transport.send(call, secrets)
         tokens = self._tokens(client_id)
         secrets["clientToken"] = tokens.get_token(client_id)
         try:
-            return self._send_until_answered(call, secrets, in_doubt=False)
+            return self._transport.send(call, secrets)
         except InvalidClientToken as refusal:
             refused = refusal
         current = tokens.get_token(client_id, uncached=True)
@@ -332,91 +315,5 @@ class CodePipelinePartnerHook(AwsBaseHook):
         self.log.info(
             "The client token of client %s has changed; sending %s again.", client_id, call.operation
         )
-        return self._send_until_answered(call, {**secrets, "clientToken": current}, in_doubt=refused.in_doubt)
-
-    def _send_until_answered(
-        self, call: Call, secrets: Mapping[str, str], *, in_doubt: bool
-    ) -> Mapping[str, Any]:
-        """Send a call until it is answered or the deadline has passed."""
-        doubts = [in_doubt]
-
-        def attempt() -> Mapping[str, Any]:
-            try:
-                return self._send_once(call, secrets, in_doubt=any(doubts))
-            except _Unanswered as silence:
-                doubts.append(silence.fate is Fate.IN_DOUBT)
-                raise
-
-        started = self._clock()
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_Unanswered),
-            wait=tenacity.wait_exponential_jitter(initial=0.5, max=MAX_BACKOFF, jitter=0.5),
-            stop=lambda state: self._clock() - started + state.upcoming_sleep > self.retry_deadline,
-            sleep=self._sleep,
-            before_sleep=lambda state: self._log_retry(call, state),
-        )
-        try:
-            answer: Mapping[str, Any] = retrying(attempt)
-            return answer
-        except tenacity.RetryError as error:
-            attempts, last = error.last_attempt.attempt_number, error.last_attempt.exception()
-        about = f" for job {call.job.job_id}" if call.job else ""
-        raise ServiceUnavailable(
-            f"{call.operation}{about} got no answer from {self._job_client.meta.endpoint_url} in {attempts} "
-            f"attempts and {self.retry_deadline:g} s (retry_deadline); the last failed with: {last}",
-            code="NoAnswer",
-            in_doubt=any(doubts),
-            job_id=call.job.job_id if call.job else None,
-        )
-
-    def _send_once(self, call: Call, secrets: Mapping[str, str], *, in_doubt: bool) -> Mapping[str, Any]:
-        """Send a call once; what is raised holds no secret and no trace of an exception that does."""
-        from botocore import xform_name
-        from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
-        from botocore.parsers import ResponseParserError
-
-        send = getattr(self._job_client, xform_name(call.operation))
-        failure: Exception
-        try:
-            answer: Mapping[str, Any] = send(**call.arguments, **secrets)
-            return answer
-        except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code") or "Unknown")
-            said = _without(secrets, str(error.response.get("Error", {}).get("Message") or ""))
-            fate = protocol.fate_of_answer(code, error.response["ResponseMetadata"]["HTTPStatusCode"])
-            if fate is Fate.REFUSED:
-                region_name = self._job_client.meta.region_name
-                failure = protocol.error_for(call, code, said, region_name=region_name, in_doubt=in_doubt)
-            else:
-                failure = _Unanswered(f"{code}: {said}", fate)
-        except (ConnectionError, HTTPClientError, ResponseParserError) as error:
-            name = type(error).__name__
-            failure = _Unanswered(f"{name}: {_without(secrets, str(error))}", protocol.fate_of_silence(name))
-        except BotoCoreError as error:
-            # Nothing was sent: no credentials, no region, a bad endpoint.
-            reason = f"{type(error).__name__}: {_without(secrets, str(error))}"
-            failure = RequestRefused(
-                f"{call.operation} could not be sent: {reason} "
-                f"Check the Airflow connection {self.aws_conn_id!r}.",
-                code=type(error).__name__,
-                in_doubt=in_doubt,
-                job_id=call.job.job_id if call.job else None,
-            )
-        raise failure
-
-    def _log_retry(self, call: Call, state: tenacity.RetryCallState) -> None:
-        self.log.log(
-            logging.WARNING,
-            "%s: attempt %d failed (%s); next in %.1f s.",
-            call.operation,
-            state.attempt_number,
-            state.outcome.exception() if state.outcome else "",
-            state.upcoming_sleep,
-        )
-
-
-def _without(secrets: Mapping[str, str], text: str) -> str:
-    """Return a text of somebody else's without our secrets, which AWS may quote in a refusal."""
-    for secret in secrets.values():
-        text = text.replace(secret, "***")
-    return text
+        secrets["clientToken"] = current
+        return self._transport.send(call, secrets, in_doubt=refused.in_doubt)

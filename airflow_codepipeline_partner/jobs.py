@@ -10,66 +10,28 @@ leniently: every member of a job's data is optional.
 
 from __future__ import annotations
 
-import ast
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
-from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference, LimitExceeded
-from airflow_codepipeline_partner.limits import check_number, check_text
+from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
+from airflow_codepipeline_partner.limits import check_text
+from airflow_codepipeline_partner.reading import by_snake_case, read_mapping
+from airflow_codepipeline_partner.results import CurrentRevision, ExecutionDetails, FailureDetails
+
+__all__ = [
+    "THIRD_PARTY",
+    "ActionType",
+    "Artifact",
+    "ClaimedJob",
+    "CurrentRevision",
+    "ExecutionDetails",
+    "FailureDetails",
+    "JobDetails",
+    "OfferedJob",
+]
 
 THIRD_PARTY = "ThirdParty"
-
-
-def read_mapping(value: object, what: str) -> Mapping[str, Any]:
-    """
-    Return a mapping from a mapping or from a string that holds one (JSON or a Python literal).
-
-    :param value: What was given; the string form is what a Jinja template renders.
-    :param what: What it is, for the error.
-    :raises InvalidInput: It is no mapping.
-    """
-    held = _read_literal(value) if isinstance(value, str) else value
-    if isinstance(held, Mapping):
-        return held
-    given = f"a {type(value).__name__}"
-    if isinstance(value, str):
-        given = f"a string of {len(value)} characters that holds none"
-    raise InvalidInput(f"{what} must be a mapping, not {given}.")
-
-
-def _read_literal(text: str) -> object:
-    """Return what a string of JSON or of a Python literal holds, or None."""
-    readers: tuple[Callable[[str], object], ...] = (json.loads, ast.literal_eval)
-    for read in readers:
-        try:
-            return read(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue
-    return None
-
-
-def _by_snake_case(value: object, what: str, names: Mapping[str, str]) -> dict[str, Any]:
-    """Return the members under their snake_case names; an unknown key is refused."""
-    given: dict[str, Any] = {}
-    aws_to_snake = {aws: snake for snake, aws in names.items()}
-    for key, member in read_mapping(value, what).items():
-        snake = key if key in names else aws_to_snake.get(key)
-        if snake is None:
-            raise InvalidInput(
-                f"{what} has no field of the name given ({len(str(key))} characters); "
-                f"it has {', '.join(names.values())} (or {', '.join(names)})."
-            )
-        if snake in given:
-            raise InvalidInput(f"{what} has {names[snake]} twice, in both spellings.")
-        given[snake] = member
-    return given
-
-
-def _without_none(**members: Any) -> dict[str, Any]:
-    return {name: member for name, member in members.items() if member is not None}
 
 
 @dataclass(frozen=True)
@@ -105,7 +67,7 @@ class ActionType:
         if isinstance(value, cls):
             return value
         names = {part.name: part.name for part in fields(cls)}
-        given = _by_snake_case(value, "An action type", names)
+        given = by_snake_case(value, "An action type", names)
         for required in ("category", "provider"):
             if given.get(required) is None:
                 raise InvalidInput(
@@ -399,178 +361,3 @@ _CONTEXT_NAMES = (
     "action_execution_id",
 )
 _ARTIFACT_NAMES = ("input_artifacts", "output_artifacts")
-
-
-@dataclass(frozen=True)
-class CurrentRevision:
-    """
-    The revision that the job made or found.
-
-    :param revision: The revision id, 1 to 1500 characters.
-    :param change_identifier: What tells that the revision changed, 1 to 100 characters.
-    :param created: When it was made; a datetime or an ISO 8601 string, UTC where it has no zone.
-    :param revision_summary: What changed, at most 2048 characters; longer text is cut.
-    :raises LimitExceeded: A member does not fit.
-
-    Source: CurrentRevision, CodePipeline API 2015-07-09.
-    """
-
-    revision: str
-    change_identifier: str
-    created: datetime | None = None
-    revision_summary: str | None = None
-
-    _NAMES: ClassVar[Mapping[str, str]] = {
-        "revision": "revision",
-        "change_identifier": "changeIdentifier",
-        "created": "created",
-        "revision_summary": "revisionSummary",
-    }
-
-    def __post_init__(self) -> None:
-        check_text("currentRevision.revision", self.revision)
-        check_text("currentRevision.changeIdentifier", self.change_identifier)
-        object.__setattr__(self, "created", read_created(self.created))
-        if self.revision_summary is not None:
-            summary = check_text("currentRevision.revisionSummary", self.revision_summary)
-            object.__setattr__(self, "revision_summary", summary)
-
-    @classmethod
-    def from_value(cls, value: object) -> Self | None:
-        """
-        Return the revision that a value holds; None stays None.
-
-        :raises InvalidInput: It holds none, or one that does not fit.
-        """
-        if value is None or isinstance(value, cls):
-            return value
-        given = _by_snake_case(value, "currentRevision", cls._NAMES)
-        for required in ("revision", "change_identifier"):
-            if given.get(required) is None:
-                aws_name = cls._NAMES[required]
-                raise LimitExceeded(
-                    f"currentRevision needs {aws_name}: CodePipeline takes a revision only with "
-                    "both revision and changeIdentifier.",
-                    field=f"currentRevision.{aws_name}",
-                )
-        return cls(**given)
-
-    def to_api(self) -> dict[str, Any]:
-        """Return AWS's shape."""
-        return _without_none(
-            revision=self.revision,
-            changeIdentifier=self.change_identifier,
-            created=self.created,
-            revisionSummary=self.revision_summary,
-        )
-
-
-def read_created(value: object) -> datetime | None:
-    """
-    Return the time that a datetime or an ISO 8601 string names, with a zone; None stays None.
-
-    :raises LimitExceeded: It names none.
-    """
-    moment: datetime | None = None
-    if value is None:
-        return None
-    if isinstance(value, datetime):
-        moment = value
-    elif isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value.strip())
-        except ValueError:
-            moment = None
-    if moment is None:
-        raise LimitExceeded(
-            "currentRevision.created must be a datetime or an ISO 8601 string such as "
-            f"2026-01-31T12:00:00+00:00, not this {type(value).__name__} of {len(str(value))} characters.",
-            field="currentRevision.created",
-        )
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class ExecutionDetails:
-    """
-    How the work stands, for the CodePipeline console.
-
-    :param summary: A sentence, at most 2048 characters; longer text is cut.
-    :param external_execution_id: The id of the work in our own system, 1 to 1500 characters; the
-        console's execution link is made from it.
-    :param percent_complete: 0 to 100; a numeric string is a number.
-    :raises LimitExceeded: A member does not fit.
-
-    Source: ExecutionDetails, CodePipeline API 2015-07-09.
-    """
-
-    summary: str | None = None
-    external_execution_id: str | None = None
-    percent_complete: int | None = None
-
-    _NAMES: ClassVar[Mapping[str, str]] = {
-        "summary": "summary",
-        "external_execution_id": "externalExecutionId",
-        "percent_complete": "percentComplete",
-    }
-
-    def __post_init__(self) -> None:
-        if self.summary is not None:
-            object.__setattr__(self, "summary", check_text("executionDetails.summary", self.summary))
-        if self.external_execution_id is not None:
-            check_text("executionDetails.externalExecutionId", self.external_execution_id)
-        if self.percent_complete is not None:
-            percent = check_number("executionDetails.percentComplete", self.percent_complete)
-            object.__setattr__(self, "percent_complete", percent)
-
-    @classmethod
-    def from_value(cls, value: object) -> Self | None:
-        """
-        Return the details that a value holds; None stays None.
-
-        :raises InvalidInput: It holds none, or some that do not fit.
-        """
-        if value is None or isinstance(value, cls):
-            return value
-        return cls(**_by_snake_case(value, "executionDetails", cls._NAMES))
-
-    def to_api(self) -> dict[str, Any]:
-        """Return AWS's shape."""
-        return _without_none(
-            summary=self.summary,
-            externalExecutionId=self.external_execution_id,
-            percentComplete=self.percent_complete,
-        )
-
-
-@dataclass(frozen=True)
-class FailureDetails:
-    """
-    Why the job failed, for the customer.
-
-    :param message: What went wrong and what to do, at most 5000 characters; longer text is cut.
-    :param type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
-        RevisionUnavailable, SystemUnavailable.
-    :param external_execution_id: The id of the work in our own system, 1 to 1500 characters.
-    :raises LimitExceeded: A member does not fit.
-
-    Source: FailureDetails, CodePipeline API 2015-07-09.
-    """
-
-    message: str
-    type: str = "JobFailed"
-    external_execution_id: str | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "message", check_text("failureDetails.message", self.message))
-        check_text("failureDetails.type", self.type)
-        if self.external_execution_id is not None:
-            check_text("failureDetails.externalExecutionId", self.external_execution_id)
-
-    def to_api(self) -> dict[str, Any]:
-        """Return AWS's shape."""
-        return _without_none(
-            type=self.type,
-            message=self.message,
-            externalExecutionId=self.external_execution_id,
-        )

@@ -3,22 +3,14 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.sdk import BaseOperatorLink
 
-from airflow_codepipeline_partner._compat import XCom
-
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
-log = logging.getLogger(__name__)
-
-#: XCom key of the link's address.
-LINK_KEY = "codepipeline_link"
 #: AWS partition → the domain of its console.
 CONSOLE_DOMAINS = {
     "aws": "console.aws.amazon.com",
@@ -44,18 +36,6 @@ def pipeline_url(partition: str, region_name: str, pipeline_name: str) -> str:
     return f"https://{host}/codesuite/codepipeline/pipelines/{name}/view?region={quote(region_name, safe='')}"
 
 
-def remember_link(context: Mapping[str, Any], location: tuple[str, str], pipeline_name: str | None) -> None:
-    """
-    Have the task's page show the link.
-
-    :param context: The task's context.
-    :param location: Partition and region.
-    :param pipeline_name: The pipeline, or None where the job's details named none.
-    """
-    if pipeline_name and (url := pipeline_url(*location, pipeline_name)):
-        context["ti"].xcom_push(key=LINK_KEY, value=url)
-
-
 class CodePipelineLink(BaseOperatorLink):
     """Lead from a task to the customer's pipeline in the AWS console (of the customer's account)."""
 
@@ -63,14 +43,11 @@ class CodePipelineLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         """
-        Return the address, or an empty text where there is none.
+        Return the address that the task found while it ran, or an empty text where it found none.
+
+        Airflow asks as the task ends, in the task's own process, and keeps the answer.
 
         :param operator: The task.
         :param ti_key: The task instance.
         """
-        try:
-            return XCom.get_value(key=LINK_KEY, ti_key=ti_key) or ""
-        except Exception:
-            # A link is an extra: it never fails a task.
-            log.warning("The link to CodePipeline could not be read.", exc_info=True)
-            return ""
+        return getattr(operator, "pipeline_url", None) or ""

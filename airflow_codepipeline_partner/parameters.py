@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_codepipeline_partner._compat import is_resolved_later
+from airflow_codepipeline_partner._compat import AirflowFailException, is_resolved_later
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
-from airflow_codepipeline_partner.links import CodePipelineLink
+from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError
+from airflow_codepipeline_partner.jobs import CurrentRevision, ExecutionDetails
+from airflow_codepipeline_partner.links import CodePipelineLink, pipeline_url
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
@@ -39,6 +42,9 @@ class CodePipelineParameters(BaseOperator):
     template_fields: Sequence[str] = ("aws_conn_id", "region_name", "verify", "client_conn_id_template")
     operator_extra_links = (CodePipelineLink(),)
     ui_color = "#d7e9f7"
+
+    #: Where the link leads, once the task knows.
+    pipeline_url: str | None = None
 
     def __init__(
         self,
@@ -70,6 +76,15 @@ class CodePipelineParameters(BaseOperator):
         parameters = self.aws_parameters
         return CodePipelinePartnerHook(config=parameters.pop("botocore_config"), **parameters)
 
+    def show_link(self, pipeline_name: str | None) -> None:
+        """
+        Have the task's page lead to a pipeline.
+
+        :param pipeline_name: The pipeline, or None where the job's details named none.
+        """
+        if pipeline_name:
+            self.pipeline_url = pipeline_url(*self.hook.location, pipeline_name)
+
 
 def is_known_later(value: object) -> bool:
     """Tell whether a value, or a part of it, is rendered or pulled only in the task."""
@@ -99,3 +114,21 @@ def check_literal(check: Callable[[Any], object], value: object, **stand_ins: ob
         check(known)
     elif value is not None and not is_known_later(value):
         check(value)
+
+
+def check_success_literals(current_revision: object, execution_details: object) -> None:
+    """Check the arguments of a success result as far as they are known at construction."""
+    stand_ins = dict.fromkeys(("revision", "changeIdentifier", "change_identifier"), "x")
+    check_literal(CurrentRevision.from_value, current_revision, **stand_ins)
+    check_literal(ExecutionDetails.from_value, execution_details)
+
+
+@contextmanager
+def no_retry_where_none_helps() -> Iterator[None]:
+    """Have Airflow fail the task at once where trying the same again cannot help."""
+    try:
+        yield
+    except CodePipelinePartnerError as error:
+        if error.retryable:
+            raise
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from error

@@ -192,8 +192,8 @@ def _described(environ: Environ, call: ArtifactCall, told: Sequence[Any]) -> dic
         headers = {name.lower(): value for name, value in told[1]} if told else {}
         details["bytes"] = int(headers.get("content-length", 0))
     elif call.operation in ("PutObject", "UploadPart"):
-        chunked = environ.get("HTTP_X_AMZ_DECODED_CONTENT_LENGTH")
-        details["bytes"] = int(chunked or environ.get("CONTENT_LENGTH") or 0)
+        chunked = environ.get("HTTP_X_AMZ_DECODED_CONTENT_LENGTH", "")
+        details["bytes"] = int(chunked if chunked.isdecimal() else environ.get("CONTENT_LENGTH") or 0)
     algorithm, key_id = _encryption(environ)
     if algorithm is not None:
         details |= {"serverSideEncryption": algorithm, "kmsKeyId": key_id}

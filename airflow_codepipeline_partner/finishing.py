@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The finishing piece: whatever becomes of the work, the claimed job gets its one result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from airflow_codepipeline_partner import protocol, reporting
+from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
+from airflow_codepipeline_partner.exceptions import InvalidInput
+from airflow_codepipeline_partner.jobs import FailureDetails, OfferedJob
+from airflow_codepipeline_partner.parameters import (
+    AWS_PARAMETERS,
+    CodePipelineParameters,
+    check_literal,
+    check_success_literals,
+    no_retry_where_none_helps,
+)
+from airflow_codepipeline_partner.protocol import Call, UnknownClaim
+from airflow_codepipeline_partner.records import Place, mapped_group_of
+from airflow_codepipeline_partner.task_states import states_before
+
+DEFAULT_FAILURE_TYPE = "JobFailed"
+_RESULT_FIELDS = ("current_revision", "execution_details", "failure_message", "failure_type")
+
+
+class CodePipelineCompleteJobOperator(CodePipelineParameters):
+    """
+    Finish the job that a claiming task won, whatever became of the work; see :func:`finish_job`.
+
+    A teardown: it runs when all tasks before it have ended, however they ended. It puts nothing where
+    nothing was claimed (then it is skipped); the failure result if any task before it failed or could not
+    run, or if all the work was skipped; else the success result. It never works against a result that the
+    job already has. Having put a failure it fails itself, so that the run is not green.
+
+    Its retries (never fewer than ``MIN_RETRIES``), their back-off, its priority and the absence of an
+    execution timeout are its own: ``default_args`` do not take them away.
+
+    :param claim_task_id: The id of the claiming task.
+    :param job: What the claiming task was given; only used where that task died without a record.
+    :param unknown_claim: What a claim in doubt counts as, as for the claiming task.
+    :param current_revision: For success: a CurrentRevision or a mapping of that kind, or None. (templated)
+    :param execution_details: For success: an ExecutionDetails or a mapping of that kind; what is missing
+        gets a default. (templated)
+    :param failure_message: What the customer reads on failure; None names the tasks that failed. (templated)
+    :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
+        RevisionUnavailable, SystemUnavailable. (templated)
+
+    Source: PutThirdPartyJobSuccessResult, PutThirdPartyJobFailureResult, CodePipeline API 2015-07-09.
+    """
+
+    #: Fewest retries of the task; each try goes on for the hook's ``retry_deadline`` by itself.
+    MIN_RETRIES: ClassVar[int] = 5
+    #: Wait before the first retry, doubled each time up to :attr:`MAX_RETRY_DELAY`.
+    RETRY_DELAY: ClassVar[timedelta] = timedelta(seconds=10)
+    MAX_RETRY_DELAY: ClassVar[timedelta] = timedelta(minutes=5)
+    #: Above what people give their tasks, so that results are put before new work begins.
+    PRIORITY_WEIGHT: ClassVar[int] = 10_000
+
+    template_fields = (*_RESULT_FIELDS, *CodePipelineParameters.template_fields)
+
+    def __init__(
+        self,
+        *,
+        claim_task_id: str,
+        job: Any = None,
+        unknown_claim: UnknownClaim = "assume_ours",
+        current_revision: Any = None,
+        execution_details: Any = None,
+        failure_message: Any = None,
+        failure_type: Any = DEFAULT_FAILURE_TYPE,
+        **kwargs: Any,
+    ) -> None:
+        own = {
+            "retries": max(kwargs.get("retries") or 0, self.MIN_RETRIES),
+            "retry_delay": self.RETRY_DELAY,
+            "retry_exponential_backoff": True,
+            "max_retry_delay": self.MAX_RETRY_DELAY,
+            "execution_timeout": None,
+            "priority_weight": max(kwargs.get("priority_weight") or 0, self.PRIORITY_WEIGHT),
+            "weight_rule": "absolute",
+            "depends_on_past": False,
+            "wait_for_downstream": False,
+        }
+        super().__init__(**{**kwargs, **own})
+        check_success_literals(current_revision, execution_details)
+        check_literal(FailureDetails, failure_message)
+        check_literal(lambda kind: FailureDetails("x", kind), failure_type)
+        protocol.check_unknown_claim(unknown_claim)
+        self._unrendered: dict[str, str] = {}
+        self.claim_task_id = claim_task_id
+        self.job = job
+        self.unknown_claim = unknown_claim
+        self.current_revision = current_revision
+        self.execution_details = execution_details
+        self.failure_message = failure_message
+        self.failure_type = failure_type
+        # Without setups: a teardown with setups does not run when its setup, the claim, died.
+        self.as_teardown(on_failure_fail_dagrun=True)
+
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """Render what can be rendered; a value that cannot must not keep the job from its result."""
+        self._unrendered = {}
+        for name in _RESULT_FIELDS:
+            try:
+                setattr(self, name, self.render_template(getattr(self, name), context, jinja_env))
+            except Exception as error:
+                # Most often the work failed and left nothing to render from. The text might hold anything.
+                self._unrendered[name] = type(error).__name__
+                setattr(self, name, None)
+        for name in CodePipelineParameters.template_fields:
+            setattr(self, name, self.render_template(getattr(self, name), context, jinja_env))
+
+    def execute(self, context: Any) -> None:
+        """
+        Put the result that the work came to.
+
+        :raises AirflowSkipException: Nothing was claimed.
+        :raises AirflowFailException: The work failed, and so does the run, now that CodePipeline knows.
+        """
+        states = states_before(context, self)
+        place = self._place_of_claim(context)
+        job = self._claimed_job(context, place, states[self.claim_task_id])
+        if job is None:
+            raise AirflowSkipException(f"{self.claim_task_id} claimed no job; there is nothing to finish.")
+        dag_id, run_id = context["ti"].dag_id, context["ti"].run_id
+        leaves = self.upstream_task_ids - {self.claim_task_id}
+        failure = reporting.failure_of_run(dag_id, states, leaves)
+        call: Call | None = None
+        if failure is None:
+            try:
+                call = self._success(job, dag_id, run_id)
+            except InvalidInput as error:
+                self.log.error("The work was done, but its result cannot be sent: %s", error)
+                failure = f"The work was done in Airflow, but its result cannot be sent: {error}"
+        with no_retry_where_none_helps():
+            call = call or self._failure(job, str(failure), dag_id, run_id)
+            result = reporting.put_once(self.hook, place, call)
+        if failure is not None or result == "failure":
+            raise AirflowFailException(
+                f"Job {job.job_id} has the result {result}. {failure or 'It was reported as failed.'} "
+                "This task fails so that the run does, too."
+            )
+
+    def _place_of_claim(self, context: Any) -> Place:
+        own = Place.of(context["ti"])
+        claim = context["dag"].get_task(self.claim_task_id)
+        same_group = mapped_group_of(claim) is not None
+        return replace(own, task_id=self.claim_task_id, map_index=own.map_index if same_group else -1)
+
+    def _claimed_job(self, context: Any, place: Place, states: list[str | None]) -> OfferedJob | None:
+        """Return the job that is ours to end, by the claim's record, or None."""
+        record = place.read_claim()
+        if record is not None:
+            return record.job.job if record.may_be_ours(self.unknown_claim) else None
+        if "failed" not in states or self.unknown_claim != "assume_ours":
+            return None
+        # The claim died after a retry had cleared its record: in doubt, like an intent left over.
+        try:
+            return OfferedJob.from_value(self.render_template(self.job, context))
+        except Exception:
+            self.log.warning("%s failed before it knew which job to claim.", self.claim_task_id)
+            return None
+
+    def _success(self, job: OfferedJob, dag_id: str, run_id: str) -> Call:
+        for name in ("current_revision", "execution_details"):
+            if name in self._unrendered:
+                raise InvalidInput(f"{name} could not be rendered ({self._unrendered[name]}).")
+        details = reporting.with_defaults(self.execution_details, dag_id=dag_id, run_id=run_id)
+        return protocol.success(job, current_revision=self.current_revision, execution_details=details)
+
+    def _failure(self, job: OfferedJob, reason: str, dag_id: str, run_id: str) -> Call:
+        run = {"dag_id": dag_id, "run_id": run_id}
+        try:
+            return reporting.failure(
+                job, self.failure_message or reason, self.failure_type or DEFAULT_FAILURE_TYPE, **run
+            )
+        except InvalidInput as error:
+            self.log.error("%s The job is ended with the default message.", error)
+            return reporting.failure(job, reason, DEFAULT_FAILURE_TYPE, **run)
+
+
+def finish_job(
+    claim: Any, *, task_id: str = "finish_job", **parameters: Any
+) -> CodePipelineCompleteJobOperator:
+    """
+    Have a claimed job finished, whatever becomes of the work: call it when the work is wired.
+
+    It makes a :class:`CodePipelineCompleteJobOperator` in the current DAG or task group and puts it behind
+    all that follows the claim so far. In a mapped task group, each job is finished on its own.
+
+    :param claim: The claiming task, or its output.
+    :param task_id: The id of the new task.
+    :param parameters: Any parameter of :class:`CodePipelineCompleteJobOperator`; the AWS parameters are
+        the claiming task's where they are not given.
+    :raises InvalidInput: ``claim`` claims no job, is mapped by itself instead of in a task group, lies in
+        another mapped task group, or has a finishing task already.
+    """
+    claim = getattr(claim, "operator", claim)
+    if not getattr(claim, "claims_job", False):
+        raise InvalidInput(
+            f"finish_job takes a CodePipelineClaimJobOperator (or its output), not a {type(claim).__name__}. "
+            "Where the claim is to be mapped, expand a task group that holds claim, work and finish_job."
+        )
+    followers = claim.get_flat_relatives(upstream=False)
+    for follower in followers:
+        if isinstance(follower, CodePipelineCompleteJobOperator):
+            raise InvalidInput(f"{claim.task_id} is finished by {follower.task_id} already; one is enough.")
+    inherited = {name: getattr(claim, name) for name in (*AWS_PARAMETERS, "job", "unknown_claim")}
+    finish = CodePipelineCompleteJobOperator(
+        task_id=task_id, claim_task_id=claim.task_id, **{**inherited, **parameters}
+    )
+    if mapped_group_of(finish) is not mapped_group_of(claim):
+        raise InvalidInput(
+            f"{finish.task_id} and {claim.task_id} must lie in the same mapped task group: call finish_job "
+            "inside the group that holds the claim."
+        )
+    leaves = [task for task in followers if not task.downstream_task_ids]
+    finish.set_upstream(leaves or [claim])
+    return finish

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Carries one call to CodePipeline, and tells what became of it.
+
+boto3's own retries are switched off for these calls. They hide whether an answer was lost, and on that
+hangs whether a spent nonce was spent by us and whether a result was put by us.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tenacity
+
+from airflow_codepipeline_partner import protocol
+from airflow_codepipeline_partner.exceptions import RequestRefused, ServiceUnavailable
+from airflow_codepipeline_partner.protocol import Call, Fate
+
+log = logging.getLogger(__name__)
+
+#: Longest wait between two attempts of one call, in seconds.
+MAX_BACKOFF = 20.0
+
+
+class _Unanswered(Exception):
+    """One attempt got no proper answer, and the call may be sent again."""
+
+    def __init__(self, reason: str, fate: Fate) -> None:
+        super().__init__(reason)
+        self.fate = fate
+
+
+class Transport:
+    """
+    Send calls with one boto3 client, again and again until they are answered or the deadline has passed.
+
+    :param client: boto3's client, which must not retry by itself.
+    :param retry_deadline: For how many seconds a call is tried again; 0 tries once.
+    :param clock: Seconds, for measuring the deadline.
+    :param sleep: Waits so many seconds.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        retry_deadline: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.client = client
+        self.retry_deadline = retry_deadline
+        self._clock = clock
+        self._sleep = sleep
+
+    def send(
+        self, call: Call, secrets: Mapping[str, str] | None = None, *, in_doubt: bool = False
+    ) -> Mapping[str, Any]:
+        """
+        Send a call and return its answer.
+
+        :param call: The call.
+        :param secrets: Arguments that no message may show: ``clientToken``, ``nonce``.
+        :param in_doubt: Whether an earlier attempt of the same call may have been carried out.
+        :raises CodePipelineError: CodePipeline refused it, or did not answer until the deadline. Whether an
+            attempt may have been carried out, its ``in_doubt`` says.
+        """
+        doubts = [in_doubt]
+
+        def attempt() -> Mapping[str, Any]:
+            try:
+                return self._send_once(call, secrets or {}, in_doubt=any(doubts))
+            except _Unanswered as silence:
+                doubts.append(silence.fate is Fate.IN_DOUBT)
+                raise
+
+        started = self._clock()
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_Unanswered),
+            wait=tenacity.wait_exponential(multiplier=0.5, max=MAX_BACKOFF) + tenacity.wait_random(0, 0.5),
+            stop=lambda state: self._clock() - started + state.upcoming_sleep > self.retry_deadline,
+            sleep=self._sleep,
+            before_sleep=lambda state: _log_retry(call, state),
+        )
+        try:
+            answer: Mapping[str, Any] = retrying(attempt)
+            return answer
+        except tenacity.RetryError as error:
+            attempts, last = error.last_attempt.attempt_number, error.last_attempt.exception()
+        about = f" for job {call.job.job_id}" if call.job else ""
+        raise ServiceUnavailable(
+            f"{call.operation}{about} got no answer from {self.client.meta.endpoint_url} in "
+            f"{self._clock() - started:.0f} s and {attempts} attempts (retry_deadline "
+            f"{self.retry_deadline:g} s); the last failed with: {last}",
+            code="NoAnswer",
+            in_doubt=any(doubts),
+            job_id=call.job.job_id if call.job else None,
+        )
+
+    def _send_once(self, call: Call, secrets: Mapping[str, str], *, in_doubt: bool) -> Mapping[str, Any]:
+        """Send a call once; what is raised holds no secret and no trace of an exception that does."""
+        from botocore import xform_name
+        from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+        from botocore.parsers import ResponseParserError
+
+        send = getattr(self.client, xform_name(call.operation))
+        failure: Exception
+        try:
+            answer: Mapping[str, Any] = send(**call.arguments, **secrets)
+            return answer
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code") or "Unknown")
+            said = _without(secrets, str(error.response.get("Error", {}).get("Message") or ""))
+            fate = protocol.fate_of_answer(code, error.response["ResponseMetadata"]["HTTPStatusCode"])
+            if fate is Fate.REFUSED:
+                region_name = self.client.meta.region_name
+                failure = protocol.error_for(call, code, said, region_name=region_name, in_doubt=in_doubt)
+            else:
+                failure = _Unanswered(f"{code}: {said}", fate)
+        except (ConnectionError, HTTPClientError, ResponseParserError) as error:
+            name = type(error).__name__
+            failure = _Unanswered(f"{name}: {_without(secrets, str(error))}", protocol.fate_of_silence(name))
+        except BotoCoreError as error:
+            # Nothing was sent: no credentials, for instance.
+            failure = RequestRefused(
+                f"{call.operation} could not be sent: {type(error).__name__}: "
+                f"{_without(secrets, str(error))} Check the Airflow connection of type aws.",
+                code=type(error).__name__,
+                in_doubt=in_doubt,
+                job_id=call.job.job_id if call.job else None,
+            )
+        raise failure
+
+
+def _log_retry(call: Call, state: tenacity.RetryCallState) -> None:
+    log.warning(
+        "%s: attempt %d failed (%s); the next follows in %.1f s.",
+        call.operation,
+        state.attempt_number,
+        state.outcome.exception() if state.outcome else "",
+        state.upcoming_sleep,
+    )
+
+
+def _without(secrets: Mapping[str, str], text: str) -> str:
+    """Return a text of somebody else's without our secrets, which AWS may quote in a refusal."""
+    for secret in secrets.values():
+        text = text.replace(secret, "***")
+    return text

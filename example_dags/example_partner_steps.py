@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Work in steps: the first result carries a continuation token and 10 %, the next job resumes from the token.
+
+One action of the pipeline is a series of jobs, and each of them is one run of this DAG. The token is the
+worker's own: here it names the work that was begun, so that the next run finds it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+
+from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
+from airflow_codepipeline_partner.operators import (
+    CodePipelineClaimJobOperator,
+    PutThirdPartyJobSuccessResultOperator,
+    finish_job,
+)
+from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
+
+
+@dag(
+    schedule=timedelta(minutes=1),
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=8,
+    params={
+        "action_type": Param(
+            {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"},
+            type="object",
+        ),
+        "aws_conn_id": "aws_default",
+    },
+    on_failure_callback=CodePipelineJobFailureNotifier(aws_conn_id="{{ params.aws_conn_id }}"),
+    tags=["codepipeline"],
+)
+def example_partner_steps() -> None:
+    aws_conn_id = "{{ params.aws_conn_id }}"
+    wait_for_job = CodePipelineJobSensor(
+        task_id="wait_for_job",
+        action_type="{{ params.action_type }}",
+        aws_conn_id=aws_conn_id,
+        max_batch_size=1,
+        poke_interval=5,
+        timeout=60,
+        soft_fail=True,
+        deferrable=True,
+    )
+
+    @task
+    def first_of(jobs: list[dict[str, Any]]) -> dict[str, Any]:
+        return jobs[0]
+
+    claim = CodePipelineClaimJobOperator(
+        task_id="claim", job=first_of(wait_for_job.output), aws_conn_id=aws_conn_id
+    )
+
+    @task.branch
+    def which_step(job: dict[str, Any]) -> str:
+        return "begin" if job["continuation_token"] is None else "resume"
+
+    @task
+    def begin(job: dict[str, Any]) -> str:
+        # Here the long work would be started somewhere; its name there is the continuation token.
+        return f"deployment-of-{job['action_execution_id']}"
+
+    @task
+    def resume(job: dict[str, Any]) -> str:
+        return f"Finished {job['continuation_token']}."
+
+    begun = begin(claim.output)
+    report_begin = PutThirdPartyJobSuccessResultOperator(
+        task_id="report_begin",
+        job=claim.output,
+        continuation_token=begun,
+        execution_details={"summary": "The deployment has begun.", "percentComplete": 10},
+        aws_conn_id=aws_conn_id,
+    )
+    resumed = resume(claim.output)
+    which_step(claim.output) >> [begun, resumed]
+    begun >> report_begin
+    # Ends the job with success after resume, with failure if anything failed; after report_begin there is
+    # nothing left to end.
+    finish_job(claim, execution_details={"summary": "The deployment is complete.", "percentComplete": 100})
+
+
+example_partner_steps()

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The recommended worker: a poller that runs all the time and starts one run of ``example_partner_job`` per job.
+
+Each job has a page, a log, callbacks, retries and a clear of its own. The run id is made from the job id, so
+that a job which is offered twice makes one run. The poller claims nothing: what it loses is offered again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import Param, dag, task
+
+from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
+
+
+@dag(
+    schedule="@continuous",
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    params={
+        "action_type": Param(
+            {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"},
+            type="object",
+        ),
+        "aws_conn_id": "aws_default",
+    },
+    default_args={"retries": 3, "retry_delay": timedelta(seconds=10)},
+    tags=["codepipeline"],
+)
+def example_partner_worker() -> None:
+    wait_for_jobs = CodePipelineJobSensor(
+        task_id="wait_for_jobs",
+        action_type="{{ params.action_type }}",
+        aws_conn_id="{{ params.aws_conn_id }}",
+        poke_interval=5,
+        # No job for an hour is no failure: this run ends, the next begins.
+        timeout=3600,
+        soft_fail=True,
+        deferrable=True,
+    )
+
+    @task
+    def one_run_each(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{"trigger_run_id": f"codepipeline__{job['job_id']}", "conf": job} for job in jobs]
+
+    TriggerDagRunOperator.partial(
+        task_id="start_run",
+        trigger_dag_id="example_partner_job",
+        logical_date=None,
+        skip_when_already_exists=True,
+    ).expand_kwargs(one_run_each(wait_for_jobs.output))
+
+
+example_partner_worker()
