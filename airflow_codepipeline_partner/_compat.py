@@ -64,8 +64,7 @@ def forget_cached_connections() -> None:
 
 
 def is_resolved_later(value: object) -> bool:
-    """Tell whether a value is known only in the task: an XComArg or an argument of a mapped task group."""
-    from airflow.sdk import XComArg
-    from airflow.sdk.definitions._internal.expandinput import MappedArgument
+    """Tell whether a value is known only in the task: an XComArg, a DAG's parameter, a mapped argument."""
+    from airflow.sdk.definitions._internal.mixins import ResolveMixin
 
-    return isinstance(value, XComArg | MappedArgument)
+    return isinstance(value, ResolveMixin)

@@ -102,7 +102,8 @@ class ArtifactGuard:
             raise ApiError("InvalidAccessKeyId", message, 403)
         if signature.session_token != credentials.session_token:
             raise ApiError("InvalidToken", "The provided token is malformed or otherwise invalid.")
-        if not is_genuine(signature, environ, credentials.secret_access_key):
+        body_sha256 = _body_sha256(environ)
+        if not is_genuine(signature, environ, body_sha256, credentials.secret_access_key):
             raise ApiError(
                 "SignatureDoesNotMatch",
                 "The request signature we calculated does not match the signature you provided.",
@@ -112,8 +113,8 @@ class ArtifactGuard:
             raise ApiError("ExpiredToken", "The provided token has expired.")
         if signature.presigned:
             self._check_presigned(signature)
-        elif signature.service == "s3":
-            _check_body(environ)
+        else:
+            _check_body(environ, body_sha256)
         return credentials
 
     def _check_presigned(self, signature: Signature) -> None:
@@ -228,16 +229,19 @@ def _encryption(environ: Mapping[str, Any]) -> tuple[str | None, str | None]:
     )
 
 
-def _check_body(environ: Environ) -> None:
-    signed = environ.get("HTTP_X_AMZ_CONTENT_SHA256", "")
-    if signed == _UNSIGNED:
-        return
+def _body_sha256(environ: Environ) -> str:
+    """Return the hash of a request's body, which can be read again."""
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
-    if signed == _UNSIGNED_CHUNKS:
+    return hashlib.sha256(body).hexdigest()
+
+
+def _check_body(environ: Environ, body_sha256: str) -> None:
+    signed = environ.get("HTTP_X_AMZ_CONTENT_SHA256", body_sha256)
+    if signed in (_UNSIGNED, _UNSIGNED_CHUNKS):
         return
     if signed.startswith("STREAMING-"):
         raise ApiError("NotImplemented", f"The emulator does not read {signed} bodies.", 501)
-    if hashlib.sha256(body).hexdigest() != signed:
+    if signed != body_sha256:
         message = "The provided 'x-amz-content-sha256' header does not match what was computed."
         raise ApiError("XAmzContentSHA256Mismatch", message)

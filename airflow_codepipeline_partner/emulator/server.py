@@ -9,6 +9,8 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
 
 from airflow_codepipeline_partner.emulator.app import EmulatorApp
@@ -21,6 +23,22 @@ HOST = "127.0.0.1"
 MAX_BODY_BYTES = 5 * 1024**3  # the largest object that S3 takes in one piece
 _THREADS = 16
 _STOP_SECONDS = 10
+
+
+class _Parser(HTTPRequestParser):  # type: ignore[misc]
+    """waitress's parser, for clients that ask whether to go on before they send nothing."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Parse the header of a request."""
+        super().parse_header(header_plus)
+        # botocore puts "Expect: 100-continue" on each upload. Having said "continue", waitress waits for a
+        # body, and an empty one never comes.
+        if self.content_length == 0 and not self.chunked:
+            self.expect_continue = False
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    parser_class = _Parser
 
 
 class Emulator(Controls):
@@ -63,9 +81,13 @@ class Emulator(Controls):
             port=self._port,
             threads=_THREADS,
             max_request_body_size=MAX_BODY_BYTES,
+            # waitress leaves the temporary files of larger buffers to the garbage collector.
+            inbuf_overflow=MAX_BODY_BYTES,
+            outbuf_overflow=MAX_BODY_BYTES,
             clear_untrusted_proxy_headers=True,
             ident=None,
         )
+        self._server.channel_class = _Channel
         self._thread = threading.Thread(target=self._server.run, name="codepipeline-emulator", daemon=True)
         self._thread.start()
         return self

@@ -103,13 +103,16 @@ class _Recomputed(S3SigV4Auth):
         return headers
 
 
-def is_genuine(signature: Signature, environ: Mapping[str, Any], secret_access_key: str) -> bool:
+def is_genuine(
+    signature: Signature, environ: Mapping[str, Any], body_sha256: str, secret_access_key: str
+) -> bool:
     """
     Return whether the request was signed with the secret.
 
-    It says nothing of the body: whether its hash is the signed one is for the caller to see.
+    Where a header names the hash of the body, whether it is the body's is for the caller to see.
 
     :param signature: What the request says.
+    :param body_sha256: The hash of the body, in hexadecimal, for requests that name none.
     """
     if "host" not in signature.signed_headers or not signature.timestamp.startswith(signature.date):
         return False
@@ -123,8 +126,8 @@ def is_genuine(signature: Signature, environ: Mapping[str, Any], secret_access_k
         headers=request_headers(environ),
     )
     request.context["timestamp"] = signature.timestamp
-    if signature.presigned and "X-Amz-Content-SHA256" not in request.headers:
-        request.headers["X-Amz-Content-SHA256"] = "UNSIGNED-PAYLOAD"
+    if "X-Amz-Content-SHA256" not in request.headers:
+        request.headers["X-Amz-Content-SHA256"] = "UNSIGNED-PAYLOAD" if signature.presigned else body_sha256
     signer = _Recomputed(signature, secret_access_key)
     expected = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
     return hmac.compare_digest(expected, signature.signature)

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A throw-away Airflow (SQLite, no process of its own) and an emulator for each test.
+
+Airflow reads its settings as it is imported, so they are set here, before any test module is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import ACTION_TYPE
+
+from airflow_codepipeline_partner.emulator import Customer, Emulator
+
+REPO = Path(__file__).resolve().parent.parent
+HOME = Path(tempfile.mkdtemp(prefix="codepipeline-partner-tests-"))
+DAGS_FOLDER = HOME / "dags"
+
+for name in list(os.environ):
+    # Neither an Airflow nor an AWS account of whoever runs the tests may matter.
+    if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_", "AWS_")):
+        del os.environ[name]
+os.environ.update(
+    AIRFLOW_HOME=str(HOME),
+    AIRFLOW__CORE__DAGS_FOLDER=str(DAGS_FOLDER),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__UNIT_TEST_MODE="False",
+    AWS_EC2_METADATA_DISABLED="true",
+)
+
+
+def pytest_sessionfinish() -> None:
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def airflow_database() -> None:
+    """The database that ``dag.test()`` needs, and the DAGs where Airflow looks for them."""
+    shutil.copytree(REPO / "example_dags", DAGS_FOLDER / "examples")
+    shutil.copytree(REPO / "tests" / "dags", DAGS_FOLDER / "tests")
+    subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, timeout=300
+    )
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as running:
+        yield running
+
+
+@pytest.fixture
+def aws_connection(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection ``aws_default``, which leads to the emulator."""
+    extra = {"region_name": "us-east-1", "endpoint_url": emulator.url}
+    connection = {"conn_type": "aws", "login": "AKIAEXAMPLE", "password": "example-secret", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+
+
+@pytest.fixture
+def store_token(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Store a client's token in the connection that the provider looks for."""
+
+    def store(customer: Customer, **changed: Any) -> str:
+        conn_id = f"codepipeline_client_{customer.client_id.replace('-', '_')}"
+        connection = {
+            "conn_type": "codepipeline_partner_client",
+            "login": customer.client_id,
+            "password": customer.client_token,
+            **changed,
+        }
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+        return conn_id
+
+    return store
+
+
+@pytest.fixture
+def customer(emulator: Emulator, aws_connection: None, store_token: Callable[..., str]) -> Customer:
+    """A customer whose token is stored, with the pipeline ``pipe``."""
+    customer = emulator.add_customer()
+    emulator.add_pipeline("pipe", client_id=customer.client_id, action_type=ACTION_TYPE)
+    store_token(customer)
+    return customer
+
+
+@pytest.fixture
+def offer(
+    emulator: Emulator, customer: Customer, make_hook: Callable[..., Any]
+) -> Callable[[], dict[str, Any]]:
+    """Start the pipeline and poll: return an offered job, as it lies in XCom."""
+
+    def offer_one() -> dict[str, Any]:
+        emulator.start_execution("pipe")
+        [job] = make_hook().poll(ACTION_TYPE)
+        return job.to_xcom()
+
+    return offer_one
+
+
+class FakeTime:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.sleeps: list[float] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def fake_time() -> FakeTime:
+    return FakeTime()
+
+
+@pytest.fixture
+def make_hook(fake_time: FakeTime) -> Callable[..., Any]:
+    """Make hooks that wait on the fake clock only."""
+    from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+
+    def make(**parameters: Any) -> CodePipelinePartnerHook:
+        hook = CodePipelinePartnerHook(**parameters)
+        hook._clock, hook._sleep = fake_time.clock, fake_time.sleep
+        return hook
+
+    return make
+
+
+class Run:
+    """A finished DAG run, as a test asks about it."""
+
+    def __init__(self, dag_run: Any) -> None:
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.models.xcom import XComModel
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        self.dag_id, self.run_id, self.state = dag_run.dag_id, dag_run.run_id, str(dag_run.state)
+        mine = {"dag_id": self.dag_id, "run_id": self.run_id}
+        with create_session() as session:
+            #: ``task_id`` or ``task_id[map_index]`` → state.
+            self.states = {
+                _name(ti): None if ti.state is None else str(ti.state)
+                for ti in session.scalars(select(TaskInstance).filter_by(**mine))
+            }
+            #: (task, key) → value.
+            self.xcoms = {
+                (_name(xcom), xcom.key): XComModel.deserialize_value(xcom)
+                for xcom in session.scalars(select(XComModel).filter_by(**mine))
+            }
+
+
+def _name(row: Any) -> str:
+    return row.task_id if row.map_index < 0 else f"{row.task_id}[{row.map_index}]"
+
+
+@contextmanager
+def only_our_warnings_are_errors() -> Iterator[None]:
+    """Let Airflow and what it is made of warn of themselves while it runs in this process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", module=r"airflow_codepipeline_partner(\.|$)")
+        yield
+
+
+@pytest.fixture(scope="session")
+def dag_bag(airflow_database: None) -> Any:
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:
+        # Its place until Airflow 3.1.
+        from airflow.models.dagbag import DagBag
+
+    with only_our_warnings_are_errors():
+        bag = DagBag()
+    assert bag.import_errors == {}
+    return bag
+
+
+@pytest.fixture
+def run_dag(dag_bag: Any) -> Callable[..., Run]:
+    """Run a DAG from end to end in this process, as ``airflow dags test`` does."""
+
+    def run(dag_id: str, **conf: Any) -> Run:
+        with only_our_warnings_are_errors():
+            return Run(dag_bag.dags[dag_id].test(run_conf=conf))
+
+    return run

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DAGs whose run conf says which job they take and what becomes of the work."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, dag, task, task_group
+
+from airflow_codepipeline_partner._compat import AirflowSkipException
+from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
+from airflow_codepipeline_partner.operators import (
+    CodePipelineClaimJobOperator,
+    PutThirdPartyJobFailureResultOperator,
+    PutThirdPartyJobSuccessResultOperator,
+    finish_job,
+)
+from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
+
+#: These must not keep a finishing piece from its work.
+HOSTILE_DEFAULTS = {"retries": 0, "execution_timeout": None, "depends_on_past": False, "priority_weight": 1}
+
+
+def do_work(how: str) -> str:
+    """Do what the conf says."""
+    if how == "fail":
+        raise ValueError("the work's own text, which no customer may read")
+    if how == "skip":
+        raise AirflowSkipException("nothing to do")
+    return how
+
+
+@task
+def work(job: Any, **context: Any) -> str:
+    conf = context["dag_run"].conf
+    return do_work(conf["work_of"][job["job_id"]] if "work_of" in conf else conf.get("work", "succeed"))
+
+
+for unknown_claim in ("assume_ours", "leave"):
+    for retries in (0, 1):
+        with DAG(
+            f"one_job_{unknown_claim}_{retries}_retries",
+            schedule=None,
+            render_template_as_native_obj=True,
+            default_args=HOSTILE_DEFAULTS,
+        ):
+            claim = CodePipelineClaimJobOperator(
+                task_id="claim",
+                job="{{ dag_run.conf['job'] }}",
+                unknown_claim=unknown_claim,
+                retries=retries,
+                retry_delay=0,
+            )
+            work(claim.output)
+            finish_job(
+                claim,
+                current_revision="{{ dag_run.conf.get('revision') }}",
+                execution_details="{{ dag_run.conf.get('details') }}",
+                failure_message="{{ dag_run.conf.get('message') }}",
+                failure_type="{{ dag_run.conf.get('failure_type') }}",
+            )
+
+
+with DAG("unrenderable_result", schedule=None):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+    work(claim.output)
+    finish_job(claim, execution_details={"summary": "{{ ti.xcom_pull('nowhere')['summary'] }}"})
+
+with DAG("finish_is_retried_at_once", schedule=None):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+    work(claim.output)
+    finish_job(claim).retry_delay = timedelta(0)
+
+
+@dag(schedule=None, render_template_as_native_obj=True, on_failure_callback=CodePipelineJobFailureNotifier())
+def many_jobs() -> None:
+    @task
+    def jobs(**context: Any) -> list[dict[str, Any]]:
+        return context["dag_run"].conf["jobs"]
+
+    @task
+    def before() -> None:
+        """Run once, before all."""
+
+    @task_group
+    def handle(job: Any) -> None:
+        claim = CodePipelineClaimJobOperator(task_id="claim", job=job)
+        work(claim.output)
+        finish_job(claim)
+
+    before() >> handle.expand(job=jobs())
+
+
+@dag(schedule=None, render_template_as_native_obj=True)
+def mapped_work() -> None:
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+
+    @task
+    def parts(**context: Any) -> list[str]:
+        return context["dag_run"].conf["parts"]
+
+    @task
+    def part(how: str) -> str:
+        return do_work(how)
+
+    todo = parts()
+    claim >> todo
+    part.expand(how=todo)
+    finish_job(claim)
+
+
+@dag(schedule=None, render_template_as_native_obj=True)
+def one_call_each() -> None:
+    @task
+    def job(**context: Any) -> dict[str, Any]:
+        return context["dag_run"].conf
+
+    job() >> [
+        PutThirdPartyJobSuccessResultOperator(
+            task_id="succeed",
+            job_id="{{ dag_run.conf['job_id'] }}",
+            client_id="{{ dag_run.conf['client_id'] }}",
+            current_revision="{{ dag_run.conf.get('revision') }}",
+            continuation_token="{{ dag_run.conf.get('token') }}",
+            execution_details="{{ dag_run.conf.get('details') }}",
+        ),
+        PutThirdPartyJobFailureResultOperator(
+            task_id="fail",
+            job="{{ dag_run.conf }}",
+            message="{{ dag_run.conf.get('message', 'It broke.') }}",
+            failure_type="{{ dag_run.conf.get('failure_type', 'JobFailed') }}",
+        ),
+    ]
+
+
+@dag(schedule=None)
+def mapped_results() -> None:
+    @task
+    def jobs(**context: Any) -> list[dict[str, Any]]:
+        return context["dag_run"].conf["jobs"]
+
+    PutThirdPartyJobSuccessResultOperator.partial(
+        task_id="succeed", execution_details={"percentComplete": 100}
+    ).expand(job=jobs())
+
+
+for how in ("poke", "reschedule", "deferrable"):
+    with DAG(f"sensor_{how}", schedule=None):
+        CodePipelineJobSensor(
+            task_id="wait",
+            action_type="{{ dag_run.conf['action_type'] }}",
+            max_batch_size="{{ dag_run.conf.get('max_batch_size', 10) }}",
+            poke_interval=0.2,
+            timeout=1,
+            deferrable=how == "deferrable",
+            mode="poke" if how == "deferrable" else how,
+        )
+
+many_jobs()
+mapped_work()
+one_call_each()
+mapped_results()

@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The finishing piece: each claimed job gets its one result, whatever becomes of the work."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.sdk import DAG, task, task_group
+from support import ACTION_TYPE
+
+from airflow_codepipeline_partner.exceptions import InvalidInput, LimitExceeded
+from airflow_codepipeline_partner.operators import (
+    CodePipelineClaimJobOperator,
+    CodePipelineCompleteJobOperator,
+    finish_job,
+)
+from airflow_codepipeline_partner.transport import Transport
+
+pytestmark = pytest.mark.usefixtures("customer")
+
+ONE_JOB = "one_job_assume_ours_0_retries"
+ONE_JOB_WITH_RETRY = "one_job_assume_ours_1_retries"
+ONE_JOB_LEFT_IN_DOUBT = "one_job_leave_0_retries"
+
+
+def results(emulator, job):
+    """Return what the put calls of a job came to, in order."""
+    return [
+        entry.result or entry.outcome
+        for entry in emulator.ledger
+        if entry.job_id == job["job_id"] and entry.operation.startswith("PutThirdParty")
+    ]
+
+
+def action(emulator):
+    """Return the partner action's state, as CodePipeline's console would show it."""
+    return emulator.pipeline_state("pipe")["stageStates"][1]["actionStates"][0]["latestExecution"]
+
+
+def test_work_that_succeeds_ends_the_job_with_success(emulator, offer, run_dag):
+    job = offer()
+    run = run_dag(ONE_JOB, job=job, details={"summary": "Done.", "percentComplete": "100"})
+    assert run.state == "success"
+    assert results(emulator, job) == ["success"]
+    assert action(emulator)["status"] == "Succeeded"
+    assert action(emulator)["summary"] == "Done."
+    assert action(emulator)["percentComplete"] == 100
+    assert action(emulator)["externalExecutionId"].startswith(f"{ONE_JOB}/runs/manual__")
+
+
+def test_without_details_the_summary_names_the_dag(emulator, offer, run_dag):
+    run_dag(ONE_JOB, job=offer())
+    assert ONE_JOB in action(emulator)["summary"]
+    assert "percentComplete" not in action(emulator)
+
+
+def test_the_records_tell_claim_and_result_and_hold_no_secret(offer, run_dag, customer):
+    job = offer()
+    run = run_dag(ONE_JOB, job=job, revision={"revision": "r1", "changeIdentifier": "c1"})
+    claim = run.xcoms["claim", "codepipeline_claim"]
+    assert claim["state"] == "claimed"
+    assert claim["at"]
+    assert {name: claim[name] for name in run.xcoms["claim", "return_value"]} == run.xcoms[
+        "claim", "return_value"
+    ]
+    result = run.xcoms["claim", "codepipeline_result"]
+    assert result["state"] == "done"
+    assert result["result"] == "success"
+    assert result["job_id"] == job["job_id"]
+    assert result["call"]["currentRevision"] == {"revision": "r1", "changeIdentifier": "c1"}
+    assert customer.client_token not in str(run.xcoms)
+
+
+def test_work_that_fails_ends_the_job_with_failure_and_the_run_is_red(emulator, offer, run_dag):
+    job = offer()
+    run = run_dag(ONE_JOB, job=job, work="fail")
+    assert run.states == {"claim": "success", "work": "failed", "finish_job": "failed"}
+    assert run.state == "failed"
+    assert results(emulator, job) == ["failure"]
+    error = action(emulator)["errorDetails"]
+    assert error["code"] == "JobFailed"
+    assert "task work" in error["message"]
+    assert "no customer may read" not in error["message"]
+
+
+def test_the_user_words_the_failure(emulator, offer, run_dag):
+    run_dag(ONE_JOB, job=offer(), work="fail", message="Ask the desk.", failure_type="PermissionError")
+    assert action(emulator)["errorDetails"] == {"code": "PermissionError", "message": "Ask the desk."}
+
+
+def test_a_failure_that_cannot_be_sent_as_worded_is_sent_with_the_default(emulator, offer, run_dag):
+    run_dag(ONE_JOB, job=offer(), work="fail", message={"no": "text"}, failure_type="Unheard")
+    assert action(emulator)["errorDetails"]["code"] == "JobFailed"
+    assert "task work" in action(emulator)["errorDetails"]["message"]
+
+
+def test_work_that_is_skipped_ends_the_job_with_failure(emulator, offer, run_dag):
+    job = offer()
+    run = run_dag(ONE_JOB, job=job, work="skip")
+    assert results(emulator, job) == ["failure"]
+    assert "skipped" in action(emulator)["errorDetails"]["message"]
+    assert run.state == "failed"
+
+
+def test_a_lost_race_is_skipped_and_nothing_is_put(emulator, offer, run_dag, make_hook):
+    job = offer()
+    assert make_hook().claim(job) is not None
+    run = run_dag(ONE_JOB, job=job)
+    assert run.states == {"claim": "skipped", "work": "skipped", "finish_job": "skipped"}
+    assert run.state == "success"
+    assert results(emulator, job) == []
+    assert run.xcoms["claim", "codepipeline_claim"]["state"] == "lost"
+
+
+def test_a_client_without_a_connection_leaves_its_job_unclaimed(emulator, offer, run_dag, monkeypatch):
+    job = offer()
+    conn_id = f"codepipeline_client_{job['client_id'].replace('-', '_')}"
+    monkeypatch.delenv(f"AIRFLOW_CONN_{conn_id.upper()}")
+    run = run_dag(ONE_JOB_WITH_RETRY, job=job)
+    assert run.states["claim"] == "failed"
+    assert run.states["finish_job"] == "skipped"
+    assert run.xcoms["claim", "codepipeline_claim"]["state"] == "refused"
+    assert [offered.status for offered in emulator.jobs()] == ["Dispatched"]
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"revision": {"revision": "r" * 1501, "changeIdentifier": "c"}}, "currentRevision.revision"),
+        ({"revision": {"revision": "r"}}, "changeIdentifier"),
+        ({"details": {"percentComplete": 101}}, "executionDetails.percentComplete"),
+        ({"details": {"nonsense": 1}}, "executionDetails"),
+    ],
+)
+def test_a_result_that_cannot_be_sent_ends_the_job_with_failure(emulator, offer, run_dag, given, field):
+    job = offer()
+    run = run_dag(ONE_JOB, job=job, **given)
+    assert run.state == "failed"
+    assert results(emulator, job) == ["failure"]
+    assert field in action(emulator)["errorDetails"]["message"]
+
+
+def test_a_result_that_cannot_be_rendered_ends_the_job_with_failure(emulator, offer, run_dag):
+    job = offer()
+    run = run_dag("unrenderable_result", job=job)
+    assert run.state == "failed"
+    assert results(emulator, job) == ["failure"]
+    assert "execution_details could not be rendered" in action(emulator)["errorDetails"]["message"]
+
+
+def test_failed_work_is_reported_although_nothing_can_be_rendered_from_it(emulator, offer, run_dag):
+    job = offer()
+    run_dag("unrenderable_result", job=job, work="fail")
+    assert results(emulator, job) == ["failure"]
+    assert "task work" in action(emulator)["errorDetails"]["message"]
+
+
+def test_a_mapped_group_finishes_each_job_on_its_own(emulator, offer, run_dag):
+    jobs = [offer() for _ in range(3)]
+    how = dict(zip((job["job_id"] for job in jobs), ("succeed", "fail", "skip"), strict=True))
+    run = run_dag("many_jobs", jobs=jobs, work_of=how)
+    assert [results(emulator, job) for job in jobs] == [["success"], ["failure"], ["failure"]]
+    assert run.state == "failed"
+
+
+def test_one_client_without_token_does_not_hold_up_the_others(emulator, offer, run_dag, make_hook):
+    mine = offer()
+    stranger = emulator.add_customer()
+    emulator.add_pipeline("other", client_id=stranger.client_id, action_type=ACTION_TYPE)
+    emulator.start_execution("other")
+    [theirs] = [job.to_xcom() for job in make_hook().poll(ACTION_TYPE)]
+    assert theirs["client_id"] == stranger.client_id
+    run = run_dag("many_jobs", jobs=[theirs, mine])
+    assert run.states["handle.claim[0]"] == "failed"
+    assert run.states["handle.finish_job[0]"] == "skipped"
+    assert results(emulator, mine) == ["success"]
+    assert results(emulator, theirs) == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "result"),
+    [(["a", "b"], "success"), (["a", "fail"], "failure"), (["skip", "skip"], "failure"), ([], "failure")],
+)
+def test_mapped_work_counts_with_all_its_instances(emulator, offer, run_dag, parts, result):
+    job = offer()
+    run_dag("mapped_work", job=job, parts=parts)
+    assert results(emulator, job) == [result]
+
+
+def test_a_lost_answer_to_the_result_is_no_second_result(emulator, offer, run_dag):
+    emulator.inject("drop_response", operation="PutThirdPartyJobSuccessResult", times=1)
+    job = offer()
+    run = run_dag(ONE_JOB, job=job)
+    assert run.state == "success"
+    assert results(emulator, job) == ["success", "InvalidJobStateException"]
+    assert run.xcoms["claim", "codepipeline_result"]["state"] == "done"
+
+
+def kill(monkeypatch, operation, *, after):
+    """
+    Have the task's process end at the first call of an operation: before it is sent, or after its answer.
+
+    What it had not yet said is never said, as with a kill; real kills need real processes.
+    """
+    send = Transport.send
+    deaths = []
+
+    def dying(self, call, *args, **kwargs):
+        if call.operation != operation or deaths:
+            return send(self, call, *args, **kwargs)
+        deaths.append(call)
+        if after:
+            send(self, call, *args, **kwargs)
+        raise SystemExit(9)
+
+    monkeypatch.setattr(Transport, "send", dying)
+    return deaths
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_claim_that_dies_at_its_acknowledgement_ends_in_a_failure(
+    emulator, offer, run_dag, monkeypatch, after
+):
+    job = offer()
+    deaths = kill(monkeypatch, "AcknowledgeThirdPartyJob", after=after)
+    run = run_dag(ONE_JOB, job=job)
+    assert len(deaths) == 1
+    assert run.xcoms["claim", "codepipeline_claim"]["state"] == "intent"
+    assert run.states["finish_job"] == "failed"
+    # Never acknowledged, it takes no result and is offered again; acknowledged, it has ended.
+    assert results(emulator, job) == (["failure"] if after else ["InvalidJobStateException"])
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_claim_in_doubt_is_left_alone_where_the_user_says_so(emulator, offer, run_dag, monkeypatch, after):
+    job = offer()
+    kill(monkeypatch, "AcknowledgeThirdPartyJob", after=after)
+    run = run_dag(ONE_JOB_LEFT_IN_DOUBT, job=job)
+    assert run.states["finish_job"] == "skipped"
+    assert results(emulator, job) == []
+
+
+def test_a_claim_that_died_is_retried_and_works_the_same_job(emulator, offer, run_dag, monkeypatch):
+    job = offer()
+    kill(monkeypatch, "AcknowledgeThirdPartyJob", after=True)
+    run = run_dag(ONE_JOB_WITH_RETRY, job=job)
+    assert run.states == {"claim": "success", "work": "success", "finish_job": "success"}
+    assert run.xcoms["claim", "codepipeline_claim"]["state"] == "unknown"
+    assert run.xcoms["claim", "return_value"]["certain"] is False
+    assert results(emulator, job) == ["success"]
+
+
+def test_a_finish_that_died_after_its_put_does_not_put_another(emulator, offer, run_dag, monkeypatch):
+    job = offer()
+    kill(monkeypatch, "PutThirdPartyJobSuccessResult", after=True)
+    run = run_dag("finish_is_retried_at_once", job=job)
+    assert run.state == "success"
+    assert results(emulator, job) == ["success", "InvalidJobStateException"]
+    assert run.xcoms["claim", "codepipeline_result"]["state"] == "done"
+
+
+# What is refused when the DAG is written.
+
+
+def a_claim():
+    return CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf }}", region_name="eu-west-1")
+
+
+def test_it_waits_for_all_that_follows_the_claim_and_takes_its_aws_parameters():
+    with DAG("d", schedule=None):
+        claim = a_claim()
+
+        @task
+        def some_work():
+            """Work."""
+
+        first, second = some_work(), some_work()
+        claim >> first >> second
+        claim >> (other := some_work())
+        finish = finish_job(claim)
+    assert finish.upstream_task_ids == {second.operator.task_id, other.operator.task_id}
+    assert finish.region_name == "eu-west-1"
+    assert finish.is_teardown
+    assert finish.on_failure_fail_dagrun
+    assert finish.is_setup is False
+
+
+def test_default_args_do_not_take_its_retries_priority_and_time_away():
+    from datetime import timedelta
+
+    hostile = {
+        "retries": 0,
+        "retry_delay": timedelta(days=1),
+        "execution_timeout": timedelta(seconds=1),
+        "priority_weight": 1,
+        "weight_rule": "upstream",
+        "depends_on_past": True,
+        "wait_for_downstream": True,
+    }
+    with DAG("d", schedule=None, default_args=hostile):
+        finish = finish_job(a_claim())
+    assert finish.retries == CodePipelineCompleteJobOperator.MIN_RETRIES
+    assert finish.retry_delay == CodePipelineCompleteJobOperator.RETRY_DELAY
+    assert finish.retry_exponential_backoff
+    assert finish.execution_timeout is None
+    assert finish.priority_weight == CodePipelineCompleteJobOperator.PRIORITY_WEIGHT
+    assert finish.weight_rule.__class__.__name__ == "_AbsolutePriorityWeightStrategy" or str(
+        finish.weight_rule
+    ).endswith("absolute")
+    assert not finish.depends_on_past
+    assert not finish.wait_for_downstream
+
+
+def test_more_retries_than_its_own_are_kept():
+    with DAG("d", schedule=None):
+        assert finish_job(a_claim(), retries=20).retries == 20
+
+
+def test_what_claims_no_job_cannot_be_finished():
+    with DAG("d", schedule=None):
+
+        @task
+        def no_claim():
+            """Claim nothing."""
+
+        claim = no_claim()
+        with pytest.raises(InvalidInput, match="CodePipelineClaimJobOperator"):
+            finish_job(claim)
+
+
+def test_a_claim_that_is_mapped_by_itself_is_refused_with_the_way_out():
+    with DAG("d", schedule=None), pytest.raises(InvalidInput, match="task group"):
+        finish_job(CodePipelineClaimJobOperator.partial(task_id="claim").expand(job=[{"job_id": "j"}]))
+
+
+def test_two_finishing_pieces_for_one_claim_are_refused():
+    with DAG("d", schedule=None):
+        claim = a_claim()
+        finish_job(claim)
+        with pytest.raises(InvalidInput, match="already"):
+            finish_job(claim, task_id="again")
+
+
+def test_a_finishing_piece_outside_the_mapped_group_of_its_claim_is_refused():
+    claims = []
+    with DAG("d", schedule=None):
+
+        @task_group
+        def handle(job):
+            claims.append(CodePipelineClaimJobOperator(task_id="claim", job=job))
+
+        handle.expand(job=[{"job_id": "j", "client_id": "c"}])
+        with pytest.raises(InvalidInput, match="same mapped task group"):
+            finish_job(claims[0])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"execution_details": {"percentComplete": 101}}, "percentComplete"),
+        ({"execution_details": {"percentComplete": -1, "summary": "{{ later }}"}}, "percentComplete"),
+        ({"current_revision": {"revision": "r"}}, "changeIdentifier"),
+        ({"current_revision": {"revision": "r" * 1501, "changeIdentifier": "{{ later }}"}}, "revision"),
+        ({"failure_type": "Unheard"}, "failureDetails.type"),
+    ],
+)
+def test_a_literal_that_cannot_be_sent_is_refused_at_construction(wrong, field):
+    with DAG("d", schedule=None), pytest.raises(LimitExceeded, match=field):
+        finish_job(a_claim(), **wrong)
