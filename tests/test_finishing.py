@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from airflow.sdk import DAG, task, task_group
-from support import ACTION_TYPE
+from support import ACTION_TYPE, action_state, results_of
 
 from airflow_codepipeline_partner.exceptions import InvalidInput, LimitExceeded
 from airflow_codepipeline_partner.operators import (
@@ -22,35 +22,21 @@ ONE_JOB_WITH_RETRY = "one_job_assume_ours_1_retries"
 ONE_JOB_LEFT_IN_DOUBT = "one_job_leave_0_retries"
 
 
-def results(emulator, job):
-    """Return what the put calls of a job came to, in order."""
-    return [
-        entry.result or entry.outcome
-        for entry in emulator.ledger
-        if entry.job_id == job["job_id"] and entry.operation.startswith("PutThirdParty")
-    ]
-
-
-def action(emulator):
-    """Return the partner action's state, as CodePipeline's console would show it."""
-    return emulator.pipeline_state("pipe")["stageStates"][1]["actionStates"][0]["latestExecution"]
-
-
 def test_work_that_succeeds_ends_the_job_with_success(emulator, offer, run_dag):
     job = offer()
     run = run_dag(ONE_JOB, job=job, details={"summary": "Done.", "percentComplete": "100"})
     assert run.state == "success"
-    assert results(emulator, job) == ["success"]
-    assert action(emulator)["status"] == "Succeeded"
-    assert action(emulator)["summary"] == "Done."
-    assert action(emulator)["percentComplete"] == 100
-    assert action(emulator)["externalExecutionId"].startswith(f"{ONE_JOB}/runs/manual__")
+    assert results_of(emulator, job) == ["success"]
+    assert action_state(emulator)["status"] == "Succeeded"
+    assert action_state(emulator)["summary"] == "Done."
+    assert action_state(emulator)["percentComplete"] == 100
+    assert action_state(emulator)["externalExecutionId"].startswith(f"{ONE_JOB}/runs/manual__")
 
 
 def test_without_details_the_summary_names_the_dag(emulator, offer, run_dag):
     run_dag(ONE_JOB, job=offer())
-    assert ONE_JOB in action(emulator)["summary"]
-    assert "percentComplete" not in action(emulator)
+    assert ONE_JOB in action_state(emulator)["summary"]
+    assert "percentComplete" not in action_state(emulator)
 
 
 def test_the_records_tell_claim_and_result_and_hold_no_secret(offer, run_dag, customer):
@@ -75,8 +61,8 @@ def test_work_that_fails_ends_the_job_with_failure_and_the_run_is_red(emulator, 
     run = run_dag(ONE_JOB, job=job, work="fail")
     assert run.states == {"claim": "success", "work": "failed", "finish_job": "failed"}
     assert run.state == "failed"
-    assert results(emulator, job) == ["failure"]
-    error = action(emulator)["errorDetails"]
+    assert results_of(emulator, job) == ["failure"]
+    error = action_state(emulator)["errorDetails"]
     assert error["code"] == "JobFailed"
     assert "task work" in error["message"]
     assert "no customer may read" not in error["message"]
@@ -84,20 +70,20 @@ def test_work_that_fails_ends_the_job_with_failure_and_the_run_is_red(emulator, 
 
 def test_the_user_words_the_failure(emulator, offer, run_dag):
     run_dag(ONE_JOB, job=offer(), work="fail", message="Ask the desk.", failure_type="PermissionError")
-    assert action(emulator)["errorDetails"] == {"code": "PermissionError", "message": "Ask the desk."}
+    assert action_state(emulator)["errorDetails"] == {"code": "PermissionError", "message": "Ask the desk."}
 
 
 def test_a_failure_that_cannot_be_sent_as_worded_is_sent_with_the_default(emulator, offer, run_dag):
     run_dag(ONE_JOB, job=offer(), work="fail", message={"no": "text"}, failure_type="Unheard")
-    assert action(emulator)["errorDetails"]["code"] == "JobFailed"
-    assert "task work" in action(emulator)["errorDetails"]["message"]
+    assert action_state(emulator)["errorDetails"]["code"] == "JobFailed"
+    assert "task work" in action_state(emulator)["errorDetails"]["message"]
 
 
 def test_work_that_is_skipped_ends_the_job_with_failure(emulator, offer, run_dag):
     job = offer()
     run = run_dag(ONE_JOB, job=job, work="skip")
-    assert results(emulator, job) == ["failure"]
-    assert "skipped" in action(emulator)["errorDetails"]["message"]
+    assert results_of(emulator, job) == ["failure"]
+    assert "skipped" in action_state(emulator)["errorDetails"]["message"]
     assert run.state == "failed"
 
 
@@ -107,7 +93,7 @@ def test_a_lost_race_is_skipped_and_nothing_is_put(emulator, offer, run_dag, mak
     run = run_dag(ONE_JOB, job=job)
     assert run.states == {"claim": "skipped", "work": "skipped", "finish_job": "skipped"}
     assert run.state == "success"
-    assert results(emulator, job) == []
+    assert results_of(emulator, job) == []
     assert run.xcoms["claim", "codepipeline_claim"]["state"] == "lost"
 
 
@@ -135,30 +121,30 @@ def test_a_result_that_cannot_be_sent_ends_the_job_with_failure(emulator, offer,
     job = offer()
     run = run_dag(ONE_JOB, job=job, **given)
     assert run.state == "failed"
-    assert results(emulator, job) == ["failure"]
-    assert field in action(emulator)["errorDetails"]["message"]
+    assert results_of(emulator, job) == ["failure"]
+    assert field in action_state(emulator)["errorDetails"]["message"]
 
 
 def test_a_result_that_cannot_be_rendered_ends_the_job_with_failure(emulator, offer, run_dag):
     job = offer()
     run = run_dag("unrenderable_result", job=job)
     assert run.state == "failed"
-    assert results(emulator, job) == ["failure"]
-    assert "execution_details could not be rendered" in action(emulator)["errorDetails"]["message"]
+    assert results_of(emulator, job) == ["failure"]
+    assert "execution_details could not be rendered" in action_state(emulator)["errorDetails"]["message"]
 
 
 def test_failed_work_is_reported_although_nothing_can_be_rendered_from_it(emulator, offer, run_dag):
     job = offer()
     run_dag("unrenderable_result", job=job, work="fail")
-    assert results(emulator, job) == ["failure"]
-    assert "task work" in action(emulator)["errorDetails"]["message"]
+    assert results_of(emulator, job) == ["failure"]
+    assert "task work" in action_state(emulator)["errorDetails"]["message"]
 
 
 def test_a_mapped_group_finishes_each_job_on_its_own(emulator, offer, run_dag):
     jobs = [offer() for _ in range(3)]
     how = dict(zip((job["job_id"] for job in jobs), ("succeed", "fail", "skip"), strict=True))
     run = run_dag("many_jobs", jobs=jobs, work_of=how)
-    assert [results(emulator, job) for job in jobs] == [["success"], ["failure"], ["failure"]]
+    assert [results_of(emulator, job) for job in jobs] == [["success"], ["failure"], ["failure"]]
     assert run.state == "failed"
 
 
@@ -172,8 +158,8 @@ def test_one_client_without_token_does_not_hold_up_the_others(emulator, offer, r
     run = run_dag("many_jobs", jobs=[theirs, mine])
     assert run.states["handle.claim[0]"] == "failed"
     assert run.states["handle.finish_job[0]"] == "skipped"
-    assert results(emulator, mine) == ["success"]
-    assert results(emulator, theirs) == []
+    assert results_of(emulator, mine) == ["success"]
+    assert results_of(emulator, theirs) == []
 
 
 @pytest.mark.parametrize(
@@ -183,7 +169,7 @@ def test_one_client_without_token_does_not_hold_up_the_others(emulator, offer, r
 def test_mapped_work_counts_with_all_its_instances(emulator, offer, run_dag, parts, result):
     job = offer()
     run_dag("mapped_work", job=job, parts=parts)
-    assert results(emulator, job) == [result]
+    assert results_of(emulator, job) == [result]
 
 
 def test_a_lost_answer_to_the_result_is_no_second_result(emulator, offer, run_dag):
@@ -191,7 +177,7 @@ def test_a_lost_answer_to_the_result_is_no_second_result(emulator, offer, run_da
     job = offer()
     run = run_dag(ONE_JOB, job=job)
     assert run.state == "success"
-    assert results(emulator, job) == ["success", "InvalidJobStateException"]
+    assert results_of(emulator, job) == ["success", "InvalidJobStateException"]
     assert run.xcoms["claim", "codepipeline_result"]["state"] == "done"
 
 
@@ -227,7 +213,7 @@ def test_a_claim_that_dies_at_its_acknowledgement_ends_in_a_failure(
     assert run.xcoms["claim", "codepipeline_claim"]["state"] == "intent"
     assert run.states["finish_job"] == "failed"
     # Never acknowledged, it takes no result and is offered again; acknowledged, it has ended.
-    assert results(emulator, job) == (["failure"] if after else ["InvalidJobStateException"])
+    assert results_of(emulator, job) == (["failure"] if after else ["InvalidJobStateException"])
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -236,7 +222,7 @@ def test_a_claim_in_doubt_is_left_alone_where_the_user_says_so(emulator, offer, 
     kill(monkeypatch, "AcknowledgeThirdPartyJob", after=after)
     run = run_dag(ONE_JOB_LEFT_IN_DOUBT, job=job)
     assert run.states["finish_job"] == "skipped"
-    assert results(emulator, job) == []
+    assert results_of(emulator, job) == []
 
 
 def test_a_claim_that_died_is_retried_and_works_the_same_job(emulator, offer, run_dag, monkeypatch):
@@ -246,7 +232,7 @@ def test_a_claim_that_died_is_retried_and_works_the_same_job(emulator, offer, ru
     assert run.states == {"claim": "success", "work": "success", "finish_job": "success"}
     assert run.xcoms["claim", "codepipeline_claim"]["state"] == "unknown"
     assert run.xcoms["claim", "return_value"]["certain"] is False
-    assert results(emulator, job) == ["success"]
+    assert results_of(emulator, job) == ["success"]
 
 
 def test_a_finish_that_died_after_its_put_does_not_put_another(emulator, offer, run_dag, monkeypatch):
@@ -254,7 +240,7 @@ def test_a_finish_that_died_after_its_put_does_not_put_another(emulator, offer, 
     kill(monkeypatch, "PutThirdPartyJobSuccessResult", after=True)
     run = run_dag("finish_is_retried_at_once", job=job)
     assert run.state == "success"
-    assert results(emulator, job) == ["success", "InvalidJobStateException"]
+    assert results_of(emulator, job) == ["success", "InvalidJobStateException"]
     assert run.xcoms["claim", "codepipeline_result"]["state"] == "done"
 
 

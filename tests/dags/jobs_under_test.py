@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from airflow.sdk import DAG, dag, task, task_group
 
 from airflow_codepipeline_partner._compat import AirflowSkipException
+from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 from airflow_codepipeline_partner.operators import (
     CodePipelineClaimJobOperator,
@@ -110,28 +112,54 @@ def mapped_work() -> None:
     finish_job(claim)
 
 
-@dag(schedule=None, render_template_as_native_obj=True)
-def one_call_each() -> None:
-    @task
-    def job(**context: Any) -> dict[str, Any]:
-        return context["dag_run"].conf
+@task
+def job(**context: Any) -> dict[str, Any]:
+    return context["dag_run"].conf
 
-    job() >> [
-        PutThirdPartyJobSuccessResultOperator(
-            task_id="succeed",
-            job_id="{{ dag_run.conf['job_id'] }}",
-            client_id="{{ dag_run.conf['client_id'] }}",
-            current_revision="{{ dag_run.conf.get('revision') }}",
-            continuation_token="{{ dag_run.conf.get('token') }}",
-            execution_details="{{ dag_run.conf.get('details') }}",
-        ),
-        PutThirdPartyJobFailureResultOperator(
-            task_id="fail",
-            job="{{ dag_run.conf }}",
-            message="{{ dag_run.conf.get('message', 'It broke.') }}",
-            failure_type="{{ dag_run.conf.get('failure_type', 'JobFailed') }}",
-        ),
-    ]
+
+with DAG("one_call_each", schedule=None, render_template_as_native_obj=True):
+    job() >> PutThirdPartyJobSuccessResultOperator(
+        task_id="succeed",
+        job_id="{{ dag_run.conf['job_id'] }}",
+        client_id="{{ dag_run.conf['client_id'] }}",
+        current_revision="{{ dag_run.conf.get('revision') }}",
+        continuation_token="{{ dag_run.conf.get('token') }}",
+        execution_details="{{ dag_run.conf.get('details') }}",
+    )
+
+with DAG("one_call_each_failure", schedule=None, render_template_as_native_obj=True):
+    job() >> PutThirdPartyJobFailureResultOperator(
+        task_id="fail",
+        job="{{ dag_run.conf }}",
+        message="{{ dag_run.conf.get('message', 'It broke.') }}",
+        failure_type="{{ dag_run.conf.get('failure_type', 'JobFailed') }}",
+        external_execution_id="{{ dag_run.conf.get('execution_id') }}",
+    )
+
+
+class ImpatientClaim(CodePipelineClaimJobOperator):
+    """Gives up at the first answer that is lost."""
+
+    @cached_property
+    def hook(self) -> Any:
+        hook = CodePipelinePartnerHook()
+        hook.retry_deadline = 0
+        return hook
+
+
+with DAG("impatient", schedule=None, render_template_as_native_obj=True):
+    claim = ImpatientClaim(task_id="claim", job="{{ dag_run.conf['job'] }}")
+    work(claim.output)
+    finish_job(claim)
+
+
+@dag(schedule=None)
+def mapped_claims() -> None:
+    @task
+    def jobs(**context: Any) -> list[dict[str, Any]]:
+        return context["dag_run"].conf["jobs"]
+
+    CodePipelineClaimJobOperator.partial(task_id="claim").expand(job=jobs())
 
 
 @dag(schedule=None)
@@ -159,5 +187,5 @@ for how in ("poke", "reschedule", "deferrable"):
 
 many_jobs()
 mapped_work()
-one_call_each()
+mapped_claims()
 mapped_results()

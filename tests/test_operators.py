@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The claim operator, and the operators that are one API call each."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.sdk import DAG, task
+from support import ACTION_TYPE, action_state, results_of
+
+from airflow_codepipeline_partner.exceptions import InvalidInput, LimitExceeded
+from airflow_codepipeline_partner.jobs import ActionType, ExecutionDetails, OfferedJob
+from airflow_codepipeline_partner.operators import (
+    CodePipelineClaimJobOperator,
+    PutThirdPartyJobFailureResultOperator,
+    PutThirdPartyJobSuccessResultOperator,
+)
+
+ONE_JOB = "one_job_assume_ours_0_retries"
+
+
+@pytest.fixture
+def claimed(offer, make_hook):
+    """A job that this worker has claimed, outside any DAG."""
+    job = offer()
+    make_hook().claim(job)
+    return job
+
+
+def test_every_field_of_a_success_result_arrives(emulator, claimed, run_dag):
+    run = run_dag(
+        "one_call_each",
+        **claimed,
+        revision={
+            "revision": "r1",
+            "changeIdentifier": "c1",
+            "created": "2026-01-31T12:00:00+00:00",
+            "revisionSummary": "Third try.",
+        },
+        token="step-2",
+        details={"summary": "Half done.", "externalExecutionId": "e1", "percentComplete": "50"},
+    )
+    assert run.states["succeed"] == "success"
+    [put] = [entry for entry in emulator.ledger if entry.operation == "PutThirdPartyJobSuccessResult"]
+    assert put.outcome == "ok"
+    sent = run.xcoms["job", "codepipeline_result"]["call"]
+    assert sent == {
+        "jobId": claimed["job_id"],
+        "currentRevision": {
+            "revision": "r1",
+            "changeIdentifier": "c1",
+            "created": "2026-01-31T12:00:00+00:00",
+            "revisionSummary": "Third try.",
+        },
+        "continuationToken": "step-2",
+        "executionDetails": {"summary": "Half done.", "externalExecutionId": "e1", "percentComplete": 50},
+    }
+    assert action_state(emulator)["status"] == "InProgress"
+    assert action_state(emulator)["percentComplete"] == 50
+    assert action_state(emulator)["externalExecutionId"] == "e1"
+
+
+def test_every_field_of_a_failure_result_arrives(emulator, claimed, run_dag):
+    run_dag(
+        "one_call_each_failure",
+        **claimed,
+        message="Out of disk.",
+        failure_type="SystemUnavailable",
+        execution_id="e2",
+    )
+    assert action_state(emulator)["errorDetails"] == {"code": "SystemUnavailable", "message": "Out of disk."}
+    assert action_state(emulator)["externalExecutionId"] == "e2"
+
+
+def test_a_second_result_is_an_error_that_says_what_to_do(emulator, claimed, run_dag, make_hook, capfd):
+    make_hook().succeed(claimed)
+    run = run_dag("one_call_each", **claimed)
+    assert run.states["succeed"] == "failed"
+    assert results_of(emulator, claimed) == ["success", "InvalidJobStateException"]
+    shown = "".join(capfd.readouterr())
+    assert "JobNotInProgress" in shown
+    assert "retry it in CodePipeline" in shown
+    # Nothing was put, so that nothing stands in the way of another result.
+    assert ("job", "codepipeline_result") not in run.xcoms
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"details": {"percentComplete": 101}}, "executionDetails.percentComplete is 101"),
+        ({"details": {"percentComplete": "-1"}}, "executionDetails.percentComplete is -1"),
+        ({"token": "t" * 2049}, "continuationToken has 2049 characters"),
+        ({"token": ""}, "continuationToken has 0 characters"),
+        ({"revision": {"revision": "r"}}, "currentRevision needs changeIdentifier"),
+        (
+            {"revision": {"revision": "r" * 1501, "changeIdentifier": "c"}},
+            "currentRevision.revision has 1501",
+        ),
+    ],
+)
+def test_a_rendered_value_that_does_not_fit_fails_before_any_call(
+    emulator, claimed, run_dag, capfd, given, named
+):
+    run = run_dag("one_call_each", **claimed, **given)
+    assert run.states["succeed"] == "failed"
+    assert results_of(emulator, claimed) == []
+    assert named in "".join(capfd.readouterr())
+
+
+def test_an_unknown_failure_type_fails_before_any_call(emulator, claimed, run_dag, capfd):
+    run_dag("one_call_each_failure", **claimed, failure_type="Unheard")
+    assert results_of(emulator, claimed) == []
+    assert "failureDetails.type must be one of JobFailed" in "".join(capfd.readouterr())
+
+
+def test_long_texts_are_cut_with_a_mark_and_a_warning(emulator, claimed, run_dag, caplog):
+    run_dag("one_call_each_failure", **claimed, message="m" * 9000)
+    message = action_state(emulator)["errorDetails"]["message"]
+    assert len(message) == 5000
+    assert message.endswith("[cut]")
+    assert "failureDetails.message has 9000 characters and was cut to 5000" in caplog.text
+
+
+def test_results_can_be_mapped(emulator, offer, make_hook, run_dag):
+    jobs = [offer() for _ in range(3)]
+    for job in jobs:
+        make_hook().claim(job)
+    run = run_dag("mapped_results", jobs=jobs)
+    assert [run.states[f"succeed[{index}]"] for index in range(3)] == ["success"] * 3
+    assert [results_of(emulator, job) for job in jobs] == [["success"]] * 3
+
+
+def test_claims_can_be_mapped(emulator, offer, run_dag):
+    jobs = [offer() for _ in range(2)]
+    run = run_dag("mapped_claims", jobs=jobs)
+    assert [run.xcoms[f"claim[{index}]", "return_value"]["job_id"] for index in range(2)] == [
+        job["job_id"] for job in jobs
+    ]
+    assert [job.status for job in emulator.jobs()] == ["InProgress"] * 2
+
+
+def test_a_claimed_job_is_told_without_credentials_and_configuration(emulator, customer, run_dag, make_hook):
+    emulator.add_pipeline(
+        "rich",
+        client_id=customer.client_id,
+        action_type=ACTION_TYPE,
+        configuration={"Target": "configuration-value-0123456789"},
+        output_artifacts=("Report",),
+    )
+    emulator.start_execution("rich")
+    [job] = [offered.to_xcom() for offered in make_hook().poll(ACTION_TYPE)]
+    run = run_dag(ONE_JOB, job=job)
+    told = run.xcoms["claim", "return_value"]
+    assert set(told) == {
+        "job_id",
+        "client_id",
+        "action_type",
+        "certain",
+        "continuation_token",
+        "pipeline_name",
+        "stage_name",
+        "action_name",
+        "action_execution_id",
+        "input_artifacts",
+        "output_artifacts",
+    }
+    assert told["pipeline_name"] == "rich"
+    assert [artifact["name"] for artifact in told["input_artifacts"]] == ["SourceOutput"]
+    assert [artifact["name"] for artifact in told["output_artifacts"]] == ["Report"]
+    assert "configuration-value-0123456789" not in str(run.xcoms)
+
+
+def test_the_claim_leads_to_the_pipeline(offer, run_dag):
+    run = run_dag(ONE_JOB, job=offer())
+    assert run.xcoms["claim", "_link_CodePipelineLink"] == (
+        "https://us-east-1.console.aws.amazon.com/codesuite/codepipeline/pipelines/pipe/view?region=us-east-1"
+    )
+
+
+@pytest.mark.parametrize("wrong", ["{'no': 'job'}", "no mapping at all", "{'job_id': 'j'}"])
+def test_what_is_no_job_fails_the_claim_and_says_why(emulator, customer, run_dag, capfd, wrong):
+    run = run_dag(ONE_JOB, job=wrong)
+    assert run.states["claim"] == "failed"
+    assert run.states["finish_job"] == "skipped"
+    assert "InvalidJobReference" in "".join(capfd.readouterr())
+
+
+def test_a_wrong_client_token_fails_the_claim_and_leaves_the_job_unclaimed(
+    emulator, customer, offer, run_dag, store_token, capfd
+):
+    job = offer()
+    store_token(customer, password="not-the-token-of-anybody")
+    run = run_dag(ONE_JOB, job=job)
+    assert run.states["claim"] == "failed"
+    assert run.states["finish_job"] == "skipped"
+    assert [offered.status for offered in emulator.jobs()] == ["Dispatched"]
+    shown = "".join(capfd.readouterr())
+    assert "InvalidClientToken" in shown
+    assert "not-the-token-of-anybody" not in shown
+
+
+def test_an_unknown_job_fails_the_claim_with_its_own_type(emulator, customer, run_dag, capfd):
+    run = run_dag(ONE_JOB, job={"job_id": "unknown", "client_id": customer.client_id})
+    assert run.states["claim"] == "failed"
+    assert "JobNotFound" in "".join(capfd.readouterr())
+
+
+def test_an_acknowledgement_that_gets_no_answer_leaves_a_claim_in_doubt(emulator, offer, run_dag):
+    job = offer()
+    emulator.inject("drop_response", operation="AcknowledgeThirdPartyJob", times=None)
+    run = run_dag("impatient", job=job)
+    assert run.states["claim"] == "failed"
+    assert run.xcoms["claim", "codepipeline_claim"]["state"] == "unknown"
+    assert results_of(emulator, job) == ["failure"]
+
+
+# What is refused when the DAG is written.
+
+JOB = {"job_id": "j", "client_id": "c"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"job": JOB, "job_id": "j", "client_id": "c"}, "both"),
+        ({}, "neither"),
+        ({"job_id": "j"}, "needs client_id"),
+        ({"job": {"client_id": "c"}}, "needs job_id"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("operator", "more"),
+    [
+        (PutThirdPartyJobSuccessResultOperator, {}),
+        (PutThirdPartyJobFailureResultOperator, {"message": "m"}),
+    ],
+)
+def test_which_job_is_meant_must_be_said_once(operator, more, given, said):
+    with pytest.raises(InvalidInput, match=said):
+        operator(task_id="put", **given, **more)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"execution_details": {"percentComplete": 101}}, "percentComplete is 101"),
+        ({"execution_details": {"percent_complete": -1}}, "percentComplete is -1"),
+        ({"execution_details": {"percentComplete": "50", "colour": "red"}}, "has no field"),
+        ({"execution_details": {"percentComplete": "1", "percent_complete": "2"}}, "twice"),
+        ({"continuation_token": ""}, "continuationToken has 0"),
+        ({"continuation_token": "t" * 2049}, "continuationToken has 2049"),
+        ({"current_revision": {"revision": "r"}}, "needs changeIdentifier"),
+        ({"current_revision": {"revision": "{{ r }}"}}, "needs changeIdentifier"),
+        ({"current_revision": {"revision": "r" * 1501, "changeIdentifier": "{{ c }}"}}, "has 1501"),
+    ],
+)
+def test_a_literal_success_that_cannot_be_sent_is_refused_at_construction(wrong, named):
+    with pytest.raises(InvalidInput, match=named):
+        PutThirdPartyJobSuccessResultOperator(task_id="put", job=JOB, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"message": ""}, "message has 0"),
+        ({"message": "m", "failure_type": "Unheard"}, "failureDetails.type"),
+        ({"message": "m", "external_execution_id": "e" * 1501}, "externalExecutionId has 1501"),
+    ],
+)
+def test_a_literal_failure_that_cannot_be_sent_is_refused_at_construction(wrong, named):
+    with pytest.raises(LimitExceeded, match=named):
+        PutThirdPartyJobFailureResultOperator(task_id="put", job=JOB, **wrong)
+
+
+def test_what_is_known_later_is_not_judged_at_construction():
+    with DAG("d", schedule=None):
+
+        @task
+        def upstream():
+            """Return something."""
+
+        given = upstream()
+        put = PutThirdPartyJobSuccessResultOperator(
+            task_id="put",
+            job=given,
+            continuation_token=given,
+            current_revision={"revision": given, "changeIdentifier": "{{ c }}"},
+            execution_details={"percentComplete": given, "summary": "{{ s }}"},
+        )
+        CodePipelineClaimJobOperator(task_id="claim", job={"job_id": "{{ j }}", "client_id": given})
+    assert put.upstream_task_ids == {"upstream"}
+
+
+def test_objects_of_ours_are_taken_as_well():
+    job = OfferedJob("j", "c", ActionType("Deploy", "Example"))
+    put = PutThirdPartyJobSuccessResultOperator(
+        task_id="put", job=job, execution_details=ExecutionDetails(percent_complete=5)
+    )
+    call = put.compose(job, "d", "r")
+    assert call.arguments["executionDetails"]["percentComplete"] == 5
+
+
+def test_an_unknown_choice_for_claims_in_doubt_is_refused():
+    with pytest.raises(InvalidInput, match="assume_ours, leave"):
+        CodePipelineClaimJobOperator(task_id="claim", job=JOB, unknown_claim="whatever")
+
+
+def test_default_args_reach_the_aws_parameters():
+    with DAG("d", schedule=None, default_args={"aws_conn_id": "mine", "region_name": "eu-west-1"}):
+        claim = CodePipelineClaimJobOperator(task_id="claim", job=JOB)
+    assert (claim.aws_conn_id, claim.region_name) == ("mine", "eu-west-1")
+    assert claim.hook.aws_conn_id == "mine"
+
+
+@pytest.mark.parametrize(
+    ("operator", "needed"),
+    [
+        (CodePipelineClaimJobOperator, {"job": JOB}),
+        (PutThirdPartyJobFailureResultOperator, {"job": JOB, "message": "m"}),
+        (PutThirdPartyJobSuccessResultOperator, {"job": JOB}),
+    ],
+)
+def test_no_operator_takes_a_client_token(operator, needed):
+    with pytest.raises(TypeError, match="client_token"):
+        operator(task_id="t", client_token="a literal would lie in clear in the serialized DAG", **needed)

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sensor: three ways to wait, one result."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.sdk import DAG, task
+from airflow.sdk.exceptions import TaskDeferred
+from support import ACTION_TYPE
+
+from airflow_codepipeline_partner._compat import AirflowSensorTimeout
+from airflow_codepipeline_partner.exceptions import CodePipelineError, InvalidInput
+from airflow_codepipeline_partner.jobs import ActionType
+from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
+
+WAYS = ["poke", "reschedule", "deferrable"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_to_wait_returns_the_same(emulator, customer, run_dag, way):
+    emulator.start_execution("pipe")
+    run = run_dag(f"sensor_{way}", action_type=ACTION_TYPE)
+    [job] = emulator.jobs()
+    assert run.xcoms["wait", "return_value"] == [
+        {"job_id": job.job_id, "client_id": customer.client_id, "action_type": ACTION_TYPE}
+    ]
+    assert job.status == "Dispatched"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_to_wait_gives_up_in_time(customer, run_dag, way, capfd):
+    run = run_dag(f"sensor_{way}", action_type=ACTION_TYPE)
+    assert run.states == {"wait": "failed"}
+    assert "AirflowSensorTimeout" in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_to_wait_names_what_codepipeline_does_not_know(customer, run_dag, way, capfd):
+    run = run_dag(f"sensor_{way}", action_type={**ACTION_TYPE, "provider": "Unheard"})
+    assert run.states == {"wait": "failed"}
+    shown = "".join(capfd.readouterr())
+    for part in (
+        "ActionTypeNotFound",
+        "category Deploy",
+        "provider Unheard",
+        "version 1",
+        "region us-east-1",
+    ):
+        assert part in shown
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_batch_is_no_larger_than_asked_for(emulator, customer, run_dag, way):
+    for _ in range(3):
+        emulator.start_execution("pipe")
+    run = run_dag(f"sensor_{way}", action_type=ACTION_TYPE, max_batch_size=2)
+    assert len(run.xcoms["wait", "return_value"]) == 2
+
+
+def deferral(**parameters):
+    sensor = CodePipelineJobSensor(
+        task_id="wait", action_type=ACTION_TYPE, deferrable=True, timeout=100, **parameters
+    )
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute({})
+    return sensor, deferred.value
+
+
+def test_all_parameters_reach_the_trigger():
+    given = {
+        "aws_conn_id": "mine",
+        "region_name": "eu-west-1",
+        "verify": False,
+        "botocore_config": {"read_timeout": 5},
+        "client_conn_id_template": "c_{client_id}",
+    }
+    _, deferred = deferral(poke_interval=7, max_batch_size="3", **given)
+    _, kwargs = deferred.trigger.serialize()
+    assert {name: kwargs[name] for name in given} == given
+    assert (kwargs["poll_interval"], kwargs["max_batch_size"]) == (7, 3)
+
+
+def test_the_deadline_is_a_moment_and_not_a_duration(monkeypatch):
+    monkeypatch.setattr("airflow_codepipeline_partner.sensors.time.time", lambda: 1_000_000.0)
+    _, deferred = deferral()
+    assert deferred.trigger.timeout_deadline == 1_000_100.0
+    # Airflow's own limit is only for a triggerer that is gone.
+    assert deferred.timeout.total_seconds() > 100
+
+
+def test_it_defers_without_a_poke_first(emulator, customer):
+    deferral()
+    assert [entry for entry in emulator.ledger if entry.kind == "call"] == []
+
+
+def test_events_become_the_result_or_an_error():
+    sensor, _ = deferral()
+    jobs = [{"job_id": "j", "client_id": "c", "action_type": ACTION_TYPE}]
+    assert sensor.execute_complete({}, {"status": "offered", "jobs": jobs, "error": None}) == jobs
+    with pytest.raises(AirflowSensorTimeout, match="100 s"):
+        sensor.execute_complete({}, {"status": "timeout", "jobs": [], "error": None})
+    with pytest.raises(CodePipelineError, match="no such thing"):
+        sensor.execute_complete({}, {"status": "error", "jobs": [], "error": "no such thing"})
+
+
+def test_airflows_default_says_whether_it_defers(monkeypatch):
+    assert CodePipelineJobSensor(task_id="wait", action_type=ACTION_TYPE).deferrable is False
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
+    assert CodePipelineJobSensor(task_id="wait", action_type=ACTION_TYPE).deferrable is True
+
+
+def test_the_interval_is_varied_by_a_tenth():
+    sensor = CodePipelineJobSensor(task_id="wait", action_type=ACTION_TYPE, poke_interval=100)
+    intervals = {sensor._get_next_poke_interval(0.0, lambda: 0.0, 1) for _ in range(50)}
+    assert len(intervals) > 10
+    assert 90 <= min(intervals) <= max(intervals) <= 110
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"action_type": {"category": "Deploy"}}, "needs provider"),
+        ({"action_type": {**ACTION_TYPE, "category": "Sing"}}, "actionTypeId.category"),
+        ({"action_type": {**ACTION_TYPE, "colour": "red"}}, "has no field"),
+        ({"action_type": ACTION_TYPE, "max_batch_size": 0}, "maxBatchSize is 0"),
+    ],
+)
+def test_a_literal_that_cannot_be_sent_is_refused_at_construction(wrong, named):
+    with pytest.raises(InvalidInput, match=named):
+        CodePipelineJobSensor(task_id="wait", **wrong)
+
+
+def test_an_owner_that_is_not_served_is_named(customer, run_dag, capfd):
+    run_dag("sensor_poke", action_type={**ACTION_TYPE, "owner": "AWS"})
+    assert "owner AWS" in "".join(capfd.readouterr())
+
+
+def test_objects_and_values_known_later_are_taken():
+    CodePipelineJobSensor(task_id="wait", action_type=ActionType("Deploy", "Example"))
+    with DAG("d", schedule=None):
+
+        @task
+        def kind():
+            """Return an action type."""
+
+        sensor = CodePipelineJobSensor(task_id="wait", action_type=kind(), max_batch_size="{{ n }}")
+    assert sensor.upstream_task_ids == {"kind"}

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trigger: it only polls, holds up nobody, and its deadline survives a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import threading
+
+import pytest
+from support import ACTION_TYPE
+
+from airflow_codepipeline_partner import triggers
+from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
+
+
+@pytest.fixture
+def waits(monkeypatch, emulator):
+    """Waiting takes no time; the waits are noted, and time.time() follows them."""
+    noted = []
+    now = [1_000_000.0]
+
+    async def sleep(seconds):
+        noted.append(seconds)
+        now[0] += seconds
+        # A poll whose answer was lost has handed its job out: it is offered again after a lease.
+        emulator.advance(seconds)
+        if len(noted) > 200:
+            raise AssertionError("the trigger waits for ever")
+
+    monkeypatch.setattr(triggers.asyncio, "sleep", sleep)
+    monkeypatch.setattr(triggers.time, "time", lambda: now[0])
+    monkeypatch.setattr(triggers, "with_jitter", lambda seconds: seconds)
+    return noted
+
+
+def run(trigger):
+    """Return the first event, and check that it is the last."""
+
+    async def events():
+        return [event.payload async for event in trigger.run()]
+
+    [event] = asyncio.run(events())
+    json.dumps(event)
+    return event
+
+
+def polls(emulator):
+    return [entry for entry in emulator.ledger if entry.operation == "PollForThirdPartyJobs"]
+
+
+def test_offered_jobs_are_its_event(emulator, customer):
+    emulator.start_execution("pipe")
+    event = run(CodePipelineJobTrigger(ACTION_TYPE))
+    [job] = emulator.jobs()
+    assert event == {
+        "status": "offered",
+        "jobs": [{"job_id": job.job_id, "client_id": customer.client_id, "action_type": ACTION_TYPE}],
+        "error": None,
+    }
+    # It neither asked for details nor for a token, nor claimed.
+    assert {entry.operation for entry in emulator.ledger if entry.kind == "call"} == {"PollForThirdPartyJobs"}
+
+
+def test_it_polls_each_interval_until_its_deadline(emulator, customer, waits):
+    event = run(CodePipelineJobTrigger(ACTION_TYPE, poll_interval=30, timeout_deadline=1_000_100.0))
+    assert event == {"status": "timeout", "jobs": [], "error": None}
+    assert waits == [30, 30, 30, 10]
+    assert len(polls(emulator)) == 5
+
+
+def test_a_deadline_that_has_passed_while_it_was_away_gives_one_more_poll(emulator, customer, waits):
+    emulator.start_execution("pipe")
+    assert run(CodePipelineJobTrigger(ACTION_TYPE, timeout_deadline=1.0))["status"] == "offered"
+    assert run(CodePipelineJobTrigger(ACTION_TYPE, timeout_deadline=1.0))["status"] == "timeout"
+    assert waits == []
+
+
+@pytest.mark.parametrize("fault", ["throttle", "server_error", "drop_response"])
+def test_it_backs_off_while_codepipeline_is_in_trouble_and_goes_on(emulator, customer, waits, fault):
+    emulator.start_execution("pipe")
+    emulator.inject(fault, operation="PollForThirdPartyJobs", times=3)
+    event = run(CodePipelineJobTrigger(ACTION_TYPE, poll_interval=10, retry_deadline=1000))
+    assert event["status"] == "offered"
+    assert waits[:3] == [20, 40, 60]
+
+
+def test_trouble_that_outlasts_the_deadline_is_an_error_with_the_last_cause(emulator, customer, waits):
+    emulator.inject("throttle", operation="PollForThirdPartyJobs", times=None)
+    event = run(CodePipelineJobTrigger(ACTION_TYPE, poll_interval=10, retry_deadline=100))
+    assert event["status"] == "error"
+    assert "ServiceUnavailable" in event["error"]
+    assert "ThrottlingException" in event["error"]
+    assert sum(waits) >= 100
+
+
+def test_trouble_that_ends_does_not_count_later(emulator, customer, waits):
+    emulator.inject("throttle", operation="PollForThirdPartyJobs", times=2)
+    trigger = CodePipelineJobTrigger(
+        ACTION_TYPE, poll_interval=10, retry_deadline=60, timeout_deadline=1_000_200.0
+    )
+    assert run(trigger)["status"] == "timeout"
+    assert waits[:4] == [20, 40, 10, 10]
+
+
+def test_what_codepipeline_does_not_know_is_an_error_at_once(customer, waits):
+    event = run(CodePipelineJobTrigger({**ACTION_TYPE, "provider": "Unheard"}))
+    assert event["status"] == "error"
+    assert "provider Unheard" in event["error"]
+    assert waits == []
+
+
+def test_the_loop_is_free_while_a_poll_is_slow(emulator, customer, monkeypatch):
+    emulator.start_execution("pipe")
+    loop_turned = threading.Event()
+    poll = CodePipelinePartnerHook.poll
+
+    def slow_poll(self, *args):
+        # In vain, if the loop waited for this poll meanwhile.
+        assert loop_turned.wait(timeout=30)
+        return poll(self, *args)
+
+    monkeypatch.setattr(CodePipelinePartnerHook, "poll", slow_poll)
+
+    async def poll_and_turn_the_loop():
+        asyncio.get_running_loop().call_later(0, loop_turned.set)
+        return [event.payload async for event in CodePipelineJobTrigger(ACTION_TYPE).run()]
+
+    [event] = asyncio.run(poll_and_turn_the_loop())
+    assert event["status"] == "offered"
+
+
+def test_it_comes_back_from_the_database_as_it_was():
+    given = {
+        "action_type": ACTION_TYPE,
+        "max_batch_size": 3,
+        "poll_interval": 7,
+        "timeout_deadline": 1.5,
+        "retry_deadline": 60,
+        "aws_conn_id": "mine",
+        "region_name": "eu-west-1",
+        "verify": False,
+        "botocore_config": {"read_timeout": 5},
+        "client_conn_id_template": "c_{client_id}",
+    }
+    path, kwargs = CodePipelineJobTrigger(**given).serialize()
+    assert kwargs == given
+    assert json.loads(json.dumps(kwargs)) == kwargs
+    module, _, name = path.rpartition(".")
+    assert getattr(importlib.import_module(module), name)(**kwargs).serialize() == (path, kwargs)
