@@ -171,6 +171,17 @@ def _name(row: Any) -> str:
     return row.task_id if row.map_index < 0 else f"{row.task_id}[{row.map_index}]"
 
 
+@pytest.fixture(scope="session")
+def serialized_dags(airflow_database: None) -> None:
+    """Have Airflow know all DAGs, so that one can start another."""
+    subprocess.run(
+        [sys.executable, "-m", "airflow", "dags", "reserialize"],
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+
+
 @contextmanager
 def only_our_warnings_are_errors() -> Iterator[None]:
     """Let Airflow and what it is made of warn of themselves while it runs in this process."""
@@ -198,7 +209,7 @@ def dag_bag(airflow_database: None) -> Any:
 def run_dag(dag_bag: Any) -> Callable[..., Run]:
     """Run a DAG from end to end in this process, as ``airflow dags test`` does."""
 
-    def run(dag_id: str, **conf: Any) -> Run:
+    def run(dag_id: str, /, **conf: Any) -> Run:
         with only_our_warnings_are_errors():
             return Run(dag_bag.dags[dag_id].test(run_conf=conf))
 

@@ -153,6 +153,29 @@ with DAG("impatient", schedule=None, render_template_as_native_obj=True):
     finish_job(claim)
 
 
+for dag_id, choice in (
+    ("claim_only", "assume_ours"),
+    ("claim_only_assume_ours", "assume_ours"),
+    ("claim_only_leave", "leave"),
+):
+    with DAG(dag_id, schedule=None, render_template_as_native_obj=True) as globals()[dag_id]:
+        CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}", unknown_claim=choice)
+
+with DAG("claim_and_put", schedule=None, render_template_as_native_obj=True) as claim_and_put:
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+    PutThirdPartyJobSuccessResultOperator(task_id="put", job=claim.output)
+
+with DAG("notify", schedule=None):
+
+    @task
+    def notify(**context: Any) -> None:
+        conf = context["dag_run"].conf
+        notifier = CodePipelineJobFailureNotifier(**conf["context"].pop("notifier", {}))
+        notifier({"dag": DAGS[conf["dag_id"]], "run_id": conf["run_id"], **conf["context"]})
+
+    notify()
+
+
 @dag(schedule=None)
 def mapped_claims() -> None:
     @task
@@ -185,7 +208,9 @@ for how in ("poke", "reschedule", "deferrable"):
             mode="poke" if how == "deferrable" else how,
         )
 
-many_jobs()
-mapped_work()
-mapped_claims()
-mapped_results()
+many = many_jobs()
+mapped = mapped_work()
+claims = mapped_claims()
+results = mapped_results()
+
+DAGS = {found.dag_id: found for found in list(globals().values()) if isinstance(found, DAG)}

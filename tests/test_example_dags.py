@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each example DAG does what it says, from connections and params alone."""
+
+from __future__ import annotations
+
+import pytest
+from support import ACTION_TYPE, action_state, results_of
+
+CONTINUATION_DELAY = 40
+
+
+def test_every_example_is_tested_and_named_like_its_file(dag_bag):
+    found = {dag_id for dag_id in dag_bag.dags if dag_id.startswith("example_")}
+    files = {dag.fileloc.rpartition("/")[2] for dag_id, dag in dag_bag.dags.items() if dag_id in found}
+    assert files == {f"{dag_id}.py" for dag_id in found}
+    assert found == {
+        "example_put_success_result",
+        "example_partner_job",
+        "example_partner_worker",
+        "example_partner_worker_mapped",
+        "example_partner_steps",
+    }
+
+
+def test_example_put_success_result(emulator, customer, run_dag):
+    emulator.start_execution("pipe")
+    assert run_dag("example_put_success_result").state == "success"
+    assert action_state(emulator)["status"] == "InProgress"
+    assert action_state(emulator)["percentComplete"] == 50
+    emulator.advance(CONTINUATION_DELAY)
+    assert run_dag("example_put_success_result").state == "success"
+    assert action_state(emulator)["status"] == "Succeeded"
+    assert action_state(emulator)["percentComplete"] == 100
+    assert [job.status for job in emulator.jobs()] == ["Succeeded", "Succeeded"]
+
+
+def test_example_partner_job(emulator, offer, run_dag):
+    job = offer()
+    run = run_dag("example_partner_job", **job)
+    assert run.state == "success"
+    assert results_of(emulator, job) == ["success"]
+    assert action_state(emulator)["summary"] == "Deployed by Airflow."
+    assert (
+        run.xcoms["claim", "codepipeline_result"]["call"]["currentRevision"]["changeIdentifier"]
+        == job["job_id"]
+    )
+
+
+def test_example_partner_worker_starts_one_run_per_job(emulator, customer, run_dag, serialized_dags):
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    for _ in range(2):
+        emulator.start_execution("pipe")
+    assert run_dag("example_partner_worker").state == "success"
+    # The same jobs once more: nobody claimed them, so they are offered again after their lease.
+    emulator.advance(120)
+    again = run_dag("example_partner_worker")
+    assert [again.states[f"start_run[{index}]"] for index in range(2)] == ["skipped", "skipped"]
+    with create_session() as session:
+        runs = {
+            run.run_id: run.conf
+            for run in session.scalars(select(DagRun).where(DagRun.dag_id == "example_partner_job"))
+            if run.run_id.startswith("codepipeline__")
+        }
+    assert runs == {
+        f"codepipeline__{job.job_id}": {
+            "job_id": job.job_id,
+            "client_id": customer.client_id,
+            "action_type": ACTION_TYPE,
+        }
+        for job in emulator.jobs()
+    }
+
+
+def test_example_partner_worker_mapped(emulator, customer, run_dag):
+    for _ in range(2):
+        emulator.start_execution("pipe")
+    assert run_dag("example_partner_worker_mapped").state == "success"
+    assert [job.status for job in emulator.jobs()] == ["Succeeded", "Succeeded"]
+    assert action_state(emulator)["summary"] == "Worked on Partner of pipe."
+
+
+def test_example_partner_steps(emulator, customer, run_dag):
+    emulator.start_execution("pipe")
+    first = run_dag("example_partner_steps")
+    assert (first.state, first.states["resume"], first.states["finish_job"]) == (
+        "success",
+        "skipped",
+        "success",
+    )
+    assert action_state(emulator)["status"] == "InProgress"
+    assert action_state(emulator)["percentComplete"] == 10
+    emulator.advance(CONTINUATION_DELAY)
+    second = run_dag("example_partner_steps")
+    assert (second.state, second.states["begin"]) == ("success", "skipped")
+    assert action_state(emulator)["status"] == "Succeeded"
+    assert action_state(emulator)["percentComplete"] == 100
+    first_job, second_job = emulator.jobs()
+    assert results_of(emulator, {"job_id": first_job.job_id}) == ["continue"]
+    assert results_of(emulator, {"job_id": second_job.job_id}) == ["success"]
+    token = second.xcoms["claim", "return_value"]["continuation_token"]
+    assert second.xcoms["resume", "return_value"] == f"Finished {token}."
+
+
+@pytest.mark.parametrize(
+    "dag_id", ["example_put_success_result", "example_partner_worker_mapped", "example_partner_steps"]
+)
+def test_another_action_type_is_only_a_param(emulator, customer, run_dag, dag_id):
+    other = {"category": "Test", "owner": "ThirdParty", "provider": "Other", "version": "2"}
+    emulator.add_pipeline("other", client_id=customer.client_id, action_type=other)
+    emulator.start_execution("other")
+    assert run_dag(dag_id, action_type=other).state == "success"
+    assert action_state(emulator, "other")["status"] in ("Succeeded", "InProgress")
