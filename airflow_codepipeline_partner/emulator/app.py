@@ -13,7 +13,7 @@ from typing import Any
 from airflow_codepipeline_partner.emulator.artifacts import ArtifactCall, ArtifactGuard, Environ, service_of
 from airflow_codepipeline_partner.emulator.control_http import ControlHttp
 from airflow_codepipeline_partner.emulator.controls import Controls
-from airflow_codepipeline_partner.emulator.errors import ApiError
+from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
 from airflow_codepipeline_partner.emulator.faults import Fault, change
 from airflow_codepipeline_partner.emulator.job_calls import JobCalls
 from airflow_codepipeline_partner.emulator.pipeline_calls import PipelineCalls
@@ -110,6 +110,9 @@ class EmulatorApp:
             return reply(start, status, answer, AWS_JSON)
         except ApiError as error:
             return json_error(start, error.code, error.message, error.status)
+        except ControlError as error:
+            # The source artifacts could not be put in their bucket.
+            return json_error(start, "ConflictException", error.message)
 
     def _keep_ours(self, operation: str, request: dict[str, Any]) -> None:
         """Refuse to let moto make, change or delete a pipeline with the name of one of ours."""

@@ -47,7 +47,7 @@ class Controls:
         """The settings that hold."""
         return self.core.settings
 
-    def configure(self, **settings: Any) -> Settings:
+    def configure(self, /, **settings: Any) -> Settings:
         """
         Change settings, from now on: what is already due stays due when it was.
 
@@ -142,21 +142,16 @@ class Controls:
             ``{ExternalExecutionId}``.
         :param bucket: S3 bucket of the artifacts, made if missing. Defaults to the emulator's own.
         """
-        for what, names in (
-            ("secret_configuration_keys", secret_configuration_keys),
-            ("input_artifacts", input_artifacts),
-            ("output_artifacts", output_artifacts),
-        ):
-            if isinstance(names, str):
-                raise ControlError(f"{what} is a list of names, not {names!r}")
         pipeline = Pipeline(
             name=name,
             client_id=client_id,
             action_type=_action_type(action_type),
             configuration=dict(configuration or {}),
-            secret_configuration_keys=frozenset(secret_configuration_keys),
-            input_artifacts=tuple(input_artifacts),
-            output_artifacts=tuple(output_artifacts),
+            secret_configuration_keys=frozenset(
+                _names("secret_configuration_keys", secret_configuration_keys)
+            ),
+            input_artifacts=_names("input_artifacts", input_artifacts),
+            output_artifacts=_names("output_artifacts", output_artifacts),
             stage_name=stage_name,
             action_name=action_name,
             bucket=bucket or self._bucket,
@@ -165,6 +160,8 @@ class Controls:
             execution_url_template=execution_url_template,
             created_at=self.core.clock.now(),
         )
+        if pipeline.input_artifacts or pipeline.output_artifacts:
+            self.store.ensure_bucket(pipeline.bucket)
         self.core.add_pipeline(pipeline)
         return pipeline
 
@@ -189,11 +186,8 @@ class Controls:
             body = bodies.get(artifact_name)
             body = small_zip() if body is None else body
             artifact = pipeline.new_artifact(artifact_name, hashlib.sha256(body).hexdigest()[:40])
-            self.store.ensure_bucket(artifact.bucket)
             self.store.put(artifact.bucket, artifact.key, body)
             inputs.append(artifact)
-        if pipeline.output_artifacts:
-            self.store.ensure_bucket(pipeline.bucket)
         return self.core.start_execution(pipeline, tuple(inputs), trigger)
 
     def pipeline_state(self, name: str) -> dict[str, Any]:
@@ -222,6 +216,7 @@ class Controls:
 
     def inject(
         self,
+        /,
         kind: str,
         operation: str | None = None,
         *,
@@ -294,6 +289,13 @@ def _action_type(parts: Mapping[str, str]) -> ActionTypeId:
     if action_type.owner != "ThirdParty":
         raise ControlError(f"the emulator knows action types with owner ThirdParty, not {action_type.owner}")
     return action_type
+
+
+def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
+    listed = () if isinstance(names, str) else tuple(names)
+    if isinstance(names, str) or not all(isinstance(name, str) for name in listed):
+        raise ControlError(f"{what} is a list of names, not {names!r}")
+    return listed
 
 
 def _seconds(name: str, seconds: float) -> float:

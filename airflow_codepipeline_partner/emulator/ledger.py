@@ -59,7 +59,7 @@ class LedgerEntry:
 class Ledger(list[LedgerEntry]):
     """A list of entries, with the questions that tests ask most."""
 
-    def where(self, **values: Any) -> Ledger:
+    def where(self, /, **values: Any) -> Ledger:
         """
         Return the entries whose attributes have these values.
 

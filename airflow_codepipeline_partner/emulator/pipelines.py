@@ -25,6 +25,7 @@ MAX_URL_CHARS = 2048
 
 _NAME = re.compile(r"[A-Za-z0-9.@\-_]{1,100}")
 _ARTIFACT_NAME = re.compile(r"[a-zA-Z0-9_\-]{1,100}")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PLACEHOLDER = re.compile(r"\{Config:([^}]*)\}")
 
 
@@ -71,6 +72,8 @@ class Pipeline:
                 raise ControlError(f"a name of an artifact is 1 to 100 of A-Z a-z 0-9 - _, not {name!r}")
         if len(set(artifacts)) < len(artifacts):
             raise ControlError("each artifact of a pipeline has a name of its own")
+        if not isinstance(self.bucket, str) or not _BUCKET.fullmatch(self.bucket):
+            raise ControlError(f"a name of a bucket is 3 to 63 of a-z 0-9 . -, not {self.bucket!r}")
         for key, value in self.configuration.items():
             # The value may be a secret, so it is not shown.
             if not (isinstance(key, str) and 1 <= len(key) <= 50):

@@ -10,6 +10,8 @@ from typing import Any
 
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+from airflow_codepipeline_partner.emulator.errors import ControlError
+
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 # moto finds the service by the scope of the signature, and looks at no more of it.
@@ -48,7 +50,7 @@ class MotoStore:
     def _succeed(self, method: str, path: str, body: bytes = b"") -> None:
         status = self._call(method, path, body)
         if status != 200:
-            raise RuntimeError(f"moto answered {status} to {method} {path}")
+            raise ControlError(f"moto answered {status} to {method} {path}")
 
     def _call(self, method: str, path: str, body: bytes = b"") -> int:
         builder = EnvironBuilder(

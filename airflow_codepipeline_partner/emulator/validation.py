@@ -54,15 +54,22 @@ def validate(operation: str, request: Any) -> dict[str, Any]:
     shape = _input_shape(operation)
     if not isinstance(request, dict):
         raise ApiError("SerializationException", "The request is no JSON object.")
-    if shape is None:
-        return {}
     wrong = list(_violations(shape, request, ""))
     if wrong:
         plural = "" if len(wrong) == 1 else "s"
         raise ApiError(
             "ValidationException", f"{len(wrong)} validation error{plural} detected: " + "; ".join(wrong)
         )
-    return {name: request[name] for name in shape.members if request.get(name) is not None}
+    known: dict[str, Any] = _known(shape, request)
+    return known
+
+
+def _known(shape: Any, value: Any) -> Any:
+    """Return a value without the members that the model does not know, or that are null."""
+    if shape.type_name == "structure":
+        given = {name: value[name] for name in shape.members if value.get(name) is not None}
+        return {name: _known(shape.members[name], inner) for name, inner in given.items()}
+    return value
 
 
 def _violations(shape: Any, value: Any, path: str) -> Iterator[str]:

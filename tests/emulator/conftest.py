@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import dataclasses
+import json
+import urllib.error
+import urllib.request
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from airflow_codepipeline_partner.emulator import Clock, Emulator, Settings
+
+ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
+ONCE = Config(read_timeout=20, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+NOON = 1_800_000_000.0
+
+
+@pytest.fixture(scope="session")
+def aws():
+    return boto3.Session(
+        aws_access_key_id="AKIAADMIN", aws_secret_access_key="admin", region_name="us-east-1"
+    )
+
+
+@pytest.fixture
+def client(aws):
+    """Make a boto3 client, without retries, that is closed after the test."""
+    made = []
+
+    def make(service, emu, **options):
+        made.append(aws.client(service, endpoint_url=emu.url, **({"config": ONCE} | options)))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+class Worker:
+    """A partner's worker, as far as boto3 goes."""
+
+    def __init__(self, client, token):
+        self.client, self.token = client, token
+
+    def poll(self, limit=10, **action_type):
+        asked = ACTION_TYPE | action_type
+        return self.client.poll_for_third_party_jobs(actionTypeId=asked, maxBatchSize=limit)["jobs"]
+
+    def poll_ids(self, limit=10):
+        return [job["jobId"] for job in self.poll(limit)]
+
+    def details(self, job_id):
+        return self.client.get_third_party_job_details(jobId=job_id, clientToken=self.token)["jobDetails"]
+
+    def acknowledge(self, job_id, nonce=None):
+        nonce = nonce or self.details(job_id)["nonce"]
+        return self.client.acknowledge_third_party_job(jobId=job_id, nonce=nonce, clientToken=self.token)[
+            "status"
+        ]
+
+    def claim(self):
+        [job_id] = self.poll_ids(1)
+        assert self.acknowledge(job_id) == "InProgress"
+        return job_id
+
+    def succeed(self, job_id, **result):
+        self.client.put_third_party_job_success_result(jobId=job_id, clientToken=self.token, **result)
+
+    def fail(self, job_id, message="no", type="JobFailed", **more):
+        details = {"type": type, "message": message, **more}
+        self.client.put_third_party_job_failure_result(
+            jobId=job_id, clientToken=self.token, failureDetails=details
+        )
+
+    @property
+    def error(self):
+        return self.client.exceptions
+
+
+@dataclasses.dataclass
+class World:
+    emu: Emulator
+    customer: object
+    worker: Worker
+    make_client: object
+
+    def start(self, name="pipeline"):
+        return self.emu.start_execution(name)
+
+    def status(self, job_id):
+        return next(job.status for job in self.emu.jobs() if job.job_id == job_id)
+
+    def action(self, name="pipeline"):
+        """The partner action's state, as the console shows it."""
+        state = self.worker.client.get_pipeline_state(name=name)
+        return state["stageStates"][1]["actionStates"][0]["latestExecution"]
+
+
+@pytest.fixture
+def world(client):
+    """An emulator whose time only the test moves, with one customer and one pipeline without artifacts."""
+    running = []
+
+    def make(pipeline=None, clock=None, **settings):
+        emu = Emulator(settings=Settings(**settings), clock=clock or Clock(lambda: NOON)).start()
+        running.append(emu)
+        customer = emu.add_customer()
+        options = {"input_artifacts": ()} | (pipeline or {})
+        emu.add_pipeline("pipeline", client_id=customer.client_id, **options)
+        return World(emu, customer, Worker(client("codepipeline", emu), customer.client_token), client)
+
+    yield make
+    for emu in running:
+        emu.stop()
+
+
+@pytest.fixture
+def http():
+    """Speak HTTP: returns the status, the parsed JSON or the raw body, and the headers."""
+
+    def call(url, body=None, headers=None, method=None):
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(url, data, headers or {}, method=method)  # noqa: S310 - our own server
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+                status, text, got = response.status, response.read(), response.headers
+        except urllib.error.HTTPError as error:
+            with error:
+                status, text, got = error.code, error.read(), error.headers
+        try:
+            return status, json.loads(text), got
+        except ValueError:
+            return status, text, got
+
+    return call
+
+
+@pytest.fixture
+def signed_call(http):
+    """Send a CodePipeline call as any client of AWS JSON does; the emulator does not check who signed."""
+
+    def call(emu, operation, body, service="codepipeline", region="us-east-1", **headers):
+        scope = f"AKIAADMIN/20270101/{region}/{service}/aws4_request"
+        return http(
+            emu.url,
+            body,
+            {
+                "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0",
+                "X-Amz-Target": f"CodePipeline_20150709.{operation}",
+                "Content-Type": "application/x-amz-json-1.1",
+            }
+            | headers,
+        )
+
+    return call

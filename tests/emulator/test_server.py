@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server: starting, stopping, what it imports, and what a poll costs."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from airflow_codepipeline_partner.emulator import Clock, Emulator, Settings
+from airflow_codepipeline_partner.emulator.job_calls import JobCalls
+
+ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
+
+
+def test_nothing_is_left_after_stopping(http):
+    before = set(threading.enumerate())
+    with Emulator() as emu:
+        url = emu.url
+        assert http(f"{url}/_emu/health")[0] == 200
+        idle = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
+    assert set(threading.enumerate()) == before
+    with idle:
+        assert idle.recv(1) == b""
+    with pytest.raises(OSError, match="refused"):
+        http(f"{url}/_emu/health")
+    emu.stop()
+
+
+def test_it_listens_on_the_loopback_and_the_port_that_is_asked():
+    with Emulator() as first:
+        port = int(first.url.rpartition(":")[2])
+    with Emulator(port=port) as second:
+        assert second.url == f"http://127.0.0.1:{port}"
+        assert second._server.effective_host == "127.0.0.1"
+        with pytest.raises(RuntimeError, match="already started"):
+            second.start()
+
+
+def test_an_emulator_that_is_not_started_has_no_url():
+    with pytest.raises(RuntimeError, match="not started"):
+        _ = Emulator().url
+
+
+def test_state_outlives_the_server_and_it_can_start_again(http):
+    emu = Emulator()
+    with emu:
+        customer = emu.add_customer()
+    with emu:
+        assert customer.client_id in emu.core.customers
+        assert http(f"{emu.url}/_emu/health")[0] == 200
+
+
+def test_two_emulators_know_nothing_of_each_others_jobs(world):
+    one, two = world(), world()
+    one.start()
+    assert two.worker.poll() == []
+    assert len(one.worker.poll()) == 1
+
+
+def test_two_emulators_have_artifacts_of_their_own(world):
+    places = []
+    for _ in range(2):
+        w = world(pipeline={"input_artifacts": ["In"]})
+        w.start()
+        [job] = w.emu.core.jobs.values()
+        places.append(job.action.execution.inputs[0].bucket)
+    assert places[0] != places[1]
+
+
+def test_the_emulator_imports_neither_airflow_nor_the_client():
+    script = """
+import sys
+import airflow_codepipeline_partner.emulator.cli
+package = "airflow_codepipeline_partner"
+allowed = (package, package + ".emulator")
+wrong = [
+    name for name in sys.modules
+    if name.partition(".")[0] == "airflow"
+    or (name.startswith(package) and name not in allowed and not name.startswith(package + ".emulator."))
+]
+print(wrong)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_poll_costs_no_more_with_ten_thousand_jobs_than_with_ten():
+    assert _steps_of_a_poll(10_000) <= _steps_of_a_poll(10) * 1.1
+
+
+def _steps_of_a_poll(queued):
+    """Count the bytecodes of one poll, which unlike its time is always the same."""
+    emu = Emulator(settings=Settings(), clock=Clock(lambda: 1_800_000_000.0))
+    customer = emu.add_customer()
+    emu.add_pipeline("pipeline", client_id=customer.client_id, input_artifacts=())
+    for _ in range(queued):
+        emu.start_execution("pipeline")
+    calls = JobCalls(emu.core, emu.store)
+    request = {"actionTypeId": ACTION_TYPE, "maxBatchSize": 5}
+    assert len(calls.answer("PollForThirdPartyJobs", request)["jobs"]) == 5
+    steps = itertools.count()
+
+    def trace(frame, event, argument):
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            next(steps)
+        return trace
+
+    former = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        calls.answer("PollForThirdPartyJobs", request)
+    finally:
+        sys.settrace(former)
+    return next(steps)

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AWS JSON on the wire: what is refused, and how."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from botocore.parsers import create_parser
+
+ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
+JOB = {"jobId": "j", "clientToken": "t"}
+SUCCESS, FAILURE, POLL = (
+    "PutThirdPartyJobSuccessResult",
+    "PutThirdPartyJobFailureResult",
+    "PollForThirdPartyJobs",
+)
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "message"),
+    [
+        (POLL, {}, "Value null at 'actionTypeId' {F} Member must not be null"),
+        (
+            POLL,
+            {"actionTypeId": ACTION_TYPE | {"category": "X"}},
+            "Value 'X' at 'actionTypeId.category' {F} Member must satisfy enum value set: [Source, ",
+        ),
+        (
+            POLL,
+            {"actionTypeId": ACTION_TYPE | {"provider": "a b"}},
+            "Value 'a b' at 'actionTypeId.provider' {F} Member must satisfy regular expression pattern: ",
+        ),
+        (
+            POLL,
+            {"actionTypeId": ACTION_TYPE | {"version": "1" * 10}},
+            "Member must have length less than or equal to 9",
+        ),
+        (
+            POLL,
+            {"actionTypeId": ACTION_TYPE, "maxBatchSize": 0},
+            "Value '0' at 'maxBatchSize' {F} Member must have value greater than or equal to 1",
+        ),
+        (
+            POLL,
+            {"actionTypeId": ACTION_TYPE, "maxBatchSize": "3"},
+            "Value '3' at 'maxBatchSize' {F} Member must be a integer",
+        ),
+        (POLL, {"actionTypeId": ACTION_TYPE, "maxBatchSize": True}, "'maxBatchSize' failed to satisfy"),
+        (POLL, {"actionTypeId": []}, "Value at 'actionTypeId' {F} Member must be a structure"),
+        (
+            SUCCESS,
+            JOB | {"continuationToken": "x" * 2049},
+            "'continuationToken' {F} Member must have length less than or equal to 2048",
+        ),
+        (
+            SUCCESS,
+            JOB | {"executionDetails": {"percentComplete": 101}},
+            "'executionDetails.percentComplete' {F} Member must have value less than or equal to 100",
+        ),
+        (
+            SUCCESS,
+            JOB | {"executionDetails": {"summary": ""}},
+            "'executionDetails.summary' {F} Member must have length greater than or equal to 1",
+        ),
+        (
+            SUCCESS,
+            JOB | {"currentRevision": {"revision": "r"}},
+            "Value null at 'currentRevision.changeIdentifier'",
+        ),
+        (
+            SUCCESS,
+            JOB | {"currentRevision": {"revision": "r", "changeIdentifier": "c", "created": 1e300}},
+            "'currentRevision.created' failed",
+        ),
+        (
+            FAILURE,
+            JOB | {"failureDetails": {"type": "JobFailed", "message": "x" * 5001}},
+            "'failureDetails.message' failed",
+        ),
+        (
+            FAILURE,
+            JOB | {"failureDetails": {"type": "PermissionsError", "message": "x"}},
+            "RevisionOutOfSync, RevisionUnavailable, SystemUnavailable]",
+        ),
+        ("AcknowledgeThirdPartyJob", JOB | {"nonce": "1" * 51}, "Value at 'nonce' failed"),
+        (
+            "GetThirdPartyJobDetails",
+            {"jobId": "j", "clientToken": "secret" * 50},
+            "Value at 'clientToken' failed",
+        ),
+        (
+            "StartPipelineExecution",
+            {"name": "p", "variables": [{"name": "a b", "value": "v"}]},
+            "'variables.1.member.name' failed",
+        ),
+        ("ListTagsForResource", {}, "Value null at 'resourceArn'"),
+    ],
+)
+def test_each_request_is_checked_against_the_model(world, signed_call, operation, body, message):
+    status, answer, headers = signed_call(world().emu, operation, body)
+    assert (status, answer["__type"]) == (400, "ValidationException")
+    assert answer["message"].startswith("1 validation error detected: ")
+    assert message.replace("{F}", "failed to satisfy constraint:") in answer["message"]
+    assert "secret" not in answer["message"]
+    assert headers["Content-Type"] == "application/x-amz-json-1.1"
+
+
+def test_all_that_is_wrong_is_told_at_once(world, signed_call):
+    status, answer, _ = signed_call(world().emu, "AcknowledgeThirdPartyJob", {"jobId": ""})
+    assert status == 400
+    assert answer["message"].startswith("3 validation errors detected: ")
+
+
+def test_configuration_maps_are_checked_by_key_and_value(world, signed_call):
+    action = {"name": "a", "actionTypeId": ACTION_TYPE, "configuration": {"": "v", "k": ""}}
+    declared = {
+        "name": "p",
+        "roleArn": "arn:aws:iam::1:role/r",
+        "stages": [{"name": "s", "actions": [action]}],
+    }
+    answer = signed_call(world().emu, "CreatePipeline", {"pipeline": declared})[1]
+    assert "configuration.key' failed" in answer["message"]
+    assert "configuration.k.member' failed" in answer["message"]
+
+
+def test_unknown_members_and_nulls_are_ignored(world, signed_call):
+    w = world()
+    body = {"actionTypeId": ACTION_TYPE, "maxBatchSize": None, "queryParam": {"a": "b"}}
+    assert signed_call(w.emu, POLL, body)[:2] == (200, {"jobs": []})
+    w.start()
+    job_id = w.worker.claim()
+    details = {"executionDetails": {"summary": None, "percentComplete": 3, "nonsense": 1}}
+    assert signed_call(w.emu, SUCCESS, {"jobId": job_id, "clientToken": w.worker.token} | details)[0] == 200
+    assert w.emu.ledger.puts(job_id)[0].details == {"executionDetails": {"percentComplete": 3}}
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[" * 100_000, b'{"a": NaN}', b"[]", b'"x"'])
+def test_what_is_no_json_object_is_a_serialization_exception(world, signed_call, body):
+    status, answer, _ = signed_call(world().emu, POLL, body)
+    assert (status, answer["__type"]) == (400, "SerializationException")
+
+
+def test_half_a_character_in_a_token_is_only_a_wrong_token(world, signed_call):
+    w = world()
+    w.start()
+    [job_id] = w.worker.poll_ids()
+    body = f'{{"jobId": "{job_id}", "clientToken": "\\ud800"}}'.encode()
+    assert signed_call(w.emu, "GetThirdPartyJobDetails", body)[1]["__type"] == "InvalidClientTokenException"
+
+
+def test_results_are_answered_with_nothing(world, signed_call):
+    w = world()
+    w.start()
+    job_id = w.worker.claim()
+    body = {"jobId": job_id, "clientToken": w.worker.token}
+    assert signed_call(w.emu, SUCCESS, body)[:2] == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, "MissingAuthenticationTokenException"),
+        ({"Authorization": "Bearer x"}, "IncompleteSignatureException"),
+        ({"Authorization": "AWS4-HMAC-SHA256 Credential=a/b"}, "IncompleteSignatureException"),
+    ],
+)
+def test_calls_without_a_signature_are_refused(world, http, headers, code):
+    headers = {"X-Amz-Target": f"CodePipeline_20150709.{POLL}"} | headers
+    status, answer, _ = http(world().emu.url, {"actionTypeId": ACTION_TYPE}, headers)
+    assert (status, answer["__type"]) == (400, code)
+
+
+def test_a_signature_for_another_service_is_refused(world, signed_call):
+    answer = signed_call(world().emu, POLL, {"actionTypeId": ACTION_TYPE}, service="s3")[1]
+    assert answer["__type"] == "InvalidSignatureException"
+
+
+@pytest.mark.parametrize(
+    "operation", ["PollForJobs", "GetJobDetails", "ListActionTypes", "PutApprovalResult"]
+)
+def test_operations_that_are_not_emulated_are_a_clean_error(world, signed_call, operation):
+    status, answer, _ = signed_call(world().emu, operation, {})
+    assert (status, answer["__type"]) == (400, "NotImplementedException")
+    assert operation in answer["message"]
+
+
+def test_operations_that_do_not_exist_are_unknown(world, signed_call):
+    status, answer, _ = signed_call(world().emu, "Nonsense", {})
+    assert (status, answer["__type"]) == (400, "UnknownOperationException")
+
+
+def test_a_failure_inside_moto_is_no_500(world, signed_call, monkeypatch):
+    w = world()
+    monkeypatch.setattr(
+        "airflow_codepipeline_partner.emulator.app.call_app", lambda app, environ: (500, b"<html>")
+    )
+    answer = signed_call(
+        w.emu, "ListTagsForResource", {"resourceArn": "arn:aws:codepipeline:us-east-1:123456789012:x"}
+    )
+    assert (answer[0], answer[1]["__type"]) == (400, "NotImplementedException")
+    assert signed_call(w.emu, "ListPipelines", {})[1]["pipelines"][0]["name"] == "pipeline"
+
+
+def test_a_cbor_client_gets_an_error_that_it_can_read(world, http):
+    status, body, headers = http(
+        f"{world().emu.url}/service/CodePipeline_20150709/operation/{POLL}",
+        b"\xa0",
+        {"Content-Type": "application/cbor", "smithy-protocol": "rpc-v2-cbor"},
+    )
+    assert (status, headers["smithy-protocol"]) == (400, "rpc-v2-cbor")
+    parsed = create_parser("smithy-rpc-v2-cbor").parse(
+        {"status_code": status, "headers": dict(headers.items()), "body": body}, None
+    )
+    assert parsed["Error"]["Code"] == "UnsupportedProtocolException"
+    assert "AWS JSON 1.1" in parsed["Error"]["Message"]
+
+
+def test_errors_are_the_types_that_boto3_knows(world):
+    w = world()
+    known = w.worker.error
+    with pytest.raises(known.JobNotFoundException) as error:
+        w.worker.details(str(uuid.uuid4()))
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
