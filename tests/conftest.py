@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import ACTION_TYPE
+from support import ACTION_TYPE, REPO
 
 from airflow_codepipeline_partner.emulator import Customer, Emulator
 
-REPO = Path(__file__).resolve().parent.parent
 HOME = Path(tempfile.mkdtemp(prefix="codepipeline-partner-tests-"))
 DAGS_FOLDER = HOME / "dags"
 
@@ -191,26 +190,42 @@ def only_our_warnings_are_errors() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def dag_bag(airflow_database: None) -> Any:
-    try:
-        from airflow.dag_processing.dagbag import DagBag
-    except ImportError:
-        # Its place until Airflow 3.1.
-        from airflow.models.dagbag import DagBag
+class Dags:
+    """The DAGs of the DAGs folder, ready to be run from end to end in this process."""
 
-    with only_our_warnings_are_errors():
-        bag = DagBag()
-    assert bag.import_errors == {}
-    return bag
+    def __init__(self) -> None:
+        try:
+            from airflow.dag_processing.dagbag import DagBag
+        except ImportError:
+            # Its place until Airflow 3.1.
+            from airflow.models.dagbag import DagBag
+
+        with only_our_warnings_are_errors():
+            bag = DagBag()
+        assert bag.import_errors == {}
+        self.by_id = bag.dags
+
+    def run(self, dag_id: str, /, **conf: Any) -> Run:
+        """Run a DAG, as ``airflow dags test`` does."""
+        with only_our_warnings_are_errors():
+            return Run(self.by_id[dag_id].test(run_conf=conf))
 
 
 @pytest.fixture
-def run_dag(dag_bag: Any) -> Callable[..., Run]:
-    """Run a DAG from end to end in this process, as ``airflow dags test`` does."""
+def dags_folder(airflow_database: None) -> Path:
+    return DAGS_FOLDER
 
-    def run(dag_id: str, /, **conf: Any) -> Run:
-        with only_our_warnings_are_errors():
-            return Run(dag_bag.dags[dag_id].test(run_conf=conf))
 
-    return run
+@pytest.fixture
+def load_dags() -> type[Dags]:
+    return Dags
+
+
+@pytest.fixture(scope="session")
+def dags(airflow_database: None) -> Dags:
+    return Dags()
+
+
+@pytest.fixture
+def run_dag(dags: Dags) -> Callable[..., Run]:
+    return dags.run

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+REPO = Path(__file__).resolve().parent.parent
 #: The action type of the pipeline ``pipe``, and the default of the example DAGs.
 ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
 

@@ -9,9 +9,9 @@ from support import ACTION_TYPE, action_state, results_of
 CONTINUATION_DELAY = 40
 
 
-def test_every_example_is_tested_and_named_like_its_file(dag_bag):
-    found = {dag_id for dag_id in dag_bag.dags if dag_id.startswith("example_")}
-    files = {dag.fileloc.rpartition("/")[2] for dag_id, dag in dag_bag.dags.items() if dag_id in found}
+def test_every_example_is_tested_and_named_like_its_file(dags):
+    found = {dag_id for dag_id in dags.by_id if dag_id.startswith("example_")}
+    files = {dag.fileloc.rpartition("/")[2] for dag_id, dag in dags.by_id.items() if dag_id in found}
     assert files == {f"{dag_id}.py" for dag_id in found}
     assert found == {
         "example_put_success_result",

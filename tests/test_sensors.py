@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import DAG, task
-from airflow.sdk.exceptions import TaskDeferred
 from support import ACTION_TYPE
 
 from airflow_codepipeline_partner._compat import AirflowSensorTimeout

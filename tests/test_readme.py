@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the README shows works: every code block in it is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+import tomllib
+
+import botocore.session
+import pytest
+from support import ACTION_TYPE, REPO, action_state
+
+README = (REPO / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def blocks(language):
+    found = [text for kind, text in BLOCKS if kind == language]
+    assert found
+    return found
+
+
+def test_every_block_is_of_a_kind_that_is_run_here():
+    assert {kind for kind, _ in BLOCKS} == {"python", "bash", "json", "text"}
+    assert README.count("```") == 2 * len(BLOCKS)
+
+
+def test_it_is_short():
+    assert len(README.splitlines()) < 250
+
+
+def test_the_dag_does_what_it_says(emulator, customer, dags_folder, load_dags):
+    [code] = [block for block in blocks("python") if "@dag" in block]
+    (dags_folder / "from_readme.py").write_text(code)
+    emulator.start_execution("pipe")
+    run = load_dags().run("deploy_for_codepipeline")
+    assert run.state == "success"
+    assert action_state(emulator)["status"] == "Succeeded"
+    assert action_state(emulator)["summary"] == "Deployed pipe."
+    assert action_state(emulator)["percentComplete"] == 100
+
+
+def test_the_other_python_runs(capsys):
+    for code in blocks("python"):
+        if "@dag" not in code:
+            exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - that is what it is for
+    assert "http://127.0.0.1:" in capsys.readouterr().out
+
+
+def lines(*commands):
+    """Return the shell commands of the README that begin with one of these words."""
+    return [line for block in blocks("bash") for line in block.splitlines() if line.startswith(commands)]
+
+
+def test_every_command_is_tried_here():
+    tried = lines("make ", "airflow ", "python -m airflow_codepipeline_partner.emulator")
+    assert sorted(tried) == sorted(line for block in blocks("bash") for line in block.splitlines())
+
+
+@pytest.mark.parametrize("command", lines("make "))
+def test_each_make_target_is_there(command):
+    # Only what it would do: one is this suite itself, the other is run on its own by CI.
+    subprocess.run([*shlex.split(command), "--dry-run"], cwd=REPO, check=True, capture_output=True)
+
+
+def test_every_make_target_that_is_named_is_there():
+    for target in set(re.findall(r"`make ([a-z-]+)", README)):
+        subprocess.run(["make", target, "--dry-run"], cwd=REPO, check=True, capture_output=True)
+
+
+def test_the_command_that_adds_a_connection_adds_it(airflow_database):
+    [command] = lines("airflow ")
+    environment = {**os.environ, "CLIENT_TOKEN": "a-token-of-a-customer"}
+    arguments = [word.replace("$CLIENT_TOKEN", environment["CLIENT_TOKEN"]) for word in shlex.split(command)]
+    airflow = [sys.executable, "-m", "airflow"]
+    subprocess.run([*airflow, *arguments[1:]], check=True, capture_output=True)
+    shown = subprocess.run(
+        [*airflow, "connections", "get", arguments[3], "-o", "json"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    [connection] = json.loads(shown[shown.index("[") :])
+    assert connection["conn_type"] == "codepipeline_partner_client"
+    assert arguments[3] == "codepipeline_client_" + connection["login"].replace("-", "_")
+
+
+def test_the_emulators_command_runs():
+    [command] = lines("python -m airflow_codepipeline_partner.emulator")
+    shown = subprocess.run(
+        [sys.executable, *shlex.split(command)[1:]], check=True, capture_output=True, text=True
+    ).stdout
+    assert "serve" in shown
+
+
+def test_the_policy_allows_what_is_called_and_nothing_else():
+    from airflow_codepipeline_partner import protocol
+
+    [policy] = map(json.loads, blocks("json"))
+    [statement] = policy["Statement"]
+    operations = {action.removeprefix("codepipeline:") for action in statement["Action"]}
+    dialect = protocol.dialect_of(protocol.ActionType.from_value(ACTION_TYPE))
+    assert operations == set(vars(dialect).values())
+    assert operations <= set(botocore.session.get_session().get_service_model("codepipeline").operation_names)
+
+
+def test_the_named_example_dags_are_there():
+    for name in set(re.findall(r"`(example_\w+)`", README)):
+        assert (REPO / "example_dags" / f"{name}.py").exists()
+
+
+def test_the_compatibility_is_that_of_the_package():
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    compatibility = textwrap.dedent(README.partition("## Compatibility")[2].partition("##")[0])
+    [lowest] = [
+        requirement.partition(">=")[2]
+        for requirement in project["dependencies"]
+        if requirement.startswith("apache-airflow-providers-amazon")
+    ]
+    assert f"from {lowest}" in " ".join(compatibility.split())
+    assert project["requires-python"] == ">=3.11"
+    for version in re.findall(r"3\.\d\.\d", compatibility):
+        assert (REPO / "constraints" / f"airflow-{version}.txt").exists()
