@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from airflow_codepipeline_partner import protocol, reporting
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
 from airflow_codepipeline_partner.exceptions import InvalidInput
-from airflow_codepipeline_partner.jobs import FailureDetails, OfferedJob
+from airflow_codepipeline_partner.jobs import ClaimedJob, FailureDetails, OfferedJob
 from airflow_codepipeline_partner.parameters import (
     AWS_PARAMETERS,
     CodePipelineParameters,
@@ -122,9 +122,10 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         """
         states = states_before(context, self)
         place = self._place_of_claim(context)
-        job = self._claimed_job(context, place, states[self.claim_task_id])
-        if job is None:
+        claimed = self._claimed_job(context, place, states[self.claim_task_id])
+        if claimed is None:
             raise AirflowSkipException(f"{self.claim_task_id} claimed no job; there is nothing to finish.")
+        job = claimed.job
         dag_id, run_id = context["ti"].dag_id, context["ti"].run_id
         leaves = self.upstream_task_ids - {self.claim_task_id}
         failure = reporting.failure_of_run(dag_id, states, leaves)
@@ -138,6 +139,7 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         with no_retry_where_none_helps():
             call = call or self._failure(job, str(failure), dag_id, run_id)
             result = reporting.put_once(self.hook, place, call)
+        self.show_link(claimed.pipeline_name)
         if failure is not None or result == "failure":
             raise AirflowFailException(
                 f"Job {job.job_id} has the result {result}. {failure or 'It was reported as failed.'} "
@@ -150,16 +152,16 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         same_group = mapped_group_of(claim) is not None
         return replace(own, task_id=self.claim_task_id, map_index=own.map_index if same_group else -1)
 
-    def _claimed_job(self, context: Any, place: Place, states: list[str | None]) -> OfferedJob | None:
+    def _claimed_job(self, context: Any, place: Place, states: list[str | None]) -> ClaimedJob | None:
         """Return the job that is ours to end, by the claim's record, or None."""
         record = place.read_claim()
         if record is not None:
-            return record.job.job if record.may_be_ours(self.unknown_claim) else None
+            return record.job if record.may_be_ours(self.unknown_claim) else None
         if "failed" not in states or self.unknown_claim != "assume_ours":
             return None
         # The claim died after a retry had cleared its record: in doubt, like an intent left over.
         try:
-            return OfferedJob.from_value(self.render_template(self.job, context))
+            return ClaimedJob.from_value(self.render_template(self.job, context))
         except Exception:
             self.log.warning("%s failed before it knew which job to claim.", self.claim_task_id)
             return None

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_codepipeline_partner import protocol
-from airflow_codepipeline_partner.exceptions import CodePipelineError
+from airflow_codepipeline_partner.exceptions import CodePipelineError, RequestRefused
 from airflow_codepipeline_partner.jobs import ExecutionDetails, OfferedJob
 from airflow_codepipeline_partner.protocol import Call
 
@@ -43,20 +43,28 @@ def put_once(hook: CodePipelinePartnerHook, place: Place, call: Call) -> str:
         return record.result
     if record is not None:
         log.warning(
-            "The result %s of job %s was about to be put before; putting the same.",
-            record.result,
-            record.job_id,
+            "Job %s: result %s was about to be put before; repeating it.", record.job_id, record.result
         )
-        call = record.call(call.job)
-    else:
-        place.write_result("intended", call)
+        try:
+            return _put(hook, place, record.call(call.job), intended_before=True)
+        except RequestRefused as refusal:
+            if refusal.code != "ValidationException" or refusal.in_doubt:
+                raise
+            log.warning(
+                "Job %s: it cannot have been put, since CodePipeline does not take it.", record.job_id
+            )
+    place.write_result("intended", call)
     try:
-        hook.put(call, intended_before=record is not None)
+        return _put(hook, place, call, intended_before=False)
     except CodePipelineError as error:
-        if record is None and not error.in_doubt:
+        if not error.in_doubt:
             # Nothing was put, so that another result may be: the failure, for instance.
             place.withdraw_result()
         raise
+
+
+def _put(hook: CodePipelinePartnerHook, place: Place, call: Call, *, intended_before: bool) -> str:
+    hook.put(call, intended_before=intended_before)
     place.write_result("done", call)
     return protocol.result_of(call)
 

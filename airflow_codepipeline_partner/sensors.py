@@ -81,6 +81,8 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
 
     def poke(self, context: Any) -> PokeReturnValue:
         """Poll once."""
+        # No longer than the whole wait: an answer that comes after it helps nobody.
+        self.hook.retry_deadline = min(self.hook.retry_deadline, self.timeout)
         jobs = self.hook.poll(ActionType.from_value(self.action_type), self.max_batch_size)
         return PokeReturnValue(is_done=bool(jobs), xcom_value=[job.to_xcom() for job in jobs])
 
