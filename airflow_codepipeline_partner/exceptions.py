@@ -38,6 +38,8 @@ class CodePipelinePartnerError(Exception):
     failure_type: ClassVar[str] = "JobFailed"
     #: Whether the same call may succeed later without anybody changing anything.
     retryable: ClassVar[bool] = False
+    #: Whether the call may have been carried out although its answer never came.
+    in_doubt: bool = False
 
     def __init__(self, message: str, *, job_id: str | None = None, **facts: Any) -> None:
         super().__init__(message)

@@ -260,7 +260,7 @@ class CodePipelineClaimJobOperator(CodePipelineParameters):
         try:
             claim = self.hook.try_claim(job, in_doubt=in_doubt, before_acknowledge=intend)
         except CodePipelinePartnerError as error:
-            asked = state is ClaimState.INTENT and getattr(error, "in_doubt", False)
+            asked = state is ClaimState.INTENT and error.in_doubt
             memory.write(ClaimState.UNKNOWN if asked or in_doubt else ClaimState.REFUSED, claimed)
             raise
         if claim.state is ClaimState.UNKNOWN:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_codepipeline_partner import protocol
-from airflow_codepipeline_partner.exceptions import CodePipelineError, RequestRefused
+from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, RequestRefused
 from airflow_codepipeline_partner.jobs import ExecutionDetails, OfferedJob
 from airflow_codepipeline_partner.protocol import Call
 
@@ -56,7 +56,7 @@ def put_once(hook: CodePipelinePartnerHook, place: Place, call: Call) -> str:
     place.write_result("intended", call)
     try:
         return _put(hook, place, call, intended_before=False)
-    except CodePipelineError as error:
+    except CodePipelinePartnerError as error:
         if not error.in_doubt:
             # Nothing was put, so that another result may be: the failure, for instance.
             place.withdraw_result()
