@@ -134,7 +134,12 @@ class Place:
         XCom.delete(key=RESULT_KEY, **self._names())
 
     def _read(self, key: str) -> Any:
-        return XCom.get_one(key=key, **self._names())
+        names = self._names()
+        if self.map_index >= 0:
+            return XCom.get_one(key=key, **names)
+        # Asked for one, Airflow writes an error into the scheduler's log where there is none.
+        del names["map_index"]
+        return next(iter(XCom.get_all(key=key, **names) or ()), None)
 
     def _write(self, key: str, value: Any) -> None:
         XCom.set(key=key, value=value, **self._names())

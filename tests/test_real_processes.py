@@ -146,9 +146,10 @@ def test_what_was_to_be_killed_was_killed(aftermath, killed, task_id, tries):
     assert aftermath.runs[killed].tries[task_id] == tries
 
 
-def test_dagrun_timeout_skips_the_finishing_piece_and_the_callback_ends_the_job(aftermath):
+def test_dagrun_timeout_spares_the_finishing_piece_and_the_callback_ends_the_job(aftermath):
     run = aftermath.runs["the run, by its timeout"]
-    assert run.states["finish_job"] == "skipped"
+    # Airflow 3.1 leaves it without a state, later ones skip it.
+    assert run.states["finish_job"] in (None, "skipped")
     [job] = [job for job in aftermath.emulator.jobs() if job.job_id == run.job["job_id"]]
     assert job.status == "Failed"
 
