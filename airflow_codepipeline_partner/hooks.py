@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
     from botocore.config import Config
 
-#: Hosts of AWS itself; an endpoint elsewhere is taken for STS too.
-_AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
-
 
 class CodePipelinePartnerHook(AwsBaseHook):
     """
@@ -279,8 +276,7 @@ class CodePipelinePartnerHook(AwsBaseHook):
     def conn_config(self) -> AwsConnectionWrapper:
         """The connection, with STS at the same place as a CodePipeline that is not AWS's own."""
         wrapper = super().conn_config
-        host = urlsplit(wrapper.endpoint_url or "").hostname or ""
-        if wrapper.role_arn and host and not host.endswith(_AWS_DOMAINS):
+        if wrapper.role_arn and wrapper.endpoint_url and not _is_of_aws(wrapper.endpoint_url):
             sts = {"endpoint_url": wrapper.endpoint_url, **(wrapper.service_config.get("sts") or {})}
             wrapper.service_config = {**wrapper.service_config, "sts": sts}
         return wrapper
@@ -291,8 +287,11 @@ class CodePipelinePartnerHook(AwsBaseHook):
         from botocore.config import Config
 
         once = Config(retries={"total_max_attempts": 1, "mode": "standard"})
-        client = self.get_client_type(region_name=self.region_name, config=self.config.merge(once))
-        return Transport(client, self.retry_deadline, self._clock, self._sleep)
+
+        def make_client() -> Any:
+            return self.get_client_type(region_name=self.region_name, config=self.config.merge(once))
+
+        return Transport(make_client, self.retry_deadline, self._clock, self._sleep)
 
     def _tokens(self, client_id: str) -> ClientTokenHook:
         return ClientTokenHook.for_client(client_id, self.client_conn_id_template)
@@ -317,3 +316,17 @@ class CodePipelinePartnerHook(AwsBaseHook):
         )
         secrets["clientToken"] = current
         return self._transport.send(call, secrets, in_doubt=refused.in_doubt)
+
+
+def _is_of_aws(endpoint_url: str) -> bool:
+    """Tell whether an endpoint lies in a domain of AWS's, in any of its partitions."""
+    from botocore.loaders import Loader
+
+    partitions = Loader().load_data("endpoints")["partitions"]
+    domains = {
+        variant["dnsSuffix"]
+        for partition in partitions
+        for variant in (partition, *partition["defaults"].get("variants", ()))
+    }
+    host = urlsplit(endpoint_url).hostname or ""
+    return any(host == domain or host.endswith(f".{domain}") for domain in domains)

@@ -199,6 +199,22 @@ class Artifact:
             key=place.get("objectKey"),
         )
 
+    @classmethod
+    def from_xcom(cls, value: object, job_id: str) -> Self:
+        """
+        Return the artifact that lies in a claimed job's XCom.
+
+        :raises InvalidJobReference: It is none.
+        """
+        names = [part.name for part in fields(cls)]
+        if not isinstance(value, Mapping) or "name" not in value:
+            raise InvalidJobReference(
+                f"An artifact of the claimed job {job_id} must be a mapping with {', '.join(names)}, "
+                f"not a {type(value).__name__}{' without name' if isinstance(value, Mapping) else ''}.",
+                job_id=job_id,
+            )
+        return cls(value["name"], *(value.get(name) for name in names[1:]))
+
     def to_xcom(self) -> dict[str, str | None]:
         """Return name, revision, bucket and key."""
         return {"name": self.name, "revision": self.revision, "bucket": self.bucket, "key": self.key}
@@ -340,7 +356,9 @@ class ClaimedJob:
         given = read_mapping(value, "A claimed job")
         members: dict[str, Any] = {name: given.get(name) for name in _CONTEXT_NAMES}
         for name in _ARTIFACT_NAMES:
-            members[name] = tuple(Artifact(**artifact) for artifact in given.get(name) or ())
+            members[name] = tuple(
+                Artifact.from_xcom(artifact, job.job_id) for artifact in _listed(given, name)
+            )
         return cls(job=job, certain=bool(given.get("certain", True)), **members)
 
     def to_xcom(self) -> dict[str, Any]:
@@ -351,6 +369,12 @@ class ClaimedJob:
             **{name: getattr(self, name) for name in _CONTEXT_NAMES},
             **{name: [artifact.to_xcom() for artifact in getattr(self, name)] for name in _ARTIFACT_NAMES},
         }
+
+
+def _listed(given: Mapping[str, Any], name: str) -> list[Any]:
+    """Return a member that is a list, or none; anything else is one thing that is not as it should be."""
+    value = given.get(name)
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 _CONTEXT_NAMES = (

@@ -164,13 +164,14 @@ def check_number(field: str, value: object, *, job_id: str | None = None) -> int
         number = value
     if number is None:
         raise LimitExceeded(
-            f"{field} must be a whole number, not {type(value).__name__} (of {len(str(value))} characters).",
+            f"{field} must be a whole number, not this {type(value).__name__}.",
             field=field,
             job_id=job_id,
         )
     if number < limit.minimum or (limit.maximum is not None and number > limit.maximum):
         upper = "" if limit.maximum is None else f" and at most {limit.maximum}"
+        shown = number if abs(number) < 10**18 else "beyond all bounds"
         raise LimitExceeded(
-            f"{field} is {number}; it must be at least {limit.minimum}{upper}.", field=field, job_id=job_id
+            f"{field} is {shown}; it must be at least {limit.minimum}{upper}.", field=field, job_id=job_id
         )
     return number

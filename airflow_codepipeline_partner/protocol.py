@@ -245,7 +245,8 @@ THROTTLING_CODES = frozenset(
 )
 #: Transport failures, by botocore's class name, before which no request can have reached the service.
 UNSENT_FAILURES = frozenset(
-    {"ConnectTimeoutError", "EndpointConnectionError", "ProxyConnectionError", "SSLError"}
+    # Not SSLError: the encryption may break as well when the answer is on its way.
+    {"ConnectTimeoutError", "EndpointConnectionError", "ProxyConnectionError"}
 )
 
 _ERRORS: dict[str, type[CodePipelineError]] = {
@@ -255,6 +256,11 @@ _ERRORS: dict[str, type[CodePipelineError]] = {
     "InvalidJobStateException": exceptions.JobNotInProgress,
     "InvalidNonceException": exceptions.InvalidNonce,
     "JobNotFoundException": exceptions.JobNotFound,
+}
+_ANSWER_MEMBERS = {
+    member: name
+    for dialect in _DIALECTS.values()
+    for member, name in ((dialect.details, "jobDetails"), (dialect.acknowledge, "status"))
 }
 _ADVICE: dict[type[CodePipelineError], str] = {
     exceptions.ActionTypeNotFound: "Check category, owner, provider, version and region, and that this "
@@ -317,6 +323,17 @@ def error_for(
         in_doubt=in_doubt,
         job_id=call.job.job_id if call.job else None,
     )
+
+
+def is_answer(call: Call, answer: Mapping[str, Any]) -> bool:
+    """
+    Tell whether an answer holds what makes it one.
+
+    botocore makes an empty answer of a page that some proxy put in CodePipeline's place. A poll may well be
+    answered with nothing, a put always is; an acknowledgement without a status says nothing about the job.
+    """
+    needed = _ANSWER_MEMBERS.get(call.operation)
+    return needed is None or answer.get(needed) is not None
 
 
 class ClaimState(StrEnum):

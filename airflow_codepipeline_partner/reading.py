@@ -35,7 +35,7 @@ def _read_literal(text: str) -> object:
     for read in readers:
         try:
             return read(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
     return None
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import tenacity
@@ -37,7 +38,8 @@ class Transport:
     """
     Send calls with one boto3 client, again and again until they are answered or the deadline has passed.
 
-    :param client: boto3's client, which must not retry by itself.
+    :param make_client: Makes boto3's client, which must not retry by itself, when the first call is sent:
+        that may take a call to STS, which can fail like any other.
     :param retry_deadline: For how many seconds a call is tried again; 0 tries once.
     :param clock: Seconds, for measuring the deadline.
     :param sleep: Waits so many seconds.
@@ -45,15 +47,20 @@ class Transport:
 
     def __init__(
         self,
-        client: Any,
+        make_client: Callable[[], Any],
         retry_deadline: float,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.client = client
+        self._make_client = make_client
         self.retry_deadline = retry_deadline
         self._clock = clock
         self._sleep = sleep
+
+    @cached_property
+    def client(self) -> Any:
+        """boto3's client."""
+        return self._make_client()
 
     def send(
         self, call: Call, secrets: Mapping[str, str] | None = None, *, in_doubt: bool = False
@@ -90,10 +97,11 @@ class Transport:
         except tenacity.RetryError as error:
             attempts, last = error.last_attempt.attempt_number, error.last_attempt.exception()
         about = f" for job {call.job.job_id}" if call.job else ""
+        client = vars(self).get("client")
+        whom = client.meta.endpoint_url if client else "AWS"
         raise ServiceUnavailable(
-            f"{call.operation}{about} got no answer from {self.client.meta.endpoint_url} in "
-            f"{self._clock() - started:.0f} s and {attempts} attempts (retry_deadline "
-            f"{self.retry_deadline:g} s); the last failed with: {last}",
+            f"{call.operation}{about} got no answer from {whom} in {self._clock() - started:.0f} s and "
+            f"{attempts} attempts (retry_deadline {self.retry_deadline:g} s); the last failed with: {last}",
             code="NoAnswer",
             in_doubt=any(doubts),
             job_id=call.job.job_id if call.job else None,
@@ -103,27 +111,23 @@ class Transport:
         """Send a call once; what is raised holds no secret and no trace of an exception that does."""
         from botocore import xform_name
         from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
-        from botocore.parsers import ResponseParserError
 
-        send = getattr(self.client, xform_name(call.operation))
+        fate_of_silence: Callable[[str], Fate] = lambda name: Fate.NOT_CARRIED_OUT  # noqa: E731
         failure: Exception
         try:
+            send = getattr(self.client, xform_name(call.operation))
+            fate_of_silence = protocol.fate_of_silence
             answer: Mapping[str, Any] = send(**call.arguments, **secrets)
-            return answer
+            if protocol.is_answer(call, answer):
+                return answer
+            failure = _Unanswered("the answer is none", Fate.IN_DOUBT)
         except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code") or "Unknown")
-            said = _without(secrets, str(error.response.get("Error", {}).get("Message") or ""))
-            fate = protocol.fate_of_answer(code, error.response["ResponseMetadata"]["HTTPStatusCode"])
-            if fate is Fate.REFUSED:
-                region_name = self.client.meta.region_name
-                failure = protocol.error_for(call, code, said, region_name=region_name, in_doubt=in_doubt)
-            else:
-                failure = _Unanswered(f"{code}: {said}", fate)
-        except (ConnectionError, HTTPClientError, ResponseParserError) as error:
+            failure = self._failure_for(call, error, secrets, in_doubt=in_doubt)
+        except (ConnectionError, HTTPClientError) as error:
             name = type(error).__name__
-            failure = _Unanswered(f"{name}: {_without(secrets, str(error))}", protocol.fate_of_silence(name))
+            failure = _Unanswered(f"{name}: {_without(secrets, str(error))}", fate_of_silence(name))
         except BotoCoreError as error:
-            # Nothing was sent: no credentials, for instance.
+            # Nothing was sent: no region or no credentials, for instance.
             failure = RequestRefused(
                 f"{call.operation} could not be sent: {type(error).__name__}: "
                 f"{_without(secrets, str(error))} Check the Airflow connection of type aws.",
@@ -131,7 +135,33 @@ class Transport:
                 in_doubt=in_doubt,
                 job_id=call.job.job_id if call.job else None,
             )
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            # botocore's parsers on what is no answer of AWS's; their text may quote it.
+            failure = _Unanswered(f"the answer could not be read: {type(error).__name__}", Fate.IN_DOUBT)
         raise failure
+
+    def _failure_for(
+        self, call: Call, error: Any, secrets: Mapping[str, str], *, in_doubt: bool
+    ) -> Exception:
+        """Return what an error that a service answered means: CodePipeline, or STS before it."""
+        code = str(error.response.get("Error", {}).get("Code") or "Unknown")
+        said = _without(secrets, str(error.response.get("Error", {}).get("Message") or ""))
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
+        fate = protocol.fate_of_answer(code, status)
+        if error.operation_name == call.operation:
+            if fate is not Fate.REFUSED:
+                return _Unanswered(f"{code}: {said}", fate)
+            region_name = self.client.meta.region_name
+            return protocol.error_for(call, code, said, region_name=region_name, in_doubt=in_doubt)
+        if fate is not Fate.REFUSED:
+            return _Unanswered(f"{error.operation_name}: {code}: {said}", Fate.NOT_CARRIED_OUT)
+        return RequestRefused(
+            f"{call.operation} could not be sent: {error.operation_name}, which gives the credentials, was "
+            f"refused: {code}: {said} Check the role in the Airflow connection of type aws.",
+            code=code,
+            in_doubt=in_doubt,
+            job_id=call.job.job_id if call.job else None,
+        )
 
 
 def _log_retry(call: Call, state: tenacity.RetryCallState) -> None:

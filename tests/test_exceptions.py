@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tree of errors, what each tells, and what the core may import."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+import pickle
+import re
+import subprocess
+import sys
+
+import pytest
+
+from airflow_codepipeline_partner import exceptions
+from airflow_codepipeline_partner.exceptions import (
+    ActionTypeNotFound,
+    ClientConnectionError,
+    CodePipelineError,
+    CodePipelinePartnerError,
+    InvalidClientToken,
+    InvalidInput,
+    InvalidJobReference,
+    InvalidNonce,
+    JobNotFound,
+    JobNotInProgress,
+    LimitExceeded,
+    RequestRefused,
+    ServiceUnavailable,
+)
+from airflow_codepipeline_partner.limits import FAILURE_TYPES
+
+#: Class → its parent, the failure type a job ends with because of it, whether a retry may help.
+TREE = {
+    CodePipelinePartnerError: (Exception, "JobFailed", False),
+    InvalidInput: (CodePipelinePartnerError, "ConfigurationError", False),
+    LimitExceeded: (InvalidInput, "ConfigurationError", False),
+    InvalidJobReference: (InvalidInput, "ConfigurationError", False),
+    ClientConnectionError: (InvalidInput, "ConfigurationError", False),
+    CodePipelineError: (CodePipelinePartnerError, "SystemUnavailable", False),
+    ActionTypeNotFound: (CodePipelineError, "ConfigurationError", False),
+    JobNotFound: (CodePipelineError, "SystemUnavailable", False),
+    InvalidClientToken: (CodePipelineError, "PermissionError", True),
+    JobNotInProgress: (CodePipelineError, "SystemUnavailable", False),
+    InvalidNonce: (CodePipelineError, "SystemUnavailable", False),
+    RequestRefused: (CodePipelineError, "SystemUnavailable", False),
+    ServiceUnavailable: (CodePipelineError, "SystemUnavailable", True),
+}
+CLASSES = sorted(TREE, key=lambda cls: cls.__name__)
+
+
+def test_these_are_all_the_errors():
+    found = {
+        cls
+        for _, cls in inspect.getmembers(exceptions, inspect.isclass)
+        if cls.__module__ == exceptions.__name__
+    }
+    assert found == set(TREE)
+
+
+def test_the_tree_that_is_drawn_is_the_tree_that_is_there():
+    drawn: dict[str, str | None] = {}
+    line_of_parents: list[str] = []
+    for line in (exceptions.__doc__ or "").splitlines():
+        found = re.match(r"    ([│├└─ ]*)([A-Z]\w+)", line)
+        if found:
+            depth = len(found[1]) // 4
+            line_of_parents = [*line_of_parents[:depth], found[2]]
+            drawn[found[2]] = line_of_parents[-2] if depth else None
+    real = {
+        cls.__name__: None if cls is CodePipelinePartnerError else parent.__name__
+        for cls, (parent, _, _) in TREE.items()
+        # Never reaches a user: the claim turns it into an outcome.
+        if cls is not InvalidNonce
+    }
+    assert drawn == real
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_an_error_knows_its_parent_its_failure_type_and_whether_a_retry_may_help(cls):
+    parent, failure_type, retryable = TREE[cls]
+    assert cls.__bases__[0] is parent
+    assert cls.failure_type == failure_type
+    assert cls.failure_type in FAILURE_TYPES
+    assert cls.retryable is retryable
+
+
+def test_wrong_input_is_a_value_error():
+    assert issubclass(InvalidInput, ValueError)
+
+
+def example(cls):
+    facts = {"job_id": "job-1"}
+    if issubclass(cls, LimitExceeded):
+        facts["field"] = "jobId"
+    if issubclass(cls, ClientConnectionError):
+        facts["conn_id"] = "codepipeline_client_x"
+    if issubclass(cls, CodePipelineError):
+        facts |= {"code": "SomeException", "in_doubt": True}
+    return cls("What happened.", **facts), facts
+
+
+@pytest.mark.parametrize("again", [pickle.loads, None], ids=["pickle", "copy"])
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_an_error_survives_pickling_and_copying_with_all_its_facts(cls, again):
+    error, facts = example(cls)
+    twin = again(pickle.dumps(error)) if again else copy.copy(error)
+    assert type(twin) is cls
+    assert str(twin) == "What happened."
+    assert twin.args == ("What happened.",)
+    assert twin.message == "What happened."
+    for name, fact in facts.items():
+        assert getattr(twin, name) == fact
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_an_error_needs_no_more_than_its_message(cls):
+    error = pickle.loads(pickle.dumps(cls("What happened.")))  # noqa: S301 - our own bytes
+    assert str(error) == "What happened."
+    assert error.job_id is None
+
+
+# What the core may import; each in a process of its own, since this one has imported everything.
+
+
+def modules_after(statement: str) -> set[str]:
+    program = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=120
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def packages(modules: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in modules}
+
+
+def test_the_core_and_the_emulator_import_no_airflow():
+    names = ("jobs", "protocol", "exceptions", "results", "limits", "reading", "emulator", "reporting")
+    imports = "\n".join(f"import airflow_codepipeline_partner.{name}" for name in names)
+    modules = modules_after(imports)
+    assert {f"airflow_codepipeline_partner.{name}" for name in names} <= modules
+    assert "airflow" not in packages(modules)
+
+
+def test_the_core_without_the_emulator_imports_no_sdk_either():
+    names = ("jobs", "protocol", "exceptions", "results", "limits", "reading")
+    modules = modules_after("\n".join(f"import airflow_codepipeline_partner.{name}" for name in names))
+    assert packages(modules).isdisjoint({"airflow", "boto3", "botocore", "moto", "tenacity"})
+
+
+def test_the_emulator_imports_nothing_of_the_client():
+    modules = modules_after("import airflow_codepipeline_partner.emulator")
+    ours = {name for name in modules if name.startswith("airflow_codepipeline_partner.")}
+    assert {name for name in ours if not name.startswith("airflow_codepipeline_partner.emulator")} == set()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import airflow_codepipeline_partner",
+        "from airflow_codepipeline_partner.provider_info import get_provider_info; get_provider_info()",
+    ],
+)
+def test_what_airflow_reads_at_every_start_imports_nothing_heavy(statement):
+    modules = modules_after(statement)
+    before = modules_after("pass")
+    added = packages(modules - before)
+    assert added <= {"airflow_codepipeline_partner", *sys.stdlib_module_names}
+    assert not [name for name in modules - before if name.startswith("asyncio")]
+
+
+def test_what_a_dag_file_imports_leaves_the_sdk_of_aws_for_the_task():
+    names = ("client_tokens", "operators", "sensors", "triggers", "notifications", "links", "records")
+    modules = modules_after("\n".join(f"import airflow_codepipeline_partner.{name}" for name in names))
+    assert packages(modules).isdisjoint({"boto3", "botocore", "moto"})

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The limits, against the service model of the installed botocore and against what is done with them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import botocore.session
+import pytest
+
+from airflow_codepipeline_partner.exceptions import LimitExceeded
+from airflow_codepipeline_partner.limits import (
+    CATEGORIES,
+    CUT_MARK,
+    FAILURE_TYPES,
+    NUMBERS,
+    OWNERS,
+    TEXTS,
+    check_number,
+    check_text,
+)
+
+OPERATIONS = (
+    "PollForThirdPartyJobs",
+    "GetThirdPartyJobDetails",
+    "AcknowledgeThirdPartyJob",
+    "PutThirdPartyJobSuccessResult",
+    "PutThirdPartyJobFailureResult",
+)
+
+
+def service_model() -> Any:
+    return botocore.session.get_session().get_service_model("codepipeline")
+
+
+def leaves(shape: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every member of a shape that is no structure, with its path."""
+    if shape.type_name != "structure":
+        yield path, shape
+        return
+    for name, member in shape.members.items():
+        yield from leaves(member, f"{path}.{name}" if path else name)
+
+
+def inputs() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for operation in OPERATIONS:
+        found.update(leaves(service_model().operation_model(operation).input_shape))
+    return found
+
+
+@pytest.mark.parametrize("field", sorted(TEXTS))
+def test_a_text_has_the_limits_of_the_service_model(field):
+    shape_name, limit = TEXTS[field]
+    shape = inputs()[field]
+    assert shape.name == shape_name
+    assert shape.type_name == "string"
+    if shape.enum:
+        assert list(limit.one_of) == list(shape.enum)
+        assert (limit.max_chars, limit.pattern) == (None, None)
+    else:
+        assert limit.one_of is None
+        assert limit.min_chars == shape.metadata.get("min", 0)
+        assert limit.max_chars == shape.metadata.get("max")
+        assert limit.pattern == shape.metadata.get("pattern")
+
+
+@pytest.mark.parametrize("field", sorted(NUMBERS))
+def test_a_number_has_the_limits_of_the_service_model(field):
+    shape_name, limit = NUMBERS[field]
+    shape = inputs()[field]
+    assert shape.name == shape_name
+    assert shape.type_name == "integer"
+    assert (limit.minimum, limit.maximum) == (shape.metadata.get("min"), shape.metadata.get("max"))
+
+
+def test_every_constrained_member_of_the_five_calls_has_its_limit_here():
+    constrained = {
+        path
+        for path, shape in inputs().items()
+        if any(rule in shape.metadata for rule in ("min", "max", "pattern", "enum"))
+    }
+    assert constrained == {*TEXTS, *NUMBERS}
+
+
+def test_what_has_no_limit_is_only_the_time():
+    assert set(inputs()) - {*TEXTS, *NUMBERS} == {"currentRevision.created"}
+
+
+def test_the_named_choices_are_those_of_the_fields():
+    assert TEXTS["actionTypeId.category"][1].one_of == CATEGORIES
+    assert TEXTS["actionTypeId.owner"][1].one_of == OWNERS
+    assert TEXTS["failureDetails.type"][1].one_of == FAILURE_TYPES
+
+
+def test_only_text_for_people_is_free():
+    assert {field for field, (_, limit) in TEXTS.items() if limit.free} == {
+        "currentRevision.revisionSummary",
+        "executionDetails.summary",
+        "failureDetails.message",
+    }
+
+
+SIZED = sorted(field for field, (_, limit) in TEXTS.items() if limit.max_chars is not None)
+FREE = sorted(field for field, (_, limit) in TEXTS.items() if limit.free)
+STRICT = sorted(set(SIZED) - set(FREE))
+
+
+@pytest.mark.parametrize("field", SIZED)
+def test_a_text_of_the_greatest_and_of_the_smallest_length_passes_unchanged(field, caplog):
+    limit = TEXTS[field][1]
+    for length in (limit.min_chars, limit.max_chars):
+        assert check_text(field, "x" * length) == "x" * length
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("field", FREE)
+@pytest.mark.parametrize("over", [1, 952, 100_000])
+def test_free_text_over_its_limit_is_cut_with_a_mark_and_a_warning(field, over, caplog):
+    most = TEXTS[field][1].max_chars
+    given = "".join(chr(ord("a") + i % 26) for i in range(most + over))
+    with caplog.at_level(logging.WARNING):
+        cut = check_text(field, given)
+    assert len(cut) == most
+    assert cut.endswith(CUT_MARK)
+    assert cut.removesuffix(CUT_MARK) == given[: most - len(CUT_MARK)]
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.name == "airflow_codepipeline_partner.limits"
+    told = record.getMessage()
+    assert field in told
+    assert str(most) in told
+    assert str(most + over) in told
+    assert given[:20] not in told
+
+
+@pytest.mark.parametrize("field", STRICT)
+def test_an_id_or_token_that_is_too_long_is_refused_by_field_limit_and_length_and_never_by_value(
+    field, caplog
+):
+    most = TEXTS[field][1].max_chars
+    value = ("planted-" * most)[: most + 1]
+    with pytest.raises(LimitExceeded) as refusal:
+        check_text(field, value, job_id="the-job")
+    text = str(refusal.value)
+    assert field in text
+    assert str(most) in text
+    assert str(most + 1) in text
+    assert "planted" not in text
+    assert refusal.value.field == field
+    assert refusal.value.job_id == "the-job"
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("field", SIZED)
+def test_an_empty_text_is_refused_and_leaving_it_out_is_advised(field):
+    with pytest.raises(LimitExceeded, match=re.escape(field)) as refusal:
+        check_text(field, "")
+    assert "0 characters" in str(refusal.value)
+    assert "None" in str(refusal.value)
+
+
+@pytest.mark.parametrize("field", ["actionTypeId.provider", "actionTypeId.version"])
+@pytest.mark.parametrize("value", ["a b", "ü", "a/b", "a\n", "$" * 9])
+def test_a_name_with_other_signs_is_refused_by_its_pattern(field, value):
+    with pytest.raises(LimitExceeded) as refusal:
+        check_text(field, value)
+    assert TEXTS[field][1].pattern in str(refusal.value)
+    assert value not in str(refusal.value)
+
+
+CHOICES = sorted(field for field, (_, limit) in TEXTS.items() if limit.one_of)
+
+
+@pytest.mark.parametrize("field", CHOICES)
+def test_each_choice_passes(field):
+    for choice in TEXTS[field][1].one_of:
+        assert check_text(field, choice) == choice
+
+
+@pytest.mark.parametrize("field", CHOICES)
+@pytest.mark.parametrize("value", ["", "planted-choice", "jobfailed", "THIRDPARTY"])
+def test_another_choice_is_refused_and_the_right_ones_are_named(field, value):
+    with pytest.raises(LimitExceeded) as refusal:
+        check_text(field, value)
+    for choice in TEXTS[field][1].one_of:
+        assert choice in str(refusal.value)
+    assert not value or value not in str(refusal.value)
+
+
+@pytest.mark.parametrize("field", sorted(TEXTS))
+@pytest.mark.parametrize("value", [None, 7, 0.5, b"bytes", ["list"], {"planted": "secret"}])
+def test_what_is_no_text_is_refused_by_its_type(field, value):
+    with pytest.raises(LimitExceeded) as refusal:
+        check_text(field, value)
+    assert f"must be a string, not {type(value).__name__}" in str(refusal.value)
+    assert "planted" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [(0, 0), (100, 100), (50, 50), ("50", 50), (" 50\n", 50), ("+7", 7), ("007", 7), (50.0, 50), (0.0, 0)],
+)
+def test_a_number_or_a_numeric_text_is_read(given, read):
+    number = check_number("executionDetails.percentComplete", given)
+    assert number == read
+    assert type(number) is int
+
+
+@pytest.mark.parametrize("given", [101, -1, "101", "-1", 10**30, 1e20])
+def test_a_percentage_out_of_range_is_refused_with_its_bounds(given):
+    with pytest.raises(LimitExceeded) as refusal:
+        check_number("executionDetails.percentComplete", given, job_id="the-job")
+    text = str(refusal.value)
+    assert "executionDetails.percentComplete" in text
+    assert "at least 0" in text
+    assert "at most 100" in text
+    assert refusal.value.field == "executionDetails.percentComplete"
+    assert refusal.value.job_id == "the-job"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        True,
+        False,
+        "",
+        "planted",
+        "None",
+        "5 0",
+        "50%",
+        "5.5",
+        0.5,
+        float("nan"),
+        float("inf"),
+        [50],
+        {"planted": 1},
+        "\N{ARABIC-INDIC DIGIT FIVE}\N{ARABIC-INDIC DIGIT ZERO}",
+        "9" * 5000,
+        10**5000,
+    ],
+    ids=lambda value: repr(value)[:12] if not isinstance(value, int) or value < 9 else "huge",
+)
+def test_what_is_no_number_is_refused_by_its_type_and_not_by_its_value(given):
+    with pytest.raises(LimitExceeded) as refusal:
+        check_number("executionDetails.percentComplete", given, job_id="the-job")
+    assert "executionDetails.percentComplete" in str(refusal.value)
+    assert "planted" not in str(refusal.value)
+    assert refusal.value.job_id == "the-job"
+
+
+@pytest.mark.parametrize("given", [0, -5, "0"])
+def test_a_batch_has_at_least_one_job_and_no_upper_bound_is_invented(given):
+    with pytest.raises(LimitExceeded, match=r"must be at least 1\."):
+        check_number("maxBatchSize", given)
+    assert check_number("maxBatchSize", 10**9) == 10**9

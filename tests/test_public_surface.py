@@ -1,0 +1,468 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The names that users depend on, frozen.
+
+They lie in users' DAGs and, which no release can change, in their databases: a trigger's class and kwargs in
+the rows of deferred tasks, its event's keys in what the triggerer stores, XCom keys and the shapes under them
+in the XCom of running DAGs, the connection type in their connections, template fields in serialized DAGs. So
+a change here is a change of the major version, or comes with a way to read what the former version wrote.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import airflow_codepipeline_partner
+from airflow_codepipeline_partner import (
+    client_tokens,
+    emulator,
+    exceptions,
+    hooks,
+    jobs,
+    links,
+    notifications,
+    operators,
+    protocol,
+    provider_info,
+    records,
+    sensors,
+    triggers,
+)
+
+NEEDED = inspect.Parameter.empty
+TEMPLATE = "codepipeline_client_{client_id}"
+#: On every operator, sensor, trigger and notifier.
+AWS = {
+    "aws_conn_id": "aws_default",
+    "region_name": None,
+    "verify": None,
+    "botocore_config": None,
+    "client_conn_id_template": TEMPLATE,
+}
+JOB = {"job": None, "job_id": None, "client_id": None}
+
+#: Callable → its parameters with their defaults, in order where they may be positional.
+SIGNATURES: dict[Any, dict[str, Any]] = {
+    jobs.ActionType: {"category": NEEDED, "provider": NEEDED, "version": "1", "owner": "ThirdParty"},
+    jobs.OfferedJob: {"job_id": NEEDED, "client_id": NEEDED, "action_type": None, "nonce": None},
+    jobs.CurrentRevision: {
+        "revision": NEEDED,
+        "change_identifier": NEEDED,
+        "created": None,
+        "revision_summary": None,
+    },
+    jobs.ExecutionDetails: {"summary": None, "external_execution_id": None, "percent_complete": None},
+    jobs.FailureDetails: {"message": NEEDED, "type": "JobFailed", "external_execution_id": None},
+    jobs.Artifact: {"name": NEEDED, "revision": None, "bucket": None, "key": None},
+    hooks.CodePipelinePartnerHook: {
+        "aws_conn_id": "aws_default",
+        "region_name": None,
+        "verify": None,
+        "config": None,
+        "client_conn_id_template": TEMPLATE,
+        "retry_deadline": 300,
+    },
+    hooks.CodePipelinePartnerHook.poll: {"action_type": NEEDED, "max_batch_size": 10},
+    hooks.CodePipelinePartnerHook.claim: {"job": NEEDED, "unknown_claim": "assume_ours"},
+    hooks.CodePipelinePartnerHook.details: {"job": NEEDED},
+    hooks.CodePipelinePartnerHook.succeed: {
+        "job": NEEDED,
+        "current_revision": None,
+        "continuation_token": None,
+        "execution_details": None,
+    },
+    hooks.CodePipelinePartnerHook.fail: {
+        "job": NEEDED,
+        "message": NEEDED,
+        "failure_type": "JobFailed",
+        "external_execution_id": None,
+    },
+    hooks.CodePipelinePartnerHook.client_token: {"client_id": NEEDED},
+    operators.PutThirdPartyJobSuccessResultOperator: {
+        "current_revision": None,
+        "continuation_token": None,
+        "execution_details": None,
+        **JOB,
+        **AWS,
+    },
+    operators.PutThirdPartyJobFailureResultOperator: {
+        "message": NEEDED,
+        "failure_type": "JobFailed",
+        "external_execution_id": None,
+        **JOB,
+        **AWS,
+    },
+    operators.CodePipelineClaimJobOperator: {"job": NEEDED, "unknown_claim": "assume_ours", **AWS},
+    operators.CodePipelineCompleteJobOperator: {
+        "claim_task_id": NEEDED,
+        "job": None,
+        "unknown_claim": "assume_ours",
+        "current_revision": None,
+        "execution_details": None,
+        "failure_message": None,
+        "failure_type": "JobFailed",
+        **AWS,
+    },
+    operators.finish_job: {"claim": NEEDED, "task_id": "finish_job"},
+    sensors.CodePipelineJobSensor: {
+        "action_type": NEEDED,
+        "max_batch_size": 10,
+        "poke_interval": 30,
+        "deferrable": None,
+        **AWS,
+    },
+    triggers.CodePipelineJobTrigger: {
+        "action_type": NEEDED,
+        "max_batch_size": 10,
+        "poll_interval": 30,
+        "timeout_deadline": None,
+        "retry_deadline": 300,
+        **AWS,
+    },
+    notifications.CodePipelineJobFailureNotifier: {"message": None, "failure_type": "JobFailed", **AWS},
+}
+
+
+def parameters_of(function: Any) -> dict[str, Any]:
+    """The parameters of a function, or of a class and those of ours that it inherits from, with defaults."""
+    found: dict[str, Any] = {}
+    functions = [function]
+    if isinstance(function, type):
+        own = "airflow_codepipeline_partner"
+        functions = [cls.__init__ for cls in function.__mro__ if cls.__module__.startswith(own)]
+    for each in functions:
+        for name, parameter in inspect.signature(each).parameters.items():
+            named = parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+            if named and name not in ("self", "args"):
+                found.setdefault(name, parameter.default)
+    return found
+
+
+@pytest.mark.parametrize("function", SIGNATURES, ids=lambda function: function.__qualname__)
+def test_a_signature_is_as_it_was(function):
+    assert parameters_of(function) == SIGNATURES[function]
+
+
+@pytest.mark.parametrize(
+    "function", [each for each in SIGNATURES if each.__module__.endswith((".jobs", ".results", ".hooks"))]
+)
+def test_what_may_be_given_by_position_keeps_its_place(function):
+    assert list(parameters_of(function)) == list(SIGNATURES[function])
+
+
+@pytest.mark.parametrize(
+    "function", [hooks.CodePipelinePartnerHook.succeed, hooks.CodePipelinePartnerHook.fail]
+)
+def test_what_a_result_tells_is_given_by_name(function):
+    kinds = [parameter.kind for parameter in inspect.signature(function).parameters.values()]
+    assert kinds[2:] == [inspect.Parameter.KEYWORD_ONLY] * len(kinds[2:])
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        operators.PutThirdPartyJobSuccessResultOperator,
+        operators.PutThirdPartyJobFailureResultOperator,
+        operators.CodePipelineClaimJobOperator,
+        operators.CodePipelineCompleteJobOperator,
+        sensors.CodePipelineJobSensor,
+    ],
+)
+def test_no_operator_takes_a_client_token_or_a_nonce(operator):
+    # A literal argument lies in clear in the serialized DAG.
+    assert {"client_token", "nonce", "token"}.isdisjoint(parameters_of(operator))
+
+
+TEMPLATED = {
+    operators.PutThirdPartyJobSuccessResultOperator: {
+        "job",
+        "job_id",
+        "client_id",
+        "current_revision",
+        "continuation_token",
+        "execution_details",
+    },
+    operators.PutThirdPartyJobFailureResultOperator: {
+        "job",
+        "job_id",
+        "client_id",
+        "message",
+        "failure_type",
+        "external_execution_id",
+    },
+    operators.CodePipelineClaimJobOperator: {"job"},
+    operators.CodePipelineCompleteJobOperator: {
+        "current_revision",
+        "execution_details",
+        "failure_message",
+        "failure_type",
+    },
+    sensors.CodePipelineJobSensor: {"action_type", "max_batch_size"},
+    notifications.CodePipelineJobFailureNotifier: {"message", "failure_type"},
+}
+
+
+@pytest.mark.parametrize("cls", TEMPLATED, ids=lambda cls: cls.__name__)
+def test_what_is_templated_stays_templated(cls):
+    assert set(cls.template_fields) == TEMPLATED[cls] | (set(AWS) - {"botocore_config"})
+
+
+def test_the_package_has_a_version_and_no_more():
+    public = {name for name in vars(airflow_codepipeline_partner) if not name.startswith("_")}
+    modules = {name for name in public if inspect.ismodule(getattr(airflow_codepipeline_partner, name))}
+    assert public == modules
+    assert airflow_codepipeline_partner.__version__
+
+
+PUBLIC = {
+    jobs: {
+        "THIRD_PARTY",
+        "ActionType",
+        "Artifact",
+        "ClaimedJob",
+        "CurrentRevision",
+        "ExecutionDetails",
+        "FailureDetails",
+        "JobDetails",
+        "OfferedJob",
+    },
+    operators: {
+        "CodePipelineClaimJobOperator",
+        "CodePipelineCompleteJobOperator",
+        "PutThirdPartyJobFailureResultOperator",
+        "PutThirdPartyJobSuccessResultOperator",
+        "finish_job",
+    },
+    emulator: {
+        "Clock",
+        "ControlError",
+        "Customer",
+        "Emulator",
+        "JobSnapshot",
+        "Ledger",
+        "LedgerEntry",
+        "Settings",
+    },
+}
+
+
+@pytest.mark.parametrize("module", PUBLIC, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_a_module_exports_what_it_did(module):
+    assert set(module.__all__) == PUBLIC[module]
+    assert all(hasattr(module, name) for name in module.__all__)
+
+
+def test_the_names_of_the_errors_are_as_they_were():
+    # Exceptions are pickled on their way between processes, and are named in trigger events.
+    assert {name for name, value in vars(exceptions).items() if inspect.isclass(value)} - {"Any"} == {
+        "ActionTypeNotFound",
+        "ClientConnectionError",
+        "CodePipelineError",
+        "CodePipelinePartnerError",
+        "InvalidClientToken",
+        "InvalidInput",
+        "InvalidJobReference",
+        "InvalidNonce",
+        "JobNotFound",
+        "JobNotInProgress",
+        "LimitExceeded",
+        "RequestRefused",
+        "ServiceUnavailable",
+    }
+
+
+def test_the_values_have_the_members_that_they_had():
+    def members(cls: Any) -> list[str]:
+        return [field.name for field in dataclasses.fields(cls)]
+
+    reference = [
+        "continuation_token",
+        "pipeline_name",
+        "stage_name",
+        "action_name",
+        "action_execution_id",
+        "input_artifacts",
+        "output_artifacts",
+    ]
+    assert members(jobs.ClaimedJob) == ["job", "certain", *reference]
+    assert set(members(jobs.JobDetails)) == {
+        "job_id",
+        "nonce",
+        "configuration",
+        "artifact_credentials",
+        "encryption_key",
+        *reference,
+    }
+
+
+# What lies in the database.
+
+AWS_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
+OFFERED = jobs.OfferedJob("j", "c", jobs.ActionType("Deploy", "Example"))
+OFFERED_XCOM = {"job_id": "j", "client_id": "c", "action_type": AWS_TYPE}
+
+
+def test_the_connection_type_and_the_ids_of_connections_are_as_they_were():
+    [registered] = provider_info.get_provider_info()["connection-types"]
+    assert registered["connection-type"] == "codepipeline_partner_client"
+    assert client_tokens.ClientTokenHook.conn_type == "codepipeline_partner_client"
+    assert client_tokens.DEFAULT_TEMPLATE == TEMPLATE
+    assert client_tokens.ClientTokenHook.for_client("a-b").client_conn_id == "codepipeline_client_a_b"
+
+
+def test_a_trigger_is_stored_as_it_was():
+    trigger = triggers.CodePipelineJobTrigger(AWS_TYPE)
+    assert trigger.serialize() == (
+        "airflow_codepipeline_partner.triggers.CodePipelineJobTrigger",
+        {
+            "action_type": AWS_TYPE,
+            "max_batch_size": 10,
+            "poll_interval": 30,
+            "timeout_deadline": None,
+            "retry_deadline": 300,
+            **AWS,
+        },
+    )
+    path, kwargs = trigger.serialize()
+    assert triggers.CodePipelineJobTrigger(**kwargs).serialize() == (path, kwargs)
+
+
+@pytest.mark.parametrize(
+    ("event", "payload"),
+    [
+        (triggers.event("offered", [OFFERED]), {"status": "offered", "jobs": [OFFERED_XCOM], "error": None}),
+        (triggers.event("timeout"), {"status": "timeout", "jobs": [], "error": None}),
+        (triggers.event("error", error="Why."), {"status": "error", "jobs": [], "error": "Why."}),
+    ],
+    ids=["offered", "timeout", "error"],
+)
+def test_a_triggers_event_has_the_keys_that_it_had(event, payload):
+    assert event.payload == payload
+
+
+def test_the_names_under_which_deferred_tasks_go_on_are_as_they_were():
+    assert callable(sensors.CodePipelineJobSensor.execute_complete)
+
+
+def test_the_keys_of_the_records_are_as_they_were():
+    assert records.CLAIM_KEY == "codepipeline_claim"
+    assert records.RESULT_KEY == "codepipeline_result"
+
+
+@pytest.mark.parametrize("state", ["intent", "claimed", "unknown", "lost", "refused"])
+def test_a_claim_is_recorded_as_it_was(state):
+    record = records.ClaimRecord(protocol.ClaimState(state), jobs.ClaimedJob(OFFERED))
+    written = record.to_xcom()
+    assert written.pop("at")
+    assert written == {
+        **OFFERED_XCOM,
+        "certain": True,
+        "continuation_token": None,
+        "pipeline_name": None,
+        "stage_name": None,
+        "action_name": None,
+        "action_execution_id": None,
+        "input_artifacts": [],
+        "output_artifacts": [],
+        "state": state,
+    }
+    assert records.ClaimRecord.from_xcom(record.to_xcom()) == record
+
+
+def test_these_are_all_the_states_of_a_claim():
+    assert [str(state) for state in protocol.ClaimState] == [
+        "intent",
+        "claimed",
+        "unknown",
+        "lost",
+        "refused",
+    ]
+
+
+@pytest.mark.parametrize("state", ["intended", "done"])
+@pytest.mark.parametrize(
+    ("call", "result"),
+    [
+        (protocol.success(OFFERED), "success"),
+        (protocol.success(OFFERED, continuation_token="t"), "continue"),
+        (protocol.failure(OFFERED, message="m"), "failure"),
+    ],
+    ids=["success", "continue", "failure"],
+)
+def test_a_result_is_recorded_as_it_was(monkeypatch, state, call, result):
+    written: dict[str, Any] = {}
+    monkeypatch.setattr(records.Place, "_write", lambda self, key, value: written.update({key: value}))
+    monkeypatch.setattr(records.Place, "_read", lambda self, key: written.get(key))
+    place = records.Place("dag", "run", "task")
+    place.write_result(state, call)
+    record = written["codepipeline_result"]
+    assert record["at"]
+    assert {key: value for key, value in record.items() if key != "at"} == {
+        "state": state,
+        "result": result,
+        "job_id": "j",
+        "call": call.arguments,
+    }
+    assert place.read_result("j").call(OFFERED) == call
+    assert place.read_result("another") is None
+
+
+def test_the_links_name_and_the_choices_for_an_unknown_claim_are_as_they_were():
+    assert links.CodePipelineLink.name == "CodePipeline"
+    assert protocol.UNKNOWN_CLAIM_CHOICES == ("assume_ours", "leave")
+
+
+def test_a_sensor_may_be_told_its_interval_as_a_duration():
+    sensor = sensors.CodePipelineJobSensor(
+        task_id="wait", action_type=AWS_TYPE, poke_interval=timedelta(seconds=5)
+    )
+    assert sensor.poke_interval == 5
+
+
+# The emulator, which users' own tests drive.
+
+EMULATOR = {
+    "add_customer": {"client_id": None, "client_token": None},
+    "rotate_token": {"client_id": NEEDED, "client_token": None, "overlap": None},
+    "add_pipeline": {
+        "name": NEEDED,
+        "client_id": NEEDED,
+        "action_type": AWS_TYPE,
+        "configuration": None,
+        "secret_configuration_keys": (),
+        "input_artifacts": ("SourceOutput",),
+        "output_artifacts": (),
+        "stage_name": "Partner",
+        "action_name": "Partner",
+        "encryption_key": None,
+        "job_timeout": None,
+        "execution_url_template": None,
+        "bucket": None,
+    },
+    "start_execution": {"name": NEEDED, "artifacts": None, "trigger": "start_execution"},
+    "advance": {"seconds": NEEDED},
+    "inject": {
+        "kind": NEEDED,
+        "operation": None,
+        "times": 1,
+        "probability": None,
+        "seed": None,
+        "job_id": None,
+        "client_id": None,
+    },
+}
+
+
+@pytest.mark.parametrize("name", EMULATOR)
+def test_the_emulator_is_driven_as_it_was(name):
+    assert parameters_of(getattr(emulator.Emulator, name)) == EMULATOR[name]
+
+
+def test_the_emulator_is_a_context_manager_with_a_url_and_a_ledger():
+    for name in ("url", "ledger", "__enter__", "__exit__", "start", "stop", "jobs", "pipeline_state"):
+        assert hasattr(emulator.Emulator, name)

@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a result reaches CodePipeline exactly once, and which result it is to be."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from support import ACTION_TYPE
+
+from airflow_codepipeline_partner import protocol, reporting
+from airflow_codepipeline_partner.exceptions import (
+    ClientConnectionError,
+    InvalidClientToken,
+    JobNotFound,
+    JobNotInProgress,
+    RequestRefused,
+    ServiceUnavailable,
+)
+from airflow_codepipeline_partner.jobs import ExecutionDetails, OfferedJob
+from airflow_codepipeline_partner.protocol import Call
+from airflow_codepipeline_partner.records import ResultRecord
+
+JOB = OfferedJob("job-1", "client-1")
+SUCCESS = protocol.success(JOB, execution_details={"summary": "Done."})
+CONTINUE = protocol.success(JOB, continuation_token="step-2")
+FAILURE = protocol.failure(JOB, message="Broken.")
+
+
+class Memory:
+    """Keeps the record as a Place does, without Airflow."""
+
+    def __init__(self, record: ResultRecord | None = None) -> None:
+        self.record = record
+        self.history: list[str] = []
+
+    def read_result(self, job_id: str) -> ResultRecord | None:
+        return self.record if self.record and self.record.job_id == job_id else None
+
+    def write_result(self, state: Any, call: Call) -> None:
+        self.history.append(state)
+        self.record = ResultRecord(
+            state, call.arguments["jobId"], protocol.result_of(call), dict(call.arguments)
+        )
+
+    def withdraw_result(self) -> None:
+        self.history.append("withdrawn")
+        self.record = None
+
+
+class Hook:
+    """Notes what is put, and when in the record's life, and fails if it is told to."""
+
+    def __init__(self, memory: Memory, error: Exception | None = None) -> None:
+        self.memory = memory
+        self.error = error
+        self.puts: list[tuple[Call, bool]] = []
+
+    def put(self, call: Call, *, intended_before: bool = False) -> None:
+        assert self.memory.record is not None
+        assert self.memory.record.state == "intended"
+        self.puts.append((call, intended_before))
+        if self.error is not None:
+            raise self.error
+
+
+def recorded(state: Any, call: Call) -> ResultRecord:
+    return ResultRecord(state, call.arguments["jobId"], protocol.result_of(call), dict(call.arguments))
+
+
+@pytest.mark.parametrize("call", [SUCCESS, CONTINUE, FAILURE], ids=protocol.result_of)
+def test_a_result_is_recorded_before_and_after_it_is_put(call):
+    memory = Memory()
+    hook = Hook(memory)
+    assert reporting.put_once(hook, memory, call) == protocol.result_of(call)
+    assert hook.puts == [(call, False)]
+    assert memory.history == ["intended", "done"]
+    assert memory.record == recorded("done", call)
+
+
+@pytest.mark.parametrize("done", [SUCCESS, CONTINUE, FAILURE], ids=protocol.result_of)
+@pytest.mark.parametrize("call", [SUCCESS, CONTINUE, FAILURE], ids=protocol.result_of)
+def test_a_job_that_has_its_result_gets_no_other(call, done):
+    memory = Memory(recorded("done", done))
+    hook = Hook(memory)
+    assert reporting.put_once(hook, memory, call) == protocol.result_of(done)
+    assert hook.puts == []
+    assert memory.history == []
+
+
+@pytest.mark.parametrize("intended", [SUCCESS, CONTINUE, FAILURE], ids=protocol.result_of)
+@pytest.mark.parametrize("call", [SUCCESS, CONTINUE, FAILURE], ids=protocol.result_of)
+def test_what_was_intended_before_is_repeated_unchanged_and_never_flipped(call, intended, caplog):
+    memory = Memory(recorded("intended", intended))
+    hook = Hook(memory)
+    with caplog.at_level(logging.WARNING):
+        assert reporting.put_once(hook, memory, call) == protocol.result_of(intended)
+    [(put, intended_before)] = hook.puts
+    assert put == intended
+    assert intended_before is True
+    assert memory.record == recorded("done", intended)
+    assert "repeating it" in caplog.text
+
+
+def test_the_record_of_another_job_is_not_this_jobs():
+    other = protocol.failure(OfferedJob("job-2", "client-2"), message="m")
+    memory = Memory(recorded("done", other))
+    hook = Hook(memory)
+    assert reporting.put_once(hook, memory, SUCCESS) == "success"
+    assert hook.puts == [(SUCCESS, False)]
+
+
+@pytest.mark.parametrize(
+    "kind", [InvalidClientToken, JobNotFound, JobNotInProgress, RequestRefused, ServiceUnavailable]
+)
+def test_a_result_that_was_certainly_not_put_is_withdrawn_so_that_another_may_be(kind):
+    memory = Memory()
+    with pytest.raises(kind):
+        reporting.put_once(Hook(memory, kind("m")), memory, SUCCESS)
+    assert memory.history == ["intended", "withdrawn"]
+    assert memory.record is None
+
+
+@pytest.mark.parametrize("kind", [InvalidClientToken, JobNotFound, RequestRefused, ServiceUnavailable])
+def test_a_result_that_may_have_been_put_stays_intended(kind):
+    memory = Memory()
+    with pytest.raises(kind):
+        reporting.put_once(Hook(memory, kind("m", in_doubt=True)), memory, SUCCESS)
+    assert memory.record == recorded("intended", SUCCESS)
+
+
+@pytest.mark.parametrize("kind", [InvalidClientToken, JobNotFound, RequestRefused, ServiceUnavailable])
+def test_what_was_intended_before_stays_intended_whatever_this_try_says(kind):
+    memory = Memory(recorded("intended", FAILURE))
+    with pytest.raises(kind):
+        reporting.put_once(Hook(memory, kind("m")), memory, SUCCESS)
+    assert memory.record == recorded("intended", FAILURE)
+
+
+class Choosy(Hook):
+    """Takes every result but one, which it refuses."""
+
+    def __init__(self, memory: Memory, refused: Call, error: Exception) -> None:
+        super().__init__(memory)
+        self.refused = refused
+        self.refusal = error
+
+    def put(self, call: Call, *, intended_before: bool = False) -> None:
+        self.error = self.refusal if call == self.refused else None
+        super().put(call, intended_before=intended_before)
+
+
+def test_what_was_intended_before_gives_way_where_codepipeline_never_takes_it():
+    memory = Memory(recorded("intended", SUCCESS))
+    hook = Choosy(memory, SUCCESS, RequestRefused("m", code="ValidationException"))
+    assert reporting.put_once(hook, memory, FAILURE) == "failure"
+    assert hook.puts == [(SUCCESS, True), (FAILURE, False)]
+    assert memory.record == recorded("done", FAILURE)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        RequestRefused("m", code="ValidationException", in_doubt=True),
+        RequestRefused("m", code="AccessDeniedException"),
+        RequestRefused("m", code="NoCredentialsError"),
+    ],
+    ids=lambda refusal: f"{refusal.code}-{refusal.in_doubt}",
+)
+def test_what_was_intended_before_gives_way_to_no_other_refusal(refusal):
+    memory = Memory(recorded("intended", SUCCESS))
+    hook = Choosy(memory, SUCCESS, refusal)
+    with pytest.raises(RequestRefused):
+        reporting.put_once(hook, memory, FAILURE)
+    assert hook.puts == [(SUCCESS, True)]
+    assert memory.record == recorded("intended", SUCCESS)
+
+
+def test_a_process_that_dies_in_the_put_leaves_it_intended():
+    memory = Memory()
+    with pytest.raises(KeyboardInterrupt):
+        reporting.put_once(Hook(memory, KeyboardInterrupt()), memory, SUCCESS)
+    assert memory.record == recorded("intended", SUCCESS)
+
+
+def test_a_result_that_was_not_even_sent_is_withdrawn():
+    # Else a later try takes a job that meanwhile timed out for one that got this result.
+    memory = Memory()
+    with pytest.raises(ClientConnectionError):
+        reporting.put_once(Hook(memory, ClientConnectionError("No connection.")), memory, SUCCESS)
+    assert memory.record is None
+
+
+def test_a_result_that_was_never_sent_is_not_taken_for_put_when_the_job_has_timed_out(
+    emulator, customer, make_hook, store_token
+):
+    emulator.start_execution("pipe")
+    hook = make_hook()
+    [offered] = hook.poll(ACTION_TYPE)
+    job = hook.claim(offered).job
+    call = protocol.success(job)
+    memory = Memory()
+    # The customer's connection is spoilt for a while, so that nothing can be sent; meanwhile the job ends.
+    store_token(customer, password=None)
+    with pytest.raises(ClientConnectionError):
+        reporting.put_once(hook, memory, call)
+    assert emulator.ledger.puts() == []
+    emulator.advance(3601)
+    store_token(customer)
+    with pytest.raises(JobNotInProgress):
+        reporting.put_once(hook, memory, call)
+    assert emulator.ledger.terminal_results() == []
+
+
+# Defaults.
+
+
+@pytest.mark.parametrize("nothing", [None, {}, "{}", ExecutionDetails()])
+def test_what_is_missing_is_filled_in_and_percent_stays_unset(nothing):
+    assert reporting.with_defaults(nothing, dag_id="my dag", run_id="r:1") == ExecutionDetails(
+        summary="The Airflow DAG my dag completed this action.",
+        external_execution_id="my%20dag/runs/r%3A1",
+        percent_complete=None,
+    )
+
+
+def test_a_continued_action_is_said_to_go_on():
+    details = reporting.with_defaults(None, dag_id="d", run_id="r", continued=True)
+    assert details.summary == "The Airflow DAG d is at work on this action."
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_what_is_given_is_kept(as_text):
+    given = {"summary": "Mine.", "externalExecutionId": "mine", "percentComplete": "0"}
+    details = reporting.with_defaults(str(given) if as_text else given, dag_id="d", run_id="r")
+    assert details == ExecutionDetails("Mine.", "mine", 0)
+
+
+def test_an_id_that_would_be_too_long_is_left_out():
+    assert reporting.with_defaults(None, dag_id="é" * 250, run_id="é" * 250).external_execution_id is None
+
+
+def test_a_failure_leads_back_to_the_run():
+    call = reporting.failure(JOB, "Broken.", "SystemUnavailable", dag_id="my dag", run_id="r:1")
+    assert call == Call(
+        "PutThirdPartyJobFailureResult",
+        {
+            "jobId": "job-1",
+            "failureDetails": {
+                "type": "SystemUnavailable",
+                "message": "Broken.",
+                "externalExecutionId": "my%20dag/runs/r%3A1",
+            },
+        },
+        JOB,
+    )
+
+
+# The judgement of a run.
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        {},
+        {"work": ["success"]},
+        {"work": ["success"], "other": ["skipped"]},
+        {"work": ["success", "skipped"]},
+        {"before": ["skipped"], "work": ["success"]},
+    ],
+    ids=str,
+)
+def test_work_that_was_done_is_a_success(states):
+    leaves = {"work", "other"} & set(states)
+    assert reporting.failure_of_run("dag", states, leaves) is None
+
+
+def test_a_run_without_work_is_a_success():
+    assert reporting.failure_of_run("dag", {"claim": ["success"]}, set()) is None
+
+
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        ({"work": ["failed"]}, "task work of DAG dag failed"),
+        ({"work": ["success", "failed"], "b": ["success"]}, "task work of DAG dag failed"),
+        ({"b": ["failed"], "a": ["failed"], "work": ["upstream_failed"]}, "tasks a, b of DAG dag failed"),
+        ({"work": ["upstream_failed"]}, "task work of DAG dag could not run"),
+        ({"far": ["failed"], "work": ["success"]}, "task far of DAG dag failed"),
+        ({"far": ["failed"], "work": ["skipped"]}, "task far of DAG dag failed"),
+    ],
+    ids=str,
+)
+def test_a_task_that_failed_or_could_not_run_is_a_failure_that_names_it(states, told):
+    message = reporting.failure_of_run("dag", states, {"work"})
+    assert message == f"The work of this action failed in Airflow: {told}."
+
+
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        ({"work": ["skipped"]}, "task work of DAG dag"),
+        ({"work": ["skipped", "skipped"], "before": ["success"]}, "task work of DAG dag"),
+        ({"work": ["skipped"], "also": ["skipped"]}, "tasks also, work of DAG dag"),
+    ],
+    ids=str,
+)
+def test_work_that_was_all_skipped_is_a_failure(states, told):
+    message = reporting.failure_of_run("dag", states, {"work", "also"} & set(states))
+    assert message == f"The work of this action was skipped in Airflow: {told}."
+
+
+def test_a_message_names_ten_tasks_at_most():
+    states = {f"t{i:02}": ["failed"] for i in range(13)}
+    message = reporting.failure_of_run("dag", states, set(states))
+    assert "t00, t01, t02, t03, t04, t05, t06, t07, t08, t09 and 3 more of DAG dag failed" in message
+
+
+def test_the_longest_message_fits():
+    states = {f"{i:02}{'t' * 248}": ["failed"] for i in range(100)}
+    message = reporting.failure_of_run("d" * 250, states, set(states))
+    assert protocol.failure(JOB, message=message).arguments["failureDetails"]["message"] == message

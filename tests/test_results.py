@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a result tells CodePipeline."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from airflow_codepipeline_partner.exceptions import InvalidInput, LimitExceeded
+from airflow_codepipeline_partner.jobs import CurrentRevision, ExecutionDetails, FailureDetails
+from airflow_codepipeline_partner.limits import CUT_MARK
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+REVISION = CurrentRevision("r1", "c1", NOON, "What changed")
+REVISION_AWS = {
+    "revision": "r1",
+    "changeIdentifier": "c1",
+    "created": "2026-01-31T12:00:00+00:00",
+    "revisionSummary": "What changed",
+}
+REVISION_SNAKE = {
+    "revision": "r1",
+    "change_identifier": "c1",
+    "created": datetime(2026, 1, 31, 12),
+    "revision_summary": "What changed",
+}
+DETAILS = ExecutionDetails("Half way", "dag/runs/run", 50)
+DETAILS_AWS = {"summary": "Half way", "externalExecutionId": "dag/runs/run", "percentComplete": "50"}
+DETAILS_SNAKE = {"summary": "Half way", "external_execution_id": "dag/runs/run", "percent_complete": 50}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        REVISION,
+        REVISION_AWS,
+        REVISION_SNAKE,
+        json.dumps(REVISION_AWS),
+        str(REVISION_AWS),
+        str({**REVISION_SNAKE, "created": "2026-01-31T12:00:00"}),
+    ],
+    ids=["ours", "aws", "snake", "json", "jinja-aws", "jinja-snake"],
+)
+def test_a_revision_is_read_in_every_form(given):
+    assert CurrentRevision.from_value(given) == REVISION
+
+
+@pytest.mark.parametrize(
+    "given",
+    [DETAILS, DETAILS_AWS, DETAILS_SNAKE, json.dumps(DETAILS_AWS), str(DETAILS_SNAKE)],
+    ids=["ours", "aws", "snake", "json", "jinja"],
+)
+def test_execution_details_are_read_in_every_form_and_a_numeric_text_is_a_number(given):
+    read = ExecutionDetails.from_value(given)
+    assert read == DETAILS
+    assert type(read.percent_complete) is int
+
+
+def test_none_stays_none():
+    assert CurrentRevision.from_value(None) is None
+    assert ExecutionDetails.from_value(None) is None
+
+
+def test_one_of_ours_is_handed_back_as_it_is():
+    assert CurrentRevision.from_value(REVISION) is REVISION
+    assert ExecutionDetails.from_value(DETAILS) is DETAILS
+
+
+def test_to_api_is_in_awss_shape():
+    assert REVISION.to_api() == {**REVISION_AWS, "created": NOON}
+    assert DETAILS.to_api() == {**DETAILS_AWS, "percentComplete": 50}
+    assert FailureDetails("m", "JobFailed", "x").to_api() == {
+        "type": "JobFailed",
+        "message": "m",
+        "externalExecutionId": "x",
+    }
+
+
+def test_to_api_leaves_out_what_is_missing_and_keeps_zero_percent():
+    assert CurrentRevision("r", "c").to_api() == {"revision": "r", "changeIdentifier": "c"}
+    assert ExecutionDetails().to_api() == {}
+    assert ExecutionDetails(percent_complete=0).to_api() == {"percentComplete": 0}
+    assert FailureDetails("m").to_api() == {"type": "JobFailed", "message": "m"}
+
+
+@pytest.mark.parametrize("value", [REVISION, DETAILS, FailureDetails("m")])
+def test_a_value_cannot_be_changed_past_its_checks(value):
+    name = dataclasses.fields(value)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, name, "x" * 10_000)
+
+
+@pytest.mark.parametrize("kind", [CurrentRevision, ExecutionDetails])
+@pytest.mark.parametrize("given", ["planted text", 7, ["planted"], {"planted": 1}, "None"])
+def test_what_holds_no_such_value_is_refused_without_showing_it(kind, given):
+    with pytest.raises(InvalidInput) as refusal:
+        kind.from_value(given)
+    assert "planted" not in str(refusal.value)
+
+
+def test_execution_details_in_both_spellings_are_refused():
+    with pytest.raises(InvalidInput, match="percentComplete twice"):
+        ExecutionDetails.from_value({"percentComplete": 1, "percent_complete": 1})
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"revision": "r"}, "changeIdentifier"),
+        ({"revision": "r", "changeIdentifier": None}, "changeIdentifier"),
+        ({"changeIdentifier": "c"}, "revision"),
+        ({}, "revision"),
+    ],
+)
+def test_a_revision_without_a_required_member_is_refused_by_its_name(given, missing):
+    with pytest.raises(LimitExceeded, match=f"currentRevision needs {missing}") as refusal:
+        CurrentRevision.from_value(given)
+    assert refusal.value.field == f"currentRevision.{missing}"
+
+
+@pytest.mark.parametrize(
+    ("members", "field"),
+    [
+        ({"revision": "x" * 1501}, "currentRevision.revision"),
+        ({"revision": ""}, "currentRevision.revision"),
+        ({"revision": 7}, "currentRevision.revision"),
+        ({"changeIdentifier": "x" * 101}, "currentRevision.changeIdentifier"),
+        ({"created": "yesterday"}, "currentRevision.created"),
+        ({"revisionSummary": ""}, "currentRevision.revisionSummary"),
+    ],
+)
+def test_a_revision_that_does_not_fit_is_refused_by_field(members, field):
+    with pytest.raises(LimitExceeded) as refusal:
+        CurrentRevision.from_value({"revision": "r", "changeIdentifier": "c", **members})
+    assert refusal.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("members", "field"),
+    [
+        ({"percentComplete": 101}, "executionDetails.percentComplete"),
+        ({"percentComplete": -1}, "executionDetails.percentComplete"),
+        ({"percentComplete": "None"}, "executionDetails.percentComplete"),
+        ({"percentComplete": True}, "executionDetails.percentComplete"),
+        ({"externalExecutionId": "x" * 1501}, "executionDetails.externalExecutionId"),
+        ({"externalExecutionId": ""}, "executionDetails.externalExecutionId"),
+        ({"summary": ""}, "executionDetails.summary"),
+        ({"summary": {"a": 1}}, "executionDetails.summary"),
+    ],
+)
+def test_execution_details_that_do_not_fit_are_refused_by_field(members, field):
+    with pytest.raises(LimitExceeded) as refusal:
+        ExecutionDetails.from_value(members)
+    assert refusal.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"message": "m", "type": "PermissionsError"}, "failureDetails.type"),
+        ({"message": "m", "type": None}, "failureDetails.type"),
+        ({"message": ""}, "failureDetails.message"),
+        ({"message": None}, "failureDetails.message"),
+        ({"message": "m", "external_execution_id": "x" * 1501}, "failureDetails.externalExecutionId"),
+    ],
+)
+def test_failure_details_that_do_not_fit_are_refused_by_field(arguments, field):
+    with pytest.raises(LimitExceeded) as refusal:
+        FailureDetails(**arguments)
+    assert refusal.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("make", "attribute", "length", "most"),
+    [
+        (lambda text: ExecutionDetails(summary=text), "summary", 3000, 2048),
+        (lambda text: CurrentRevision("r", "c", None, text), "revision_summary", 3000, 2048),
+        (lambda text: FailureDetails(text), "message", 9000, 5000),
+    ],
+    ids=["summary-of-3000", "revision-summary-of-3000", "message-of-9000"],
+)
+def test_text_for_people_is_cut_with_a_mark_and_a_warning(make, attribute, length, most, caplog):
+    text = getattr(make("x" * length), attribute)
+    assert len(text) == most
+    assert text.endswith(CUT_MARK)
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert f"{length} characters" in record.getMessage()
