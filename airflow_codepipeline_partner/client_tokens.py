@@ -52,7 +52,7 @@ class ClientTokenHook(BaseHook):
         """
         try:
             conn_id = template.format(client_id=client_id.replace("-", "_"))
-        except (KeyError, IndexError, ValueError):
+        except (AttributeError, LookupError, TypeError, ValueError):
             raise ClientConnectionError(
                 "client_conn_id_template may hold {client_id} and no other field in braces; "
                 f"the one given has {len(template)} characters."
