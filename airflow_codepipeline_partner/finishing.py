@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from airflow_codepipeline_partner import protocol, reporting
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
@@ -30,10 +31,11 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
     """
     Finish the job that a claiming task won, whatever became of the work; see :func:`finish_job`.
 
-    A teardown: it runs when all tasks before it have ended, however they ended. It puts nothing where
-    nothing was claimed (then it is skipped); the failure result if any task before it failed or could not
-    run, or if all the work was skipped; else the success result. It never works against a result that the
-    job already has. Having put a failure it fails itself, so that the run is not green.
+    A teardown: it runs when all tasks before it have ended, however they ended. Where nothing was claimed
+    it puts nothing and is skipped (or fails, if a task before it failed). It puts the failure result if any
+    task before it failed or could not run, or if all the work was skipped; else the success result. It never
+    works against a result that the job already has. Having put a failure it fails itself, so that the run is
+    not green.
 
     Its retries (never fewer than ``MIN_RETRIES``), their back-off, its priority and the absence of an
     execution timeout are its own: ``default_args`` do not take them away.
@@ -118,17 +120,18 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         Put the result that the work came to.
 
         :raises AirflowSkipException: Nothing was claimed.
-        :raises AirflowFailException: The work failed, and so does the run, now that CodePipeline knows.
+        :raises AirflowFailException: A task before this one failed, and so does the run, now that
+            CodePipeline knows what there was to know.
         """
         states = states_before(context, self)
         place = self._place_of_claim(context)
-        claimed = self._claimed_job(context, place, states[self.claim_task_id])
-        if claimed is None:
-            raise AirflowSkipException(f"{self.claim_task_id} claimed no job; there is nothing to finish.")
-        job = claimed.job
         dag_id, run_id = context["ti"].dag_id, context["ti"].run_id
         leaves = self.upstream_task_ids - {self.claim_task_id}
         failure = reporting.failure_of_run(dag_id, states, leaves)
+        claimed = self._claimed_job(context, place, states[self.claim_task_id])
+        if claimed is None:
+            self._end_without_a_job(states)
+        job = claimed.job
         call: Call | None = None
         if failure is None:
             try:
@@ -145,6 +148,16 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
                 f"Job {job.job_id} has the result {result}. {failure or 'It was reported as failed.'} "
                 "This task fails so that the run does, too."
             )
+
+    def _end_without_a_job(self, states: Mapping[str, Collection[str | None]]) -> NoReturn:
+        """Put nothing, and let the run be as green as the tasks before this one are."""
+        failed = sorted(task_id for task_id, found in states.items() if "failed" in found)
+        if failed:
+            raise AirflowFailException(
+                f"No job was claimed, so that none is ended. This task fails, as {', '.join(failed)} did, so "
+                "that the run does, too."
+            )
+        raise AirflowSkipException(f"{self.claim_task_id} claimed no job; there is nothing to finish.")
 
     def _place_of_claim(self, context: Any) -> Place:
         own = Place.of(context["ti"])

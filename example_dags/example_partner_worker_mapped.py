@@ -2,7 +2,7 @@
 """
 The simplest worker: one DAG, many jobs in one run, each with its own claim, work and finish.
 
-The sensor waits in the triggerer. Runs may overlap, so that new jobs are taken while older ones are worked on.
+The sensor waits in the triggerer. Runs may overlap: new jobs are taken while older ones are worked on.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ def test_the_claim_leads_to_the_pipeline(offer, run_dag):
 def test_what_is_no_job_fails_the_claim_and_says_why(emulator, customer, run_dag, capfd, wrong):
     run = run_dag(ONE_JOB, job=wrong)
     assert run.states["claim"] == "failed"
-    assert run.states["finish_job"] == "skipped"
+    assert run.state == "failed"
     assert "InvalidJobReference" in "".join(capfd.readouterr())
 
 
@@ -191,7 +191,7 @@ def test_a_wrong_client_token_fails_the_claim_and_leaves_the_job_unclaimed(
     store_token(customer, password="not-the-token-of-anybody")
     run = run_dag(ONE_JOB, job=job)
     assert run.states["claim"] == "failed"
-    assert run.states["finish_job"] == "skipped"
+    assert run.state == "failed"
     assert [offered.status for offered in emulator.jobs()] == ["Dispatched"]
     shown = "".join(capfd.readouterr())
     assert "InvalidClientToken" in shown

@@ -505,7 +505,7 @@ def test_a_connection_whose_encryption_breaks_after_the_request_was_sent_leaves_
         server.start()
         connect(monkeypatch, endpoint_url=f"https://127.0.0.1:{listening.getsockname()[1]}")
         hook = make_hook(retry_deadline=0, verify=certificate)
-        with pytest.raises(ServiceUnavailable, match="SSLError|ConnectionClosedError") as silence:
+        with pytest.raises(ServiceUnavailable, match=r"SSLError|ConnectionClosedError") as silence:
             hook._transport.send(*sent(ACKNOWLEDGE))
         server.join(10)
     assert ACKNOWLEDGE.encode() in received[0]

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything that is done with a checkout; "make" alone lists it.
+
+PYTHON ?= python3
+NEWEST := 3.3.2
+OLDEST := 3.1.8
+AIRFLOW ?= $(NEWEST)
+ARGS ?=
+# How many tests run at the same time; each worker has an Airflow of its own.
+WORKERS ?= 2
+
+VENV := .venv/$(AIRFLOW)
+NEWEST_VENV := .venv/$(NEWEST)
+# The tools of developers come with the newest Airflow only.
+GROUP = $(if $(filter $(NEWEST),$(1)),dev,test)
+ENVIRONMENT = $(PYTHON) demo/environment.py
+# An Airflow of the user's own is neither read nor written.
+TESTS := env AIRFLOW_HOME="$(CURDIR)/$(VENV)/airflow-home" $(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadscope
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-ui test coverage lint types format environment newest-environment constraints clean
+
+help: ## list what can be done
+	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
+	@echo
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+	@echo
+	@echo 'Variables:'
+	@echo '  AIRFLOW=$(AIRFLOW)     the Airflow version; there are$(patsubst constraints/airflow-%.txt, %,$(sort $(wildcard constraints/airflow-*.txt)))'
+	@echo '  PYTHON=$(PYTHON)     the Python to start from'
+	@echo '  ARGS=              more arguments, for instance make test ARGS="-k claim", make demo ARGS=--check-secrets'
+
+demo: environment ## run a job through an emulated CodePipeline and a real Airflow
+	@$(VENV)/bin/python demo/run.py $(ARGS)
+
+demo-ui: environment ## the same, and leave Airflow's UI open until Ctrl-C
+	@$(VENV)/bin/python demo/run.py --ui $(ARGS)
+
+test: environment ## run the tests
+	$(TESTS) $(ARGS)
+
+coverage: environment ## run the tests and measure the covered branches
+	$(TESTS) --cov --cov-branch --cov-report=term --cov-fail-under=95 $(ARGS)
+
+lint: newest-environment ## check style and format
+	$(NEWEST_VENV)/bin/ruff check .
+	$(NEWEST_VENV)/bin/ruff format --check .
+
+types: newest-environment ## check types
+	$(NEWEST_VENV)/bin/mypy
+	$(NEWEST_VENV)/bin/mypy -p demo
+
+format: newest-environment ## put the code into format
+	$(NEWEST_VENV)/bin/ruff check --fix .
+	$(NEWEST_VENV)/bin/ruff format .
+
+environment: ## make the virtual environment, or bring it up to date
+	@$(ENVIRONMENT) install $(AIRFLOW) --group $(call GROUP,$(AIRFLOW))
+
+newest-environment:
+	@$(ENVIRONMENT) install $(NEWEST) --group $(call GROUP,$(NEWEST))
+
+constraints: ## resolve the pinned versions of AIRFLOW anew
+	$(ENVIRONMENT) constraints $(AIRFLOW) --group $(call GROUP,$(AIRFLOW))
+
+clean: ## remove what was made, the virtual environments too
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

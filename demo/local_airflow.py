@@ -1,0 +1,329 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real Airflow on this machine: each component a process of its own, on 127.0.0.1, and all of it ended."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
+
+from demo.processes import Component, end_all
+
+HOST = "127.0.0.1"
+USER = "demo"
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+START_SECONDS = 180
+_POLL_SECONDS = 0.2
+_HTTP_SECONDS = 10
+# What is not the caller's says nothing here: an Airflow of the user's own, AWS credentials, proxies.
+_FOREIGN = ("AIRFLOW", "AWS_", "BOTO", "PYTHON", "_AIRFLOW")
+# Without these, a second component of a kind would want the first one's port; logs are read from disk.
+_ARGUMENTS = {"scheduler": ("--skip-serve-logs",), "triggerer": ("--skip-serve-logs",)}
+# As the health page names them.
+_HEALTH_NAMES = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
+_OPENER = build_opener(ProxyHandler({}))
+
+
+class AirflowFailed(Exception):
+    """
+    Airflow did not do what it was asked to.
+
+    :param log: The log file that tells why, where there is one.
+    """
+
+    def __init__(self, message: str, log: Path | None = None) -> None:
+        super().__init__(message)
+        self.log = log
+
+
+class LocalAirflow:
+    """
+    Run an Airflow of its own; use it as a context manager, or call :meth:`start` and :meth:`stop`.
+
+    :param home: A directory for all that it writes, made if missing.
+    :param dags: The directory with the DAG files.
+    :param components: What to run: names of Airflow's commands, and a name twice for two of a kind. At most
+        one is an api-server.
+    :param environment: Environment variables beside ours and above them, for instance another executor.
+    :param arguments: More arguments of a component's command, by its name.
+    :param on_wait: Called several times a second while waiting; what it raises ends the wait.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        dags: Path,
+        *,
+        components: Sequence[str] = COMPONENTS,
+        environment: Mapping[str, str] | None = None,
+        arguments: Mapping[str, Iterable[str]] | None = None,
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.home = home
+        self.logs = home / "component-logs"
+        self.password = secrets.token_urlsafe(16)
+        self.port = free_port()
+        self.environment = self._environment(dags, dict(environment or {}))
+        self.components: list[Component] = []
+        self._names = tuple(components)
+        self._arguments = {name: tuple(more) for name, more in (arguments or {}).items()}
+        self._on_wait = on_wait
+        self._access_token: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the UI and the REST API are."""
+        return f"http://{HOST}:{self.port}"
+
+    def start(self) -> LocalAirflow:
+        """Make the database, start the components, and wait until all are healthy."""
+        self.migrate()
+        self.start_components()
+        self.wait_until_healthy()
+        return self
+
+    def migrate(self) -> None:
+        """Make the database, or bring it up to date."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        passwords = self.home / "passwords.json"
+        passwords.touch(0o600)
+        passwords.write_text(json.dumps({USER: self.password}))
+        self.run("db", "migrate")
+
+    def start_components(self) -> None:
+        """Start the components, and return at once."""
+        for name in self._names:
+            self.start_component(name)
+
+    def start_component(self, name: str) -> Component:
+        """
+        Start one component, and return at once.
+
+        :param name: Airflow's command, for instance ``triggerer``.
+        """
+        arguments = (*_ARGUMENTS.get(name, ()), *self._arguments.get(name, ()))
+        if name == "api-server":
+            arguments = ("--host", HOST, "--port", str(self.port), *arguments)
+        number = 1 + sum(component.kind == name for component in self.components)
+        component = Component(
+            kind=name,
+            log=self.logs / f"{name.replace(' ', '-')}{'' if number == 1 else f'-{number}'}.log",
+            command=[sys.executable, "-m", "airflow", *name.split(), *arguments],
+            environment=self.environment,
+            directory=self.home,
+        )
+        self.components.append(component)
+        component.start()
+        return component
+
+    def run(self, *arguments: str, seconds: float = START_SECONDS) -> str:
+        """
+        Run one of Airflow's commands to its end, and return what it printed.
+
+        :param arguments: The command, for instance ``"dags", "list"``.
+        :param seconds: After which it is ended.
+        :raises AirflowFailed: It failed, or took too long.
+        """
+        command = Component(
+            kind=" ".join(arguments[:2]),
+            log=self.logs / f"{'-'.join(arguments[:2])}.log",
+            command=[sys.executable, "-m", "airflow", *arguments],
+            environment=self.environment,
+            directory=self.home,
+        )
+        self.logs.mkdir(parents=True, exist_ok=True)
+        try:
+            command.start()
+            self.wait_for(lambda: command.exit_code is not None, f"airflow {command.kind}", seconds)
+        finally:
+            end_all([command])
+        if command.exit_code != 0:
+            raise AirflowFailed(f"airflow {command.kind} exited with {command.exit_code}", command.log)
+        return command.log.read_text(errors="replace")
+
+    def wait_until_healthy(self, seconds: float = START_SECONDS) -> None:
+        """
+        Wait until the health page says that all the components work.
+
+        :param seconds: After which it is a failure.
+        :raises AirflowFailed: A component ended, or the time is over.
+        """
+        wanted = {_HEALTH_NAMES[name] for name in self._names if name in _HEALTH_NAMES}
+        waiting = {"api-server"}
+
+        def healthy() -> bool:
+            nonlocal waiting
+            try:
+                health = self.call("GET", "/monitor/health", authorized=False)
+            except (URLError, OSError):
+                return False
+            waiting = {name for name in wanted if (health.get(name) or {}).get("status") != "healthy"}
+            return not waiting
+
+        try:
+            self.wait_for(healthy, "a healthy Airflow", seconds)
+        except TimeoutError:
+            late = sorted(waiting)[0].replace("_", "-")
+            log = next((c.log for c in self.components if c.kind == late), None)
+            message = f"Airflow was not healthy after {seconds:g} s; missing: {', '.join(sorted(waiting))}"
+            raise AirflowFailed(message, log) from None
+
+    def wait_for(self, condition: Callable[[], object], what: str, seconds: float) -> None:
+        """
+        Wait until a condition holds.
+
+        :param condition: Asked several times a second.
+        :param what: The name of what is waited for.
+        :param seconds: After which it is a failure.
+        :raises AirflowFailed: A component ended meanwhile.
+        :raises TimeoutError: The time is over.
+        """
+        deadline = time.monotonic() + seconds
+        while not condition():
+            self.check_alive()
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"no sign of {what} after {seconds:g} s")
+            self._on_wait()
+            time.sleep(_POLL_SECONDS)
+
+    def check_alive(self) -> None:
+        """
+        Make sure that no component has ended.
+
+        :raises AirflowFailed: One has.
+        """
+        for component in self.components:
+            if component.exit_code is not None:
+                message = f"airflow {component.kind} ended with exit code {component.exit_code}"
+                raise AirflowFailed(message, component.log)
+
+    def kill(self, component: Component) -> None:
+        """Kill a component with everything that it started, and forget it."""
+        self.components.remove(component)
+        component.kill()
+
+    def stop(self) -> None:
+        """End all components, with everything that they started."""
+        components, self.components = self.components, []
+        # A task that still runs asks the api-server for long if that goes first.
+        end_all(component for component in components if component.kind != "api-server")
+        # It takes 3 s to end, and has nothing to lose.
+        end_all((component for component in components if component.kind == "api-server"), grace=1)
+
+    def call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, authorized: bool = True
+    ) -> Any:
+        """
+        Call Airflow's REST API.
+
+        :param method: HTTP method.
+        :param path: What follows ``/api/v2``, with the query.
+        :param body: JSON to send.
+        :return: The JSON of the answer, or None.
+        """
+        headers = {"Content-Type": "application/json"}
+        if authorized:
+            if self._access_token is None:
+                answer = self._request("POST", "/auth/token", {"username": USER, "password": self.password})
+                self._access_token = answer["access_token"]
+            headers["Authorization"] = f"Bearer {self._access_token}"
+        return self._request(method, f"/api/v2{path}", body, headers)
+
+    def task_log(self, dag_id: str, run_id: str, task_id: str) -> Path | None:
+        """Return the newest log file of a task, or None where it has none."""
+        folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
+        logs = [path for path in folder.rglob("*.log") if f"task_id={task_id}" in str(path)]
+        return max(logs, key=lambda path: path.stat().st_mtime, default=None)
+
+    def __enter__(self) -> LocalAirflow:
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(  # noqa: S310 - the scheme is ours
+            self.url + path, data, dict(headers or {"Content-Type": "application/json"}), method=method
+        )
+        try:
+            with _OPENER.open(request, timeout=_HTTP_SECONDS) as response:
+                text = response.read()
+        except HTTPError as error:
+            with error:
+                said = error.read().decode(errors="replace")[:500]
+            # The body of our request stays out of the message: it may be a connection's.
+            raise AirflowFailed(
+                f"{method} {urlsplit(path).path} was answered with {error.code}: {said}"
+            ) from None
+        return json.loads(text) if text else None
+
+    def _environment(self, dags: Path, above: dict[str, str]) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+        no_proxy = ",".join(filter(None, (HOST, "localhost", os.environ.get("NO_PROXY"))))
+        ours = {
+            "AIRFLOW_HOME": str(self.home),
+            # Airflow finds its own command, and the task runner, on the path.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "NO_PROXY": no_proxy,
+            "no_proxy": no_proxy,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "PYTHONUNBUFFERED": "1",
+        }
+        settings = {
+            "CORE__DAGS_FOLDER": str(dags),
+            "CORE__EXECUTOR": "LocalExecutor",
+            "CORE__PARALLELISM": "4",
+            "CORE__LOAD_EXAMPLES": "False",
+            "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
+            # The machine's own name need not resolve.
+            "CORE__HOSTNAME_CALLABLE": "socket.gethostname",
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
+            "LOGGING__BASE_LOG_FOLDER": str(self.home / "logs"),
+            "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
+            "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "API__BASE_URL": self.url,
+            "API__WORKERS": "1",
+            "API__SECRET_KEY": secrets.token_urlsafe(48),
+            "API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
+            "USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+        ours |= {f"AIRFLOW__{name}": value for name, value in settings.items()}
+        return inherited | ours | above
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        port: int = listener.getsockname()[1]
+        return port

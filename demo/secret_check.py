@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Let jobs go well and badly with secrets that can be found again, and see that Airflow kept none of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from airflow_codepipeline_partner.emulator import JobSnapshot
+from demo.local_airflow import AirflowFailed
+from demo.secret_search import Hit, search
+from demo.story import Customer, Story
+
+
+class SecretCheck:
+    """
+    Note all secrets of a story, and search for them.
+
+    :param story: Whose jobs; before its first one.
+    """
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self.secrets: defaultdict[str, set[str]] = defaultdict(set)
+        self.secrets["AWS secret key of the connection"].add(story.aws_secret)
+        self._jobs: list[str] = []
+        self._note_what_is_handed_out()
+
+    def note(self, customer: Customer, job: JobSnapshot) -> None:
+        """Note what a customer has told us in confidence."""
+        self._jobs.append(job.job_id)
+        self.secrets["client token"].add(customer.client_token)
+        if customer.known_token is not None:
+            self.secrets["wrong client token"].add(customer.known_token)
+        self.secrets["configuration value"].add(customer.configuration["Target"])
+        self.secrets["secret configuration value"].add(customer.configuration["ApiKey"])
+
+    def let_jobs_fail(self) -> None:
+        """
+        Run three jobs on the paths of errors.
+
+        One whose client token is wrong; one whose acknowledgement and one whose result are refused with a
+        message that quotes the secrets of the request, as a service may do.
+        """
+        story = self.story
+        wrong = Customer("wrong-token", known_token=Customer("").client_token)
+        refused = Customer("refused-claim")
+        unheard = Customer("refused-result")
+        for customer in (wrong, refused, unheard):
+            story.add_customer(customer)
+        jobs = {}
+        with story.emulator.core.lock:  # no poll before the faults are set
+            for customer in (wrong, refused, unheard):
+                jobs[customer.pipeline_name] = job = story.start_pipeline(customer)
+                self.note(customer, job)
+            self._refuse(refused, jobs["refused-claim"], "AcknowledgeThirdPartyJob")
+            self._refuse(unheard, jobs["refused-result"], "PutThirdPartyJobSuccessResult")
+        for name, job in jobs.items():
+            run = story.wait_for_run(job)
+            states = {task["task_id"]: task["state"] for task in story.tasks(run)}
+            story.say(f"DAG run for {name}: {', '.join(f'{task} {state}' for task, state in states.items())}")
+            if "failed" not in states.values():
+                raise AirflowFailed(f"No task of the DAG run for {name} failed, as one was to.")
+        # Its callback is an error path too.
+        story.wait_for_end(jobs["refused-result"])
+
+    def search(self, home: Path) -> list[Hit]:
+        """
+        Search all that Airflow wrote, once it has ended.
+
+        :raises AirflowFailed: What is there for certain was not found, so the search is worth nothing.
+        """
+        known = {hit.place for hit in search(home, {"job id": self._jobs})}
+        in_tables = sum(", table " in place for place in known)
+        in_logs = sum(place.endswith(".log") for place in known)
+        if not (in_tables and in_logs):
+            raise AirflowFailed(
+                f"The search is broken: it finds the job ids in {in_logs} logs and {in_tables} columns."
+            )
+        values = sum(len(values) for values in self.secrets.values())
+        self.story.say(
+            f"searched {sum(path.is_file() for path in home.rglob('*'))} files and the database's tables for "
+            f"{values} secrets: {', '.join(sorted(self.secrets))} "
+            f"(the job ids are in {in_logs} logs and {in_tables} columns, as they should be)"
+        )
+        return search(home, self.secrets)
+
+    def _refuse(self, customer: Customer, job: JobSnapshot, operation: str) -> None:
+        quoted = f"clientToken {customer.client_token}"
+        if operation == "AcknowledgeThirdPartyJob":
+            quoted += f", nonce {self.story.emulator.core.jobs[job.job_id].nonce}"
+        self.story.emulator.inject(
+            "error",
+            operation,
+            job_id=job.job_id,
+            code="ValidationException",
+            message=f"This request is not valid: {quoted}",
+        )
+
+    def _note_what_is_handed_out(self) -> None:
+        store = self.story.emulator.core.credentials
+        issue = store.issue
+
+        def issue_and_note(job: Any, expires_at: float) -> Any:
+            credentials = issue(job, expires_at)
+            self.secrets["nonce"].add(job.nonce)
+            self.secrets["artifact access key id"].add(credentials.access_key_id)
+            self.secrets["artifact secret key"].add(credentials.secret_access_key)
+            self.secrets["artifact session token"].add(credentials.session_token)
+            return credentials
+
+        store.issue = issue_and_note  # type: ignore[method-assign]

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The story of a job: a customer starts a pipeline, and Airflow does the work of the partner's action."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import io
+import json
+import secrets
+import shutil
+import uuid
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from airflow_codepipeline_partner.emulator import Emulator, JobSnapshot, LedgerEntry
+from demo.local_airflow import AirflowFailed, LocalAirflow
+
+WORKER_DAG, JOB_DAG = "example_partner_worker", "example_partner_job"
+DAGS = (WORKER_DAG, JOB_DAG)
+REGION = "us-east-1"
+JOB_SECONDS = 90
+_ENDED = ("Succeeded", "Failed", "TimedOut", "Withdrawn")
+_RUN_ENDED = ("success", "failed")
+
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Customer:
+    """
+    A customer of the partner, and their pipeline.
+
+    :param client_token: What CodePipeline accepts.
+    :param known_token: What the Airflow connection holds; another one makes every call fail.
+    :param configuration: What the customer typed in, by name; ``ApiKey`` is a secret key.
+    """
+
+    pipeline_name: str
+    client_token: str = dataclasses.field(default_factory=lambda: _secret("client/token"), repr=False)
+    known_token: str | None = dataclasses.field(default=None, repr=False)
+    client_id: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))
+    configuration: Mapping[str, str] = dataclasses.field(
+        default_factory=lambda: {"Target": _secret("plain+value"), "ApiKey": _secret("secret+value")},
+        repr=False,
+    )
+
+    @property
+    def conn_id(self) -> str:
+        """The id of the Airflow connection with the token, by the provider's default template."""
+        return f"codepipeline_client_{self.client_id.replace('-', '_')}"
+
+
+class Story:
+    """
+    Set the scene and follow the jobs.
+
+    :param emulator: A started emulator.
+    :param airflow: A healthy Airflow with the DAGs of :func:`copy_dags`.
+    :param say: Tells the reader a line.
+    """
+
+    def __init__(self, emulator: Emulator, airflow: LocalAirflow, say: Say) -> None:
+        self.emulator = emulator
+        self.airflow = airflow
+        self.aws_secret = _secret("aws/secret")
+        self.say = say
+
+    def connect_aws(self) -> None:
+        """Add the connection ``aws_default``, which leads to the emulator."""
+        extra = {"endpoint_url": self.emulator.url, "region_name": REGION}
+        self._add_connection(
+            "aws_default", "aws", login="AKIAEXAMPLEEXAMPLE00", password=self.aws_secret, extra=extra
+        )
+        self.say(f"connection aws_default: AWS is at {self.emulator.url}")
+
+    def add_customer(self, customer: Customer) -> None:
+        """Register a customer and their pipeline, and give Airflow their token."""
+        self.emulator.add_customer(customer.client_id, customer.client_token)
+        self.emulator.add_pipeline(
+            customer.pipeline_name,
+            client_id=customer.client_id,
+            configuration=customer.configuration,
+            secret_configuration_keys=("ApiKey",),
+        )
+        self._add_connection(
+            customer.conn_id,
+            "codepipeline_partner_client",
+            login=customer.client_id,
+            password=customer.known_token or customer.client_token,
+        )
+        token = "client token" if customer.known_token is None else "wrong client token"
+        self.say(f"connection {customer.conn_id}: the {token} of the customer with {customer.pipeline_name}")
+
+    def switch_on(self) -> None:
+        """Unpause the DAGs as soon as Airflow knows them."""
+
+        def known() -> bool:
+            found = self.airflow.call("GET", "/dags")["dags"]
+            errors = self.airflow.call("GET", "/importErrors")["import_errors"]
+            if errors:
+                raise AirflowFailed(f"{errors[0]['filename']} has an error:\n{errors[0]['stack_trace']}")
+            return {dag["dag_id"] for dag in found} >= set(DAGS)
+
+        self._wait_for(known, "the DAGs", 60)
+        for dag_id in reversed(DAGS):
+            self.airflow.call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
+        self.say(f"DAGs switched on: {', '.join(DAGS)}")
+
+    def wait_for_poll(self) -> None:
+        """Wait until the worker has polled for jobs."""
+        self._wait_for(lambda: self.emulator.ledger.polls(), "a poll for jobs", JOB_SECONDS)
+        self.say(f"{WORKER_DAG} polls for jobs; there is none yet")
+
+    def start_pipeline(self, customer: Customer) -> JobSnapshot:
+        """Put the source artifact in S3, start the pipeline, and return the job that this makes."""
+        artifact = _source_artifact()
+        execution_id = self.emulator.start_execution(customer.pipeline_name, {"SourceOutput": artifact})
+        job = next(job for job in self.emulator.jobs() if job.pipeline_execution_id == execution_id)
+        self.say(
+            f"pipeline {customer.pipeline_name} started: SourceOutput ({len(artifact)} bytes) is in S3, "
+            f"job {job.job_id} is queued"
+        )
+        return job
+
+    def follow(self, job: JobSnapshot, seconds: float = JOB_SECONDS) -> dict[str, Any]:
+        """
+        Tell what happens to a job until it and its DAG run have ended.
+
+        :param seconds: After which it is a failure.
+        :return: The DAG run, as the REST API gives it.
+        """
+        told = 0
+        queued: datetime.datetime | None = None
+
+        def tell() -> None:
+            nonlocal told, queued
+            ledger = self.emulator.ledger
+            for entry in ledger[told:]:
+                if entry.job_id == job.job_id:
+                    queued = queued or entry.time
+                    moment = (entry.time - queued).total_seconds()
+                    self.say(f"{moment:7.1f} s  {entry.status_after or '':<11} {_told(entry)}")
+            told = len(ledger)
+
+        self.wait_for_end(job, seconds, tell)
+        run = self.wait_for_run(job)
+        self.say("")
+        self.say(f"The DAG run {JOB_DAG} / {run['dag_run_id']}: {run['state']}")
+        for task in self.tasks(run):
+            begin, end = _seconds_after(queued, task["start_date"]), _seconds_after(queued, task["end_date"])
+            self.say(f"{begin} to {end.strip()} s  {task['task_id']:<11} {task['state']}")
+        return run
+
+    def wait_for_end(
+        self, job: JobSnapshot, seconds: float = JOB_SECONDS, tell: Callable[[], None] = lambda: None
+    ) -> str:
+        """Wait until a job has ended, and return its last status; ``tell`` is called meanwhile."""
+        status = job.status
+
+        def ended() -> bool:
+            nonlocal status
+            tell()
+            status = next(now.status for now in self.emulator.jobs() if now.job_id == job.job_id)
+            return status in _ENDED
+
+        self._wait_for(ended, f"a result of job {job.job_id}", seconds)
+        return status
+
+    def wait_for_run(self, job: JobSnapshot, seconds: float = JOB_SECONDS) -> dict[str, Any]:
+        """Wait until the DAG run of a job has ended, and return it."""
+        run: dict[str, Any] = {}
+
+        def ended() -> bool:
+            nonlocal run
+            found = self.airflow.call("GET", f"/dags/{JOB_DAG}/dagRuns?limit=100")["dag_runs"]
+            run = next((r for r in found if job.job_id in r["dag_run_id"]), {})
+            return run.get("state") in _RUN_ENDED
+
+        self._wait_for(ended, f"the end of the DAG run for job {job.job_id}", seconds)
+        return run
+
+    def tasks(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the task instances of a run, in the order of their start."""
+        path = f"/dags/{JOB_DAG}/dagRuns/{quote(run['dag_run_id'], safe='')}/taskInstances"
+        found: list[dict[str, Any]] = self.airflow.call("GET", path)["task_instances"]
+        return sorted(found, key=lambda task: task["start_date"] or "~")
+
+    def log_of(self, job: JobSnapshot) -> Path | None:
+        """Return the log of the task that failed first in a job's DAG run, or None."""
+        run = self.wait_for_run(job)
+        failed = [task for task in self.tasks(run) if task["state"] == "failed"]
+        return self.airflow.task_log(JOB_DAG, run["dag_run_id"], failed[0]["task_id"]) if failed else None
+
+    def show_state(self, customer: Customer) -> bool:
+        """Tell what GetPipelineState answers, and return whether all actions succeeded."""
+        import boto3
+
+        client = boto3.client(
+            "codepipeline",
+            endpoint_url=self.emulator.url,
+            region_name=REGION,
+            aws_access_key_id="customer",
+            aws_secret_access_key="customer",  # noqa: S106 - the emulator asks for none
+        )
+        state = client.get_pipeline_state(name=customer.pipeline_name)
+        self.say("")
+        self.say(f"What the customer sees (GetPipelineState of {customer.pipeline_name}):")
+        statuses = []
+        for stage in state["stageStates"]:
+            for action in stage["actionStates"]:
+                latest = action.get("latestExecution", {})
+                statuses.append(latest.get("status"))
+                percent = f", {latest['percentComplete']} %" if "percentComplete" in latest else ""
+                said = f": {latest['summary']}" if "summary" in latest else ""
+                error = latest.get("errorDetails", {})
+                why = f" {error['code']}: {error['message']}" if error else ""
+                self.say(f"  action {action['actionName']:<8} {latest.get('status')}{percent}{said}{why}")
+                if "externalExecutionId" in latest:
+                    self.say(f"  its work      {latest['externalExecutionId']}")
+        return all(status == "Succeeded" for status in statuses)
+
+    def _add_connection(self, conn_id: str, conn_type: str, **fields: Any) -> None:
+        if "extra" in fields:
+            fields["extra"] = json.dumps(fields["extra"])
+        self.airflow.call(
+            "POST", "/connections", {"connection_id": conn_id, "conn_type": conn_type, **fields}
+        )
+
+    def _wait_for(self, condition: Callable[[], object], what: str, seconds: float) -> None:
+        try:
+            self.airflow.wait_for(condition, what, seconds)
+        except TimeoutError as error:
+            raise AirflowFailed(str(error)) from None
+
+
+def copy_dags(source: Path, target: Path) -> Path:
+    """
+    Copy the example DAGs of the story, and no others, so that Airflow has little to read.
+
+    :return: The directory with the copies.
+    """
+    target.mkdir(parents=True)
+    for dag_id in DAGS:
+        shutil.copy(source / f"{dag_id}.py", target)
+    return target
+
+
+def _told(entry: LedgerEntry) -> str:
+    who = {
+        "Queued": "CodePipeline has a job for the partner",
+        "HandedOut": f"PollForThirdPartyJobs offers it to {WORKER_DAG}, in the triggerer",
+        "GetThirdPartyJobDetails": "GetThirdPartyJobDetails: nonce, configuration, artifact credentials",
+        "AcknowledgeThirdPartyJob": f"AcknowledgeThirdPartyJob: {JOB_DAG} has claimed it",
+        "PutThirdPartyJobSuccessResult": "PutThirdPartyJobSuccessResult: done",
+        "PutThirdPartyJobFailureResult": "PutThirdPartyJobFailureResult: failed",
+    }
+    if entry.outcome != "ok":
+        return f"{entry.operation}: {entry.outcome}"
+    return who.get(entry.operation, entry.operation)
+
+
+def _seconds_after(begin: datetime.datetime | None, moment: str | None) -> str:
+    if begin is None or moment is None:
+        return f"{'?':>7}"
+    return f"{(datetime.datetime.fromisoformat(moment) - begin).total_seconds():7.1f}"
+
+
+def _source_artifact() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("index.html", "<h1>To be deployed by the partner</h1>\n")
+    return buffer.getvalue()
+
+
+def _secret(kind: str) -> str:
+    """Return a value that can be found again, with characters that are quoted in URLs."""
+    return f"{kind}={secrets.token_urlsafe(24)}"
