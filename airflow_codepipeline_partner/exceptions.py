@@ -13,6 +13,7 @@ The errors of this package.
         ├── ActionTypeNotFound    no such action type, or not for this account and region
         ├── JobNotFound           the job id is unknown
         ├── InvalidClientToken    the token is not this client's
+        ├── InvalidNonce          the nonce is spent or stale; the claim makes an outcome of it
         ├── JobNotInProgress      the job takes no result: ended, timed out or never ours
         ├── RequestRefused        any other refusal (permissions, validation)
         └── ServiceUnavailable    no answer within the deadline

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, NoReturn
 from airflow_codepipeline_partner import protocol, reporting
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
 from airflow_codepipeline_partner.exceptions import InvalidInput
+from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
 from airflow_codepipeline_partner.jobs import ClaimedJob, FailureDetails, OfferedJob
 from airflow_codepipeline_partner.parameters import (
-    AWS_PARAMETERS,
     CodePipelineParameters,
     check_literal,
     check_success_literals,
@@ -124,6 +124,11 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
             CodePipeline knows what there was to know.
         """
         states = states_before(context, self)
+        if self.claim_task_id not in states:
+            raise AirflowFailException(
+                f"{self.task_id} must come after {self.claim_task_id}, the task whose job it is to finish; "
+                "finish_job wires it so."
+            )
         place = self._place_of_claim(context)
         dag_id, run_id = context["ti"].dag_id, context["ti"].run_id
         leaves = self.upstream_task_ids - {self.claim_task_id}
@@ -223,7 +228,7 @@ def finish_job(
     for follower in followers:
         if isinstance(follower, CodePipelineCompleteJobOperator):
             raise InvalidInput(f"{claim.task_id} is finished by {follower.task_id} already; one is enough.")
-    inherited = {name: getattr(claim, name) for name in (*AWS_PARAMETERS, "job", "unknown_claim")}
+    inherited = {**aws_parameters_of(claim), "job": claim.job, "unknown_claim": claim.unknown_claim}
     finish = CodePipelineCompleteJobOperator(
         task_id=task_id, claim_task_id=claim.task_id, **{**inherited, **parameters}
     )

@@ -329,17 +329,8 @@ class ClaimedJob:
     @classmethod
     def from_details(cls, job: OfferedJob, details: JobDetails, *, certain: bool = True) -> Self:
         """Return the claimed job, with all of the details that is no secret."""
-        return cls(
-            job=job,
-            certain=certain,
-            continuation_token=details.continuation_token,
-            pipeline_name=details.pipeline_name,
-            stage_name=details.stage_name,
-            action_name=details.action_name,
-            action_execution_id=details.action_execution_id,
-            input_artifacts=details.input_artifacts,
-            output_artifacts=details.output_artifacts,
-        )
+        told: dict[str, Any] = {name: getattr(details, name) for name in (*_CONTEXT_NAMES, *_ARTIFACT_NAMES)}
+        return cls(job=job, certain=certain, **told)
 
     @classmethod
     def from_value(cls, value: object) -> Self:

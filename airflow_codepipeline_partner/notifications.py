@@ -11,6 +11,7 @@ from airflow.sdk import BaseNotifier
 from airflow_codepipeline_partner import reporting
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, JobNotInProgress
+from airflow_codepipeline_partner.hook_parameters import make_hook
 from airflow_codepipeline_partner.jobs import FailureDetails
 from airflow_codepipeline_partner.records import ClaimRecord, ResultRecord, claiming_tasks, records_of_run
 
@@ -95,25 +96,15 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
                 why = {"timed_out": "ran into its time limit"}.get(reason or "", "failed")
                 message = self.message or f"The work of this action in Airflow {why} (DAG {dag_id})."
                 call = reporting.failure(job, message, self.failure_type, dag_id=dag_id, run_id=run_id)
-            self._hook().put(call, intended_before=result is not None)
+            make_hook(self, retry_deadline=CALLBACK_RETRY_DEADLINE).put(
+                call, intended_before=result is not None
+            )
         except JobNotInProgress:
             self.log.info("Job %s has ended already.", job.job_id)
         except CodePipelinePartnerError:
             self.log.exception(
                 "Job %s could not be ended; CodePipeline ends it when its time is over.", job.job_id
             )
-
-    def _hook(self) -> Any:
-        from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
-
-        return CodePipelinePartnerHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-            client_conn_id_template=self.client_conn_id_template,
-            retry_deadline=CALLBACK_RETRY_DEADLINE,
-        )
 
 
 def _run_id_of(context: Mapping[str, Any]) -> str:

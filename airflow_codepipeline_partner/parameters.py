@@ -13,6 +13,7 @@ from airflow.sdk import BaseOperator
 from airflow_codepipeline_partner._compat import AirflowFailException, is_resolved_later
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError
+from airflow_codepipeline_partner.hook_parameters import make_hook
 from airflow_codepipeline_partner.jobs import CurrentRevision, ExecutionDetails
 from airflow_codepipeline_partner.links import CodePipelineLink, pipeline_url
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 
 _JINJA_MARKS = ("{{", "{%", "{#")
-
-#: The names of the AWS parameters, in the order in which they are documented.
-AWS_PARAMETERS = ("aws_conn_id", "region_name", "verify", "botocore_config", "client_conn_id_template")
 
 
 class CodePipelineParameters(BaseOperator):
@@ -63,18 +61,10 @@ class CodePipelineParameters(BaseOperator):
         self.botocore_config = botocore_config
         self.client_conn_id_template = client_conn_id_template
 
-    @property
-    def aws_parameters(self) -> dict[str, Any]:
-        """The parameters by name, to be handed on to a trigger or another task."""
-        return {name: getattr(self, name) for name in AWS_PARAMETERS}
-
     @cached_property
     def hook(self) -> CodePipelinePartnerHook:
         """The hook with these parameters."""
-        from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
-
-        parameters = self.aws_parameters
-        return CodePipelinePartnerHook(config=parameters.pop("botocore_config"), **parameters)
+        return make_hook(self)
 
     def show_link(self, pipeline_name: str | None) -> None:
         """

@@ -12,6 +12,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_codepipeline_partner._compat import AirflowSensorTimeout, conf
 from airflow_codepipeline_partner.exceptions import CodePipelineError
+from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
 from airflow_codepipeline_partner.jobs import ActionType
 from airflow_codepipeline_partner.limits import check_number
 from airflow_codepipeline_partner.parameters import CodePipelineParameters, check_literal, is_known_later
@@ -71,7 +72,7 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
             max_batch_size=check_number("maxBatchSize", self.max_batch_size),
             poll_interval=self.poke_interval,
             timeout_deadline=time.time() + self.timeout,
-            **self.aws_parameters,
+            **aws_parameters_of(self),
         )
         self.defer(
             trigger=trigger,

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 #: Longest wait between two attempts of one call, in seconds.
 MAX_BACKOFF = 20.0
+#: What is shorter is left alone in messages, as by Airflow's masker.
+SHORTEST_SECRET_CHARS = 5
 
 
 class _Unanswered(Exception):
@@ -110,37 +112,50 @@ class Transport:
     def _send_once(self, call: Call, secrets: Mapping[str, str], *, in_doubt: bool) -> Mapping[str, Any]:
         """Send a call once; what is raised holds no secret and no trace of an exception that does."""
         from botocore import xform_name
-        from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
-        fate_of_silence: Callable[[str], Fate] = lambda name: Fate.NOT_CARRIED_OUT  # noqa: E731
+        sent = False
         failure: Exception
         try:
-            send = getattr(self.client, xform_name(call.operation))
-            fate_of_silence = protocol.fate_of_silence
-            answer: Mapping[str, Any] = send(**call.arguments, **secrets)
+            client = self.client
+            sent = True
+            answer: Mapping[str, Any] = getattr(client, xform_name(call.operation))(
+                **call.arguments, **secrets
+            )
             if protocol.is_answer(call, answer):
                 return answer
             failure = _Unanswered("the answer is none", Fate.IN_DOUBT)
-        except ClientError as error:
-            failure = self._failure_for(call, error, secrets, in_doubt=in_doubt)
-        except (ConnectionError, HTTPClientError) as error:
-            name = type(error).__name__
-            failure = _Unanswered(f"{name}: {_without(secrets, str(error))}", fate_of_silence(name))
-        except BotoCoreError as error:
-            # Nothing was sent: no region or no credentials, for instance.
-            failure = RequestRefused(
-                f"{call.operation} could not be sent: {type(error).__name__}: "
-                f"{_without(secrets, str(error))} Check the Airflow connection of type aws.",
-                code=type(error).__name__,
-                in_doubt=in_doubt,
-                job_id=call.job.job_id if call.job else None,
-            )
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            # botocore's parsers on what is no answer of AWS's; their text may quote it.
-            failure = _Unanswered(f"the answer could not be read: {type(error).__name__}", Fate.IN_DOUBT)
+        except Exception as error:
+            failure = self._failure_for(call, error, secrets, sent=sent, in_doubt=in_doubt)
         raise failure
 
     def _failure_for(
+        self, call: Call, error: Exception, secrets: Mapping[str, str], *, sent: bool, in_doubt: bool
+    ) -> Exception:
+        """
+        Return what an exception of botocore's means.
+
+        :param sent: False where not even the client could be made, so that nothing can have been sent.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+
+        if isinstance(error, ClientError):
+            return self._refusal_for(call, error, secrets, in_doubt=in_doubt)
+        name = type(error).__name__
+        if isinstance(error, ConnectionError | HTTPClientError):
+            fate = protocol.fate_of_silence(name) if sent else Fate.NOT_CARRIED_OUT
+            return _Unanswered(f"{name}: {_without(secrets, str(error))}", fate)
+        if sent and not isinstance(error, BotoCoreError):
+            # A parser's, on what is no answer of AWS's; its text may quote it.
+            return _Unanswered(f"the answer could not be read: {name}", Fate.IN_DOUBT)
+        return RequestRefused(
+            f"{call.operation} could not be sent: {name}: {_without(secrets, str(error))} "
+            "Check the Airflow connection of type aws.",
+            code=name,
+            in_doubt=in_doubt,
+            job_id=call.job.job_id if call.job else None,
+        )
+
+    def _refusal_for(
         self, call: Call, error: Any, secrets: Mapping[str, str], *, in_doubt: bool
     ) -> Exception:
         """Return what an error that a service answered means: CodePipeline, or STS before it."""
@@ -177,5 +192,7 @@ def _log_retry(call: Call, state: tenacity.RetryCallState) -> None:
 def _without(secrets: Mapping[str, str], text: str) -> str:
     """Return a text of somebody else's without our secrets, which AWS may quote in a refusal."""
     for secret in secrets.values():
-        text = text.replace(secret, "***")
+        # A nonce may be as short as "3", which is in every message.
+        if len(secret) >= SHORTEST_SECRET_CHARS:
+            text = text.replace(secret, "***")
     return text

@@ -7,14 +7,18 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, ServiceUnavailable
+from airflow_codepipeline_partner.hook_parameters import aws_parameters_of, make_hook
 from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 
 #: Longest wait between two polls while CodePipeline throttles or cannot be reached, in seconds.
 MAX_POLL_BACKOFF = 60.0
@@ -95,11 +99,7 @@ class CodePipelineJobTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "timeout_deadline": self.timeout_deadline,
                 "retry_deadline": self.retry_deadline,
-                "aws_conn_id": self.aws_conn_id,
-                "region_name": self.region_name,
-                "verify": self.verify,
-                "botocore_config": self.botocore_config,
-                "client_conn_id_template": self.client_conn_id_template,
+                **aws_parameters_of(self),
             },
         )
 
@@ -138,15 +138,6 @@ class CodePipelineJobTrigger(BaseTrigger):
                 return
             await asyncio.sleep(min(with_jitter(delay), left))
 
-    def _hook(self) -> Any:
-        from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
-
-        return CodePipelinePartnerHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-            client_conn_id_template=self.client_conn_id_template,
-            # One attempt a poll: the wait in between belongs to the loop, not to a thread.
-            retry_deadline=0,
-        )
+    def _hook(self) -> CodePipelinePartnerHook:
+        # One attempt a poll: the wait in between belongs to the loop, not to a thread.
+        return make_hook(self, retry_deadline=0)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,18 @@ def pytest_sessionfinish() -> None:
 
 
 @pytest.fixture(scope="session")
-def airflow_database() -> None:
+def airflow_database() -> Iterator[None]:
     """The database that ``dag.test()`` needs, and the DAGs where Airflow looks for them."""
     shutil.copytree(REPO / "example_dags", DAGS_FOLDER / "examples")
     shutil.copytree(REPO / "tests" / "dags", DAGS_FOLDER / "tests")
     subprocess.run(
         [sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, timeout=300
     )
+    # While a connection stays open, none is the last to be closed: that one takes the whole database for a
+    # moment, and whoever opens another just then is told that it is locked, without a wait.
+    with closing(sqlite3.connect(HOME / "airflow.db")) as held_open:
+        held_open.execute("SELECT count(*) FROM dag").fetchone()
+        yield
 
 
 @pytest.fixture
@@ -127,6 +133,31 @@ class FakeTime:
 @pytest.fixture
 def fake_time() -> FakeTime:
     return FakeTime()
+
+
+@pytest.fixture(scope="session")
+def botocore_loader() -> Any:
+    """What botocore reads its models with; it keeps what it has read."""
+    import botocore.loaders
+
+    return botocore.loaders.create_loader()
+
+
+@pytest.fixture
+def quick_clients(botocore_loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Leave out what takes long and is not ours.
+
+    botocore reads its models anew for each client, Airflow looks through the stack for each, and its masker
+    compiles all the secrets of all tests before at each new one.
+    """
+    import botocore.session
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+    from airflow.sdk._shared.secrets_masker import _secrets_masker
+
+    _secrets_masker().reset_masker()
+    monkeypatch.setattr(botocore.session, "create_loader", lambda data_path: botocore_loader)
+    monkeypatch.setattr(AwsGenericHook, "_get_caller", lambda self, target_function_name="": "Tests")
 
 
 @pytest.fixture

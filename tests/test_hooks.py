@@ -10,7 +10,6 @@ import traceback
 from typing import Any
 
 import boto3
-import botocore.loaders
 import pytest
 from botocore.config import Config
 from support import ACTION_TYPE
@@ -33,32 +32,13 @@ from airflow_codepipeline_partner.jobs import ActionType, CurrentRevision, Offer
 from airflow_codepipeline_partner.limits import CUT_MARK
 from airflow_codepipeline_partner.protocol import ClaimState
 
-pytestmark = pytest.mark.usefixtures("customer")
+pytestmark = pytest.mark.usefixtures("quick_clients", "customer")
 
 POLL = "PollForThirdPartyJobs"
 DETAILS = "GetThirdPartyJobDetails"
 ACKNOWLEDGE = "AcknowledgeThirdPartyJob"
 SUCCESS = "PutThirdPartyJobSuccessResult"
 FAILURE = "PutThirdPartyJobFailureResult"
-
-LOADER = botocore.loaders.create_loader()
-
-
-@pytest.fixture(autouse=True)
-def quick_clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Leave out what takes long and is not ours.
-
-    botocore reads its models anew for each client, Airflow looks through the stack for each, and its masker
-    compiles all the secrets of all tests before at each new one.
-    """
-    import botocore.session
-    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
-    from airflow.sdk._shared.secrets_masker import _secrets_masker
-
-    _secrets_masker().reset_masker()
-    monkeypatch.setattr(botocore.session, "create_loader", lambda data_path: LOADER)
-    monkeypatch.setattr(AwsGenericHook, "_get_caller", lambda self, target_function_name="": "Tests")
 
 
 class Rival:

@@ -281,10 +281,38 @@ def test_what_was_never_sent_was_not_carried_out(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["ConnectionClosedError", "ReadTimeoutError", "HTTPClientError", "ResponseParserError", "Unheard"]
+    "name",
+    [
+        "ConnectionClosedError",
+        "SSLError",
+        "ReadTimeoutError",
+        "HTTPClientError",
+        "ResponseParserError",
+        "Unheard",
+    ],
 )
 def test_any_other_silence_is_in_doubt(name):
     assert protocol.fate_of_silence(name) is Fate.IN_DOUBT
+
+
+@pytest.mark.parametrize(
+    ("call", "answer", "is_one"),
+    [
+        (protocol.poll(TYPE, 1), {}, True),
+        (protocol.poll(TYPE, 1), {"jobs": []}, True),
+        (protocol.details(JOB), {}, False),
+        (protocol.details(JOB), {"jobDetails": None}, False),
+        (protocol.details(JOB), {"jobDetails": {}}, True),
+        (protocol.acknowledge(JOB), {}, False),
+        (protocol.acknowledge(JOB), {"status": None}, False),
+        (protocol.acknowledge(JOB), {"status": "Failed"}, True),
+        (protocol.success(JOB), {}, True),
+        (protocol.failure(JOB, message="m"), {}, True),
+    ],
+    ids=lambda value: value.operation if isinstance(value, Call) else str(value),
+)
+def test_an_answer_holds_what_makes_it_one(call, answer, is_one):
+    assert protocol.is_answer(call, answer) is is_one
 
 
 @pytest.mark.parametrize("in_doubt", [False, True])

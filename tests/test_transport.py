@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
 import json
@@ -28,6 +29,8 @@ from airflow_codepipeline_partner.exceptions import (
 )
 from airflow_codepipeline_partner.protocol import Call, ClaimState
 from airflow_codepipeline_partner.transport import MAX_BACKOFF, Transport
+
+pytestmark = pytest.mark.usefixtures("quick_clients")
 
 POLL = "PollForThirdPartyJobs"
 DETAILS = "GetThirdPartyJobDetails"
@@ -108,26 +111,6 @@ def connect(monkeypatch: pytest.MonkeyPatch, **extra: Any) -> None:
         "extra": {"region_name": "us-east-1", **extra},
     }
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
-
-
-@pytest.fixture(autouse=True)
-def quick_clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Leave out what takes long and is not ours.
-
-    botocore reads its models anew for each client, Airflow looks through the stack for each, and its masker
-    compiles all the secrets of all tests before at each new one.
-    """
-    import botocore.session
-    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
-    from airflow.sdk._shared.secrets_masker import _secrets_masker
-
-    _secrets_masker().reset_masker()
-    monkeypatch.setattr(botocore.session, "create_loader", lambda data_path: LOADER)
-    monkeypatch.setattr(AwsGenericHook, "_get_caller", lambda self, target_function_name="": "Tests")
-
-
-LOADER = botocore.loaders.create_loader()
 
 
 @pytest.fixture
@@ -497,8 +480,16 @@ def test_a_connection_whose_encryption_breaks_after_the_request_was_sent_leaves_
     def answer_without_encryption() -> None:
         plain, _ = listening.accept()
         with plain.dup() as beneath, context.wrap_socket(plain, server_side=True) as encrypted:
-            received.append(encrypted.recv(65536))
+            # All of the request is read, and the connection held until the client ends it: a reset would
+            # look like another failure.
+            request = b""
+            while b"clientToken" not in request:
+                request += encrypted.recv(65536)
+            received.append(request)
             beneath.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                while beneath.recv(65536):
+                    pass
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = threading.Thread(target=answer_without_encryption, daemon=True)
@@ -572,21 +563,95 @@ def test_a_name_that_only_looks_like_awss_own_is_not(customer, make_hook, monkey
     assert make_hook().conn_config.service_config["sts"]["endpoint_url"] == url
 
 
-@pytest.mark.parametrize("trouble", ["refused", "throttled"])
-def test_trouble_of_sts_ends_in_an_error_of_ours(emulator, front, customer, make_hook, monkeypatch, trouble):
-    nobody = f"http://127.0.0.1:{free_port()}"
-    sts = front.url if trouble == "throttled" else nobody
-    retries = {"retries": {"total_max_attempts": 1, "mode": "standard"}}
-    connect(
-        monkeypatch,
-        endpoint_url=emulator.url,
-        role_arn=ROLE,
-        service_config={"sts": {"endpoint_url": sts}},
-        config_kwargs=retries,
-    )
-    error = b"<Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error>"
-    answer = b"<ErrorResponse>" + error + b"</ErrorResponse>"
+def sts_answer(code: str) -> bytes:
+    error = f"<Error><Code>{code}</Code><Message>Why.</Message></Error>"
+    return f"<ErrorResponse>{error}</ErrorResponse>".encode()
+
+
+@pytest.fixture
+def connect_with_role(emulator, front, monkeypatch):
+    """Have calls need a role first, which is asked for at the front, once an attempt."""
+
+    def connected(sts: str | None = None) -> None:
+        retries = {"retries": {"total_max_attempts": 1, "mode": "standard"}}
+        connect(
+            monkeypatch,
+            endpoint_url=emulator.url,
+            role_arn=ROLE,
+            service_config={"sts": {"endpoint_url": sts or front.url}},
+            config_kwargs=retries,
+        )
+
+    return connected
+
+
+@pytest.mark.parametrize("trouble", ["unreachable", "throttled", "broken"])
+def test_sts_is_tried_until_the_deadline_and_leaves_no_doubt_about_the_call(
+    emulator, front, customer, make_hook, connect_with_role, fake_time, trouble
+):
+    connect_with_role(f"http://127.0.0.1:{free_port()}" if trouble == "unreachable" else None)
+    code, status = ("Throttling", 400) if trouble == "throttled" else ("InternalFailure", 500)
     for _ in range(100):
-        front.spoil("AssumeRole", answer, 400)
-    with pytest.raises(CodePipelinePartnerError):
-        make_hook(retry_deadline=60).poll(ACTION_TYPE)
+        front.spoil("AssumeRole", sts_answer(code), status)
+    with pytest.raises(ServiceUnavailable) as silence:
+        make_hook(retry_deadline=60)._transport.send(*sent(SUCCESS))
+    assert silence.value.in_doubt is False
+    assert len(fake_time.sleeps) > 3
+    assert emulator.ledger.where(kind="call") == []
+
+
+def test_a_short_trouble_of_sts_is_got_over(front, customer, make_hook, connect_with_role, fake_time):
+    connect_with_role()
+    front.spoil("AssumeRole", sts_answer("Throttling"), 400)
+    assert make_hook().poll(ACTION_TYPE) == []
+    assert front.requests == ["AssumeRole", "AssumeRole"]
+    assert len(fake_time.sleeps) == 1
+
+
+def test_a_role_that_is_refused_is_named_as_the_trouble_and_not_tried_again(
+    emulator, front, customer, make_hook, connect_with_role, fake_time
+):
+    connect_with_role()
+    front.spoil("AssumeRole", sts_answer("AccessDenied"), 403)
+    with pytest.raises(RequestRefused, match=r"AssumeRole.*AccessDenied: Why\..*Check the role") as refusal:
+        make_hook()._transport.send(*sent(SUCCESS))
+    assert refusal.value.in_doubt is False
+    assert refusal.value.code == "AccessDenied"
+    assert fake_time.sleeps == []
+    assert emulator.ledger.where(kind="call") == []
+
+
+def test_a_malformed_answer_of_sts_leaves_no_doubt_about_the_call(
+    emulator, front, customer, make_hook, connect_with_role
+):
+    connect_with_role()
+    for _ in range(100):
+        front.spoil("AssumeRole", b"<html>Bad gateway</html>")
+    with pytest.raises(CodePipelinePartnerError) as error:
+        make_hook(retry_deadline=5)._transport.send(*sent(SUCCESS))
+    assert error.value.in_doubt is False
+    assert emulator.ledger.where(kind="call") == []
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"endpoint_url": "no address"},
+        {"config_kwargs": {"no_such_setting": 1}},
+        {"config_kwargs": {"retries": {"mode": "no such mode"}}},
+        {"assume_role_method": "no such method", "role_arn": ROLE},
+        {"region_name": "no region"},
+    ],
+    ids=lambda extra: next(iter(extra)) + "-" + re.sub(r"\W+", "-", str(next(iter(extra.values())))),
+)
+def test_a_connection_with_a_mistake_ends_in_an_error_of_ours_at_once_and_leaves_no_doubt(
+    emulator, customer, make_hook, monkeypatch, fake_time, extra
+):
+    connect(monkeypatch, **{"endpoint_url": emulator.url, **extra})
+    with pytest.raises(CodePipelinePartnerError) as error:
+        make_hook()._transport.send(*sent(SUCCESS))
+    # Nothing was sent: a result that is told to be in doubt would be taken for put later.
+    assert error.value.in_doubt is False
+    assert fake_time.sleeps == []
+    assert "could not be read" not in str(error.value)
+    assert emulator.ledger.where(kind="call") == []
