@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -10,20 +11,19 @@ from typing import Any, ClassVar, NoReturn
 
 from airflow_codepipeline_partner import protocol, reporting
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
-from airflow_codepipeline_partner.exceptions import InvalidInput
+from airflow_codepipeline_partner.exceptions import InvalidInput, JobNotFound, JobNotInProgress
 from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
 from airflow_codepipeline_partner.jobs import ClaimedJob, FailureDetails, OfferedJob
 from airflow_codepipeline_partner.parameters import (
     CodePipelineParameters,
     check_literal,
     check_success_literals,
-    no_retry_where_none_helps,
 )
 from airflow_codepipeline_partner.protocol import Call, UnknownClaim
 from airflow_codepipeline_partner.records import Place, mapped_group_of
+from airflow_codepipeline_partner.reporting import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner.task_states import states_before
 
-DEFAULT_FAILURE_TYPE = "JobFailed"
 _RESULT_FIELDS = ("current_revision", "execution_details", "failure_message", "failure_type")
 
 
@@ -107,7 +107,11 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         self._unrendered = {}
         for name in _RESULT_FIELDS:
             try:
-                setattr(self, name, self.render_template(getattr(self, name), context, jinja_env))
+                rendered = self.render_template(getattr(self, name), context, jinja_env)
+                # What is no JSON, as the infinity that native rendering makes of the text 12e4567, Airflow
+                # cannot show, and ends the task for it.
+                json.dumps(rendered, allow_nan=False, default=str)
+                setattr(self, name, rendered)
             except Exception as error:
                 # Most often the work failed and left nothing to render from. The text might hold anything.
                 self._unrendered[name] = type(error).__name__
@@ -144,14 +148,18 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
             except InvalidInput as error:
                 self.log.error("The work was done, but its result cannot be sent: %s", error)
                 failure = f"The work was done in Airflow, but its result cannot be sent: {error}"
-        with no_retry_where_none_helps():
-            call = call or self._failure(job, str(failure), dag_id, run_id)
+        call = call or self._failure(job, str(failure), dag_id, run_id)
+        try:
             result = reporting.put_once(self.hook, place, call)
+        except (JobNotFound, JobNotInProgress) as error:
+            # All else may pass: the claim had a token and credentials, so their absence now is trouble.
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from error
         self.show_link(claimed.pipeline_name)
         if failure is not None or result == "failure":
             raise AirflowFailException(
                 f"Job {job.job_id} has the result {result}. {failure or 'It was reported as failed.'} "
-                "This task fails so that the run does, too."
+                "This task fails so that the run does, too. To run the action again, retry it in "
+                "CodePipeline."
             )
 
     def _end_without_a_job(self, states: Mapping[str, Collection[str | None]]) -> NoReturn:

@@ -15,6 +15,7 @@ from airflow_codepipeline_partner import protocol
 from airflow_codepipeline_partner._compat import mask_secret
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
 from airflow_codepipeline_partner.exceptions import (
+    ClientConnectionError,
     CodePipelineError,
     InvalidClientToken,
     InvalidNonce,
@@ -308,7 +309,11 @@ class CodePipelinePartnerHook(AwsBaseHook):
             return self._transport.send(call, secrets)
         except InvalidClientToken as refusal:
             refused = refusal
-        current = tokens.get_token(client_id, uncached=True)
+        try:
+            current = tokens.get_token(client_id, uncached=True)
+        except ClientConnectionError:
+            # Of the two troubles the first tells more, and knows whether an answer was lost.
+            current = secrets["clientToken"]
         if current == secrets["clientToken"]:
             raise refused
         self.log.info(

@@ -327,10 +327,10 @@ class ClaimedJob:
         return self.job.client_id
 
     @classmethod
-    def from_details(cls, job: OfferedJob, details: JobDetails, *, certain: bool = True) -> Self:
+    def from_details(cls, job: OfferedJob, details: JobDetails) -> Self:
         """Return the claimed job, with all of the details that is no secret."""
         told: dict[str, Any] = {name: getattr(details, name) for name in (*_CONTEXT_NAMES, *_ARTIFACT_NAMES)}
-        return cls(job=job, certain=certain, **told)
+        return cls(job=job, **told)
 
     @classmethod
     def from_value(cls, value: object) -> Self:

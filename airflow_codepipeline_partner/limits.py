@@ -104,6 +104,9 @@ def check_text(field: str, value: object, *, job_id: str | None = None) -> str:
     :raises LimitExceeded: The value does not fit.
     """
     limit = TEXTS[field][1]
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
+        # A revision 1234567 comes so from XCom, and from Jinja's native rendering.
+        value = str(value)
     if not isinstance(value, str):
         raise LimitExceeded(
             f"{field} must be a string, not {type(value).__name__}.", field=field, job_id=job_id

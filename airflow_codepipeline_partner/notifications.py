@@ -3,20 +3,36 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from airflow.sdk import BaseNotifier
 
 from airflow_codepipeline_partner import reporting
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
-from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, JobNotInProgress
-from airflow_codepipeline_partner.hook_parameters import make_hook
-from airflow_codepipeline_partner.jobs import FailureDetails
+from airflow_codepipeline_partner.exceptions import (
+    CodePipelinePartnerError,
+    InvalidInput,
+    JobNotInProgress,
+)
+from airflow_codepipeline_partner.hook_parameters import aws_parameters_of, make_hook
+from airflow_codepipeline_partner.jobs import FailureDetails, OfferedJob
+from airflow_codepipeline_partner.parameters import check_literal
+from airflow_codepipeline_partner.protocol import Call
 from airflow_codepipeline_partner.records import ClaimRecord, ResultRecord, claiming_tasks, records_of_run
+from airflow_codepipeline_partner.reporting import DEFAULT_FAILURE_TYPE
 
-#: A callback runs in the DAG processor, which ends a file's work after 50 s by default: time for one job.
-CALLBACK_RETRY_DEADLINE = 30
+#: Airflow's reason of a callback → what the customer reads.
+_REASONS = {"timed_out": "ran into its time limit"}
+#: What stands for a field that cannot be rendered; the others are left as they are.
+_DEFAULTS = {"message": None, "failure_type": DEFAULT_FAILURE_TYPE}
+#: For how many seconds all jobs together are tried: a callback runs in the DAG processor, which ends a file's
+#: work after 50 s by default.
+CALLBACK_SECONDS = 30
+#: What one answer may take there, in seconds, where ``botocore_config`` says nothing else.
+CALLBACK_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 10}
 
 
 class CodePipelineJobFailureNotifier(BaseNotifier):
@@ -60,7 +76,10 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         client_conn_id_template: str = DEFAULT_TEMPLATE,
     ) -> None:
         super().__init__()
-        FailureDetails(message or "x", failure_type)
+        check_literal(FailureDetails, message)
+        check_literal(lambda kind: FailureDetails("x", kind), failure_type)
+        self._run: dict[str, str] = {}
+        self._reason = "failed"
         self.message = message
         self.failure_type = failure_type
         self.aws_conn_id = aws_conn_id
@@ -69,6 +88,20 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         self.botocore_config = botocore_config
         self.client_conn_id_template = client_conn_id_template
 
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """Render each field by itself; one that cannot be rendered must not keep the jobs from their end."""
+        dag = context["dag"]
+        # A callback may get dag, run id and reason alone.
+        known: Any = {"params": dag.params.dump(), **context}
+        jinja_env = jinja_env or self.get_template_env(dag=dag)
+        for name in self.template_fields:
+            try:
+                setattr(self, name, self.render_template(getattr(self, name), known, jinja_env))
+            except Exception as error:
+                self.log.error("%s could not be rendered: %s.", name, type(error).__name__)
+                if name in _DEFAULTS:
+                    setattr(self, name, _DEFAULTS[name])
+
     def notify(self, context: Any) -> None:
         """
         End what the run left open; one job's trouble is logged and does not keep the others waiting.
@@ -76,35 +109,70 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         :param context: A callback's context; only ``dag`` and ``run_id`` or ``dag_run`` are needed.
         """
         dag, run_id = context["dag"], _run_id_of(context)
-        for task in claiming_tasks(dag):
-            unknown_claim = (task.partial_kwargs if task.is_mapped else vars(task)).get(
-                "unknown_claim", "assume_ours"
-            )
-            for claim, result in records_of_run(dag.dag_id, run_id, task.task_id):
-                if claim.may_be_ours(unknown_claim) and (result is None or result.state != "done"):
-                    self._end(claim, result, dag.dag_id, run_id, context.get("reason"))
+        self._run = {"dag_id": dag.dag_id, "run_id": run_id}
+        self._reason = _REASONS.get(context.get("reason") or "", "failed")
+        left = [
+            (claim, result)
+            for task in claiming_tasks(dag)
+            for claim, result in self._records_of(task)
+            if claim.may_be_ours(_choice_of(task)) and (result is None or result.state != "done")
+        ]
+        deadline = time.monotonic() + CALLBACK_SECONDS
+        # Each job once, so that none waits for another's trouble; then what is left, while there is time.
+        left = [job for job in left if not self._end(*job, retry_deadline=0)]
+        for number, job in enumerate(left):
+            share = max(0.0, deadline - time.monotonic()) / (len(left) - number)
+            if not self._end(*job, retry_deadline=share):
+                self.log.error(
+                    "Job %s could not be ended; CodePipeline ends it when its time is over.",
+                    job[0].job.job_id,
+                )
 
-    def _end(
-        self, claim: ClaimRecord, result: ResultRecord | None, dag_id: str, run_id: str, reason: str | None
-    ) -> None:
+    def _records_of(self, task: Any) -> list[tuple[ClaimRecord, ResultRecord | None]]:
+        try:
+            return list(records_of_run(**self._run, task_id=task.task_id))
+        except Exception:
+            self.log.exception("The records of %s could not be read.", task.task_id)
+            return []
+
+    def _end(self, claim: ClaimRecord, result: ResultRecord | None, *, retry_deadline: float) -> bool:
+        """End a job, and tell whether it has ended."""
         job = claim.job.job
         try:
-            if result is not None:
-                # It may have been put: the same again, never another.
-                call = result.call(job)
-            else:
-                why = {"timed_out": "ran into its time limit"}.get(reason or "", "failed")
-                message = self.message or f"The work of this action in Airflow {why} (DAG {dag_id})."
-                call = reporting.failure(job, message, self.failure_type, dag_id=dag_id, run_id=run_id)
-            make_hook(self, retry_deadline=CALLBACK_RETRY_DEADLINE).put(
+            # What was intended may have been put: the same again, never another.
+            call = result.call(job) if result is not None else self._failure(job)
+            make_hook(self._within_time(), retry_deadline=retry_deadline).put(
                 call, intended_before=result is not None
             )
         except JobNotInProgress:
             self.log.info("Job %s has ended already.", job.job_id)
-        except CodePipelinePartnerError:
-            self.log.exception(
-                "Job %s could not be ended; CodePipeline ends it when its time is over.", job.job_id
+        except Exception as error:
+            # Of whatever kind: the other jobs are still to be ended. The text of others might hold anything.
+            said = str(error) if isinstance(error, CodePipelinePartnerError) else ""
+            self.log.warning("Job %s is not ended: %s: %s", job.job_id, type(error).__name__, said)
+            return False
+        return True
+
+    def _failure(self, job: OfferedJob) -> Call:
+        default = f"The work of this action in Airflow {self._reason} (DAG {self._run['dag_id']})."
+        try:
+            return reporting.failure(
+                job, self.message or default, self.failure_type or DEFAULT_FAILURE_TYPE, **self._run
             )
+        except InvalidInput as error:
+            self.log.error("%s The job is ended with the default message.", error)
+            return reporting.failure(job, default, DEFAULT_FAILURE_TYPE, **self._run)
+
+    def _within_time(self) -> SimpleNamespace:
+        parameters = aws_parameters_of(self)
+        config = {**CALLBACK_TIMEOUTS, **(self.botocore_config or {})}
+        return SimpleNamespace(**{**parameters, "botocore_config": config})
+
+
+def _choice_of(task: Any) -> str:
+    """Return what a claiming task says a claim in doubt counts as."""
+    given = task.partial_kwargs if task.is_mapped else vars(task)
+    return str(given.get("unknown_claim", "assume_ours"))
 
 
 def _run_id_of(context: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from airflow_codepipeline_partner import protocol, reporting
 from airflow_codepipeline_partner._compat import AirflowSkipException
-from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, InvalidInput
+from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, InvalidInput, JobNotInProgress
 from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator, finish_job
 from airflow_codepipeline_partner.jobs import ClaimedJob, FailureDetails, OfferedJob
 from airflow_codepipeline_partner.parameters import (
@@ -84,7 +84,13 @@ class _PutResultOperator(CodePipelineParameters):
             job = OfferedJob.from_value(given)
             call = self.compose(job, ti.dag_id, ti.run_id)
             place = place_for_result(context, job.job_id)
-            reporting.put_once(self.hook, place, call)
+            asked, result = protocol.result_of(call), reporting.put_once(self.hook, place, call)
+            if result != asked:
+                raise JobNotInProgress(
+                    f"Job {job.job_id} has the result {result} already, so that {asked} was not put. To run "
+                    "the action again, retry it in CodePipeline.",
+                    job_id=job.job_id,
+                )
             claim = place.read_claim()
             if claim is not None:
                 self.show_link(claim.job.pipeline_name)
@@ -248,22 +254,23 @@ class CodePipelineClaimJobOperator(CodePipelineParameters):
 
     def _claim(self, job: OfferedJob, memory: ClaimMemory) -> Claim:
         """Claim the job; the record says in the end how that went, whatever happens in between."""
-        state = ClaimState.REFUSED
-        claimed = ClaimedJob(job)
+        in_doubt = memory.acknowledged_before(job.job_id)
+        # Until the acknowledgement is about to be sent nothing is claimed, however this task ends.
+        state = ClaimState.UNKNOWN if in_doubt else ClaimState.REFUSED
+        claimed = ClaimedJob(job, certain=not in_doubt)
+        memory.write(state, claimed)
 
         def intend(about_to_claim: ClaimedJob) -> None:
             nonlocal state, claimed
             state, claimed = ClaimState.INTENT, about_to_claim
             memory.write(state, claimed)
 
-        in_doubt = memory.acknowledged_before(job.job_id)
         try:
             claim = self.hook.try_claim(job, in_doubt=in_doubt, before_acknowledge=intend)
         except CodePipelinePartnerError as error:
-            asked = state is ClaimState.INTENT and error.in_doubt
-            memory.write(ClaimState.UNKNOWN if asked or in_doubt else ClaimState.REFUSED, claimed)
+            unknown = in_doubt or (state is ClaimState.INTENT and error.in_doubt)
+            state = ClaimState.UNKNOWN if unknown else ClaimState.REFUSED
+            memory.write(state, replace(claimed, certain=not unknown))
             raise
-        if claim.state is ClaimState.UNKNOWN:
-            claim = replace(claim, job=replace(claim.job, certain=False))
         memory.write(claim.state, claim.job)
         return claim

@@ -72,8 +72,13 @@ class CodePipelineParameters(BaseOperator):
 
         :param pipeline_name: The pipeline, or None where the job's details named none.
         """
-        if pipeline_name:
+        if not pipeline_name:
+            return
+        try:
             self.pipeline_url = pipeline_url(*self.hook.location, pipeline_name)
+        except Exception as error:
+            # A link is an extra: it never fails a task, least of all one that has claimed or reported.
+            self.log.warning("There is no link to the pipeline: %s.", type(error).__name__)
 
 
 def is_known_later(value: object) -> bool:

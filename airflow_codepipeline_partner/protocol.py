@@ -9,7 +9,7 @@ each can be tested without a socket. Where AWS documents nothing the most carefu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -227,7 +227,7 @@ class Fate(StrEnum):
 
 
 #: Refused before the service could act: to send the same again is safe.
-THROTTLING_CODES = frozenset(
+PASSING_CODES = frozenset(
     {
         "BandwidthLimitExceeded",
         "ConcurrentModificationException",
@@ -236,11 +236,14 @@ THROTTLING_CODES = frozenset(
         "RequestLimitExceeded",
         "RequestThrottled",
         "RequestThrottledException",
+        "RequestTimeout",
+        "RequestTimeoutException",
         "SlowDown",
         "ThrottledException",
         "Throttling",
         "ThrottlingException",
         "TooManyRequestsException",
+        "TransientError",
     }
 )
 #: Transport failures, by botocore's class name, before which no request can have reached the service.
@@ -281,7 +284,7 @@ def fate_of_answer(code: str, http_status: int) -> Fate:
     :param code: The error's code.
     :param http_status: The HTTP status; from 500 on the service may have acted before it broke.
     """
-    if code in THROTTLING_CODES or http_status == 429:
+    if code in PASSING_CODES or http_status == 429:
         return Fate.NOT_CARRIED_OUT
     return Fate.IN_DOUBT if http_status >= 500 else Fate.REFUSED
 
@@ -366,7 +369,7 @@ class Claim:
     @classmethod
     def from_invalid_nonce(cls, job: ClaimedJob, *, in_doubt: bool) -> Self:
         """Judge a spent nonce: we spent it ourselves if an acknowledgement of ours is in doubt."""
-        return cls(ClaimState.UNKNOWN if in_doubt else ClaimState.LOST, job)
+        return cls(ClaimState.UNKNOWN, replace(job, certain=False)) if in_doubt else cls(ClaimState.LOST, job)
 
     def is_ours(self, unknown_claim: str) -> bool:
         """

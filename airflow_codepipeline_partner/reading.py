@@ -40,6 +40,11 @@ def _read_literal(text: str) -> object:
     return None
 
 
+def is_missing(value: object) -> bool:
+    """Tell whether an optional value is not there; Jinja renders a missing one to a text."""
+    return value is None or value in ("", "None")
+
+
 def by_snake_case(value: object, what: str, names: Mapping[str, str]) -> dict[str, Any]:
     """Return the members under their snake_case names; an unknown key is refused."""
     given: dict[str, Any] = {}

@@ -241,7 +241,8 @@ def place_for_result(context: Mapping[str, Any], job_id: str) -> Place:
         if place and claim is not None and claim.job.job_id == job_id:
             return place
     before = (_seen_from(task, own, dag.get_task(task_id)) for task_id in sorted(task.upstream_task_ids))
-    return next((place for place in before if place), own)
+    # Several instances of a mapped task would share the record of a task before them.
+    return next((place for place in before if place and place.map_index == own.map_index), own)
 
 
 def _seen_from(task: Any, own: Place, other: Any) -> Place | None:

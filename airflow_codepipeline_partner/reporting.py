@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+DEFAULT_FAILURE_TYPE = "JobFailed"
+
 
 def put_once(hook: CodePipelinePartnerHook, place: Place, call: Call) -> str:
     """

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 from airflow_codepipeline_partner.exceptions import LimitExceeded
 from airflow_codepipeline_partner.limits import check_number, check_text
-from airflow_codepipeline_partner.reading import by_snake_case, read_created, without_none
+from airflow_codepipeline_partner.reading import by_snake_case, is_missing, read_created, without_none
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,10 @@ class CurrentRevision:
     }
 
     def __post_init__(self) -> None:
-        check_text("currentRevision.revision", self.revision)
-        check_text("currentRevision.changeIdentifier", self.change_identifier)
+        revision = check_text("currentRevision.revision", self.revision)
+        change_identifier = check_text("currentRevision.changeIdentifier", self.change_identifier)
+        object.__setattr__(self, "revision", revision)
+        object.__setattr__(self, "change_identifier", change_identifier)
         object.__setattr__(self, "created", read_created(self.created))
         if self.revision_summary is not None:
             summary = check_text("currentRevision.revisionSummary", self.revision_summary)
@@ -54,7 +56,9 @@ class CurrentRevision:
 
         :raises InvalidInput: It holds none, or one that does not fit.
         """
-        if value is None or isinstance(value, cls):
+        if is_missing(value):
+            return None
+        if isinstance(value, cls):
             return value
         given = by_snake_case(value, "currentRevision", cls._NAMES)
         for required in ("revision", "change_identifier"):
@@ -105,7 +109,8 @@ class ExecutionDetails:
         if self.summary is not None:
             object.__setattr__(self, "summary", check_text("executionDetails.summary", self.summary))
         if self.external_execution_id is not None:
-            check_text("executionDetails.externalExecutionId", self.external_execution_id)
+            name = check_text("executionDetails.externalExecutionId", self.external_execution_id)
+            object.__setattr__(self, "external_execution_id", name)
         if self.percent_complete is not None:
             percent = check_number("executionDetails.percentComplete", self.percent_complete)
             object.__setattr__(self, "percent_complete", percent)
@@ -117,7 +122,9 @@ class ExecutionDetails:
 
         :raises InvalidInput: It holds none, or some that do not fit.
         """
-        if value is None or isinstance(value, cls):
+        if is_missing(value):
+            return None
+        if isinstance(value, cls):
             return value
         return cls(**by_snake_case(value, "executionDetails", cls._NAMES))
 
@@ -152,7 +159,8 @@ class FailureDetails:
         object.__setattr__(self, "message", check_text("failureDetails.message", self.message))
         check_text("failureDetails.type", self.type)
         if self.external_execution_id is not None:
-            check_text("failureDetails.externalExecutionId", self.external_execution_id)
+            name = check_text("failureDetails.externalExecutionId", self.external_execution_id)
+            object.__setattr__(self, "external_execution_id", name)
 
     def to_api(self) -> dict[str, Any]:
         """Return AWS's shape."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
+from airflow_codepipeline_partner import protocol
 from airflow_codepipeline_partner._compat import AirflowSensorTimeout, conf
 from airflow_codepipeline_partner.exceptions import CodePipelineError
 from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
@@ -53,7 +54,7 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
         if isinstance(action_type, Mapping) and not is_known_later(action_type):
-            ActionType.from_value(action_type)
+            protocol.dialect_of(ActionType.from_value(action_type))
         check_literal(lambda size: check_number("maxBatchSize", size), max_batch_size)
         self.action_type = action_type
         self.max_batch_size = max_batch_size

@@ -20,7 +20,8 @@ from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 
-#: Longest wait between two polls while CodePipeline throttles or cannot be reached, in seconds.
+#: Longest wait between two polls while CodePipeline throttles or cannot be reached, in seconds; a longer
+#: poll interval is kept.
 MAX_POLL_BACKOFF = 60.0
 #: An interval is varied by this part, so that many pollers do not ask at the same moment.
 JITTER = 0.1
@@ -122,7 +123,7 @@ class CodePipelineJobTrigger(BaseTrigger):
                 if time.time() - silent_since >= self.retry_deadline:
                     yield event("error", error=f"{type(silence).__name__}: {silence}")
                     return
-                delay = min(delay * 2 or 1.0, MAX_POLL_BACKOFF)
+                delay = max(self.poll_interval, min(delay * 2 or 1.0, MAX_POLL_BACKOFF))
                 self.log.warning("%s Polling again in about %.0f s.", silence, delay)
             except CodePipelinePartnerError as error:
                 yield event("error", error=f"{type(error).__name__}: {error}")

@@ -4,6 +4,7 @@ The recommended worker: a poller that runs all the time and starts one run of ``
 
 Each job has a page, a log, callbacks, retries and a clear of its own. The run id is made from the job id, so
 that a job which is offered twice makes one run. The poller claims nothing: what it loses is offered again.
+A job whose run ended without a claim (no client token, for instance) gets no other run: clear its claim.
 """
 
 from __future__ import annotations
@@ -45,8 +46,10 @@ def example_partner_worker() -> None:
     )
 
     @task
-    def one_run_each(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [{"trigger_run_id": f"codepipeline__{job['job_id']}", "conf": job} for job in jobs]
+    def one_run_each(jobs: list[dict[str, Any]], params: dict[str, Any]) -> list[dict[str, Any]]:
+        # The conf's aws_conn_id becomes the param of the run that is started.
+        conn = {"aws_conn_id": params["aws_conn_id"]}
+        return [{"trigger_run_id": f"codepipeline__{job['job_id']}", "conf": {**job, **conn}} for job in jobs]
 
     TriggerDagRunOperator.partial(
         task_id="start_run",

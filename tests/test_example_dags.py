@@ -69,6 +69,7 @@ def test_example_partner_worker_starts_one_run_per_job(emulator, customer, run_d
             "job_id": job.job_id,
             "client_id": customer.client_id,
             "action_type": ACTION_TYPE,
+            "aws_conn_id": "aws_default",
         }
         for job in emulator.jobs()
     }

@@ -7,7 +7,13 @@ import pytest
 from airflow.sdk import DAG, task, task_group
 from support import ACTION_TYPE, action_state, results_of
 
-from airflow_codepipeline_partner.exceptions import InvalidInput, LimitExceeded
+from airflow_codepipeline_partner.exceptions import (
+    ClientConnectionError,
+    InvalidInput,
+    LimitExceeded,
+    RequestRefused,
+)
+from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 from airflow_codepipeline_partner.operators import (
     CodePipelineClaimJobOperator,
     CodePipelineCompleteJobOperator,
@@ -355,3 +361,68 @@ def test_a_finishing_piece_outside_the_mapped_group_of_its_claim_is_refused():
 def test_a_literal_that_cannot_be_sent_is_refused_at_construction(wrong, field):
     with DAG("d", schedule=None), pytest.raises(LimitExceeded, match=field):
         finish_job(a_claim(), **wrong)
+
+
+# What the work, the connection or Airflow does to it.
+
+
+def test_a_claim_that_ends_before_its_acknowledgement_claims_nothing(emulator, offer, run_dag, monkeypatch):
+    job = offer()
+    deaths = kill(monkeypatch, "GetThirdPartyJobDetails", after=True)
+    run = run_dag(ONE_JOB, job=job)
+    assert len(deaths) == 1
+    assert run.xcoms["claim", "codepipeline_claim"]["state"] == "refused"
+    assert run.state == "failed"
+    # It is offered again, perhaps to another run, whose job this one must not end.
+    assert results_of(emulator, job) == []
+
+
+def test_what_passes_does_not_end_the_finishing_piece(emulator, offer, run_dag, monkeypatch):
+    job = offer()
+    send = Transport.send
+    troubles = [
+        ClientConnectionError("The secrets backend did not answer."),
+        RequestRefused("The credentials have expired.", code="ExpiredTokenException"),
+    ]
+
+    def troubled(self, call, *args, **kwargs):
+        if call.operation == "PutThirdPartyJobSuccessResult" and troubles:
+            raise troubles.pop()
+        return send(self, call, *args, **kwargs)
+
+    monkeypatch.setattr(Transport, "send", troubled)
+    run = run_dag("finish_is_retried_at_once", job=job)
+    assert troubles == []
+    assert run.state == "success"
+    assert results_of(emulator, job) == ["success"]
+
+
+def test_a_rendered_value_that_is_no_json_does_not_keep_the_job_from_its_result(emulator, offer, run_dag):
+    job = offer()
+    run = run_dag(ONE_JOB, job=job, revision="{'revision': 12e4567, 'changeIdentifier': 'c'}")
+    assert run.state == "failed"
+    assert results_of(emulator, job) == ["failure"]
+
+
+def test_a_number_is_a_revision_too(emulator, offer, run_dag):
+    job = offer()
+    run = run_dag(ONE_JOB, job=job, revision={"revision": 1234567, "changeIdentifier": 1})
+    assert results_of(emulator, job) == ["success"]
+    sent = run.xcoms["claim", "codepipeline_result"]["call"]["currentRevision"]
+    assert sent == {"revision": "1234567", "changeIdentifier": "1"}
+
+
+def test_a_link_that_cannot_be_made_fails_neither_claim_nor_result(emulator, offer, run_dag, monkeypatch):
+    def no_location(self):
+        raise RuntimeError("no region")
+
+    job = offer()
+    monkeypatch.setattr(CodePipelinePartnerHook, "location", property(no_location))
+    assert run_dag(ONE_JOB, job=job).state == "success"
+    assert results_of(emulator, job) == ["success"]
+
+
+def test_a_finishing_piece_before_its_claim_says_so(emulator, offer, run_dag, capfd):
+    run = run_dag("finish_without_claim_before_it", job=offer())
+    assert run.state == "failed"
+    assert "must come after claim" in "".join(capfd.readouterr())

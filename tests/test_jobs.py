@@ -355,8 +355,7 @@ def test_an_artifact_without_a_place_has_none():
 
 def test_a_claimed_job_takes_from_the_details_all_that_is_no_secret():
     details = JobDetails.from_api(ANSWER, job_id="asked")
-    assert ClaimedJob.from_details(JOB, details, certain=False) == CLAIMED
-    assert ClaimedJob.from_details(JOB, details).certain
+    assert ClaimedJob.from_details(JOB, details) == dataclasses.replace(CLAIMED, certain=True)
 
 
 def test_no_repr_shows_a_nonce_a_configuration_value_or_a_credential():

@@ -191,8 +191,12 @@ def test_another_choice_is_refused_and_the_right_ones_are_named(field, value):
     assert not value or value not in str(refusal.value)
 
 
+def test_a_whole_number_is_a_text_too_as_xcom_and_native_rendering_give_it():
+    assert check_text("currentRevision.revision", 1234567) == "1234567"
+
+
 @pytest.mark.parametrize("field", sorted(TEXTS))
-@pytest.mark.parametrize("value", [None, 7, 0.5, b"bytes", ["list"], {"planted": "secret"}])
+@pytest.mark.parametrize("value", [None, True, 0.5, b"bytes", ["list"], {"planted": "secret"}])
 def test_what_is_no_text_is_refused_by_its_type(field, value):
     with pytest.raises(LimitExceeded) as refusal:
         check_text(field, value)

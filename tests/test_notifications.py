@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from support import action_state, results_of
 
-from airflow_codepipeline_partner.exceptions import LimitExceeded
+from airflow_codepipeline_partner.exceptions import LimitExceeded, RequestRefused
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 from airflow_codepipeline_partner.transport import Transport
 
@@ -103,15 +103,54 @@ def test_an_intended_result_is_repeated_and_never_flipped(emulator, offer, run_d
     )
 
 
-def test_each_job_of_a_mapped_claim_is_ended_and_none_holds_up_another(
-    emulator, offer, run_dag, notify, monkeypatch, capfd
-):
+@pytest.mark.parametrize("trouble", [RequestRefused("not now"), RuntimeError("planted text")])
+def test_one_jobs_trouble_is_not_anothers(emulator, offer, run_dag, notify, monkeypatch, capfd, trouble):
     jobs = [offer() for _ in range(3)]
     run = run_dag("mapped_claims", jobs=jobs)
-    emulator.inject("error", operation="PutThirdPartyJobFailureResult", times=1, code="ValidationException")
+    send = Transport.send
+
+    def troubled(self, call, *args, **kwargs):
+        if call.job and call.job.job_id == jobs[0]["job_id"]:
+            raise trouble
+        return send(self, call, *args, **kwargs)
+
+    monkeypatch.setattr(Transport, "send", troubled)
     notify(run)
-    assert [results_of(emulator, job)[-1] for job in jobs] == ["ValidationException", "failure", "failure"]
-    assert f"Job {jobs[0]['job_id']} could not be ended" in "".join(capfd.readouterr())
+    assert [results_of(emulator, job) for job in jobs] == [[], ["failure"], ["failure"]]
+    shown = "".join(capfd.readouterr())
+    assert f"Job {jobs[0]['job_id']} could not be ended" in shown
+    assert "planted text" not in shown
+
+
+def test_what_passes_is_tried_again_after_the_others(emulator, offer, run_dag, notify):
+    jobs = [offer() for _ in range(2)]
+    run = run_dag("mapped_claims", jobs=jobs)
+    emulator.inject("throttle", operation="PutThirdPartyJobFailureResult", times=1)
+    notify(run)
+    assert [results_of(emulator, job)[-1] for job in jobs] == ["failure", "failure"]
+
+
+def test_templates_that_cannot_be_rendered_do_not_keep_the_job_from_its_end(
+    emulator, offer, run_dag, notify, capfd
+):
+    run = run_dag("claim_only", job=offer())
+    notify(run, notifier={"message": "{{ ti.no.such.thing }}", "failure_type": "{{ params.no.such }}"})
+    assert action_state(emulator)["errorDetails"]["code"] == "JobFailed"
+    assert "claim_only" in action_state(emulator)["errorDetails"]["message"]
+    assert "message could not be rendered" in "".join(capfd.readouterr())
+
+
+def test_params_are_known_to_a_callback_that_was_told_nothing(emulator, offer, run_dag, notify):
+    run = run_dag("claim_only", job=offer())
+    notify(run, notifier={"message": "As {{ params.who }} says."})
+    assert action_state(emulator)["errorDetails"]["message"] == "As somebody says."
+
+
+def test_a_message_that_cannot_be_sent_as_worded_is_the_default(emulator, offer, run_dag, notify):
+    run = run_dag("claim_only", job=offer())
+    notify(run, notifier={"message": "m", "failure_type": "{{ 'Unheard' }}"})
+    assert action_state(emulator)["errorDetails"]["code"] == "JobFailed"
+    assert "claim_only" in action_state(emulator)["errorDetails"]["message"]
 
 
 def test_a_failure_type_that_does_not_exist_is_refused_at_construction():

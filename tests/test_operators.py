@@ -127,6 +127,15 @@ def test_results_can_be_mapped(emulator, offer, make_hook, run_dag):
     run = run_dag("mapped_results", jobs=jobs)
     assert [run.states[f"succeed[{index}]"] for index in range(3)] == ["success"] * 3
     assert [results_of(emulator, job) for job in jobs] == [["success"]] * 3
+    recorded = [run.xcoms[f"succeed[{index}]", "codepipeline_result"] for index in range(3)]
+    assert [record["job_id"] for record in recorded] == [job["job_id"] for job in jobs]
+
+
+def test_a_result_that_was_not_put_since_there_is_another_is_no_green_task(emulator, offer, run_dag):
+    job = offer()
+    run = run_dag("claim_and_put_twice", job=job)
+    assert run.states == {"claim": "success", "put": "success", "put_again": "failed"}
+    assert results_of(emulator, job) == ["continue"]
 
 
 def test_claims_can_be_mapped(emulator, offer, run_dag):

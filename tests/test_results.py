@@ -94,11 +94,17 @@ def test_a_value_cannot_be_changed_past_its_checks(value):
 
 
 @pytest.mark.parametrize("kind", [CurrentRevision, ExecutionDetails])
-@pytest.mark.parametrize("given", ["planted text", 7, ["planted"], {"planted": 1}, "None"])
+@pytest.mark.parametrize("given", ["planted text", 7, ["planted"], {"planted": 1}])
 def test_what_holds_no_such_value_is_refused_without_showing_it(kind, given):
     with pytest.raises(InvalidInput) as refusal:
         kind.from_value(given)
     assert "planted" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("kind", [CurrentRevision, ExecutionDetails])
+@pytest.mark.parametrize("missing", [None, "", "None"])
+def test_what_jinja_makes_of_a_missing_value_is_missing(kind, missing):
+    assert kind.from_value(missing) is None
 
 
 def test_execution_details_in_both_spellings_are_refused():
@@ -126,7 +132,7 @@ def test_a_revision_without_a_required_member_is_refused_by_its_name(given, miss
     [
         ({"revision": "x" * 1501}, "currentRevision.revision"),
         ({"revision": ""}, "currentRevision.revision"),
-        ({"revision": 7}, "currentRevision.revision"),
+        ({"revision": 0.5}, "currentRevision.revision"),
         ({"changeIdentifier": "x" * 101}, "currentRevision.changeIdentifier"),
         ({"created": "yesterday"}, "currentRevision.created"),
         ({"revisionSummary": ""}, "currentRevision.revisionSummary"),

@@ -87,6 +87,16 @@ def test_it_backs_off_while_codepipeline_is_in_trouble_and_goes_on(emulator, cus
     assert waits[:3] == [20, 40, 60]
 
 
+def test_trouble_makes_no_poller_faster(emulator, customer, waits):
+    emulator.inject("throttle", operation="PollForThirdPartyJobs", times=2)
+    run(
+        CodePipelineJobTrigger(
+            ACTION_TYPE, poll_interval=300, retry_deadline=1000, timeout_deadline=1_000_700.0
+        )
+    )
+    assert waits[0] == waits[1] == 300
+
+
 def test_trouble_that_outlasts_the_deadline_is_an_error_with_the_last_cause(emulator, customer, waits):
     emulator.inject("throttle", operation="PollForThirdPartyJobs", times=None)
     event = run(CodePipelineJobTrigger(ACTION_TYPE, poll_interval=10, retry_deadline=100))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from types import TracebackType
 from typing import Any
@@ -100,7 +101,9 @@ class Emulator(Controls):
         self._stopping.set()
         server.task_dispatcher.shutdown(timeout=_STOP_SECONDS)
         # Sockets are closed by the thread that waits for them; the loop ends when none is left.
-        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
+        with contextlib.suppress(OSError):
+            # Awake already, the loop may run this, and close the pipe that is to wake it, before it is told.
+            server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
         thread.join(_STOP_SECONDS)
         self._server = self._thread = None
 

@@ -14,6 +14,7 @@ from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 from airflow_codepipeline_partner.operators import (
     CodePipelineClaimJobOperator,
+    CodePipelineCompleteJobOperator,
     PutThirdPartyJobFailureResultOperator,
     PutThirdPartyJobSuccessResultOperator,
     finish_job,
@@ -68,6 +69,10 @@ with DAG("unrenderable_result", schedule=None):
     claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
     work(claim.output)
     finish_job(claim, execution_details={"summary": "{{ ti.xcom_pull('nowhere')['summary'] }}"})
+
+with DAG("finish_without_claim_before_it", schedule=None):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+    CodePipelineCompleteJobOperator(task_id="finish", claim_task_id="claim") >> claim
 
 with DAG("finish_is_retried_at_once", schedule=None):
     claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
@@ -158,12 +163,22 @@ for dag_id, choice in (
     ("claim_only_assume_ours", "assume_ours"),
     ("claim_only_leave", "leave"),
 ):
-    with DAG(dag_id, schedule=None, render_template_as_native_obj=True) as globals()[dag_id]:
+    with DAG(
+        dag_id, schedule=None, render_template_as_native_obj=True, params={"who": "somebody"}
+    ) as globals()[dag_id]:
         CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}", unknown_claim=choice)
 
 with DAG("claim_and_put", schedule=None, render_template_as_native_obj=True) as claim_and_put:
     claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
     PutThirdPartyJobSuccessResultOperator(task_id="put", job=claim.output)
+
+with DAG("claim_and_put_twice", schedule=None, render_template_as_native_obj=True):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+    PutThirdPartyJobSuccessResultOperator(
+        task_id="put",
+        job=claim.output,
+        continuation_token="step-2",
+    ) >> PutThirdPartyJobFailureResultOperator(task_id="put_again", job=claim.output, message="It broke.")
 
 with DAG("notify", schedule=None):
 
