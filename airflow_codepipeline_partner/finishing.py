@@ -11,7 +11,12 @@ from typing import Any, ClassVar, NoReturn
 
 from airflow_codepipeline_partner import protocol, reporting
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
-from airflow_codepipeline_partner.exceptions import InvalidInput, JobNotFound, JobNotInProgress
+from airflow_codepipeline_partner.exceptions import (
+    InvalidInput,
+    JobNotFound,
+    JobNotInProgress,
+    RequestRefused,
+)
 from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
 from airflow_codepipeline_partner.jobs import ClaimedJob, FailureDetails, OfferedJob
 from airflow_codepipeline_partner.parameters import (
@@ -150,7 +155,16 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
                 failure = f"The work was done in Airflow, but its result cannot be sent: {error}"
         call = call or self._failure(job, str(failure), dag_id, run_id)
         try:
-            result = reporting.put_once(self.hook, place, call)
+            try:
+                result = reporting.put_once(self.hook, place, call)
+            except RequestRefused as refusal:
+                if failure is not None or refusal.in_doubt or refusal.code != "ValidationException":
+                    raise
+                # The same again would be refused again, and the job would wait for its timeout.
+                self.log.error("The work was done, but CodePipeline does not take its result: %s", refusal)
+                failure = "The work was done in Airflow, but CodePipeline does not take its result."
+                call = self._failure(job, failure, dag_id, run_id)
+                result = reporting.put_once(self.hook, place, call)
         except (JobNotFound, JobNotInProgress) as error:
             # All else may pass: the claim had a token and credentials, so their absence now is trouble.
             raise AirflowFailException(f"{type(error).__name__}: {error}") from error

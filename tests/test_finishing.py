@@ -397,6 +397,18 @@ def test_what_passes_does_not_end_the_finishing_piece(emulator, offer, run_dag, 
     assert results_of(emulator, job) == ["success"]
 
 
+def test_a_success_that_codepipeline_does_not_take_becomes_a_failure(emulator, offer, run_dag):
+    job = offer()
+    emulator.inject(
+        "error", operation="PutThirdPartyJobSuccessResult", times=None, code="ValidationException"
+    )
+    run = run_dag(ONE_JOB, job=job)
+    assert run.state == "failed"
+    assert results_of(emulator, job) == ["ValidationException", "failure"]
+    assert "does not take its result" in action_state(emulator)["errorDetails"]["message"]
+    assert run.xcoms["claim", "codepipeline_result"]["result"] == "failure"
+
+
 def test_a_rendered_value_that_is_no_json_does_not_keep_the_job_from_its_result(emulator, offer, run_dag):
     job = offer()
     run = run_dag(ONE_JOB, job=job, revision="{'revision': 12e4567, 'changeIdentifier': 'c'}")
