@@ -31,7 +31,8 @@ PROGRESS_SECONDS = 5
 # What a fresh resolve gets wrong.
 PINS = {
     # Airflow 3.2.2 does not start with the FastAPI and Cadwyn that its own requirements allow today.
-    "3.2.2": ["fastapi==0.136.3", "cadwyn==7.0.0"],
+    # Its dag.test() finds no svcs registry with svcs 26.
+    "3.2.2": ["fastapi==0.136.3", "cadwyn==7.0.0", "svcs==25.1.0"],
 }
 _PINNED = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9._!+-]+")
 # One pip of ours is no part of what is installed, and the rest comes with a Python or not.
