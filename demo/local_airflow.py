@@ -18,6 +18,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
+import tenacity
+
 from demo.processes import Component, end_all
 
 HOST = "127.0.0.1"
@@ -26,6 +28,7 @@ COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 START_SECONDS = 180
 _POLL_SECONDS = 0.2
 _HTTP_SECONDS = 10
+_BUSY_TRIES = 5
 # What is not the caller's says nothing here: an Airflow of the user's own, AWS credentials, proxies.
 _FOREIGN = ("AIRFLOW", "AWS_", "BOTO", "PYTHON", "_AIRFLOW")
 # Without these, a second component of a kind would want the first one's port; logs are read from disk.
@@ -45,6 +48,15 @@ class AirflowFailed(Exception):
     def __init__(self, message: str, log: Path | None = None) -> None:
         super().__init__(message)
         self.log = log
+
+
+class AirflowBusy(AirflowFailed):
+    """
+    Airflow's server failed, and may do better when asked again.
+
+    On SQLite it does so where it writes its own log while a task's request holds the database: each waits
+    for the other, until the first one gives up.
+    """
 
 
 class LocalAirflow:
@@ -231,6 +243,7 @@ class LocalAirflow:
         :param path: What follows ``/api/v2``, with the query.
         :param body: JSON to send.
         :return: The JSON of the answer, or None.
+        :raises AirflowFailed: It was refused, or failed again and again.
         """
         headers = {"Content-Type": "application/json"}
         if authorized:
@@ -258,6 +271,12 @@ class LocalAirflow:
     ) -> None:
         self.stop()
 
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type(AirflowBusy),
+        stop=tenacity.stop_after_attempt(_BUSY_TRIES),
+        wait=tenacity.wait_fixed(_POLL_SECONDS),
+        reraise=True,
+    )
     def _request(
         self,
         method: str,
@@ -276,9 +295,8 @@ class LocalAirflow:
             with error:
                 said = error.read().decode(errors="replace")[:500]
             # The body of our request stays out of the message: it may be a connection's.
-            raise AirflowFailed(
-                f"{method} {urlsplit(path).path} was answered with {error.code}: {said}"
-            ) from None
+            kind = AirflowBusy if error.code >= 500 else AirflowFailed
+            raise kind(f"{method} {urlsplit(path).path} was answered with {error.code}: {said}") from None
         return json.loads(text) if text else None
 
     def _environment(self, dags: Path, above: dict[str, str]) -> dict[str, str]:

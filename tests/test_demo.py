@@ -11,15 +11,18 @@ import re
 import sqlite3
 import sys
 import textwrap
+import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from demo.environment import constraints_file
+from demo.local_airflow import AirflowFailed, LocalAirflow
 from demo.processes import Component, end_all, tail_of
 from demo.secret_search import Hit, search
 
@@ -120,6 +123,52 @@ def test_constraints_hold_names_and_versions_only(airflow: str) -> None:
     pinned = [line for line in lines if not line.startswith("#")]
     assert f"apache-airflow=={airflow}" in pinned
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9._!]+", line) for line in pinned)
+
+
+@pytest.fixture
+def answers() -> Iterator[tuple[LocalAirflow, list[int]]]:
+    """An Airflow whose REST API answers with these statuses, one after the other."""
+    statuses: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(statuses.pop(0))
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        airflow = LocalAirflow(Path("unused"), Path("unused"))
+        airflow.port = server.server_port
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield airflow, statuses
+        server.shutdown()
+
+
+def test_airflow_is_asked_again_where_its_server_fails(answers: tuple[LocalAirflow, list[int]]) -> None:
+    airflow, statuses = answers
+    statuses += [500, 503, 200]
+    assert airflow.call("GET", "/dags", authorized=False) == {}
+    assert statuses == []
+
+
+def test_airflow_is_not_asked_for_ever(answers: tuple[LocalAirflow, list[int]]) -> None:
+    airflow, statuses = answers
+    statuses += [500] * 9
+    with pytest.raises(AirflowFailed, match="GET /api/v2/dags was answered with 500"):
+        airflow.call("GET", "/dags", authorized=False)
+    assert len(statuses) == 4
+
+
+def test_what_airflow_refuses_is_not_asked_again(answers: tuple[LocalAirflow, list[int]]) -> None:
+    airflow, statuses = answers
+    statuses += [409, 200]
+    with pytest.raises(AirflowFailed, match="409"):
+        airflow.call("GET", "/dags", authorized=False)
+    assert statuses == [200]
 
 
 def _component(directory: Path, code: str) -> Component:
