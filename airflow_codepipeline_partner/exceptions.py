@@ -59,6 +59,20 @@ def _rebuild(
     return cls(message, **facts)
 
 
+def described(error: CodePipelinePartnerError) -> str:
+    """Return an error as the text that a trigger's event carries."""
+    return f"{type(error).__name__}: {error}"
+
+
+def from_description(text: str) -> CodePipelinePartnerError:
+    """Return the error that :func:`described` made a text of; a plain one where its type is not known."""
+    name, _, message = text.partition(": ")
+    kind = globals().get(name)
+    if isinstance(kind, type) and issubclass(kind, CodePipelinePartnerError):
+        return kind(message)
+    return CodePipelineError(text)
+
+
 class InvalidInput(CodePipelinePartnerError, ValueError):
     """Something that was given to us cannot be sent; nothing was called."""
 

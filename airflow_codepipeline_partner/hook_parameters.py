@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 #: Their names, in the order in which they are documented.
 AWS_PARAMETERS = ("aws_conn_id", "region_name", "verify", "botocore_config", "client_conn_id_template")
+#: What Jinja renders for values that are no texts.
+_RENDERED = {"None": None, "": None, "True": True, "False": False}
 
 
 def aws_parameters_of(holder: object) -> dict[str, Any]:
@@ -28,4 +30,7 @@ def make_hook(holder: object, **more: Any) -> CodePipelinePartnerHook:
     from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 
     parameters = aws_parameters_of(holder)
+    for name in ("aws_conn_id", "region_name", "verify"):
+        value = parameters[name]
+        parameters[name] = _RENDERED.get(value, value) if isinstance(value, str) else value
     return CodePipelinePartnerHook(config=parameters.pop("botocore_config"), **parameters, **more)

@@ -335,6 +335,9 @@ def is_answer(call: Call, answer: Mapping[str, Any]) -> bool:
     botocore makes an empty answer of a page that some proxy put in CodePipeline's place. A poll may well be
     answered with nothing, a put always is; an acknowledgement without a status says nothing about the job.
     """
+    headers = (answer.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}
+    if "html" in headers.get("content-type", "").lower():
+        return False
     needed = _ANSWER_MEMBERS.get(call.operation)
     return needed is None or answer.get(needed) is not None
 

@@ -11,8 +11,8 @@ from typing import Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_codepipeline_partner import protocol
-from airflow_codepipeline_partner._compat import AirflowSensorTimeout, conf
-from airflow_codepipeline_partner.exceptions import CodePipelineError
+from airflow_codepipeline_partner._compat import AirflowSensorTimeout, AirflowSkipException, conf
+from airflow_codepipeline_partner.exceptions import from_description
 from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
 from airflow_codepipeline_partner.jobs import ActionType
 from airflow_codepipeline_partner.limits import check_number
@@ -95,14 +95,21 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
         :param context: The task's context.
         :param event: The trigger's event.
         :raises AirflowSensorTimeout: None was offered in time.
-        :raises CodePipelineError: The poll failed for good.
+        :raises CodePipelinePartnerError: The poll failed for good, with the error that a poke would raise.
+        :raises AirflowSkipException: Either of them, with ``never_fail``.
         """
-        if event["status"] == "timeout":
-            raise AirflowSensorTimeout(f"No job of {self.action_type} was offered within {self.timeout:g} s.")
+        if event["status"] == "offered":
+            jobs: list[dict[str, Any]] = event["jobs"]
+            return jobs
+        failure: Exception = AirflowSensorTimeout(
+            f"No job of {self.action_type} was offered within {self.timeout:g} s."
+        )
         if event["status"] == "error":
-            raise CodePipelineError(event["error"])
-        jobs: list[dict[str, Any]] = event["jobs"]
-        return jobs
+            failure = from_description(event["error"])
+        if self.never_fail:
+            # Airflow sees to that only while it pokes.
+            raise AirflowSkipException("Skipped, since never_fail is set.") from failure
+        raise failure
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
         return with_jitter(super()._get_next_poke_interval(*args, **kwargs))

@@ -13,7 +13,11 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
-from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, ServiceUnavailable
+from airflow_codepipeline_partner.exceptions import (
+    CodePipelinePartnerError,
+    ServiceUnavailable,
+    described,
+)
 from airflow_codepipeline_partner.hook_parameters import aws_parameters_of, make_hook
 from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
 
@@ -121,12 +125,12 @@ class CodePipelineJobTrigger(BaseTrigger):
             except ServiceUnavailable as silence:
                 silent_since = silent_since or time.time()
                 if time.time() - silent_since >= self.retry_deadline:
-                    yield event("error", error=f"{type(silence).__name__}: {silence}")
+                    yield event("error", error=described(silence))
                     return
                 delay = max(self.poll_interval, min(delay * 2 or 1.0, MAX_POLL_BACKOFF))
                 self.log.warning("%s Polling again in about %.0f s.", silence, delay)
             except CodePipelinePartnerError as error:
-                yield event("error", error=f"{type(error).__name__}: {error}")
+                yield event("error", error=described(error))
                 return
             else:
                 if jobs:

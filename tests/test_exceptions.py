@@ -50,6 +50,20 @@ TREE = {
 CLASSES = sorted(TREE, key=lambda cls: cls.__name__)
 
 
+@pytest.mark.parametrize("cls", CLASSES)
+def test_an_error_is_the_same_after_its_way_as_a_text(cls):
+    back = exceptions.from_description(exceptions.described(cls("What: happened")))
+    assert type(back) is cls
+    assert str(back) == "What: happened"
+
+
+@pytest.mark.parametrize("text", ["", "no such thing", "Any: thing", "ValueError: thing"])
+def test_a_text_of_another_kind_is_an_error_too(text):
+    back = exceptions.from_description(text)
+    assert type(back) is CodePipelineError
+    assert str(back) == text
+
+
 def test_these_are_all_the_errors():
     found = {
         cls

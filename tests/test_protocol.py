@@ -307,6 +307,19 @@ def test_any_other_silence_is_in_doubt(name):
         (protocol.acknowledge(JOB), {"status": "Failed"}, True),
         (protocol.success(JOB), {}, True),
         (protocol.failure(JOB, message="m"), {}, True),
+        *[
+            (call, {**answer, "ResponseMetadata": {"HTTPHeaders": headers}}, is_one)
+            for call, answer in (
+                (protocol.poll(TYPE, 1), {}),
+                (protocol.success(JOB), {}),
+                (protocol.acknowledge(JOB), {"status": "InProgress"}),
+            )
+            for headers, is_one in (
+                ({"content-type": "Text/HTML; charset=utf-8"}, False),
+                ({"content-type": "application/x-amz-json-1.1"}, True),
+                ({}, True),
+            )
+        ],
     ],
     ids=lambda value: value.operation if isinstance(value, Call) else str(value),
 )

@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import DAG, task
 from support import ACTION_TYPE
 
-from airflow_codepipeline_partner._compat import AirflowSensorTimeout
-from airflow_codepipeline_partner.exceptions import CodePipelineError, InvalidInput
+from airflow_codepipeline_partner._compat import AirflowSensorTimeout, AirflowSkipException
+from airflow_codepipeline_partner.exceptions import (
+    ActionTypeNotFound,
+    CodePipelineError,
+    InvalidInput,
+    ServiceUnavailable,
+)
 from airflow_codepipeline_partner.jobs import ActionType
 from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
 
@@ -101,6 +108,45 @@ def test_events_become_the_result_or_an_error():
         sensor.execute_complete({}, {"status": "timeout", "jobs": [], "error": None})
     with pytest.raises(CodePipelineError, match="no such thing"):
         sensor.execute_complete({}, {"status": "error", "jobs": [], "error": "no such thing"})
+
+
+@pytest.mark.parametrize(
+    ("event", "cause"),
+    [
+        ({"status": "timeout", "error": None}, AirflowSensorTimeout),
+        ({"status": "error", "error": "ServiceUnavailable: none"}, ServiceUnavailable),
+    ],
+)
+def test_a_sensor_that_never_fails_is_skipped_after_it_deferred_too(event, cause):
+    sensor, _ = deferral(never_fail=True)
+    with pytest.raises(AirflowSkipException) as skipped:
+        sensor.execute_complete({}, {"jobs": [], **event})
+    assert type(skipped.value.__cause__) is cause
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_to_wait_fails_with_the_same_type(customer, way):
+    sensor = CodePipelineJobSensor(
+        task_id="wait",
+        action_type={**ACTION_TYPE, "provider": "Unheard"},
+        deferrable=way == "deferrable",
+        mode="poke" if way == "deferrable" else way,
+    )
+
+    def wait():
+        if way == "deferrable":
+            return sensor.execute_complete({}, asyncio.run(_first_event(sensor)))
+        return sensor.poke({})
+
+    with pytest.raises(ActionTypeNotFound, match="provider Unheard"):
+        wait()
+
+
+async def _first_event(sensor):
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute({})
+    async for event in deferred.value.trigger.run():
+        return event.payload
 
 
 def test_airflows_default_says_whether_it_defers(monkeypatch):

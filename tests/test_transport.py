@@ -45,7 +45,7 @@ class Front:
 
     def __init__(self, target: str) -> None:
         self.requests: list[str] = []
-        self._spoiled: dict[str, list[tuple[int, bytes]]] = {}
+        self._spoiled: dict[str, list[tuple[int, bytes, str | None]]] = {}
         address = urlsplit(target).netloc
         front = self
 
@@ -62,11 +62,13 @@ class Front:
                 behind.request("POST", self.path, body, headers)
                 answer = behind.getresponse()
                 status, content = answer.status, answer.read()
+                content_type = answer.headers["Content-Type"]
                 behind.close()
                 if front._spoiled.get(operation):
-                    status, content = front._spoiled[operation].pop(0)
+                    status, content, kind = front._spoiled[operation].pop(0)
+                    content_type = kind or content_type
                 self.send_response(status)
-                self.send_header("Content-Type", answer.headers["Content-Type"] or "text/plain")
+                self.send_header("Content-Type", content_type or "text/plain")
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
@@ -82,9 +84,9 @@ class Front:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    def spoil(self, operation: str, body: bytes, status: int = 200) -> None:
+    def spoil(self, operation: str, body: bytes, status: int = 200, content_type: str | None = None) -> None:
         """Answer the next call with this, although it was carried out."""
-        self._spoiled.setdefault(operation, []).append((status, body))
+        self._spoiled.setdefault(operation, []).append((status, body, content_type))
 
     def __enter__(self) -> Front:
         self._thread.start()
@@ -444,6 +446,20 @@ def test_a_malformed_answer_to_a_put_leaves_exactly_one_result(
     # The answer of a put is empty, so one that cannot be read tells as much.
     call()
     assert len(emulator.ledger.terminal_results()) == 1
+
+
+@pytest.mark.parametrize("operation", [POLL, SUCCESS, FAILURE])
+def test_a_page_is_no_answer_even_where_an_answer_may_be_empty(
+    emulator, front, prepare, make_hook, monkeypatch, fake_time, operation
+):
+    connect(monkeypatch, endpoint_url=front.url)
+    call = prepare(operation, make_hook())
+    front.requests.clear()
+    front.spoil(operation, MALFORMED["page"], content_type="text/html; charset=utf-8")
+    call()
+    assert front.requests.count(operation) == 2
+    assert len(fake_time.sleeps) == 1
+    assert len(emulator.ledger.terminal_results()) == (operation != POLL)
 
 
 @pytest.fixture
