@@ -9,9 +9,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar, NoReturn
 
+from airflow.sdk import TriggerRule
+
 from airflow_codepipeline_partner import protocol, reporting
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
 from airflow_codepipeline_partner.exceptions import (
+    ClientConnectionError,
     InvalidInput,
     JobNotFound,
     JobNotInProgress,
@@ -23,6 +26,7 @@ from airflow_codepipeline_partner.parameters import (
     CodePipelineParameters,
     check_literal,
     check_success_literals,
+    renderable,
 )
 from airflow_codepipeline_partner.protocol import Call, UnknownClaim
 from airflow_codepipeline_partner.records import Place, mapped_group_of
@@ -67,6 +71,7 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
     PRIORITY_WEIGHT: ClassVar[int] = 10_000
 
     template_fields = (*_RESULT_FIELDS, *CodePipelineParameters.template_fields)
+    template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(_RESULT_FIELDS[:2], "json")
 
     def __init__(
         self,
@@ -100,12 +105,16 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         self.claim_task_id = claim_task_id
         self.job = job
         self.unknown_claim = unknown_claim
-        self.current_revision = current_revision
-        self.execution_details = execution_details
+        self.current_revision = renderable(current_revision)
+        self.execution_details = renderable(execution_details)
         self.failure_message = failure_message
         self.failure_type = failure_type
         # Without setups: a teardown with setups does not run when its setup, the claim, died.
         self.as_teardown(on_failure_fail_dagrun=True)
+        # A teardown's own rule lets it pass over where a setup just before it failed or was skipped.
+        self.trigger_rule = TriggerRule.ALL_DONE
+        # Airflow 3.3 would take it from default_args, and with it the retries.
+        self.retry_policy = None
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """Render what can be rendered; a value that cannot must not keep the job from its result."""
@@ -139,32 +148,22 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
                 "finish_job wires it so."
             )
         place = self._place_of_claim(context)
-        dag_id, run_id = context["ti"].dag_id, context["ti"].run_id
-        leaves = self.upstream_task_ids - {self.claim_task_id}
-        failure = reporting.failure_of_run(dag_id, states, leaves)
+        run = {"dag_id": context["ti"].dag_id, "run_id": context["ti"].run_id}
+        failure = reporting.failure_of_run(run["dag_id"], states, self._work_before(context["dag"]))
         claimed = self._claimed_job(context, place, states[self.claim_task_id])
         if claimed is None:
             self._end_without_a_job(states)
         job = claimed.job
-        call: Call | None = None
-        if failure is None:
-            try:
-                call = self._success(job, dag_id, run_id)
-            except InvalidInput as error:
-                self.log.error("The work was done, but its result cannot be sent: %s", error)
-                failure = f"The work was done in Airflow, but its result cannot be sent: {error}"
-        call = call or self._failure(job, str(failure), dag_id, run_id)
+        message = self.failure_message
         try:
-            try:
-                result = reporting.put_once(self.hook, place, call)
-            except RequestRefused as refusal:
-                if failure is not None or refusal.in_doubt or refusal.code != "ValidationException":
-                    raise
-                # The same again would be refused again, and the job would wait for its timeout.
-                self.log.error("The work was done, but CodePipeline does not take its result: %s", refusal)
-                failure = "The work was done in Airflow, but CodePipeline does not take its result."
-                call = self._failure(job, failure, dag_id, run_id)
-                result = reporting.put_once(self.hook, place, call)
+            if failure is None:
+                try:
+                    result = reporting.put_once(self.hook, place, self._success(job, **run))
+                except (InvalidInput, RequestRefused) as error:
+                    # The user's words are about work that failed, and do not say so.
+                    failure = message = self._why_it_cannot_be_told(error)
+            if failure is not None:
+                result = reporting.put_once(self.hook, place, self._failure(job, message, failure, **run))
         except (JobNotFound, JobNotInProgress) as error:
             # All else may pass: the claim had a token and credentials, so their absence now is trouble.
             raise AirflowFailException(f"{type(error).__name__}: {error}") from error
@@ -176,6 +175,20 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
                 "CodePipeline."
             )
 
+    def _why_it_cannot_be_told(self, error: InvalidInput | RequestRefused) -> str:
+        """Return why a success cannot be reported, for the customer, or raise what may pass."""
+        if isinstance(error, RequestRefused):
+            if error.in_doubt or error.code != "ValidationException":
+                raise error
+            # The same again would be refused again, and the job would wait for its timeout.
+            why = "The work was done in Airflow, but CodePipeline does not take its result."
+        elif isinstance(error, ClientConnectionError):
+            raise error
+        else:
+            why = f"The work was done in Airflow, but its result cannot be sent: {error}"
+        self.log.error("The work was done, but its result cannot be told: %s", error)
+        return why
+
     def _end_without_a_job(self, states: Mapping[str, Collection[str | None]]) -> NoReturn:
         """Put nothing, and let the run be as green as the tasks before this one are."""
         failed = sorted(task_id for task_id, found in states.items() if "failed" in found)
@@ -185,6 +198,28 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
                 "that the run does, too."
             )
         raise AirflowSkipException(f"{self.claim_task_id} claimed no job; there is nothing to finish.")
+
+    def _work_before(self, dag: Any) -> set[str]:
+        """
+        Return the last tasks of the work: those before this one that follow the claim.
+
+        What only cleans up behind the work (a teardown, a setup) or does not belong to it says nothing about
+        whether there was any.
+        """
+        after_claim = dag.get_task(self.claim_task_id).get_flat_relative_ids(upstream=False)
+        work: set[str] = set()
+        seen: set[str] = set()
+        ahead = list(self.upstream_task_ids)
+        while ahead:
+            task = dag.get_task(ahead.pop())
+            if task.task_id in seen or task.task_id not in after_claim:
+                continue
+            seen.add(task.task_id)
+            if task.is_setup or task.is_teardown:
+                ahead.extend(task.upstream_task_ids)
+            else:
+                work.add(task.task_id)
+        return work
 
     def _place_of_claim(self, context: Any) -> Place:
         own = Place.of(context["ti"])
@@ -206,22 +241,21 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
             self.log.warning("%s failed before it knew which job to claim.", self.claim_task_id)
             return None
 
-    def _success(self, job: OfferedJob, dag_id: str, run_id: str) -> Call:
+    def _success(self, job: OfferedJob, *, dag_id: str, run_id: str) -> Call:
         for name in ("current_revision", "execution_details"):
             if name in self._unrendered:
                 raise InvalidInput(f"{name} could not be rendered ({self._unrendered[name]}).")
         details = reporting.with_defaults(self.execution_details, dag_id=dag_id, run_id=run_id)
         return protocol.success(job, current_revision=self.current_revision, execution_details=details)
 
-    def _failure(self, job: OfferedJob, reason: str, dag_id: str, run_id: str) -> Call:
+    def _failure(self, job: OfferedJob, message: Any, default: str, *, dag_id: str, run_id: str) -> Call:
         run = {"dag_id": dag_id, "run_id": run_id}
+        kind = self.failure_type or DEFAULT_FAILURE_TYPE
         try:
-            return reporting.failure(
-                job, self.failure_message or reason, self.failure_type or DEFAULT_FAILURE_TYPE, **run
-            )
+            return reporting.failure(job, message or default, kind, **run)
         except InvalidInput as error:
             self.log.error("%s The job is ended with the default message.", error)
-            return reporting.failure(job, reason, DEFAULT_FAILURE_TYPE, **run)
+            return reporting.failure(job, default, DEFAULT_FAILURE_TYPE, **run)
 
 
 def finish_job(
@@ -248,7 +282,7 @@ def finish_job(
         )
     followers = claim.get_flat_relatives(upstream=False)
     for follower in followers:
-        if isinstance(follower, CodePipelineCompleteJobOperator):
+        if isinstance(follower, CodePipelineCompleteJobOperator) and follower.claim_task_id == claim.task_id:
             raise InvalidInput(f"{claim.task_id} is finished by {follower.task_id} already; one is enough.")
     inherited = {**aws_parameters_of(claim), "job": claim.job, "unknown_claim": claim.unknown_claim}
     finish = CodePipelineCompleteJobOperator(

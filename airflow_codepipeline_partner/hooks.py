@@ -91,11 +91,12 @@ class CodePipelinePartnerHook(AwsBaseHook):
         """
         kind = ActionType.from_value(action_type)
         answer = self._send(protocol.poll(kind, max_batch_size))
-        return [
-            OfferedJob(job_id=offered["jobId"], client_id=offered.get("clientId"), action_type=kind)
+        jobs = {
+            offered["jobId"]: OfferedJob(offered["jobId"], offered.get("clientId"), kind)
             for offered in answer.get("jobs") or ()
-            if offered.get("jobId")
-        ]
+            if offered and offered.get("jobId")
+        }
+        return list(jobs.values())
 
     def details(self, job: object) -> JobDetails:
         """
@@ -292,7 +293,7 @@ class CodePipelinePartnerHook(AwsBaseHook):
         def make_client() -> Any:
             return self.get_client_type(region_name=self.region_name, config=self.config.merge(once))
 
-        return Transport(make_client, self.retry_deadline, self._clock, self._sleep)
+        return Transport(make_client, self.aws_conn_id, self.retry_deadline, self._clock, self._sleep)
 
     def _tokens(self, client_id: str) -> ClientTokenHook:
         return ClientTokenHook.for_client(client_id, self.client_conn_id_template)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
 from airflow_codepipeline_partner.limits import check_text
@@ -55,7 +55,8 @@ class ActionType:
 
     def __post_init__(self) -> None:
         for part in fields(self):
-            check_text(f"actionTypeId.{part.name}", getattr(self, part.name))
+            checked = check_text(f"actionTypeId.{part.name}", getattr(self, part.name))
+            object.__setattr__(self, part.name, checked)
 
     @classmethod
     def from_value(cls, value: object) -> Self:
@@ -73,9 +74,6 @@ class ActionType:
                 raise InvalidInput(
                     f"An action type needs {required}; it has category, provider, version, owner."
                 )
-        if type(given.get("version")) is int:
-            # {"version": 1} is what people write in JSON.
-            given["version"] = str(given["version"])
         return cls(**given)
 
     def to_api(self) -> dict[str, str]:
@@ -221,7 +219,7 @@ class Artifact:
 
 
 def _artifacts(answer: Iterable[Mapping[str, Any]] | None) -> tuple[Artifact, ...]:
-    return tuple(Artifact.from_api(artifact) for artifact in answer or ())
+    return tuple(Artifact.from_api(artifact) for artifact in answer or () if isinstance(artifact, Mapping))
 
 
 @dataclass(frozen=True)
@@ -283,6 +281,18 @@ class JobDetails:
             artifact_credentials=data.get("artifactCredentials"),
             continuation_token=data.get("continuationToken"),
             encryption_key=data.get("encryptionKey"),
+        )
+
+    def serialize(self) -> NoReturn:
+        """
+        Keep the details out of XCom: this is what Airflow calls for a value that a task returns.
+
+        :raises InvalidInput: Always.
+        """
+        raise InvalidInput(
+            f"The details of job {self.job_id} hold secrets and cannot be returned from a task: XCom lies in "
+            "Airflow's database in clear. Return what the next task needs of them, or have it ask the hook.",
+            job_id=self.job_id,
         )
 
 

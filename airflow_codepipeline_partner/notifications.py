@@ -17,11 +17,18 @@ from airflow_codepipeline_partner.exceptions import (
     InvalidInput,
     JobNotInProgress,
 )
+from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator
 from airflow_codepipeline_partner.hook_parameters import aws_parameters_of, make_hook
 from airflow_codepipeline_partner.jobs import FailureDetails, OfferedJob
 from airflow_codepipeline_partner.parameters import check_literal
 from airflow_codepipeline_partner.protocol import Call
-from airflow_codepipeline_partner.records import ClaimRecord, ResultRecord, claiming_tasks, records_of_run
+from airflow_codepipeline_partner.records import (
+    ClaimRecord,
+    ResultRecord,
+    claiming_tasks,
+    records_before,
+    records_of_run,
+)
 from airflow_codepipeline_partner.reporting import DEFAULT_FAILURE_TYPE
 
 #: Airflow's reason of a callback → what the customer reads.
@@ -39,10 +46,13 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
     """
     Give the failure result to every job that a run claimed and did not end.
 
-    For ``on_failure_callback``; pass it to ``DAG(…)``, since Airflow does not call what is set later. It is
-    the backstop for what no task can do any more (``dagrun_timeout`` skips teardowns, too) and does nothing
-    where :func:`~airflow_codepipeline_partner.operators.finish_job` did its work. Airflow may call it twice,
-    and without a task instance.
+    For the ``on_failure_callback`` of a DAG; pass it to ``DAG(…)``, since Airflow does not call what is set
+    later. It is the backstop for what no task can do any more (``dagrun_timeout`` skips teardowns, too) and
+    does nothing where :func:`~airflow_codepipeline_partner.operators.finish_job` did its work. Airflow may
+    call it twice, and without a task instance.
+
+    As the callback of a task (also through ``default_args``) it ends only what that task claimed, or what was
+    claimed for it before, and leaves to ``finish_job`` what that is to finish.
 
     :param message: What the customer reads, at most 5000 characters; None names DAG and reason. (templated)
     :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
@@ -87,26 +97,32 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         self.verify = verify
         self.botocore_config = botocore_config
         self.client_conn_id_template = client_conn_id_template
+        self._given = {name: getattr(self, name) for name in self.template_fields}
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        """Render each field by itself; one that cannot be rendered must not keep the jobs from their end."""
+        """
+        Render each field by itself; one that cannot be rendered must not keep the jobs from their end.
+
+        Always what was given, since one notifier may serve several runs, one after the other.
+        """
         dag = context["dag"]
         # A callback may get dag, run id and reason alone.
         known: Any = {"params": dag.params.dump(), **context}
         jinja_env = jinja_env or self.get_template_env(dag=dag)
         for name in self.template_fields:
             try:
-                setattr(self, name, self.render_template(getattr(self, name), known, jinja_env))
+                rendered = self.render_template(self._given[name], known, jinja_env)
             except Exception as error:
                 self.log.error("%s could not be rendered: %s.", name, type(error).__name__)
-                if name in _DEFAULTS:
-                    setattr(self, name, _DEFAULTS[name])
+                rendered = _DEFAULTS.get(name, self._given[name])
+            setattr(self, name, rendered)
 
     def notify(self, context: Any) -> None:
         """
         End what the run left open; one job's trouble is logged and does not keep the others waiting.
 
-        :param context: A callback's context; only ``dag`` and ``run_id`` or ``dag_run`` are needed.
+        :param context: A callback's context; only ``dag`` and ``run_id`` or ``dag_run`` are needed. One with
+            ``ti`` and without ``reason`` is a task's.
         """
         dag, run_id = context["dag"], _run_id_of(context)
         self._run = {"dag_id": dag.dag_id, "run_id": run_id}
@@ -114,7 +130,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         left = [
             (claim, result)
             for task in claiming_tasks(dag)
-            for claim, result in self._records_of(task)
+            for claim, result in self._records_of(task, context)
             if claim.may_be_ours(_choice_of(task)) and (result is None or result.state != "done")
         ]
         deadline = time.monotonic() + CALLBACK_SECONDS
@@ -128,9 +144,13 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
                     job[0].job.job_id,
                 )
 
-    def _records_of(self, task: Any) -> list[tuple[ClaimRecord, ResultRecord | None]]:
+    def _records_of(self, task: Any, context: Any) -> list[tuple[ClaimRecord, ResultRecord | None]]:
         try:
-            return list(records_of_run(**self._run, task_id=task.task_id))
+            if "reason" in context or "ti" not in context:
+                return list(records_of_run(**self._run, task_id=task.task_id))
+            if _is_finished_by_a_task(task, context["dag"]):
+                return []
+            return list(records_before(context, task))
         except Exception:
             self.log.exception("The records of %s could not be read.", task.task_id)
             return []
@@ -167,6 +187,13 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         parameters = aws_parameters_of(self)
         config = {**CALLBACK_TIMEOUTS, **(self.botocore_config or {})}
         return SimpleNamespace(**{**parameters, "botocore_config": config})
+
+
+def _is_finished_by_a_task(claiming: Any, dag: Any) -> bool:
+    return any(
+        isinstance(task, CodePipelineCompleteJobOperator) and task.claim_task_id == claiming.task_id
+        for task in dag.tasks
+    )
 
 
 def _choice_of(task: Any) -> str:

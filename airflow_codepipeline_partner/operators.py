@@ -7,7 +7,6 @@ The results carry defaults that lead the customer back to the DAG run; see the R
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -16,12 +15,15 @@ from airflow_codepipeline_partner._compat import AirflowSkipException
 from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, InvalidInput, JobNotInProgress
 from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator, finish_job
 from airflow_codepipeline_partner.jobs import ClaimedJob, FailureDetails, OfferedJob
+from airflow_codepipeline_partner.limits import check_text
 from airflow_codepipeline_partner.parameters import (
     CodePipelineParameters,
+    check_job,
     check_literal,
     check_success_literals,
     is_known_later,
     no_retry_where_none_helps,
+    renderable,
 )
 from airflow_codepipeline_partner.protocol import Call, Claim, ClaimState, UnknownClaim
 from airflow_codepipeline_partner.records import ClaimMemory, place_for_result
@@ -46,6 +48,13 @@ class _PutResultOperator(CodePipelineParameters):
     """
 
     template_fields = ("job", "job_id", "client_id", *CodePipelineParameters.template_fields)
+    #: By this it is known which tasks keep records of results.
+    puts_result: ClassVar[bool] = True
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "job": "json",
+        "current_revision": "json",
+        "execution_details": "json",
+    }
 
     def __init__(
         self,
@@ -56,7 +65,7 @@ class _PutResultOperator(CodePipelineParameters):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if (job is None) == (job_id is None):
+        if (job is None) == (job_id is None) or (job is not None and client_id is not None):
             raise InvalidInput(
                 f"{type(self).__name__} {self.task_id} takes either job or job_id (with client_id); "
                 f"{'neither' if job is None else 'both'} was given."
@@ -66,9 +75,9 @@ class _PutResultOperator(CodePipelineParameters):
                 f"{type(self).__name__} {self.task_id} needs client_id beside job_id: "
                 "the client token is looked up by it."
             )
-        if isinstance(job, Mapping) and not is_known_later(job):
-            OfferedJob.from_value(job)
-        self.job = job
+        check_job({"job_id": job_id, "client_id": client_id} if job is None else job)
+        check_literal(lambda value: check_text("jobId", value), job_id)
+        self.job = renderable(job)
         self.job_id = job_id
         self.client_id = client_id
 
@@ -136,9 +145,9 @@ class PutThirdPartyJobSuccessResultOperator(_PutResultOperator):
         super().__init__(**kwargs)
         check_success_literals(current_revision, execution_details)
         check_literal(protocol.check_continuation_token, continuation_token)
-        self.current_revision = current_revision
+        self.current_revision = renderable(current_revision)
         self.continuation_token = continuation_token
-        self.execution_details = execution_details
+        self.execution_details = renderable(execution_details)
 
     def compose(self, job: OfferedJob, dag_id: str, run_id: str) -> Call:
         """Return the call that gives the result."""
@@ -188,7 +197,8 @@ class PutThirdPartyJobFailureResultOperator(_PutResultOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_literal(FailureDetails, message)
+        if not is_known_later(message):
+            FailureDetails(message)
         check_literal(lambda kind: FailureDetails("x", kind), failure_type)
         check_literal(lambda name: FailureDetails("x", external_execution_id=name), external_execution_id)
         self.message = message
@@ -224,15 +234,15 @@ class CodePipelineClaimJobOperator(CodePipelineParameters):
     """
 
     template_fields = ("job", *CodePipelineParameters.template_fields)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"job": "json"}
     #: By this the finishing piece and the callbacks know which tasks keep claim records.
     claims_job: ClassVar[bool] = True
 
     def __init__(self, *, job: Any, unknown_claim: UnknownClaim = "assume_ours", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(job, Mapping) and not is_known_later(job):
-            OfferedJob.from_value(job)
+        check_job(job)
         protocol.check_unknown_claim(unknown_claim)
-        self.job = job
+        self.job = renderable(job)
         self.unknown_claim = unknown_claim
 
     def execute(self, context: Any) -> dict[str, Any]:

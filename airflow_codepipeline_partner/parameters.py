@@ -14,7 +14,13 @@ from airflow_codepipeline_partner._compat import AirflowFailException, is_resolv
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError
 from airflow_codepipeline_partner.hook_parameters import make_hook
-from airflow_codepipeline_partner.jobs import CurrentRevision, ExecutionDetails
+from airflow_codepipeline_partner.jobs import (
+    ActionType,
+    ClaimedJob,
+    CurrentRevision,
+    ExecutionDetails,
+    OfferedJob,
+)
 from airflow_codepipeline_partner.links import CodePipelineLink, pipeline_url
 
 if TYPE_CHECKING:
@@ -109,6 +115,25 @@ def check_literal(check: Callable[[Any], object], value: object, **stand_ins: ob
         check(known)
     elif value is not None and not is_known_later(value):
         check(value)
+
+
+def check_job(job: object) -> None:
+    """
+    Check a job at construction, where it is known then.
+
+    :raises InvalidJobReference: It names none.
+    """
+    if not is_known_later(job):
+        OfferedJob.from_value(job)
+
+
+def renderable(value: object) -> object:
+    """Return a value in which Airflow renders templates; it passes over dataclasses."""
+    if isinstance(value, CurrentRevision | ExecutionDetails | ActionType):
+        return value.to_api()
+    if isinstance(value, OfferedJob | ClaimedJob):
+        return value.to_xcom()
+    return value
 
 
 def check_success_literals(current_revision: object, execution_details: object) -> None:

@@ -89,4 +89,10 @@ def read_created(value: object) -> datetime | None:
             f"2026-01-31T12:00:00+00:00, not this {type(value).__name__} of {len(str(value))} characters.",
             field="currentRevision.created",
         )
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        raise LimitExceeded(
+            f"currentRevision.created is in the year {moment.year} and, in UTC, outside the years 1 to 9999.",
+            field="currentRevision.created",
+        ) from None

@@ -11,7 +11,7 @@ value. They hold neither a token nor a nonce nor a credential nor a configuratio
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
@@ -23,6 +23,7 @@ from airflow_codepipeline_partner.protocol import Call, Claim, ClaimState, diale
 CLAIM_KEY = "codepipeline_claim"
 #: XCom key of the result's record: ``state``, ``result``, ``job_id``, ``call``, ``at``.
 RESULT_KEY = "codepipeline_result"
+MAX_KEY_CHARS = 512  # of Airflow's table of XComs
 
 ResultState = Literal["intended", "done"]
 
@@ -90,12 +91,18 @@ class ResultRecord:
 
 @dataclass(frozen=True)
 class Place:
-    """A task instance, whose XCom holds the records of one claim."""
+    """
+    A task instance, whose XCom holds the records of one claim.
+
+    :param shared: Whether it holds the results of several jobs, each under a key of its own, since it
+        claimed none of them.
+    """
 
     dag_id: str
     run_id: str
     task_id: str
     map_index: int = -1
+    shared: bool = False
 
     @classmethod
     def of(cls, ti: Any) -> Self:
@@ -113,7 +120,7 @@ class Place:
 
     def read_result(self, job_id: str) -> ResultRecord | None:
         """Return the record of this job's result, or None."""
-        value = self._read(RESULT_KEY)
+        value = self._read(self._result_key(job_id))
         if value is None or value["job_id"] != job_id:
             return None
         return ResultRecord.from_xcom(value)
@@ -127,11 +134,14 @@ class Place:
             "call": dict(call.arguments),
             "at": _now(),
         }
-        self._write(RESULT_KEY, record)
+        self._write(self._result_key(record["job_id"]), record)
 
-    def withdraw_result(self) -> None:
+    def withdraw_result(self, job_id: str) -> None:
         """Forget an intended result that certainly was not put."""
-        XCom.delete(key=RESULT_KEY, **self._names())
+        XCom.delete(key=self._result_key(job_id), **self._names())
+
+    def _result_key(self, job_id: str) -> str:
+        return f"{RESULT_KEY}_{job_id}"[:MAX_KEY_CHARS] if self.shared else RESULT_KEY
 
     def _read(self, key: str) -> Any:
         names = self._names()
@@ -154,11 +164,12 @@ class Place:
 
 
 def claiming_tasks(dag: Any) -> Iterator[Any]:
-    """Yield the tasks of a DAG that claim jobs, mapped or not."""
-    for task in dag.tasks:
-        operator_class = task.operator_class if task.is_mapped else type(task)
-        if getattr(operator_class, "claims_job", False):
-            yield task
+    """Return the tasks of a DAG that claim jobs, mapped or not."""
+    return (task for task in dag.tasks if _is_marked(task, "claims_job"))
+
+
+def _is_marked(task: Any, mark: str) -> bool:
+    return bool(getattr(task.operator_class if task.is_mapped else type(task), mark, False))
 
 
 def records_of_run(
@@ -173,6 +184,21 @@ def records_of_run(
     for value in XCom.get_all(key=CLAIM_KEY, **names) or ():
         claim = ClaimRecord.from_xcom(value)
         yield claim, results.get(claim.job.job_id)
+
+
+def records_before(
+    context: Mapping[str, Any], claiming: Any
+) -> Iterator[tuple[ClaimRecord, ResultRecord | None]]:
+    """Yield what one claiming task claimed for the running task: itself, or the instance that it follows."""
+    task, own = context["task"], Place.of(context["ti"])
+    place: Place | None = None
+    if claiming.task_id == own.task_id:
+        place = own
+    elif claiming.task_id in task.get_flat_relative_ids(upstream=True):
+        place = _seen_from(task, own, claiming)
+    claim = place.read_claim() if place else None
+    if place and claim:
+        yield claim, place.read_result(claim.job.job_id)
 
 
 class ClaimMemory:
@@ -207,7 +233,8 @@ class ClaimMemory:
 
     def acknowledged_before(self, job_id: str) -> bool:
         """Tell whether an earlier try may have acknowledged the job."""
-        if self._store is None:
+        if self._store is None or self._store.get(CLAIM_KEY) is None:
+            # The store may have been emptied since: by its retention, after a success, by a user.
             return self._is_retry
         record = self._earlier(job_id)
         return record is not None and record.state in (ClaimState.INTENT, ClaimState.UNKNOWN)
@@ -236,13 +263,34 @@ def place_for_result(context: Mapping[str, Any], job_id: str) -> Place:
     task, dag = context["task"], context["dag"]
     own = Place.of(context["ti"])
     for claiming in claiming_tasks(dag):
-        place = _seen_from(task, own, claiming)
-        claim = place.read_claim() if place else None
-        if place and claim is not None and claim.job.job_id == job_id:
-            return place
-    before = (_seen_from(task, own, dag.get_task(task_id)) for task_id in sorted(task.upstream_task_ids))
-    # Several instances of a mapped task would share the record of a task before them.
-    return next((place for place in before if place and place.map_index == own.map_index), own)
+        for place in _instances(context, own, claiming, job_id):
+            claim = place.read_claim()
+            if claim is not None and claim.job.job_id == job_id:
+                return place
+    for task_id in sorted(task.upstream_task_ids):
+        before = dag.get_task(task_id)
+        beside = _seen_from(task, own, before)
+        if beside is not None:
+            users = [dag.get_task(other) for other in before.downstream_task_ids]
+            several = sum(_is_marked(user, "puts_result") for user in users) > 1
+            return replace(beside, shared=several or beside.map_index != own.map_index)
+    return own
+
+
+def _instances(context: Mapping[str, Any], own: Place, claiming: Any, job_id: str) -> Iterator[Place]:
+    """Yield the instances of a claiming task that may have claimed a job, the likeliest first."""
+    place = _seen_from(context["task"], own, claiming)
+    if place is not None:
+        yield place
+        return
+    names = {"dag_id": own.dag_id, "run_id": own.run_id, "task_id": claiming.task_id}
+    claimed = [value["job_id"] for value in XCom.get_all(key=CLAIM_KEY, **names) or ()]
+    if job_id not in claimed:
+        return
+    # The values come in the order of the map indexes, where one that did not run has none.
+    count = context["ti"].get_ti_count(dag_id=own.dag_id, run_ids=[own.run_id], task_ids=[claiming.task_id])
+    for map_index in range(claimed.index(job_id), count):
+        yield Place(**names, map_index=map_index)
 
 
 def _seen_from(task: Any, own: Place, other: Any) -> Place | None:

@@ -41,7 +41,11 @@ def put_once(hook: CodePipelinePartnerHook, place: Place, call: Call) -> str:
     assert call.job is not None  # noqa: S101 - a result is always some job's
     record = place.read_result(call.job.job_id)
     if record is not None and record.state == "done":
-        log.info("Job %s has its result already: %s.", record.job_id, record.result)
+        log.info(
+            "Job %s has its result already: %s. To run the action again, retry it in CodePipeline.",
+            record.job_id,
+            record.result,
+        )
         return record.result
     if record is not None:
         log.warning(
@@ -61,7 +65,7 @@ def put_once(hook: CodePipelinePartnerHook, place: Place, call: Call) -> str:
     except CodePipelinePartnerError as error:
         if not error.in_doubt:
             # Nothing was put, so that another result may be: the failure, for instance.
-            place.withdraw_result()
+            place.withdraw_result(call.job.job_id)
         raise
 
 

@@ -6,17 +6,22 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_codepipeline_partner import protocol
 from airflow_codepipeline_partner._compat import AirflowSensorTimeout, AirflowSkipException, conf
-from airflow_codepipeline_partner.exceptions import from_description
+from airflow_codepipeline_partner.exceptions import InvalidInput, from_description
 from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
 from airflow_codepipeline_partner.jobs import ActionType
 from airflow_codepipeline_partner.limits import check_number
-from airflow_codepipeline_partner.parameters import CodePipelineParameters, check_literal, is_known_later
+from airflow_codepipeline_partner.parameters import (
+    CodePipelineParameters,
+    check_literal,
+    is_known_later,
+    renderable,
+)
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger, with_jitter
 
 #: How much later than its own deadline Airflow may end a deferral whose trigger does not run, in seconds.
@@ -42,6 +47,7 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
     """
 
     template_fields = ("action_type", "max_batch_size", *CodePipelineParameters.template_fields)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"action_type": "json"}
 
     def __init__(
         self,
@@ -53,10 +59,14 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
-        if isinstance(action_type, Mapping) and not is_known_later(action_type):
+        if not is_known_later(action_type):
             protocol.dialect_of(ActionType.from_value(action_type))
+        if self.poke_interval <= 0:
+            raise InvalidInput(
+                f"poke_interval must be more than 0 seconds; {self.poke_interval:g} was given."
+            )
         check_literal(lambda size: check_number("maxBatchSize", size), max_batch_size)
-        self.action_type = action_type
+        self.action_type = renderable(action_type)
         self.max_batch_size = max_batch_size
         self.deferrable = (
             conf.getboolean("operators", "default_deferrable", fallback=False)
@@ -102,7 +112,7 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
             jobs: list[dict[str, Any]] = event["jobs"]
             return jobs
         failure: Exception = AirflowSensorTimeout(
-            f"No job of {self.action_type} was offered within {self.timeout:g} s."
+            f"No job of {ActionType.from_value(self.action_type)} was offered within {self.timeout:g} s."
         )
         if event["status"] == "error":
             failure = from_description(event["error"])

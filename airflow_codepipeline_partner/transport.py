@@ -42,6 +42,7 @@ class Transport:
 
     :param make_client: Makes boto3's client, which must not retry by itself, when the first call is sent:
         that may take a call to STS, which can fail like any other.
+    :param aws_conn_id: The Airflow connection that the client is made with, for errors to name.
     :param retry_deadline: For how many seconds a call is tried again; 0 tries once.
     :param clock: Seconds, for measuring the deadline.
     :param sleep: Waits so many seconds.
@@ -50,11 +51,14 @@ class Transport:
     def __init__(
         self,
         make_client: Callable[[], Any],
+        aws_conn_id: str | None,
         retry_deadline: float,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._make_client = make_client
+        self._aws_conn_id = aws_conn_id
+        self._sent = False
         self.retry_deadline = retry_deadline
         self._clock = clock
         self._sleep = sleep
@@ -62,7 +66,14 @@ class Transport:
     @cached_property
     def client(self) -> Any:
         """boto3's client."""
-        return self._make_client()
+        client = self._make_client()
+        # What goes wrong before this (signing, credentials from STS, a value that cannot be written) leaves
+        # no doubt about the call.
+        client.meta.events.register("before-send.codepipeline", self._note_sending)
+        return client
+
+    def _note_sending(self, **event: Any) -> None:
+        self._sent = True
 
     def send(
         self, call: Call, secrets: Mapping[str, str] | None = None, *, in_doubt: bool = False
@@ -113,47 +124,46 @@ class Transport:
         """Send a call once; what is raised holds no secret and no trace of an exception that does."""
         from botocore import xform_name
 
-        sent = False
+        self._sent = False
         failure: Exception
         try:
-            client = self.client
-            sent = True
-            answer: Mapping[str, Any] = getattr(client, xform_name(call.operation))(
-                **call.arguments, **secrets
-            )
+            method = getattr(self.client, xform_name(call.operation))
+            answer: Mapping[str, Any] = method(**call.arguments, **secrets)
             if protocol.is_answer(call, answer):
                 return answer
             failure = _Unanswered("the answer is none", Fate.IN_DOUBT)
         except Exception as error:
-            failure = self._failure_for(call, error, secrets, sent=sent, in_doubt=in_doubt)
+            failure = self._failure_for(call, error, secrets, in_doubt=in_doubt)
         raise failure
 
     def _failure_for(
-        self, call: Call, error: Exception, secrets: Mapping[str, str], *, sent: bool, in_doubt: bool
+        self, call: Call, error: Exception, secrets: Mapping[str, str], *, in_doubt: bool
     ) -> Exception:
-        """
-        Return what an exception of botocore's means.
-
-        :param sent: False where not even the client could be made, so that nothing can have been sent.
-        """
+        """Return what an exception of botocore's means."""
         from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
         if isinstance(error, ClientError):
             return self._refusal_for(call, error, secrets, in_doubt=in_doubt)
         name = type(error).__name__
         if isinstance(error, ConnectionError | HTTPClientError):
-            fate = protocol.fate_of_silence(name) if sent else Fate.NOT_CARRIED_OUT
+            fate = protocol.fate_of_silence(name) if self._sent else Fate.NOT_CARRIED_OUT
             return _Unanswered(f"{name}: {_without(secrets, str(error))}", fate)
-        if sent and not isinstance(error, BotoCoreError):
+        if self._sent and not isinstance(error, BotoCoreError):
             # A parser's, on what is no answer of AWS's; its text may quote it.
             return _Unanswered(f"the answer could not be read: {name}", Fate.IN_DOUBT)
         return RequestRefused(
             f"{call.operation} could not be sent: {name}: {_without(secrets, str(error))} "
-            "Check the Airflow connection of type aws.",
+            f"Check {self._connection}.",
             code=name,
             in_doubt=in_doubt,
             job_id=call.job.job_id if call.job else None,
         )
+
+    @property
+    def _connection(self) -> str:
+        if self._aws_conn_id is None:
+            return "boto3's default credentials and region (aws_conn_id is None)"
+        return f"the Airflow connection {self._aws_conn_id!r} of type aws"
 
     def _refusal_for(
         self, call: Call, error: Any, secrets: Mapping[str, str], *, in_doubt: bool
@@ -172,7 +182,7 @@ class Transport:
             return _Unanswered(f"{error.operation_name}: {code}: {said}", Fate.NOT_CARRIED_OUT)
         return RequestRefused(
             f"{call.operation} could not be sent: {error.operation_name}, which gives the credentials, was "
-            f"refused: {code}: {said} Check the role in the Airflow connection of type aws.",
+            f"refused: {code}: {said} Check the role in {self._connection}.",
             code=code,
             in_doubt=in_doubt,
             job_id=call.job.job_id if call.job else None,

@@ -111,7 +111,8 @@ class CodePipelineJobTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll until jobs are offered, the deadline has passed, or an error ends the wait."""
         hook: Any = None
-        silent_since: float | None = None
+        silence: ServiceUnavailable | None = None
+        silent_since = 0.0
         delay = self.poll_interval
         while True:
             try:
@@ -122,8 +123,10 @@ class CodePipelineJobTrigger(BaseTrigger):
                 jobs = await sync_to_async(hook.poll, thread_sensitive=False)(
                     self.action_type, self.max_batch_size
                 )
-            except ServiceUnavailable as silence:
-                silent_since = silent_since or time.time()
+            except ServiceUnavailable as error:
+                if silence is None:
+                    silent_since = time.time()
+                silence = error
                 if time.time() - silent_since >= self.retry_deadline:
                     yield event("error", error=described(silence))
                     return
@@ -136,10 +139,11 @@ class CodePipelineJobTrigger(BaseTrigger):
                 if jobs:
                     yield event("offered", jobs)
                     return
-                silent_since, delay = None, self.poll_interval
+                silence, delay = None, self.poll_interval
             left = float("inf") if self.timeout_deadline is None else self.timeout_deadline - time.time()
             if left <= 0:
-                yield event("timeout")
+                # Whoever could not ask does not know that there was nothing.
+                yield event("error", error=described(silence)) if silence else event("timeout")
                 return
             await asyncio.sleep(min(with_jitter(delay), left))
 

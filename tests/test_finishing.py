@@ -127,7 +127,7 @@ def test_a_client_without_a_connection_leaves_its_job_unclaimed(emulator, offer,
 )
 def test_a_result_that_cannot_be_sent_ends_the_job_with_failure(emulator, offer, run_dag, given, field):
     job = offer()
-    run = run_dag(ONE_JOB, job=job, **given)
+    run = run_dag(ONE_JOB, job=job, message="The work broke.", **given)
     assert run.state == "failed"
     assert results_of(emulator, job) == ["failure"]
     assert field in action_state(emulator)["errorDetails"]["message"]
@@ -146,6 +146,49 @@ def test_failed_work_is_reported_although_nothing_can_be_rendered_from_it(emulat
     run_dag("unrenderable_result", job=job, work="fail")
     assert results_of(emulator, job) == ["failure"]
     assert "task work" in action_state(emulator)["errorDetails"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("conf", "result"),
+    [
+        ({}, "success"),
+        ({"set_up": "fail"}, "failure"),
+        ({"set_up": "skip"}, "failure"),
+        ({"work": "fail"}, "failure"),
+        # The teardown behind it succeeds, and is no work.
+        ({"work": "skip"}, "failure"),
+    ],
+)
+def test_setups_and_teardowns_neither_keep_a_job_from_its_result_nor_count_as_work(
+    emulator, offer, run_dag, conf, result
+):
+    job = offer()
+    run = run_dag("work_between_setup_and_teardown", job=job, **conf)
+    assert results_of(emulator, job) == [result]
+    assert run.state == ("success" if result == "success" else "failed")
+
+
+def test_what_does_not_follow_the_claim_is_no_work_of_the_job(emulator, offer, run_dag):
+    done = offer()
+    run_dag("summary_from_elsewhere", job=done)
+    assert action_state(emulator)["summary"] == "From elsewhere."
+    skipped = offer()
+    run_dag("summary_from_elsewhere", job=skipped, work="skip")
+    assert [results_of(emulator, job) for job in (done, skipped)] == [["success"], ["failure"]]
+
+
+def test_templates_are_rendered_in_our_own_classes_too(emulator, offer, run_dag):
+    job = offer()
+    run = run_dag("values_in_our_own_classes", job=job)
+    assert results_of(emulator, job) == ["success"]
+    assert action_state(emulator)["summary"] == f"Run {run.run_id}."
+    assert action_state(emulator)["externalExecutionId"] == run.run_id
+
+
+def test_each_of_two_claims_in_a_row_can_be_finished(emulator, offer, run_dag):
+    jobs = [offer(), offer()]
+    run_dag("two_claims", jobs=jobs)
+    assert [results_of(emulator, job) for job in jobs] == [["success"], ["success"]]
 
 
 def test_a_mapped_group_finishes_each_job_on_its_own(emulator, offer, run_dag):
@@ -290,6 +333,7 @@ def test_default_args_do_not_take_its_retries_priority_and_time_away():
         "weight_rule": "upstream",
         "depends_on_past": True,
         "wait_for_downstream": True,
+        "trigger_rule": "all_success",
     }
     with DAG("d", schedule=None, default_args=hostile):
         finish = finish_job(a_claim())
@@ -303,6 +347,8 @@ def test_default_args_do_not_take_its_retries_priority_and_time_away():
     ).endswith("absolute")
     assert not finish.depends_on_past
     assert not finish.wait_for_downstream
+    assert finish.trigger_rule == "all_done"
+    assert finish.retry_policy is None
 
 
 def test_more_retries_than_its_own_are_kept():

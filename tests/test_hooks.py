@@ -282,6 +282,12 @@ def test_lost_answers_change_nothing_under_every_reading(emulator, hook, setting
 # Claims in trouble.
 
 
+def test_a_job_that_is_offered_twice_at_once_is_one_job(hook, emulator, monkeypatch):
+    offered = {"jobId": "j", "clientId": "c"}
+    monkeypatch.setattr(hook, "_send", lambda call: {"jobs": [offered, offered, {}]})
+    assert [job.job_id for job in hook.poll(ACTION_TYPE)] == ["j"]
+
+
 def test_a_lost_poll_loses_no_job(emulator, hook):
     emulator.start_execution("pipe")
     emulator.inject("drop_response", POLL)

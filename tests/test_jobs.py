@@ -69,8 +69,19 @@ def test_an_action_type_is_read_in_every_form_with_its_defaults(given):
     assert ActionType.from_value(given) == TYPE
 
 
+def test_an_artifact_that_is_none_is_passed_over():
+    details = JobDetails.from_api({"data": {"inputArtifacts": [None, {"name": "In"}]}}, job_id="j")
+    assert [artifact.name for artifact in details.input_artifacts] == ["In"]
+
+
+def test_details_cannot_be_stored():
+    with pytest.raises(InvalidInput, match="job j hold secrets"):
+        JobDetails("j").serialize()
+
+
 def test_a_version_that_is_a_number_in_json_is_a_version():
     assert ActionType.from_value({**AWS_TYPE, "version": 2}).version == "2"
+    assert ActionType("Deploy", "Example", 2).to_api()["version"] == "2"
 
 
 def test_an_action_type_names_all_four_parts():

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from airflow.sdk import DAG
 from support import action_state, results_of
 
 from airflow_codepipeline_partner.exceptions import LimitExceeded, RequestRefused
@@ -56,6 +57,37 @@ def test_where_the_finishing_piece_did_its_work_nothing_is_put(emulator, offer, 
     run = run_dag("many_jobs", jobs=[job], work_of={job["job_id"]: "fail"})
     notify(run)
     assert results_of(emulator, job) == ["failure"]
+
+
+def test_as_a_tasks_callback_it_leaves_to_the_finishing_piece_what_that_is_to_finish(
+    emulator, offer, run_dag
+):
+    jobs = [offer() for _ in range(2)]
+    run_dag(
+        "callbacks_of_tasks_beside_finish",
+        jobs=jobs,
+        work_of={jobs[0]["job_id"]: "fail", jobs[1]["job_id"]: "done"},
+    )
+    assert [results_of(emulator, job) for job in jobs] == [["failure"], ["success"]]
+
+
+def test_as_a_tasks_callback_it_ends_that_tasks_job_and_no_other(emulator, offer, run_dag):
+    jobs = [offer() for _ in range(2)]
+    run_dag(
+        "callbacks_of_tasks_alone", jobs=jobs, work_of={jobs[0]["job_id"]: "fail", jobs[1]["job_id"]: "done"}
+    )
+    assert [results_of(emulator, job) for job in jobs] == [["failure"], []]
+    assert action_state(emulator)["status"] == "InProgress"
+    [failure] = emulator.ledger.terminal_results()
+    assert failure.details["failureDetails"]["message"] == "Task handle.work broke."
+
+
+def test_it_serves_one_run_after_the_other(emulator, offer, run_dag, notify):
+    notifier = CodePipelineJobFailureNotifier("Run {{ run_id }} broke.", aws_conn_id="{{ run_id }}_conn")
+    dag = DAG("d", schedule=None)
+    for run_id in ("one", "two"):
+        notifier.render_template_fields({"dag": dag, "run_id": run_id})
+        assert (notifier.message, notifier.aws_conn_id) == (f"Run {run_id} broke.", f"{run_id}_conn")
 
 
 def test_a_lost_race_is_left_alone(emulator, offer, run_dag, notify, make_hook):

@@ -14,6 +14,7 @@ from airflow_codepipeline_partner.operators import (
     PutThirdPartyJobFailureResultOperator,
     PutThirdPartyJobSuccessResultOperator,
 )
+from airflow_codepipeline_partner.transport import Transport
 
 ONE_JOB = "one_job_assume_ours_0_retries"
 
@@ -127,8 +128,44 @@ def test_results_can_be_mapped(emulator, offer, make_hook, run_dag):
     run = run_dag("mapped_results", jobs=jobs)
     assert [run.states[f"succeed[{index}]"] for index in range(3)] == ["success"] * 3
     assert [results_of(emulator, job) for job in jobs] == [["success"]] * 3
-    recorded = [run.xcoms[f"succeed[{index}]", "codepipeline_result"] for index in range(3)]
-    assert [record["job_id"] for record in recorded] == [job["job_id"] for job in jobs]
+    # Not in the task's own XCom, which a retry would clear.
+    recorded = [run.xcoms["jobs", f"codepipeline_result_{job['job_id']}"] for job in jobs]
+    assert [(record["job_id"], record["state"]) for record in recorded] == [
+        (job["job_id"], "done") for job in jobs
+    ]
+
+
+@pytest.mark.parametrize("dag_id", ["mapped_results", "mapped_claims_and_results"])
+def test_a_mapped_result_whose_task_died_after_its_put_is_known_to_the_retry(
+    emulator, offer, make_hook, run_dag, monkeypatch, dag_id
+):
+    jobs = [offer() for _ in range(3)]
+    if dag_id == "mapped_results":
+        for job in jobs:
+            make_hook().claim(job)
+    send = Transport.send
+    deaths = []
+
+    def dying(self, call, *args, **kwargs):
+        answer = send(self, call, *args, **kwargs)
+        if call.operation.startswith("Put") and call.job.job_id == jobs[1]["job_id"] and not deaths:
+            deaths.append(call)
+            raise SystemExit(9)
+        return answer
+
+    monkeypatch.setattr(Transport, "send", dying)
+    run = run_dag(dag_id, jobs=jobs)
+    assert len(deaths) == 1
+    assert run.state == "success"
+    assert [results_of(emulator, job)[0] for job in jobs] == ["success"] * 3
+    assert len(emulator.ledger.terminal_results()) == 3
+
+
+def test_the_details_of_a_job_cannot_be_returned_from_a_task(emulator, offer, run_dag, capfd):
+    run = run_dag("details_in_xcom", job=offer())
+    assert run.states["details"] == "failed"
+    assert ("details", "return_value") not in run.xcoms
+    assert "hold secrets and cannot be returned from a task" in "".join(capfd.readouterr())
 
 
 def test_a_result_that_was_not_put_since_there_is_another_is_no_green_task(emulator, offer, run_dag):
@@ -234,6 +271,12 @@ JOB = {"job_id": "j", "client_id": "c"}
         ({}, "neither"),
         ({"job_id": "j"}, "needs client_id"),
         ({"job": {"client_id": "c"}}, "needs job_id"),
+        ({"job": JOB, "client_id": "other"}, "both"),
+        ({"job": "nonsense"}, "must be a mapping"),
+        ({"job": ["j"]}, "must be a mapping"),
+        ({"job_id": "j", "client_id": ""}, "needs client_id"),
+        ({"job_id": "", "client_id": "{{ c }}"}, "jobId has 0 characters"),
+        ({"job_id": "j" * 513, "client_id": "c"}, "jobId has 513 characters"),
     ],
 )
 @pytest.mark.parametrize(

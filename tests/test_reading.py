@@ -119,8 +119,14 @@ def test_a_time_is_read_from_a_datetime_or_iso_text_and_is_utc_where_it_has_no_z
     assert moment.tzinfo is not None
 
 
-def test_a_zone_that_was_given_is_kept():
-    assert read_created("2026-01-31T14:00:00+02:00").utcoffset() == timedelta(hours=2)
+def test_a_time_is_handed_on_in_utc():
+    assert read_created("2026-01-31T14:00:00+02:00").isoformat() == NOON.isoformat()
+
+
+@pytest.mark.parametrize("given", ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00"])
+def test_a_time_that_utc_cannot_tell_is_refused(given):
+    with pytest.raises(LimitExceeded, match="outside the years 1 to 9999"):
+        read_created(given)
 
 
 def test_no_time_stays_none():

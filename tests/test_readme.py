@@ -86,7 +86,7 @@ def test_the_command_that_adds_a_connection_adds_it(airflow_database):
         capture_output=True,
         text=True,
     ).stdout
-    [connection] = json.loads(shown[shown.index("[") :])
+    [connection] = json.loads(shown[shown.index("[{") :])
     assert connection["conn_type"] == "codepipeline_partner_client"
     assert arguments[3] == "codepipeline_client_" + connection["login"].replace("-", "_")
 

@@ -44,7 +44,9 @@ class Memory:
             state, call.arguments["jobId"], protocol.result_of(call), dict(call.arguments)
         )
 
-    def withdraw_result(self) -> None:
+    def withdraw_result(self, job_id: str) -> None:
+        assert self.record is not None
+        assert self.record.job_id == job_id
         self.history.append("withdrawn")
         self.record = None
 

@@ -372,7 +372,7 @@ def test_without_any_credentials_the_error_says_so_and_nothing_is_called(
     monkeypatch.setenv("AWS_ENDPOINT_URL", emulator.url)
     with pytest.raises(RequestRefused, match="Unable to locate credentials") as refusal:
         make_hook(aws_conn_id=None).poll(ACTION_TYPE)
-    assert "Check the Airflow connection of type aws" in str(refusal.value)
+    assert "Check boto3's default credentials" in str(refusal.value)
     assert refusal.value.code == "NoCredentialsError"
     assert emulator.ledger.where(kind="call") == []
     assert fake_time.sleeps == []
@@ -647,6 +647,48 @@ def test_a_malformed_answer_of_sts_leaves_no_doubt_about_the_call(
         make_hook(retry_deadline=5)._transport.send(*sent(SUCCESS))
     assert error.value.in_doubt is False
     assert emulator.ledger.where(kind="call") == []
+
+
+def test_what_goes_wrong_before_the_call_is_sent_leaves_no_doubt(emulator, customer, make_hook, fake_time):
+    transport = make_hook()._transport
+
+    def overflow(**event):
+        raise OverflowError("too far away")
+
+    transport.client.meta.events.register("before-sign.codepipeline", overflow)
+    with pytest.raises(RequestRefused, match="could not be sent: OverflowError") as refusal:
+        transport.send(*sent(SUCCESS))
+    assert refusal.value.in_doubt is False
+    assert fake_time.sleeps == []
+    assert emulator.ledger.where(kind="call") == []
+
+
+def test_what_goes_wrong_once_it_is_sent_leaves_doubt(emulator, customer, make_hook):
+    transport = make_hook(retry_deadline=0)._transport
+
+    def overflow(**event):
+        raise OverflowError("too far away")
+
+    transport.client.meta.events.register("response-received.codepipeline", overflow)
+    with pytest.raises(ServiceUnavailable) as silence:
+        transport.send(*sent(SUCCESS))
+    assert silence.value.in_doubt is True
+
+
+@pytest.mark.parametrize(
+    ("aws_conn_id", "named"),
+    [
+        ("typo", "the Airflow connection 'typo' of type aws"),
+        (None, "boto3's default credentials and region"),
+    ],
+)
+def test_what_is_missing_is_looked_for_in_the_connection_that_is_named(
+    customer, make_hook, monkeypatch, tmp_path, aws_conn_id, named
+):
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "missing"))
+    with pytest.raises(RequestRefused) as refusal:
+        make_hook(aws_conn_id=aws_conn_id).poll(ACTION_TYPE)
+    assert named in str(refusal.value)
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,13 @@ def test_trouble_that_outlasts_the_deadline_is_an_error_with_the_last_cause(emul
     assert sum(waits) >= 100
 
 
+def test_trouble_at_the_deadline_is_an_error_and_not_a_wait_without_jobs(emulator, customer, waits):
+    emulator.inject("throttle", operation="PollForThirdPartyJobs", times=None)
+    event = run(CodePipelineJobTrigger(ACTION_TYPE, poll_interval=10, timeout_deadline=1_000_060.0))
+    assert event["status"] == "error"
+    assert "Rate exceeded" in event["error"]
+
+
 def test_trouble_that_ends_does_not_count_later(emulator, customer, waits):
     emulator.inject("throttle", operation="PollForThirdPartyJobs", times=2)
     trigger = CodePipelineJobTrigger(

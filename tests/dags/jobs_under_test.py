@@ -7,10 +7,11 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from airflow.sdk import DAG, dag, task, task_group
+from airflow.sdk import DAG, dag, setup, task, task_group, teardown
 
 from airflow_codepipeline_partner._compat import AirflowSkipException
 from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+from airflow_codepipeline_partner.jobs import CurrentRevision, ExecutionDetails, OfferedJob
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 from airflow_codepipeline_partner.operators import (
     CodePipelineClaimJobOperator,
@@ -70,6 +71,58 @@ with DAG("unrenderable_result", schedule=None):
     work(claim.output)
     finish_job(claim, execution_details={"summary": "{{ ti.xcom_pull('nowhere')['summary'] }}"})
 
+with DAG("work_between_setup_and_teardown", schedule=None):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+
+    @setup
+    def build_up(**context: Any) -> dict[str, Any]:
+        return {"summary": do_work(context["dag_run"].conf.get("set_up", "Built up."))}
+
+    @teardown
+    def clean_up() -> None:
+        """Clean up behind the work."""
+
+    built, worked, cleaned = build_up(), work(claim.output), clean_up()
+    claim >> built >> worked >> cleaned
+    built >> cleaned
+    finish_job(claim, execution_details=built)
+
+with DAG("summary_from_elsewhere", schedule=None):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+
+    @task
+    def elsewhere() -> dict[str, Any]:
+        return {"summary": "From elsewhere."}
+
+    work(claim.output)
+    finish_job(claim, execution_details=elsewhere())
+
+with DAG("values_in_our_own_classes", schedule=None):
+    claim = CodePipelineClaimJobOperator(
+        task_id="claim",
+        job=OfferedJob("{{ dag_run.conf['job']['job_id'] }}", "{{ dag_run.conf['job']['client_id'] }}"),
+    )
+    finish_job(
+        claim,
+        current_revision=CurrentRevision("{{ run_id }}", "{{ dag.dag_id }}"),
+        execution_details=ExecutionDetails("Run {{ run_id }}.", "{{ run_id }}", 100),
+    )
+
+with DAG("two_claims", schedule=None):
+    first = CodePipelineClaimJobOperator(task_id="first", job="{{ dag_run.conf['jobs'][0] }}")
+    second = CodePipelineClaimJobOperator(task_id="second", job="{{ dag_run.conf['jobs'][1] }}")
+    first >> second
+    finish_job(second, task_id="finish_second")
+    finish_job(first, task_id="finish_first")
+
+with DAG("details_in_xcom", schedule=None):
+
+    @task
+    def details(**context: Any) -> Any:
+        return CodePipelinePartnerHook().details(context["dag_run"].conf["job"])
+
+    details()
+
 with DAG("finish_without_claim_before_it", schedule=None):
     claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
     CodePipelineCompleteJobOperator(task_id="finish", claim_task_id="claim") >> claim
@@ -97,6 +150,26 @@ def many_jobs() -> None:
         finish_job(claim)
 
     before() >> handle.expand(job=jobs())
+
+
+NOTIFIED = {"on_failure_callback": CodePipelineJobFailureNotifier("Task {{ ti.task_id }} broke.")}
+
+
+for dag_id, finish in (("callbacks_of_tasks_alone", False), ("callbacks_of_tasks_beside_finish", True)):
+    with DAG(dag_id, schedule=None, default_args=NOTIFIED):
+
+        @task
+        def told_jobs(**context: Any) -> list[dict[str, Any]]:
+            return context["dag_run"].conf["jobs"]
+
+        @task_group(group_id="handle")
+        def handle_each(job: Any, finish: bool) -> None:
+            claim = CodePipelineClaimJobOperator(task_id="claim", job=job)
+            work(claim.output)
+            if finish:
+                finish_job(claim)
+
+        handle_each.partial(finish=finish).expand(job=told_jobs())
 
 
 @dag(schedule=None, render_template_as_native_obj=True)
@@ -207,8 +280,20 @@ def mapped_results() -> None:
         return context["dag_run"].conf["jobs"]
 
     PutThirdPartyJobSuccessResultOperator.partial(
-        task_id="succeed", execution_details={"percentComplete": 100}
+        task_id="succeed", execution_details={"percentComplete": 100}, retries=1, retry_delay=0
     ).expand(job=jobs())
+
+
+@dag(schedule=None)
+def mapped_claims_and_results() -> None:
+    @task
+    def jobs(**context: Any) -> list[dict[str, Any]]:
+        return context["dag_run"].conf["jobs"]
+
+    claims = CodePipelineClaimJobOperator.partial(task_id="claim").expand(job=jobs())
+    PutThirdPartyJobSuccessResultOperator.partial(task_id="succeed", retries=1, retry_delay=0).expand(
+        job=claims.output
+    )
 
 
 for how in ("poke", "reschedule", "deferrable"):
@@ -227,5 +312,6 @@ many = many_jobs()
 mapped = mapped_work()
 claims = mapped_claims()
 results = mapped_results()
+both = mapped_claims_and_results()
 
 DAGS = {found.dag_id: found for found in list(globals().values()) if isinstance(found, DAG)}

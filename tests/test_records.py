@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a claiming task still knows of its earlier tries."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
+from airflow_codepipeline_partner.protocol import ClaimState
+from airflow_codepipeline_partner.records import CLAIM_KEY, ClaimMemory, ClaimRecord
+
+
+def record(job_id, state):
+    return ClaimRecord(state, ClaimedJob(OfferedJob(job_id, "c"))).to_xcom()
+
+
+@pytest.mark.parametrize(
+    ("stored", "try_number", "in_doubt"),
+    [
+        # Before Airflow 3.3 there is no store, and only the number of the try tells anything.
+        ("no store", 1, False),
+        ("no store", 2, True),
+        # Airflow, or a user, may have emptied it.
+        (None, 1, False),
+        (None, 2, True),
+        (record("j", ClaimState.INTENT), 2, True),
+        (record("j", ClaimState.UNKNOWN), 2, True),
+        (record("j", ClaimState.REFUSED), 2, False),
+        (record("j", ClaimState.LOST), 2, False),
+        (record("another", ClaimState.INTENT), 2, False),
+    ],
+)
+def test_whether_an_earlier_try_may_have_acknowledged_the_job(stored, try_number, in_doubt):
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=try_number)
+    store = None if stored == "no store" else SimpleNamespace(get={CLAIM_KEY: stored}.get)
+    memory = ClaimMemory({"ti": ti, "task_state_store": store})
+    assert memory.acknowledged_before("j") is in_doubt
