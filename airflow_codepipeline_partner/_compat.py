@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -53,6 +54,8 @@ def mask_secret(secret: str | None) -> None:
 
     if secret:
         mask(secret)
+        # As a service may quote it.
+        mask(json.dumps(secret)[1:-1])
 
 
 def forget_cached_connections() -> None:

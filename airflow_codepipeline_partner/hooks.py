@@ -15,9 +15,9 @@ from airflow_codepipeline_partner import protocol
 from airflow_codepipeline_partner._compat import mask_secret
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
 from airflow_codepipeline_partner.exceptions import (
-    ClientConnectionError,
     CodePipelineError,
     InvalidClientToken,
+    InvalidInput,
     InvalidNonce,
     RequestRefused,
 )
@@ -312,7 +312,7 @@ class CodePipelinePartnerHook(AwsBaseHook):
             refused = refusal
         try:
             current = tokens.get_token(client_id, uncached=True)
-        except ClientConnectionError:
+        except InvalidInput:
             # Of the two troubles the first tells more, and knows whether an answer was lost.
             current = secrets["clientToken"]
         if current == secrets["clientToken"]:

@@ -47,11 +47,11 @@ class Number:
     What a whole number may be.
 
     :param minimum: Smallest value.
-    :param maximum: Largest value, or None for no limit.
+    :param maximum: Largest value.
     """
 
     minimum: int
-    maximum: int | None = None
+    maximum: int
 
 
 CATEGORIES = ("Source", "Build", "Deploy", "Test", "Invoke", "Approval", "Compute")
@@ -86,7 +86,8 @@ TEXTS: dict[str, tuple[str, Text]] = {
     "failureDetails.externalExecutionId": ("ExecutionId", Text(1500)),
 }
 NUMBERS: dict[str, tuple[str, Number]] = {
-    "maxBatchSize": ("MaxBatchSize", Number(1)),
+    # The model names no maximum, but its integers have 32 bits.
+    "maxBatchSize": ("MaxBatchSize", Number(1, 2**31 - 1)),
     "executionDetails.percentComplete": ("Percentage", Number(0, 100)),
 }
 
@@ -171,10 +172,11 @@ def check_number(field: str, value: object, *, job_id: str | None = None) -> int
             field=field,
             job_id=job_id,
         )
-    if number < limit.minimum or (limit.maximum is not None and number > limit.maximum):
-        upper = "" if limit.maximum is None else f" and at most {limit.maximum}"
+    if not limit.minimum <= number <= limit.maximum:
         shown = number if abs(number) < 10**18 else "beyond all bounds"
         raise LimitExceeded(
-            f"{field} is {shown}; it must be at least {limit.minimum}{upper}.", field=field, job_id=job_id
+            f"{field} is {shown}; it must be at least {limit.minimum} and at most {limit.maximum}.",
+            field=field,
+            job_id=job_id,
         )
     return number

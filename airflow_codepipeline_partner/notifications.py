@@ -28,6 +28,7 @@ from airflow_codepipeline_partner.records import (
     claiming_tasks,
     records_before,
     records_of_run,
+    unknown_claim_of,
 )
 from airflow_codepipeline_partner.reporting import DEFAULT_FAILURE_TYPE
 
@@ -131,7 +132,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
             (claim, result)
             for task in claiming_tasks(dag)
             for claim, result in self._records_of(task, context)
-            if claim.may_be_ours(_choice_of(task)) and (result is None or result.state != "done")
+            if claim.may_be_ours(unknown_claim_of(task)) and (result is None or result.state != "done")
         ]
         deadline = time.monotonic() + CALLBACK_SECONDS
         # Each job once, so that none waits for another's trouble; then what is left, while there is time.
@@ -194,12 +195,6 @@ def _is_finished_by_a_task(claiming: Any, dag: Any) -> bool:
         isinstance(task, CodePipelineCompleteJobOperator) and task.claim_task_id == claiming.task_id
         for task in dag.tasks
     )
-
-
-def _choice_of(task: Any) -> str:
-    """Return what a claiming task says a claim in doubt counts as."""
-    given = task.partial_kwargs if task.is_mapped else vars(task)
-    return str(given.get("unknown_claim", "assume_ours"))
 
 
 def _run_id_of(context: Mapping[str, Any]) -> str:

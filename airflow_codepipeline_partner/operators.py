@@ -16,6 +16,7 @@ from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, In
 from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator, finish_job
 from airflow_codepipeline_partner.jobs import ClaimedJob, FailureDetails, OfferedJob
 from airflow_codepipeline_partner.limits import check_text
+from airflow_codepipeline_partner.memory import ClaimMemory, result_keeper
 from airflow_codepipeline_partner.parameters import (
     CodePipelineParameters,
     check_job,
@@ -26,7 +27,7 @@ from airflow_codepipeline_partner.parameters import (
     renderable,
 )
 from airflow_codepipeline_partner.protocol import Call, Claim, ClaimState, UnknownClaim
-from airflow_codepipeline_partner.records import ClaimMemory, place_for_result
+from airflow_codepipeline_partner.records import find_claim
 
 __all__ = [
     "CodePipelineClaimJobOperator",
@@ -86,23 +87,32 @@ class _PutResultOperator(CodePipelineParameters):
         raise NotImplementedError(type(self).__name__)
 
     def execute(self, context: Any) -> None:
-        """Put the result, unless the job's record says that it has it already."""
+        """
+        Put the result, unless the job's record says that it has it already.
+
+        :raises AirflowSkipException: The run did not win the job.
+        """
         ti = context["ti"]
         given = {"job_id": self.job_id, "client_id": self.client_id} if self.job is None else self.job
         with no_retry_where_none_helps():
             job = OfferedJob.from_value(given)
             call = self.compose(job, ti.dag_id, ti.run_id)
-            place = place_for_result(context, job.job_id)
-            asked, result = protocol.result_of(call), reporting.put_once(self.hook, place, call)
+            claim = find_claim(context, job.job_id)
+            if claim is not None and not claim.may_be_ours:
+                raise AirflowSkipException(
+                    f"Job {job.job_id} is not this run's, which has its claim as {claim.record.state}; "
+                    "nothing is put."
+                )
+            asked = protocol.result_of(call)
+            result = reporting.put_once(self.hook, result_keeper(context, claim), call)
             if result != asked:
                 raise JobNotInProgress(
                     f"Job {job.job_id} has the result {result} already, so that {asked} was not put. To run "
                     "the action again, retry it in CodePipeline.",
                     job_id=job.job_id,
                 )
-            claim = place.read_claim()
             if claim is not None:
-                self.show_link(claim.job.pipeline_name)
+                self.show_link(claim.record.job.pipeline_name)
 
 
 class PutThirdPartyJobSuccessResultOperator(_PutResultOperator):

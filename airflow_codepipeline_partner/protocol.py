@@ -8,6 +8,7 @@ each can be tested without a socket. Where AWS documents nothing the most carefu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -281,12 +282,14 @@ def fate_of_answer(code: str, http_status: int) -> Fate:
     """
     Tell what became of an attempt that the service answered with an error.
 
-    :param code: The error's code.
+    :param code: The error's code; botocore puts the status there where the answer names none, so that it is
+        not the service's own.
     :param http_status: The HTTP status; from 500 on the service may have acted before it broke.
     """
     if code in PASSING_CODES or http_status == 429:
         return Fate.NOT_CARRIED_OUT
-    return Fate.IN_DOUBT if http_status >= 500 else Fate.REFUSED
+    is_named = bool(code) and not code.isdigit()
+    return Fate.REFUSED if is_named and http_status < 500 else Fate.IN_DOUBT
 
 
 def fate_of_silence(failure_name: str) -> Fate:
@@ -328,18 +331,27 @@ def error_for(
     )
 
 
-def is_answer(call: Call, answer: Mapping[str, Any]) -> bool:
+def is_answer(call: Call, answer: Mapping[str, Any], body: bytes) -> bool:
     """
-    Tell whether an answer holds what makes it one.
+    Tell whether an answer is CodePipeline's.
 
-    botocore makes an empty answer of a page that some proxy put in CodePipeline's place. A poll may well be
-    answered with nothing, a put always is; an acknowledgement without a status says nothing about the job.
+    botocore makes an empty answer of a page that some proxy put in its place. A poll may well be answered
+    with no jobs, and a put always is with nothing; an acknowledgement without a status says nothing about
+    the job.
+
+    :param call: The call.
+    :param answer: What botocore made of the answer.
+    :param body: The answer's body, in JSON.
     """
-    headers = (answer.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}
-    if "html" in headers.get("content-type", "").lower():
-        return False
     needed = _ANSWER_MEMBERS.get(call.operation)
-    return needed is None or answer.get(needed) is not None
+    if needed is not None:
+        return answer.get(needed) is not None
+    try:
+        members = json.loads(body or b"{}")
+    except ValueError:
+        return False
+    is_put = "actionTypeId" not in call.arguments
+    return isinstance(members, dict) and not (is_put and members)
 
 
 class ClaimState(StrEnum):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -78,11 +79,10 @@ def read_created(value: object) -> datetime | None:
         return None
     if isinstance(value, datetime):
         moment = value
-    elif isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value.strip())
-        except ValueError:
-            moment = None
+    elif isinstance(value, str) and not value.strip().isdigit():
+        # Digits alone are seconds or milliseconds since some time, of which Python would make a date.
+        with suppress(ValueError):
+            moment = datetime.fromisoformat(value.strip().upper())
     if moment is None:
         raise LimitExceeded(
             "currentRevision.created must be a datetime or an ISO 8601 string such as "

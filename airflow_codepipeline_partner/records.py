@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
-from airflow_codepipeline_partner._compat import XCom, task_state_store
+from airflow_codepipeline_partner._compat import XCom
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
-from airflow_codepipeline_partner.protocol import Call, Claim, ClaimState, dialect_of, result_of
+from airflow_codepipeline_partner.protocol import Call, ClaimState, dialect_of, result_of
 
 #: XCom key of the claim's record: the claimed job with ``state`` and ``at``.
 CLAIM_KEY = "codepipeline_claim"
@@ -68,8 +68,9 @@ class ResultRecord:
     Which result a job is to get, or got.
 
     :param state: ``intended`` before the put, ``done`` after it.
-    :param operation: AWS's name of the put.
-    :param arguments: Its arguments, without the client token.
+    :param job_id: The job.
+    :param result: ``success``, ``continue`` or ``failure``.
+    :param arguments: The put's arguments, without the client token.
     """
 
     state: ResultState
@@ -81,6 +82,26 @@ class ResultRecord:
     def from_xcom(cls, value: Mapping[str, Any]) -> Self:
         """Return the record that lies in XCom."""
         return cls(value["state"], value["job_id"], value["result"], value["call"])
+
+    @classmethod
+    def of_job(cls, job_id: str, value: Mapping[str, Any] | None) -> Self | None:
+        """Return the record that lies there if it is this job's, or None."""
+        return None if value is None or value["job_id"] != job_id else cls.from_xcom(value)
+
+    @classmethod
+    def of_call(cls, state: ResultState, call: Call) -> Self:
+        """Return the record of a put."""
+        return cls(state, call.arguments["jobId"], result_of(call), dict(call.arguments))
+
+    def to_xcom(self) -> dict[str, Any]:
+        """Return what is written, with the time of writing."""
+        return {
+            "state": self.state,
+            "result": self.result,
+            "job_id": self.job_id,
+            "call": self.arguments,
+            "at": _now(),
+        }
 
     def call(self, job: OfferedJob) -> Call:
         """Return the call that was intended, to be sent again unchanged."""
@@ -111,30 +132,21 @@ class Place:
 
     def read_claim(self) -> ClaimRecord | None:
         """Return the record of the claim, or None."""
-        value = self._read(CLAIM_KEY)
+        value = self.read(CLAIM_KEY)
         return None if value is None else ClaimRecord.from_xcom(value)
 
     def write_claim(self, record: ClaimRecord) -> None:
         """Write the record of the claim."""
-        self._write(CLAIM_KEY, record.to_xcom())
+        self.write(CLAIM_KEY, record.to_xcom())
 
     def read_result(self, job_id: str) -> ResultRecord | None:
         """Return the record of this job's result, or None."""
-        value = self._read(self._result_key(job_id))
-        if value is None or value["job_id"] != job_id:
-            return None
-        return ResultRecord.from_xcom(value)
+        return ResultRecord.of_job(job_id, self.read(self._result_key(job_id)))
 
     def write_result(self, state: ResultState, call: Call) -> None:
         """Write the record of a result."""
-        record = {
-            "state": state,
-            "result": result_of(call),
-            "job_id": call.arguments["jobId"],
-            "call": dict(call.arguments),
-            "at": _now(),
-        }
-        self._write(self._result_key(record["job_id"]), record)
+        record = ResultRecord.of_call(state, call)
+        self.write(self._result_key(record.job_id), record.to_xcom())
 
     def withdraw_result(self, job_id: str) -> None:
         """Forget an intended result that certainly was not put."""
@@ -143,7 +155,8 @@ class Place:
     def _result_key(self, job_id: str) -> str:
         return f"{RESULT_KEY}_{job_id}"[:MAX_KEY_CHARS] if self.shared else RESULT_KEY
 
-    def _read(self, key: str) -> Any:
+    def read(self, key: str) -> Any:
+        """Return what lies there in XCom, or None."""
         names = self._names()
         if self.map_index >= 0:
             return XCom.get_one(key=key, **names)
@@ -151,7 +164,8 @@ class Place:
         del names["map_index"]
         return next(iter(XCom.get_all(key=key, **names) or ()), None)
 
-    def _write(self, key: str, value: Any) -> None:
+    def write(self, key: str, value: Any) -> None:
+        """Put a JSON value there into XCom."""
         XCom.set(key=key, value=value, **self._names())
 
     def _names(self) -> dict[str, Any]:
@@ -166,6 +180,12 @@ class Place:
 def claiming_tasks(dag: Any) -> Iterator[Any]:
     """Return the tasks of a DAG that claim jobs, mapped or not."""
     return (task for task in dag.tasks if _is_marked(task, "claims_job"))
+
+
+def unknown_claim_of(claiming: Any) -> str:
+    """Return what a claiming task says that a claim in doubt counts as."""
+    given = claiming.partial_kwargs if claiming.is_mapped else vars(claiming)
+    return str(given.get("unknown_claim", "assume_ours"))
 
 
 def _is_marked(task: Any, mark: str) -> bool:
@@ -201,80 +221,62 @@ def records_before(
         yield claim, place.read_result(claim.job.job_id)
 
 
-class ClaimMemory:
-    """
-    What a claiming task wrote down, in this try and in those before it.
-
-    XCom is cleared as a retry starts. From Airflow 3.3 on the task state store tells what an earlier try
-    did; before, all that is known is that there was one.
-
-    :param context: The task's context.
-    """
-
-    def __init__(self, context: Mapping[str, Any]) -> None:
-        self._place = Place.of(context["ti"])
-        self._store = task_state_store(context)
-        self._is_retry: bool = context["ti"].try_number > 1
-
-    def write(self, state: ClaimState, job: ClaimedJob) -> None:
-        """Write the claim's record."""
-        record = ClaimRecord(state, job)
-        self._place.write_claim(record)
-        if self._store is not None:
-            self._store.set(CLAIM_KEY, record.to_xcom())
-
-    def claim_of_earlier_try(self, job_id: str) -> Claim | None:
-        """Return the claim that an earlier try certainly won, with its record restored, or None."""
-        record = self._earlier(job_id)
-        if record is None or record.state is not ClaimState.CLAIMED:
-            return None
-        self.write(record.state, record.job)
-        return Claim(record.state, record.job)
-
-    def acknowledged_before(self, job_id: str) -> bool:
-        """Tell whether an earlier try may have acknowledged the job."""
-        if self._store is None or self._store.get(CLAIM_KEY) is None:
-            # The store may have been emptied since: by its retention, after a success, by a user.
-            return self._is_retry
-        record = self._earlier(job_id)
-        return record is not None and record.state in (ClaimState.INTENT, ClaimState.UNKNOWN)
-
-    def _earlier(self, job_id: str) -> ClaimRecord | None:
-        value = None if self._store is None else self._store.get(CLAIM_KEY)
-        record = None if value is None else ClaimRecord.from_xcom(value)
-        return record if record is not None and record.job.job_id == job_id else None
-
-
 def mapped_group_of(task: Any) -> Any:
     """Return the mapped task group that a task lies in, or None."""
     return task.get_closest_mapped_task_group()
 
 
-def place_for_result(context: Mapping[str, Any], job_id: str) -> Place:
+@dataclass(frozen=True)
+class ClaimInRun:
     """
-    Return where the result of a job is recorded, so that a retry of the running task does not clear it.
+    What became of a job in the run at hand.
 
-    That is where this run claimed the job; where it did not, a task just before the running one; and only
-    where there is none, the running task itself.
+    :param place: Where it was claimed.
+    :param record: The claim's record.
+    :param unknown_claim: What the claiming task says that a claim in doubt counts as.
+    """
+
+    place: Place
+    record: ClaimRecord
+    unknown_claim: str
+
+    @property
+    def may_be_ours(self) -> bool:
+        """Whether the job is ours to end."""
+        return self.record.may_be_ours(self.unknown_claim)
+
+
+def find_claim(context: Mapping[str, Any], job_id: str) -> ClaimInRun | None:
+    """
+    Return how this run claimed a job, or None where it did not.
 
     :param context: The running task's context.
     :param job_id: The job.
     """
-    task, dag = context["task"], context["dag"]
     own = Place.of(context["ti"])
-    for claiming in claiming_tasks(dag):
+    for claiming in claiming_tasks(context["dag"]):
         for place in _instances(context, own, claiming, job_id):
-            claim = place.read_claim()
-            if claim is not None and claim.job.job_id == job_id:
-                return place
+            record = place.read_claim()
+            if record is not None and record.job.job_id == job_id:
+                return ClaimInRun(place, record, unknown_claim_of(claiming))
+    return None
+
+
+def place_before(context: Mapping[str, Any]) -> Place | None:
+    """
+    Return a task instance just before the running one, whose XCom a retry of the running one does not clear.
+
+    :param context: The running task's context.
+    """
+    task, dag, own = context["task"], context["dag"], Place.of(context["ti"])
     for task_id in sorted(task.upstream_task_ids):
         before = dag.get_task(task_id)
-        beside = _seen_from(task, own, before)
-        if beside is not None:
+        place = _seen_from(task, own, before)
+        if place is not None:
             users = [dag.get_task(other) for other in before.downstream_task_ids]
             several = sum(_is_marked(user, "puts_result") for user in users) > 1
-            return replace(beside, shared=several or beside.map_index != own.map_index)
-    return own
+            return replace(place, shared=several or place.map_index != own.map_index)
+    return None
 
 
 def _instances(context: Mapping[str, Any], own: Place, claiming: Any, job_id: str) -> Iterator[Place]:

@@ -20,14 +20,14 @@ from airflow_codepipeline_partner.protocol import Call
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
-    from airflow_codepipeline_partner.records import Place
+    from airflow_codepipeline_partner.memory import ResultKeeper
 
 log = logging.getLogger(__name__)
 
 DEFAULT_FAILURE_TYPE = "JobFailed"
 
 
-def put_once(hook: CodePipelinePartnerHook, place: Place, call: Call) -> str:
+def put_once(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call) -> str:
     """
     Give a job its result, unless the record says that it has one.
 
@@ -69,7 +69,7 @@ def put_once(hook: CodePipelinePartnerHook, place: Place, call: Call) -> str:
         raise
 
 
-def _put(hook: CodePipelinePartnerHook, place: Place, call: Call, *, intended_before: bool) -> str:
+def _put(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call, *, intended_before: bool) -> str:
     hook.put(call, intended_before=intended_before)
     place.write_result("done", call)
     return protocol.result_of(call)

@@ -8,6 +8,7 @@ hangs whether a spent nonce was spent by us and whether a result was put by us.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -59,6 +60,7 @@ class Transport:
         self._make_client = make_client
         self._aws_conn_id = aws_conn_id
         self._sent = False
+        self._body = b""
         self.retry_deadline = retry_deadline
         self._clock = clock
         self._sleep = sleep
@@ -70,10 +72,17 @@ class Transport:
         # What goes wrong before this (signing, credentials from STS, a value that cannot be written) leaves
         # no doubt about the call.
         client.meta.events.register("before-send.codepipeline", self._note_sending)
+        client.meta.events.register("response-received.codepipeline", self._note_body)
         return client
 
     def _note_sending(self, **event: Any) -> None:
         self._sent = True
+
+    def _note_body(self, response_dict: Mapping[str, Any] | None, **event: Any) -> None:
+        received = response_dict or {}
+        # botocore may come to prefer CBOR, which it does not make an answer of where it is none.
+        is_cbor = "cbor" in str((received.get("headers") or {}).get("content-type"))
+        self._body = b"" if is_cbor else received.get("body") or b""
 
     def send(
         self, call: Call, secrets: Mapping[str, str] | None = None, *, in_doubt: bool = False
@@ -129,7 +138,7 @@ class Transport:
         try:
             method = getattr(self.client, xform_name(call.operation))
             answer: Mapping[str, Any] = method(**call.arguments, **secrets)
-            if protocol.is_answer(call, answer):
+            if protocol.is_answer(call, answer, self._body):
                 return answer
             failure = _Unanswered("the answer is none", Fate.IN_DOUBT)
         except Exception as error:
@@ -169,7 +178,7 @@ class Transport:
         self, call: Call, error: Any, secrets: Mapping[str, str], *, in_doubt: bool
     ) -> Exception:
         """Return what an error that a service answered means: CodePipeline, or STS before it."""
-        code = str(error.response.get("Error", {}).get("Code") or "Unknown")
+        code = str(error.response.get("Error", {}).get("Code") or "")
         said = _without(secrets, str(error.response.get("Error", {}).get("Message") or ""))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
         fate = protocol.fate_of_answer(code, status)
@@ -204,5 +213,6 @@ def _without(secrets: Mapping[str, str], text: str) -> str:
     for secret in secrets.values():
         # A nonce may be as short as "3", which is in every message.
         if len(secret) >= SHORTEST_SECRET_CHARS:
-            text = text.replace(secret, "***")
+            for written in {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}:
+                text = text.replace(written, "***")
     return text

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
-from airflow.sdk import DAG, task, task_group
+from airflow.sdk import DAG, BaseOperator, task, task_group
 from support import ACTION_TYPE, action_state, results_of
 
 from airflow_codepipeline_partner.exceptions import (
@@ -335,6 +337,8 @@ def test_default_args_do_not_take_its_retries_priority_and_time_away():
         "wait_for_downstream": True,
         "trigger_rule": "all_success",
     }
+    if "retry_policy" in inspect.signature(BaseOperator.__init__).parameters:  # from Airflow 3.3 on
+        hostile["retry_policy"] = "never"
     with DAG("d", schedule=None, default_args=hostile):
         finish = finish_job(a_claim())
     assert finish.retries == CodePipelineCompleteJobOperator.MIN_RETRIES

@@ -14,6 +14,7 @@ import pytest
 from botocore.config import Config
 from support import ACTION_TYPE
 
+from airflow_codepipeline_partner.client_tokens import ClientTokenHook
 from airflow_codepipeline_partner.emulator import Emulator
 from airflow_codepipeline_partner.exceptions import (
     ActionTypeNotFound,
@@ -280,6 +281,29 @@ def test_lost_answers_change_nothing_under_every_reading(emulator, hook, setting
 
 
 # Claims in trouble.
+
+
+@pytest.mark.parametrize("changed", [{"password": "t" * 257}, {"password": ""}, {"login": "another"}])
+def test_a_token_that_got_unusable_leaves_the_doubt_about_the_call(
+    hook, emulator, customer, store_token, monkeypatch, changed
+):
+    emulator.start_execution("pipe")
+    [job] = hook.poll(ACTION_TYPE)
+    hook.claim(job)
+    emulator.inject("drop_response", operation=SUCCESS, times=1)
+    # The repetition, after a wait, is refused.
+    hook._transport._sleep = lambda seconds: emulator.rotate_token(customer.client_id)
+    look_up = ClientTokenHook.get_token
+
+    def changing(self, client_id, *, uncached=False):
+        if uncached:
+            store_token(customer, **changed)
+        return look_up(self, client_id, uncached=uncached)
+
+    monkeypatch.setattr(ClientTokenHook, "get_token", changing)
+    with pytest.raises(InvalidClientToken) as refusal:
+        hook.succeed(job)
+    assert refusal.value.in_doubt is True
 
 
 def test_a_job_that_is_offered_twice_at_once_is_one_job(hook, emulator, monkeypatch):

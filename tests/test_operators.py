@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import pytest
 from airflow.sdk import DAG, task
 from support import ACTION_TYPE, action_state, results_of
@@ -173,6 +175,51 @@ def test_a_result_that_was_not_put_since_there_is_another_is_no_green_task(emula
     run = run_dag("claim_and_put_twice", job=job)
     assert run.states == {"claim": "success", "put": "success", "put_again": "failed"}
     assert results_of(emulator, job) == ["continue"]
+
+
+@pytest.mark.parametrize("operator", ["succeed", "fail"])
+def test_nothing_is_put_on_a_job_that_the_run_did_not_win(emulator, offer, run_dag, make_hook, operator):
+    job = offer()
+    make_hook().claim(job)
+    run = run_dag("put_whatever_became_of_the_claim", job=job, operator=operator)
+    assert run.states["claim"] == "skipped"
+    assert run.states[operator] == "skipped"
+    assert results_of(emulator, job) == []
+
+
+def test_a_claim_that_asked_in_vain_is_no_claim_in_doubt(
+    emulator, customer, offer, run_dag, store_token, make_hook
+):
+    job = offer()
+    store_token(customer, password="not-the-token-of-anybody")
+    run = run_dag("claim_after_another_task", job=job)
+    assert run.states["claim"] == "failed"
+    assert run.xcoms["claim", "codepipeline_claim"]["state"] == "refused"
+    # Nothing tells the first of a run's tasks from Airflow 3.1 and 3.2 that it never acknowledged the job.
+    assert results_of(emulator, job) == []
+
+
+def test_a_first_task_whose_process_died_after_its_put_knows_it(
+    emulator, offer, run_dag, make_hook, monkeypatch
+):
+    job = offer()
+    make_hook().claim(job)
+    send = Transport.send
+    deaths = []
+
+    def dying(self, call, *args, **kwargs):
+        answer = send(self, call, *args, **kwargs)
+        if call.operation.startswith("Put") and not deaths:
+            deaths.append(call)
+            raise SystemExit(9)
+        return answer
+
+    monkeypatch.setattr(Transport, "send", dying)
+    run = run_dag("put_first", job=job)
+    assert results_of(emulator, job) == ["success", "InvalidJobStateException"]
+    # Before Airflow 3.3 nothing that a first task writes outlives its retry.
+    knows = version("apache-airflow-task-sdk") >= "1.3"
+    assert run.states == {"put": "success" if knows else "failed"}
 
 
 def test_claims_can_be_mapped(emulator, offer, run_dag):

@@ -264,6 +264,11 @@ def test_another_refusal_is_final(http_status):
     assert protocol.fate_of_answer("AccessDeniedException", http_status) is Fate.REFUSED
 
 
+@pytest.mark.parametrize("code", ["", "302", "403", "404", "408"])
+def test_a_refusal_that_names_no_error_is_not_the_services_and_leaves_doubt(code):
+    assert protocol.fate_of_answer(code, int(code or 400)) is Fate.IN_DOUBT
+
+
 def test_all_that_botocore_takes_for_throttling_of_this_service_is_throttling():
     of_other_services = {
         "EC2ThrottledException",
@@ -297,34 +302,37 @@ def test_any_other_silence_is_in_doubt(name):
 @pytest.mark.parametrize(
     ("call", "answer", "is_one"),
     [
-        (protocol.poll(TYPE, 1), {}, True),
-        (protocol.poll(TYPE, 1), {"jobs": []}, True),
         (protocol.details(JOB), {}, False),
         (protocol.details(JOB), {"jobDetails": None}, False),
         (protocol.details(JOB), {"jobDetails": {}}, True),
         (protocol.acknowledge(JOB), {}, False),
         (protocol.acknowledge(JOB), {"status": None}, False),
         (protocol.acknowledge(JOB), {"status": "Failed"}, True),
-        (protocol.success(JOB), {}, True),
-        (protocol.failure(JOB, message="m"), {}, True),
-        *[
-            (call, {**answer, "ResponseMetadata": {"HTTPHeaders": headers}}, is_one)
-            for call, answer in (
-                (protocol.poll(TYPE, 1), {}),
-                (protocol.success(JOB), {}),
-                (protocol.acknowledge(JOB), {"status": "InProgress"}),
-            )
-            for headers, is_one in (
-                ({"content-type": "Text/HTML; charset=utf-8"}, False),
-                ({"content-type": "application/x-amz-json-1.1"}, True),
-                ({}, True),
-            )
-        ],
     ],
     ids=lambda value: value.operation if isinstance(value, Call) else str(value),
 )
 def test_an_answer_holds_what_makes_it_one(call, answer, is_one):
-    assert protocol.is_answer(call, answer) is is_one
+    assert protocol.is_answer(call, answer, b"whatever") is is_one
+
+
+@pytest.mark.parametrize(
+    ("body", "of_a_poll", "of_a_put"),
+    [
+        (b"", True, True),
+        (b"{}", True, True),
+        (b' {"jobs": []}\n', True, False),
+        (b'{"message": "maintenance"}', True, False),
+        (b"<html>", False, False),
+        (b"Service under maintenance", False, False),
+        (b"null", False, False),
+        (b"[]", False, False),
+        (b"\xff\xfe", False, False),
+    ],
+)
+def test_where_an_answer_may_be_empty_its_body_tells_whether_it_is_one(body, of_a_poll, of_a_put):
+    assert protocol.is_answer(protocol.poll(TYPE, 1), {}, body) is of_a_poll
+    assert protocol.is_answer(protocol.success(JOB), {}, body) is of_a_put
+    assert protocol.is_answer(protocol.failure(JOB, message="m"), {}, body) is of_a_put
 
 
 @pytest.mark.parametrize("in_doubt", [False, True])

@@ -396,8 +396,8 @@ def test_these_are_all_the_states_of_a_claim():
 )
 def test_a_result_is_recorded_as_it_was(monkeypatch, state, call, result):
     written: dict[str, Any] = {}
-    monkeypatch.setattr(records.Place, "_write", lambda self, key, value: written.update({key: value}))
-    monkeypatch.setattr(records.Place, "_read", lambda self, key: written.get(key))
+    monkeypatch.setattr(records.Place, "write", lambda self, key, value: written.update({key: value}))
+    monkeypatch.setattr(records.Place, "read", lambda self, key: written.get(key))
     place = records.Place("dag", "run", "task")
     place.write_result(state, call)
     record = written["codepipeline_result"]

@@ -119,6 +119,10 @@ def test_a_time_is_read_from_a_datetime_or_iso_text_and_is_utc_where_it_has_no_z
     assert moment.tzinfo is not None
 
 
+def test_a_time_may_be_written_in_small_letters():
+    assert read_created("2026-01-31t12:00:00z") == NOON
+
+
 def test_a_time_is_handed_on_in_utc():
     assert read_created("2026-01-31T14:00:00+02:00").isoformat() == NOON.isoformat()
 
@@ -134,7 +138,7 @@ def test_no_time_stays_none():
 
 
 @pytest.mark.parametrize(
-    "given", ["", "None", "planted", "2026-13-01", 1_800_000_000, date(2026, 1, 31), [1]]
+    "given", ["", "None", "planted", "2026-13-01", 1_800_000_000, "1712031221345", date(2026, 1, 31), [1]]
 )
 def test_what_is_no_time_is_refused_by_field_and_type_and_not_by_value(given):
     with pytest.raises(LimitExceeded) as refusal:

@@ -28,7 +28,7 @@ from airflow_codepipeline_partner.exceptions import (
     ServiceUnavailable,
 )
 from airflow_codepipeline_partner.protocol import Call, ClaimState
-from airflow_codepipeline_partner.transport import MAX_BACKOFF, Transport
+from airflow_codepipeline_partner.transport import MAX_BACKOFF, Transport, _without
 
 pytestmark = pytest.mark.usefixtures("quick_clients")
 
@@ -45,7 +45,7 @@ class Front:
 
     def __init__(self, target: str) -> None:
         self.requests: list[str] = []
-        self._spoiled: dict[str, list[tuple[int, bytes, str | None]]] = {}
+        self._spoiled: dict[str, list[tuple[int, bytes]]] = {}
         address = urlsplit(target).netloc
         front = self
 
@@ -62,13 +62,11 @@ class Front:
                 behind.request("POST", self.path, body, headers)
                 answer = behind.getresponse()
                 status, content = answer.status, answer.read()
-                content_type = answer.headers["Content-Type"]
                 behind.close()
                 if front._spoiled.get(operation):
-                    status, content, kind = front._spoiled[operation].pop(0)
-                    content_type = kind or content_type
+                    status, content = front._spoiled[operation].pop(0)
                 self.send_response(status)
-                self.send_header("Content-Type", content_type or "text/plain")
+                self.send_header("Content-Type", answer.headers["Content-Type"] or "text/plain")
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
@@ -84,9 +82,9 @@ class Front:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    def spoil(self, operation: str, body: bytes, status: int = 200, content_type: str | None = None) -> None:
+    def spoil(self, operation: str, body: bytes, status: int = 200) -> None:
         """Answer the next call with this, although it was carried out."""
-        self._spoiled.setdefault(operation, []).append((status, body, content_type))
+        self._spoiled.setdefault(operation, []).append((status, body))
 
     def __enter__(self) -> Front:
         self._thread.start()
@@ -423,10 +421,8 @@ def test_a_malformed_answer_is_no_answer(
     front.requests.clear()
     front.spoil(operation, MALFORMED[body])
     outcome = call()
-    if operation == POLL and body in ("page", "cut-off"):
-        # botocore makes an empty answer of them, and a poll may be answered so; the next one tells.
+    if operation == POLL:
         assert outcome == []
-        return
     if operation == ACKNOWLEDGE:
         # It was carried out: the job is ours, though we cannot know that.
         assert [job.status for job in emulator.jobs()] == ["InProgress"]
@@ -442,24 +438,42 @@ def test_a_malformed_answer_to_a_put_leaves_exactly_one_result(
 ):
     connect(monkeypatch, endpoint_url=front.url)
     call = prepare(operation, make_hook())
+    front.requests.clear()
     front.spoil(operation, MALFORMED[body])
-    # The answer of a put is empty, so one that cannot be read tells as much.
+    # The answer of a put is empty, so that botocore takes anything for one.
     call()
+    assert front.requests.count(operation) == 2
     assert len(emulator.ledger.terminal_results()) == 1
 
 
-@pytest.mark.parametrize("operation", [POLL, SUCCESS, FAILURE])
-def test_a_page_is_no_answer_even_where_an_answer_may_be_empty(
-    emulator, front, prepare, make_hook, monkeypatch, fake_time, operation
+@pytest.mark.parametrize("status", [302, 403, 404, 408])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_refusal_of_somebody_in_between_is_no_answer(
+    emulator, front, prepare, make_hook, monkeypatch, fake_time, operation, status
 ):
     connect(monkeypatch, endpoint_url=front.url)
     call = prepare(operation, make_hook())
     front.requests.clear()
-    front.spoil(operation, MALFORMED["page"], content_type="text/html; charset=utf-8")
-    call()
+    front.spoil(operation, MALFORMED["page"], status)
+    outcome = call()
     assert front.requests.count(operation) == 2
     assert len(fake_time.sleeps) == 1
-    assert len(emulator.ledger.terminal_results()) == (operation != POLL)
+    if operation == ACKNOWLEDGE:
+        assert outcome.state is ClaimState.UNKNOWN
+    if operation in (SUCCESS, FAILURE):
+        assert len(emulator.ledger.terminal_results()) == 1
+
+
+def test_an_answer_in_cbor_is_left_to_botocore(customer, make_hook, monkeypatch):
+    transport = make_hook()._transport
+    transport._note_body({"headers": {"content-type": "application/cbor"}, "body": b"\xa0"})
+    assert transport._body == b""
+
+
+@pytest.mark.parametrize("token", ['quo"ted-token', "back\\slashed", "t\u00f6ken-\u00fc"])
+def test_a_secret_that_is_quoted_in_json_is_taken_out_of_messages_too(token):
+    for written in (token, json.dumps(token), json.dumps(token, ensure_ascii=False)):
+        assert _without({"clientToken": token}, f"Not valid: {written}.").count("***") == 1
 
 
 @pytest.fixture

@@ -253,6 +253,30 @@ with DAG("claim_and_put_twice", schedule=None, render_template_as_native_obj=Tru
         continuation_token="step-2",
     ) >> PutThirdPartyJobFailureResultOperator(task_id="put_again", job=claim.output, message="It broke.")
 
+with DAG("put_whatever_became_of_the_claim", schedule=None, render_template_as_native_obj=True):
+    CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}") >> [
+        PutThirdPartyJobSuccessResultOperator(
+            task_id="succeed", job="{{ dag_run.conf['job'] }}", trigger_rule="all_done"
+        ),
+        PutThirdPartyJobFailureResultOperator(
+            task_id="fail", job="{{ dag_run.conf['job'] }}", message="m", trigger_rule="all_done"
+        ),
+    ]
+
+with DAG("claim_after_another_task", schedule=None, render_template_as_native_obj=True):
+
+    @task
+    def some_job(**context: Any) -> dict[str, Any]:
+        return context["dag_run"].conf["job"]
+
+    claim = CodePipelineClaimJobOperator(task_id="claim", job=some_job(), retries=1, retry_delay=0)
+    finish_job(claim)
+
+with DAG("put_first", schedule=None, render_template_as_native_obj=True):
+    PutThirdPartyJobSuccessResultOperator(
+        task_id="put", job="{{ dag_run.conf['job'] }}", retries=1, retry_delay=0
+    )
+
 with DAG("notify", schedule=None):
 
     @task

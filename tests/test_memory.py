@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
+from airflow_codepipeline_partner.memory import ClaimMemory
 from airflow_codepipeline_partner.protocol import ClaimState
-from airflow_codepipeline_partner.records import CLAIM_KEY, ClaimMemory, ClaimRecord
+from airflow_codepipeline_partner.records import CLAIM_KEY, ClaimRecord
 
 
 def record(job_id, state):
@@ -35,5 +36,6 @@ def record(job_id, state):
 def test_whether_an_earlier_try_may_have_acknowledged_the_job(stored, try_number, in_doubt):
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=try_number)
     store = None if stored == "no store" else SimpleNamespace(get={CLAIM_KEY: stored}.get)
-    memory = ClaimMemory({"ti": ti, "task_state_store": store})
+    task = SimpleNamespace(upstream_task_ids=[])
+    memory = ClaimMemory({"ti": ti, "task": task, "dag": None, "task_state_store": store})
     assert memory.acknowledged_before("j") is in_doubt

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a task still knows of its earlier tries.
+
+A task's own XCom is cleared as a retry starts. From Airflow 3.3 on the task state store outlives that;
+before, the XCom of a task just before it does; where there is none either, only the number of the try
+tells anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from airflow_codepipeline_partner._compat import TaskStateStore, task_state_store
+from airflow_codepipeline_partner.jobs import ClaimedJob
+from airflow_codepipeline_partner.protocol import Call, Claim, ClaimState
+from airflow_codepipeline_partner.records import (
+    CLAIM_KEY,
+    MAX_KEY_CHARS,
+    RESULT_KEY,
+    ClaimInRun,
+    ClaimRecord,
+    Place,
+    ResultRecord,
+    ResultState,
+    place_before,
+)
+
+
+class _NeighboursStore:
+    """
+    Keeps what a task writes in the XCom of the task before it.
+
+    :param neighbour: The task before it.
+    :param own: The task, whose name makes the keys its own.
+    """
+
+    def __init__(self, neighbour: Place, own: Place) -> None:
+        self._neighbour = neighbour
+        self._suffix = f"_{own.task_id}_{own.map_index}"
+
+    def get(self, key: str) -> Any:
+        """Return what was stored under the key, or None."""
+        return self._neighbour.read((key + self._suffix)[:MAX_KEY_CHARS])
+
+    def set(self, key: str, value: Any) -> None:
+        """Store a JSON value under the key."""
+        self._neighbour.write((key + self._suffix)[:MAX_KEY_CHARS], value)
+
+
+def _store_of(context: Mapping[str, Any]) -> TaskStateStore | None:
+    """Return what outlives a retry of the running task, or None."""
+    store = task_state_store(context)
+    if store is not None:
+        return store
+    neighbour = place_before(context)
+    return None if neighbour is None else _NeighboursStore(neighbour, Place.of(context["ti"]))
+
+
+class ClaimMemory:
+    """
+    What a claiming task wrote down, in this try and in those before it.
+
+    :param context: The task's context.
+    """
+
+    def __init__(self, context: Mapping[str, Any]) -> None:
+        self._place = Place.of(context["ti"])
+        self._store = _store_of(context)
+        self._is_retry: bool = context["ti"].try_number > 1
+
+    def write(self, state: ClaimState, job: ClaimedJob) -> None:
+        """Write the claim's record."""
+        record = ClaimRecord(state, job)
+        self._place.write_claim(record)
+        if self._store is not None:
+            self._store.set(CLAIM_KEY, record.to_xcom())
+
+    def claim_of_earlier_try(self, job_id: str) -> Claim | None:
+        """Return the claim that an earlier try certainly won, with its record restored, or None."""
+        record = self._earlier(job_id)
+        if record is None or record.state is not ClaimState.CLAIMED:
+            return None
+        self.write(record.state, record.job)
+        return Claim(record.state, record.job)
+
+    def acknowledged_before(self, job_id: str) -> bool:
+        """Tell whether an earlier try may have acknowledged the job."""
+        if self._store is None or self._store.get(CLAIM_KEY) is None:
+            # The store may have been emptied since: by its retention, after a success, by a user.
+            return self._is_retry
+        record = self._earlier(job_id)
+        return record is not None and record.state in (ClaimState.INTENT, ClaimState.UNKNOWN)
+
+    def _earlier(self, job_id: str) -> ClaimRecord | None:
+        value = None if self._store is None else self._store.get(CLAIM_KEY)
+        record = None if value is None else ClaimRecord.from_xcom(value)
+        return record if record is not None and record.job.job_id == job_id else None
+
+
+class ResultKeeper(Protocol):
+    """Where the record of a job's result is kept."""
+
+    def read_result(self, job_id: str) -> ResultRecord | None:
+        """Return the record of this job's result, or None."""
+
+    def write_result(self, state: ResultState, call: Call) -> None:
+        """Write the record of a result."""
+
+    def withdraw_result(self, job_id: str) -> None:
+        """Forget an intended result that certainly was not put."""
+
+
+class _OwnResult:
+    """
+    Keeps a result in the task state store of the task that puts it.
+
+    :param store: The task's store.
+    """
+
+    def __init__(self, store: TaskStateStore) -> None:
+        self._store = store
+
+    def read_result(self, job_id: str) -> ResultRecord | None:
+        """Return the record of this job's result, or None."""
+        return ResultRecord.of_job(job_id, self._store.get(RESULT_KEY))
+
+    def write_result(self, state: ResultState, call: Call) -> None:
+        """Write the record of a result."""
+        self._store.set(RESULT_KEY, ResultRecord.of_call(state, call).to_xcom())
+
+    def withdraw_result(self, job_id: str) -> None:
+        """Forget an intended result that certainly was not put."""
+        self._store.set(RESULT_KEY, {"job_id": None})
+
+
+def result_keeper(context: Mapping[str, Any], claim: ClaimInRun | None) -> ResultKeeper:
+    """
+    Return where the result of a job is recorded, so that a retry of the running task does not clear it.
+
+    That is where this run claimed the job; where it did not, a task just before the running one; where there
+    is none, the task's state store; and only before Airflow 3.3 the running task itself.
+
+    :param context: The running task's context.
+    :param claim: How this run claimed the job, or None.
+    """
+    place = claim.place if claim is not None else place_before(context)
+    store = task_state_store(context)
+    if place is None and store is not None:
+        return _OwnResult(store)
+    return place or Place.of(context["ti"])
