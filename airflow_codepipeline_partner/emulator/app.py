@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import io
 import json
+import logging
 import socket
 import threading
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from airflow_codepipeline_partner.emulator.artifacts import ArtifactCall, Artifa
 from airflow_codepipeline_partner.emulator.control_http import ControlHttp
 from airflow_codepipeline_partner.emulator.controls import Controls
 from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
-from airflow_codepipeline_partner.emulator.faults import Fault, change
+from airflow_codepipeline_partner.emulator.faults import MAX_SLOW_CALLS, Fault, change
 from airflow_codepipeline_partner.emulator.job_calls import JobCalls
 from airflow_codepipeline_partner.emulator.pipeline_calls import PipelineCalls
 from airflow_codepipeline_partner.emulator.reply import (
@@ -29,10 +29,13 @@ from airflow_codepipeline_partner.emulator.reply import (
 )
 from airflow_codepipeline_partner.emulator.signature import read_signature
 from airflow_codepipeline_partner.emulator.storage import WsgiApp, call_app
-from airflow_codepipeline_partner.emulator.validation import operations, validate
+from airflow_codepipeline_partner.emulator.uploads import read_body
+from airflow_codepipeline_partner.emulator.validation import operations, shortened, validate
 
 TARGET = "CodePipeline_20150709."
-CBOR_PATH = "/service/CodePipeline_20150709/"
+_ANY_TARGET = "codepipeline"
+_ANY_CBOR_PATH = "/service/codepipeline"
+_log = logging.getLogger(__name__)
 # moto's own, which touch no job.
 _MOTO_OPERATIONS = frozenset(
     {
@@ -65,54 +68,102 @@ class EmulatorApp:
         self._pipeline_calls: PipelineCalls = controls.pipeline_calls
         self._guard = ArtifactGuard(controls.core)
         self._control = ControlHttp(controls)
+        self._slow_calls = threading.Semaphore(MAX_SLOW_CALLS)
 
     def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """Answer a request, or hand it on to moto."""
+        answer = self._answer(environ, start)
+        if environ["REQUEST_METHOD"] != "HEAD":
+            return answer
+        # A client would read a body as the beginning of the next answer.
+        getattr(answer, "close", lambda: None)()
+        return []
+
+    def _answer(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        target = environ.get("HTTP_X_AMZ_TARGET", "")
         if path == "/_emu" or path.startswith("/_emu/"):
             return self._control(environ, start)
         if path == "/moto-api/reset" and environ["REQUEST_METHOD"] == "POST":
             self._core.reset()
         if self._guard.concerns(environ):
             return self._artifact(environ, start)
-        if path.startswith(CBOR_PATH):
+        if path.lower().startswith(_ANY_CBOR_PATH):
             message = "The emulator speaks AWS JSON 1.1: send X-Amz-Target and no CBOR."
             return cbor_error(start, "UnsupportedProtocolException", message)
-        if target.startswith(TARGET):
-            return self._codepipeline(environ, start, target.removeprefix(TARGET))
-        return self._moto(environ, start)
+        if _is_codepipeline(environ):
+            return self._codepipeline(environ, start)
+        return self._ask_moto(environ, start)
 
-    def _codepipeline(self, environ: Environ, start: StartResponse, operation: str) -> Iterable[bytes]:
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    def _ask_moto(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        """Let moto answer. What it cannot do it raises, and every client would try a 500 again, in vain."""
         try:
-            region = _signed_region(environ)
-            request = _parse(body)
-            if operation in self._job_calls:
-                return self._job_call(environ, start, operation, request, region)
+            return self._moto(environ, start)
+        except NotImplementedError as error:
+            refusal = ApiError("NotImplemented", f"moto does not know this call: {error}", 501)
+        except Exception as error:
+            _log.debug("moto raised", exc_info=True)
+            refusal = ApiError("InvalidRequest", f"moto could not do this: {error!r}")
+        return _denied(environ, start, refusal)
+
+    def _codepipeline(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        operation = target.removeprefix(TARGET) if target.startswith(TARGET) else ""
+        request, region, refusal = self._read(environ, operation)
+        if operation in self._job_calls:
+            return self._job_call(environ, start, operation, request, region, refusal)
+        try:
+            if refusal is not None:
+                raise refusal
             if operation not in operations():
-                raise ApiError("UnknownOperationException", f"CodePipeline has no operation {operation!r}.")
-            name = request.get("name") if isinstance(request, dict) else None
-            ours = isinstance(name, str) and name in self._core.pipelines
-            if operation in self._pipeline_calls and (ours or operation not in _MOTO_OPERATIONS):
-                return json_answer(start, self._pipeline_calls.answer(operation, request))
-            if operation not in _MOTO_OPERATIONS:
-                raise ApiError("NotImplementedException", f"The emulator does not know {operation}.")
-            validate(operation, request)
-            environ["wsgi.input"] = io.BytesIO(body)
-            if operation == "ListPipelines":
-                return self._list_pipelines(environ, start)
-            self._keep_ours(operation, request)
-            status, answer = call_app(self._moto, environ)
-            if status >= 500:
-                # Every client would try that again, and again in vain.
-                raise ApiError("NotImplementedException", f"moto could not do this {operation}.")
-            return reply(start, status, answer, AWS_JSON)
-        except ApiError as error:
-            return json_error(start, error.code, error.message, error.status)
+                message = f"X-Amz-Target names no operation of CodePipeline's: {shortened(target)!r}."
+                raise ApiError("UnknownOperationException", message)
+            return self._pipeline_call(environ, start, operation, request)
         except ControlError as error:
             # The source artifacts could not be put in their bucket.
-            return json_error(start, "ConflictException", error.message)
+            refusal = ApiError("ConflictException", error.message)
+        except ApiError as error:
+            refusal = error
+        with self._core.lock:
+            named = shortened(operation or target) or "Unknown"
+            self._core.record("call", named, self._core.tick(), outcome=refusal.code)
+        return json_error(start, refusal.code, refusal.message, refusal.status)
+
+    def _read(self, environ: Environ, operation: str) -> tuple[Any, str | None, ApiError | None]:
+        """Return a call's request, the region that it is signed for, and why it is refused if it is."""
+        request, region, refusal = None, None, None
+        try:
+            request = _parse(read_body(environ))
+        except ApiError as error:
+            refusal = error
+        # All this a service looks at before the body.
+        try:
+            if environ["REQUEST_METHOD"] != "POST":
+                raise ApiError("UnknownOperationException", "Each call of CodePipeline's is a POST.")
+            region = _signed_region(environ)
+            with self._core.lock:
+                if not self._core.allows(operation):
+                    raise ApiError("ThrottlingException", "Rate exceeded")
+        except ApiError as error:
+            refusal = error
+        return request, region, refusal
+
+    def _pipeline_call(
+        self, environ: Environ, start: StartResponse, operation: str, request: Any
+    ) -> Iterable[bytes]:
+        name = request.get("name") if isinstance(request, dict) else None
+        ours = isinstance(name, str) and name in self._core.pipelines
+        if operation in self._pipeline_calls and (ours or operation not in _MOTO_OPERATIONS):
+            return json_answer(start, self._pipeline_calls.answer(operation, request))
+        if operation not in _MOTO_OPERATIONS:
+            raise ApiError("NotImplementedException", f"The emulator does not know {operation}.")
+        validate(operation, request)
+        if operation == "ListPipelines":
+            return self._list_pipelines(environ, start)
+        self._keep_ours(operation, request)
+        status, answer = call_app(self._ask_moto, environ)
+        if status >= 500:
+            raise ApiError("NotImplementedException", f"moto could not do this {operation}.")
+        return reply(start, status, answer, AWS_JSON)
 
     def _keep_ours(self, operation: str, request: dict[str, Any]) -> None:
         """Refuse to let moto make, change or delete a pipeline with the name of one of ours."""
@@ -123,12 +174,18 @@ class EmulatorApp:
             raise ApiError("NotImplementedException", f"The emulator's own pipelines know no {operation}.")
 
     def _list_pipelines(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
-        status, body = call_app(self._moto, environ)
+        status, body = call_app(self._ask_moto, environ)
         theirs = json.loads(body)["pipelines"] if status == 200 else []
         return json_answer(start, {"pipelines": [*self._pipeline_calls.summaries(), *theirs]})
 
     def _job_call(
-        self, environ: Environ, start: StartResponse, operation: str, request: Any, region: str | None
+        self,
+        environ: Environ,
+        start: StartResponse,
+        operation: str,
+        request: Any,
+        region: str | None,
+        refusal: ApiError | None,
     ) -> Iterable[bytes]:
         job_id = request.get("jobId") if isinstance(request, dict) else None
         faults = self._befall(operation, job_id if isinstance(job_id, str) else None)
@@ -142,7 +199,7 @@ class EmulatorApp:
         error = None
         answer: dict[str, Any] = {}
         try:
-            answer = self._job_calls.answer(operation, request, region, faults)
+            answer = self._job_calls.answer(operation, request, region, faults, refusal)
         except ApiError as refused:
             error = refused
         if any(fault.kind == "drop_response" for fault in faults):
@@ -156,9 +213,14 @@ class EmulatorApp:
             job = self._core.jobs.get(job_id or "")
             client_id = job.client_id if job is not None else None
             faults = self._core.faults.befall(operation, job_id, client_id)
-        for fault in faults:
-            if fault.kind == "slow":
-                self._stopping.wait(fault.params["seconds"])
+            cleared = self._core.faults.cleared
+        seconds = sum(fault.params["seconds"] for fault in faults if fault.kind == "slow")
+        # Whoever stops the server says so first and wakes those who wait after that.
+        if seconds and not self._stopping.is_set() and self._slow_calls.acquire(blocking=False):
+            try:
+                cleared.wait(seconds)
+            finally:
+                self._slow_calls.release()
         return faults
 
     def _record_stopped(self, operation: str, job_id: Any, stop: Fault, faults: Sequence[Fault]) -> None:
@@ -188,17 +250,27 @@ class EmulatorApp:
                 self._guard.record(environ, call, stop.kind, tuple(fault.kind for fault in faults))
                 return hang_up(environ, start)
             if stop is not None:
-                raise ApiError(*_fault_error(stop))
+                raise ApiError(*_fault_error(stop, in_s3=True))
+            told: list[Any] = []
+            answer = self._ask_s3(call, environ, lambda *line_and_headers: told.extend(line_and_headers))
         except ApiError as error:
             self._guard.record(environ, call, error.code, tuple(fault.kind for fault in faults))
             return _denied(environ, start, error)
-        told: list[Any] = []
-        answer = self._moto(environ, lambda *line_and_headers: told.extend(line_and_headers))
         self._guard.record(environ, call, "ok", tuple(fault.kind for fault in faults), told)
         if any(fault.kind == "drop_response" for fault in faults):
             return hang_up(environ, start)
         start(*told)
         return answer
+
+    def _ask_s3(self, call: ArtifactCall, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        try:
+            return self._moto(environ, start)
+        except Exception as error:
+            _log.debug("moto raised", exc_info=True)
+            if "Part" in call.operation or "Multipart" in call.operation:
+                message = "The specified upload does not exist. It may have been aborted or completed."
+                raise ApiError("NoSuchUpload", message, 404) from None
+            raise ApiError("InvalidRequest", f"moto could not do this: {error!r}") from None
 
 
 def hang_up(environ: Environ, start: Any) -> Iterable[bytes]:
@@ -208,6 +280,21 @@ def hang_up(environ: Environ, start: Any) -> Iterable[bytes]:
     channel.socket.shutdown(socket.SHUT_RDWR)
     start("500 Internal Server Error", [("Content-Length", "0")])
     return []
+
+
+def _is_codepipeline(environ: Environ) -> bool:
+    """Return whether a request is for CodePipeline, well made or not; moto could only fail at those."""
+    if environ.get("HTTP_X_AMZ_TARGET", "").lower().startswith(_ANY_TARGET):
+        return True
+    signature = read_signature(environ)
+    if signature is not None:
+        return signature.service == "codepipeline"
+    # AWS JSON that names neither an operation nor, legibly, a service.
+    return "HTTP_X_AMZ_TARGET" not in environ and _is_aws_json(environ)
+
+
+def _is_aws_json(environ: Environ) -> bool:
+    return str(environ.get("CONTENT_TYPE", "")).lower().startswith("application/x-amz-json")
 
 
 def _parse(body: bytes) -> Any:
@@ -239,19 +326,22 @@ def _stopping_fault(faults: Iterable[Fault]) -> Fault | None:
     return next((fault for fault in faults if fault.kind in stops), None)
 
 
-def _fault_error(fault: Fault) -> tuple[str, str, int]:
+def _fault_error(fault: Fault, in_s3: bool = False) -> tuple[str, str, int]:
     if fault.kind == "throttle":
+        if in_s3:
+            return "SlowDown", "Please reduce your request rate.", 503
         return "ThrottlingException", "Rate exceeded", 400
     if fault.kind == "server_error":
-        return "InternalFailure", "The request processing has failed.", fault.params["status"]
+        code = "InternalError" if in_s3 else "InternalFailure"
+        return code, "The request processing has failed.", fault.params["status"]
     return fault.params["code"], fault.params["message"], fault.params["status"]
 
 
 def _denied(environ: Environ, start: StartResponse, error: ApiError) -> Iterable[bytes]:
     """Answer a denial in the words of the service that was called."""
-    if environ.get("HTTP_X_AMZ_TARGET"):
+    if environ.get("HTTP_X_AMZ_TARGET") or _is_aws_json(environ):
         code = error.code if error.code.endswith("Exception") else f"{error.code}Exception"
         return json_error(start, code, error.message, 400)
     if service_of(environ) == "s3":
-        return s3_error(start, error.code, error.message, error.status, environ["REQUEST_METHOD"])
+        return s3_error(start, error.code, error.message, error.status)
     return query_error(start, error.code, error.message, error.status)

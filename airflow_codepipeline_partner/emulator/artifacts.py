@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import io
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, unquote_to_bytes
 
 from airflow_codepipeline_partner.emulator.core import Core
 from airflow_codepipeline_partner.emulator.credentials import ACCESS_KEY_PREFIX, JobCredentials
@@ -21,6 +20,7 @@ from airflow_codepipeline_partner.emulator.signature import (
     read_signature,
     request_headers,
 )
+from airflow_codepipeline_partner.emulator.uploads import check_transfer, read_body
 
 Environ = dict[str, Any]
 
@@ -40,6 +40,8 @@ _FOREIGN_HEADERS = (
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _UNSIGNED_CHUNKS = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _DATE = "%Y%m%dT%H%M%SZ"
+_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+MAX_PRESIGNED_SECONDS = 604_800  # a week
 
 
 class ArtifactCall:
@@ -70,10 +72,12 @@ class ArtifactGuard:
         self._core = core
         self._wall = wall
 
-    def concerns(self, environ: Mapping[str, Any]) -> bool:
+    def concerns(self, environ: Environ) -> bool:
         """Return whether the request bears an access key of ours, anywhere a client could put it."""
         query = unquote(environ.get("QUERY_STRING", ""))
-        return ACCESS_KEY_PREFIX in f"{environ.get('HTTP_AUTHORIZATION', '')} {query}"
+        if ACCESS_KEY_PREFIX in f"{environ.get('HTTP_AUTHORIZATION', '')} {query}":
+            return True
+        return _is_form(environ) and ACCESS_KEY_PREFIX.encode() in unquote_to_bytes(read_body(environ))
 
     def check(self, environ: Environ) -> ArtifactCall:
         """
@@ -85,6 +89,9 @@ class ArtifactGuard:
         signature = read_signature(environ)
         query = unquote(environ.get("QUERY_STRING", ""))
         if signature is None or not signature.access_key_id.startswith(ACCESS_KEY_PREFIX):
+            if _is_form(environ):
+                # A presigned POST, whose policy could name any key that a job may not write.
+                raise ApiError("AccessDenied", "Access Denied", 403)
             raise ApiError("InvalidRequest", "Please use AWS4-HMAC-SHA256, once, with one access key.")
         if not signature.presigned and ACCESS_KEY_PREFIX in query:
             raise ApiError("InvalidArgument", "Only one auth mechanism allowed.")
@@ -102,7 +109,7 @@ class ArtifactGuard:
             raise ApiError("InvalidAccessKeyId", message, 403)
         if signature.session_token != credentials.session_token:
             raise ApiError("InvalidToken", "The provided token is malformed or otherwise invalid.")
-        body_sha256 = _body_sha256(environ)
+        body_sha256 = hashlib.sha256(read_body(environ)).hexdigest()
         if not is_genuine(signature, environ, body_sha256, credentials.secret_access_key):
             raise ApiError(
                 "SignatureDoesNotMatch",
@@ -122,6 +129,9 @@ class ArtifactGuard:
             made = datetime.datetime.strptime(signature.timestamp, _DATE).replace(tzinfo=datetime.UTC)
         except ValueError:
             raise ApiError("AuthorizationQueryParametersError", "X-Amz-Date is no date.") from None
+        if not 1 <= (signature.expires or 0) <= MAX_PRESIGNED_SECONDS:
+            message = f"X-Amz-Expires must be 1 to {MAX_PRESIGNED_SECONDS} seconds."
+            raise ApiError("AuthorizationQueryParametersError", message)
         if self._wall() >= made.timestamp() + (signature.expires or 0):
             raise ApiError("AccessDenied", "Request has expired", 403)
 
@@ -144,6 +154,7 @@ class ArtifactGuard:
             right = _encryption(environ) == ("aws:kms", credentials.encryption_key)
             if not right and self._core.settings.upload_encryption == "refuse":
                 raise denied
+        check_transfer(operation, environ)
         return call
 
     def record(
@@ -163,7 +174,7 @@ class ArtifactGuard:
         """
         signature = read_signature(environ)
         details: dict[str, Any] = {"method": environ["REQUEST_METHOD"], "path": environ.get("PATH_INFO", "")}
-        operation = _operation(environ) or "Unknown"
+        operation = _operation(environ) or ("PostObject" if _is_form(environ) else "Unknown")
         if told and int(told[0].split()[0]) >= 400:
             outcome = f"HTTP {told[0].split()[0]}"
         with self._core.lock:
@@ -181,6 +192,12 @@ def service_of(environ: Mapping[str, Any]) -> str:
     """Return the service that a request is signed for; S3 where that cannot be read."""
     signature = read_signature(environ)
     return signature.service if signature is not None else "s3"
+
+
+def _is_form(environ: Mapping[str, Any]) -> bool:
+    """Return whether S3 would take a request for a form that uploads an object."""
+    posts = environ["REQUEST_METHOD"] == "POST" and service_of(environ) == "s3"
+    return posts and environ.get("CONTENT_TYPE", "").lower().startswith(_FORMS)
 
 
 def _described(environ: Environ, call: ArtifactCall, told: Sequence[Any]) -> dict[str, Any]:
@@ -227,13 +244,6 @@ def _encryption(environ: Mapping[str, Any]) -> tuple[str | None, str | None]:
         environ.get("HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION"),
         environ.get("HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION_AWS_KMS_KEY_ID"),
     )
-
-
-def _body_sha256(environ: Environ) -> str:
-    """Return the hash of a request's body, which can be read again."""
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = io.BytesIO(body)
-    return hashlib.sha256(body).hexdigest()
 
 
 def _check_body(environ: Environ, body_sha256: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
-from urllib.request import Request, urlopen
+from urllib.request import ProxyHandler, Request, build_opener
 
 from airflow_codepipeline_partner.emulator.controls import DEFAULT_ACTION_TYPE
 from airflow_codepipeline_partner.emulator.faults import KINDS
@@ -24,8 +25,9 @@ from airflow_codepipeline_partner.emulator.settings import Settings
 
 URL_VARIABLE = "CODEPIPELINE_EMULATOR_URL"
 _TIMEOUT_SECONDS = 60
-# What --action-type reads, as category/owner/provider/version.
-_ACTION_TYPE = "/".join(DEFAULT_ACTION_TYPE.values())
+_HIGHEST_PORT = 65535
+# What an emulator on the loopback says does not come from a proxy, whatever the environment names.
+_OPENER = build_opener(ProxyHandler({}))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.command == "serve":
         return _serve(parsed)
     try:
-        answer = _call(parsed.url, *parsed.request(parsed))
+        request = parsed.request(parsed)
+    except OSError as error:
+        print(f"cannot read {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    try:
+        answer = _call(parsed.url, *request)
     except HTTPError as error:
         print(_reason(error), file=sys.stderr)
         return 1
@@ -63,12 +70,21 @@ def _serve(parsed: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with Emulator(port=parsed.port, settings=settings) as emulator:
-        if parsed.port_file:
-            # Renamed into place, so that nobody reads half a number.
-            unfinished = parsed.port_file.with_name(parsed.port_file.name + ".part")
-            unfinished.write_text(emulator.url.rpartition(":")[2] + "\n")
-            unfinished.replace(parsed.port_file)
+    with contextlib.ExitStack() as running:
+        try:
+            emulator = running.enter_context(Emulator(port=parsed.port, settings=settings))
+        except OSError as error:
+            print(f"cannot listen on port {parsed.port}: {error.strerror}", file=sys.stderr)
+            return 1
+        try:
+            if parsed.port_file:
+                # Renamed into place, so that nobody reads half a number.
+                unfinished = parsed.port_file.with_name(parsed.port_file.name + ".part")
+                unfinished.write_text(emulator.url.rpartition(":")[2] + "\n")
+                unfinished.replace(parsed.port_file)
+        except OSError as error:
+            print(f"cannot write {parsed.port_file}: {error.strerror}", file=sys.stderr)
+            return 1
         print(emulator.url, flush=True)
         stop.wait()
     return 0
@@ -85,7 +101,7 @@ def _call(url: str, method: str, path: str, members: dict[str, Any]) -> Any:
     request = Request(  # noqa: S310 - the scheme is checked above
         f"{url.rstrip('/')}/_emu{path}", body, {"Content-Type": "application/json"}, method=method
     )
-    with urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
+    with _OPENER.open(request, timeout=_TIMEOUT_SECONDS) as response:
         return json.load(response)
 
 
@@ -107,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
     serve = commands.add_parser("serve", help="serve on 127.0.0.1 until SIGTERM or SIGINT; prints the URL")
-    serve.add_argument("--port", type=int, default=0, help="port; default 0, any that is free")
+    serve.add_argument("--port", type=_port, default=0, help="port; default 0, any that is free")
     serve.add_argument("--port-file", type=Path, help="file to write the port to once it listens")
     serve.add_argument(
         "--setting",
@@ -148,7 +164,15 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("client_id")
     added.add_argument("configuration_url", help="the partner's page, https")
 
+    added = command(
+        "add-action-type",
+        "register an action type that no pipeline uses yet",
+        lambda a: _post("/action-types", a, "action_type"),
+    )
+    added.add_argument("action_type", type=_action_type, metavar=_ACTION_TYPE)
+
     _add_pipeline_command(command)
+    command("pipelines", "list the pipelines", lambda a: ("GET", "/pipelines", {}))
 
     added = command("start-execution", "start a pipeline; queues a job", _start_execution)
     added.add_argument("name")
@@ -161,10 +185,12 @@ def _parser() -> argparse.ArgumentParser:
         help="source artifact, repeatable; default a small zip",
     )
 
+    command("clock", "tell the time", lambda a: ("GET", "/clock", {}))
     added = command("advance", "move the time forward", lambda a: _post("/clock/advance", a, "seconds"))
     added.add_argument("seconds", type=float)
 
     _add_inject_command(command)
+    command("faults", "list the faults", lambda a: ("GET", "/faults", {}))
     command("clear-faults", "drop all faults", lambda a: ("POST", "/faults/clear", {}))
 
     added = command("ledger", "show what happened", lambda a: ("GET", "/ledger", dict(a.where)))
@@ -182,10 +208,12 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("name")
     added = command("settings", "show the switches, or change them", _settings)
     added.add_argument("change", nargs="*", type=_pair, metavar="NAME=VALUE")
-    command("reset", "forget everything but the time", lambda a: ("POST", "/reset", {}))
+    added = command("reset", "forget everything but the time", _reset)
+    added.add_argument("change", nargs="*", type=_pair, metavar="NAME=VALUE", help="new settings")
     return parser
 
 
+_ACTION_TYPE = "CATEGORY/OWNER/PROVIDER/VERSION"
 _CUSTOMER = ("client_id", "client_token")
 
 
@@ -195,9 +223,9 @@ def _add_pipeline_command(command: Any) -> None:
     added.add_argument("--client-id", required=True, help="the customer whose pipeline it is")
     added.add_argument(
         "--action-type",
-        default=_ACTION_TYPE,
-        metavar="CATEGORY/OWNER/PROVIDER/VERSION",
-        help="default %(default)s",
+        type=_action_type,
+        metavar=_ACTION_TYPE,
+        help=f"default {'/'.join(DEFAULT_ACTION_TYPE.values())}",
     )
     for option, kind in (("--configuration", "KEY=VALUE"), ("--secret-configuration", "KEY=VALUE")):
         added.add_argument(option, type=_pair, action="append", default=[], metavar=kind, help="repeatable")
@@ -243,6 +271,23 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
+def _action_type(text: str) -> dict[str, str]:
+    parts = text.split("/")
+    if len(parts) != len(DEFAULT_ACTION_TYPE):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {_ACTION_TYPE}")
+    return dict(zip(DEFAULT_ACTION_TYPE, parts, strict=True))
+
+
+def _port(text: str) -> int:
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
+    if not 0 <= port <= _HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 0 to {_HIGHEST_PORT}")
+    return port
+
+
 def _post(path: str, parsed: argparse.Namespace, *names: str) -> tuple[str, str, dict[str, Any]]:
     given = {name: getattr(parsed, name) for name in names}
     return "POST", path, {name: value for name, value in given.items() if value is not None}
@@ -250,15 +295,21 @@ def _post(path: str, parsed: argparse.Namespace, *names: str) -> tuple[str, str,
 
 def _add_pipeline(parsed: argparse.Namespace) -> tuple[str, str, dict[str, Any]]:
     secret = dict(parsed.secret_configuration)
-    parts = parsed.action_type.split("/")
-    names = ("stage_name", "action_name", "encryption_key", "job_timeout", "execution_url_template", "bucket")
+    names = (
+        "action_type",
+        "stage_name",
+        "action_name",
+        "encryption_key",
+        "job_timeout",
+        "execution_url_template",
+        "bucket",
+    )
     method, path, members = _post("/pipelines", parsed, "name", "client_id", *names)
     return (
         method,
         path,
         members
         | {
-            "action_type": dict(zip(DEFAULT_ACTION_TYPE, parts, strict=False)),
             "configuration": dict(parsed.configuration) | secret,
             "secret_configuration_keys": list(secret),
             "input_artifacts": parsed.input_artifact,
@@ -281,6 +332,10 @@ def _inject(parsed: argparse.Namespace) -> tuple[str, str, dict[str, Any]]:
         except ValueError:
             members[name] = text
     return method, path, members | {"times": None if parsed.always else parsed.times}
+
+
+def _reset(parsed: argparse.Namespace) -> tuple[str, str, dict[str, Any]]:
+    return "POST", "/reset", {"settings": dict(parsed.change)} if parsed.change else {}
 
 
 def _settings(parsed: argparse.Namespace) -> tuple[str, str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from airflow_codepipeline_partner.emulator.customers import Customer
 from airflow_codepipeline_partner.emulator.errors import ControlError
 from airflow_codepipeline_partner.emulator.reply import StartResponse, reply
 from airflow_codepipeline_partner.emulator.settings import Settings
+from airflow_codepipeline_partner.emulator.validation import is_number
 
 PREFIX = "/_emu"
 Types = tuple[type, ...]
@@ -164,7 +165,7 @@ class ControlHttp:
                 "change settings",
                 lambda b: controls.configure(**b).as_dict(),
                 open_ended=True,
-                nullable=("max_batch_size", "region"),
+                nullable=tuple(Settings().as_dict()),
             ),
             ("POST", "/reset"): Route("forget everything but the time", self._reset, {"settings": _MAP}),
         }
@@ -208,9 +209,13 @@ class ControlHttp:
         return {"pipeline_execution_id": self._controls.start_execution(body["name"], artifacts)}
 
     def _ledger(self, query: Body) -> Any:
-        values = {name: int(value) if value.isdigit() else value for name, value in query.items()}
+        # All others that a query can name are texts.
+        if "number" in query:
+            if not is_number(query["number"]):
+                raise ControlError("number is a whole number")
+            query["number"] = int(query["number"])
         try:
-            entries = self._controls.ledger.where(**values)
+            entries = self._controls.ledger.where(**query)
         except ValueError as error:
             raise ControlError(str(error)) from None
         return {"ledger": [entry.as_dict() for entry in entries]}
@@ -220,7 +225,7 @@ class ControlHttp:
         if "settings" in body:
             try:
                 settings = Settings.from_mapping(body["settings"])
-            except (ValueError, TypeError) as error:
+            except ValueError as error:
                 raise ControlError(str(error)) from None
         self._controls.reset(settings)
         return {}

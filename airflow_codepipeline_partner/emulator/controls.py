@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import math
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,7 +17,7 @@ from airflow_codepipeline_partner.emulator.jobs import ActionTypeId, JobQueue, J
 from airflow_codepipeline_partner.emulator.ledger import Ledger, moment
 from airflow_codepipeline_partner.emulator.pipeline_calls import PipelineCalls
 from airflow_codepipeline_partner.emulator.pipelines import Pipeline
-from airflow_codepipeline_partner.emulator.settings import Settings
+from airflow_codepipeline_partner.emulator.settings import MAX_NUMBER, Settings
 from airflow_codepipeline_partner.emulator.storage import MotoStore, small_zip
 from airflow_codepipeline_partner.emulator.validation import validate
 
@@ -58,6 +57,10 @@ class Controls:
                 self.core.settings = Settings.from_mapping(settings, self.core.settings)
             except ValueError as wrong:
                 raise ControlError(str(wrong)) from None
+            shown = self.core.settings.as_dict()
+            self.core.record(
+                "control", "Configure", self.core.tick(), details={name: shown[name] for name in settings}
+            )
             return self.core.settings
 
     def add_customer(self, client_id: str | None = None, client_token: str | None = None) -> Customer:
@@ -107,7 +110,10 @@ class Controls:
         :param action_type: category, owner ``ThirdParty``, provider and version.
         """
         with self.core.lock:
-            self.core.queues.setdefault(_action_type(action_type), JobQueue())
+            known = _action_type(action_type)
+            self.core.queues.setdefault(known, JobQueue())
+            details = {"actionTypeId": known.as_dict()}
+            self.core.record("control", "AddActionType", self.core.tick(), details=details)
 
     def add_pipeline(
         self,
@@ -136,7 +142,8 @@ class Controls:
         :param secret_configuration_keys: Keys whose values only the worker sees in clear.
         :param input_artifacts: Names of the source's artifacts, which are the action's input.
         :param output_artifacts: Names of the action's output artifacts.
-        :param encryption_key: KMS key id of the artifacts. Defaults to AWS's managed key.
+        :param encryption_key: KMS key id of the artifacts, 1 to 400 characters. Defaults to AWS's managed
+            key.
         :param job_timeout: Seconds, > 0, for one job. Defaults to ``Settings.job_timeout``.
         :param execution_url_template: The partner's page of an execution, with ``{Config:name}`` and
             ``{ExternalExecutionId}``.
@@ -146,7 +153,7 @@ class Controls:
             name=name,
             client_id=client_id,
             action_type=_action_type(action_type),
-            configuration=dict(configuration or {}),
+            configuration=dict(_mapping("configuration", configuration)),
             secret_configuration_keys=frozenset(
                 _names("secret_configuration_keys", secret_configuration_keys)
             ),
@@ -154,7 +161,7 @@ class Controls:
             output_artifacts=_names("output_artifacts", output_artifacts),
             stage_name=stage_name,
             action_name=action_name,
-            bucket=bucket or self._bucket,
+            bucket=self._bucket if bucket is None else bucket,
             encryption_key=encryption_key,
             job_timeout=None if job_timeout is None else _seconds("job_timeout", job_timeout),
             execution_url_template=execution_url_template,
@@ -177,14 +184,19 @@ class Controls:
         :return: The pipeline execution's id.
         """
         pipeline = self.core.pipeline(name)
-        bodies = dict(artifacts or {})
-        unknown = sorted(set(bodies) - set(pipeline.input_artifacts))
-        if unknown:
-            raise ControlError(f"pipeline {name} has no input artifact {', '.join(unknown)}")
+        bodies = dict(_mapping("artifacts", artifacts))
+        for artifact_name, body in bodies.items():
+            if artifact_name not in pipeline.input_artifacts:
+                raise ControlError(f"pipeline {name} has no input artifact {artifact_name}")
+            if not isinstance(body, bytes | bytearray):
+                raise ControlError(f"artifact {artifact_name} is bytes, not {type(body).__name__}")
+        if pipeline.input_artifacts or pipeline.output_artifacts:
+            # It is gone where another emulator in the process was reset.
+            self.store.ensure_bucket(pipeline.bucket)
         inputs = []
         for artifact_name in pipeline.input_artifacts:
             body = bodies.get(artifact_name)
-            body = small_zip() if body is None else body
+            body = small_zip() if body is None else bytes(body)
             artifact = pipeline.new_artifact(artifact_name, hashlib.sha256(body).hexdigest()[:40])
             self.store.put(artifact.bucket, artifact.key, body)
             inputs.append(artifact)
@@ -201,18 +213,24 @@ class Controls:
 
     def now(self) -> datetime.datetime:
         """Return the emulator's time in UTC."""
-        return moment(self.core.clock.now())
+        with self.core.lock:
+            return moment(self.core.tick())
 
     def advance(self, seconds: float) -> datetime.datetime:
         """
         Move the emulator's time forward, and let happen what is due by then.
 
-        :param seconds: Seconds, ≥ 0.
+        :param seconds: Seconds, ≥ 0; not past the year 9999.
         :return: The new time in UTC.
         """
         with self.core.lock:
-            self.core.clock.advance(_seconds("seconds", seconds))
-            return moment(self.core.tick())
+            try:
+                self.core.clock.advance(_seconds("seconds", seconds))
+            except ValueError as error:
+                raise ControlError(str(error)) from None
+            now = self.core.tick()
+            self.core.record("control", "Advance", now, details={"seconds": seconds})
+            return moment(now)
 
     def inject(
         self,
@@ -230,13 +248,14 @@ class Controls:
         """
         Make calls go wrong.
 
-        :param kind: ``throttle``; ``server_error`` (``status``, default 500); ``error`` (``code``,
-            ``message``, ``status``, default 400); ``drop_request`` (the connection closes before anything is
-            done); ``drop_response`` (all is done, then the connection closes); ``slow`` (``seconds``, 0 to
-            60, of real time, before anything is done); ``duplicate`` (a poll also returns jobs that are
-            handed out, with ``in_progress=True`` also acknowledged ones); ``omit`` (``members``, a list of
-            paths such as ``data.pipelineContext``, is left out of the details); ``replace`` (``members``, a
-            mapping of paths to values, is changed in the details).
+        :param kind: ``throttle``; ``server_error`` (``status``, 500 to 599, default 500); ``error``
+            (``code``, ``message``, ``status``, 400 to 599, default 400); ``drop_request`` (the connection
+            closes before anything is done); ``drop_response`` (all is done, then the connection closes);
+            ``slow`` (``seconds``, 0 to 60, of real time, before anything is done; of more than 48 such calls
+            at once the others do not wait); ``duplicate`` (a poll also returns jobs that are handed out, with
+            ``in_progress=True`` also acknowledged ones); ``omit`` (``members``, a list of paths such as
+            ``data.pipelineContext``, is left out of the details); ``replace`` (``members``, a mapping of
+            paths to values, is changed in the details).
         :param operation: The call it befalls; a job call, or an S3 call with a job's credentials such as
             ``PutObject``. Defaults to each of the five job calls.
         :param times: How many calls it befalls, ≥ 1; None means all until :meth:`clear_faults`.
@@ -246,9 +265,13 @@ class Controls:
         :param client_id: The only client whose jobs' calls it befalls. Defaults to any.
         """
         with self.core.lock:
-            return self.core.faults.inject(
+            fault = self.core.faults.inject(
                 kind, operation, times, probability, seed, job_id, client_id, params
             )
+            # The parameters may hold what stands for a secret.
+            details = {"kind": kind, "operation": fault.operation, "times": times}
+            self.core.record("control", "Inject", self.core.tick(), details=details)
+            return fault
 
     def faults(self) -> list[Fault]:
         """Return the faults that are still to befall calls."""
@@ -256,9 +279,10 @@ class Controls:
             return list(self.core.faults.active)
 
     def clear_faults(self) -> None:
-        """Drop all faults."""
+        """Drop all faults, and end the waits of calls that are slow."""
         with self.core.lock:
             self.core.faults.clear()
+            self.core.record("control", "ClearFaults", self.core.tick())
 
     @property
     def ledger(self) -> Ledger:
@@ -292,13 +316,20 @@ def _action_type(parts: Mapping[str, str]) -> ActionTypeId:
 
 
 def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
-    listed = () if isinstance(names, str) else tuple(names)
-    if isinstance(names, str) or not all(isinstance(name, str) for name in listed):
-        raise ControlError(f"{what} is a list of names, not {names!r}")
-    return listed
+    if isinstance(names, Iterable) and not isinstance(names, str):
+        listed = tuple(names)
+        if all(isinstance(name, str) for name in listed):
+            return listed
+    raise ControlError(f"{what} is a list of names, not {names!r}")
+
+
+def _mapping(what: str, values: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if values is not None and not isinstance(values, Mapping):
+        raise ControlError(f"{what} is a mapping")
+    return values or {}
 
 
 def _seconds(name: str, seconds: float) -> float:
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < math.inf:
-        raise ControlError(f"{name} is a number of seconds, 0 or more, not {seconds!r}")
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds <= MAX_NUMBER:
+        raise ControlError(f"{name} is a number of seconds, 0 or more and at most {MAX_NUMBER}")
     return seconds

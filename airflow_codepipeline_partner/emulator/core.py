@@ -57,6 +57,8 @@ class Core:
         self.lock = threading.RLock()
         self.settings = settings or Settings()
         self.clock: TimeSource = clock or Clock()
+        self.faults = Faults()
+        self._now = 0.0
         self.reset()
 
     def reset(self, settings: Settings | None = None) -> None:
@@ -74,15 +76,27 @@ class Core:
             self.queues: dict[ActionTypeId, JobQueue] = {}
             self.jobs: dict[str, Job] = {}
             self.credentials = CredentialStore()
-            self.faults = Faults()
+            self.faults.clear()
+            self._allowances: dict[str, tuple[float, float]] = {}
             self.ledger = Ledger()
             self._timers = Timers()
 
     def tick(self) -> float:
-        """Do what is due by now, and return the time."""
-        now = self.clock.now()
-        self._timers.run(now)
-        return now
+        """Do what is due by now, and return the time, which never goes back even where a machine's does."""
+        self._now = max(self._now, self.clock.now())
+        self._timers.run(self._now)
+        return self._now
+
+    def allows(self, operation: str) -> bool:
+        """Return whether one more call keeps to ``Settings.max_requests_per_second``, and count it."""
+        rate = self.settings.max_requests_per_second
+        if rate is None:
+            return True
+        now, burst = self.tick(), max(1.0, rate)
+        left, at = self._allowances.get(operation, (burst, now))
+        left = min(burst, left + (now - at) * rate)
+        self._allowances[operation] = (left - 1 if left >= 1 else left, now)
+        return left >= 1
 
     def record(self, kind: str, operation: str, at: float, job: Job | None = None, **values: Any) -> None:
         """Write an entry of the ledger; :class:`LedgerEntry` says what the values mean."""
@@ -118,7 +132,7 @@ class Core:
     def pipeline(self, name: str) -> Pipeline:
         """Return a pipeline."""
         with self.lock:
-            if name not in self.pipelines:
+            if not isinstance(name, str) or name not in self.pipelines:
                 raise ControlError(f"there is no pipeline {name!r}", 404)
             return self.pipelines[name]
 
@@ -134,15 +148,8 @@ class Core:
                 pipeline=pipeline, started_at=now, updated_at=now, trigger=trigger, inputs=inputs
             )
             self.executions[pipeline.name].append(execution)
-            self.record(
-                "control",
-                "StartExecution",
-                now,
-                pipeline_name=pipeline.name,
-                client_id=pipeline.client_id,
-                pipeline_execution_id=execution.pipeline_execution_id,
-                details={"trigger": trigger},
-            )
+            details = {"trigger": trigger}
+            self.record("control", "StartExecution", now, **_named(execution), details=details)
             self.start_action(execution, now)
             return execution.pipeline_execution_id
 
@@ -156,8 +163,9 @@ class Core:
 
     def stop_execution(self, execution: PipelineExecution, abandon: bool, reason: str | None) -> None:
         """Stop an execution: abandon its action, or wait for it to end."""
-        now = self.clock.now()
+        now = self.tick()
         execution.status, execution.stop_reason, execution.updated_at = "Stopping", reason, now
+        self._record_call("StopPipelineExecution", now, execution, abandon=abandon, reason=reason)
         action = execution.actions[-1]
         if abandon:
             self._end_job(action, JobEvent.WITHDRAW, now)
@@ -165,9 +173,13 @@ class Core:
 
     def retry_execution(self, execution: PipelineExecution) -> None:
         """Run the partner action of an execution again."""
-        now = self.clock.now()
+        now = self.tick()
         execution.status, execution.updated_at = "InProgress", now
+        self._record_call("RetryStageExecution", now, execution)
         self.start_action(execution, now)
+
+    def _record_call(self, operation: str, now: float, execution: PipelineExecution, **details: Any) -> None:
+        self.record("call", operation, now, **_named(execution), details=details)
 
     # What befalls a job.
 
@@ -248,6 +260,8 @@ class Core:
         execution = action.execution
         execution.status = "Stopped" if execution.status == "Stopping" else status
         execution.updated_at = now
+        ids = _named(execution) | {"action_execution_id": action.action_execution_id}
+        self.record("action", status, now, **ids, details=action.error_details or {})
 
     def _end_job(self, action: ActionExecution, event: JobEvent, at: float, **details: Any) -> None:
         job = self.jobs.get(action.current_job_id or "")
@@ -299,3 +313,12 @@ class Core:
         with self.lock:
             self.tick()
             return Ledger(self.ledger)
+
+
+def _named(execution: PipelineExecution) -> dict[str, Any]:
+    """Return what an entry of the ledger says of an execution."""
+    return {
+        "pipeline_name": execution.pipeline.name,
+        "client_id": execution.pipeline.client_id,
+        "pipeline_execution_id": execution.pipeline_execution_id,
+    }

@@ -39,7 +39,7 @@ class Customers:
         self._former: dict[str, list[tuple[str, float]]] = {}
 
     def __contains__(self, client_id: object) -> bool:
-        return client_id in self._current
+        return isinstance(client_id, str) and client_id in self._current
 
     def add(self, client_id: str | None, client_token: str | None) -> Customer:
         """
@@ -48,7 +48,7 @@ class Customers:
         :param client_id: UUID in lower case; None makes one.
         :param client_token: 1 to 256 characters; None makes one.
         """
-        client_id = client_id or str(uuid.uuid4())
+        client_id = str(uuid.uuid4()) if client_id is None else client_id
         if not isinstance(client_id, str) or not CLIENT_ID.fullmatch(client_id):
             raise ControlError(f"a client id is a UUID in lower case, not {client_id!r}")
         if client_id in self._current:
@@ -64,7 +64,7 @@ class Customers:
         :param client_token: 1 to 256 characters; None makes one.
         :param former_until: Until when the former token is valid too, in seconds since the epoch.
         """
-        if client_id not in self._current:
+        if client_id not in self:
             raise ControlError(f"there is no customer {client_id}", 404)
         customer = Customer(client_id, _token(client_token))
         self._former.setdefault(client_id, []).append((self._current[client_id], former_until))
@@ -91,14 +91,18 @@ class Customers:
 
         :param configuration_url: The partner's page, https.
         """
-        if client_id not in self._current:
+        if client_id not in self:
             raise ControlError(f"there is no customer {client_id}", 404)
-        if urlsplit(configuration_url).scheme != "https":
+        try:
+            page = urlsplit(configuration_url)
+        except ValueError:
+            page = urlsplit("")
+        if page.scheme != "https" or not page.netloc:
             raise ControlError(f"a configuration URL is https, not {configuration_url!r}")
         values = (client_id, self._current[client_id], str(uuid.uuid4()))
         document = json.dumps(dict(zip(settings.connect_members, values, strict=True)))
-        separator = "&" if urlsplit(configuration_url).query else "?"
-        return f"{configuration_url}{separator}{settings.connect_parameter}={quote(document, safe='')}"
+        parameter = f"{settings.connect_parameter}={quote(document, safe='')}"
+        return page._replace(query=f"{page.query}&{parameter}" if page.query else parameter).geturl()
 
 
 def _token(client_token: str | None) -> str:

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.errors import ControlError
+from airflow_codepipeline_partner.emulator.validation import has_member, is_number
 
 JOB_CALLS = (
     "PollForThirdPartyJobs",
@@ -27,6 +30,7 @@ ARTIFACT_CALLS = (
     "AbortMultipartUpload",
 )
 MAX_SLOW_SECONDS = 60
+MAX_SLOW_CALLS = 48  # that wait at the same time
 
 _DETAILS = "GetThirdPartyJobDetails"
 _POLL = "PollForThirdPartyJobs"
@@ -94,6 +98,8 @@ class Faults:
 
     def __init__(self) -> None:
         self.active: list[Fault] = []
+        # What a slow call waits for; another one for those that come after it was set.
+        self.cleared = threading.Event()
 
     def inject(
         self,
@@ -107,17 +113,22 @@ class Faults:
         params: Mapping[str, Any],
     ) -> Fault:
         """Add a fault; :class:`Fault` says what the parameters mean."""
-        known = KINDS.get(kind)
+        known = KINDS.get(kind) if isinstance(kind, str) else None
         if known is None:
             raise ControlError(f"no such kind of fault: {kind!r}; there are {', '.join(KINDS)}")
         if operation not in (None, *JOB_CALLS, *ARTIFACT_CALLS):
             raise ControlError(f"no faults at {operation!r}; only at {', '.join(JOB_CALLS + ARTIFACT_CALLS)}")
         if known.operation is not None and operation not in (None, known.operation):
             raise ControlError(f"a fault {kind} applies to {known.operation} only")
-        if times is not None and (not isinstance(times, int) or times < 1):
+        if times is not None and not (_is_whole(times) and times >= 1):
             raise ControlError(f"times is a whole number above 0, or none for always, not {times!r}")
-        if probability is not None and not (isinstance(probability, int | float) and 0 <= probability <= 1):
+        if probability is not None and not (_is_number(probability) and 0 <= probability <= 1):
             raise ControlError(f"probability is 0 to 1, not {probability!r}")
+        if seed is not None and not _is_whole(seed):
+            raise ControlError(f"seed is a whole number, not {seed!r}")
+        for name, value in (("job_id", job_id), ("client_id", client_id)):
+            if value is not None and not (isinstance(value, str) and value):
+                raise ControlError(f"{name} is a text, not {value!r}")
         fault = Fault(
             kind=kind,
             operation=operation or known.operation,
@@ -158,8 +169,14 @@ class Faults:
         return found
 
     def clear(self) -> None:
-        """Drop all faults."""
+        """Drop all faults, and end the waits of calls that are slow."""
         self.active.clear()
+        self.wake()
+
+    def wake(self) -> None:
+        """End the waits of calls that are slow, and drop nothing."""
+        self.cleared.set()
+        self.cleared = threading.Event()
 
 
 def _applies(fault: Fault, operation: str, job_id: str | None, client_id: str | None) -> bool:
@@ -183,17 +200,54 @@ def _params(kind: str, known: FaultKind, params: Mapping[str, Any]) -> dict[str,
     missing = [name for name, value in read.items() if value is ...]
     if missing:
         raise ControlError(f"a fault {kind} needs {', '.join(missing)}")
-    if "seconds" in read and not (
-        isinstance(read["seconds"], int | float) and 0 <= read["seconds"] <= MAX_SLOW_SECONDS
-    ):
+    if "seconds" in read and not (_is_number(read["seconds"]) and 0 <= read["seconds"] <= MAX_SLOW_SECONDS):
         raise ControlError(f"seconds is 0 to {MAX_SLOW_SECONDS}, not {read['seconds']!r}")
-    if "status" in read and not (isinstance(read["status"], int) and 400 <= read["status"] <= 599):
-        raise ControlError(f"status is 400 to 599, not {read['status']!r}")
-    if kind == "omit" and (isinstance(read["members"], str) or not isinstance(read["members"], Iterable)):
-        raise ControlError("members is a list of paths, for instance data.pipelineContext")
-    if kind == "replace" and not isinstance(read["members"], Mapping):
-        raise ControlError("members is a mapping of paths to values")
+    lowest = 500 if kind == "server_error" else 400
+    if "status" in read and not (_is_whole(read["status"]) and lowest <= read["status"] <= 599):
+        raise ControlError(f"status is {lowest} to 599, not {read['status']!r}")
+    if kind == "error" and not (isinstance(read["code"], str) and read["code"]):
+        raise ControlError(f"code is a text, not {read['code']!r}")
+    if kind == "error" and not isinstance(read["message"], str):
+        raise ControlError(f"message is a text, not {read['message']!r}")
+    if kind == "duplicate" and not isinstance(read["in_progress"], bool):
+        raise ControlError(f"in_progress is true or false, not {read['in_progress']!r}")
+    if "members" in read:
+        read["members"] = _members(kind, read["members"])
     return read
+
+
+def _members(kind: str, members: Any) -> Any:
+    if kind == "replace":
+        if not isinstance(members, Mapping):
+            raise ControlError("members is a mapping of paths to values")
+        members = dict(members)
+        try:
+            json.dumps(members, allow_nan=False)
+        except (TypeError, ValueError):
+            raise ControlError("members has a value that is no JSON") from None
+    elif isinstance(members, str | Mapping) or not isinstance(members, Iterable):
+        raise ControlError("members is a list of paths, for instance data.pipelineContext")
+    else:
+        members = list(members)
+    if not members:
+        raise ControlError("members names no member")
+    for path in members:
+        if not isinstance(path, str) or not has_member(_DETAILS, _full(path)):
+            raise ControlError(f"{_DETAILS} has no member {path!r}")
+    return members
+
+
+def _full(path: str) -> str:
+    return path if path.partition(".")[0] == "jobDetails" else f"jobDetails.{path}"
+
+
+def _is_number(value: Any) -> bool:
+    # To Python a bool is a number too.
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def change(answer: dict[str, Any], faults: Iterable[Fault]) -> dict[str, Any]:
@@ -213,20 +267,21 @@ def change(answer: dict[str, Any], faults: Iterable[Fault]) -> dict[str, Any]:
 
 
 def _change_member(answer: dict[str, Any], path: str, value: Any, omit: bool) -> None:
-    parts = path.split(".")
-    if parts[0] != "jobDetails":
-        parts.insert(0, "jobDetails")
+    *parents, last = _full(path).split(".")
     at: Any = answer
-    for part in parts[:-1]:
-        if isinstance(at, list) and part.isdigit() and int(part) < len(at):
+    for part in parents:
+        if isinstance(at, list) and is_number(part) and int(part) < len(at):
             at = at[int(part)]
         elif isinstance(at, dict) and part in at:
             at = at[part]
         else:
             # What is not there needs no leaving out, and bears nothing to replace.
             return
-    if isinstance(at, dict):
+    if isinstance(at, list):
+        if int(last) < len(at):
+            at[int(last) : int(last) + 1] = [] if omit else [value]
+    elif isinstance(at, dict):
         if omit:
-            at.pop(parts[-1], None)
+            at.pop(last, None)
         else:
-            at[parts[-1]] = value
+            at[last] = value

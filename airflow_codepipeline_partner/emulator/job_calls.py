@@ -47,7 +47,12 @@ class JobCalls:
         return operation in self._handlers
 
     def answer(
-        self, operation: str, request: Any, region: str | None = None, faults: Iterable[Fault] = ()
+        self,
+        operation: str,
+        request: Any,
+        region: str | None = None,
+        faults: Iterable[Fault] = (),
+        refusal: ApiError | None = None,
     ) -> Answer:
         """
         Do a call.
@@ -55,11 +60,14 @@ class JobCalls:
         :param request: The request's JSON.
         :param region: For which region the request was signed.
         :param faults: What befell the call and is to be noted with it.
+        :param refusal: Why the call is refused whatever it asks for, for instance for want of a signature.
         :raises ApiError: The call is refused.
         """
         with self._core.lock:
             call = Call(operation, request, region, tuple(faults), self._core)
             try:
+                if refusal is not None:
+                    raise refusal
                 call.request = validate(operation, request)
                 return self._handlers[operation](call)
             except ApiError as error:
@@ -117,7 +125,8 @@ class JobCalls:
             "inputArtifacts": [_artifact(artifact) for artifact in action.execution.inputs],
             "outputArtifacts": [_artifact(artifact) for artifact in action.outputs],
         }
-        if not job.status.ended:
+        # AWS: present "if the action requires access".
+        if not job.status.ended and (action.execution.inputs or action.outputs):
             expires_at = now + self._core.settings.credentials_lifetime
             credentials = self._core.credentials.issue(job, expires_at)
             data["artifactCredentials"] = {

@@ -16,9 +16,11 @@ class LedgerEntry:
 
     :param number: Its place in the ledger, from 1.
     :param time: When, by the emulator's clock, in UTC.
-    :param kind: ``call`` (a CodePipeline call), ``artifact`` (an S3 call with a job's credentials), ``job``
-        (what befell a job without a call, such as a timeout), ``control`` (what the test did).
-    :param operation: AWS's name of the call, or the name of the event.
+    :param kind: ``call`` (a CodePipeline call: each of the job calls, each that stops or retries an
+        execution, and each that is refused), ``artifact`` (an S3 call with a job's credentials), ``job``
+        (what befell a job without a call, such as a timeout), ``action`` (the end of an action), ``control``
+        (what the test did).
+    :param operation: AWS's name of the call, or the name of the event; of an action the status it ended with.
     :param outcome: ``ok``, or the code of the error that was answered.
     :param status_before: The job's status before, None where there is no job.
     :param status_after: The job's status after.
@@ -64,19 +66,24 @@ class Ledger(list[LedgerEntry]):
         Return the entries whose attributes have these values.
 
         :param values: Attribute and value, for instance ``operation="PollForThirdPartyJobs"``; a tuple, list
-            or set means any of its values.
+            or set means any of its values. With ``faults`` one kind of an entry's is enough.
         """
         names = {field.name for field in dataclasses.fields(LedgerEntry)}
         unknown = sorted(set(values) - names)
         if unknown:
             raise ValueError(f"an entry has no {', '.join(unknown)}; it has {', '.join(sorted(names))}")
 
+        wanted = {
+            name: list(value) if isinstance(value, list | tuple | set) else [value]
+            for name, value in values.items()
+        }
+
         def matches(entry: LedgerEntry) -> bool:
             return all(
-                getattr(entry, name) in value
-                if isinstance(value, list | tuple | set)
-                else getattr(entry, name) == value
-                for name, value in values.items()
+                any(kind in wanted[name] for kind in entry.faults)
+                if name == "faults"
+                else getattr(entry, name) in wanted[name]
+                for name in wanted
             )
 
         return Ledger(entry for entry in self if matches(entry))

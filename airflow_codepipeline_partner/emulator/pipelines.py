@@ -22,6 +22,7 @@ MASKED = "****"
 # CodePipeline cuts the names in an artifact's key, and ends the key with seven random characters.
 PIPELINE_KEY_CHARS, ARTIFACT_KEY_CHARS, SUFFIX_CHARS = 20, 10, 7
 MAX_URL_CHARS = 2048
+MAX_ENCRYPTION_KEY_CHARS = 400
 
 _NAME = re.compile(r"[A-Za-z0-9.@\-_]{1,100}")
 _ARTIFACT_NAME = re.compile(r"[a-zA-Z0-9_\-]{1,100}")
@@ -74,6 +75,12 @@ class Pipeline:
             raise ControlError("each artifact of a pipeline has a name of its own")
         if not isinstance(self.bucket, str) or not _BUCKET.fullmatch(self.bucket):
             raise ControlError(f"a name of a bucket is 3 to 63 of a-z 0-9 . -, not {self.bucket!r}")
+        for what, text, most in (
+            ("encryption_key", self.encryption_key, MAX_ENCRYPTION_KEY_CHARS),
+            ("execution_url_template", self.execution_url_template, MAX_URL_CHARS),
+        ):
+            if text is not None and not (isinstance(text, str) and 1 <= len(text) <= most):
+                raise ControlError(f"{what} is a text of 1 to {most} characters")
         for key, value in self.configuration.items():
             # The value may be a secret, so it is not shown.
             if not (isinstance(key, str) and 1 <= len(key) <= 50):

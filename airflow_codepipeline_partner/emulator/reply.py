@@ -64,13 +64,13 @@ def _cbor_text(text: str) -> bytes:
     return b"\x79" + len(encoded).to_bytes(2, "big") + encoded
 
 
-def s3_error(start: StartResponse, code: str, message: str, status: int, method: str) -> list[bytes]:
-    """Answer an error as S3 does. The answer to a HEAD has no body, there or here."""
+def s3_error(start: StartResponse, code: str, message: str, status: int) -> list[bytes]:
+    """Answer an error as S3 does."""
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
     )
-    return reply(start, status, b"" if method == "HEAD" else body.encode(), "application/xml")
+    return reply(start, status, body.encode(), "application/xml")
 
 
 def query_error(start: StartResponse, code: str, message: str, status: int) -> list[bytes]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from types import TracebackType
 from typing import Any
@@ -17,12 +18,14 @@ from waitress.server import create_server
 from airflow_codepipeline_partner.emulator.app import EmulatorApp
 from airflow_codepipeline_partner.emulator.controls import Controls
 from airflow_codepipeline_partner.emulator.core import Core, TimeSource
+from airflow_codepipeline_partner.emulator.faults import MAX_SLOW_CALLS
 from airflow_codepipeline_partner.emulator.settings import Settings
 from airflow_codepipeline_partner.emulator.storage import MotoStore
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 5 * 1024**3  # the largest object that S3 takes in one piece
-_THREADS = 16
+# Calls that are slow on demand leave threads for the others, and for the control interface.
+_THREADS = MAX_SLOW_CALLS + 16
 _STOP_SECONDS = 10
 
 
@@ -71,15 +74,19 @@ class Emulator(Controls):
         return f"http://{HOST}:{self._server.effective_port}"
 
     def start(self) -> Emulator:
-        """Listen, and return at once."""
+        """
+        Listen, and return at once.
+
+        :raises OSError: The port is taken.
+        """
         if self._server is not None:
             raise RuntimeError("the emulator is already started")
+        listener = _listen(self._port)
         self._stopping.clear()
         self._server = create_server(
             EmulatorApp(self, self._moto, self._stopping),
             map={},
-            host=HOST,
-            port=self._port,
+            sockets=[listener],
             threads=_THREADS,
             max_request_body_size=MAX_BODY_BYTES,
             # waitress leaves the temporary files of larger buffers to the garbage collector.
@@ -99,6 +106,8 @@ class Emulator(Controls):
         if server is None or thread is None:
             return
         self._stopping.set()
+        with self.core.lock:
+            self.core.faults.wake()
         server.task_dispatcher.shutdown(timeout=_STOP_SECONDS)
         # Sockets are closed by the thread that waits for them; the loop ends when none is left.
         with contextlib.suppress(OSError):
@@ -114,3 +123,16 @@ class Emulator(Controls):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _listen(port: int) -> socket.socket:
+    # waitress would leave its threads behind where the port is taken.
+    listener = socket.socket()
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+# Of seconds and of all other numbers: about three hundred years, and still exact as a float.
+MAX_NUMBER = 10_000_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,6 +17,7 @@ class Settings:
     Choose how the emulated CodePipeline behaves where its documentation is silent.
 
     The defaults are the stricter reading, so that a worker which passes here passes with the lenient one.
+    No number is above :data:`MAX_NUMBER`.
 
     :param lease_seconds: Seconds, ≥ 0, until a job that was handed out and not acknowledged is handed out
         again. 0 hands it out at every poll.
@@ -52,10 +55,13 @@ class Settings:
     :param region: The region in which the action types exist; a poll signed for another one finds no action
         type. None means every region.
     :param connect_parameter: Name of the query parameter that carries the document of a customer's Connect.
-    :param connect_members: Names of the client id, the client token and the one-time id in that document.
+    :param connect_members: Three different names: of the client id, the client token and the one-time id in
+        that document.
+    :param max_requests_per_second: Calls of one operation, > 0, that are answered in a second of the
+        emulator's time, and in one burst (at least one); more are ThrottlingException. None means no limit.
 
-    Source: rows 19, 24, 24, 30, 37, 38, 39, 39, 41, 35, 23, 25, 26, 26, 64, 58, 63, 52, 55, 66, 60 and 60 of
-    the protocol reference, in the order of the parameters.
+    Source: rows 19, 24, 24, 30, 37, 38, 39, 39, 41, 35, 23, 25, 26, 26, 64, 58, 63, 52, 55, 66, 60, 60 and 68
+    of the protocol reference, in the order of the parameters.
     """
 
     lease_seconds: float = 60
@@ -80,6 +86,7 @@ class Settings:
     region: str | None = None
     connect_parameter: str = "request"
     connect_members: tuple[str, str, str] = ("clientId", "clientToken", "correlationId")
+    max_requests_per_second: float | None = None
 
     def __post_init__(self) -> None:
         for field, hint in get_type_hints(type(self)).items():
@@ -112,7 +119,8 @@ _MAY_BE_ZERO = frozenset({"lease_seconds", "continuation_delay", "rotation_overl
 
 def _read(name: str, hint: Any, value: Any) -> Any:
     if get_origin(hint) is tuple:
-        return tuple(value.split(",")) if isinstance(value, str) else tuple(value)
+        value = value.split(",") if isinstance(value, str) else value
+        return tuple(value) if isinstance(value, list) else value
     if not isinstance(value, str) or get_origin(hint) is Literal or hint is str:
         return value
     if value.lower() == "none":
@@ -135,8 +143,10 @@ def _check(name: str, hint: Any, value: Any) -> None:
         if value not in get_args(hint):
             raise ValueError(f"setting {name} is one of {', '.join(get_args(hint))}, not {value!r}")
     elif get_origin(hint) is tuple:
-        if len(value) != len(get_args(hint)) or not all(isinstance(v, str) and v for v in value):
-            raise ValueError(f"setting {name} is {len(get_args(hint))} names, not {value!r}")
+        names = value if isinstance(value, tuple) else ()
+        named = {each for each in names if isinstance(each, str) and each}
+        if not len(names) == len(named) == len(get_args(hint)):
+            raise ValueError(f"setting {name} is {len(get_args(hint))} different names, not {value!r}")
     elif value is None:
         if type(None) not in get_args(hint):
             raise ValueError(f"setting {name} cannot be None")
@@ -150,5 +160,6 @@ def _check(name: str, hint: Any, value: Any) -> None:
         whole = hint is int or int in get_args(hint)
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             raise ValueError(f"setting {name} is a {'whole ' if whole else ''}number, not {value!r}")
-        if not 0 <= value < math.inf or (value == 0 and name not in _MAY_BE_ZERO):
-            raise ValueError(f"setting {name} is out of range: {value!r}")
+        if not 0 <= value <= MAX_NUMBER or (value == 0 and name not in _MAY_BE_ZERO):
+            least = "0 or more" if name in _MAY_BE_ZERO else "above 0"
+            raise ValueError(f"setting {name} is {least} and at most {MAX_NUMBER}")

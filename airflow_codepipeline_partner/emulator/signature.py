@@ -15,6 +15,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 
+from airflow_codepipeline_partner.emulator.validation import is_number
+
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _PARAMETER = re.compile(r"(Credential|SignedHeaders|Signature)=([^,\s]+)")
 # An unsigned query string of the signature's own parameters.
@@ -27,7 +29,8 @@ class Signature:
     What a request says of its signature.
 
     :param presigned: Whether it is in the URL.
-    :param expires: Seconds for which a presigned URL is valid, else None.
+    :param expires: Seconds for which a presigned URL is valid, 0 where it does not say so in digits; else
+        None.
     """
 
     access_key_id: str
@@ -67,7 +70,7 @@ def read_signature(environ: Mapping[str, Any]) -> Signature | None:
         timestamp = query.get("X-Amz-Date", "")
         token = query.get("X-Amz-Security-Token")
         seconds = query.get("X-Amz-Expires", "")
-        expires = int(seconds) if seconds.isascii() and seconds.isdigit() else 0
+        expires = int(seconds) if is_number(seconds) else 0
     else:
         return None
     scope = found.get("Credential", "").split("/")

@@ -10,11 +10,14 @@ from typing import Any
 
 import botocore.session
 
+from airflow_codepipeline_partner.emulator.clock import END_OF_TIME
 from airflow_codepipeline_partner.emulator.errors import ApiError
 
 # Their values stay out of messages, which end up in logs.
 _SECRET_MEMBERS = frozenset({"clientToken", "nonce"})
-_END_OF_TIME = 253_402_300_800  # the year 10000, in seconds since the epoch
+MAX_SHOWN_CHARS = 200  # of a value in a message
+_START_OF_TIME = -62_135_596_800  # the year 1, in seconds since the epoch
+_INTEGER_BITS = {"integer": 32, "long": 64}
 _TYPES: dict[str, tuple[type[Any], ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -24,6 +27,14 @@ _TYPES: dict[str, tuple[type[Any], ...]] = {
     "structure": (dict,),
     "list": (list,),
     "map": (dict,),
+}
+# AWS's messages name the type that it wanted, and what it found, but never the value.
+_WANTED = {
+    "string": "a String",
+    "integer": "an Integer",
+    "long": "a Long",
+    "boolean": "a Boolean",
+    "timestamp": "milliseconds since epoch",
 }
 
 
@@ -49,11 +60,11 @@ def validate(operation: str, request: Any) -> dict[str, Any]:
 
     Members that the model does not know are ignored: so does AWS JSON 1.1, and newer clients send them.
 
-    :raises ApiError: ValidationException in AWS's words, with all that is wrong.
+    :raises ApiError: SerializationException where a value has another type than the model's, else
+        ValidationException in AWS's words, with all that is wrong.
     """
     shape = _input_shape(operation)
-    if not isinstance(request, dict):
-        raise ApiError("SerializationException", "The request is no JSON object.")
+    _check_types(shape, request)
     wrong = list(_violations(shape, request, ""))
     if wrong:
         plural = "" if len(wrong) == 1 else "s"
@@ -67,38 +78,91 @@ def validate(operation: str, request: Any) -> dict[str, Any]:
 def _known(shape: Any, value: Any) -> Any:
     """Return a value without the members that the model does not know, or that are null."""
     if shape.type_name == "structure":
-        given = {name: value[name] for name in shape.members if value.get(name) is not None}
+        given = _known_members(shape, value)
         return {name: _known(shape.members[name], inner) for name, inner in given.items()}
     return value
 
 
-def _violations(shape: Any, value: Any, path: str) -> Iterator[str]:
+def _known_members(shape: Any, value: dict[str, Any]) -> dict[str, Any]:
+    return {name: value[name] for name in shape.members if value.get(name) is not None}
+
+
+def has_member(operation: str, path: str) -> bool:
+    """Return whether an operation's answer can have such a member, for instance ``jobs.0.jobId``."""
+    shape = _model().operation_model(operation).output_shape
+    for part in path.split("."):
+        if shape.type_name == "structure" and part in shape.members:
+            shape = shape.members[part]
+        elif shape.type_name == "list" and is_number(part):
+            shape = shape.member
+        elif shape.type_name == "map" and part:
+            shape = shape.value
+        else:
+            return False
+    return True
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text is a whole number of a sensible size; ``str.isdigit`` takes even a ``²``."""
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
+def shortened(text: str) -> str:
+    """Cut a caller's text to what is worth repeating."""
+    return text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "…"
+
+
+def _check_types(shape: Any, value: Any) -> None:
     kind = shape.type_name
     if not _is_a(kind, value):
-        yield _violation(path, value, f"Member must be a {kind}")
+        raise ApiError("SerializationException", _misread(kind, value))
+    if kind == "structure":
+        for name, inner in _known_members(shape, value).items():
+            _check_types(shape.members[name], inner)
+    elif kind in ("list", "map"):
+        member = shape.member if kind == "list" else shape.value
+        for inner in value if kind == "list" else value.values():
+            if inner is not None:
+                _check_types(member, inner)
+
+
+def _misread(kind: str, value: Any) -> str:
+    if isinstance(value, dict | list):
+        found = "structure or map" if isinstance(value, dict) else "list"
+        return f"Start of {found} found where not expected."
+    if kind not in _WANTED:
+        return "Unexpected field type"
+    name = str(value).upper() if isinstance(value, bool) else "STRING" if isinstance(value, str) else "NUMBER"
+    return f"{name}_VALUE can not be converted to {_WANTED[kind]}"
+
+
+def _violations(shape: Any, value: Any, path: str) -> Iterator[str]:
+    kind = shape.type_name
+    if value is None:
+        yield f"Value null at '{path}' failed to satisfy constraint: Member must not be null"
         return
     yield from _constraints(shape, value, path)
     if kind == "structure":
         for name, member in shape.members.items():
             inner = f"{path}.{name}" if path else name
-            if value.get(name) is not None:
-                yield from _violations(member, value[name], inner)
-            elif name in shape.required_members:
-                yield f"Value null at '{inner}' failed to satisfy constraint: Member must not be null"
+            if value.get(name) is not None or name in shape.required_members:
+                yield from _violations(member, value.get(name), inner)
     elif kind == "list":
         for place, item in enumerate(value, start=1):
             yield from _violations(shape.member, item, f"{path}.{place}.member")
     elif kind == "map":
         for key, item in value.items():
             yield from _violations(shape.key, key, f"{path}.key")
-            yield from _violations(shape.value, item, f"{path}.{key}.member")
+            yield from _violations(shape.value, item, f"{path}.{shortened(key)}.member")
 
 
 def _is_a(kind: str, value: Any) -> bool:
     # To Python a bool is an int; to the service it is not.
     if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
         return False
-    return kind != "timestamp" or 0 <= value < _END_OF_TIME
+    if kind in _INTEGER_BITS:
+        return bool(-(2 ** (_INTEGER_BITS[kind] - 1)) <= value < 2 ** (_INTEGER_BITS[kind] - 1))
+    return kind != "timestamp" or _START_OF_TIME <= value < END_OF_TIME
 
 
 def _constraints(shape: Any, value: Any, path: str) -> Iterator[str]:
@@ -122,5 +186,5 @@ def _constraints(shape: Any, value: Any, path: str) -> Iterator[str]:
 
 
 def _violation(path: str, value: Any, constraint: str) -> str:
-    shown = "" if path in _SECRET_MEMBERS or isinstance(value, dict | list) else f" '{value}'"
+    shown = "" if path in _SECRET_MEMBERS or isinstance(value, dict | list) else f" '{shortened(str(value))}'"
     return f"Value{shown} at '{path}' failed to satisfy constraint: {constraint}"

@@ -72,8 +72,15 @@ def test_a_whole_story_from_the_command_line(run, tmp_path):
     assert "request=" in run("connect", customer["client_id"], "https://partner.example")["url"]
     assert run("settings", "lease_seconds=5")["lease_seconds"] == 5
     assert run("settings")["lease_seconds"] == 5
-    run("reset")
+    assert run("pipelines")["pipelines"] == ["pipeline", "told"]
+    assert run("add-action-type", "Test/ThirdParty/New/1") == {}
+    assert "Test/ThirdParty/New/1" in ["/".join(known) for known in run.w.emu.core.queues]
+    assert run("clock")["now"] == run.w.emu.now().isoformat()
+    assert run("reset") == {}
     assert run("jobs")["jobs"] == []
+    assert run("settings")["lease_seconds"] == 5
+    run("reset", "lease_seconds=7")
+    assert run("settings")["lease_seconds"] == 7
 
 
 def test_a_pipeline_needs_only_a_name_and_a_customer(run):
@@ -86,15 +93,41 @@ def test_faults_from_the_command_line(run):
     assert (fault["times"], fault["params"], fault["job_id"]) == (None, {"members": ["data"]}, "j")
     fault = run("inject", "error", "--param", "code=OddException", "--times", "2", "--seed", "1")
     assert (fault["times"], fault["params"]["code"]) == (2, "OddException")
+    assert run("faults")["faults"][1] == fault
     assert run("clear-faults") == {}
     assert run.w.emu.faults() == []
 
 
 def test_a_refusal_is_an_exit_code_and_a_reason(run):
     assert "no pipeline 'none'" in run("state", "none", code=1)
-    assert "an action type has" in run(
-        "add-pipeline", "x", "--client-id", run.w.customer.client_id, "--action-type", "Test/P", code=1
-    )
+    missing = run("start-execution", "pipeline", "--artifact", "In=/nonexistent", code=1)
+    assert missing == "cannot read /nonexistent: No such file or directory\n"
+
+
+def test_no_proxy_stands_before_the_loopback(run, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    # urllib keeps the first opener that it made.
+    monkeypatch.setattr("urllib.request._opener", None)
+    assert run("jobs") == {"jobs": []}
+
+
+def test_what_keeps_it_from_serving_is_said_in_a_line(world, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    taken = world().emu.url.rpartition(":")[2]
+    for arguments, reason in (
+        (["--port", taken], f"cannot listen on port {taken}: Address already in use"),
+        (
+            ["--port-file", str(tmp_path / "none" / "port")],
+            f"cannot write {tmp_path / 'none' / 'port'}: No such",
+        ),
+    ):
+        assert cli.main(["serve", *arguments]) == 1
+        printed = capsys.readouterr()
+        assert printed.err.startswith(reason)
+        assert (printed.err.count("\n"), printed.out) == (1, "")
 
 
 def test_an_emulator_that_is_not_there_is_an_exit_code_too(world, capsys):
@@ -109,7 +142,16 @@ def test_an_emulator_that_is_not_there_is_an_exit_code_too(world, capsys):
 
 def test_wrong_command_lines_are_refused_with_help(capsys, monkeypatch):
     monkeypatch.delenv(cli.URL_VARIABLE, raising=False)
-    for wrong in (["nonsense"], ["jobs"], ["serve", "--setting", "x"], ["serve", "--port", "x"]):
+    for wrong in (
+        ["nonsense"],
+        ["jobs"],
+        ["serve", "--setting", "x"],
+        ["serve", "--port", "x"],
+        ["serve", "--port", "65536"],
+        ["serve", "--port", "-1"],
+        ["add-action-type", "--url", "http://localhost", "Test/P"],
+        ["add-pipeline", "--url", "http://localhost", "p", "--client-id", "c", "--action-type", "a/b/c/d/e"],
+    ):
         with pytest.raises(SystemExit) as stopped:
             cli.main(wrong)
         assert stopped.value.code == 2

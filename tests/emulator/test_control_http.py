@@ -8,6 +8,7 @@ import json
 import urllib.parse
 
 import pytest
+from botocore.exceptions import ClientError
 
 from airflow_codepipeline_partner.emulator import ControlError
 
@@ -76,6 +77,13 @@ def test_the_ledger_can_be_filtered_over_http(control):
     assert poll == control.w.emu.ledger.polls()[0].as_dict()
     assert control("GET", "/ledger?number=1")[1]["ledger"][0]["operation"] == "AddCustomer"
     assert control("GET", "/ledger?nonsense=1")[0] == 400
+    control.w.emu.add_pipeline("2024", client_id=control.w.customer.client_id)
+    assert len(control("GET", "/ledger?pipeline_name=2024")[1]["ledger"]) == 1
+    control.w.emu.inject("throttle")
+    with pytest.raises(ClientError):
+        control.w.worker.poll()
+    [throttled] = control("GET", "/ledger?faults=throttle")[1]["ledger"]
+    assert throttled["outcome"] == "ThrottlingException"
 
 
 def test_settings_are_shown_and_changed_over_http(control):
@@ -158,10 +166,22 @@ def test_what_there_is_can_be_listed(control):
         ("POST", "/clock/advance", {"seconds": -1}, 400, "0 or more"),
         ("POST", "/clock/advance", {"seconds": True}, 400, "number"),
         ("POST", "/clock/advance", {"seconds": float("inf")}, 400, "0 or more"),
+        ("POST", "/clock/advance", {"seconds": 1e12}, 400, "at most"),
+        ("POST", "/clock/advance", {"seconds": 10**400}, 400, "at most"),
         ("POST", "/faults", {"kind": "nonsense"}, 400, "no such kind"),
         ("POST", "/faults", {"kind": "throttle", "self": 1}, 400, "takes no self"),
         ("POST", "/settings", {"self": 1}, 400, "no such setting"),
+        ("POST", "/settings", {"connect_members": 5}, 400, "3 different names"),
+        ("POST", "/settings", {"lease_seconds": None}, 400, "cannot be None"),
+        ("POST", "/settings", {"lease_seconds": 10**400}, 400, "at most"),
         ("GET", "/ledger?self=1", None, 400, "has no self"),
+        ("GET", "/ledger?number=%C2%B2", None, 400, "whole number"),
+        ("GET", "/ledger?number=" + "9" * 5000, None, 400, "whole number"),
+        ("POST", "/customers", {"client_id": ""}, 400, "UUID"),
+        ("POST", "/executions", {"name": ""}, 404, "no pipeline"),
+        ("POST", "/faults", {"kind": "error", "code": 5}, 400, "code is a text"),
+        ("POST", "/faults", {"kind": "duplicate", "in_progress": "no"}, 400, "true or false"),
+        ("POST", "/reset", {"settings": {"connect_members": 5}}, 400, "3 different names"),
         ("POST", "/reset", {"settings": {"nonsense": 1}}, 400, "no such setting"),
     ],
 )
@@ -189,6 +209,16 @@ def test_bad_input_is_told_cleanly(control, method, path, body, status, message)
         ({"output_artifacts": [{}]}, "list of names"),
         ({"secret_configuration_keys": [[]]}, "list of names"),
         ({"bucket": "A_B"}, "name of a bucket"),
+        ({"bucket": ""}, "name of a bucket"),
+        ({"client_id": []}, "no customer"),
+        ({"encryption_key": ""}, "1 to 400"),
+        ({"encryption_key": "k" * 401}, "1 to 400"),
+        ({"encryption_key": 5}, "1 to 400"),
+        ({"input_artifacts": 5}, "list of names"),
+        ({"configuration": ["a"]}, "mapping"),
+        ({"execution_url_template": 5}, "1 to 2048"),
+        ({"execution_url_template": ""}, "1 to 2048"),
+        ({"job_timeout": 1e300}, "at most"),
         ({"input_artifacts": ["A"], "output_artifacts": ["A"]}, "a name of its own"),
         ({"configuration": {"": "v"}}, "1 to 50"),
         ({"configuration": {"k": "v" * 1001}}, "1 to 1000"),
@@ -218,6 +248,24 @@ def test_a_customer_is_added_once(control):
         control.w.emu.add_customer(control.w.customer.client_id)
 
 
-def test_the_configuration_page_is_https(control):
+@pytest.mark.parametrize("url", ["http://partner.example", "https://[x", "https://", "partner.example"])
+def test_the_configuration_page_is_https(control, url):
     with pytest.raises(ControlError, match="https"):
-        control.w.emu.connect_request(control.w.customer.client_id, "http://partner.example")
+        control.w.emu.connect_request(control.w.customer.client_id, url)
+
+
+@pytest.mark.parametrize(
+    ("do", "message"),
+    [
+        (lambda emu: emu.start_execution("pipeline", {"In": "text"}), "In is bytes, not str"),
+        (lambda emu: emu.start_execution("pipeline", ["In"]), "mapping"),
+        (lambda emu: emu.start_execution(["pipeline"]), "no pipeline"),
+        (lambda emu: emu.rotate_token([]), "no customer"),
+        (lambda emu: emu.add_customer(5), "UUID"),
+        (lambda emu: emu.inject([]), "no such kind"),
+        (lambda emu: emu.configure(connect_members=5), "3 different names"),
+    ],
+)
+def test_what_python_lets_pass_is_refused_too(world, do, message):
+    with pytest.raises(ControlError, match=message):
+        do(world(pipeline={"input_artifacts": ["In"]}).emu)

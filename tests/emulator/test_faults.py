@@ -21,6 +21,13 @@ def code(call, *arguments, **options):
     return error.value.response["Error"]["Code"], error.value.response["ResponseMetadata"]["HTTPStatusCode"]
 
 
+def entries(w):
+    """Count the calls that have come so far that a fault may befall them."""
+    entered, befall = threading.Semaphore(0), w.emu.core.faults.befall
+    w.emu.core.faults.befall = lambda *call: (entered.release(), befall(*call))[1]
+    return entered
+
+
 def test_a_call_is_throttled_as_often_as_asked_and_does_nothing(world):
     w = world()
     w.start()
@@ -114,7 +121,7 @@ def test_a_slow_call_is_done_when_the_time_is_over_and_holds_up_nobody_else(worl
         waiting.set()
         assert go.wait(20)
 
-    monkeypatch.setattr(w.emu._stopping, "wait", wait)
+    monkeypatch.setattr(w.emu.core.faults.cleared, "wait", wait)
     w.start()
     w.emu.inject("slow", POLL, seconds=7)
     w.emu.inject("throttle", DETAILS)
@@ -131,16 +138,50 @@ def test_a_slow_call_is_done_when_the_time_is_over_and_holds_up_nobody_else(worl
     assert got == [[job.job_id]]
 
 
+def test_slow_calls_leave_the_control_interface_free_which_ends_their_waiting(world, http):
+    w = world()
+    w.emu.inject("slow", POLL, times=None, seconds=60)
+    entered = entries(w)
+    got = []
+    calls = [threading.Thread(target=lambda: got.append(w.worker.poll())) for _ in range(20)]
+    for call in calls:
+        call.start()
+    for _ in calls:
+        assert entered.acquire(timeout=20)
+    assert http(f"{w.emu.url}/_emu/faults/clear", b"")[0] == 200
+    for call in calls:
+        call.join(20)
+    assert got == [[]] * len(calls)
+
+
+def test_a_reset_ends_the_waiting_too(world):
+    w = world()
+    w.emu.inject("slow", "GetThirdPartyJobDetails", seconds=60)
+    entered = entries(w)
+    caught = []
+    call = threading.Thread(target=lambda: caught.append(code(w.worker.details, "unknown")))
+    call.start()
+    assert entered.acquire(timeout=20)
+    w.emu.reset()
+    call.join(20)
+    assert caught == [("JobNotFoundException", 400)]
+
+
+def test_more_slow_calls_than_can_wait_do_not_wait(world, monkeypatch):
+    monkeypatch.setattr("airflow_codepipeline_partner.emulator.app.MAX_SLOW_CALLS", 0)
+    w = world()
+    w.emu.inject("slow", POLL, seconds=60)
+    assert w.worker.poll() == []
+
+
 def test_stopping_does_not_wait_for_slow_calls(world):
     w = world()
     w.emu.inject("slow", POLL, seconds=60)
+    entered = entries(w)
     got = []
     slow = threading.Thread(target=lambda: got.append(w.worker.poll_ids()))
-    entered = threading.Event()
-    befall = w.emu.core.faults.befall
-    w.emu.core.faults.befall = lambda *call: (entered.set(), befall(*call))[1]
     slow.start()
-    assert entered.wait(20)
+    assert entered.acquire(timeout=20)
     w.emu.stop()
     slow.join(20)
     assert got == [[]]
@@ -183,16 +224,16 @@ def test_a_job_in_progress_can_be_handed_out_and_still_belongs_to_its_owner(worl
 
 
 def test_members_of_the_details_can_be_missing(world):
-    w = world(pipeline=ARTIFACTS)
+    w = world(pipeline=ARTIFACTS | {"configuration": {"Host": "h", "Port": "1"}})
     w.start()
     [job_id] = w.worker.poll_ids()
-    w.emu.inject(
-        "omit", members=["data.pipelineContext", "jobDetails.nonce", "data.inputArtifacts.0.name", "a.b"]
-    )
+    w.emu.inject("omit", members=["data.pipelineContext", "jobDetails.nonce", "data.inputArtifacts.0.name"])
     details = w.worker.details(job_id)
     assert "pipelineContext" not in details["data"]
     assert "nonce" not in details
     assert "name" not in details["data"]["inputArtifacts"][0]
+    w.emu.inject("omit", members=["data.actionConfiguration.configuration.Host"])
+    assert w.worker.details(job_id)["data"]["actionConfiguration"]["configuration"] == {"Port": "1"}
     w.emu.inject("omit", DETAILS, members=["data"])
     assert "data" not in w.worker.details(job_id)
     assert "pipelineContext" in w.worker.details(job_id)["data"]
@@ -211,6 +252,23 @@ def test_members_of_the_details_can_be_wrong(world):
     assert data["inputArtifacts"][0]["location"]["s3Location"]["objectKey"] == "../../etc"
     assert data["continuationToken"] == "t"
     assert len(data["inputArtifacts"]) == 1
+
+
+def test_a_whole_item_of_a_list_can_be_missing_or_wrong(world):
+    w = world(pipeline={"input_artifacts": ["One", "Two"]})
+    w.start()
+    [job_id] = w.worker.poll_ids()
+    w.emu.inject("omit", members=["data.inputArtifacts.0", "data.inputArtifacts.7"])
+    w.emu.inject("replace", members={"data.inputArtifacts.0": {"name": "Odd"}})
+    assert [artifact["name"] for artifact in w.worker.details(job_id)["data"]["inputArtifacts"]] == ["Odd"]
+
+
+@pytest.mark.parametrize(("body", "headers"), [(b"{", {}), (b"{}", {"Authorization": ""})])
+def test_a_malformed_call_is_throttled_too(world, signed_call, body, headers):
+    w = world()
+    w.emu.inject("throttle", POLL)
+    assert signed_call(w.emu, POLL, body, **headers)[1]["__type"] == "ThrottlingException"
+    assert signed_call(w.emu, POLL, body, **headers)[1]["__type"] != "ThrottlingException"
 
 
 def test_a_fault_can_be_for_one_job_or_one_client_only(world):
@@ -276,7 +334,9 @@ def test_transfers_of_a_job_can_go_wrong_too(world):
         )
     )
     w.emu.inject("server_error", "PutObject", status=503)
-    assert code(s3.put_object, **built, Body=b"x") == ("InternalFailure", 503)
+    assert code(s3.put_object, **built, Body=b"x") == ("InternalError", 503)
+    w.emu.inject("throttle", "GetObject")
+    assert code(s3.get_object, **source) == ("SlowDown", 503)
     w.emu.inject("drop_request", "GetObject")
     with pytest.raises(ConnectionClosedError):
         s3.get_object(**source)
@@ -287,7 +347,8 @@ def test_transfers_of_a_job_can_go_wrong_too(world):
     s3.put_object(**built, Body=b"x")
     told = [(entry.operation, entry.outcome, entry.faults) for entry in w.emu.ledger.where(kind="artifact")]
     assert told == [
-        ("PutObject", "InternalFailure", ("server_error",)),
+        ("PutObject", "InternalError", ("server_error",)),
+        ("GetObject", "SlowDown", ("throttle",)),
         ("GetObject", "drop_request", ("drop_request",)),
         ("GetObject", "ok", ("drop_response",)),
         ("PutObject", "ok", ()),
@@ -302,11 +363,37 @@ def test_transfers_of_a_job_can_go_wrong_too(world):
         ({"kind": "omit", "operation": POLL, "members": []}, "applies to GetThirdPartyJobDetails only"),
         ({"kind": "throttle", "times": 0}, "times"),
         ({"kind": "throttle", "times": "2"}, "times"),
+        ({"kind": "throttle", "times": True}, "times"),
+        ({"kind": "throttle", "probability": True}, "probability"),
+        ({"kind": "throttle", "seed": []}, "seed"),
+        ({"kind": "throttle", "job_id": 5}, "job_id"),
+        ({"kind": "throttle", "client_id": ""}, "client_id"),
+        ({"kind": "slow", "seconds": True}, "0 to 60"),
+        ({"kind": "error", "code": ""}, "code is a text"),
+        ({"kind": "error", "code": "X", "message": 5}, "message is a text"),
+        ({"kind": "error", "code": "X", "status": 399}, "400 to 599"),
+        ({"kind": "duplicate", "in_progress": "no"}, "true or false"),
+        ({"kind": "omit", "members": []}, "no member"),
+        ({"kind": "omit", "members": {"data": 1}}, "list of paths"),
+        ({"kind": "replace", "members": {"data": object()}}, "no JSON"),
+        *(
+            ({"kind": "omit", "members": [path]}, "has no member")
+            for path in (
+                1,
+                "",
+                "data.typo",
+                "data.inputArtifacts.².name",
+                "data.inputArtifacts.one",
+                "data.continuationToken.x",
+                "data.actionConfiguration.configuration.",
+            )
+        ),
+        ({"kind": "replace", "members": {"data.typo": 1}}, "has no member"),
         ({"kind": "throttle", "probability": 2}, "probability"),
         ({"kind": "throttle", "seconds": 2}, "takes no seconds"),
         ({"kind": "slow"}, "needs seconds"),
         ({"kind": "slow", "seconds": 61}, "0 to 60"),
-        ({"kind": "server_error", "status": 200}, "400 to 599"),
+        ({"kind": "server_error", "status": 404}, "500 to 599"),
         ({"kind": "error"}, "needs code"),
         ({"kind": "omit", "members": "data"}, "list of paths"),
         ({"kind": "replace", "members": ["data"]}, "mapping"),

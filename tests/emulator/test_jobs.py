@@ -118,8 +118,18 @@ def test_details_tell_the_job_and_leave_out_what_third_parties_do_not_get(world)
     assert "continuationToken" not in data
 
 
+@pytest.mark.parametrize(
+    ("artifacts", "there"),
+    [({}, False), ({"input_artifacts": ["In"]}, True), ({"output_artifacts": ["Out"]}, True)],
+)
+def test_there_are_credentials_only_where_there_are_artifacts(world, artifacts, there):
+    w = world(pipeline=artifacts)
+    w.start()
+    assert ("artifactCredentials" in w.worker.details(w.worker.claim())["data"]) is there
+
+
 def test_details_of_an_ended_job_hold_no_credentials(world):
-    w = world()
+    w = world(pipeline={"input_artifacts": ["In"]})
     w.start()
     job_id = w.worker.claim()
     assert "artifactCredentials" in w.worker.details(job_id)["data"]

@@ -40,6 +40,75 @@ def test_a_jobs_life_can_be_read(world):
     assert w.emu.ledger.polls()[0].details["jobs"] == [job_id]
 
 
+POLL = "PollForThirdPartyJobs"
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "headers", "outcome"),
+    [
+        (POLL, b"{", {}, "SerializationException"),
+        (POLL, {"actionTypeId": []}, {}, "SerializationException"),
+        (
+            "GetThirdPartyJobDetails",
+            {"jobId": "j"},
+            {"Authorization": ""},
+            "MissingAuthenticationTokenException",
+        ),
+        ("PutThirdPartyJobSuccessResult", {"jobId": "j"}, {"service": "s3"}, "InvalidSignatureException"),
+        ("PollForJobs", {}, {}, "NotImplementedException"),
+        ("GetPipelineState", {"name": "none"}, {}, "PipelineNotFoundException"),
+        ("Nonsense", {}, {}, "UnknownOperationException"),
+    ],
+)
+def test_a_call_that_is_refused_is_told(world, signed_call, operation, body, headers, outcome):
+    w = world()
+    assert signed_call(w.emu, operation, body, **headers)[1]["__type"] == outcome
+    told = w.emu.ledger[-1]
+    assert (told.kind, told.outcome) == ("call", outcome)
+    assert told.operation in (operation, f"CodePipeline_20150709.{operation}")
+    assert told.job_id == (body.get("jobId") if isinstance(body, dict) else None)
+
+
+@pytest.mark.parametrize("abandon", [True, False])
+def test_a_stop_and_a_retry_are_told_and_each_end_of_an_action(world, abandon):
+    w = world()
+    ids = {"pipelineName": "pipeline", "pipelineExecutionId": w.start()}
+    w.worker.client.stop_pipeline_execution(**ids, abandon=abandon, reason="enough")
+    if not abandon:
+        w.worker.fail(w.worker.claim(), "no")
+    w.worker.client.retry_stage_execution(**ids, stageName="Partner", retryMode="FAILED_ACTIONS")
+    w.worker.succeed(w.worker.claim())
+    w.start()
+    w.emu.advance(3600)
+    stop, retry = (
+        w.emu.ledger.where(kind="call", operation=operation)[0]
+        for operation in ("StopPipelineExecution", "RetryStageExecution")
+    )
+    assert dict(stop.details) == {"abandon": abandon, "reason": "enough"}
+    assert stop.pipeline_execution_id == retry.pipeline_execution_id == ids["pipelineExecutionId"]
+    ends = w.emu.ledger.where(kind="action")
+    assert [end.operation for end in ends] == ["Abandoned" if abandon else "Failed", "Succeeded", "Failed"]
+    assert ends[2].details["message"] == "The action timed out."
+    assert len({end.action_execution_id for end in ends}) == 3
+
+
+def test_what_the_test_does_is_told(world):
+    w = world()
+    action_type = {"category": "Test", "owner": "ThirdParty", "provider": "P", "version": "1"}
+    w.emu.add_action_type(action_type)
+    w.emu.configure(lease_seconds=5, connect_members="a,b,c")
+    w.emu.inject("replace", members={"nonce": "a-secret"}, times=None)
+    w.emu.clear_faults()
+    w.emu.advance(7)
+    assert [(entry.operation, dict(entry.details)) for entry in w.emu.ledger.where(kind="control")[2:]] == [
+        ("AddActionType", {"actionTypeId": action_type}),
+        ("Configure", {"lease_seconds": 5, "connect_members": ["a", "b", "c"]}),
+        ("Inject", {"kind": "replace", "operation": "GetThirdPartyJobDetails", "times": None}),
+        ("ClearFaults", {}),
+        ("Advance", {"seconds": 7}),
+    ]
+
+
 def test_every_attempt_at_a_result_is_told_with_its_outcome(world):
     w = world()
     w.start()

@@ -179,9 +179,9 @@ def test_start_over_the_wire_works_without_a_request_token(world, signed_call):
     assert len(ids) == 2
 
 
-def test_start_over_the_wire_without_a_bucket_is_a_clean_error(world, client):
-    w = world(pipeline={"input_artifacts": ["In"], "bucket": "short-lived"})
-    client("s3", w.emu).delete_bucket(Bucket="short-lived")
+def test_start_over_the_wire_that_finds_no_place_for_its_artifacts_is_a_clean_error(world, monkeypatch):
+    w = world(pipeline={"input_artifacts": ["In"]})
+    monkeypatch.setattr(w.emu.store, "_call", lambda *call: 503)
     assert refused(w.worker.client.start_pipeline_execution, name="pipeline") == "ConflictException"
     assert w.emu.jobs() == []
 

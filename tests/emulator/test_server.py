@@ -81,6 +81,24 @@ def test_two_emulators_have_artifacts_of_their_own(world):
     assert places[0] != places[1]
 
 
+def test_the_reset_of_one_emulator_leaves_the_others_their_pipelines(world):
+    w = world(pipeline={"input_artifacts": ["In"], "output_artifacts": ["Out"]})
+    world().emu.reset()
+    w.start()
+    assert len(w.worker.poll()) == 1
+
+
+def test_a_port_that_is_taken_leaves_nothing_behind(world):
+    before = set(threading.enumerate())
+    with Emulator() as emu:
+        taken = int(emu.url.rpartition(":")[2])
+        running = set(threading.enumerate())
+        with pytest.raises(OSError, match="in use"):
+            Emulator(port=taken).start()
+        assert set(threading.enumerate()) == running
+    assert set(threading.enumerate()) <= before
+
+
 def test_the_emulator_imports_neither_airflow_nor_the_client():
     script = """
 import sys

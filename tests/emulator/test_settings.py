@@ -65,6 +65,14 @@ def test_what_is_not_named_stays():
         ("region", ""),
         ("connect_members", "a,b"),
         ("connect_members", ["a", "b", ""]),
+        ("connect_members", ["a", "b", "a"]),
+        ("connect_members", [1, 2, 3]),
+        ("connect_members", 5),
+        ("connect_members", None),
+        ("lease_seconds", 10**400),
+        ("lease_seconds", 10_000_000_001),
+        ("default_batch_size", 10**400),
+        ("max_requests_per_second", 0),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(name, value):

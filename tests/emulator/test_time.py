@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
-import pytest
+import contextlib
 
-from airflow_codepipeline_partner.emulator import Clock
+import pytest
+from botocore.exceptions import ClientError
+
+from airflow_codepipeline_partner.emulator import Clock, ControlError
 
 
 def test_a_job_that_nobody_acknowledged_is_handed_out_again_before_younger_ones(world):
@@ -282,3 +285,56 @@ def test_the_clock_follows_the_machine_and_only_goes_forward():
     assert clock.advance(3600) >= before + 3600
     with pytest.raises(ValueError, match="forward"):
         clock.advance(-1)
+
+
+def test_time_ends_with_the_year_9999_and_goes_on_before_it(world):
+    w = world()
+    end = 253_402_300_800
+    for seconds in (1e12, 10**400):
+        with pytest.raises(ControlError, match="at most 10000000000"):
+            w.emu.advance(seconds)
+    for _ in range(25):
+        w.emu.advance(10_000_000_000)
+    with pytest.raises(ControlError, match="year 9999"):
+        w.emu.advance(end - w.emu.now().timestamp())
+    assert w.emu.advance(end - w.emu.now().timestamp() - 1).year == 9999
+    w.start()
+    assert len(w.worker.poll()) == 1
+
+
+def test_the_time_of_the_ledger_does_not_go_back_with_the_machines(world):
+    machine = [2000.0]
+    w = world(clock=Clock(lambda: machine[0]))
+    machine[0] = 1000.0
+    w.start()
+    w.worker.claim()
+    assert [entry.time.timestamp() for entry in w.emu.ledger] == [2000.0] * len(w.emu.ledger)
+    assert w.emu.now().timestamp() == 2000.0
+    w.emu.advance(1500)
+    assert w.emu.ledger[-1].time.timestamp() == 2500.0
+
+
+def test_calls_above_a_rate_are_throttled_by_the_emulators_clock(world):
+    w = world(max_requests_per_second=2)
+
+    def outcomes(calls):
+        first = len(w.emu.ledger.polls())
+        for _ in range(calls):
+            with contextlib.suppress(ClientError):
+                w.worker.poll()
+        return [entry.outcome for entry in w.emu.ledger.polls()[first:]]
+
+    assert outcomes(3) == ["ok", "ok", "ThrottlingException"]
+    with pytest.raises(w.worker.error.JobNotFoundException):
+        w.worker.details("another operation has a rate of its own")
+    w.emu.advance(0.5)
+    assert outcomes(2) == ["ok", "ThrottlingException"]
+    w.emu.advance(60)
+    assert outcomes(3) == ["ok", "ok", "ThrottlingException"]
+    with pytest.raises(ClientError, match="Rate exceeded"):
+        w.worker.poll()
+    w.emu.configure(max_requests_per_second=0.1)
+    w.emu.advance(10)
+    assert outcomes(2) == ["ok", "ThrottlingException"]
+    w.emu.configure(max_requests_per_second=None)
+    assert outcomes(9) == ["ok"] * 9

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a worker does wrong in S3 is a clear error of S3's, and in the ledger."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+ZEROS = base64.b64encode(b"\0" * 16).decode()
+CHUNKS = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+CHUNKED = {"Content-Encoding": "aws-chunked", "X-Amz-Decoded-Content-Length": "7"}
+PART = "<Part><PartNumber>{}</PartNumber><ETag>e</ETag></Part>"
+
+
+def complete(*numbers):
+    parts = "".join(PART.format(number) for number in numbers)
+    return f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "body", "headers", "status", "code"),
+    [
+        ("PUT", "?partNumber=1&uploadId={gone}", b"x", {}, 404, "NoSuchUpload"),
+        ("POST", "?uploadId={gone}", complete(1), {}, 404, "NoSuchUpload"),
+        ("POST", "?uploadId={open}", complete(), {}, 400, "MalformedXML"),
+        ("POST", "?uploadId={open}", b"", {}, 400, "MalformedXML"),
+        ("POST", "?uploadId={open}", b"<a", {}, 400, "MalformedXML"),
+        (
+            "POST",
+            "?uploadId={open}",
+            b'<?xml version="1.0" encoding="x"?><a/>',
+            {},
+            400,
+            "MalformedXML",
+        ),
+        ("POST", "?uploadId={open}", complete(1, "x"), {}, 400, "MalformedXML"),
+        ("PUT", "?partNumber=abc&uploadId={open}", b"x", {}, 400, "InvalidArgument"),
+        ("PUT", "?partNumber=0&uploadId={open}", b"x", {}, 400, "InvalidArgument"),
+        ("PUT", "?partNumber=10001&uploadId={open}", b"x", {}, 400, "InvalidArgument"),
+        ("GET", "?partNumber=abc", b"", {}, 400, "InvalidArgument"),
+        ("GET", "", b"", {"If-Modified-Since": "garbage"}, 400, "InvalidRequest"),
+        ("PUT", "", b"x", {"Content-MD5": ZEROS}, 400, "BadDigest"),
+        ("PUT", "", b"x", {"x-amz-checksum-crc32": "AAAAAA=="}, 400, "BadDigest"),
+        ("PUT", "?partNumber=1&uploadId={open}", b"x", {"x-amz-checksum-sha256": "AAAA"}, 400, "BadDigest"),
+        ("PUT", "", b"7\r\nin", CHUNKED, 400, "IncompleteBody"),
+        ("PUT", "", b"zzzz", CHUNKED, 400, "IncompleteBody"),
+        ("PUT", "", b"3\r\nbit\r\n0\r\n\r\n", CHUNKED, 400, "IncompleteBody"),
+        ("PUT", "", b"7\r\nin bits\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n", CHUNKED, 400, "BadDigest"),
+    ],
+)
+def test_a_mistake_in_s3_is_a_clear_error_and_in_the_ledger(
+    artifacts, http, method, query, body, headers, status, code
+):
+    gone, still_open = (artifacts.s3.create_multipart_upload(**artifacts.built)["UploadId"] for _ in range(2))
+    artifacts.s3.abort_multipart_upload(**artifacts.built, UploadId=gone)
+    before = len(artifacts.w.emu.ledger)
+    place = artifacts.source if method == "GET" else artifacts.built
+    sign = CHUNKS if headers is CHUNKED else "body"
+    query = query.format(gone=gone, open=still_open)
+    got, answer, _ = artifacts.signed(http, method, place, body, sign, headers, query)
+    assert (got, f"<Code>{code}</Code>".encode() in answer) == (status, True)
+    [told] = artifacts.w.emu.ledger[before:]
+    assert (told.kind, told.outcome, told.job_id) == ("artifact", code, artifacts.job_id)
+
+
+def test_right_digests_are_taken(artifacts, http):
+    headers = {
+        "Content-MD5": base64.b64encode(hashlib.md5(b"x", usedforsecurity=False).digest()).decode(),
+        "x-amz-checksum-sha256": base64.b64encode(hashlib.sha256(b"x").digest()).decode(),
+    }
+    assert artifacts.signed(http, "PUT", artifacts.built, b"x", headers=headers)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "content_type", ["multipart/form-data; boundary=b", "application/x-www-form-urlencoded"]
+)
+def test_a_presigned_post_opens_nothing(artifacts, client, http, content_type):
+    place = artifacts.source
+    fields = artifacts.s3.generate_presigned_post(**place)["fields"] | {
+        "x-amz-credential": f"{artifacts.keys['aws_access_key_id']}/20270101/us-east-1/s3/aws4_request",
+        "file": "changed",
+    }
+    body = "&".join(f"{name}={value}" for name, value in fields.items())
+    if content_type.startswith("multipart"):
+        parts = (f'Content-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in fields.items())
+        body = "".join(f"--b\r\n{part}" for part in parts) + "--b--\r\n"
+    url = f"{artifacts.w.emu.url}/{place['Bucket']}"
+    status, answer, _ = http(url, body.encode(), {"Content-Type": content_type})
+    assert (status, b"AccessDenied" in answer) == (403, True)
+    told = artifacts.w.emu.ledger[-1]
+    assert (told.kind, told.operation, told.outcome) == ("artifact", "PostObject", "AccessDenied")
+    assert client("s3", artifacts.w.emu).get_object(**place)["Body"].read() == b"source"
+
+
+def test_a_form_of_other_credentials_reaches_moto(artifacts, http):
+    place = {"Bucket": artifacts.built["Bucket"], "Key": "of-the-customer"}
+    parts = (("key", "of-the-customer"), ("file", "x"))
+    body = "".join(f'--b\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in parts)
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert http(f"{artifacts.w.emu.url}/{place['Bucket']}", f"{body}--b--\r\n".encode(), headers)[0] < 300
+
+
+@pytest.mark.parametrize("seconds", ["604801", "9" * 5000])
+def test_a_presigned_url_lasts_a_week_at_most(artifacts, http, seconds):
+    config = Config(signature_version="s3v4", s3={"addressing_style": "path"})
+    s3 = artifacts.client("s3", config=config)
+
+    def presigned(expires):
+        return s3.generate_presigned_url("get_object", Params=artifacts.source, ExpiresIn=expires)
+
+    assert http(presigned("604800"))[0] == 200
+    status, answer, _ = http(presigned(seconds))
+    assert (status, b"AuthorizationQueryParametersError" in answer) == (400, True)
+
+
+def test_what_moto_cannot_do_is_no_500(artifacts, client, caplog):
+    caplog.set_level(logging.INFO)
+    admin = client("s3", artifacts.w.emu)
+    upload = admin.create_multipart_upload(**artifacts.built)["UploadId"]
+    admin.abort_multipart_upload(**artifacts.built, UploadId=upload)
+    kms = client("kms", artifacts.w.emu)
+    for call, status in (
+        (lambda: admin.upload_part(**artifacts.built, UploadId=upload, PartNumber=1, Body=b"x"), 400),
+        (lambda: kms.connect_custom_key_store(CustomKeyStoreId="store"), 400),
+        (lambda: client("iam", artifacts.w.emu).get_service_last_accessed_details(JobId="j" * 36), 501),
+    ):
+        with pytest.raises(ClientError) as error:
+            call()
+        assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+    assert "Exception while serving" not in caplog.text
