@@ -95,6 +95,14 @@ def test_work_that_is_skipped_ends_the_job_with_failure(emulator, offer, run_dag
     assert run.state == "failed"
 
 
+def test_a_job_that_a_task_reported_as_failed_has_its_result_and_the_run_is_red(emulator, offer, run_dag):
+    job = offer()
+    run = run_dag("claim_and_put_failure_and_finish", job=job)
+    assert run.states == {"claim": "success", "put": "success", "finish_job": "failed"}
+    assert run.state == "failed"
+    assert results_of(emulator, job) == ["failure"]
+
+
 def test_a_lost_race_is_skipped_and_nothing_is_put(emulator, offer, run_dag, make_hook):
     job = offer()
     assert make_hook().claim(job) is not None

@@ -137,6 +137,15 @@ def test_results_can_be_mapped(emulator, offer, make_hook, run_dag):
     ]
 
 
+def test_two_jobs_behind_one_task_have_records_of_their_own(emulator, offer, run_dag, make_hook):
+    jobs = [offer() for _ in range(2)]
+    for each in jobs:
+        make_hook().claim(each)
+    run = run_dag("two_results_behind_one_task", jobs=jobs)
+    recorded = [run.xcoms["job", f"codepipeline_result_{each['job_id']}"]["state"] for each in jobs]
+    assert recorded == ["done", "done"]
+
+
 @pytest.mark.parametrize("dag_id", ["mapped_results", "mapped_claims_and_results"])
 def test_a_mapped_result_whose_task_died_after_its_put_is_known_to_the_retry(
     emulator, offer, make_hook, run_dag, monkeypatch, dag_id

@@ -95,6 +95,13 @@ def test_the_deadline_is_a_moment_and_not_a_duration(monkeypatch):
     assert deferred.timeout.total_seconds() > 100
 
 
+@pytest.mark.parametrize(("timeout", "seconds"), [(7, 7), (7200, 300)])
+def test_a_poke_is_not_tried_again_for_longer_than_the_whole_wait(emulator, customer, timeout, seconds):
+    sensor = CodePipelineJobSensor(task_id="wait", action_type=ACTION_TYPE, timeout=timeout)
+    sensor.poke({})
+    assert sensor.hook.retry_deadline == seconds
+
+
 def test_it_defers_without_a_poke_first(emulator, customer):
     deferral()
     assert [entry for entry in emulator.ledger if entry.kind == "call"] == []

@@ -245,6 +245,11 @@ with DAG("claim_and_put", schedule=None, render_template_as_native_obj=True) as 
     claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
     PutThirdPartyJobSuccessResultOperator(task_id="put", job=claim.output)
 
+with DAG("claim_and_put_failure_and_finish", schedule=None, render_template_as_native_obj=True):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+    PutThirdPartyJobFailureResultOperator(task_id="put", job=claim.output, message="It broke.")
+    finish_job(claim)
+
 with DAG("claim_and_put_twice", schedule=None, render_template_as_native_obj=True):
     claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
     PutThirdPartyJobSuccessResultOperator(
@@ -271,6 +276,14 @@ with DAG("claim_after_another_task", schedule=None, render_template_as_native_ob
 
     claim = CodePipelineClaimJobOperator(task_id="claim", job=some_job(), retries=1, retry_delay=0)
     finish_job(claim)
+
+with DAG("two_results_behind_one_task", schedule=None, render_template_as_native_obj=True):
+    job() >> [
+        PutThirdPartyJobSuccessResultOperator(
+            task_id=f"put_{index}", job=f"{{{{ dag_run.conf['jobs'][{index}] }}}}"
+        )
+        for index in range(2)
+    ]
 
 with DAG("put_first", schedule=None, render_template_as_native_obj=True):
     PutThirdPartyJobSuccessResultOperator(
