@@ -206,6 +206,25 @@ def records_of_run(
         yield claim, results.get(claim.job.job_id)
 
 
+def may_have_claimed(ti: Any, dag_id: str, run_id: str, job_id: str) -> bool:
+    """
+    Tell whether a run of any DAG may have claimed a job.
+
+    :param ti: The running task instance.
+    :param dag_id: The run's DAG, of which nothing else is known here.
+    :param run_id: The run.
+    :param job_id: The job.
+    """
+    answer = ti.get_task_states(dag_id=dag_id, run_ids=[run_id])
+    # A mapped task stands there once for each instance, with its map index behind its id.
+    names = {name for found in answer.get(run_id, {}) for name in (found, found.rpartition("_")[0]) if name}
+    return any(
+        claim.job.job_id == job_id and claim.may_be_ours("assume_ours")
+        for task_id in sorted(names)
+        for claim, _ in records_of_run(dag_id, run_id, task_id)
+    )
+
+
 def records_before(
     context: Mapping[str, Any], claiming: Any
 ) -> Iterator[tuple[ClaimRecord, ResultRecord | None]]:

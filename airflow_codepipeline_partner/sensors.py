@@ -22,7 +22,8 @@ from airflow_codepipeline_partner.parameters import (
     is_known_later,
     renderable,
 )
-from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger, with_jitter
+from airflow_codepipeline_partner.poll_hub import with_jitter
+from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
 
 #: How much later than its own deadline Airflow may end a deferral whose trigger does not run, in seconds.
 DEFERRAL_MARGIN = 60

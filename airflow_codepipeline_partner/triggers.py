@@ -3,37 +3,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from contextlib import aclosing
+from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
-from asgiref.sync import sync_to_async
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
-from airflow_codepipeline_partner.exceptions import (
-    CodePipelinePartnerError,
-    ServiceUnavailable,
-    described,
-)
-from airflow_codepipeline_partner.hook_parameters import aws_parameters_of, make_hook
+from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, described
+from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
 from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
-
-if TYPE_CHECKING:
-    from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
-
-#: Longest wait between two polls while CodePipeline throttles or cannot be reached, in seconds; a longer
-#: poll interval is kept.
-MAX_POLL_BACKOFF = 60.0
-#: An interval is varied by this part, so that many pollers do not ask at the same moment.
-JITTER = 0.1
-
-
-def with_jitter(seconds: float) -> float:
-    """Return an interval of about as many seconds."""
-    return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load, guards nothing
+from airflow_codepipeline_partner.poll_hub import PollHub
 
 
 def event(status: str, jobs: list[OfferedJob] | None = None, error: str | None = None) -> TriggerEvent:
@@ -49,17 +29,23 @@ def event(status: str, jobs: list[OfferedJob] | None = None, error: str | None =
     )
 
 
-class CodePipelineJobTrigger(BaseTrigger):
+class CodePipelineJobTrigger(BaseEventTrigger):
     """
     Wait until CodePipeline offers jobs of an action type.
+
+    All triggers of a triggerer that wait for one action type over one connection share one poll: at the
+    smallest of their intervals, for the largest of their batches. Each job goes to one task that waits, and
+    to each asset that is watched.
 
     :param action_type: What to poll for, one of ours or AWS's mapping.
     :param max_batch_size: Most jobs to be offered at once, at least 1.
     :param poll_interval: Seconds between two polls, varied by a tenth.
-    :param timeout_deadline: Until when to wait, in seconds since the epoch, so that it survives a restart
-        of the triggerer; None waits for ever.
+    :param timeout_deadline: Until when to wait for one event, in seconds since the epoch, so that it survives
+        a restart of the triggerer. None watches, as an asset's watcher does: there is an event for each poll
+        that brought jobs, for ever and whatever goes wrong. Of a job that stays unclaimed and is offered
+        again it tells again after 30 s, then after twice as long each time, up to an hour.
     :param retry_deadline: For how many seconds CodePipeline may fail to answer before the wait ends in an
-        error; the polls back off meanwhile, up to a minute.
+        error, where there is a deadline; the polls back off meanwhile, up to a minute.
     :param aws_conn_id: The ``aws`` connection, or None for boto3's default credentials.
     :param region_name: The region of the jobs; None takes the connection's.
     :param verify: Whether to verify TLS certificates, or the path of a CA bundle.
@@ -109,44 +95,20 @@ class CodePipelineJobTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Poll until jobs are offered, the deadline has passed, or an error ends the wait."""
-        hook: Any = None
-        silence: ServiceUnavailable | None = None
-        silent_since = 0.0
-        delay = self.poll_interval
-        while True:
-            try:
-                # boto3 and Airflow's look-up of connections block, so both run in a thread; asgiref's, since
-                # Airflow 3.1 asks the triggerer's own loop from it.
-                if hook is None:
-                    hook = await sync_to_async(self._hook, thread_sensitive=False)()
-                jobs = await sync_to_async(hook.poll, thread_sensitive=False)(
-                    self.action_type, self.max_batch_size
-                )
-            except ServiceUnavailable as error:
-                if silence is None:
-                    silent_since = time.time()
-                silence = error
-                if time.time() - silent_since >= self.retry_deadline:
-                    yield event("error", error=described(silence))
-                    return
-                delay = max(self.poll_interval, min(delay * 2 or 1.0, MAX_POLL_BACKOFF))
-                self.log.warning("%s Polling again in about %.0f s.", silence, delay)
-            except CodePipelinePartnerError as error:
-                yield event("error", error=described(error))
-                return
-            else:
-                if jobs:
+        """Wait at the hub of this triggerer, for one event or, as a watcher, for one after the other."""
+        hub = PollHub.for_(self.action_type, self)
+        batch = self.max_batch_size, self.poll_interval
+        if self.timeout_deadline is None:
+            async with aclosing(hub.watch(*batch)) as offers:
+                async for jobs in offers:
                     yield event("offered", jobs)
-                    return
-                silence, delay = None, self.poll_interval
-            left = float("inf") if self.timeout_deadline is None else self.timeout_deadline - time.time()
-            if left <= 0:
-                # Whoever could not ask does not know that there was nothing.
-                yield event("error", error=described(silence)) if silence else event("timeout")
-                return
-            await asyncio.sleep(min(with_jitter(delay), left))
-
-    def _hook(self) -> CodePipelinePartnerHook:
-        # One attempt a poll: the wait in between belongs to the loop, not to a thread.
-        return make_hook(self, retry_deadline=0)
+            return
+        until, patience = self.timeout_deadline, self.retry_deadline
+        try:
+            jobs = await hub.wait(*batch, deadline=until, retry_deadline=patience)
+        except TimeoutError:
+            yield event("timeout")
+        except CodePipelinePartnerError as error:
+            yield event("error", error=described(error))
+        else:
+            yield event("offered", jobs)

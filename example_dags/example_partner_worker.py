@@ -4,17 +4,17 @@ The recommended worker: a poller that runs all the time and starts one run of ``
 
 Each job has a page, a log, callbacks, retries and a clear of its own. The run id is made from the job id, so
 that a job which is offered twice makes one run. The poller claims nothing: what it loses is offered again.
-A job whose run ended without a claim (no client token, for instance) gets no other run: clear its claim.
+A job whose run ended without a claim (no client token, for instance) gets another run when it is offered
+again.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import Param, dag, task
+from airflow.sdk import Param, dag
 
+from airflow_codepipeline_partner.assets import dispatch_jobs
 from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
 
 
@@ -45,18 +45,13 @@ def example_partner_worker() -> None:
         deferrable=True,
     )
 
-    @task
-    def one_run_each(jobs: list[dict[str, Any]], params: dict[str, Any]) -> list[dict[str, Any]]:
-        # The conf's aws_conn_id becomes the param of the run that is started.
-        conn = {"aws_conn_id": params["aws_conn_id"]}
-        return [{"trigger_run_id": f"codepipeline__{job['job_id']}", "conf": {**job, **conn}} for job in jobs]
-
-    TriggerDagRunOperator.partial(
+    # The conf's aws_conn_id becomes the param of the run that is started.
+    dispatch_jobs(
+        wait_for_jobs.output,
+        "example_partner_job",
         task_id="start_run",
-        trigger_dag_id="example_partner_job",
-        logical_date=None,
-        skip_when_already_exists=True,
-    ).expand_kwargs(one_run_each(wait_for_jobs.output))
+        conf={"aws_conn_id": "{{ params.aws_conn_id }}"},
+    )
 
 
 example_partner_worker()

@@ -19,6 +19,7 @@ def test_every_example_is_tested_and_named_like_its_file(dags):
         "example_partner_worker",
         "example_partner_worker_mapped",
         "example_partner_steps",
+        "example_partner_events",
     }
 
 
@@ -57,12 +58,12 @@ def test_example_partner_worker_starts_one_run_per_job(emulator, customer, run_d
     # The same jobs once more: nobody claimed them, so they are offered again after their lease.
     emulator.advance(120)
     again = run_dag("example_partner_worker")
-    assert [again.states[f"start_run[{index}]"] for index in range(2)] == ["skipped", "skipped"]
+    assert again.xcoms["start_run_runs", "return_value"] == []
     with create_session() as session:
         runs = {
             run.run_id: run.conf
             for run in session.scalars(select(DagRun).where(DagRun.dag_id == "example_partner_job"))
-            if run.run_id.startswith("codepipeline__")
+            if run.run_id.removeprefix("codepipeline__") in {job.job_id for job in emulator.jobs()}
         }
     assert runs == {
         f"codepipeline__{job.job_id}": {
@@ -73,6 +74,22 @@ def test_example_partner_worker_starts_one_run_per_job(emulator, customer, run_d
         }
         for job in emulator.jobs()
     }
+
+
+def test_example_partner_events_starts_one_run_per_job(offer, run_dag, serialized_dags):
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    jobs = [offer(), offer()]
+    assert run_dag("example_partner_events", jobs=jobs).state == "success"
+    with create_session() as session:
+        runs = {
+            run.run_id: run.conf
+            for run in session.scalars(select(DagRun).where(DagRun.dag_id == "example_partner_job"))
+        }
+    for job in jobs:
+        assert runs[f"codepipeline__{job['job_id']}"] == job
 
 
 def test_example_partner_worker_mapped(emulator, customer, run_dag):

@@ -28,6 +28,8 @@ RUNS = {
     "the finishing piece": ("deaths_0_retries", {"die_after": "PutThirdPartyJobSuccessResult"}),
 }
 SECONDS = 240
+WATCHED = {"category": "Test", "owner": "ThirdParty", "provider": "Watched", "version": "1"}
+WATCHED_JOBS = 4
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +38,12 @@ def aftermath(tmp_path_factory):
     home = tmp_path_factory.mktemp("airflow")
     dags = home / "dags"
     dags.mkdir()
-    (dags / "deaths.py").write_text((REPO / "tests" / "dags" / "deaths.py").read_text())
+    for name in ("deaths.py", "events.py"):
+        (dags / name).write_text((REPO / "tests" / "dags" / name).read_text())
     with Emulator() as emulator:
         customer = emulator.add_customer()
         emulator.add_pipeline("pipe", client_id=customer.client_id, action_type=ACTION_TYPE)
+        emulator.add_pipeline("watched", client_id=customer.client_id, action_type=WATCHED)
         connection = f"AIRFLOW_CONN_CODEPIPELINE_CLIENT_{customer.client_id.replace('-', '_').upper()}"
         environment = {
             "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(
@@ -64,16 +68,19 @@ def aftermath(tmp_path_factory):
 
 
 def run_all(airflow, emulator):
-    known = {dag_id for dag_id, _ in RUNS.values()}
+    known = {"watches", "watched_job", *(dag_id for dag_id, _ in RUNS.values())}
 
     def parsed():
         return known <= {dag["dag_id"] for dag in airflow.call("GET", "/dags")["dags"]}
 
     airflow.wait_for(parsed, "the DAGs", SECONDS)
+    # All before the first poll, and so in one event.
+    for _ in range(WATCHED_JOBS):
+        emulator.start_execution("watched")
     started = {}
     for number, (killed, (dag_id, conf)) in enumerate(RUNS.items()):
         emulator.start_execution("pipe")
-        job = emulator.jobs()[-1]
+        job = next(job for job in reversed(emulator.jobs()) if job.pipeline_name == "pipe")
         offered = {"job_id": job.job_id, "client_id": job.client_id}
         # A job is acknowledged only after it was handed out.
         hand_out(emulator)
@@ -82,7 +89,7 @@ def run_all(airflow, emulator):
         started[killed] = SimpleNamespace(dag_id=dag_id, run_id=f"run-{number}", job=offered)
         if number == 0:
             # A run that is out of time before it has claimed anything has nothing to end.
-            airflow.wait_for(lambda: emulator.jobs()[0].status == "InProgress", "the first claim", SECONDS)
+            wait_for_claim(airflow, emulator, job)
     for run in started.values():
         path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}"
 
@@ -94,11 +101,23 @@ def run_all(airflow, emulator):
         instances = airflow.call("GET", f"{path}/taskInstances")["task_instances"]
         run.states = {ti["task_id"]: ti["state"] for ti in instances}
         run.tries = {ti["task_id"]: ti["try_number"] for ti in instances}
+    airflow.wait_for(lambda: watched_statuses(emulator) == {"Succeeded"}, "the watched jobs", SECONDS)
     deadline = time.monotonic() + SECONDS
     last = started["the run, by its timeout"]
     # The callback runs in the DAG processor, after the run has ended.
     airflow.wait_for(lambda: results_of(emulator, last.job), "the callback", deadline - time.monotonic())
     return started
+
+
+def wait_for_claim(airflow, emulator, job):
+    def claimed():
+        return next(found.status for found in emulator.jobs() if found.job_id == job.job_id) == "InProgress"
+
+    airflow.wait_for(claimed, f"the claim of {job.job_id}", SECONDS)
+
+
+def watched_statuses(emulator):
+    return {job.status for job in emulator.jobs() if job.pipeline_name == "watched"}
 
 
 def hand_out(emulator):
@@ -172,3 +191,13 @@ def test_each_claim_is_recorded_as_it_went(aftermath):
         "the finishing piece": "claimed",
         "the run, by its timeout": "claimed",
     }
+
+
+def test_an_asset_is_watched_and_each_of_its_jobs_has_one_run(aftermath):
+    jobs = [job for job in aftermath.emulator.jobs() if job.pipeline_name == "watched"]
+    assert len(jobs) == WATCHED_JOBS
+    for job in jobs:
+        assert results_of(aftermath.emulator, {"job_id": job.job_id}) == ["success"]
+    runs = aftermath.airflow.call("GET", "/dags/watched_job/dagRuns")["dag_runs"]
+    assert {run["dag_run_id"] for run in runs} == {f"codepipeline__{job.job_id}" for job in jobs}
+    assert {run["conf"]["job_id"] for run in runs} == {job.job_id for job in jobs}

@@ -7,22 +7,32 @@ import asyncio
 import importlib
 import json
 import threading
+from contextlib import aclosing
 
 import pytest
 from support import ACTION_TYPE
 
-from airflow_codepipeline_partner import triggers
+from airflow_codepipeline_partner import poll_hub
 from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
+
+#: A time that no test comes to.
+LATER = 4_000_000_000.0
 
 
 @pytest.fixture
 def waits(monkeypatch, emulator):
-    """Waiting takes no time; the waits are noted, and time.time() follows them."""
+    """Waiting takes no time; the waits between polls are noted, and time.time() follows them."""
     noted = []
     now = [1_000_000.0]
 
-    async def sleep(seconds):
+    async def pause(self, seconds):
+        self._changed.clear()
+        # Whoever was given something goes first.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        if not self._waiters:
+            return
         noted.append(seconds)
         now[0] += seconds
         # A poll whose answer was lost has handed its job out: it is offered again after a lease.
@@ -30,9 +40,9 @@ def waits(monkeypatch, emulator):
         if len(noted) > 200:
             raise AssertionError("the trigger waits for ever")
 
-    monkeypatch.setattr(triggers.asyncio, "sleep", sleep)
-    monkeypatch.setattr(triggers.time, "time", lambda: now[0])
-    monkeypatch.setattr(triggers, "with_jitter", lambda seconds: seconds)
+    monkeypatch.setattr(poll_hub.PollHub, "_pause", pause)
+    monkeypatch.setattr(poll_hub.time, "time", lambda: now[0])
+    monkeypatch.setattr(poll_hub, "with_jitter", lambda seconds: seconds)
     return noted
 
 
@@ -53,7 +63,7 @@ def polls(emulator):
 
 def test_offered_jobs_are_its_event(emulator, customer):
     emulator.start_execution("pipe")
-    event = run(CodePipelineJobTrigger(ACTION_TYPE))
+    event = run(CodePipelineJobTrigger(ACTION_TYPE, timeout_deadline=LATER))
     [job] = emulator.jobs()
     assert event == {
         "status": "offered",
@@ -68,7 +78,7 @@ def test_it_polls_each_interval_until_its_deadline(emulator, customer, waits):
     event = run(CodePipelineJobTrigger(ACTION_TYPE, poll_interval=30, timeout_deadline=1_000_100.0))
     assert event == {"status": "timeout", "jobs": [], "error": None}
     assert waits == [30, 30, 30, 10]
-    assert len(polls(emulator)) == 5
+    assert len(polls(emulator)) == 4
 
 
 def test_a_deadline_that_has_passed_while_it_was_away_gives_one_more_poll(emulator, customer, waits):
@@ -82,7 +92,9 @@ def test_a_deadline_that_has_passed_while_it_was_away_gives_one_more_poll(emulat
 def test_it_backs_off_while_codepipeline_is_in_trouble_and_goes_on(emulator, customer, waits, fault):
     emulator.start_execution("pipe")
     emulator.inject(fault, operation="PollForThirdPartyJobs", times=3)
-    event = run(CodePipelineJobTrigger(ACTION_TYPE, poll_interval=10, retry_deadline=1000))
+    event = run(
+        CodePipelineJobTrigger(ACTION_TYPE, poll_interval=10, retry_deadline=1000, timeout_deadline=LATER)
+    )
     assert event["status"] == "offered"
     assert waits[:3] == [20, 40, 60]
 
@@ -99,7 +111,9 @@ def test_trouble_makes_no_poller_faster(emulator, customer, waits):
 
 def test_trouble_that_outlasts_the_deadline_is_an_error_with_the_last_cause(emulator, customer, waits):
     emulator.inject("throttle", operation="PollForThirdPartyJobs", times=None)
-    event = run(CodePipelineJobTrigger(ACTION_TYPE, poll_interval=10, retry_deadline=100))
+    event = run(
+        CodePipelineJobTrigger(ACTION_TYPE, poll_interval=10, retry_deadline=100, timeout_deadline=LATER)
+    )
     assert event["status"] == "error"
     assert "ServiceUnavailable" in event["error"]
     assert "ThrottlingException" in event["error"]
@@ -123,7 +137,7 @@ def test_trouble_that_ends_does_not_count_later(emulator, customer, waits):
 
 
 def test_what_codepipeline_does_not_know_is_an_error_at_once(customer, waits):
-    event = run(CodePipelineJobTrigger({**ACTION_TYPE, "provider": "Unheard"}))
+    event = run(CodePipelineJobTrigger({**ACTION_TYPE, "provider": "Unheard"}, timeout_deadline=LATER))
     assert event["status"] == "error"
     assert "provider Unheard" in event["error"]
     assert waits == []
@@ -141,12 +155,30 @@ def test_the_loop_is_free_while_a_poll_is_slow(emulator, customer, monkeypatch):
 
     monkeypatch.setattr(CodePipelinePartnerHook, "poll", slow_poll)
 
+    trigger = CodePipelineJobTrigger(ACTION_TYPE, timeout_deadline=LATER)
+
     async def poll_and_turn_the_loop():
         asyncio.get_running_loop().call_later(0, loop_turned.set)
-        return [event.payload async for event in CodePipelineJobTrigger(ACTION_TYPE).run()]
+        return [event.payload async for event in trigger.run()]
 
     [event] = asyncio.run(poll_and_turn_the_loop())
     assert event["status"] == "offered"
+
+
+def test_without_a_deadline_it_watches_for_ever(emulator, customer, waits):
+    async def three_events():
+        found = []
+        async with aclosing(CodePipelineJobTrigger(ACTION_TYPE, poll_interval=30).run()) as events:
+            for _ in range(3):
+                emulator.start_execution("pipe")
+                found.append((await anext(events)).payload)
+        return found
+
+    told = asyncio.run(three_events())
+    assert [event["status"] for event in told] == ["offered"] * 3
+    assert {job["job_id"] for event in told for job in event["jobs"]} == {
+        job.job_id for job in emulator.jobs()
+    }
 
 
 def test_it_comes_back_from_the_database_as_it_was():

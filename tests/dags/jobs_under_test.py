@@ -10,6 +10,7 @@ from typing import Any
 from airflow.sdk import DAG, dag, setup, task, task_group, teardown
 
 from airflow_codepipeline_partner._compat import AirflowSkipException
+from airflow_codepipeline_partner.assets import dispatch_jobs, offered_jobs
 from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 from airflow_codepipeline_partner.jobs import CurrentRevision, ExecutionDetails, OfferedJob
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
@@ -289,6 +290,14 @@ with DAG("put_first", schedule=None, render_template_as_native_obj=True):
     PutThirdPartyJobSuccessResultOperator(
         task_id="put", job="{{ dag_run.conf['job'] }}", retries=1, retry_delay=0
     )
+
+with DAG("dispatcher", schedule=None):
+
+    @task
+    def jobs_of_the_conf() -> list[dict[str, Any]]:
+        return offered_jobs()
+
+    dispatch_jobs(jobs_of_the_conf(), "claim_only", conf={"greeting": "{{ dag.dag_id }}"})
 
 with DAG("notify", schedule=None):
 

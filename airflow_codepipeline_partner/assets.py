@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Event-driven scheduling: the asset that stands for waiting jobs, the jobs of its events, a run for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import Asset, AssetWatcher, get_current_context, task
+
+from airflow_codepipeline_partner import protocol
+from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
+from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
+from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
+from airflow_codepipeline_partner.limits import check_number
+from airflow_codepipeline_partner.records import may_have_claimed
+from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
+
+#: States in which a run may still claim its job.
+_LIVING = ("queued", "running")
+
+
+def codepipeline_jobs(
+    name: str,
+    action_type: ActionType | Mapping[str, str],
+    *,
+    max_batch_size: int = 10,
+    poll_interval: float = 30,
+    aws_conn_id: str | None = "aws_default",
+    region_name: str | None = None,
+    verify: bool | str | None = None,
+    botocore_config: dict[str, Any] | None = None,
+    client_conn_id_template: str = DEFAULT_TEMPLATE,
+) -> Asset:
+    """
+    Return the asset that has an event whenever jobs of an action type wait: a DAG's ``schedule``.
+
+    One event has all jobs of one poll; :func:`offered_jobs` gives them to the DAG. The jobs are offered, not
+    claimed. A job that stays unclaimed and is offered again has a further event after 30 s, then after twice
+    as long each time, up to an hour. Nothing polls while all DAGs on this schedule are paused.
+
+    :param name: The asset's name, unique in Airflow.
+    :param action_type: What to poll for: an :class:`~airflow_codepipeline_partner.jobs.ActionType` or AWS's
+        mapping.
+    :param max_batch_size: Most jobs of one poll, at least 1.
+    :param poll_interval: Seconds between two polls, varied by a tenth.
+    :param aws_conn_id: The ``aws`` connection, or None for boto3's default credentials.
+    :param region_name: The region of the jobs; None takes the connection's.
+    :param verify: Whether to verify TLS certificates, or the path of a CA bundle.
+    :param botocore_config: A mapping of arguments of botocore's Config, or None.
+    :param client_conn_id_template: How a client's connection id is made from its client id.
+    :raises InvalidInput: The action type, the batch size or the interval does not fit.
+
+    Source: PollForThirdPartyJobs, CodePipeline API 2015-07-09.
+    """
+    kind = ActionType.from_value(action_type)
+    protocol.dialect_of(kind)
+    if poll_interval <= 0:
+        raise InvalidInput(f"poll_interval must be more than 0 seconds; {poll_interval:g} was given.")
+    trigger = CodePipelineJobTrigger(
+        action_type=kind,
+        max_batch_size=check_number("maxBatchSize", max_batch_size),
+        poll_interval=poll_interval,
+        aws_conn_id=aws_conn_id,
+        region_name=region_name,
+        verify=verify,
+        botocore_config=botocore_config,
+        client_conn_id_template=client_conn_id_template,
+    )
+    return Asset(name, watchers=[AssetWatcher(name=name, trigger=trigger)])
+
+
+def offered_jobs(context: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """
+    Return the jobs that a run was started for, each once.
+
+    They come from the events of the assets that started the run or, where none did (a run started by hand,
+    ``dag.test()``), from the run's conf: one job, or ``{"jobs": [job, …]}``.
+
+    :param context: The running task's context; None asks Airflow for it.
+    :raises InvalidJobReference: There are none, or something else is in their place.
+    """
+    known = get_current_context() if context is None else context
+    jobs = {job.job_id: job.to_xcom() for job in _told_by_events(known)}
+    if not jobs:
+        jobs = {job.job_id: job.to_xcom() for job in _told_by_conf(known)}
+    return list(jobs.values())
+
+
+def _told_by_events(context: Mapping[str, Any]) -> Iterator[OfferedJob]:
+    for asset, events in (context.get("triggering_asset_events") or {}).items():
+        for event in events:
+            payload = (event.extra or {}).get("payload")
+            jobs = payload.get("jobs") if isinstance(payload, Mapping) else None
+            if not isinstance(jobs, list):
+                raise InvalidJobReference(
+                    f"An event of the asset {asset.name!r} holds no jobs; only those of the watcher that "
+                    "codepipeline_jobs makes do. To start a run by hand, give the jobs in its conf."
+                )
+            yield from map(OfferedJob.from_value, jobs)
+
+
+def _told_by_conf(context: Mapping[str, Any]) -> Iterator[OfferedJob]:
+    conf = context["dag_run"].conf or {}
+    if not conf:
+        raise InvalidJobReference(
+            "This run was started by no event of jobs and has no conf. To start one by hand, give it as its "
+            'conf {"jobs": [{"job_id": …, "client_id": …}]}.'
+        )
+    jobs = conf.get("jobs", [conf])
+    if not isinstance(jobs, list):
+        raise InvalidJobReference(f"jobs in the run's conf must be a list, not a {type(jobs).__name__}.")
+    yield from map(OfferedJob.from_value, jobs)
+
+
+def dispatch_jobs(
+    jobs: Any,
+    trigger_dag_id: str,
+    *,
+    task_id: str = "dispatch_jobs",
+    conf: Mapping[str, Any] | None = None,
+    **parameters: Any,
+) -> Any:
+    """
+    Start one run of another DAG for each job: call it in a DAG.
+
+    The run's id is made from the job's id, so that a job which is offered twice makes one run; its conf is
+    the job. A job whose run has ended without a claim (its client token was missing, for instance) gets a
+    further run when it is offered again.
+
+    :param jobs: What the sensor or :func:`offered_jobs` returned, in general an XComArg.
+    :param trigger_dag_id: The DAG that claims, works on and finishes one job.
+    :param task_id: The id of the task that starts the runs; the one before it is called ``{task_id}_runs``.
+    :param conf: More of the runs' conf. (templated)
+    :param parameters: Other parameters of Airflow's TriggerDagRunOperator.
+    :return: The task that starts the runs.
+    """
+
+    @task(task_id=f"{task_id}_runs")
+    def runs(jobs: list[dict[str, Any]], more: dict[str, Any], ti: Any = None) -> list[dict[str, Any]]:
+        found = []
+        for job in map(OfferedJob.from_value, jobs):
+            run_id = _free_run_id(ti, trigger_dag_id, job.job_id)
+            if run_id is not None:
+                found.append({"trigger_run_id": run_id, "conf": {**more, **job.to_xcom()}})
+        return found
+
+    return TriggerDagRunOperator.partial(
+        task_id=task_id,
+        trigger_dag_id=trigger_dag_id,
+        logical_date=None,
+        # Two dispatchers may have come to the same id.
+        skip_when_already_exists=True,
+        **parameters,
+    ).expand_kwargs(runs(jobs, dict(conf or {})))
+
+
+def _free_run_id(ti: Any, dag_id: str, job_id: str) -> str | None:
+    """Return the id of a job's next run, or None where it has one that may have claimed it or still may."""
+    attempt = 1
+    while True:
+        run_id = f"codepipeline__{job_id}" + (f"__{attempt}" if attempt > 1 else "")
+        if ti.get_dr_count(dag_id=dag_id, run_ids=[run_id]) == 0:
+            return run_id
+        if ti.get_dagrun_state(dag_id=dag_id, run_id=run_id) in _LIVING:
+            return None
+        if may_have_claimed(ti, dag_id, run_id, job_id):
+            return None
+        attempt += 1

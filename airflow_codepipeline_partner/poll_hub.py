@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+One poll for all who wait for the same jobs in one triggerer.
+
+In a triggerer all triggers share one process and one event loop. Those that wait for jobs of one action type
+over one connection wait at one hub, which polls for all of them: the calls do not grow with their number.
+boto3 and Airflow's look-up of connections block, so each poll runs in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import json
+import logging
+import random
+import time
+from collections.abc import AsyncGenerator, Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from asgiref.sync import sync_to_async
+
+from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, ServiceUnavailable
+from airflow_codepipeline_partner.hook_parameters import aws_parameters_of, make_hook
+from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+
+log = logging.getLogger(__name__)
+
+#: Longest wait between two polls while CodePipeline throttles or cannot be reached, in seconds; a longer
+#: poll interval is kept.
+MAX_POLL_BACKOFF = 60.0
+#: An interval is varied by this part, so that many pollers do not ask at the same moment.
+JITTER = 0.1
+#: For how many seconds a watcher is not told again of a job that stays unclaimed; doubled each time.
+FIRST_SILENCE_ABOUT_A_JOB = 30.0
+MAX_SILENCE_ABOUT_A_JOB = 3600.0
+
+
+def with_jitter(seconds: float) -> float:
+    """Return an interval of about as many seconds."""
+    return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load, guards nothing
+
+
+@dataclass(eq=False)
+class _Waiter:
+    """
+    Somebody who waits for jobs.
+
+    :param max_batch_size: Most jobs at once.
+    :param poll_interval: Seconds between two polls.
+    """
+
+    max_batch_size: int
+    poll_interval: float
+
+    def end(self, error: Exception) -> None:
+        """End the wait with an error."""
+        raise NotImplementedError(type(self).__name__)
+
+
+@dataclass(eq=False)
+class _Sensor(_Waiter):
+    """Waits once, for some jobs of its own, until a deadline."""
+
+    deadline: float
+    retry_deadline: float
+    joined_at: float
+    offer: asyncio.Future[list[OfferedJob]]
+    has_seen_a_poll: bool = False
+
+    def end(self, error: Exception) -> None:
+        """End the wait with an error, if it has not ended."""
+        if not self.offer.done():
+            self.offer.set_exception(error)
+
+
+@dataclass(eq=False)
+class _Watcher(_Waiter):
+    """Is told of all jobs, for ever; of one that stays unclaimed again and again, but less and less often."""
+
+    offers: asyncio.Queue[list[OfferedJob] | Exception] = field(default_factory=asyncio.Queue)
+    # Job id → when it may be told of again, and how long the wait is then.
+    _told: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def tell(self, jobs: Iterable[OfferedJob], now: float) -> bool:
+        """Pass on what is not to be kept back, and return whether there was any."""
+        news = []
+        for job in jobs:
+            again_at, wait = self._told.get(job.job_id, (0.0, FIRST_SILENCE_ABOUT_A_JOB))
+            if now >= again_at:
+                news.append(job)
+                self._told[job.job_id] = now + wait, min(2 * wait, MAX_SILENCE_ABOUT_A_JOB)
+        if news:
+            self.offers.put_nowait(news)
+            # What was not offered for so long is no longer there.
+            long_ago = now - 2 * MAX_SILENCE_ABOUT_A_JOB
+            self._told = {job_id: told for job_id, told in self._told.items() if told[0] > long_ago}
+        return bool(news)
+
+    def end(self, error: Exception) -> None:
+        """End the watch with an error, after what it has not been told of yet."""
+        self.offers.put_nowait(error)
+
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, PollHub]] = WeakKeyDictionary()
+
+
+class PollHub:
+    """
+    Poll for all who wait for one action type over one connection, while there are any.
+
+    :param action_type: What to poll for.
+    :param holder: What holds the AWS parameters as attributes.
+    """
+
+    def __init__(self, action_type: ActionType, holder: object) -> None:
+        self._action_type = action_type
+        self._holder = holder
+        self._sensors: list[_Sensor] = []
+        self._watchers: list[_Watcher] = []
+        self._hook: CodePipelinePartnerHook | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._polled_at = self._due = 0.0
+        self._delay = 0.0
+        self._silence: ServiceUnavailable | None = None
+        self._silent_since = 0.0
+
+    @classmethod
+    def for_(cls, action_type: ActionType, holder: object) -> PollHub:
+        """
+        Return the hub of the running loop for an action type and a connection.
+
+        :param action_type: What to poll for.
+        :param holder: What holds the AWS parameters as attributes.
+        """
+        parameters = aws_parameters_of(holder)
+        # It says how a client's token is found, which no poll needs.
+        del parameters["client_conn_id_template"]
+        key = action_type, json.dumps(parameters, sort_keys=True, default=str)
+        hubs = _hubs.setdefault(asyncio.get_running_loop(), {})
+        return hubs.setdefault(key, cls(action_type, holder))
+
+    async def wait(
+        self, max_batch_size: int, poll_interval: float, *, deadline: float, retry_deadline: float
+    ) -> list[OfferedJob]:
+        """
+        Wait for some jobs, which nobody else who waits here is given.
+
+        :param max_batch_size: Most jobs, at least 1.
+        :param poll_interval: Seconds between two polls, varied by a tenth.
+        :param deadline: Until when, in seconds since the epoch; at least one poll is waited for.
+        :param retry_deadline: For how many seconds CodePipeline may fail to answer.
+        :raises TimeoutError: There was none until the deadline.
+        :raises CodePipelinePartnerError: CodePipeline refused the poll, or did not answer when it was last
+            asked.
+        """
+        offer: asyncio.Future[list[OfferedJob]] = asyncio.get_running_loop().create_future()
+        sensor = _Sensor(max_batch_size, poll_interval, deadline, retry_deadline, time.time(), offer)
+        self._sensors.append(sensor)
+        try:
+            self._wake(sensor)
+            return await offer
+        finally:
+            self._sensors.remove(sensor)
+            self._end_if_nobody_waits()
+
+    async def watch(
+        self, max_batch_size: int, poll_interval: float
+    ) -> AsyncGenerator[list[OfferedJob], None]:
+        """
+        Yield the jobs of each poll, for ever.
+
+        Whatever goes wrong is logged and tried again: nobody would start a watcher that has ended.
+
+        :param max_batch_size: Most jobs at once, at least 1.
+        :param poll_interval: Seconds between two polls, varied by a tenth.
+        """
+        watcher = _Watcher(max_batch_size, poll_interval)
+        self._watchers.append(watcher)
+        try:
+            self._wake(watcher)
+            while True:
+                offer = await watcher.offers.get()
+                if isinstance(offer, Exception):
+                    raise offer
+                yield offer
+        finally:
+            self._watchers.remove(watcher)
+            self._end_if_nobody_waits()
+
+    @property
+    def _waiters(self) -> list[_Waiter]:
+        return [*self._sensors, *self._watchers]
+
+    @property
+    def _interval(self) -> float:
+        return min((waiter.poll_interval for waiter in self._waiters), default=0.0)
+
+    def _wake(self, newcomer: _Waiter) -> None:
+        self._due = min(self._due, self._polled_at + newcomer.poll_interval)
+        self._changed.set()
+        if self._task is None or self._task.done():
+            # In a context of its own: the newcomer's is that of its log, and ends with it.
+            self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
+
+    def _end_if_nobody_waits(self) -> None:
+        if not self._waiters and self._task is not None:
+            self._task.cancel()
+            hubs = _hubs.get(self._task.get_loop(), {})
+            for key in [key for key, hub in hubs.items() if hub is self]:
+                del hubs[key]
+
+    async def _run(self) -> None:
+        try:
+            await self._serve()
+        except Exception as error:
+            # A mistake of ours: whoever waits must learn of it.
+            log.exception("Nobody polls for %s any more.", self._action_type)
+            for waiter in self._waiters:
+                waiter.end(error)
+
+    async def _serve(self) -> None:
+        while self._waiters:
+            if time.time() >= self._due:
+                await self._poll()
+            self._end_overdue()
+            deadlines = [sensor.deadline for sensor in self._sensors if not sensor.offer.done()]
+            await self._pause(min([self._due, *deadlines]) - time.time())
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait so long, or until somebody comes."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), max(seconds, 0.0))
+        self._changed.clear()
+
+    async def _poll(self) -> None:
+        batch = max(waiter.max_batch_size for waiter in self._waiters)
+        asking = asyncio.ensure_future(sync_to_async(self._ask, thread_sensitive=False)(batch))
+        try:
+            while not asking.done():
+                # Those who have seen a poll do not wait for a slow one beyond their time.
+                ahead = [s.deadline for s in self._sensors if s.has_seen_a_poll and not s.offer.done()]
+                left = max(min(ahead) - time.time(), 0.0) if ahead else float("inf")
+                await asyncio.wait({asking}, timeout=None if left == float("inf") else left)
+                self._end_overdue()
+            jobs = asking.result()
+        except ServiceUnavailable as silence:
+            self._note_silence(silence)
+        except CodePipelinePartnerError as error:
+            self._note_refusal(error)
+        except Exception as error:
+            # Of Airflow's own look-up of the connection, for instance. Its text might hold anything.
+            name = type(error).__name__
+            self._note_silence(ServiceUnavailable(f"The poll could not be made: {name}."))
+        else:
+            self._silence, self._delay = None, self._interval
+            if self._hand_out(jobs) and len(jobs) >= batch:
+                # There may be more.
+                self._delay = 0.0
+        finally:
+            asking.cancel()
+        for sensor in self._sensors:
+            sensor.has_seen_a_poll = True
+        self._polled_at = time.time()
+        self._due = self._polled_at + with_jitter(self._delay)
+
+    def _ask(self, batch: int) -> list[OfferedJob]:
+        if self._hook is None:
+            # One attempt a poll: the wait in between belongs to the loop, not to a thread.
+            self._hook = make_hook(self._holder, retry_deadline=0)
+        return self._hook.poll(self._action_type, batch)
+
+    def _hand_out(self, jobs: list[OfferedJob]) -> bool:
+        """Give each job to one sensor, and to each watcher; return whether a watcher had not known one."""
+        left = list(jobs)
+        for sensor in self._sensors:
+            if left and not sensor.offer.done():
+                sensor.offer.set_result(left[: sensor.max_batch_size])
+                left = left[sensor.max_batch_size :]
+        now = time.time()
+        return any([watcher.tell(jobs, now) for watcher in self._watchers])
+
+    def _note_silence(self, silence: ServiceUnavailable) -> None:
+        now = time.time()
+        if self._silence is None:
+            self._silent_since = now
+        self._silence = silence
+        self._back_off(silence)
+        for sensor in self._sensors:
+            if now - max(self._silent_since, sensor.joined_at) >= sensor.retry_deadline:
+                sensor.end(silence)
+
+    def _note_refusal(self, error: CodePipelinePartnerError) -> None:
+        # Somebody may mend the connection.
+        self._hook = None
+        for sensor in self._sensors:
+            sensor.end(error)
+        self._back_off(error)
+
+    def _back_off(self, trouble: Exception) -> None:
+        longer = 2 * (self._delay or self._interval)
+        self._delay = max(self._interval, min(longer, MAX_POLL_BACKOFF))
+        log.warning("%s Polling again in about %.0f s.", trouble, self._delay)
+
+    def _end_overdue(self) -> None:
+        """End the wait of those whose time is over."""
+        for sensor in self._sensors:
+            if sensor.has_seen_a_poll and sensor.deadline <= time.time():
+                # Whoever could not ask does not know that there was nothing.
+                sensor.end(self._silence or TimeoutError())

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Event-driven scheduling: the watched asset, the jobs of its events, one run for each job."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk import Asset
+from support import ACTION_TYPE
+
+from airflow_codepipeline_partner.assets import codepipeline_jobs, offered_jobs
+from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
+from airflow_codepipeline_partner.jobs import ClaimedJob
+from airflow_codepipeline_partner.protocol import ClaimState
+from airflow_codepipeline_partner.records import CLAIM_KEY, ClaimRecord
+from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
+
+JOB = {"job_id": "j", "client_id": "c", "action_type": ACTION_TYPE}
+OTHER = {**JOB, "job_id": "k"}
+
+
+def test_the_asset_has_one_watcher_with_all_that_was_given():
+    given = {
+        "max_batch_size": 3,
+        "poll_interval": 7,
+        "aws_conn_id": "mine",
+        "region_name": "eu-west-1",
+        "verify": False,
+        "botocore_config": {"read_timeout": 5},
+        "client_conn_id_template": "c_{client_id}",
+    }
+    asset = codepipeline_jobs("jobs", ACTION_TYPE, **given)
+    assert asset.name == "jobs"
+    [watcher] = asset.watchers
+    assert isinstance(watcher.trigger, CodePipelineJobTrigger)
+    _, kwargs = watcher.trigger.serialize()
+    assert {name: kwargs[name] for name in given} == given
+    assert kwargs["action_type"] == ACTION_TYPE
+    # Without one it never ends.
+    assert kwargs["timeout_deadline"] is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"action_type": {"category": "Deploy"}}, "needs provider"),
+        ({"action_type": {**ACTION_TYPE, "owner": "AWS"}}, "owner AWS"),
+        ({"max_batch_size": 0}, "maxBatchSize is 0"),
+        ({"poll_interval": 0}, "poll_interval must be more than 0"),
+    ],
+)
+def test_what_cannot_be_polled_for_is_refused_when_the_dag_is_written(wrong, named):
+    with pytest.raises(InvalidInput, match=named):
+        codepipeline_jobs("jobs", **{"action_type": ACTION_TYPE, **wrong})
+
+
+def context(*payloads, conf=None):
+    # No dict: until Airflow 3.1 an asset cannot be a key of one.
+    events = [(Asset("jobs"), [SimpleNamespace(extra=payload) for payload in payloads])] if payloads else []
+    return {
+        "triggering_asset_events": SimpleNamespace(items=lambda: events),
+        "dag_run": SimpleNamespace(conf=conf),
+    }
+
+
+def told(*jobs):
+    return {"from_trigger": True, "payload": {"status": "offered", "jobs": list(jobs), "error": None}}
+
+
+def test_the_jobs_of_all_events_are_given_each_once():
+    assert offered_jobs(context(told(JOB), told(JOB, OTHER))) == [JOB, OTHER]
+
+
+@pytest.mark.parametrize("conf", [JOB, {**JOB, "more": 1}, {"jobs": [JOB]}])
+def test_without_events_the_jobs_are_those_of_the_conf(conf):
+    assert offered_jobs(context(conf=conf)) == [JOB]
+
+
+def test_the_conf_does_not_matter_where_there_are_events():
+    assert offered_jobs(context(told(JOB), conf={"jobs": [OTHER]})) == [JOB]
+
+
+@pytest.mark.parametrize(
+    ("known", "named"),
+    [
+        (context(), "has no conf"),
+        (context(conf={}), "has no conf"),
+        (context(conf={"no": "job"}), "needs job_id"),
+        (context(conf={"jobs": "j"}), "must be a list, not a str"),
+        (context(conf={"jobs": [{"job_id": "j"}]}), "needs client_id"),
+        (context({"posted": "by hand"}), "'jobs' holds no jobs"),
+        (context(None), "'jobs' holds no jobs"),
+        (context({"payload": {"jobs": None}}), "'jobs' holds no jobs"),
+        (context(told({"no": "job"})), "needs job_id"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_no_job_is_named(known, named):
+    with pytest.raises(InvalidJobReference, match=named):
+        offered_jobs(known)
+
+
+# One run for each job.
+
+
+@pytest.fixture
+def dispatched(run_dag, serialized_dags):
+    """Dispatch jobs, and return the ids of the runs that were started."""
+
+    def dispatch(*jobs):
+        run = run_dag("dispatcher", jobs=list(jobs))
+        assert run.state == "success"
+        return [runs["trigger_run_id"] for runs in run.xcoms["dispatch_jobs_runs", "return_value"]]
+
+    return dispatch
+
+
+@contextmanager
+def run_in_database(run_id):
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        yield session, session.scalars(select(DagRun).filter_by(dag_id="claim_only", run_id=run_id)).one()
+
+
+def end_run(run_id, state):
+    """Have a run that nobody works on be ended."""
+    with run_in_database(run_id) as (_, run):
+        run.state = state
+
+
+def claim_in(run_id, state, job):
+    """Have a run have claimed its job, as its claiming task writes that down."""
+    from airflow.models.xcom import XComModel
+
+    record = ClaimRecord(ClaimState(state), ClaimedJob.from_value(job)).to_xcom()
+    names = {"dag_id": "claim_only", "task_id": "claim", "run_id": run_id, "map_index": -1}
+    with run_in_database(run_id) as (session, run):
+        session.add(XComModel(dag_run_id=run.id, key=CLAIM_KEY, value=record, **names))
+
+
+def test_a_job_that_is_offered_twice_makes_one_run(dispatched, offer):
+    job, other = offer(), offer()
+    first, second = f"codepipeline__{job['job_id']}", f"codepipeline__{other['job_id']}"
+    assert dispatched(job) == [first]
+    assert dispatched(job, other) == [second]
+    assert dispatched(job, other) == []
+    with run_in_database(first) as (_, run):
+        assert run.conf == {"greeting": "dispatcher", **job}
+
+
+@pytest.mark.parametrize("state", ["success", "failed"])
+@pytest.mark.parametrize("claim", ["claimed", "unknown", "intent"])
+def test_a_job_that_a_run_may_have_claimed_makes_no_other(dispatched, offer, state, claim):
+    job = offer()
+    [run_id] = dispatched(job)
+    claim_in(run_id, claim, job)
+    end_run(run_id, state)
+    assert dispatched(job) == []
+
+
+@pytest.mark.parametrize("claim", ["refused", "lost", None])
+def test_a_job_whose_run_ended_without_a_claim_makes_another_run(dispatched, offer, claim):
+    job = offer()
+    [run_id] = dispatched(job)
+    if claim:
+        claim_in(run_id, claim, job)
+    assert dispatched(job) == []
+    end_run(run_id, "failed")
+    assert dispatched(job) == [f"{run_id}__2"]
+    end_run(f"{run_id}__2", "failed")
+    assert dispatched(job) == [f"{run_id}__3"]
+
+
+def test_what_is_no_job_is_not_dispatched(run_dag, capfd):
+    run = run_dag("dispatcher", jobs=[{"no": "job"}])
+    assert run.state == "failed"
+    assert "needs job_id" in "".join(capfd.readouterr())

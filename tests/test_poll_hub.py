@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hub: one poll for all who wait, whatever happens to it, and only while somebody waits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import itertools
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_codepipeline_partner import poll_hub
+from airflow_codepipeline_partner.exceptions import (
+    ActionTypeNotFound,
+    RequestRefused,
+    ServiceUnavailable,
+)
+from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
+from airflow_codepipeline_partner.poll_hub import PollHub
+
+TYPE = ActionType("Deploy", "Example")
+LATER = 4_000_000_000.0
+SILENCE = ServiceUnavailable("no answer")
+
+
+def holder(**given):
+    defaults = {
+        "aws_conn_id": "aws_default",
+        "region_name": None,
+        "verify": None,
+        "botocore_config": None,
+        "client_conn_id_template": "c_{client_id}",
+    }
+    return SimpleNamespace(**(defaults | given))
+
+
+def jobs(*job_ids):
+    return [OfferedJob(job_id, "client", TYPE) for job_id in job_ids]
+
+
+class CodePipeline:
+    """Answers polls from a list, then for ever with nothing; time passes only while the hub waits."""
+
+    def __init__(self, monkeypatch):
+        self.answers = []
+        self.polls = []
+        self.pauses = []
+        self.hooks = 0
+        self.now = 1000.0
+        world = self
+
+        class Hook:
+            def poll(self, action_type, batch):
+                world.polls.append((world.now, batch))
+                answer = world.answers.pop(0) if world.answers else []
+                if callable(answer):
+                    answer = answer()
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+
+        def make_hook(parameters, **more):
+            world.hooks += 1
+            assert more == {"retry_deadline": 0}
+            return Hook()
+
+        async def pause(hub, seconds):
+            for _ in range(5):
+                await asyncio.sleep(0)
+            if hub._changed.is_set() or not hub._waiters:
+                hub._changed.clear()
+                return
+            assert len(world.pauses) < 2000, "it waits for ever"
+            world.pauses.append(seconds)
+            world.now += seconds
+
+        monkeypatch.setattr(poll_hub, "make_hook", make_hook)
+        monkeypatch.setattr(poll_hub, "with_jitter", lambda seconds: seconds)
+        monkeypatch.setattr(poll_hub.time, "time", lambda: self.now)
+        monkeypatch.setattr(PollHub, "_pause", pause)
+
+
+@pytest.fixture
+def codepipeline(monkeypatch):
+    return CodePipeline(monkeypatch)
+
+
+def sensor(hub=None, *, batch=10, interval=30, deadline=LATER, retry_deadline=300):
+    hub = hub or PollHub.for_(TYPE, holder())
+    return hub.wait(batch, interval, deadline=deadline, retry_deadline=retry_deadline)
+
+
+async def outcomes(*waits):
+    """Return what each wait comes to: job ids, or the error."""
+    found = await asyncio.gather(*waits, return_exceptions=True)
+    return [one if isinstance(one, Exception) else [job.job_id for job in one] for one in found]
+
+
+def together(make_waits):
+    """Run waits that are made in one loop, and return their outcomes."""
+
+    async def run():
+        return await outcomes(*make_waits())
+
+    return asyncio.run(run())
+
+
+def test_five_hundred_that_wait_cost_no_more_polls_than_one(codepipeline):
+    ended = together(lambda: [sensor(deadline=1295) for _ in range(500)])
+    assert {type(one) for one in ended} == {TimeoutError}
+    many = len(codepipeline.polls)
+    codepipeline.polls.clear()
+    codepipeline.now = 1000.0
+    together(lambda: [sensor(deadline=1295)])
+    assert many == len(codepipeline.polls) == 10
+    assert codepipeline.hooks == 2  # one for each loop
+
+
+def test_each_job_goes_to_one_who_waits_and_the_first_come_is_the_first_served(codepipeline):
+    codepipeline.answers = [jobs("a", "b", "c"), jobs("d")]
+    ended = together(
+        lambda: [sensor(batch=2), sensor(batch=2), sensor(batch=2), sensor(batch=2, deadline=1040)]
+    )
+    assert ended[:3] == [["a", "b"], ["c"], ["d"]]
+    assert isinstance(ended[3], TimeoutError)
+
+
+def test_it_polls_at_the_shortest_interval_for_the_largest_batch(codepipeline):
+    together(
+        lambda: [
+            sensor(interval=60, batch=1, deadline=1100),
+            sensor(interval=20, batch=5, deadline=1050),
+            sensor(interval=30, batch=2, deadline=1100),
+        ]
+    )
+    # The one in a hurry leaves after 50 s.
+    assert codepipeline.polls == [(1000, 5), (1020, 5), (1040, 5), (1060, 2), (1090, 2)]
+
+
+def test_one_who_comes_later_causes_no_poll_but_is_not_kept_longer_than_wanted(codepipeline):
+    async def run():
+        hub, loop, later = PollHub.for_(TYPE, holder()), asyncio.get_running_loop(), []
+
+        def come_later():
+            later.append(asyncio.ensure_future(sensor(hub, interval=40, deadline=1150)))
+
+        codepipeline.answers = [lambda: [loop.call_soon_threadsafe(come_later), []][1]]
+        await outcomes(sensor(hub, interval=100, deadline=1150))
+        await outcomes(*later)
+
+    asyncio.run(run())
+    assert [at for at, _ in codepipeline.polls] == [1000, 1040, 1080, 1120]
+
+
+def test_connections_and_action_types_have_hubs_of_their_own_and_tokens_do_not_matter():
+    async def run():
+        hub = PollHub.for_(TYPE, holder())
+        assert PollHub.for_(TYPE, holder(client_conn_id_template="other_{client_id}")) is hub
+        others = [
+            PollHub.for_(ActionType("Test", "Example"), holder()),
+            PollHub.for_(TYPE, holder(aws_conn_id="other")),
+            PollHub.for_(TYPE, holder(region_name="eu-west-1")),
+            PollHub.for_(TYPE, holder(verify=False)),
+            PollHub.for_(TYPE, holder(botocore_config={"read_timeout": 5})),
+        ]
+        assert len({id(other) for other in [hub, *others]}) == 6
+        return hub
+
+    # Another loop is another triggerer's.
+    assert asyncio.run(run()) is not asyncio.run(run())
+
+
+def test_it_ends_with_the_last_who_waits_and_begins_anew(codepipeline):
+    async def run():
+        hub = PollHub.for_(TYPE, holder())
+        await outcomes(sensor(hub, deadline=1010))
+        await asyncio.sleep(0)
+        assert hub._task.done()
+        again = PollHub.for_(TYPE, holder())
+        assert again is not hub
+        codepipeline.answers = [jobs("a")]
+        assert await outcomes(sensor(again)) == [["a"]]
+
+    asyncio.run(run())
+    assert codepipeline.hooks == 2
+
+
+def test_one_who_is_cancelled_leaves_the_others_waiting(codepipeline):
+    async def run():
+        hub = PollHub.for_(TYPE, holder())
+        killed = asyncio.ensure_future(sensor(hub))
+        other = asyncio.ensure_future(sensor(hub))
+        await asyncio.sleep(0)
+        killed.cancel()
+        codepipeline.answers = [[], jobs("a")]
+        assert await outcomes(other) == [["a"]]
+        assert killed.cancelled()
+
+    asyncio.run(run())
+
+
+def test_it_runs_in_a_context_of_its_own(codepipeline):
+    whose = contextvars.ContextVar("whose", default="nobody's")
+    seen = []
+
+    def answer():
+        seen.append(whose.get())
+        return jobs("a")
+
+    codepipeline.answers = [answer]
+
+    async def run():
+        whose.set("the first trigger's")
+        await outcomes(sensor())
+
+    asyncio.run(run())
+    assert seen == ["nobody's"]
+
+
+# Trouble.
+
+
+def test_silence_ends_each_wait_by_its_own_patience(codepipeline):
+    codepipeline.answers = [SILENCE] * 99
+    ended = together(lambda: [sensor(retry_deadline=100), sensor(retry_deadline=1000), sensor(deadline=1200)])
+    assert ended == [SILENCE, SILENCE, SILENCE]
+    # 60 s at most between two polls.
+    assert codepipeline.pauses[:3] == [60, 60, 60]
+    assert codepipeline.now >= 2000
+
+
+def test_silence_that_ends_leaves_no_trace(codepipeline):
+    codepipeline.answers = [SILENCE, SILENCE, [], jobs("a")]
+    assert together(lambda: [sensor(interval=10)]) == [["a"]]
+    assert codepipeline.pauses == [20, 40, 10]
+
+
+@pytest.mark.parametrize("error", [ActionTypeNotFound("unheard of"), RequestRefused("expired")])
+def test_a_refusal_ends_all_waits_and_the_connection_is_read_anew(codepipeline, error):
+    async def run():
+        codepipeline.answers = [error]
+        hub = PollHub.for_(TYPE, holder())
+        assert await outcomes(sensor(hub), sensor(hub)) == [error, error]
+        codepipeline.answers = [jobs("a")]
+        assert await outcomes(sensor()) == [["a"]]
+
+    asyncio.run(run())
+    assert codepipeline.hooks == 2
+
+
+def test_what_airflow_raises_is_trouble_that_may_pass_and_is_not_quoted(codepipeline, caplog):
+    codepipeline.answers = [RuntimeError("planted text"), jobs("a")]
+    assert together(lambda: [sensor()]) == [["a"]]
+    assert "RuntimeError" in caplog.text
+    assert "planted" not in caplog.text
+
+
+def test_a_mistake_of_ours_leaves_nobody_waiting_for_ever(codepipeline, monkeypatch):
+    def broken(self, found):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(PollHub, "_hand_out", broken)
+
+    async def run():
+        hub = PollHub.for_(TYPE, holder())
+        ended = await outcomes(sensor(hub), anext(hub.watch(10, 30)))
+        assert [type(error) for error in ended] == [ZeroDivisionError] * 2
+
+    asyncio.run(run())
+
+
+def test_a_slow_poll_keeps_nobody_beyond_the_deadline(codepipeline):
+    let_go = threading.Event()
+
+    def slow():
+        codepipeline.now = 1030.0
+        assert let_go.wait(30)
+        return jobs("late")
+
+    codepipeline.answers = [[], slow]
+
+    async def run():
+        hub = PollHub.for_(TYPE, holder())
+        patient = asyncio.ensure_future(sensor(hub, interval=10))
+        ended = await outcomes(sensor(hub, interval=10, deadline=1010.05))
+        assert isinstance(ended[0], TimeoutError)
+        assert not patient.done()
+        let_go.set()
+        assert await outcomes(patient) == [["late"]]
+
+    asyncio.run(run())
+
+
+# Watchers.
+
+
+def watched(codepipeline, polls, *, batch=10, interval=10, watchers=1):
+    """Return when each watcher is told of which jobs, in so many polls."""
+    told = [[] for _ in range(watchers)]
+
+    async def run():
+        hub = PollHub.for_(TYPE, holder())
+
+        async def watch(heard):
+            async for offer in hub.watch(batch, interval):
+                heard.append((codepipeline.now, [job.job_id for job in offer]))
+
+        watching = [asyncio.ensure_future(watch(heard)) for heard in told]
+        while len(codepipeline.polls) <= polls:  # noqa: ASYNC110 - they are counted in threads
+            await asyncio.sleep(0)
+        for each in watching:
+            each.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+
+    asyncio.run(run())
+    return told
+
+
+def test_each_watcher_is_told_of_each_poll_that_brings_jobs(codepipeline):
+    codepipeline.answers = [jobs("a", "b"), [], jobs("c")]
+    one, other = watched(codepipeline, 4, watchers=2)
+    assert one == other == [(1000, ["a", "b"]), (1020, ["c"])]
+
+
+def test_a_job_that_stays_unclaimed_is_told_again_less_and_less_often(codepipeline):
+    codepipeline.answers = [jobs("a") for _ in range(1500)]
+    [told] = watched(codepipeline, 1400, interval=10)
+    at = [moment - 1000 for moment, _ in told]
+    assert at[:5] == [0, 30, 90, 210, 450]
+    gaps = [after - before for before, after in itertools.pairwise(at)]
+    assert max(gaps) == poll_hub.MAX_SILENCE_ABOUT_A_JOB
+    assert {job_id for _, ids in told for job_id in ids} == {"a"}
+
+
+def test_a_full_batch_of_news_is_followed_by_another_poll_at_once(codepipeline):
+    codepipeline.answers = [jobs("a", "b"), jobs("c", "d"), jobs("e"), jobs("a", "b")]
+    [told] = watched(codepipeline, 5, batch=2)
+    assert told == [(1000, ["a", "b"]), (1000, ["c", "d"]), (1000, ["e"])]
+    # What is no news asks for no haste.
+    assert [at for at, _ in codepipeline.polls][:5] == [1000, 1000, 1000, 1010, 1020]
+
+
+@pytest.mark.parametrize("trouble", [SILENCE, ActionTypeNotFound("unheard of"), RuntimeError("broken")])
+def test_a_watcher_outlives_all_trouble(codepipeline, trouble):
+    codepipeline.answers = [trouble, trouble, trouble, jobs("a")]
+    [told] = watched(codepipeline, 4)
+    assert [ids for _, ids in told] == [["a"]]
+    assert codepipeline.pauses[:3] == [20, 40, 60]
+
+
+def test_a_job_goes_to_a_sensor_and_to_each_watcher(codepipeline):
+    codepipeline.answers = [jobs("a")]
+
+    async def run():
+        hub = PollHub.for_(TYPE, holder())
+        watching = asyncio.ensure_future(anext(hub.watch(10, 30)))
+        assert await outcomes(sensor(hub), watching) == [["a"], ["a"]]
+
+    asyncio.run(run())
+
+
+def test_what_was_not_offered_for_long_is_forgotten():
+    watcher = poll_hub._Watcher(10, 30)
+    watcher.tell(jobs("a"), 0.0)
+    watcher.tell(jobs("b"), 30.0 + 2 * poll_hub.MAX_SILENCE_ABOUT_A_JOB)
+    assert list(watcher._told) == ["b"]
