@@ -94,7 +94,7 @@ class ClientTokenHook(BaseHook):
         raise ClientConnectionError(
             f"There is no Airflow connection {self.client_conn_id!r} with the client token of client "
             f"{client_id}. Add it: airflow connections add {self.client_conn_id} "
-            f"--conn-type {self.conn_type} --conn-login {client_id} --conn-password <client token>",
+            f"--conn-type {self.conn_type} --conn-login {client_id} --conn-password=<client token>",
             conn_id=self.client_conn_id,
         )
 

@@ -62,6 +62,8 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
     Source: PutThirdPartyJobSuccessResult, PutThirdPartyJobFailureResult, CodePipeline API 2015-07-09.
     """
 
+    #: By this it is known that the DAG reports its jobs' results.
+    puts_result: ClassVar[bool] = True
     #: Fewest retries of the task; each try goes on for the hook's ``retry_deadline`` by itself.
     MIN_RETRIES: ClassVar[int] = 5
     #: Wait before the first retry, doubled each time up to :attr:`MAX_RETRY_DELAY`.
@@ -259,7 +261,14 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
 
 
 def finish_job(
-    claim: Any, *, task_id: str = "finish_job", **parameters: Any
+    claim: Any,
+    *,
+    task_id: str = "finish_job",
+    current_revision: Any = None,
+    execution_details: Any = None,
+    failure_message: Any = None,
+    failure_type: Any = DEFAULT_FAILURE_TYPE,
+    **parameters: Any,
 ) -> CodePipelineCompleteJobOperator:
     """
     Have a claimed job finished, whatever becomes of the work: call it when the work is wired.
@@ -269,7 +278,15 @@ def finish_job(
 
     :param claim: The claiming task, or its output.
     :param task_id: The id of the new task.
-    :param parameters: Any parameter of :class:`CodePipelineCompleteJobOperator`; the AWS parameters are
+    :param current_revision: Told with success: a CurrentRevision, or a mapping with ``revision`` and
+        ``changeIdentifier`` (both needed), ``created``, ``revisionSummary``. (templated)
+    :param execution_details: Told with success: an ExecutionDetails, or a mapping with ``summary``,
+        ``externalExecutionId``, ``percentComplete``; what is missing gets a default. (templated)
+    :param failure_message: What the customer reads on failure, cut to 5000 characters; None names the tasks
+        that failed. (templated)
+    :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
+        RevisionUnavailable, SystemUnavailable. (templated)
+    :param parameters: Any other parameter of :class:`CodePipelineCompleteJobOperator`; the AWS parameters are
         the claiming task's where they are not given.
     :raises InvalidInput: ``claim`` claims no job, is mapped by itself instead of in a task group, lies in
         another mapped task group, or has a finishing task already.
@@ -286,7 +303,13 @@ def finish_job(
             raise InvalidInput(f"{claim.task_id} is finished by {follower.task_id} already; one is enough.")
     inherited = {**aws_parameters_of(claim), "job": claim.job, "unknown_claim": claim.unknown_claim}
     finish = CodePipelineCompleteJobOperator(
-        task_id=task_id, claim_task_id=claim.task_id, **{**inherited, **parameters}
+        task_id=task_id,
+        claim_task_id=claim.task_id,
+        current_revision=current_revision,
+        execution_details=execution_details,
+        failure_message=failure_message,
+        failure_type=failure_type,
+        **{**inherited, **parameters},
     )
     if mapped_group_of(finish) is not mapped_group_of(claim):
         raise InvalidInput(

@@ -131,14 +131,15 @@ class OfferedJob:
         try:
             given = read_mapping(value, "A job")
         except InvalidInput as error:
+            one = "one of the jobs that the sensor returned" if isinstance(value, list) else "one job"
             raise InvalidJobReference(
-                f"{error} Give what the sensor or the claim returned, or a mapping with job_id and client_id."
+                f"{error} Give {one}, what the claim returned, or a mapping with job_id and client_id."
             ) from None
         job_id = given.get("job_id")
         if not isinstance(job_id, str):
+            kind = "" if job_id is None else f", and job_id is of type {type(job_id).__name__}"
             raise InvalidJobReference(
-                "A job needs job_id, a string; "
-                f"a mapping with {_names_of(given)} and a job_id of type {type(job_id).__name__} was given."
+                f"A job needs job_id and client_id, which are strings; {_names_of(given)} was given{kind}."
             )
         check_text("jobId", job_id)
         action_type = given.get("action_type")
@@ -167,7 +168,9 @@ class OfferedJob:
 
 def _names_of(mapping: Mapping[str, Any]) -> str:
     """Name a mapping's keys for an error; values might be secrets, keys of a job are not."""
-    return "the keys " + ", ".join(sorted(str(key)[:40] for key in mapping)[:10]) if mapping else "no keys"
+    if not mapping:
+        return "an empty mapping"
+    return "a mapping with the keys " + ", ".join(sorted(str(key)[:40] for key in mapping)[:10])
 
 
 @dataclass(frozen=True)

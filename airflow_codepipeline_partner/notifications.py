@@ -55,7 +55,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
     As the callback of a task (also through ``default_args``) it ends only what that task claimed, or what was
     claimed for it before, and leaves to ``finish_job`` what that is to finish.
 
-    :param message: What the customer reads, at most 5000 characters; None names DAG and reason. (templated)
+    :param message: What the customer reads, cut to 5000 characters; None names DAG and reason. (templated)
     :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
         RevisionUnavailable, SystemUnavailable. (templated)
     :param aws_conn_id: The ``aws`` connection, or None for boto3's default credentials. (templated)

@@ -27,7 +27,7 @@ from airflow_codepipeline_partner.parameters import (
     renderable,
 )
 from airflow_codepipeline_partner.protocol import Call, Claim, ClaimState, UnknownClaim
-from airflow_codepipeline_partner.records import find_claim
+from airflow_codepipeline_partner.records import find_claim, reports_results
 
 __all__ = [
     "CodePipelineClaimJobOperator",
@@ -261,6 +261,12 @@ class CodePipelineClaimJobOperator(CodePipelineParameters):
 
         :raises AirflowSkipException: Another worker has it.
         """
+        if not reports_results(context["dag"]):
+            self.log.warning(
+                "No task and no callback of this DAG gives the job its result, so that CodePipeline waits "
+                "until the job's timeout unless your own code puts it. Add finish_job(%s).",
+                self.task_id,
+            )
         memory = ClaimMemory(context)
         with no_retry_where_none_helps():
             job = OfferedJob.from_value(self.job)

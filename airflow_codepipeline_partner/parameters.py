@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_codepipeline_partner._compat import AirflowFailException, is_resolved_later
-from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
+from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
 from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError
 from airflow_codepipeline_partner.hook_parameters import make_hook
 from airflow_codepipeline_partner.jobs import (
@@ -61,6 +61,7 @@ class CodePipelineParameters(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_literal(lambda template: ClientTokenHook.for_client("x", template), client_conn_id_template)
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
         self.verify = verify

@@ -324,11 +324,16 @@ def error_for(
     advice = _ADVICE.get(kind, "")
     return kind(
         f"CodePipeline refused {call.operation} for {about}, region {region_name}: "
-        f"{code}: {said} {advice}".strip(),
+        f"{code}: {sentence(said)} {advice}".strip(),
         code=code,
         in_doubt=in_doubt,
         job_id=call.job.job_id if call.job else None,
     )
+
+
+def sentence(text: str) -> str:
+    """Return a text of somebody else's so that another sentence can follow it."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def is_answer(call: Call, answer: Mapping[str, Any], body: bytes) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -13,12 +13,13 @@ from typing import Any
 from airflow_codepipeline_partner.exceptions import InvalidInput, LimitExceeded
 
 
-def read_mapping(value: object, what: str) -> Mapping[str, Any]:
+def read_mapping(value: object, what: str, names: Iterable[str] = ()) -> Mapping[str, Any]:
     """
     Return a mapping from a mapping or from a string that holds one (JSON or a Python literal).
 
     :param value: What was given; the string form is what a Jinja template renders.
     :param what: What it is, for the error.
+    :param names: Its fields, for the error.
     :raises InvalidInput: It is no mapping.
     """
     held = _read_literal(value) if isinstance(value, str) else value
@@ -27,7 +28,8 @@ def read_mapping(value: object, what: str) -> Mapping[str, Any]:
     given = f"a {type(value).__name__}"
     if isinstance(value, str):
         given = f"a string of {len(value)} characters that holds none"
-    raise InvalidInput(f"{what} must be a mapping, not {given}.")
+    fields = f" with {', '.join(names)}" if names else ""
+    raise InvalidInput(f"{what} must be a mapping{fields}, not {given}.")
 
 
 def _read_literal(text: str) -> object:
@@ -50,7 +52,7 @@ def by_snake_case(value: object, what: str, names: Mapping[str, str]) -> dict[st
     """Return the members under their snake_case names; an unknown key is refused."""
     given: dict[str, Any] = {}
     aws_to_snake = {aws: snake for snake, aws in names.items()}
-    for key, member in read_mapping(value, what).items():
+    for key, member in read_mapping(value, what, names.values()).items():
         snake = key if key in names else aws_to_snake.get(key)
         if snake is None:
             raise InvalidInput(

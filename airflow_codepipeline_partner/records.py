@@ -182,6 +182,12 @@ def claiming_tasks(dag: Any) -> Iterator[Any]:
     return (task for task in dag.tasks if _is_marked(task, "claims_job"))
 
 
+def reports_results(dag: Any) -> bool:
+    """Tell whether a DAG has a task that puts results, or a callback, which may be the notifier."""
+    tasks = any(_is_marked(task, "puts_result") for task in dag.tasks)
+    return tasks or bool(dag.has_on_failure_callback or dag.on_failure_callback)
+
+
 def unknown_claim_of(claiming: Any) -> str:
     """Return what a claiming task says that a claim in doubt counts as."""
     given = claiming.partial_kwargs if claiming.is_mapped else vars(claiming)

@@ -123,7 +123,8 @@ class Transport:
         whom = client.meta.endpoint_url if client else "AWS"
         raise ServiceUnavailable(
             f"{call.operation}{about} got no answer from {whom} in {self._clock() - started:.0f} s and "
-            f"{attempts} attempts (retry_deadline {self.retry_deadline:g} s); the last failed with: {last}",
+            f"{attempts} attempts (retry_deadline {self.retry_deadline:g} s); the last failed with: "
+            f"{protocol.sentence(str(last))} If that goes on, check {self._connection}.",
             code="NoAnswer",
             in_doubt=any(doubts),
             job_id=call.job.job_id if call.job else None,
@@ -161,7 +162,7 @@ class Transport:
             # A parser's, on what is no answer of AWS's; its text may quote it.
             return _Unanswered(f"the answer could not be read: {name}", Fate.IN_DOUBT)
         return RequestRefused(
-            f"{call.operation} could not be sent: {name}: {_without(secrets, str(error))} "
+            f"{call.operation} could not be sent: {name}: {protocol.sentence(_without(secrets, str(error)))} "
             f"Check {self._connection}.",
             code=name,
             in_doubt=in_doubt,
@@ -191,7 +192,7 @@ class Transport:
             return _Unanswered(f"{error.operation_name}: {code}: {said}", Fate.NOT_CARRIED_OUT)
         return RequestRefused(
             f"{call.operation} could not be sent: {error.operation_name}, which gives the credentials, was "
-            f"refused: {code}: {said} Check the role in {self._connection}.",
+            f"refused: {code}: {protocol.sentence(said)} Check the role in {self._connection}.",
             code=code,
             in_doubt=in_doubt,
             job_id=call.job.job_id if call.job else None,

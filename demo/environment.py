@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 11)
 PIP = "pip==26.3"  # from 25.1 on it knows --group
 PROGRESS_SECONDS = 5
+# Somebody may have activated the very environment that is made anew here.
+BASE_PYTHON = getattr(sys, "_base_executable", None) or sys.executable
 # What a fresh resolve gets wrong.
 PINS = {
     # Airflow 3.2.2 does not start with the FastAPI and Cadwyn that its own requirements allow today.
@@ -88,7 +90,7 @@ def install(airflow: str, group: str) -> None:
     with (venv.parent / f"{airflow}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         # The first part cannot be brought up to date: what is no longer needed would stay.
-        foundation = _digest(sys.version, sys.prefix, venv, PIP, constraints.read_bytes())
+        foundation = _digest(sys.version, sys.base_prefix, venv, PIP, constraints.read_bytes())
         wanted = f"{foundation} {_digest((ROOT / 'pyproject.toml').read_bytes(), group)}"
         stamp = venv / "installed"
         found = stamp.read_text() if stamp.exists() else ""
@@ -155,7 +157,7 @@ def _make_venv(venv: Path) -> None:
         shutil.rmtree(venv)
     version = ".".join(str(part) for part in sys.version_info[:3])
     _say(f"making a virtual environment with Python {version}")
-    _run([sys.executable, "-m", "venv", venv], "the virtual environment")
+    _run([BASE_PYTHON, "-m", "venv", venv], "the virtual environment")
     _run([_python(venv), "-m", "pip", "install", PIP], "its pip")
 
 

@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 import pytest
 
+from demo import environment
 from demo.environment import constraints_file
 from demo.local_airflow import AirflowFailed, LocalAirflow
 from demo.processes import Component, end_all, tail_of
@@ -115,6 +116,18 @@ def test_the_end_of_a_log_is_readable_whether_text_or_json(tmp_path: Path) -> No
     log = tmp_path / "task.log"
     log.write_text(f"dropped\nplain\n{json.dumps(entry)}\n")
     assert tail_of(log, 2) == "plain\n12:00 ERROR Task failed\n    InvalidClientToken: refused"
+
+
+def test_an_environment_is_never_made_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As where its own Python comes first on the path.
+    assert Path(sys.prefix) != Path(sys.base_prefix)
+    commands: list[list[object]] = []
+    monkeypatch.setattr(environment, "_run", lambda command, what: commands.append(command))
+    environment._make_venv(Path("/nowhere/at/all"))
+    python = Path(str(commands[0][0])).resolve()
+    assert commands[0][1:] == ["-m", "venv", Path("/nowhere/at/all")]
+    assert not Path(str(commands[0][0])).is_relative_to(sys.prefix)
+    assert python.is_relative_to(Path(sys.base_prefix).resolve())
 
 
 @pytest.mark.parametrize("airflow", ["3.1.8", "3.2.2", "3.3.2"])

@@ -169,10 +169,10 @@ def test_what_is_no_job_is_refused_and_the_way_out_is_named(given):
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({}, "no keys"),
+        ({}, "an empty mapping"),
         ({"jobId": "planted", "clientId": "planted"}, "the keys clientId, jobId"),
-        ({"job_id": None, "client_id": "c"}, "job_id of type NoneType"),
-        ({"job_id": 7, "client_id": "c"}, "job_id of type int"),
+        ({"job_id": None, "client_id": "c"}, "the keys client_id, job_id"),
+        ({"job_id": 7, "client_id": "c"}, "job_id is of type int"),
         ({f"k{i:02}": "planted" for i in range(50)}, "k00"),
     ],
 )
@@ -180,7 +180,7 @@ def test_a_job_without_a_job_id_is_refused_by_its_keys_and_not_by_its_values(giv
     with pytest.raises(InvalidJobReference) as refusal:
         OfferedJob.from_value(given)
     text = str(refusal.value)
-    assert "A job needs job_id, a string" in text
+    assert "A job needs job_id and client_id" in text
     assert named in text
     assert "planted" not in text
     assert len(text) < 500

@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk import DAG, task
 from support import ACTION_TYPE, action_state, results_of
 
-from airflow_codepipeline_partner.exceptions import InvalidInput, LimitExceeded
+from airflow_codepipeline_partner.exceptions import ClientConnectionError, InvalidInput, LimitExceeded
 from airflow_codepipeline_partner.jobs import ActionType, ExecutionDetails, OfferedJob
 from airflow_codepipeline_partner.operators import (
     CodePipelineClaimJobOperator,
@@ -231,6 +231,14 @@ def test_a_first_task_whose_process_died_after_its_put_knows_it(
     assert run.states == {"put": "success" if knows else "failed"}
 
 
+@pytest.mark.parametrize(
+    ("dag_id", "warned"), [("claim_only", True), (ONE_JOB, False), ("claim_and_put", False)]
+)
+def test_a_claim_warns_where_nothing_in_its_dag_reports(offer, run_dag, capfd, dag_id, warned):
+    run_dag(dag_id, job=offer())
+    assert ("Add finish_job(claim)" in "".join(capfd.readouterr())) is warned
+
+
 def test_claims_can_be_mapped(emulator, offer, run_dag):
     jobs = [offer() for _ in range(2)]
     run = run_dag("mapped_claims", jobs=jobs)
@@ -317,6 +325,12 @@ def test_an_acknowledgement_that_gets_no_answer_leaves_a_claim_in_doubt(emulator
 
 # What is refused when the DAG is written.
 
+
+def test_a_template_for_connections_that_cannot_be_filled_in_is_refused():
+    with pytest.raises(ClientConnectionError, match="client_conn_id_template"):
+        CodePipelineClaimJobOperator(task_id="claim", job=JOB, client_conn_id_template="c_{client}")
+
+
 JOB = {"job_id": "j", "client_id": "c"}
 
 
@@ -329,7 +343,7 @@ JOB = {"job_id": "j", "client_id": "c"}
         ({"job": {"client_id": "c"}}, "needs job_id"),
         ({"job": JOB, "client_id": "other"}, "both"),
         ({"job": "nonsense"}, "must be a mapping"),
-        ({"job": ["j"]}, "must be a mapping"),
+        ({"job": ["j"]}, "one of the jobs that the sensor returned"),
         ({"job_id": "j", "client_id": ""}, "needs client_id"),
         ({"job_id": "", "client_id": "{{ c }}"}, "jobId has 0 characters"),
         ({"job_id": "j" * 513, "client_id": "c"}, "jobId has 513 characters"),

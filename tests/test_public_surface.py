@@ -19,6 +19,7 @@ import pytest
 
 import airflow_codepipeline_partner
 from airflow_codepipeline_partner import (
+    assets,
     client_tokens,
     emulator,
     exceptions,
@@ -108,7 +109,28 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "failure_type": "JobFailed",
         **AWS,
     },
-    operators.finish_job: {"claim": NEEDED, "task_id": "finish_job"},
+    operators.finish_job: {
+        "claim": NEEDED,
+        "task_id": "finish_job",
+        "current_revision": None,
+        "execution_details": None,
+        "failure_message": None,
+        "failure_type": "JobFailed",
+    },
+    assets.codepipeline_jobs: {
+        "name": NEEDED,
+        "action_type": NEEDED,
+        "max_batch_size": 10,
+        "poll_interval": 30,
+        **AWS,
+    },
+    assets.offered_jobs: {"context": None},
+    assets.dispatch_jobs: {
+        "jobs": NEEDED,
+        "trigger_dag_id": NEEDED,
+        "task_id": "dispatch_jobs",
+        "conf": None,
+    },
     sensors.CodePipelineJobSensor: {
         "action_type": NEEDED,
         "max_batch_size": 10,

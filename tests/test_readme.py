@@ -11,10 +11,13 @@ import subprocess
 import sys
 import textwrap
 import tomllib
+from pathlib import Path
 
 import botocore.session
 import pytest
 from support import ACTION_TYPE, REPO, action_state
+
+from demo.local_airflow import free_port
 
 README = (REPO / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -59,7 +62,7 @@ def lines(*commands):
 
 
 def test_every_command_is_tried_here():
-    tried = lines("make ", "airflow ", "python -m airflow_codepipeline_partner.emulator")
+    tried = lines("make ", "airflow ", "export ", "python -m airflow_codepipeline_partner.emulator")
     assert sorted(tried) == sorted(line for block in blocks("bash") for line in block.splitlines())
 
 
@@ -75,7 +78,7 @@ def test_every_make_target_that_is_named_is_there():
 
 
 def test_the_command_that_adds_a_connection_adds_it(airflow_database):
-    [command] = lines("airflow ")
+    [command] = lines("airflow connections add codepipeline_client")
     environment = {**os.environ, "CLIENT_TOKEN": "a-token-of-a-customer"}
     arguments = [word.replace("$CLIENT_TOKEN", environment["CLIENT_TOKEN"]) for word in shlex.split(command)]
     airflow = [sys.executable, "-m", "airflow"]
@@ -92,11 +95,45 @@ def test_the_command_that_adds_a_connection_adds_it(airflow_database):
 
 
 def test_the_emulators_command_runs():
-    [command] = lines("python -m airflow_codepipeline_partner.emulator")
+    [command] = lines("python -m airflow_codepipeline_partner.emulator --help")
     shown = subprocess.run(
         [sys.executable, *shlex.split(command)[1:]], check=True, capture_output=True, text=True
     ).stdout
     assert "serve" in shown
+
+
+def test_a_dag_of_ones_own_runs_against_the_emulator_as_it_says(dags_folder, tmp_path):
+    [dag] = [block for block in blocks("python") if "@dag" in block]
+    (dags_folder / "from_readme.py").write_text(dag)
+    [onboarding] = [block for block in blocks("bash") if "connections add codepipeline_client" in block]
+    [walk] = [block for block in blocks("bash") if "emulator serve" in block]
+    serve, _, rest = walk.partition("&\n")
+    wait = "until python -m airflow_codepipeline_partner.emulator clock >/dev/null 2>&1; do sleep 0.1; done"
+    script = f"""
+        airflow connections delete codepipeline_client_6f0d6e0c_2f3b_4c55_9d5e_0d3a1b2c3d4e
+        set -e
+        {onboarding}
+        {serve} &
+        trap "kill $!" EXIT
+        export CODEPIPELINE_EMULATOR_URL=http://127.0.0.1:8123
+        {wait}
+        {rest}
+    """
+    done = subprocess.run(
+        ["bash", "-c", script.replace("8123", str(free_port()))],
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "CLIENT_TOKEN": "-a-token-that-looks-like-an-option",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    state = json.loads(done.stdout[done.stdout.rindex('{\n  "pipelineName"') :])
+    assert state["stageStates"][1]["actionStates"][0]["latestExecution"]["status"] == "Succeeded"
 
 
 def test_the_policy_allows_what_is_called_and_nothing_else():

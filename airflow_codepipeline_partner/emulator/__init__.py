@@ -12,7 +12,15 @@ from airflow_codepipeline_partner.emulator.customers import Customer
 from airflow_codepipeline_partner.emulator.errors import ControlError
 from airflow_codepipeline_partner.emulator.jobs import JobSnapshot
 from airflow_codepipeline_partner.emulator.ledger import Ledger, LedgerEntry
-from airflow_codepipeline_partner.emulator.server import Emulator
+
+try:
+    from airflow_codepipeline_partner.emulator.server import Emulator
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        f"The emulator needs {missing.name}, which comes with the extra local: "
+        "pip install 'airflow-codepipeline-partner[local]'. In a checkout: .venv/<version>/bin/python.",
+        name=missing.name,
+    ) from None
 from airflow_codepipeline_partner.emulator.settings import Settings
 
 __all__ = [

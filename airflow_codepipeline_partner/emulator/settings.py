@@ -97,7 +97,8 @@ class Settings:
         """
         Read settings from JSON values or from the text of a command line.
 
-        :param values: Settings by name; text is converted to the setting's type, ``"none"`` to None.
+        :param values: Settings by name; text is converted to the setting's type, ``none`` and ``null`` to
+            None.
         :param base: What holds for the settings that are not named. Defaults to the defaults.
         :raises ValueError: A name is no setting, or its value is out of range.
         """
@@ -123,7 +124,7 @@ def _read(name: str, hint: Any, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
     if not isinstance(value, str) or get_origin(hint) is Literal or hint is str:
         return value
-    if value.lower() == "none":
+    if value.lower() in ("none", "null"):
         return None
     if hint is bool:
         if value.lower() not in ("true", "false"):
