@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,9 +15,13 @@ from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
 from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner.limits import check_number
-from airflow_codepipeline_partner.records import may_have_claimed
+from airflow_codepipeline_partner.records import has_claimed
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
 
+log = logging.getLogger(__name__)
+
+#: Most runs of one job; each of them but the last ended without a claim.
+MAX_ATTEMPTS = 100
 #: States in which a run may still claim its job.
 _LIVING = ("queued", "running")
 
@@ -49,7 +54,7 @@ def codepipeline_jobs(
     :param region_name: The region of the jobs; None takes the connection's.
     :param verify: Whether to verify TLS certificates, or the path of a CA bundle.
     :param botocore_config: A mapping of arguments of botocore's Config, or None.
-    :param client_conn_id_template: How a client's connection id is made from its client id.
+    :param client_conn_id_template: How a client's connection id is made from its client id; no poll needs it.
     :raises InvalidInput: The action type, the batch size or the interval does not fit.
 
     Source: PollForThirdPartyJobs, CodePipeline API 2015-07-09.
@@ -89,16 +94,31 @@ def offered_jobs(context: Mapping[str, Any] | None = None) -> list[dict[str, Any
 
 
 def _told_by_events(context: Mapping[str, Any]) -> Iterator[OfferedJob]:
+    strange: InvalidJobReference | None = None
+    found = False
     for asset, events in (context.get("triggering_asset_events") or {}).items():
         for event in events:
-            payload = (event.extra or {}).get("payload")
-            jobs = payload.get("jobs") if isinstance(payload, Mapping) else None
-            if not isinstance(jobs, list):
-                raise InvalidJobReference(
-                    f"An event of the asset {asset.name!r} holds no jobs; only those of the watcher that "
-                    "codepipeline_jobs makes do. To start a run by hand, give the jobs in its conf."
-                )
-            yield from map(OfferedJob.from_value, jobs)
+            try:
+                for job in _jobs_of_event(asset, event):
+                    found = True
+                    yield job
+            except InvalidJobReference as error:
+                # An event of somebody else's must not hold up the jobs.
+                log.warning("%s", error)
+                strange = error
+    if strange is not None and not found and not context["dag_run"].conf:
+        raise strange
+
+
+def _jobs_of_event(asset: Any, event: Any) -> Iterator[OfferedJob]:
+    payload = (event.extra or {}).get("payload")
+    jobs = payload.get("jobs") if isinstance(payload, Mapping) else None
+    if not isinstance(jobs, list):
+        raise InvalidJobReference(
+            f"An event of the asset {asset.name!r} holds no jobs; only those of the watcher that "
+            "codepipeline_jobs makes do. To start a run by hand, give the jobs in its conf."
+        )
+    yield from map(OfferedJob.from_value, jobs)
 
 
 def _told_by_conf(context: Mapping[str, Any]) -> Iterator[OfferedJob]:
@@ -127,10 +147,10 @@ def dispatch_jobs(
 
     The run's id is made from the job's id, so that a job which is offered twice makes one run; its conf is
     the job. A job whose run has ended without a claim (its client token was missing, for instance) gets a
-    further run when it is offered again.
+    further run when it is offered again, up to :data:`MAX_ATTEMPTS`.
 
     :param jobs: What the sensor or :func:`offered_jobs` returned, in general an XComArg.
-    :param trigger_dag_id: The DAG that claims, works on and finishes one job.
+    :param trigger_dag_id: The DAG that claims, works on and finishes one job. (templated)
     :param task_id: The id of the task that starts the runs; the one before it is called ``{task_id}_runs``.
     :param conf: More of the runs' conf. (templated)
     :param parameters: Other parameters of Airflow's TriggerDagRunOperator.
@@ -138,12 +158,14 @@ def dispatch_jobs(
     """
 
     @task(task_id=f"{task_id}_runs")
-    def runs(jobs: list[dict[str, Any]], more: dict[str, Any], ti: Any = None) -> list[dict[str, Any]]:
+    def runs(jobs: Any, dag_id: str, more: dict[str, Any], ti: Any = None) -> list[dict[str, Any]]:
         found = []
         for job in map(OfferedJob.from_value, jobs):
-            run_id = _free_run_id(ti, trigger_dag_id, job.job_id)
+            run_id = _free_run_id(ti, dag_id, job.job_id)
             if run_id is not None:
-                found.append({"trigger_run_id": run_id, "conf": {**more, **job.to_xcom()}})
+                # What is missing would not fit the type of a param of the same name.
+                known = {name: value for name, value in job.to_xcom().items() if value is not None}
+                found.append({"trigger_run_id": run_id, "conf": {**more, **known}})
         return found
 
     return TriggerDagRunOperator.partial(
@@ -153,18 +175,23 @@ def dispatch_jobs(
         # Two dispatchers may have come to the same id.
         skip_when_already_exists=True,
         **parameters,
-    ).expand_kwargs(runs(jobs, dict(conf or {})))
+    ).expand_kwargs(runs(jobs, trigger_dag_id, dict(conf or {})))
 
 
 def _free_run_id(ti: Any, dag_id: str, job_id: str) -> str | None:
-    """Return the id of a job's next run, or None where it has one that may have claimed it or still may."""
-    attempt = 1
-    while True:
-        run_id = f"codepipeline__{job_id}" + (f"__{attempt}" if attempt > 1 else "")
-        if ti.get_dr_count(dag_id=dag_id, run_ids=[run_id]) == 0:
-            return run_id
-        if ti.get_dagrun_state(dag_id=dag_id, run_id=run_id) in _LIVING:
+    """Return the id of a job's next run, or None where it has one that claimed it or still may."""
+    ids = [f"codepipeline__{job_id}", *(f"codepipeline__{job_id}__{n}" for n in range(2, MAX_ATTEMPTS + 1))]
+    attempts: int = ti.get_dr_count(dag_id=dag_id, run_ids=ids)
+    if attempts == 0:
+        return ids[0]
+    last = ids[attempts - 1]
+    if ti.get_dr_count(dag_id=dag_id, run_ids=[last]):
+        if ti.get_dagrun_state(dag_id=dag_id, run_id=last) in _LIVING:
             return None
-        if may_have_claimed(ti, dag_id, run_id, job_id):
+        if has_claimed(ti, dag_id, last, job_id):
             return None
-        attempt += 1
+    if attempts == MAX_ATTEMPTS:
+        log.error("Job %s has had %d runs, none of which claimed it; there is no other.", job_id, attempts)
+        return None
+    # Where a user deleted one of them, the id may be taken; then the run is skipped.
+    return ids[attempts]

@@ -91,11 +91,16 @@ class CodePipelinePartnerHook(AwsBaseHook):
         """
         kind = ActionType.from_value(action_type)
         answer = self._send(protocol.poll(kind, max_batch_size))
-        jobs = {
-            offered["jobId"]: OfferedJob(offered["jobId"], offered.get("clientId"), kind)
-            for offered in answer.get("jobs") or ()
-            if offered and offered.get("jobId")
-        }
+        jobs: dict[str, OfferedJob] = {}
+        for offered in answer.get("jobs") or ():
+            named = {"job_id": (offered or {}).get("jobId"), "client_id": (offered or {}).get("clientId")}
+            try:
+                job = OfferedJob.from_value({**named, "action_type": kind})
+            except InvalidInput as error:
+                # It must not hold up the others of its batch.
+                self.log.warning("CodePipeline offered what is no job: %s", error)
+            else:
+                jobs[job.job_id] = job
         return list(jobs.values())
 
     def details(self, job: object) -> JobDetails:

@@ -59,10 +59,6 @@ class _Waiter:
     max_batch_size: int
     poll_interval: float
 
-    def end(self, error: Exception) -> None:
-        """End the wait with an error."""
-        raise NotImplementedError(type(self).__name__)
-
 
 @dataclass(eq=False)
 class _Sensor(_Waiter):
@@ -84,7 +80,7 @@ class _Sensor(_Waiter):
 class _Watcher(_Waiter):
     """Is told of all jobs, for ever; of one that stays unclaimed again and again, but less and less often."""
 
-    offers: asyncio.Queue[list[OfferedJob] | Exception] = field(default_factory=asyncio.Queue)
+    offers: asyncio.Queue[list[OfferedJob]] = field(default_factory=asyncio.Queue)
     # Job id → when it may be told of again, and how long the wait is then.
     _told: dict[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -92,7 +88,7 @@ class _Watcher(_Waiter):
         """Pass on what is not to be kept back, and return whether there was any."""
         news = []
         for job in jobs:
-            again_at, wait = self._told.get(job.job_id, (0.0, FIRST_SILENCE_ABOUT_A_JOB))
+            again_at, wait = self._told.get(job.job_id, (now, FIRST_SILENCE_ABOUT_A_JOB))
             if now >= again_at:
                 news.append(job)
                 self._told[job.job_id] = now + wait, min(2 * wait, MAX_SILENCE_ABOUT_A_JOB)
@@ -102,10 +98,6 @@ class _Watcher(_Waiter):
             long_ago = now - 2 * MAX_SILENCE_ABOUT_A_JOB
             self._told = {job_id: told for job_id, told in self._told.items() if told[0] > long_ago}
         return bool(news)
-
-    def end(self, error: Exception) -> None:
-        """End the watch with an error, after what it has not been told of yet."""
-        self.offers.put_nowait(error)
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, PollHub]] = WeakKeyDictionary()
@@ -127,7 +119,8 @@ class PollHub:
         self._hook: CodePipelinePartnerHook | None = None
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self._polled_at = self._due = 0.0
+        # By the monotonic clock; only the sensors' deadlines are of the clock on the wall.
+        self._polled_at = self._due = float("-inf")
         self._delay = 0.0
         self._silence: ServiceUnavailable | None = None
         self._silent_since = 0.0
@@ -162,7 +155,7 @@ class PollHub:
             asked.
         """
         offer: asyncio.Future[list[OfferedJob]] = asyncio.get_running_loop().create_future()
-        sensor = _Sensor(max_batch_size, poll_interval, deadline, retry_deadline, time.time(), offer)
+        sensor = _Sensor(max_batch_size, poll_interval, deadline, retry_deadline, time.monotonic(), offer)
         self._sensors.append(sensor)
         try:
             self._wake(sensor)
@@ -187,10 +180,7 @@ class PollHub:
         try:
             self._wake(watcher)
             while True:
-                offer = await watcher.offers.get()
-                if isinstance(offer, Exception):
-                    raise offer
-                yield offer
+                yield await watcher.offers.get()
         finally:
             self._watchers.remove(watcher)
             self._end_if_nobody_waits()
@@ -200,11 +190,20 @@ class PollHub:
         return [*self._sensors, *self._watchers]
 
     @property
+    def _since_poll(self) -> float:
+        return time.monotonic() - self._polled_at
+
+    @property
     def _interval(self) -> float:
         return min((waiter.poll_interval for waiter in self._waiters), default=0.0)
 
     def _wake(self, newcomer: _Waiter) -> None:
-        self._due = min(self._due, self._polled_at + newcomer.poll_interval)
+        # Nobody is in a hurry while CodePipeline is in trouble.
+        interval = max(newcomer.poll_interval, self._delay if self._silence else 0.0)
+        if isinstance(newcomer, _Sensor):
+            # One poll at least, by its deadline.
+            interval = min(interval, max(newcomer.deadline - time.time(), 0.0) + self._since_poll)
+        self._due = min(self._due, self._polled_at + interval)
         self._changed.set()
         if self._task is None or self._task.done():
             # In a context of its own: the newcomer's is that of its log, and ends with it.
@@ -218,21 +217,23 @@ class PollHub:
                 del hubs[key]
 
     async def _run(self) -> None:
-        try:
-            await self._serve()
-        except Exception as error:
-            # A mistake of ours: whoever waits must learn of it.
-            log.exception("Nobody polls for %s any more.", self._action_type)
-            for waiter in self._waiters:
-                waiter.end(error)
-
-    async def _serve(self) -> None:
         while self._waiters:
-            if time.time() >= self._due:
-                await self._poll()
-            self._end_overdue()
-            deadlines = [sensor.deadline for sensor in self._sensors if not sensor.offer.done()]
-            await self._pause(min([self._due, *deadlines]) - time.time())
+            try:
+                if time.monotonic() >= self._due:
+                    await self._poll()
+                self._end_overdue()
+            except Exception as error:
+                # A mistake of ours: nobody may wait for ever because of it.
+                log.exception("A poll for %s broke.", self._action_type)
+                self._note_refusal(error)
+                self._due = time.monotonic() + self._delay
+            left = [sensor.deadline - time.time() for sensor in self._bound_sensors]
+            await self._pause(min([self._due - time.monotonic(), *left]))
+
+    @property
+    def _bound_sensors(self) -> list[_Sensor]:
+        """Those whose deadline counts, since they have seen a poll."""
+        return [s for s in self._sensors if s.has_seen_a_poll and not s.offer.done()]
 
     async def _pause(self, seconds: float) -> None:
         """Wait so long, or until somebody comes."""
@@ -243,13 +244,15 @@ class PollHub:
     async def _poll(self) -> None:
         batch = max(waiter.max_batch_size for waiter in self._waiters)
         asking = asyncio.ensure_future(sync_to_async(self._ask, thread_sensitive=False)(batch))
+        # Never cancelled: Airflow 3.1's own look-up of a connection, which it may be in, must be read to its
+        # end. If nobody waits any more, its answer is dropped, and what it was offered is offered again.
+        asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        while not asking.done():
+            # Those who have seen a poll do not wait for a slow one beyond their time.
+            left = [max(sensor.deadline - time.time(), 0.0) for sensor in self._bound_sensors]
+            await asyncio.wait({asking}, timeout=min(left, default=None))
+            self._end_overdue()
         try:
-            while not asking.done():
-                # Those who have seen a poll do not wait for a slow one beyond their time.
-                ahead = [s.deadline for s in self._sensors if s.has_seen_a_poll and not s.offer.done()]
-                left = max(min(ahead) - time.time(), 0.0) if ahead else float("inf")
-                await asyncio.wait({asking}, timeout=None if left == float("inf") else left)
-                self._end_overdue()
             jobs = asking.result()
         except ServiceUnavailable as silence:
             self._note_silence(silence)
@@ -264,11 +267,9 @@ class PollHub:
             if self._hand_out(jobs) and len(jobs) >= batch:
                 # There may be more.
                 self._delay = 0.0
-        finally:
-            asking.cancel()
         for sensor in self._sensors:
             sensor.has_seen_a_poll = True
-        self._polled_at = time.time()
+        self._polled_at = time.monotonic()
         self._due = self._polled_at + with_jitter(self._delay)
 
     def _ask(self, batch: int) -> list[OfferedJob]:
@@ -284,21 +285,23 @@ class PollHub:
             if left and not sensor.offer.done():
                 sensor.offer.set_result(left[: sensor.max_batch_size])
                 left = left[sensor.max_batch_size :]
-        now = time.time()
+        now = time.monotonic()
         return any([watcher.tell(jobs, now) for watcher in self._watchers])
 
     def _note_silence(self, silence: ServiceUnavailable) -> None:
-        now = time.time()
+        now = time.monotonic()
+        # Somebody may mend the connection.
+        self._hook = None
         if self._silence is None:
             self._silent_since = now
         self._silence = silence
         self._back_off(silence)
         for sensor in self._sensors:
-            if now - max(self._silent_since, sensor.joined_at) >= sensor.retry_deadline:
-                sensor.end(silence)
+            seconds = now - max(self._silent_since, sensor.joined_at)
+            if seconds >= sensor.retry_deadline:
+                sensor.end(ServiceUnavailable(f"No poll was answered in {seconds:.0f} s. {silence}"))
 
-    def _note_refusal(self, error: CodePipelinePartnerError) -> None:
-        # Somebody may mend the connection.
+    def _note_refusal(self, error: Exception) -> None:
         self._hook = None
         for sensor in self._sensors:
             sensor.end(error)

@@ -212,9 +212,12 @@ def records_of_run(
         yield claim, results.get(claim.job.job_id)
 
 
-def may_have_claimed(ti: Any, dag_id: str, run_id: str, job_id: str) -> bool:
+def has_claimed(ti: Any, dag_id: str, run_id: str, job_id: str) -> bool:
     """
-    Tell whether a run of any DAG may have claimed a job.
+    Tell whether a run of any DAG, which has ended, claimed a job.
+
+    A claim in doubt for which no result was put, or was refused, is none: if it was one after all, the next
+    run's will be lost.
 
     :param ti: The running task instance.
     :param dag_id: The run's DAG, of which nothing else is known here.
@@ -225,9 +228,9 @@ def may_have_claimed(ti: Any, dag_id: str, run_id: str, job_id: str) -> bool:
     # A mapped task stands there once for each instance, with its map index behind its id.
     names = {name for found in answer.get(run_id, {}) for name in (found, found.rpartition("_")[0]) if name}
     return any(
-        claim.job.job_id == job_id and claim.may_be_ours("assume_ours")
+        claim.job.job_id == job_id and (claim.state is ClaimState.CLAIMED or result is not None)
         for task_id in sorted(names)
-        for claim, _ in records_of_run(dag_id, run_id, task_id)
+        for claim, result in records_of_run(dag_id, run_id, task_id)
     )
 
 
@@ -300,7 +303,8 @@ def place_before(context: Mapping[str, Any]) -> Place | None:
         if place is not None:
             users = [dag.get_task(other) for other in before.downstream_task_ids]
             several = sum(_is_marked(user, "puts_result") for user in users) > 1
-            return replace(place, shared=several or place.map_index != own.map_index)
+            others = several or place.map_index != own.map_index or _is_marked(before, "claims_job")
+            return replace(place, shared=others)
     return None
 
 

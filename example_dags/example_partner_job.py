@@ -36,9 +36,6 @@ def example_partner_job() -> None:
     claim = CodePipelineClaimJobOperator(
         task_id="claim",
         job="{{ dag_run.conf | tojson }}",
-        # Nobody else claims the job of this run; a token that is stored a little late is found yet.
-        retries=2,
-        retry_delay=timedelta(seconds=10),
         aws_conn_id="{{ params.aws_conn_id }}",
     )
 

@@ -10,11 +10,12 @@ import pytest
 from airflow.sdk import Asset
 from support import ACTION_TYPE
 
+from airflow_codepipeline_partner import assets, protocol
 from airflow_codepipeline_partner.assets import codepipeline_jobs, offered_jobs
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
-from airflow_codepipeline_partner.jobs import ClaimedJob
+from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner.protocol import ClaimState
-from airflow_codepipeline_partner.records import CLAIM_KEY, ClaimRecord
+from airflow_codepipeline_partner.records import CLAIM_KEY, RESULT_KEY, ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
 
 JOB = {"job_id": "j", "client_id": "c", "action_type": ACTION_TYPE}
@@ -78,6 +79,13 @@ def test_without_events_the_jobs_are_those_of_the_conf(conf):
     assert offered_jobs(context(conf=conf)) == [JOB]
 
 
+@pytest.mark.parametrize("strange", [{"posted": "by hand"}, None, told({"no": "job"})])
+def test_an_event_of_somebody_else_does_not_hold_up_the_jobs(strange):
+    assert offered_jobs(context(strange, told(JOB))) == [JOB]
+    assert offered_jobs(context(told(JOB), strange)) == [JOB]
+    assert offered_jobs(context(strange, conf=JOB)) == [JOB]
+
+
 def test_the_conf_does_not_matter_where_there_are_events():
     assert offered_jobs(context(told(JOB), conf={"jobs": [OTHER]})) == [JOB]
 
@@ -133,7 +141,7 @@ def end_run(run_id, state):
         run.state = state
 
 
-def claim_in(run_id, state, job):
+def claim_in(run_id, state, job, *, result=False):
     """Have a run have claimed its job, as its claiming task writes that down."""
     from airflow.models.xcom import XComModel
 
@@ -141,6 +149,9 @@ def claim_in(run_id, state, job):
     names = {"dag_id": "claim_only", "task_id": "claim", "run_id": run_id, "map_index": -1}
     with run_in_database(run_id) as (session, run):
         session.add(XComModel(dag_run_id=run.id, key=CLAIM_KEY, value=record, **names))
+        if result:
+            put = ResultRecord.of_call("done", protocol.failure(OfferedJob.from_value(job), message="m"))
+            session.add(XComModel(dag_run_id=run.id, key=RESULT_KEY, value=put.to_xcom(), **names))
 
 
 def test_a_job_that_is_offered_twice_makes_one_run(dispatched, offer):
@@ -154,16 +165,16 @@ def test_a_job_that_is_offered_twice_makes_one_run(dispatched, offer):
 
 
 @pytest.mark.parametrize("state", ["success", "failed"])
-@pytest.mark.parametrize("claim", ["claimed", "unknown", "intent"])
-def test_a_job_that_a_run_may_have_claimed_makes_no_other(dispatched, offer, state, claim):
+@pytest.mark.parametrize(("claim", "result"), [("claimed", False), ("unknown", True), ("intent", True)])
+def test_a_job_that_a_run_claimed_makes_no_other(dispatched, offer, state, claim, result):
     job = offer()
     [run_id] = dispatched(job)
-    claim_in(run_id, claim, job)
+    claim_in(run_id, claim, job, result=result)
     end_run(run_id, state)
     assert dispatched(job) == []
 
 
-@pytest.mark.parametrize("claim", ["refused", "lost", None])
+@pytest.mark.parametrize("claim", ["refused", "lost", "unknown", "intent", None])
 def test_a_job_whose_run_ended_without_a_claim_makes_another_run(dispatched, offer, claim):
     job = offer()
     [run_id] = dispatched(job)
@@ -174,6 +185,21 @@ def test_a_job_whose_run_ended_without_a_claim_makes_another_run(dispatched, off
     assert dispatched(job) == [f"{run_id}__2"]
     end_run(f"{run_id}__2", "failed")
     assert dispatched(job) == [f"{run_id}__3"]
+
+
+def test_there_is_an_end_to_the_runs_of_a_job(dispatched, offer, monkeypatch, capfd):
+    monkeypatch.setattr(assets, "MAX_ATTEMPTS", 2)
+    job = offer()
+    for _ in range(2):
+        [run_id] = dispatched(job)
+        end_run(run_id, "failed")
+    assert dispatched(job) == []
+
+
+def test_what_is_not_known_of_a_job_is_not_in_the_conf_of_its_run(run_dag, serialized_dags):
+    run = run_dag("dispatcher", job_id="known-by-hand", client_id="c")
+    [started] = run.xcoms["dispatch_jobs_runs", "return_value"]
+    assert started["conf"] == {"greeting": "dispatcher", "job_id": "known-by-hand", "client_id": "c"}
 
 
 def test_what_is_no_job_is_not_dispatched(run_dag, capfd):

@@ -306,9 +306,12 @@ def test_a_token_that_got_unusable_leaves_the_doubt_about_the_call(
     assert refusal.value.in_doubt is True
 
 
-def test_a_job_that_is_offered_twice_at_once_is_one_job(hook, emulator, monkeypatch):
+def test_a_job_that_is_offered_twice_at_once_is_one_job_and_what_is_none_is_passed_over(
+    hook, emulator, monkeypatch
+):
     offered = {"jobId": "j", "clientId": "c"}
-    monkeypatch.setattr(hook, "_send", lambda call: {"jobs": [offered, offered, {}]})
+    strange = [{}, None, {"jobId": "without-client"}, {"jobId": "", "clientId": "c"}]
+    monkeypatch.setattr(hook, "_send", lambda call: {"jobs": [offered, *strange, offered]})
     assert [job.job_id for job in hook.poll(ACTION_TYPE)] == ["j"]
 
 
@@ -504,11 +507,11 @@ def test_without_a_nonce_the_job_is_not_acknowledged_and_the_error_says_why(emul
     assert status(emulator) == "Dispatched"
 
 
-def test_an_offer_without_a_job_id_is_passed_over(hook, monkeypatch):
-    # The emulator never gives one; the model says that the member is optional.
+def test_an_offer_without_a_job_id_or_a_client_id_is_passed_over(hook, monkeypatch):
+    # The emulator never gives one; the model says that both members are optional.
     answer = {"jobs": [{"clientId": "c"}, {"jobId": "j"}, {"jobId": "k", "clientId": "c"}]}
     monkeypatch.setattr(hook, "_send", lambda call: answer)
-    assert [(job.job_id, job.client_id) for job in hook.poll(ACTION_TYPE)] == [("j", None), ("k", "c")]
+    assert [(job.job_id, job.client_id) for job in hook.poll(ACTION_TYPE)] == [("k", "c")]
     monkeypatch.setattr(hook, "_send", lambda call: {})
     assert hook.poll(ACTION_TYPE) == []
 

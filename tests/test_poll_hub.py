@@ -48,6 +48,8 @@ class CodePipeline:
         self.polls = []
         self.pauses = []
         self.hooks = 0
+        #: What happens in the pause after each poll, in order.
+        self.meanwhile = []
         self.now = 1000.0
         world = self
 
@@ -67,6 +69,8 @@ class CodePipeline:
             return Hook()
 
         async def pause(hub, seconds):
+            if world.meanwhile:
+                world.meanwhile.pop(0)()
             for _ in range(5):
                 await asyncio.sleep(0)
             if hub._changed.is_set() or not hub._waiters:
@@ -79,6 +83,7 @@ class CodePipeline:
         monkeypatch.setattr(poll_hub, "make_hook", make_hook)
         monkeypatch.setattr(poll_hub, "with_jitter", lambda seconds: seconds)
         monkeypatch.setattr(poll_hub.time, "time", lambda: self.now)
+        monkeypatch.setattr(poll_hub.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(PollHub, "_pause", pause)
 
 
@@ -139,14 +144,18 @@ def test_it_polls_at_the_shortest_interval_for_the_largest_batch(codepipeline):
     assert codepipeline.polls == [(1000, 5), (1020, 5), (1040, 5), (1060, 2), (1090, 2)]
 
 
-def test_one_who_comes_later_causes_no_poll_but_is_not_kept_longer_than_wanted(codepipeline):
+@pytest.mark.parametrize("when", ["during a poll", "between polls"])
+def test_one_who_comes_later_causes_no_poll_but_is_not_kept_longer_than_wanted(codepipeline, when):
     async def run():
         hub, loop, later = PollHub.for_(TYPE, holder()), asyncio.get_running_loop(), []
 
         def come_later():
             later.append(asyncio.ensure_future(sensor(hub, interval=40, deadline=1150)))
 
-        codepipeline.answers = [lambda: [loop.call_soon_threadsafe(come_later), []][1]]
+        if when == "during a poll":
+            codepipeline.answers = [lambda: [loop.call_soon_threadsafe(come_later), []][1]]
+        else:
+            codepipeline.meanwhile = [come_later]
         await outcomes(sensor(hub, interval=100, deadline=1150))
         await outcomes(*later)
 
@@ -225,7 +234,12 @@ def test_it_runs_in_a_context_of_its_own(codepipeline):
 def test_silence_ends_each_wait_by_its_own_patience(codepipeline):
     codepipeline.answers = [SILENCE] * 99
     ended = together(lambda: [sensor(retry_deadline=100), sensor(retry_deadline=1000), sensor(deadline=1200)])
-    assert ended == [SILENCE, SILENCE, SILENCE]
+    assert [type(one) for one in ended] == [ServiceUnavailable] * 3
+    assert [str(one) for one in ended] == [
+        "No poll was answered in 120 s. no answer",
+        "No poll was answered in 1020 s. no answer",
+        "no answer",
+    ]
     # 60 s at most between two polls.
     assert codepipeline.pauses[:3] == [60, 60, 60]
     assert codepipeline.now >= 2000
@@ -257,16 +271,85 @@ def test_what_airflow_raises_is_trouble_that_may_pass_and_is_not_quoted(codepipe
     assert "planted" not in caplog.text
 
 
-def test_a_mistake_of_ours_leaves_nobody_waiting_for_ever(codepipeline, monkeypatch):
+def test_a_mistake_of_ours_ends_the_waits_and_no_watch(codepipeline, monkeypatch):
+    hand_out = PollHub._hand_out
+    mistakes = [ZeroDivisionError()]
+
     def broken(self, found):
-        raise ZeroDivisionError
+        if mistakes:
+            raise mistakes.pop()
+        return hand_out(self, found)
 
     monkeypatch.setattr(PollHub, "_hand_out", broken)
+    codepipeline.answers = [[], jobs("a")]
 
     async def run():
         hub = PollHub.for_(TYPE, holder())
         ended = await outcomes(sensor(hub), anext(hub.watch(10, 30)))
-        assert [type(error) for error in ended] == [ZeroDivisionError] * 2
+        assert isinstance(ended[0], ZeroDivisionError)
+        assert ended[1] == ["a"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("late", [-50, 0, 5])
+def test_one_whose_time_is_nearly_over_gets_its_poll_and_spins_nowhere(codepipeline, late):
+    async def run():
+        hub, later = PollHub.for_(TYPE, holder()), []
+        hurried = sensor(hub, interval=300, deadline=1000 + late)
+        codepipeline.meanwhile = [lambda: later.append(asyncio.ensure_future(hurried))]
+        await outcomes(sensor(hub, interval=300, deadline=1400))
+        return await outcomes(*later)
+
+    [ended] = asyncio.run(run())
+    assert isinstance(ended, TimeoutError)
+    assert [at for at, _ in codepipeline.polls][:2] == [1000, 1000 + max(late, 0)]
+    assert len(codepipeline.pauses) < 10
+
+
+def test_a_newcomer_does_not_cut_the_back_off_short(codepipeline):
+    async def run():
+        hub, later = PollHub.for_(TYPE, holder()), []
+        eager = sensor(hub, interval=1, deadline=1200)
+        codepipeline.meanwhile = [
+            lambda: None,
+            lambda: later.append(asyncio.ensure_future(eager)),
+        ]
+        codepipeline.answers = [SILENCE, SILENCE]
+        await outcomes(sensor(hub, interval=20, deadline=1105))
+        await outcomes(*later)
+
+    asyncio.run(run())
+    # 40 s after the first silence, 60 s after the second, although somebody wants to poll each second.
+    assert [at for at, _ in codepipeline.polls][:4] == [1000, 1040, 1100, 1101]
+
+
+def test_a_poll_that_nobody_waits_for_any_more_is_not_cancelled(codepipeline):
+    let_go = threading.Event()
+
+    async def run():
+        loop, begun = asyncio.get_running_loop(), asyncio.Event()
+
+        def slow():
+            loop.call_soon_threadsafe(begun.set)
+            assert let_go.wait(30)
+            return jobs("a")
+
+        codepipeline.answers = [slow]
+        killed = asyncio.ensure_future(sensor())
+        await begun.wait()
+        [poll] = [task for task in asyncio.all_tasks() if "SyncToAsync" in repr(task.get_coro())]
+        killed.cancel()
+        try:
+            await asyncio.wait({killed})
+            # For all who wait for the hub's end, too.
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert not poll.done()
+            assert not poll.cancelling()
+        finally:
+            let_go.set()
+        assert [job.job_id for job in await poll] == ["a"]
 
     asyncio.run(run())
 

@@ -106,8 +106,8 @@ def test_a_dag_of_ones_own_runs_against_the_emulator_as_it_says(dags_folder, tmp
     [dag] = [block for block in blocks("python") if "@dag" in block]
     (dags_folder / "from_readme.py").write_text(dag)
     [onboarding] = [block for block in blocks("bash") if "connections add codepipeline_client" in block]
-    [walk] = [block for block in blocks("bash") if "emulator serve" in block]
-    serve, _, rest = walk.partition("&\n")
+    [serve] = lines("python -m airflow_codepipeline_partner.emulator serve")
+    [walk] = [block for block in blocks("bash") if "start-execution" in block]
     wait = "until python -m airflow_codepipeline_partner.emulator clock >/dev/null 2>&1; do sleep 0.1; done"
     script = f"""
         airflow connections delete codepipeline_client_6f0d6e0c_2f3b_4c55_9d5e_0d3a1b2c3d4e
@@ -117,7 +117,7 @@ def test_a_dag_of_ones_own_runs_against_the_emulator_as_it_says(dags_folder, tmp
         trap "kill $!" EXIT
         export CODEPIPELINE_EMULATOR_URL=http://127.0.0.1:8123
         {wait}
-        {rest}
+        {walk}
     """
     done = subprocess.run(
         ["bash", "-c", script.replace("8123", str(free_port()))],

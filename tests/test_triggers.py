@@ -42,6 +42,7 @@ def waits(monkeypatch, emulator):
 
     monkeypatch.setattr(poll_hub.PollHub, "_pause", pause)
     monkeypatch.setattr(poll_hub.time, "time", lambda: now[0])
+    monkeypatch.setattr(poll_hub.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(poll_hub, "with_jitter", lambda seconds: seconds)
     return noted
 
