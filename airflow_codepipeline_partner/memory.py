@@ -70,6 +70,11 @@ class ClaimMemory:
         self._store = _store_of(context)
         self._is_retry: bool = context["ti"].try_number > 1
 
+    @property
+    def outlives_a_retry(self) -> bool:
+        """Whether a retry of the task will know what this try did."""
+        return self._store is not None
+
     def write(self, state: ClaimState, job: ClaimedJob) -> None:
         """Write the claim's record."""
         record = ClaimRecord(state, job)

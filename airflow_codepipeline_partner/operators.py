@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from airflow_codepipeline_partner import protocol, reporting
-from airflow_codepipeline_partner._compat import AirflowSkipException
+from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
 from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, InvalidInput, JobNotInProgress
 from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator, finish_job
 from airflow_codepipeline_partner.jobs import ClaimedJob, FailureDetails, OfferedJob
@@ -297,6 +297,12 @@ class CodePipelineClaimJobOperator(CodePipelineParameters):
             unknown = in_doubt or (state is ClaimState.INTENT and error.in_doubt)
             state = ClaimState.UNKNOWN if unknown else ClaimState.REFUSED
             memory.write(state, replace(claimed, certain=not unknown))
+            if not unknown and not memory.outlives_a_retry:
+                # A retry could not tell that nothing was acknowledged, and might end another run's job.
+                raise AirflowFailException(
+                    f"{type(error).__name__}: {error} Not retried, since before Airflow 3.3 a retry of a "
+                    "claim that has no task before it knows nothing of this try. The job is offered again."
+                ) from error
             raise
         memory.write(claim.state, claim.job)
         return claim

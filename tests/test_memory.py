@@ -10,7 +10,7 @@ import pytest
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner.memory import ClaimMemory
 from airflow_codepipeline_partner.protocol import ClaimState
-from airflow_codepipeline_partner.records import CLAIM_KEY, ClaimRecord
+from airflow_codepipeline_partner.records import CLAIM_KEY, ClaimRecord, Place
 
 
 def record(job_id, state):
@@ -39,3 +39,18 @@ def test_whether_an_earlier_try_may_have_acknowledged_the_job(stored, try_number
     task = SimpleNamespace(upstream_task_ids=[])
     memory = ClaimMemory({"ti": ti, "task": task, "dag": None, "task_state_store": store})
     assert memory.acknowledged_before("j") is in_doubt
+
+
+@pytest.mark.parametrize("state", ClaimState)
+def test_only_a_claim_that_was_certainly_won_is_taken_up_again(monkeypatch, state):
+    written = []
+    monkeypatch.setattr(Place, "write_claim", lambda self, record: written.append(record))
+    stored = {CLAIM_KEY: record("j", state)}
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=2)
+    store = SimpleNamespace(get=stored.get, set=stored.__setitem__)
+    memory = ClaimMemory({"ti": ti, "task": None, "dag": None, "task_state_store": store})
+    assert memory.claim_of_earlier_try("another") is None
+    claim = memory.claim_of_earlier_try("j")
+    assert (claim is not None) is (state is ClaimState.CLAIMED)
+    # Its record, which the retry has cleared, is there again.
+    assert [record.state for record in written] == ([state] if claim else [])

@@ -18,6 +18,8 @@ from airflow_codepipeline_partner.operators import (
 )
 from airflow_codepipeline_partner.transport import Transport
 
+#: From Airflow 3.3 on a task has a store that outlives its retries.
+REMEMBERS = version("apache-airflow-task-sdk") >= "1.3"
 ONE_JOB = "one_job_assume_ours_0_retries"
 
 
@@ -204,8 +206,28 @@ def test_a_claim_that_asked_in_vain_is_no_claim_in_doubt(
     run = run_dag("claim_after_another_task", job=job)
     assert run.states["claim"] == "failed"
     assert run.xcoms["claim", "codepipeline_claim"]["state"] == "refused"
-    # Nothing tells the first of a run's tasks from Airflow 3.1 and 3.2 that it never acknowledged the job.
     assert results_of(emulator, job) == []
+
+
+def test_a_first_task_that_asked_in_vain_never_ends_another_runs_job(
+    emulator, customer, offer, run_dag, store_token, make_hook, monkeypatch
+):
+    job = offer()
+    conn_id = store_token(customer, password="not-the-token-of-anybody")
+    tries = []
+    send = Transport.send
+
+    def noted(self, call, *args, **kwargs):
+        tries.append(call.operation)
+        return send(self, call, *args, **kwargs)
+
+    monkeypatch.setattr(Transport, "send", noted)
+    run = run_dag("one_job_assume_ours_1_retries", job=job)
+    assert conn_id
+    assert run.xcoms["claim", "codepipeline_claim"]["state"] == "refused"
+    assert set(tries) == {"GetThirdPartyJobDetails"}
+    # Before Airflow 3.3 it is not tried again, since the next try would not know of this one.
+    assert len(tries) == (2 if REMEMBERS else 1)
 
 
 def test_a_first_task_whose_process_died_after_its_put_knows_it(
@@ -227,8 +249,7 @@ def test_a_first_task_whose_process_died_after_its_put_knows_it(
     run = run_dag("put_first", job=job)
     assert results_of(emulator, job) == ["success", "InvalidJobStateException"]
     # Before Airflow 3.3 nothing that a first task writes outlives its retry.
-    knows = version("apache-airflow-task-sdk") >= "1.3"
-    assert run.states == {"put": "success" if knows else "failed"}
+    assert run.states == {"put": "success" if REMEMBERS else "failed"}
 
 
 @pytest.mark.parametrize(
