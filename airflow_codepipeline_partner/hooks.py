@@ -14,6 +14,7 @@ from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow_codepipeline_partner import protocol
 from airflow_codepipeline_partner._compat import mask_secret
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
+from airflow_codepipeline_partner.continuation import WaitingTask
 from airflow_codepipeline_partner.exceptions import (
     CodePipelineError,
     InvalidClientToken,
@@ -27,7 +28,7 @@ from airflow_codepipeline_partner.jobs import (
     JobDetails,
     OfferedJob,
 )
-from airflow_codepipeline_partner.protocol import Call, Claim, UnknownClaim
+from airflow_codepipeline_partner.protocol import Call, Claim, ClaimState, UnknownClaim
 from airflow_codepipeline_partner.transport import Transport
 
 if TYPE_CHECKING:
@@ -134,14 +135,15 @@ class CodePipelinePartnerHook(AwsBaseHook):
         :param unknown_claim: What to do where the answer to our acknowledgement was lost and the nonce
             is spent: ``assume_ours`` (right where one Airflow polls an action type) or ``leave`` (right
             where rivals poll it too; if it was ours after all, it ends by its timeout).
-        :return: The claimed job, or None if another worker has it.
+        :return: The claimed job, or None if another worker has it, or if its continuation token says that a
+            task of ours waits for it.
         :raises InvalidClientToken: The token is not this client's.
         :raises ServiceUnavailable: There was no answer until the deadline.
 
         Source: GetThirdPartyJobDetails, AcknowledgeThirdPartyJob, CodePipeline API 2015-07-09.
         """
         protocol.check_unknown_claim(unknown_claim)
-        claim = self.try_claim(job)
+        claim = self.try_claim(job, before_acknowledge=_is_nobodys)
         return claim.job if claim.is_ours(unknown_claim) else None
 
     def try_claim(
@@ -149,7 +151,7 @@ class CodePipelinePartnerHook(AwsBaseHook):
         job: object,
         *,
         in_doubt: bool = False,
-        before_acknowledge: Callable[[ClaimedJob], None] = lambda claimed: None,
+        before_acknowledge: Callable[[ClaimedJob], bool | None] = lambda claimed: None,
     ) -> Claim:
         """
         Claim an offered job and tell how that went.
@@ -157,7 +159,7 @@ class CodePipelinePartnerHook(AwsBaseHook):
         :param job: A job from :meth:`poll`, or a mapping with ``job_id`` and ``client_id``.
         :param in_doubt: Whether an earlier try of ours may have acknowledged the job already.
         :param before_acknowledge: Called with the job's data when the acknowledgement is about to be
-            sent, so that the intent can be recorded.
+            sent, so that the intent can be recorded; where it returns False, the job is left to others.
         :raises CodePipelineError: As :meth:`claim`.
         """
         offered = OfferedJob.from_value(job)
@@ -169,7 +171,9 @@ class CodePipelinePartnerHook(AwsBaseHook):
                 code="NoNonce",
                 job_id=offered.job_id,
             )
-        before_acknowledge(claimed)
+        if before_acknowledge(claimed) is False:
+            self.log.info("Job %s (client %s) is left to others.", offered.job_id, offered.client_id)
+            return Claim(ClaimState.LOST, claimed)
         try:
             answer = self._send(protocol.acknowledge(offered), nonce=details.nonce)
         except InvalidNonce as refusal:
@@ -327,6 +331,10 @@ class CodePipelinePartnerHook(AwsBaseHook):
         )
         secrets["clientToken"] = current
         return self._transport.send(call, secrets, in_doubt=refused.in_doubt)
+
+
+def _is_nobodys(job: ClaimedJob) -> bool:
+    return WaitingTask.from_token(job.continuation_token) is None
 
 
 def _is_of_aws(endpoint_url: str) -> bool:

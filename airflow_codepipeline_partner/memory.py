@@ -3,8 +3,8 @@
 What a task still knows of its earlier tries.
 
 A task's own XCom is cleared as a retry starts. From Airflow 3.3 on the task state store outlives that;
-before, the XCom of a task just before it does; where there is none either, only the number of the try
-tells anything.
+before, the XCom of a task just before or after it does; where there is none either, only the number of the
+try tells anything.
 """
 
 from __future__ import annotations
@@ -24,15 +24,20 @@ from airflow_codepipeline_partner.records import (
     Place,
     ResultRecord,
     ResultState,
-    place_before,
+    place_beside,
 )
+
+#: Member of what is stored: the task has done its work, and if it runs once more, a user has cleared it.
+_ENDED = "ended"
+#: States in which the job may be acknowledged already, by an earlier try or before the task was cleared.
+_MAY_BE_ACKNOWLEDGED = (ClaimState.INTENT, ClaimState.UNKNOWN, ClaimState.CLAIMED)
 
 
 class _NeighboursStore:
     """
-    Keeps what a task writes in the XCom of the task before it.
+    Keeps what a task writes in the XCom of a task beside it.
 
-    :param neighbour: The task before it.
+    :param neighbour: The task beside it.
     :param own: The task, whose name makes the keys its own.
     """
 
@@ -54,7 +59,7 @@ def _store_of(context: Mapping[str, Any]) -> TaskStateStore | None:
     store = task_state_store(context)
     if store is not None:
         return store
-    neighbour = place_before(context)
+    neighbour = place_beside(context)
     return None if neighbour is None else _NeighboursStore(neighbour, Place.of(context["ti"]))
 
 
@@ -82,10 +87,16 @@ class ClaimMemory:
         if self._store is not None:
             self._store.set(CLAIM_KEY, record.to_xcom())
 
+    def note_end(self, claim: Claim) -> None:
+        """Note that the task has done its work: if it runs once more, a user has cleared it."""
+        if self._store is not None:
+            self._store.set(CLAIM_KEY, {**ClaimRecord(claim.state, claim.job).to_xcom(), _ENDED: True})
+
     def claim_of_earlier_try(self, job_id: str) -> Claim | None:
         """Return the claim that an earlier try certainly won, with its record restored, or None."""
         record = self._earlier(job_id)
-        if record is None or record.state is not ClaimState.CLAIMED:
+        if record is None or record.state is not ClaimState.CLAIMED or self._was_cleared:
+            # Whether a job is still there to be worked on after a user's clear, CodePipeline must tell.
             return None
         self.write(record.state, record.job)
         return Claim(record.state, record.job)
@@ -96,7 +107,11 @@ class ClaimMemory:
             # The store may have been emptied since: by its retention, after a success, by a user.
             return self._is_retry
         record = self._earlier(job_id)
-        return record is not None and record.state in (ClaimState.INTENT, ClaimState.UNKNOWN)
+        return record is not None and record.state in _MAY_BE_ACKNOWLEDGED
+
+    @property
+    def _was_cleared(self) -> bool:
+        return self._store is not None and bool((self._store.get(CLAIM_KEY) or {}).get(_ENDED))
 
     def _earlier(self, job_id: str) -> ClaimRecord | None:
         value = None if self._store is None else self._store.get(CLAIM_KEY)
@@ -150,7 +165,7 @@ def result_keeper(context: Mapping[str, Any], claim: ClaimInRun | None) -> Resul
     :param context: The running task's context.
     :param claim: How this run claimed the job, or None.
     """
-    place = claim.place if claim is not None else place_before(context)
+    place = claim.place if claim is not None else place_beside(context)
     store = task_state_store(context)
     if place is None and store is not None:
         return _OwnResult(store)

@@ -7,16 +7,16 @@ The results carry defaults that lead the customer back to the DAG run; see the R
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from airflow_codepipeline_partner import protocol, reporting
-from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
-from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, InvalidInput, JobNotInProgress
+from airflow_codepipeline_partner._compat import AirflowSkipException
+from airflow_codepipeline_partner.claiming import claim_job
+from airflow_codepipeline_partner.exceptions import InvalidInput, JobNotInProgress
 from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator, finish_job
-from airflow_codepipeline_partner.jobs import ClaimedJob, FailureDetails, OfferedJob
+from airflow_codepipeline_partner.jobs import FailureDetails, OfferedJob
 from airflow_codepipeline_partner.limits import check_text
-from airflow_codepipeline_partner.memory import ClaimMemory, result_keeper
+from airflow_codepipeline_partner.memory import result_keeper
 from airflow_codepipeline_partner.parameters import (
     CodePipelineParameters,
     check_job,
@@ -26,8 +26,8 @@ from airflow_codepipeline_partner.parameters import (
     no_retry_where_none_helps,
     renderable,
 )
-from airflow_codepipeline_partner.protocol import Call, Claim, ClaimState, UnknownClaim
-from airflow_codepipeline_partner.records import find_claim, reports_results
+from airflow_codepipeline_partner.protocol import Call, UnknownClaim
+from airflow_codepipeline_partner.records import find_claim
 
 __all__ = [
     "CodePipelineClaimJobOperator",
@@ -261,48 +261,6 @@ class CodePipelineClaimJobOperator(CodePipelineParameters):
 
         :raises AirflowSkipException: Another worker has it.
         """
-        if not reports_results(context["dag"]):
-            self.log.warning(
-                "No task and no callback of this DAG gives the job its result, so that CodePipeline waits "
-                "until the job's timeout unless your own code puts it. Add finish_job(%s).",
-                self.task_id,
-            )
-        memory = ClaimMemory(context)
-        with no_retry_where_none_helps():
-            job = OfferedJob.from_value(self.job)
-            claim = memory.claim_of_earlier_try(job.job_id) or self._claim(job, memory)
-            if not claim.is_ours(self.unknown_claim):
-                raise AirflowSkipException(
-                    f"The claim of job {job.job_id} is {claim.state}; another worker may have it."
-                )
-            self.show_link(claim.job.pipeline_name)
-            return claim.job.to_xcom()
-
-    def _claim(self, job: OfferedJob, memory: ClaimMemory) -> Claim:
-        """Claim the job; the record says in the end how that went, whatever happens in between."""
-        in_doubt = memory.acknowledged_before(job.job_id)
-        # Until the acknowledgement is about to be sent nothing is claimed, however this task ends.
-        state = ClaimState.UNKNOWN if in_doubt else ClaimState.REFUSED
-        claimed = ClaimedJob(job, certain=not in_doubt)
-        memory.write(state, claimed)
-
-        def intend(about_to_claim: ClaimedJob) -> None:
-            nonlocal state, claimed
-            state, claimed = ClaimState.INTENT, about_to_claim
-            memory.write(state, claimed)
-
-        try:
-            claim = self.hook.try_claim(job, in_doubt=in_doubt, before_acknowledge=intend)
-        except CodePipelinePartnerError as error:
-            unknown = in_doubt or (state is ClaimState.INTENT and error.in_doubt)
-            state = ClaimState.UNKNOWN if unknown else ClaimState.REFUSED
-            memory.write(state, replace(claimed, certain=not unknown))
-            if not unknown and not memory.outlives_a_retry:
-                # A retry could not tell that nothing was acknowledged, and might end another run's job.
-                raise AirflowFailException(
-                    f"{type(error).__name__}: {error} Not retried, since before Airflow 3.3 a retry of a "
-                    "claim that has no task before it knows nothing of this try. The job is offered again."
-                ) from error
-            raise
-        memory.write(claim.state, claim.job)
-        return claim
+        job = claim_job(self.hook, context, self.job, self.unknown_claim)
+        self.show_link(job.pipeline_name)
+        return job.to_xcom()

@@ -11,11 +11,12 @@ value. They hold neither a token nor a nonce nor a credential nor a configuratio
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
 from airflow_codepipeline_partner._compat import XCom
+from airflow_codepipeline_partner.continuation import WaitingTask
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner.protocol import Call, ClaimState, dialect_of, result_of
 
@@ -33,21 +34,41 @@ class ClaimRecord:
     """
     Where the claim of a job stands.
 
+    Where an action goes on in a new job, the record is of the newest one.
+
     :param state: See :class:`~airflow_codepipeline_partner.protocol.ClaimState`.
     :param job: The job, with what its details told if they were asked for.
+    :param former_job_ids: The action's earlier jobs, which this run ended with a continuation token of ours.
+    :param at: When it was written.
     """
 
     state: ClaimState
     job: ClaimedJob
+    former_job_ids: tuple[str, ...] = ()
+    at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
     @classmethod
     def from_xcom(cls, value: Mapping[str, Any]) -> Self:
         """Return the record that lies in XCom."""
-        return cls(ClaimState(value["state"]), ClaimedJob.from_value(value))
+        return cls(
+            ClaimState(value["state"]),
+            ClaimedJob.from_value(value),
+            tuple(value.get("former_job_ids") or ()),
+            datetime.fromisoformat(value["at"]),
+        )
 
     def to_xcom(self) -> dict[str, Any]:
-        """Return what is written, with the time of writing."""
-        return {**self.job.to_xcom(), "state": str(self.state), "at": _now()}
+        """Return what is written."""
+        return {
+            **self.job.to_xcom(),
+            "state": str(self.state),
+            "at": self.at.isoformat(),
+            **({"former_job_ids": list(self.former_job_ids)} if self.former_job_ids else {}),
+        }
+
+    def is_about(self, job_id: str) -> bool:
+        """Tell whether it is the record of this job, or of one that followed it."""
+        return job_id == self.job.job_id or job_id in self.former_job_ids
 
     def may_be_ours(self, unknown_claim: str) -> bool:
         """
@@ -71,17 +92,20 @@ class ResultRecord:
     :param job_id: The job.
     :param result: ``success``, ``continue`` or ``failure``.
     :param arguments: The put's arguments, without the client token.
+    :param at: When it was written.
     """
 
     state: ResultState
     job_id: str
     result: str
     arguments: Mapping[str, Any]
+    at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
     @classmethod
     def from_xcom(cls, value: Mapping[str, Any]) -> Self:
         """Return the record that lies in XCom."""
-        return cls(value["state"], value["job_id"], value["result"], value["call"])
+        at = datetime.fromisoformat(value["at"])
+        return cls(value["state"], value["job_id"], value["result"], value["call"], at)
 
     @classmethod
     def of_job(cls, job_id: str, value: Mapping[str, Any] | None) -> Self | None:
@@ -94,14 +118,19 @@ class ResultRecord:
         return cls(state, call.arguments["jobId"], result_of(call), dict(call.arguments))
 
     def to_xcom(self) -> dict[str, Any]:
-        """Return what is written, with the time of writing."""
+        """Return what is written."""
         return {
             "state": self.state,
             "result": self.result,
             "job_id": self.job_id,
             "call": self.arguments,
-            "at": _now(),
+            "at": self.at.isoformat(),
         }
+
+    @property
+    def awaited_by(self) -> WaitingTask | None:
+        """The task that goes on with the action's next job, by a token of ours; None for any other result."""
+        return WaitingTask.from_token(self.arguments.get("continuationToken"))
 
     def call(self, job: OfferedJob) -> Call:
         """Return the call that was intended, to be sent again unchanged."""
@@ -228,7 +257,7 @@ def has_claimed(ti: Any, dag_id: str, run_id: str, job_id: str) -> bool:
     # A mapped task stands there once for each instance, with its map index behind its id.
     names = {name for found in answer.get(run_id, {}) for name in (found, found.rpartition("_")[0]) if name}
     return any(
-        claim.job.job_id == job_id and (claim.state is ClaimState.CLAIMED or result is not None)
+        claim.is_about(job_id) and (claim.state is ClaimState.CLAIMED or result is not None)
         for task_id in sorted(names)
         for claim, result in records_of_run(dag_id, run_id, task_id)
     )
@@ -276,7 +305,7 @@ class ClaimInRun:
 
 def find_claim(context: Mapping[str, Any], job_id: str) -> ClaimInRun | None:
     """
-    Return how this run claimed a job, or None where it did not.
+    Return how this run claimed a job, or the newest job that followed it; None where it did not.
 
     :param context: The running task's context.
     :param job_id: The job.
@@ -285,14 +314,17 @@ def find_claim(context: Mapping[str, Any], job_id: str) -> ClaimInRun | None:
     for claiming in claiming_tasks(context["dag"]):
         for place in _instances(context, own, claiming, job_id):
             record = place.read_claim()
-            if record is not None and record.job.job_id == job_id:
+            if record is not None and record.is_about(job_id):
                 return ClaimInRun(place, record, unknown_claim_of(claiming))
     return None
 
 
-def place_before(context: Mapping[str, Any]) -> Place | None:
+def place_beside(context: Mapping[str, Any]) -> Place | None:
     """
-    Return a task instance just before the running one, whose XCom a retry of the running one does not clear.
+    Return a task instance beside the running one, whose XCom a retry of the running one does not clear.
+
+    One just before it or, where there is none, one just after it: that one's XCom is cleared as it starts,
+    when the running one has ended.
 
     :param context: The running task's context.
     """
@@ -305,6 +337,10 @@ def place_before(context: Mapping[str, Any]) -> Place | None:
             several = sum(_is_marked(user, "puts_result") for user in users) > 1
             others = several or place.map_index != own.map_index or _is_marked(before, "claims_job")
             return replace(place, shared=others)
+    for task_id in sorted(task.downstream_task_ids):
+        place = _seen_from(task, own, dag.get_task(task_id))
+        if place is not None:
+            return replace(place, shared=True)
     return None
 
 
@@ -315,12 +351,13 @@ def _instances(context: Mapping[str, Any], own: Place, claiming: Any, job_id: st
         yield place
         return
     names = {"dag_id": own.dag_id, "run_id": own.run_id, "task_id": claiming.task_id}
-    claimed = [value["job_id"] for value in XCom.get_all(key=CLAIM_KEY, **names) or ()]
-    if job_id not in claimed:
+    claimed = [ClaimRecord.from_xcom(value) for value in XCom.get_all(key=CLAIM_KEY, **names) or ()]
+    first = next((number for number, record in enumerate(claimed) if record.is_about(job_id)), None)
+    if first is None:
         return
     # The values come in the order of the map indexes, where one that did not run has none.
     count = context["ti"].get_ti_count(dag_id=own.dag_id, run_ids=[own.run_id], task_ids=[claiming.task_id])
-    for map_index in range(claimed.index(job_id), count):
+    for map_index in range(first, count):
         yield Place(**names, map_index=map_index)
 
 
@@ -330,7 +367,3 @@ def _seen_from(task: Any, own: Place, other: Any) -> Place | None:
     if other.is_mapped or (group is not None and group is not mapped_group_of(task)):
         return None
     return Place(own.dag_id, own.run_id, other.task_id, -1 if group is None else own.map_index)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()

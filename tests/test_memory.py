@@ -36,7 +36,7 @@ def record(job_id, state):
 def test_whether_an_earlier_try_may_have_acknowledged_the_job(stored, try_number, in_doubt):
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=try_number)
     store = None if stored == "no store" else SimpleNamespace(get={CLAIM_KEY: stored}.get)
-    task = SimpleNamespace(upstream_task_ids=[])
+    task = SimpleNamespace(upstream_task_ids=[], downstream_task_ids=[])
     memory = ClaimMemory({"ti": ti, "task": task, "dag": None, "task_state_store": store})
     assert memory.acknowledged_before("j") is in_doubt
 

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a task claims a job: recorded before it is done, and never a job that another task waits for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_codepipeline_partner import reporting
+from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
+from airflow_codepipeline_partner.continuation import WaitingTask
+from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError
+from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
+from airflow_codepipeline_partner.memory import ClaimMemory
+from airflow_codepipeline_partner.parameters import no_retry_where_none_helps
+from airflow_codepipeline_partner.protocol import Claim, ClaimState
+from airflow_codepipeline_partner.records import Place, reports_results
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+
+log = logging.getLogger(__name__)
+
+#: States of a run whose tasks may still take a job that they wait for.
+LIVING = ["queued", "running"]
+
+
+def claim_job(
+    hook: CodePipelinePartnerHook, context: Mapping[str, Any], given: object, unknown_claim: str
+) -> ClaimedJob:
+    """
+    Claim a job for the running task, or go on with the claim of its earlier try.
+
+    :param hook: What claims it.
+    :param context: The running task's context.
+    :param given: The job, as the user named it.
+    :param unknown_claim: What a claim in doubt counts as.
+    :raises AirflowSkipException: Another worker, or another run, has it.
+    :raises AirflowFailException: Trying the same again would not help.
+    """
+    if not reports_results(context["dag"]):
+        log.warning(
+            "No task and no callback of this DAG gives the job its result, so that CodePipeline waits "
+            "until the job's timeout unless your own code puts it. Add finish_job(%s).",
+            context["ti"].task_id,
+        )
+    with no_retry_where_none_helps():
+        job = OfferedJob.from_value(given)
+        attempt = _Attempt(hook, context, job)
+        claim = attempt.memory.claim_of_earlier_try(job.job_id) or attempt.claim()
+        if not claim.is_ours(unknown_claim):
+            raise AirflowSkipException(attempt.left_to or _lost(claim))
+        attempt.end_if_abandoned(claim.job)
+        attempt.memory.note_end(claim)
+        return claim.job
+
+
+def _lost(claim: Claim) -> str:
+    return (
+        f"The claim of job {claim.job.job_id} is {claim.state}: another worker may have it, or it has ended. "
+        "To run the action again, retry it in CodePipeline."
+    )
+
+
+class _Attempt:
+    """
+    One task's claim of one job.
+
+    :param hook: What claims it.
+    :param context: The running task's context.
+    :param job: The job.
+    """
+
+    def __init__(self, hook: CodePipelinePartnerHook, context: Mapping[str, Any], job: OfferedJob) -> None:
+        self._hook = hook
+        self._ti = context["ti"]
+        self._job = job
+        self.memory = ClaimMemory(context)
+        #: Why the job was left alone, where another run waits for it.
+        self.left_to: str | None = None
+
+    def claim(self) -> Claim:
+        """Claim the job; the record says in the end how that went, whatever happens in between."""
+        memory = self.memory
+        in_doubt = memory.acknowledged_before(self._job.job_id)
+        # Until the acknowledgement is about to be sent nothing is claimed, however this task ends.
+        state = ClaimState.UNKNOWN if in_doubt else ClaimState.REFUSED
+        claimed = ClaimedJob(self._job, certain=not in_doubt)
+        memory.write(state, claimed)
+
+        def intend(about_to_claim: ClaimedJob) -> bool:
+            nonlocal state, claimed
+            if self._is_awaited(about_to_claim):
+                return False
+            state, claimed = ClaimState.INTENT, about_to_claim
+            memory.write(state, claimed)
+            return True
+
+        try:
+            claim = self._hook.try_claim(self._job, in_doubt=in_doubt, before_acknowledge=intend)
+        except CodePipelinePartnerError as error:
+            unknown = in_doubt or (state is ClaimState.INTENT and error.in_doubt)
+            state = ClaimState.UNKNOWN if unknown else ClaimState.REFUSED
+            memory.write(state, replace(claimed, certain=not unknown))
+            if not unknown and not memory.outlives_a_retry:
+                # A retry could not tell that nothing was acknowledged, and might end another run's job.
+                raise AirflowFailException(
+                    f"{type(error).__name__}: {error} Not retried, since before Airflow 3.3 a retry of a "
+                    "claim with no task before or after it knows nothing of it. The job is offered again."
+                ) from error
+            raise
+        memory.write(claim.state, claim.job)
+        return claim
+
+    def end_if_abandoned(self, job: ClaimedJob) -> None:
+        """
+        End a job with failure if it continues the work of a run that has ended without it.
+
+        :raises AirflowFailException: It did, and is ended.
+        """
+        waiting = WaitingTask.from_token(job.continuation_token)
+        if waiting is None or waiting.is_of_run(self._ti.dag_id, self._ti.run_id):
+            return
+        message = (
+            f"The work of this action was begun by {waiting} in Airflow. That run has ended. "
+            "Retry the action."
+        )
+        run = {"dag_id": waiting.dag_id, "run_id": waiting.run_id}
+        failure = reporting.failure(job.job, message, "JobFailed", **run)
+        result = reporting.put_once(self._hook, Place.of(self._ti), failure)
+        raise AirflowFailException(
+            f"Job {job.job_id} continues the work of {waiting}, which has ended. Its result is {result}."
+        )
+
+    def _is_awaited(self, job: ClaimedJob) -> bool:
+        """Tell whether a job is another task's to claim: one that waits for it, of any run."""
+        waiting = WaitingTask.from_token(job.continuation_token)
+        if waiting is None:
+            return False
+        run = {"dag_id": waiting.dag_id, "run_ids": [waiting.run_id]}
+        if self._ti.get_dr_count(**run, states=LIVING):
+            self.left_to = f"Job {job.job_id} is left to {waiting}, which waits for it."
+        elif not self._ti.get_dr_count(**run):
+            self.left_to = f"Job {job.job_id} is left to {waiting}, of which this Airflow knows nothing."
+            log.warning(
+                "%s If no other Airflow does, CodePipeline ends it when its time is over.", self.left_to
+            )
+        return self.left_to is not None
