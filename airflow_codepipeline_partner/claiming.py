@@ -28,7 +28,12 @@ LIVING = ["queued", "running"]
 
 
 def claim_job(
-    hook: CodePipelinePartnerHook, context: Mapping[str, Any], given: object, unknown_claim: str
+    hook: CodePipelinePartnerHook,
+    context: Mapping[str, Any],
+    given: object,
+    unknown_claim: str,
+    *,
+    ends_with_claim: bool = True,
 ) -> ClaimedJob:
     """
     Claim a job for the running task, or go on with the claim of its earlier try.
@@ -37,6 +42,8 @@ def claim_job(
     :param context: The running task's context.
     :param given: The job, as the user named it.
     :param unknown_claim: What a claim in doubt counts as.
+    :param ends_with_claim: Whether the task has nothing more to do; where it has, its retries go on with the
+        claim.
     :raises AirflowSkipException: Another worker, or another run, has it.
     :raises AirflowFailException: Trying the same again would not help.
     """
@@ -53,7 +60,8 @@ def claim_job(
         if not claim.is_ours(unknown_claim):
             raise AirflowSkipException(attempt.left_to or _lost(claim))
         attempt.end_if_abandoned(claim.job)
-        attempt.memory.note_end(claim)
+        if ends_with_claim:
+            attempt.memory.note_end(claim)
         return claim.job
 
 

@@ -5,6 +5,7 @@ The errors of this package.
 ::
 
     CodePipelinePartnerError
+    ├── JobFailure                the user's: the work failed, and why
     ├── InvalidInput              ours: something given to us cannot be sent
     │   ├── LimitExceeded         a field is over (or under) a limit of the API
     │   ├── InvalidJobReference   what was given as ``job`` is no job
@@ -15,6 +16,7 @@ The errors of this package.
         ├── InvalidClientToken    the token is not this client's
         ├── InvalidNonce          the nonce is spent or stale; the claim makes an outcome of it
         ├── JobNotInProgress      the job takes no result: ended, timed out or never ours
+        ├── NextJobNotOffered     the job that was to continue an action did not come
         ├── RequestRefused        any other refusal (permissions, validation)
         └── ServiceUnavailable    no answer within the deadline
 
@@ -36,7 +38,7 @@ class CodePipelinePartnerError(Exception):
     """
 
     #: The CodePipeline failure type that fits when the job ends because of this error.
-    failure_type: ClassVar[str] = "JobFailed"
+    failure_type: str = "JobFailed"
     #: Whether the same call may succeed later without anybody changing anything.
     retryable: ClassVar[bool] = False
     #: Whether the call may have been carried out although its answer never came.
@@ -71,6 +73,31 @@ def from_description(text: str) -> CodePipelinePartnerError:
     if isinstance(kind, type) and issubclass(kind, CodePipelinePartnerError):
         return kind(message)
     return CodePipelineError(text)
+
+
+class JobFailure(CodePipelinePartnerError):
+    """
+    Raise in the work on a job what its customer is to read; for ``@task.codepipeline_job``.
+
+    It is retried as any exception is. Where no retry can help, raise Airflow's ``AirflowFailException`` from
+    it.
+
+    :param message: What went wrong and what to do, for the customer; cut to 5000 characters. No secret.
+    :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
+        RevisionUnavailable, SystemUnavailable.
+    :raises LimitExceeded: The message is no text, or the type is none of these.
+    """
+
+    def __init__(
+        self, message: str, failure_type: str = "JobFailed", *, job_id: str | None = None, **facts: Any
+    ) -> None:
+        # The limits' errors are of this module.
+        from airflow_codepipeline_partner.limits import check_text
+
+        failure_type = check_text("failureDetails.type", failure_type, job_id=job_id)
+        message = check_text("failureDetails.message", message, job_id=job_id)
+        super().__init__(message, job_id=job_id, failure_type=failure_type, **facts)
+        self.failure_type = failure_type
 
 
 class InvalidInput(CodePipelinePartnerError, ValueError):
@@ -156,6 +183,10 @@ class JobNotInProgress(CodePipelineError):
 
 class InvalidNonce(CodePipelineError):
     """The nonce is spent or stale. Only for the claim, which turns it into an outcome."""
+
+
+class NextJobNotOffered(CodePipelineError):
+    """The job that was to continue an action was not offered in time."""
 
 
 class RequestRefused(CodePipelineError):

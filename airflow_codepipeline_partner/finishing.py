@@ -11,13 +11,14 @@ from typing import Any, ClassVar, NoReturn
 
 from airflow.sdk import TriggerRule
 
-from airflow_codepipeline_partner import protocol, reporting
+from airflow_codepipeline_partner import continuing, protocol, reporting
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
 from airflow_codepipeline_partner.exceptions import (
     ClientConnectionError,
     InvalidInput,
     JobNotFound,
     JobNotInProgress,
+    NextJobNotOffered,
     RequestRefused,
 )
 from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
@@ -29,7 +30,7 @@ from airflow_codepipeline_partner.parameters import (
     renderable,
 )
 from airflow_codepipeline_partner.protocol import Call, UnknownClaim
-from airflow_codepipeline_partner.records import Place, mapped_group_of
+from airflow_codepipeline_partner.records import ClaimInRun, Place, mapped_group_of
 from airflow_codepipeline_partner.reporting import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner.task_states import states_before
 
@@ -69,6 +70,8 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
     #: Wait before the first retry, doubled each time up to :attr:`MAX_RETRY_DELAY`.
     RETRY_DELAY: ClassVar[timedelta] = timedelta(seconds=10)
     MAX_RETRY_DELAY: ClassVar[timedelta] = timedelta(minutes=5)
+    #: Seconds between two polls for the next job of an action, where no task before this one waited for it.
+    POLL_INTERVAL: ClassVar[float] = 30
     #: Above what people give their tasks, so that results are put before new work begins.
     PRIORITY_WEIGHT: ClassVar[int] = 10_000
 
@@ -152,8 +155,13 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         place = self._place_of_claim(context)
         run = {"dag_id": context["ti"].dag_id, "run_id": context["ti"].run_id}
         failure = reporting.failure_of_run(run["dag_id"], states, self._work_before(context["dag"]))
+        in_run = self._claim_in_run(context)
+        if in_run is not None and continuing.is_in_doubt(in_run):
+            # Whoever claimed the action's next job died over it, or was never answered.
+            continuing.claim_next_job(self.hook, in_run, in_run.record.job.job)
         claimed = self._claimed_job(context, place, states[self.claim_task_id])
         if claimed is None:
+            self._go_on_with_the_next_job(context)
             self._end_without_a_job(states)
         job = claimed.job
         message = self.failure_message
@@ -169,6 +177,8 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         except (JobNotFound, JobNotInProgress) as error:
             # All else may pass: the claim had a token and credentials, so their absence now is trouble.
             raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+        if result == "continue":
+            self._go_on_with_the_next_job(context)
         self.show_link(claimed.pipeline_name)
         if failure is not None or result == "failure":
             raise AirflowFailException(
@@ -176,6 +186,42 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
                 "This task fails so that the run does, too. To run the action again, retry it in "
                 "CodePipeline."
             )
+
+    def _go_on_with_the_next_job(self, context: Any) -> None:
+        """Wait for the action's next job where this run is to claim one, and no task before this one did."""
+        claim = self._claim_in_run(context)
+        if claim is None or continuing.awaited_token(claim.place, claim.record) is None:
+            return
+        self.log.warning("The task that was to go on with the action did not; this one does, to end it.")
+        continuing.defer_for_next_job(
+            self,
+            claim,
+            timeout=continuing.CONTINUATION_TIMEOUT,
+            poll_interval=self.POLL_INTERVAL,
+            method_name="execute_next_job",
+        )
+
+    def execute_next_job(self, context: Any, event: Mapping[str, Any]) -> None:
+        """
+        Claim the action's next job, and end it.
+
+        :param context: The task's context.
+        :param event: The trigger's event.
+        :raises AirflowFailException: It was not offered in time.
+        """
+        claim = self._claim_in_run(context)
+        if claim is None:
+            raise AirflowFailException(f"The record of {self.claim_task_id}'s claim is gone.")
+        try:
+            continuing.claim_offered(self.hook, claim, event)
+        except NextJobNotOffered as error:
+            raise AirflowFailException(str(error)) from error
+        self.execute(context)
+
+    def _claim_in_run(self, context: Any) -> ClaimInRun | None:
+        place = self._place_of_claim(context)
+        record = place.read_claim()
+        return None if record is None else ClaimInRun(place, record, self.unknown_claim)
 
     def _why_it_cannot_be_told(self, error: InvalidInput | RequestRefused) -> str:
         """Return why a success cannot be reported, for the customer, or raise what may pass."""

@@ -125,6 +125,21 @@ class CodePipelinePartnerHook(AwsBaseHook):
             mask_secret(secret)
         return details
 
+    def continuation_token(self, job: object) -> str | None:
+        """
+        Ask which continuation token a job carries, if any.
+
+        Nothing else of its details is kept, so that the masker need not learn their secrets.
+
+        :param job: An object of ours, or a mapping with ``job_id`` and ``client_id``.
+        :raises CodePipelinePartnerError: As :meth:`details`.
+
+        Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09.
+        """
+        offered = OfferedJob.from_value(job)
+        answer = self._send(protocol.details(offered))
+        return JobDetails.from_api(answer.get("jobDetails") or {}, job_id=offered.job_id).continuation_token
+
     def claim(self, job: object, unknown_claim: UnknownClaim = "assume_ours") -> ClaimedJob | None:
         """
         Claim an offered job, so that no other worker takes it.

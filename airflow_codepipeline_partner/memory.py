@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from airflow_codepipeline_partner._compat import TaskStateStore, task_state_store
-from airflow_codepipeline_partner.jobs import ClaimedJob
+from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner.protocol import Call, Claim, ClaimState
 from airflow_codepipeline_partner.records import (
     CLAIM_KEY,
@@ -29,6 +29,8 @@ from airflow_codepipeline_partner.records import (
 
 #: Member of what is stored: the task has done its work, and if it runs once more, a user has cleared it.
 _ENDED = "ended"
+#: Member of a result that is kept: it certainly was not put.
+_WITHDRAWN = "withdrawn"
 #: States in which the job may be acknowledged already, by an earlier try or before the task was cleared.
 _MAY_BE_ACKNOWLEDGED = (ClaimState.INTENT, ClaimState.UNKNOWN, ClaimState.CLAIMED)
 
@@ -101,6 +103,14 @@ class ClaimMemory:
         self.write(record.state, record.job)
         return Claim(record.state, record.job)
 
+    def restore(self, job_id: str) -> ClaimedJob | None:
+        """Write the claim of an earlier try back to where the retry cleared it; return the job, or None."""
+        record = self._earlier(job_id)
+        if record is None:
+            return None
+        self._place.write_claim(record)
+        return record.job
+
     def acknowledged_before(self, job_id: str) -> bool:
         """Tell whether an earlier try may have acknowledged the job."""
         if self._store is None or self._store.get(CLAIM_KEY) is None:
@@ -170,3 +180,56 @@ def result_keeper(context: Mapping[str, Any], claim: ClaimInRun | None) -> Resul
     if place is None and store is not None:
         return _OwnResult(store)
     return place or Place.of(context["ti"])
+
+
+class ResultOfClaimingTask:
+    """
+    Keeps the result that a task gives to the job that it has claimed itself, in two places.
+
+    In the task's own XCom, where others look for it; and where a retry does not clear it, so that a task that
+    was killed after it had put a result does not do its work again.
+
+    :param context: The task's context.
+    """
+
+    def __init__(self, context: Mapping[str, Any]) -> None:
+        self._place = Place.of(context["ti"])
+        self._store = _store_of(context)
+
+    def read_result(self, job_id: str) -> ResultRecord | None:
+        """Return the record of this job's result, or None; it is again where the retry has cleared it."""
+        record = self._place.read_result(job_id)
+        if record is None and not self._kept().get(_WITHDRAWN):
+            record = ResultRecord.of_job(job_id, self._kept())
+            if record is not None:
+                self._place.write(RESULT_KEY, record.to_xcom())
+        return record
+
+    def write_result(self, state: ResultState, call: Call) -> None:
+        """Write the record of a result, first where it is of use if this is the task's last try."""
+        self._place.write_result(state, call)
+        self._keep(ResultRecord.of_call(state, call).to_xcom())
+
+    def withdraw_result(self, job_id: str) -> None:
+        """Forget that a result may have been put; what the work came to is kept, if it was no failure."""
+        self._place.withdraw_result(job_id)
+        kept = self._kept()
+        # A failure would be another's in the next try.
+        self._keep({**kept, _WITHDRAWN: True} if kept.get("result") != "failure" else {"job_id": None})
+
+    def result_of_earlier_try(self, job: OfferedJob) -> Call | None:
+        """Return the result to which an earlier try came, whether or not it was put, or None."""
+        record = self.read_result(job.job_id) or ResultRecord.of_job(job.job_id, self._kept())
+        return None if record is None else record.call(job)
+
+    def leave_to_others(self, call: Call) -> None:
+        """Have whoever comes after this task put a result that could not be put, unless there is another."""
+        if self._place.read_result(call.arguments["jobId"]) is None:
+            self._place.write_result("intended", call)
+
+    def _kept(self) -> Mapping[str, Any]:
+        return (None if self._store is None else self._store.get(RESULT_KEY)) or {"job_id": None}
+
+    def _keep(self, value: Mapping[str, Any]) -> None:
+        if self._store is not None:
+            self._store.set(RESULT_KEY, dict(value))

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The operators: one that claims a job, one that finishes it, and one for each call that gives a result.
+The operators: to claim a job, to go on with it in a new one, to finish it, and one for each result's call.
 
 The results carry defaults that lead the customer back to the DAG run; see the README.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from airflow_codepipeline_partner import protocol, reporting
+from airflow_codepipeline_partner import continuing, protocol, reporting
 from airflow_codepipeline_partner._compat import AirflowSkipException
 from airflow_codepipeline_partner.claiming import claim_job
+from airflow_codepipeline_partner.continuation import WaitingTask
 from airflow_codepipeline_partner.exceptions import InvalidInput, JobNotInProgress
 from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator, finish_job
 from airflow_codepipeline_partner.jobs import FailureDetails, OfferedJob
@@ -21,17 +23,19 @@ from airflow_codepipeline_partner.parameters import (
     CodePipelineParameters,
     check_job,
     check_literal,
+    check_positive,
     check_success_literals,
     is_known_later,
     no_retry_where_none_helps,
     renderable,
 )
 from airflow_codepipeline_partner.protocol import Call, UnknownClaim
-from airflow_codepipeline_partner.records import find_claim
+from airflow_codepipeline_partner.records import ClaimInRun, find_claim
 
 __all__ = [
     "CodePipelineClaimJobOperator",
     "CodePipelineCompleteJobOperator",
+    "CodePipelineContinueJobOperator",
     "PutThirdPartyJobFailureResultOperator",
     "PutThirdPartyJobSuccessResultOperator",
     "finish_job",
@@ -102,6 +106,12 @@ class _PutResultOperator(CodePipelineParameters):
                 raise AirflowSkipException(
                     f"Job {job.job_id} is not this run's, which has its claim as {claim.record.state}; "
                     "nothing is put."
+                )
+            if claim is not None and claim.record.job.job_id != job.job_id:
+                raise JobNotInProgress(
+                    f"Job {job.job_id} has gone on as job {claim.record.job.job_id}. Hand on what "
+                    "CodePipelineContinueJobOperator returned.",
+                    job_id=job.job_id,
                 )
             asked = protocol.result_of(call)
             result = reporting.put_once(self.hook, result_keeper(context, claim), call)
@@ -264,3 +274,109 @@ class CodePipelineClaimJobOperator(CodePipelineParameters):
         job = claim_job(self.hook, context, self.job, self.unknown_claim)
         self.show_link(job.pipeline_name)
         return job.to_xcom()
+
+
+class CodePipelineContinueJobOperator(CodePipelineParameters):
+    """
+    Show progress and go on with the action in a new job, so that work may last longer than one job's timeout.
+
+    The job is ended with a continuation token of ours, which names this task. CodePipeline then offers a new
+    job of the same action; this task waits for it in the triggerer, without a worker slot, claims it, and
+    returns it. What follows (more work, the finishing piece) belongs to the new job. A retry goes on where
+    the try before it stopped, and puts nothing twice.
+
+    :param job: What the claim, or a continuation before this one, returned: any job of the action that this
+        run claimed will do, the newest is continued. (templated)
+    :param execution_details: What the customer's console shows: an
+        :class:`~airflow_codepipeline_partner.jobs.ExecutionDetails` or a mapping with AWS's or snake_case
+        keys; what is missing gets a default, but ``percentComplete`` stays unset. (templated)
+    :param current_revision: A CurrentRevision or a mapping of that kind, or None. (templated)
+    :param poll_interval: Seconds between two polls for the new job, varied by a tenth.
+    :param timeout: For how many seconds the new job is waited for. It never comes if the customer has stopped
+        the pipeline.
+
+    Source: PutThirdPartyJobSuccessResult, PollForThirdPartyJobs, GetThirdPartyJobDetails,
+    AcknowledgeThirdPartyJob, CodePipeline API 2015-07-09.
+    """
+
+    template_fields = (
+        "job",
+        "execution_details",
+        "current_revision",
+        *CodePipelineParameters.template_fields,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(template_fields[:3], "json")
+    #: By this it is known which tasks keep records of results.
+    puts_result: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        job: Any,
+        execution_details: Any = None,
+        current_revision: Any = None,
+        poll_interval: float = 30,
+        timeout: float = continuing.CONTINUATION_TIMEOUT,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_job(job)
+        check_success_literals(current_revision, execution_details)
+        check_positive("poll_interval", poll_interval)
+        check_positive("timeout", timeout)
+        self.job = renderable(job)
+        self.execution_details = renderable(execution_details)
+        self.current_revision = renderable(current_revision)
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """
+        Put the progress, wait for the new job and claim it.
+
+        :raises AirflowSkipException: The run did not win the job.
+        :raises JobNotInProgress: The job has another result.
+        """
+        me = WaitingTask.of(context["ti"])
+        with no_retry_where_none_helps():
+            claim = continuing.action_of(context, self.job)
+            if continuing.is_in_doubt(claim):
+                claim = continuing.claim_next_job(self.hook, claim, claim.record.job.job)
+            if claim.may_be_ours and claim.record.job.continuation_token != me.token:
+                continuing.put_progress(
+                    self.hook,
+                    claim,
+                    me,
+                    execution_details=self.execution_details,
+                    current_revision=self.current_revision,
+                )
+            return self._hand_on(claim)
+
+    def execute_complete(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Claim the new job, if the trigger was offered it.
+
+        :param context: The task's context.
+        :param event: The trigger's event.
+        :raises AirflowFailException: It was not offered in time.
+        """
+        with no_retry_where_none_helps():
+            claim = continuing.claim_offered(self.hook, continuing.action_of(context, self.job), event)
+            return self._hand_on(claim)
+
+    def _hand_on(self, claim: ClaimInRun) -> dict[str, Any]:
+        """Return the newest job if it is ours, and else wait for the next."""
+        if continuing.awaited_token(claim.place, claim.record) is not None:
+            continuing.defer_for_next_job(
+                self,
+                claim,
+                timeout=self.timeout,
+                poll_interval=self.poll_interval,
+                method_name="execute_complete",
+            )
+        if not claim.may_be_ours:
+            raise AirflowSkipException(
+                f"The claim of job {claim.record.job.job_id} is {claim.record.state}; it may be another's."
+            )
+        self.show_link(claim.record.job.pipeline_name)
+        return claim.record.job.to_xcom()

@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_codepipeline_partner._compat import AirflowFailException, is_resolved_later
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
-from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError
+from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, InvalidInput
 from airflow_codepipeline_partner.hook_parameters import make_hook
 from airflow_codepipeline_partner.jobs import (
     ActionType,
@@ -116,6 +116,17 @@ def check_literal(check: Callable[[Any], object], value: object, **stand_ins: ob
         check(known)
     elif value is not None and not is_known_later(value):
         check(value)
+
+
+def check_positive(name: str, seconds: float) -> float:
+    """
+    Return a number of seconds that is more than 0.
+
+    :raises InvalidInput: It is not.
+    """
+    if not seconds > 0:
+        raise InvalidInput(f"{name} must be more than 0 seconds; {seconds:g} was given.")
+    return seconds
 
 
 def check_job(job: object) -> None:

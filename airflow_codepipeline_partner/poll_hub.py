@@ -17,7 +17,6 @@ import logging
 import random
 import time
 from collections.abc import AsyncGenerator, Hashable, Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -26,6 +25,8 @@ from asgiref.sync import sync_to_async
 from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, ServiceUnavailable
 from airflow_codepipeline_partner.hook_parameters import aws_parameters_of, make_hook
 from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
+from airflow_codepipeline_partner.token_lookup import TokenLookup
+from airflow_codepipeline_partner.waiters import Continuation, Sensor, Waiter, Watcher
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
@@ -37,67 +38,11 @@ log = logging.getLogger(__name__)
 MAX_POLL_BACKOFF = 60.0
 #: An interval is varied by this part, so that many pollers do not ask at the same moment.
 JITTER = 0.1
-#: For how many seconds a watcher is not told again of a job that stays unclaimed; doubled each time.
-FIRST_SILENCE_ABOUT_A_JOB = 30.0
-MAX_SILENCE_ABOUT_A_JOB = 3600.0
 
 
 def with_jitter(seconds: float) -> float:
     """Return an interval of about as many seconds."""
     return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load, guards nothing
-
-
-@dataclass(eq=False)
-class _Waiter:
-    """
-    Somebody who waits for jobs.
-
-    :param max_batch_size: Most jobs at once.
-    :param poll_interval: Seconds between two polls.
-    """
-
-    max_batch_size: int
-    poll_interval: float
-
-
-@dataclass(eq=False)
-class _Sensor(_Waiter):
-    """Waits once, for some jobs of its own, until a deadline."""
-
-    deadline: float
-    retry_deadline: float
-    joined_at: float
-    offer: asyncio.Future[list[OfferedJob]]
-    has_seen_a_poll: bool = False
-
-    def end(self, error: Exception) -> None:
-        """End the wait with an error, if it has not ended."""
-        if not self.offer.done():
-            self.offer.set_exception(error)
-
-
-@dataclass(eq=False)
-class _Watcher(_Waiter):
-    """Is told of all jobs, for ever; of one that stays unclaimed again and again, but less and less often."""
-
-    offers: asyncio.Queue[list[OfferedJob]] = field(default_factory=asyncio.Queue)
-    # Job id → when it may be told of again, and how long the wait is then.
-    _told: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-    def tell(self, jobs: Iterable[OfferedJob], now: float) -> bool:
-        """Pass on what is not to be kept back, and return whether there was any."""
-        news = []
-        for job in jobs:
-            again_at, wait = self._told.get(job.job_id, (now, FIRST_SILENCE_ABOUT_A_JOB))
-            if now >= again_at:
-                news.append(job)
-                self._told[job.job_id] = now + wait, min(2 * wait, MAX_SILENCE_ABOUT_A_JOB)
-        if news:
-            self.offers.put_nowait(news)
-            # What was not offered for so long is no longer there.
-            long_ago = now - 2 * MAX_SILENCE_ABOUT_A_JOB
-            self._told = {job_id: told for job_id, told in self._told.items() if told[0] > long_ago}
-        return bool(news)
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, PollHub]] = WeakKeyDictionary()
@@ -114,10 +59,12 @@ class PollHub:
     def __init__(self, action_type: ActionType, holder: object) -> None:
         self._action_type = action_type
         self._holder = holder
-        self._sensors: list[_Sensor] = []
-        self._watchers: list[_Watcher] = []
+        self._sensors: list[Sensor] = []
+        self._watchers: list[Watcher] = []
         self._hook: CodePipelinePartnerHook | None = None
         self._task: asyncio.Task[None] | None = None
+        self._lookup = TokenLookup()
+        self._lookups: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         # By the monotonic clock; only the sensors' deadlines are of the clock on the wall.
         self._polled_at = self._due = float("-inf")
@@ -141,7 +88,13 @@ class PollHub:
         return hubs.setdefault(key, cls(action_type, holder))
 
     async def wait(
-        self, max_batch_size: int, poll_interval: float, *, deadline: float, retry_deadline: float
+        self,
+        max_batch_size: int,
+        poll_interval: float,
+        *,
+        deadline: float,
+        retry_deadline: float,
+        continuation: Continuation | None = None,
     ) -> list[OfferedJob]:
         """
         Wait for some jobs, which nobody else who waits here is given.
@@ -150,12 +103,15 @@ class PollHub:
         :param poll_interval: Seconds between two polls, varied by a tenth.
         :param deadline: Until when, in seconds since the epoch; at least one poll is waited for.
         :param retry_deadline: For how many seconds CodePipeline may fail to answer.
+        :param continuation: Wait for this one job only.
         :raises TimeoutError: There was none until the deadline.
         :raises CodePipelinePartnerError: CodePipeline refused the poll, or did not answer when it was last
             asked.
         """
         offer: asyncio.Future[list[OfferedJob]] = asyncio.get_running_loop().create_future()
-        sensor = _Sensor(max_batch_size, poll_interval, deadline, retry_deadline, time.monotonic(), offer)
+        sensor = Sensor(
+            max_batch_size, poll_interval, deadline, retry_deadline, time.monotonic(), offer, continuation
+        )
         self._sensors.append(sensor)
         try:
             self._wake(sensor)
@@ -175,7 +131,7 @@ class PollHub:
         :param max_batch_size: Most jobs at once, at least 1.
         :param poll_interval: Seconds between two polls, varied by a tenth.
         """
-        watcher = _Watcher(max_batch_size, poll_interval)
+        watcher = Watcher(max_batch_size, poll_interval)
         self._watchers.append(watcher)
         try:
             self._wake(watcher)
@@ -186,7 +142,7 @@ class PollHub:
             self._end_if_nobody_waits()
 
     @property
-    def _waiters(self) -> list[_Waiter]:
+    def _waiters(self) -> list[Waiter]:
         return [*self._sensors, *self._watchers]
 
     @property
@@ -197,10 +153,10 @@ class PollHub:
     def _interval(self) -> float:
         return min((waiter.poll_interval for waiter in self._waiters), default=0.0)
 
-    def _wake(self, newcomer: _Waiter) -> None:
+    def _wake(self, newcomer: Waiter) -> None:
         # Nobody is in a hurry while CodePipeline is in trouble.
         interval = max(newcomer.poll_interval, self._delay if self._silence else 0.0)
-        if isinstance(newcomer, _Sensor):
+        if isinstance(newcomer, Sensor):
             # One poll at least, by its deadline.
             interval = min(interval, max(newcomer.deadline - time.time(), 0.0) + self._since_poll)
         self._due = min(self._due, self._polled_at + interval)
@@ -231,7 +187,7 @@ class PollHub:
             await self._pause(min([self._due - time.monotonic(), *left]))
 
     @property
-    def _bound_sensors(self) -> list[_Sensor]:
+    def _bound_sensors(self) -> list[Sensor]:
         """Those whose deadline counts, since they have seen a poll."""
         return [s for s in self._sensors if s.has_seen_a_poll and not s.offer.done()]
 
@@ -252,6 +208,7 @@ class PollHub:
             left = [max(sensor.deadline - time.time(), 0.0) for sensor in self._bound_sensors]
             await asyncio.wait({asking}, timeout=min(left, default=None))
             self._end_overdue()
+        unclear: set[str | None] = set()
         try:
             jobs = asking.result()
         except ServiceUnavailable as silence:
@@ -264,11 +221,13 @@ class PollHub:
             self._note_silence(ServiceUnavailable(f"The poll could not be made: {name}."))
         else:
             self._silence, self._delay = None, self._interval
-            if self._hand_out(jobs) and len(jobs) >= batch:
+            unclear = self._unclear(jobs)
+            if self._hand_out(job for job in jobs if job.client_id not in unclear) and len(jobs) >= batch:
                 # There may be more.
                 self._delay = 0.0
         for sensor in self._sensors:
-            sensor.has_seen_a_poll = True
+            if sensor.continuation is None or sensor.continuation.client_id not in unclear:
+                sensor.has_seen_a_poll = True
         self._polled_at = time.monotonic()
         self._due = self._polled_at + with_jitter(self._delay)
 
@@ -278,15 +237,49 @@ class PollHub:
             self._hook = make_hook(self._holder, retry_deadline=0)
         return self._hook.poll(self._action_type, batch)
 
-    def _hand_out(self, jobs: list[OfferedJob]) -> bool:
+    def _unclear(self, jobs: list[OfferedJob]) -> set[str | None]:
+        """Have it found out which jobs continue what somebody here waits for; return whose those jobs are."""
+        awaited = {
+            sensor.continuation.client_id: sensor.continuation.holder
+            for sensor in self._sensors
+            if sensor.continuation and not sensor.offer.done()
+        }
+        unclear: set[str | None] = set()
+        for client_id, holder in awaited.items():
+            theirs = [job for job in jobs if job.client_id == client_id]
+            if theirs:
+                unclear.add(client_id)
+                looking = asyncio.get_running_loop().create_task(self._sort_out(client_id, theirs, holder))
+                self._lookups.add(looking)
+                looking.add_done_callback(self._lookups.discard)
+        return unclear
+
+    async def _sort_out(self, client_id: str, jobs: list[OfferedJob], holder: object) -> None:
+        """Give the jobs of one client to the tasks that wait for them, and the others to whoever waits."""
+        tokens = await self._lookup.tokens_of(jobs, holder)
+        theirs = [s for s in self._sensors if s.continuation and s.continuation.client_id == client_id]
+        free = []
+        for job in jobs:
+            waiting = [s for s in theirs if s.continuation and s.continuation.token == tokens[job.job_id]]
+            heir = next((sensor for sensor in waiting if not sensor.offer.done()), None)
+            if heir is not None:
+                heir.offer.set_result([job])
+            elif not waiting:
+                free.append(job)
+        self._hand_out(free)
+        for sensor in theirs:
+            sensor.has_seen_a_poll = True
+        self._changed.set()
+
+    def _hand_out(self, jobs: Iterable[OfferedJob]) -> bool:
         """Give each job to one sensor, and to each watcher; return whether a watcher had not known one."""
-        left = list(jobs)
+        left = free = list(jobs)
         for sensor in self._sensors:
-            if left and not sensor.offer.done():
+            if left and not sensor.offer.done() and sensor.continuation is None:
                 sensor.offer.set_result(left[: sensor.max_batch_size])
                 left = left[sensor.max_batch_size :]
         now = time.monotonic()
-        return any([watcher.tell(jobs, now) for watcher in self._watchers])
+        return any([watcher.tell(free, now) for watcher in self._watchers])
 
     def _note_silence(self, silence: ServiceUnavailable) -> None:
         now = time.monotonic()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -59,8 +60,8 @@ class Transport:
     ) -> None:
         self._make_client = make_client
         self._aws_conn_id = aws_conn_id
-        self._sent = False
-        self._body = b""
+        # Of the attempt at hand, in each thread: one hook may serve several.
+        self._attempt = threading.local()
         self.retry_deadline = retry_deadline
         self._clock = clock
         self._sleep = sleep
@@ -76,13 +77,13 @@ class Transport:
         return client
 
     def _note_sending(self, **event: Any) -> None:
-        self._sent = True
+        self._attempt.sent = True
 
     def _note_body(self, response_dict: Mapping[str, Any] | None, **event: Any) -> None:
         received = response_dict or {}
         # botocore may come to prefer CBOR, which it does not make an answer of where it is none.
         is_cbor = "cbor" in str((received.get("headers") or {}).get("content-type"))
-        self._body = b"" if is_cbor else received.get("body") or b""
+        self._attempt.body = b"" if is_cbor else received.get("body") or b""
 
     def send(
         self, call: Call, secrets: Mapping[str, str] | None = None, *, in_doubt: bool = False
@@ -134,12 +135,12 @@ class Transport:
         """Send a call once; what is raised holds no secret and no trace of an exception that does."""
         from botocore import xform_name
 
-        self._sent = False
+        self._attempt.sent, self._attempt.body = False, b""
         failure: Exception
         try:
             method = getattr(self.client, xform_name(call.operation))
             answer: Mapping[str, Any] = method(**call.arguments, **secrets)
-            if protocol.is_answer(call, answer, self._body):
+            if protocol.is_answer(call, answer, self._attempt.body):
                 return answer
             failure = _Unanswered("the answer is none", Fate.IN_DOUBT)
         except Exception as error:
@@ -156,9 +157,9 @@ class Transport:
             return self._refusal_for(call, error, secrets, in_doubt=in_doubt)
         name = type(error).__name__
         if isinstance(error, ConnectionError | HTTPClientError):
-            fate = protocol.fate_of_silence(name) if self._sent else Fate.NOT_CARRIED_OUT
+            fate = protocol.fate_of_silence(name) if self._attempt.sent else Fate.NOT_CARRIED_OUT
             return _Unanswered(f"{name}: {_without(secrets, str(error))}", fate)
-        if self._sent and not isinstance(error, BotoCoreError):
+        if self._attempt.sent and not isinstance(error, BotoCoreError):
             # A parser's, on what is no answer of AWS's; its text may quote it.
             return _Unanswered(f"the answer could not be read: {name}", Fate.IN_DOUBT)
         return RequestRefused(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trigger that waits for jobs. It only polls: a job is claimed by a task, never in the triggerer."""
+"""The triggers that wait for jobs. They only poll: a job is claimed by a task, never in the triggerer."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, de
 from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
 from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner.poll_hub import PollHub
+from airflow_codepipeline_partner.waiters import Continuation
 
 
 def event(status: str, jobs: list[OfferedJob] | None = None, error: str | None = None) -> TriggerEvent:
@@ -96,19 +97,59 @@ class CodePipelineJobTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait at the hub of this triggerer, for one event or, as a watcher, for one after the other."""
-        hub = PollHub.for_(self.action_type, self)
-        batch = self.max_batch_size, self.poll_interval
-        if self.timeout_deadline is None:
-            async with aclosing(hub.watch(*batch)) as offers:
-                async for jobs in offers:
-                    yield event("offered", jobs)
+        if self.timeout_deadline is not None:
+            yield await self._first_event(self.timeout_deadline)
             return
-        until, patience = self.timeout_deadline, self.retry_deadline
+        hub = PollHub.for_(self.action_type, self)
+        async with aclosing(hub.watch(self.max_batch_size, self.poll_interval)) as offers:
+            async for jobs in offers:
+                yield event("offered", jobs)
+
+    async def _first_event(self, deadline: float, continuation: Continuation | None = None) -> TriggerEvent:
         try:
-            jobs = await hub.wait(*batch, deadline=until, retry_deadline=patience)
+            jobs = await PollHub.for_(self.action_type, self).wait(
+                self.max_batch_size,
+                self.poll_interval,
+                deadline=deadline,
+                retry_deadline=self.retry_deadline,
+                continuation=continuation,
+            )
         except TimeoutError:
-            yield event("timeout")
+            return event("timeout")
         except CodePipelinePartnerError as error:
-            yield event("error", error=described(error))
-        else:
-            yield event("offered", jobs)
+            return event("error", error=described(error))
+        return event("offered", jobs)
+
+
+class CodePipelineContinuationTrigger(CodePipelineJobTrigger):
+    """
+    Wait until CodePipeline offers the next job of an action, made for a continuation token of ours.
+
+    It shares the poll of all who wait for jobs of the action type. The details of the client's jobs that are
+    offered meanwhile are asked for, once each, since the poll does not tell tokens.
+
+    :param client_id: Whose job it will be.
+    :param continuation_token: The token that it will carry: it names the waiting task, and holds no secret.
+    :param timeout_deadline: Until when to wait, in seconds since the epoch.
+    :param parameters: Those of :class:`CodePipelineJobTrigger`.
+
+    Source: PollForThirdPartyJobs, GetThirdPartyJobDetails, CodePipeline API 2015-07-09.
+    """
+
+    def __init__(
+        self, *, client_id: str, continuation_token: str, timeout_deadline: float, **parameters: Any
+    ) -> None:
+        super().__init__(timeout_deadline=timeout_deadline, **parameters)
+        self.client_id = client_id
+        self.continuation_token = continuation_token
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and its arguments, as they lie in Airflow's database."""
+        name, arguments = super().serialize()
+        more = {"client_id": self.client_id, "continuation_token": self.continuation_token}
+        return name, {**arguments, **more}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait at the hub of this triggerer."""
+        continuation = Continuation(self.client_id, self.continuation_token, self)
+        yield await self._first_event(self.timeout_deadline or 0.0, continuation)

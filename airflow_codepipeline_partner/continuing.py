@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+How a run goes on with the next job of an action.
+
+Progress is put with a token of ours that names the waiting task; CodePipeline ends the job and offers a new
+one, which is claimed. All of it is written where the first job was claimed: the newest job's record takes the
+former one's place there, so that whoever reports finds it, and a retry of the waiting task clears nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_codepipeline_partner import protocol, reporting
+from airflow_codepipeline_partner._compat import AirflowSkipException
+from airflow_codepipeline_partner.continuation import WaitingTask
+from airflow_codepipeline_partner.exceptions import (
+    CodePipelinePartnerError,
+    InvalidJobReference,
+    JobNotInProgress,
+    NextJobNotOffered,
+    from_description,
+)
+from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
+from airflow_codepipeline_partner.jobs import ActionType, ClaimedJob, OfferedJob
+from airflow_codepipeline_partner.protocol import Claim, ClaimState
+from airflow_codepipeline_partner.records import ClaimInRun, ClaimRecord, Place, find_claim
+from airflow_codepipeline_partner.triggers import CodePipelineContinuationTrigger
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+
+#: For how long the next job of an action is waited for, in seconds. AWS documents 30 s until it is offered,
+#: for another kind of action; it is never offered if the customer has stopped the pipeline.
+CONTINUATION_TIMEOUT = 3600.0
+#: How much later than its own deadline Airflow may end a deferral whose trigger does not run, in seconds.
+DEFERRAL_MARGIN = 60
+
+
+def action_of(context: Mapping[str, Any], job: object) -> ClaimInRun:
+    """
+    Return how this run claimed the newest job of an action.
+
+    :param context: The running task's context.
+    :param job: Any job of the action that this run claimed.
+    :raises InvalidJobReference: This run claimed no such job.
+    :raises AirflowSkipException: It did not win it.
+    """
+    offered = OfferedJob.from_value(job)
+    claim = find_claim(context, offered.job_id)
+    if claim is None:
+        raise InvalidJobReference(
+            f"No task of this run claimed job {offered.job_id}. Hand on what CodePipelineClaimJobOperator "
+            "returned.",
+            job_id=offered.job_id,
+        )
+    goes_on = is_in_doubt(claim) or awaited_token(claim.place, claim.record) is not None
+    if not goes_on and not claim.may_be_ours:
+        raise AirflowSkipException(
+            f"Job {offered.job_id} is not this run's, which has its claim as {claim.record.state}."
+        )
+    return claim
+
+
+def awaited_token(place: Place, record: ClaimRecord) -> str | None:
+    """
+    Return the token that the action's next job will carry, if this run is to claim that; else None.
+
+    :param place: Where the action's jobs are recorded.
+    :param record: The record of the newest.
+    """
+    token = record.job.continuation_token
+    if record.former_job_ids and record.state in (ClaimState.LOST, ClaimState.REFUSED):
+        # It was offered and not won; a job whose nonce was merely stale is offered again.
+        return token
+    result = place.read_result(record.job.job_id)
+    waiting = result.awaited_by if result else None
+    return waiting.token if waiting and waiting.is_of_run(place.dag_id, place.run_id) else None
+
+
+def is_in_doubt(claim: ClaimInRun) -> bool:
+    """Tell whether an action's next job, which only this run may claim, may or may not be acknowledged."""
+    record = claim.record
+    if not record.former_job_ids or record.state not in (ClaimState.INTENT, ClaimState.UNKNOWN):
+        return False
+    return claim.place.read_result(record.job.job_id) is None
+
+
+def put_progress(
+    hook: CodePipelinePartnerHook,
+    claim: ClaimInRun,
+    me: WaitingTask,
+    *,
+    execution_details: object = None,
+    current_revision: object = None,
+) -> None:
+    """
+    End the newest job with a continuation token that names the task that goes on with the next.
+
+    :param hook: What puts it.
+    :param claim: The newest job's claim.
+    :param me: The running task.
+    :param execution_details: What the customer sees of the work.
+    :param current_revision: The revision that the work made or found, or None.
+    :raises JobNotInProgress: The job has another result.
+    """
+    job = claim.record.job.job
+    details = reporting.with_defaults(execution_details, dag_id=me.dag_id, run_id=me.run_id, continued=True)
+    call = protocol.success(
+        job, current_revision=current_revision, continuation_token=me.token, execution_details=details
+    )
+    result = reporting.put_once(hook, claim.place, call)
+    if awaited_token(claim.place, claim.record) is None:
+        raise JobNotInProgress(
+            f"Job {job.job_id} has the result {result} already, so that it cannot go on. To run the action "
+            "again, retry it in CodePipeline.",
+            job_id=job.job_id,
+        )
+
+
+def defer_for_next_job(
+    task: Any, claim: ClaimInRun, *, timeout: float, poll_interval: float, method_name: str
+) -> None:
+    """
+    Have the running task wait, in the triggerer, until the action's next job is offered.
+
+    :param task: The running task.
+    :param claim: The newest job's claim.
+    :param timeout: For how many seconds, from when the progress was put, by whichever try; one poll at least
+        is waited for.
+    :param poll_interval: Seconds between two polls.
+    :param method_name: Which of the task's methods goes on with the event.
+    :raises InvalidJobReference: The job does not say what to poll for.
+    """
+    job = claim.record.job.job
+    result = claim.place.read_result(job.job_id)
+    deadline = (claim.record.at if result is None else result.at).timestamp() + timeout
+    task.defer(
+        trigger=CodePipelineContinuationTrigger(
+            action_type=_action_type_of(job),
+            client_id=str(job.client_id),
+            continuation_token=str(awaited_token(claim.place, claim.record)),
+            poll_interval=poll_interval,
+            timeout_deadline=deadline,
+            **aws_parameters_of(task),
+        ),
+        method_name=method_name,
+        timeout=timedelta(seconds=max(deadline - time.time(), 0.0) + DEFERRAL_MARGIN),
+    )
+
+
+def _action_type_of(job: OfferedJob) -> ActionType:
+    if job.action_type is None:
+        raise InvalidJobReference(
+            f"Job {job.job_id} does not say its action type, so that its action's next job cannot be polled "
+            'for. Give it to the claim with "action_type", as sensor and dispatch_jobs do.',
+            job_id=job.job_id,
+        )
+    return job.action_type
+
+
+def claim_offered(hook: CodePipelinePartnerHook, claim: ClaimInRun, event: Mapping[str, Any]) -> ClaimInRun:
+    """
+    Claim the action's next job, if it was offered, and return how that went.
+
+    :param hook: What claims it.
+    :param claim: The claim of the job before it.
+    :param event: The trigger's event.
+    :raises NextJobNotOffered: It was not offered in time.
+    :raises CodePipelinePartnerError: The poll failed for good, or the claim did.
+    """
+    if event["status"] == "error":
+        raise from_description(event["error"])
+    if event["status"] == "timeout":
+        raise NextJobNotOffered(
+            f"The next job of the action, after job {claim.record.job.job_id}, was not offered in time. The "
+            "customer may have stopped the pipeline. If it is offered later, whoever claims it ends it.",
+            job_id=claim.record.job.job_id,
+        )
+    return claim_next_job(hook, claim, OfferedJob.from_value(event["jobs"][0]))
+
+
+def claim_next_job(hook: CodePipelinePartnerHook, claim: ClaimInRun, job: OfferedJob) -> ClaimInRun:
+    """
+    Claim the next job of an action, and return how that went.
+
+    :param hook: What claims it.
+    :param claim: The claim of the job before it or, where an earlier try left that in doubt, its own.
+    :param job: The job.
+    """
+    place, record = claim.place, claim.record
+    is_retry = record.job.job_id == job.job_id
+    former = record.former_job_ids if is_retry else (*record.former_job_ids, record.job.job_id)
+    in_doubt = is_retry and record.state in (ClaimState.INTENT, ClaimState.UNKNOWN)
+    token = record.job.continuation_token if is_retry else awaited_token(place, record)
+    intended: ClaimedJob | None = None
+
+    def write(state: ClaimState, claimed: ClaimedJob) -> ClaimRecord:
+        written = ClaimRecord(state, claimed, former)
+        place.write_claim(written)
+        return written
+
+    def intend(about_to_claim: ClaimedJob) -> bool:
+        nonlocal intended
+        if about_to_claim.continuation_token != token:
+            # The trigger was told another job's token: none of ours.
+            return False
+        intended = about_to_claim
+        write(ClaimState.INTENT, about_to_claim)
+        return True
+
+    try:
+        answer: Claim = hook.try_claim(job, in_doubt=in_doubt, before_acknowledge=intend)
+    except CodePipelinePartnerError as error:
+        if intended is not None:
+            unknown = in_doubt or error.in_doubt
+            state = ClaimState.UNKNOWN if unknown else ClaimState.REFUSED
+            write(state, replace(intended, certain=not unknown))
+        raise
+    return claim if intended is None else replace(claim, record=write(answer.state, answer.job))

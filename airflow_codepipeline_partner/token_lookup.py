@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Tells a poll hub which of the offered jobs continues what.
+
+A poll says only whose a job is; its continuation token stands in its details. These are asked for only where
+a task here waits for a job of the same client, off the event loop, and nothing but the token is kept of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+from asgiref.sync import sync_to_async
+
+from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError
+from airflow_codepipeline_partner.hook_parameters import aws_parameters_of, make_hook
+from airflow_codepipeline_partner.jobs import OfferedJob
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+
+log = logging.getLogger(__name__)
+
+#: How long one answer may take, in seconds, where ``botocore_config`` says nothing else: the jobs of the same
+#: client wait meanwhile.
+LOOKUP_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 10}
+MAX_KNOWN_TOKENS = 10_000
+#: Few, and threads of their own: a customer whose answers are slow must not hold up the polls.
+_THREADS = ThreadPoolExecutor(4, thread_name_prefix="codepipeline-details")
+
+
+class TokenLookup:
+    """Ask for the continuation tokens of jobs, and remember them: a job keeps what it was made with."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str | None] = {}
+        self._hooks: dict[str, CodePipelinePartnerHook] = {}
+
+    async def tokens_of(self, jobs: Iterable[OfferedJob], holder: object) -> dict[str, str | None]:
+        """
+        Return the continuation token of each job; None where it has none, or where that cannot be known.
+
+        :param jobs: The jobs.
+        :param holder: What holds the AWS parameters as attributes.
+        """
+        unknown = [job for job in jobs if job.job_id not in self._known]
+        if unknown:
+            self._known |= await sync_to_async(self._ask, thread_sensitive=False, executor=_THREADS)(
+                unknown, holder
+            )
+        tokens = {job.job_id: self._known.get(job.job_id) for job in jobs}
+        for job_id in list(self._known)[:-MAX_KNOWN_TOKENS]:
+            del self._known[job_id]
+        return tokens
+
+    def _ask(self, jobs: list[OfferedJob], holder: object) -> dict[str, str | None]:
+        told: dict[str, str | None] = {}
+        for job in jobs:
+            try:
+                told[job.job_id] = self._hook(holder).continuation_token(job)
+            except CodePipelinePartnerError as error:
+                # Whoever is given the job instead leaves it, if it is another task's.
+                log.warning("Whether job %s continues another could not be asked. %s", job.job_id, error)
+            except Exception as error:
+                # Of Airflow's own look-up of a connection, for instance. Its text might hold anything.
+                name = type(error).__name__
+                log.warning("Whether job %s continues another could not be asked: %s.", job.job_id, name)
+        return told
+
+    def _hook(self, holder: object) -> CodePipelinePartnerHook:
+        parameters = aws_parameters_of(holder)
+        template = parameters["client_conn_id_template"]
+        if template not in self._hooks:
+            config = {**LOOKUP_TIMEOUTS, **(parameters["botocore_config"] or {})}
+            within_time = SimpleNamespace(**{**parameters, "botocore_config": config})
+            self._hooks[template] = make_hook(within_time, retry_deadline=0)
+        return self._hooks[template]

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who waits at a poll hub, and for what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from airflow_codepipeline_partner.jobs import OfferedJob
+
+#: For how many seconds a watcher is not told again of a job that stays unclaimed; doubled each time.
+FIRST_SILENCE_ABOUT_A_JOB = 30.0
+MAX_SILENCE_ABOUT_A_JOB = 3600.0
+
+
+@dataclass(eq=False)
+class Waiter:
+    """
+    Somebody who waits for jobs.
+
+    :param max_batch_size: Most jobs at once.
+    :param poll_interval: Seconds between two polls.
+    """
+
+    max_batch_size: int
+    poll_interval: float
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """
+    What a task waits for that goes on with the next job of an action.
+
+    :param client_id: Whose job it will be.
+    :param token: The continuation token that it will carry.
+    :param holder: What holds the AWS parameters as attributes, with which the job's details are asked for.
+    """
+
+    client_id: str
+    token: str
+    holder: object = field(compare=False)
+
+
+@dataclass(eq=False)
+class Sensor(Waiter):
+    """
+    Waits once, for some jobs of its own, until a deadline.
+
+    :param deadline: In seconds since the epoch.
+    :param retry_deadline: For how many seconds CodePipeline may fail to answer.
+    :param joined_at: When it came, by the monotonic clock.
+    :param offer: Where the jobs go.
+    :param continuation: The one job that it waits for, where it is not any.
+    :param has_seen_a_poll: Whether the deadline counts.
+    """
+
+    deadline: float
+    retry_deadline: float
+    joined_at: float
+    offer: asyncio.Future[list[OfferedJob]]
+    continuation: Continuation | None = None
+    has_seen_a_poll: bool = False
+
+    def end(self, error: Exception) -> None:
+        """End the wait with an error, if it has not ended."""
+        if not self.offer.done():
+            self.offer.set_exception(error)
+
+
+@dataclass(eq=False)
+class Watcher(Waiter):
+    """Is told of all jobs, for ever; of one that stays unclaimed again and again, but less and less often."""
+
+    offers: asyncio.Queue[list[OfferedJob]] = field(default_factory=asyncio.Queue)
+    # Job id → when it may be told of again, and how long the wait is then.
+    _told: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def tell(self, jobs: Iterable[OfferedJob], now: float) -> bool:
+        """Pass on what is not to be kept back, and return whether there was any."""
+        news = []
+        for job in jobs:
+            again_at, wait = self._told.get(job.job_id, (now, FIRST_SILENCE_ABOUT_A_JOB))
+            if now >= again_at:
+                news.append(job)
+                self._told[job.job_id] = now + wait, min(2 * wait, MAX_SILENCE_ABOUT_A_JOB)
+        if news:
+            self.offers.put_nowait(news)
+            # What was not offered for so long is no longer there.
+            long_ago = now - 2 * MAX_SILENCE_ABOUT_A_JOB
+            self._told = {job_id: told for job_id, told in self._told.items() if told[0] > long_ago}
+        return bool(news)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DAGs that go on with an action in new jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, task, task_group
+
+from airflow_codepipeline_partner._compat import AirflowFailException
+from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
+from airflow_codepipeline_partner.operators import (
+    CodePipelineClaimJobOperator,
+    CodePipelineContinueJobOperator,
+    PutThirdPartyJobSuccessResultOperator,
+    finish_job,
+)
+
+QUICK = {"poll_interval": 0.1, "timeout": 5, "retries": 1, "retry_delay": 0}
+
+
+@task
+def work(job: dict[str, Any], **context: Any) -> str:
+    if context["dag_run"].conf.get("work") == "fail":
+        raise ValueError("the work's own text")
+    return job["job_id"]
+
+
+with DAG("continued", schedule=None, render_template_as_native_obj=True):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+    first = CodePipelineContinueJobOperator(
+        task_id="first",
+        job=claim.output,
+        execution_details={"summary": "Begun.", "percentComplete": 10},
+        current_revision={"revision": "r1", "changeIdentifier": "c1"},
+        **QUICK,
+    )
+    second = CodePipelineContinueJobOperator(
+        task_id="second", job=first.output, execution_details={"percentComplete": 60}, **QUICK
+    )
+    work(second.output)
+    finish_job(claim, execution_details={"percentComplete": 100})
+
+
+class DyingContinue(CodePipelineContinueJobOperator):
+    """Dies where the conf says, once; a retry finds what it left."""
+
+    def execute(self, context: Any) -> Any:
+        self._die_after(context)
+        return super().execute(context)
+
+    def execute_complete(self, context: Any, event: Any) -> Any:
+        self._die_after(context)
+        return super().execute_complete(context, event)
+
+    def _die_after(self, context: Any) -> None:
+        conf, hook = context["dag_run"].conf, self.hook
+        if context["ti"].try_number > conf.get("deaths", 1):
+            return
+        original = hook._send
+
+        def send(call: Any, **more: Any) -> Any:
+            if conf["die"] == f"before {call.operation}":
+                raise SystemExit(1)
+            try:
+                return original(call, **more)
+            finally:
+                if conf["die"] == f"after {call.operation}":
+                    raise SystemExit(1)
+
+        hook._send = send
+
+
+with DAG("dying_continuation", schedule=None, render_template_as_native_obj=True):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+    going_on = DyingContinue(task_id="go_on", job=claim.output, **QUICK)
+    work(going_on.output)
+    finish_job(claim)
+
+with DAG("continued_and_then_put_by_hand", schedule=None, render_template_as_native_obj=True):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+    going_on = CodePipelineContinueJobOperator(task_id="go_on", job=claim.output, **QUICK)
+    new = PutThirdPartyJobSuccessResultOperator(task_id="new", job=going_on.output)
+    former = PutThirdPartyJobSuccessResultOperator(task_id="former", job=claim.output)
+    going_on >> former >> new
+
+with DAG("continued_without_claim", schedule=None, render_template_as_native_obj=True):
+    CodePipelineContinueJobOperator(task_id="go_on", job="{{ dag_run.conf['job'] }}", **QUICK)
+
+with DAG("given_up_between_two_jobs", schedule=None, render_template_as_native_obj=True):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+
+    class GivingUp(CodePipelineContinueJobOperator):
+        """Is failed, or marked as succeeded, when it is about to wait."""
+
+        def _hand_on(self, claim: Any) -> Any:
+            if self.params["how"] == "fail":
+                raise AirflowFailException("given up")
+            return {}
+
+    GivingUp(task_id="go_on", job=claim.output, params={"how": "fail"}, **QUICK)
+    finish_job(claim)
+
+with DAG(
+    "given_up_between_two_jobs_unnoticed",
+    schedule=None,
+    render_template_as_native_obj=True,
+):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+    GivingUp(task_id="go_on", job=claim.output, params={"how": "pass"}, **QUICK)
+    finish_job(claim)
+
+with DAG("ended_between_two_jobs", schedule=None, render_template_as_native_obj=True) as ended:
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+    GivingUp(task_id="go_on", job=claim.output, params={"how": "fail"}, **QUICK)
+
+with DAG("continued_each", schedule=None, render_template_as_native_obj=True):
+
+    @task
+    def jobs(**context: Any) -> list[dict[str, Any]]:
+        return context["dag_run"].conf["jobs"]
+
+    @task_group
+    def handle(job: Any) -> None:
+        claim = CodePipelineClaimJobOperator(task_id="claim", job=job)
+        going_on = CodePipelineContinueJobOperator(task_id="go_on", job=claim.output, **QUICK)
+        work(going_on.output)
+        finish_job(claim)
+
+    handle.expand(job=jobs())
+
+with DAG("notify_ended", schedule=None):
+
+    @task
+    def notify(**context: Any) -> None:
+        notifier = CodePipelineJobFailureNotifier()
+        notifier({"dag": ended, "run_id": context["dag_run"].conf["run_id"], "reason": "timed_out"})
+
+    notify()
+
+with DAG("take_by_the_hook", schedule=None):
+
+    @task
+    def take(**context: Any) -> bool:
+        return CodePipelinePartnerHook().claim(context["dag_run"].conf["job"]) is not None
+
+    take()

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Work that goes on in new jobs of its action, within one run."""
+
+from __future__ import annotations
+
+import pytest
+from support import ACTION_TYPE, action_state, results_of
+
+from airflow_codepipeline_partner import continuing
+from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator
+from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+
+
+@pytest.fixture(autouse=True)
+def quick(emulator, customer, quick_clients, monkeypatch):
+    emulator.configure(continuation_delay=0, lease_seconds=0.2)
+    monkeypatch.setattr(continuing, "CONTINUATION_TIMEOUT", 5.0)
+    monkeypatch.setattr(CodePipelineCompleteJobOperator, "POLL_INTERVAL", 0.1)
+
+
+@pytest.fixture
+def puts(monkeypatch):
+    """The arguments of all results that are put."""
+    arguments = []
+    put = CodePipelinePartnerHook.put
+
+    def record(self, call, **more):
+        arguments.append(call.arguments)
+        return put(self, call, **more)
+
+    monkeypatch.setattr(CodePipelinePartnerHook, "put", record)
+    return arguments
+
+
+def results(emulator):
+    return {job.job_id: results_of(emulator, {"job_id": job.job_id}) for job in emulator.jobs()}
+
+
+def ended(emulator):
+    """Return the terminal results of all jobs, in order."""
+    return [entry.result for job in emulator.jobs() for entry in emulator.ledger.terminal_results(job.job_id)]
+
+
+def test_a_run_goes_on_in_new_jobs_and_ends_the_newest(emulator, offer, run_dag):
+    job = offer()
+    run = run_dag("continued", job=job)
+    assert run.state == "success"
+    jobs = emulator.jobs()
+    assert [found.status for found in jobs] == ["Succeeded"] * 3
+    assert list(results(emulator).values()) == [["continue"], ["continue"], ["success"]]
+    assert [run.xcoms[task_id, "return_value"]["job_id"] for task_id in ("claim", "first", "second")] == [
+        found.job_id for found in jobs
+    ]
+    # The work belongs to the newest job.
+    assert run.xcoms["work", "return_value"] == jobs[-1].job_id
+    assert action_state(emulator)["percentComplete"] == 100
+
+
+def test_progress_is_shown_with_the_run_and_the_revision(offer, run_dag, puts):
+    run = run_dag("continued", job=offer())
+    first, second, _ = puts
+    assert first["executionDetails"] == {
+        "summary": "Begun.",
+        "percentComplete": 10,
+        "externalExecutionId": run_link(run),
+    }
+    assert first["currentRevision"] == {"revision": "r1", "changeIdentifier": "c1"}
+    assert second["executionDetails"]["summary"] == "The Airflow DAG continued is at work on this action."
+
+
+def run_link(run):
+    from urllib.parse import quote
+
+    return f"{run.dag_id}/runs/{quote(run.run_id, safe='')}"
+
+
+def test_the_record_is_of_the_newest_job_and_names_the_former_ones(emulator, offer, run_dag):
+    run = run_dag("continued", job=offer())
+    ids = [job.job_id for job in emulator.jobs()]
+    record = run.xcoms["claim", "codepipeline_claim"]
+    assert (record["job_id"], record["state"], record["former_job_ids"]) == (ids[2], "claimed", ids[:2])
+    assert run.xcoms["claim", "codepipeline_result"]["job_id"] == ids[2]
+
+
+@pytest.mark.parametrize("job_of", ["PutThirdPartyJobSuccessResult", "AcknowledgeThirdPartyJob"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_retry_goes_on_where_the_try_before_it_died(emulator, offer, run_dag, job_of, when):
+    run = run_dag("dying_continuation", job=offer(), die=f"{when} {job_of}")
+    assert run.state == "success"
+    first, second = emulator.jobs()
+    assert [first.status, second.status] == ["Succeeded"] * 2
+    taken = [[r for r in put if not r.endswith("Exception")] for put in results(emulator).values()]
+    assert taken == [["continue"], ["success"]]
+    assert run.xcoms["work", "return_value"] == second.job_id
+
+
+@pytest.mark.parametrize("job_of", ["PutThirdPartyJobSuccessResult", "AcknowledgeThirdPartyJob"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_where_no_try_goes_on_the_finishing_piece_ends_the_newest_job(emulator, offer, run_dag, job_of, when):
+    run = run_dag("dying_continuation", job=offer(), die=f"{when} {job_of}", deaths=2)
+    assert run.state == "failed"
+    assert ended(emulator) == ["failure"]
+    assert {job.status for job in emulator.jobs()} <= {"Succeeded", "Failed"}
+    assert emulator.jobs()[-1].status == "Failed"
+
+
+def test_the_failure_of_the_work_ends_the_newest_job(emulator, offer, run_dag):
+    run = run_dag("continued", job=offer(), work="fail")
+    assert run.state == "failed"
+    assert list(results(emulator).values()) == [["continue"], ["continue"], ["failure"]]
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "result"),
+    [("given_up_between_two_jobs", "failure"), ("given_up_between_two_jobs_unnoticed", "success")],
+)
+def test_the_finishing_piece_takes_the_job_that_nobody_waits_for_any_more(
+    emulator, offer, run_dag, dag_id, result
+):
+    run_dag(dag_id, job=offer())
+    assert list(results(emulator).values()) == [["continue"], [result]]
+
+
+def test_a_job_that_never_comes_fails_the_run_and_hangs_no_task(emulator, offer, run_dag, monkeypatch):
+    emulator.configure(continuation_delay=3600)
+    monkeypatch.setattr(continuing, "CONTINUATION_TIMEOUT", 0.5)
+    run = run_dag("dying_continuation", job=offer(), die="nowhere")
+    assert run.state == "failed"
+    assert run.states["go_on"] == run.states["finish_job"] == "failed"
+
+
+def test_another_run_leaves_the_job_while_the_waiting_one_lives(emulator, offer, run_dag, dags, make_hook):
+    run = ended_run(emulator, offer, run_dag)
+    set_state(run, "running")
+    [offered] = make_hook().poll(ACTION_TYPE)
+    other = run_dag("one_job_assume_ours_0_retries", job=offered.to_xcom())
+    assert other.states["claim"] == "skipped"
+    assert other.state == "success"
+    assert results(emulator)[offered.job_id] == []
+    assert emulator.jobs()[-1].status in ("Queued", "Dispatched")
+
+
+def test_a_job_whose_run_has_ended_is_ended_by_whoever_claims_it(emulator, offer, run_dag, make_hook, puts):
+    waited = ended_run(emulator, offer, run_dag)
+    [offered] = make_hook().poll(ACTION_TYPE)
+    other = run_dag("one_job_assume_ours_0_retries", job=offered.to_xcom())
+    assert other.state == "failed"
+    assert results(emulator)[offered.job_id] == ["failure"]
+    # The work is not done a second time.
+    assert other.states["work"] == "upstream_failed"
+    assert waited.run_id in puts[-1]["failureDetails"]["message"]
+
+
+def test_a_job_of_a_run_that_is_not_known_here_is_left(emulator, offer, run_dag, make_hook):
+    run = ended_run(emulator, offer, run_dag)
+    delete(run)
+    [offered] = make_hook().poll(ACTION_TYPE)
+    other = run_dag("one_job_assume_ours_0_retries", job=offered.to_xcom())
+    assert other.states["claim"] == "skipped"
+    assert results(emulator)[offered.job_id] == []
+
+
+def test_the_hook_alone_leaves_what_a_task_waits_for(emulator, offer, run_dag, make_hook):
+    ended_run(emulator, offer, run_dag)
+    [offered] = make_hook().poll(ACTION_TYPE)
+    assert make_hook().claim(offered) is None
+
+
+def test_a_callback_does_nothing_between_two_jobs(emulator, offer, run_dag):
+    run = ended_run(emulator, offer, run_dag)
+    run_dag("notify_ended", run_id=run.run_id)
+    assert ended(emulator) == []
+
+
+def ended_run(emulator, offer, run_dag):
+    """Return a run that has ended while its action goes on."""
+    run = run_dag("ended_between_two_jobs", job=offer())
+    assert run.state == "failed"
+    assert [job.status for job in emulator.jobs()] == ["Succeeded", "Queued"]
+    return run
+
+
+def set_state(run, state):
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.query(DagRun).filter_by(dag_id=run.dag_id, run_id=run.run_id).update({"_state": state})
+
+
+def delete(run):
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        session.query(DagRun).filter_by(dag_id=run.dag_id, run_id=run.run_id).delete()
+
+
+def test_each_job_of_a_mapped_group_goes_on_by_itself(emulator, offer, run_dag):
+    jobs = [offer(), offer()]
+    run = run_dag("continued_each", jobs=jobs)
+    assert run.state == "success"
+    assert sorted(map(tuple, results(emulator).values())) == [("continue",)] * 2 + [("success",)] * 2
+
+
+def test_a_result_for_a_former_job_is_refused(emulator, offer, run_dag):
+    run = run_dag("continued_and_then_put_by_hand", job=offer())
+    assert run.states["former"] == "failed"
+    assert list(results(emulator).values()) == [["continue"], []]
+
+
+def test_what_no_task_of_the_run_claimed_is_no_action_to_go_on_with(emulator, offer, run_dag):
+    job = offer()
+    run = run_dag("continued_without_claim", job=job)
+    assert run.state == "failed"
+    assert results(emulator)[job["job_id"]] == []
