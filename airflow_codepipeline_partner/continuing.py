@@ -123,7 +123,13 @@ def put_progress(
 
 
 def defer_for_next_job(
-    task: Any, claim: ClaimInRun, *, timeout: float, poll_interval: float, method_name: str
+    task: Any,
+    claim: ClaimInRun,
+    *,
+    timeout: float,
+    poll_interval: float,
+    method_name: str,
+    kwargs: Mapping[str, Any] | None = None,
 ) -> None:
     """
     Have the running task wait, in the triggerer, until the action's next job is offered.
@@ -134,6 +140,7 @@ def defer_for_next_job(
         is waited for.
     :param poll_interval: Seconds between two polls.
     :param method_name: Which of the task's methods goes on with the event.
+    :param kwargs: More arguments of that method.
     :raises InvalidJobReference: The job does not say what to poll for.
     """
     job = claim.record.job.job
@@ -149,6 +156,7 @@ def defer_for_next_job(
             **aws_parameters_of(task),
         ),
         method_name=method_name,
+        kwargs=dict(kwargs or {}),
         timeout=timedelta(seconds=max(deadline - time.time(), 0.0) + DEFERRAL_MARGIN),
     )
 

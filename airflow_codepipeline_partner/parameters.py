@@ -129,6 +129,20 @@ def check_positive(name: str, seconds: float) -> float:
     return seconds
 
 
+def read_seconds(name: str, value: Any) -> float:
+    """
+    Return the seconds, more than 0, that a number or a text that Jinja rendered holds.
+
+    :raises InvalidInput: It holds none.
+    """
+    try:
+        return check_positive(name, float(value))
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InvalidInput):
+            raise
+        raise InvalidInput(f"{name} must be a number of seconds, not a {type(value).__name__}.") from None
+
+
 def check_job(job: object) -> None:
     """
     Check a job at construction, where it is known then.

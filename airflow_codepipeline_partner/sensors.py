@@ -1,32 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sensor that waits for jobs."""
+"""The sensors: one waits for jobs, one for the work of another system, with progress to be seen."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_codepipeline_partner import protocol
+from airflow_codepipeline_partner import continuing, protocol
 from airflow_codepipeline_partner._compat import AirflowSensorTimeout, AirflowSkipException, conf
+from airflow_codepipeline_partner.continuation import WaitingTask
+from airflow_codepipeline_partner.continuing import DEFERRAL_MARGIN
 from airflow_codepipeline_partner.exceptions import InvalidInput, from_description
 from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
-from airflow_codepipeline_partner.jobs import ActionType
+from airflow_codepipeline_partner.jobs import ActionType, ExecutionDetails
 from airflow_codepipeline_partner.limits import check_number
 from airflow_codepipeline_partner.parameters import (
     CodePipelineParameters,
+    check_job,
     check_literal,
+    check_positive,
     is_known_later,
+    no_retry_where_none_helps,
+    read_seconds,
     renderable,
 )
 from airflow_codepipeline_partner.poll_hub import with_jitter
+from airflow_codepipeline_partner.reading import is_missing, read_mapping
+from airflow_codepipeline_partner.records import ClaimInRun
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
 
-#: How much later than its own deadline Airflow may end a deferral whose trigger does not run, in seconds.
-DEFERRAL_MARGIN = 60
+#: What part of a job's timeout may pass before it is renewed: workers may be busy, and answers be lost.
+RENEW_AFTER = 0.5
 
 
 class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
@@ -62,10 +71,7 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
         super().__init__(poke_interval=poke_interval, **kwargs)
         if not is_known_later(action_type):
             protocol.dialect_of(ActionType.from_value(action_type))
-        if self.poke_interval <= 0:
-            raise InvalidInput(
-                f"poke_interval must be more than 0 seconds; {self.poke_interval:g} was given."
-            )
+        check_positive("poke_interval", self.poke_interval)
         check_literal(lambda size: check_number("maxBatchSize", size), max_batch_size)
         self.action_type = renderable(action_type)
         self.max_batch_size = max_batch_size
@@ -124,3 +130,174 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
         return with_jitter(super()._get_next_poke_interval(*args, **kwargs))
+
+
+class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
+    """
+    Wait for the work of another system, and keep the action alive meanwhile, with progress to be seen.
+
+    Every ``poke_interval`` seconds your function looks at the work. Before the job's timeout the job is
+    renewed: it is ended with a continuation token, which shows the progress in the customer's console, and
+    the new job of the same action is claimed. What follows (the finishing piece above all) belongs to the
+    newest job, which is returned. All waits are in the triggerer and hold no worker slot; a retry goes on
+    where the try before it stopped.
+
+    :param job: What the claim, or a continuation, returned: any job of the action that this run claimed.
+        (templated)
+    :param progress: Your function, called with the claimed job
+        (:class:`~airflow_codepipeline_partner.jobs.ClaimedJob`) and ``op_kwargs``. It returns True when the
+        work is done; until then an :class:`~airflow_codepipeline_partner.jobs.ExecutionDetails`, or a mapping
+        with ``percentComplete`` and ``summary``, or None where there is nothing to tell. What it raises fails
+        the task, and is retried as Airflow retries.
+    :param op_kwargs: More arguments of the function. (templated)
+    :param job_timeout: What the action type says a job may take, in seconds: the job is renewed when half of
+        it has passed since the claim. AWS allows 60 to 43200. (templated)
+    :param progress_interval: Renew the job after as many seconds at the latest, so that progress is seen more
+        often; None leaves it to ``job_timeout``. Each renewal takes until CodePipeline offers the new job,
+        half a minute or so, in which your function is not called. (templated)
+    :param poke_interval: Seconds between two looks at the work.
+    :param poll_interval: Seconds between two polls for the new job, varied by a tenth.
+    :param continuation_timeout: For how many seconds a new job is waited for. It never comes if the customer
+        has stopped the pipeline.
+
+    Source: PutThirdPartyJobSuccessResult, PollForThirdPartyJobs, GetThirdPartyJobDetails,
+    AcknowledgeThirdPartyJob, CodePipeline API 2015-07-09.
+    """
+
+    template_fields = (
+        "job",
+        "op_kwargs",
+        "job_timeout",
+        "progress_interval",
+        *CodePipelineParameters.template_fields,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"job": "json", "op_kwargs": "py"}
+    #: By this it is known which tasks keep records of results.
+    puts_result: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        job: Any,
+        progress: Callable[..., Any],
+        op_kwargs: Any = None,
+        job_timeout: Any = 3600,
+        progress_interval: Any = None,
+        poke_interval: float | timedelta = 60,
+        poll_interval: float = 30,
+        continuation_timeout: float = continuing.CONTINUATION_TIMEOUT,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, **kwargs)
+        check_job(job)
+        if not callable(progress):
+            raise InvalidInput(f"progress must be a function, not a {type(progress).__name__}.")
+        check_literal(partial(read_seconds, "job_timeout"), job_timeout)
+        check_literal(partial(read_seconds, "progress_interval"), progress_interval)
+        for name, seconds in (
+            ("poke_interval", self.poke_interval),
+            ("poll_interval", poll_interval),
+            ("continuation_timeout", continuation_timeout),
+        ):
+            check_positive(name, seconds)
+        self.job = renderable(job)
+        self.progress = progress
+        self.op_kwargs = op_kwargs
+        self.job_timeout = job_timeout
+        self.progress_interval = progress_interval
+        self.poll_interval = poll_interval
+        self.continuation_timeout = continuation_timeout
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """
+        Look at the work, now and again, and return the newest job when it is done.
+
+        :raises AirflowSensorTimeout: It was not done in time.
+        :raises AirflowSkipException: The run did not win the job.
+        :raises JobNotInProgress: The job has another result.
+        """
+        return self._look(context, time.time() + self.timeout)
+
+    def execute_again(self, context: Any, event: Any = None, deadline: float | None = None) -> dict[str, Any]:
+        """Look at the work once more, after a wait."""
+        return self._look(context, deadline or time.time() + self.timeout)
+
+    def execute_complete(
+        self, context: Any, event: Mapping[str, Any], deadline: float | None = None
+    ) -> dict[str, Any]:
+        """Claim the action's next job, if the trigger was offered it, and go on."""
+        with no_retry_where_none_helps():
+            continuing.claim_offered(self.hook, continuing.action_of(context, self.job), event)
+        return self._look(context, deadline or time.time() + self.timeout)
+
+    def _look(self, context: Any, deadline: float) -> dict[str, Any]:
+        with no_retry_where_none_helps():
+            claim = continuing.action_of(context, self.job)
+            if continuing.is_in_doubt(claim):
+                claim = continuing.claim_next_job(self.hook, claim, claim.record.job.job)
+            self._wait_for_next_job(claim, deadline)
+            if not claim.may_be_ours:
+                raise AirflowSkipException(f"The claim of job {claim.record.job.job_id} is in doubt.")
+            self.show_link(claim.record.job.pipeline_name)
+        said = self.progress(claim.record.job, **read_mapping(self.op_kwargs or {}, "op_kwargs"))
+        if said is True:
+            return claim.record.job.to_xcom()
+        with no_retry_where_none_helps():
+            details = self._read(said)
+            if time.time() >= deadline:
+                self._give_up()
+            renew_at = self._renew_at(claim)
+            if time.time() >= renew_at:
+                me = WaitingTask.of(context["ti"])
+                continuing.put_progress(self.hook, claim, me, execution_details=details)
+                self._wait_for_next_job(claim, deadline)
+        self.log.info("%s The job is renewed in %.0f s.", _told(details), renew_at - time.time())
+        self._look_again(min(time.time() + self.poke_interval, renew_at, deadline), deadline)
+
+    def _read(self, said: Any) -> ExecutionDetails | None:
+        if said is False or said is None:
+            return None
+        if not isinstance(said, Mapping | ExecutionDetails):
+            raise InvalidInput(
+                f"progress of {self.task_id} must return True (done), ExecutionDetails, a mapping with "
+                f"percentComplete and summary, or None; it returned a {type(said).__name__}."
+            )
+        return ExecutionDetails.from_value(said)
+
+    def _renew_at(self, claim: ClaimInRun) -> float:
+        after = read_seconds("job_timeout", self.job_timeout) * RENEW_AFTER
+        if not is_missing(self.progress_interval):
+            after = min(after, read_seconds("progress_interval", self.progress_interval))
+        return claim.record.at.timestamp() + after
+
+    def _wait_for_next_job(self, claim: ClaimInRun, deadline: float) -> None:
+        """Defer until the action's next job is offered, if it is to be claimed."""
+        if continuing.awaited_token(claim.place, claim.record) is not None:
+            continuing.defer_for_next_job(
+                self,
+                claim,
+                timeout=self.continuation_timeout,
+                poll_interval=self.poll_interval,
+                method_name="execute_complete",
+                kwargs={"deadline": deadline},
+            )
+
+    def _look_again(self, moment: float, deadline: float) -> NoReturn:
+        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+        self.defer(
+            trigger=DateTimeTrigger(datetime.fromtimestamp(moment, UTC)),
+            method_name="execute_again",
+            kwargs={"deadline": deadline},
+        )
+
+    def _give_up(self) -> NoReturn:
+        message = f"The work of {self.task_id} was not done within {self.timeout:g} s."
+        if self.soft_fail or self.never_fail:
+            raise AirflowSkipException(message)
+        raise AirflowSensorTimeout(message)
+
+
+def _told(details: ExecutionDetails | None) -> str:
+    percent = "" if details is None or details.percent_complete is None else f" {details.percent_complete} %"
+    return f"The work is not done yet:{percent or ' no percentage'}."

@@ -19,6 +19,7 @@ from airflow_codepipeline_partner.exceptions import (
 )
 from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner.poll_hub import PollHub
+from airflow_codepipeline_partner.waiters import MAX_SILENCE_ABOUT_A_JOB, Continuation, Watcher
 
 TYPE = ActionType("Deploy", "Example")
 LATER = 4_000_000_000.0
@@ -413,7 +414,7 @@ def test_a_job_that_stays_unclaimed_is_told_again_less_and_less_often(codepipeli
     at = [moment - 1000 for moment, _ in told]
     assert at[:5] == [0, 30, 90, 210, 450]
     gaps = [after - before for before, after in itertools.pairwise(at)]
-    assert max(gaps) == poll_hub.MAX_SILENCE_ABOUT_A_JOB
+    assert max(gaps) == MAX_SILENCE_ABOUT_A_JOB
     assert {job_id for _, ids in told for job_id in ids} == {"a"}
 
 
@@ -445,7 +446,99 @@ def test_a_job_goes_to_a_sensor_and_to_each_watcher(codepipeline):
 
 
 def test_what_was_not_offered_for_long_is_forgotten():
-    watcher = poll_hub._Watcher(10, 30)
+    watcher = Watcher(10, 30)
     watcher.tell(jobs("a"), 0.0)
-    watcher.tell(jobs("b"), 30.0 + 2 * poll_hub.MAX_SILENCE_ABOUT_A_JOB)
+    watcher.tell(jobs("b"), 30.0 + 2 * MAX_SILENCE_ABOUT_A_JOB)
     assert list(watcher._told) == ["b"]
+
+
+class Lookup:
+    """Knows the continuation tokens of jobs, and counts how often it is asked."""
+
+    def __init__(self, **tokens):
+        self.tokens = tokens
+        self.asked = []
+
+    async def tokens_of(self, jobs, holder):
+        self.asked.append([job.job_id for job in jobs])
+        return {job.job_id: self.tokens.get(job.job_id) for job in jobs}
+
+
+@pytest.fixture
+def lookup(monkeypatch):
+    found = Lookup(next="token-1", other="token-2")
+    monkeypatch.setattr(poll_hub, "TokenLookup", lambda: found)
+    return found
+
+
+def next_job(which=1, client_id="client", **more):
+    hub = PollHub.for_(TYPE, holder())
+    limits = {"deadline": LATER, "retry_deadline": 300, **more}
+    return hub.wait(10, 30, continuation=Continuation(client_id, f"token-{which}", holder()), **limits)
+
+
+def test_the_job_that_continues_goes_to_the_task_that_waits_for_it(codepipeline, lookup):
+    codepipeline.answers = [jobs("new", "other", "next")]
+    assert together(lambda: [sensor(), next_job()]) == [["new", "other"], ["next"]]
+
+
+def test_two_tasks_are_each_given_their_own(codepipeline, lookup):
+    codepipeline.answers = [jobs("next", "other")]
+    assert together(lambda: [next_job(2), next_job(1)]) == [["other"], ["next"]]
+
+
+def test_a_continuation_that_nobody_waits_for_here_goes_to_whoever_waits(codepipeline, lookup):
+    codepipeline.answers = [jobs("other"), jobs("next")]
+    assert together(lambda: [next_job(1), sensor()]) == [["next"], ["other"]]
+
+
+def test_details_are_asked_for_only_where_a_job_of_that_client_is_waited_for(codepipeline, lookup):
+    strangers = [OfferedJob("new", "stranger", TYPE)]
+    codepipeline.answers = [strangers, jobs("next")]
+    assert together(lambda: [sensor(), next_job()]) == [["new"], ["next"]]
+    assert lookup.asked == [["next"]]
+
+
+def test_a_slow_look_up_holds_up_no_other_clients_jobs(codepipeline, monkeypatch):
+    asked = asyncio.Event()
+
+    class Slow(Lookup):
+        async def tokens_of(self, jobs, holder):
+            await asked.wait()
+            return await super().tokens_of(jobs, holder)
+
+    monkeypatch.setattr(poll_hub, "TokenLookup", lambda: Slow(next="token-1"))
+    codepipeline.answers = [[*jobs("next"), OfferedJob("new", "stranger", TYPE)]]
+
+    async def run():
+        continued = asyncio.ensure_future(next_job())
+        assert [job.job_id for job in await sensor()] == ["new"]
+        asked.set()
+        return [job.job_id for job in await continued]
+
+    assert asyncio.run(run()) == ["next"]
+
+
+def test_a_poll_that_brought_the_job_at_the_last_moment_is_waited_for(codepipeline, lookup):
+    codepipeline.answers = [jobs("next")]
+    assert together(lambda: [next_job(deadline=codepipeline.now - 1)]) == [["next"]]
+
+
+def test_a_continuation_that_never_comes_ends_at_its_deadline(codepipeline, lookup):
+    [outcome] = together(lambda: [next_job(deadline=codepipeline.now + 100)])
+    assert isinstance(outcome, TimeoutError)
+
+
+def test_500_waiting_tasks_share_one_poll(codepipeline, lookup):
+    lookup.tokens = {f"job-{n}": f"token-{n}" for n in range(250)}
+    polled = [OfferedJob(f"job-{n}", f"client-{n}", TYPE) for n in range(500)]
+    codepipeline.answers = [[], [], polled]
+    waits = together(
+        lambda: [
+            *(next_job(n, f"client-{n}") for n in range(250)),
+            *(sensor(batch=1) for n in range(250, 500)),
+        ]
+    )
+    assert waits == [[f"job-{n}"] for n in range(500)]
+    assert len(codepipeline.polls) == 3
+    assert sorted(lookup.asked) == sorted([f"job-{n}"] for n in range(250))

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, task, task_group
 
 from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+from airflow_codepipeline_partner.jobs import ClaimedJob
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 from airflow_codepipeline_partner.operators import (
     CodePipelineClaimJobOperator,
@@ -16,6 +19,7 @@ from airflow_codepipeline_partner.operators import (
     PutThirdPartyJobSuccessResultOperator,
     finish_job,
 )
+from airflow_codepipeline_partner.sensors import CodePipelineJobProgressSensor
 
 QUICK = {"poll_interval": 0.1, "timeout": 5, "retries": 1, "retry_delay": 0}
 
@@ -146,3 +150,46 @@ with DAG("take_by_the_hook", schedule=None):
         return CodePipelinePartnerHook().claim(context["dag_run"].conf["job"]) is not None
 
     take()
+
+
+def look(job: ClaimedJob, path: str) -> Any:
+    """Say what the next line of a file says, and note for which job."""
+    lines = Path(path).read_text().splitlines()
+    said, *left = lines
+    Path(path).write_text("\n".join(left))
+    with Path(f"{path}.jobs").open("a") as seen:
+        seen.write(job.job_id + "\n")
+    if said == "fail":
+        raise ValueError("the work's own text")
+    return json.loads(said)
+
+
+for dag_id, more in (
+    ("watched_work", {"timeout": 20}),
+    ("watched_work_out_of_time", {"timeout": 0.5, "poke_interval": 0.1, "progress_interval": None}),
+    (
+        "watched_work_out_of_time_softly",
+        {"timeout": 0.5, "poke_interval": 0.1, "progress_interval": None, "soft_fail": True},
+    ),
+    ("watched_work_by_job_timeout", {"job_timeout": 0.6, "progress_interval": None}),
+    ("watched_work_in_patience", {"poke_interval": 0.1, "progress_interval": None}),
+):
+    with DAG(dag_id, schedule=None, render_template_as_native_obj=True):
+        claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+        watch = CodePipelineJobProgressSensor(
+            task_id="watch",
+            job=claim.output,
+            progress=look,
+            op_kwargs={"path": "{{ dag_run.conf['path'] }}"},
+            **{
+                "progress_interval": 0.3,
+                "poke_interval": 30,
+                "poll_interval": 0.1,
+                "continuation_timeout": 5,
+                "retries": 1,
+                "retry_delay": 0,
+                **more,
+            },
+        )
+        work(watch.output)
+        finish_job(claim)

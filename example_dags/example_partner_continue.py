@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Long work in one run: between two tasks the action goes on in a new job, with progress to be seen.
+
+Each ``CodePipelineContinueJobOperator`` ends the job with a continuation token and claims the new job that
+CodePipeline makes for it. No job takes longer than the tasks between two of them, and the wait in between
+holds no worker slot. ``finish_job`` ends the newest job. A run's conf is the offered job;
+``example_partner_worker`` or ``example_partner_events`` start such runs, with this DAG's id in the place of
+``example_partner_job``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+
+from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
+from airflow_codepipeline_partner.operators import (
+    CodePipelineClaimJobOperator,
+    CodePipelineContinueJobOperator,
+    finish_job,
+)
+
+
+@dag(
+    schedule=None,
+    params={
+        "action_type": Param(
+            {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"},
+            type="object",
+        ),
+        "aws_conn_id": "aws_default",
+    },
+    max_active_runs=16,
+    on_failure_callback=CodePipelineJobFailureNotifier(aws_conn_id="{{ params.aws_conn_id }}"),
+    tags=["codepipeline"],
+)
+def example_partner_continue() -> None:
+    aws_conn_id = "{{ params.aws_conn_id }}"
+    claim = CodePipelineClaimJobOperator(
+        task_id="claim", job="{{ dag_run.conf | tojson }}", aws_conn_id=aws_conn_id
+    )
+
+    @task
+    def build(job: dict[str, Any]) -> str:
+        return f"build-of-{job['action_execution_id']}"
+
+    @task
+    def deploy(job: dict[str, Any], name: str) -> str:
+        return f"Deployed {name} for {job['pipeline_name']}."
+
+    built = build(claim.output)
+    half_way = CodePipelineContinueJobOperator(
+        task_id="half_way",
+        job=claim.output,
+        execution_details={"summary": "Built; deploying.", "percentComplete": 50},
+        poll_interval=5,
+        aws_conn_id=aws_conn_id,
+    )
+    built >> half_way
+    finish_job(claim, execution_details={"summary": deploy(half_way.output, built), "percentComplete": 100})
+
+
+example_partner_continue()

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Work in another system, for hours: a sensor looks at it and keeps the action alive, with progress to be seen.
+
+The sensor renews the job before its timeout: the action goes on in a new job, and the customer's console
+shows how far the work is. It waits in the triggerer and holds no worker slot. A run's conf is the offered
+job, and may say how long the work takes; ``example_partner_worker`` or ``example_partner_events`` start such
+runs, with this DAG's id in the place of ``example_partner_job``.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+
+from airflow_codepipeline_partner.jobs import ClaimedJob, ExecutionDetails
+from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
+from airflow_codepipeline_partner.operators import CodePipelineClaimJobOperator, finish_job
+from airflow_codepipeline_partner.sensors import CodePipelineJobProgressSensor
+
+
+def how_far(job: ClaimedJob, started_at: float, seconds: float) -> bool | ExecutionDetails:
+    """Ask the other system; here the clock plays its part."""
+    done = min((time.time() - started_at) / seconds, 1.0)
+    return done >= 1 or ExecutionDetails(
+        f"Deploying {job.pipeline_name}.", percent_complete=round(100 * done)
+    )
+
+
+@dag(
+    schedule=None,
+    params={
+        "action_type": Param(
+            {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"},
+            type="object",
+        ),
+        "aws_conn_id": "aws_default",
+        "seconds": Param(7200, type="number", description="How long the work in the other system takes."),
+        "progress_interval": Param(
+            900, type="number", description="How often progress is shown, in seconds."
+        ),
+    },
+    max_active_runs=16,
+    on_failure_callback=CodePipelineJobFailureNotifier(aws_conn_id="{{ params.aws_conn_id }}"),
+    tags=["codepipeline"],
+)
+def example_partner_progress() -> None:
+    aws_conn_id = "{{ params.aws_conn_id }}"
+    claim = CodePipelineClaimJobOperator(
+        task_id="claim", job="{{ dag_run.conf | tojson }}", aws_conn_id=aws_conn_id
+    )
+
+    @task
+    def begin(job: dict[str, Any], params: dict[str, Any]) -> dict[str, float]:
+        # Here the work would be started; what is returned names it there.
+        return {"started_at": time.time(), "seconds": params["seconds"]}
+
+    CodePipelineJobProgressSensor(
+        task_id="watch",
+        job=claim.output,
+        progress=how_far,
+        op_kwargs=begin(claim.output),
+        job_timeout=3600,
+        progress_interval="{{ params.progress_interval }}",
+        poke_interval=30,
+        poll_interval=5,
+        aws_conn_id=aws_conn_id,
+    )
+    finish_job(claim, execution_details={"summary": "Deployed.", "percentComplete": 100})
+
+
+example_partner_progress()

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Continuation tokens of ours name the task that waits; all other tokens are the user's."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_codepipeline_partner.continuation import WaitingTask
+from airflow_codepipeline_partner.limits import check_text
+
+TASK = WaitingTask("dag", "manual__2026-01-31T12:00:00+00:00", "group.go_on", 3)
+
+
+def test_a_token_names_the_task_and_is_read_back():
+    assert WaitingTask.from_token(TASK.token) == TASK
+
+
+def test_a_tokens_shape_is_kept_since_it_lies_in_codepipeline_while_versions_change():
+    assert json.loads(TASK.token) == {
+        "airflow_codepipeline_partner": 1,
+        "dag_id": "dag",
+        "run_id": "manual__2026-01-31T12:00:00+00:00",
+        "task_id": "group.go_on",
+        "map_index": 3,
+    }
+
+
+@pytest.mark.parametrize("letter", ["x", "ü", '"', "\\"])
+def test_the_longest_names_of_airflow_fit(letter):
+    token = WaitingTask(letter * 250, letter * 250, letter * 250, 100_000).token
+    assert check_text("continuationToken", token) == token
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        None,
+        "step-2",
+        "{}",
+        "airflow_codepipeline_partner",
+        '["airflow_codepipeline_partner"]',
+        TASK.token[:-1],
+        TASK.token.replace(":1,", ":2,"),
+        TASK.token.replace('"map_index":3', '"map_index":"3"'),
+        TASK.token.replace('"dag_id":"dag",', ""),
+    ],
+)
+def test_any_other_token_is_the_users(token):
+    assert WaitingTask.from_token(token) is None
+
+
+def test_the_running_task_is_told_by_its_instance():
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=None)
+    assert WaitingTask.of(ti) == WaitingTask("d", "r", "t", -1)
+    assert WaitingTask.of(ti).is_of_run("d", "r")
+    assert not WaitingTask.of(ti).is_of_run("d", "other")

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sensor that keeps an action alive while another system is at work."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support import action_state, results_of
+
+from airflow_codepipeline_partner import continuing
+from airflow_codepipeline_partner.exceptions import InvalidInput
+from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator
+from airflow_codepipeline_partner.sensors import CodePipelineJobProgressSensor
+
+JOB = {"job_id": "j", "client_id": "c"}
+
+
+@pytest.fixture
+def watch(emulator, customer, quick_clients, monkeypatch, tmp_path, offer, run_dag):
+    """Run a DAG whose work answers so, one after the other, and return the run."""
+    emulator.configure(continuation_delay=0, lease_seconds=0.2)
+    monkeypatch.setattr(continuing, "CONTINUATION_TIMEOUT", 5.0)
+    monkeypatch.setattr(CodePipelineCompleteJobOperator, "POLL_INTERVAL", 0.1)
+    path = tmp_path / "work"
+
+    def run(*answers, dag_id="watched_work", **conf):
+        path.write_text("\n".join(a if a == "fail" else json.dumps(a) for a in answers))
+        found = run_dag(dag_id, job=offer(), path=str(path), **conf)
+        found.seen = (tmp_path / "work.jobs").read_text().split()
+        found.left = path.read_text()
+        return found
+
+    return run
+
+
+def results(emulator):
+    return [results_of(emulator, {"job_id": job.job_id}) for job in emulator.jobs()]
+
+
+def test_work_that_is_done_at_once_needs_no_other_job(emulator, watch):
+    run = watch(True)
+    assert run.state == "success"
+    assert results(emulator) == [["success"]]
+
+
+def test_the_job_is_renewed_and_the_progress_shown(emulator, watch):
+    run = watch(*[{"percentComplete": 10, "summary": "Begun."}] * 3, True)
+    assert run.state == "success"
+    jobs = [job.job_id for job in emulator.jobs()]
+    assert len(jobs) > 1
+    assert results(emulator) == [*[["continue"]] * (len(jobs) - 1), ["success"]]
+    # The function is always told the newest job, and so is what follows.
+    assert run.seen[-1] == jobs[-1] == run.xcoms["work", "return_value"]
+    assert list(dict.fromkeys(run.seen)) == jobs
+
+
+def test_it_is_renewed_when_half_of_the_jobs_timeout_has_passed(emulator, watch):
+    watch(None, None, None, True, dag_id="watched_work_by_job_timeout")
+    assert len(emulator.jobs()) > 1
+
+
+def test_it_is_not_renewed_before(emulator, watch):
+    watch(None, {"percentComplete": 10}, False, True, dag_id="watched_work_in_patience")
+    assert results(emulator) == [["success"]]
+
+
+def test_a_failure_of_the_function_is_retried_and_then_ends_the_newest_job(emulator, watch):
+    run = watch(None, None, "fail", None, None, "fail")
+    assert run.state == "failed"
+    jobs = emulator.jobs()
+    assert len(jobs) > 1
+    assert results(emulator)[-1] == ["failure"]
+    assert action_state(emulator)["status"] == "Failed"
+    assert run.left == ""
+
+
+def test_a_retry_goes_on_with_the_same_action(emulator, watch):
+    run = watch(None, None, "fail", None, True)
+    assert run.state == "success"
+    assert results(emulator)[-1] == ["success"]
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "state"),
+    [("watched_work_out_of_time", "failed"), ("watched_work_out_of_time_softly", "skipped")],
+)
+def test_work_that_takes_too_long_fails(emulator, watch, dag_id, state):
+    run = watch(*[None] * 500, dag_id=dag_id)
+    assert run.states["watch"] == state
+    assert results(emulator)[-1] == ["failure"]
+
+
+@pytest.mark.parametrize("said", ["done", 50, {"percentComplete": 101}, {"percent": 5}])
+def test_what_the_function_may_not_return_fails_at_once(emulator, watch, said):
+    run = watch(said, True)
+    assert run.states["watch"] == "failed"
+    assert results(emulator) == [["failure"]]
+    assert run.left == "true"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"progress": "how_far"},
+        {"job": "no job"},
+        {"job_timeout": 0},
+        {"job_timeout": "soon"},
+        {"progress_interval": -1},
+        {"poll_interval": 0},
+        {"poke_interval": 0},
+        {"continuation_timeout": 0},
+    ],
+)
+def test_what_does_not_fit_is_refused_when_the_dag_is_parsed(wrong):
+    given = {"job": JOB, "progress": len, **wrong}
+    with pytest.raises(InvalidInput, match=next(iter(wrong)) if "job" not in wrong else "job"):
+        CodePipelineJobProgressSensor(task_id="watch", **given)

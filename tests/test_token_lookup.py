@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which of the offered jobs continue what: asked once, in a thread, and told without a secret."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from support import ACTION_TYPE
+
+from airflow_codepipeline_partner import token_lookup
+from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+from airflow_codepipeline_partner.jobs import OfferedJob
+from airflow_codepipeline_partner.token_lookup import TokenLookup
+from airflow_codepipeline_partner.triggers import CodePipelineContinuationTrigger
+
+
+@pytest.fixture
+def holder():
+    return CodePipelineContinuationTrigger(
+        action_type=ACTION_TYPE, client_id="c", continuation_token="t", timeout_deadline=0.0
+    )
+
+
+@pytest.fixture
+def continued(emulator, customer, make_hook, offer):
+    """A job that carries the continuation token ``step-2``, as it is offered."""
+    emulator.configure(continuation_delay=0)
+    hook, job = make_hook(), offer()
+    hook.claim(job)
+    hook.succeed(job, continuation_token="step-2")
+    [offered] = hook.poll(ACTION_TYPE)
+    return offered
+
+
+def details_of(emulator):
+    return [entry.job_id for entry in emulator.ledger if entry.operation == "GetThirdPartyJobDetails"]
+
+
+def test_the_token_of_each_job_is_told_and_asked_for_once(emulator, continued, offer, holder):
+    fresh = OfferedJob.from_value(offer())
+    before = len(details_of(emulator))
+    lookup = TokenLookup()
+    for _ in range(2):
+        tokens = asyncio.run(lookup.tokens_of([continued, fresh], holder))
+        assert tokens == {continued.job_id: "step-2", fresh.job_id: None}
+    assert details_of(emulator)[before:] == [continued.job_id, fresh.job_id]
+
+
+def test_it_is_asked_off_the_loop_with_little_patience(continued, holder, monkeypatch):
+    asked = []
+
+    def make_hook(parameters, **more):
+        asked.append((threading.current_thread().name, parameters.botocore_config, more))
+        return CodePipelinePartnerHook(**more)
+
+    monkeypatch.setattr(token_lookup, "make_hook", make_hook)
+    holder.botocore_config = {"read_timeout": 3}
+    asyncio.run(TokenLookup().tokens_of([continued], holder))
+    [(thread, config, more)] = asked
+    assert thread.startswith("codepipeline-details")
+    assert config == {"connect_timeout": 5, "read_timeout": 3}
+    assert more == {"retry_deadline": 0}
+
+
+def test_one_jobs_trouble_is_not_anothers_and_is_asked_again(emulator, continued, holder, caplog):
+    nobodys = OfferedJob("5f1d2b8c-0000-4000-8000-000000000000", "6f0d6e0c-2f3b-4c55-9d5e-0d3a1b2c3d4e")
+    lookup = TokenLookup()
+    tokens = asyncio.run(lookup.tokens_of([nobodys, continued], holder))
+    assert tokens == {nobodys.job_id: None, continued.job_id: "step-2"}
+    assert "There is no Airflow connection" in caplog.text
+    emulator.inject("throttle", operation="GetThirdPartyJobDetails")
+    again = OfferedJob(continued.job_id, continued.client_id, continued.action_type)
+    fresh = TokenLookup()
+    assert asyncio.run(fresh.tokens_of([again], holder)) == {continued.job_id: None}
+    assert asyncio.run(fresh.tokens_of([again], holder)) == {continued.job_id: "step-2"}
+
+
+def test_no_secret_of_the_details_reaches_masker_or_log(continued, holder, monkeypatch, caplog):
+    from airflow_codepipeline_partner import hooks
+
+    masked = []
+    monkeypatch.setattr(hooks, "mask_secret", masked.append)
+    asyncio.run(TokenLookup().tokens_of([continued], holder))
+    # Each new secret would have the masker compile all of them anew, while the loop waits.
+    assert masked == []
+
+
+def test_it_does_not_remember_for_ever(continued, holder, monkeypatch):
+    monkeypatch.setattr(token_lookup, "MAX_KNOWN_TOKENS", 2)
+    monkeypatch.setattr(TokenLookup, "_ask", lambda self, jobs, holder: {job.job_id: "t" for job in jobs})
+    lookup = TokenLookup()
+    for number in range(5):
+        asyncio.run(lookup.tokens_of([OfferedJob(f"job-{number}", "c")], holder))
+    assert list(lookup._known) == ["job-3", "job-4"]
