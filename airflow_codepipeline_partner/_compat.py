@@ -10,26 +10,53 @@ from typing import Any, Protocol
 # Airflow moved these between 3.1 and 3.2; its compatibility provider, which the amazon provider needs
 # itself, knows where they are.
 from airflow.providers.common.compat.sdk import (
+    AirflowConfigException,
     AirflowFailException,
     AirflowNotFoundException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
+    DecoratedOperator,
+    KeywordParameters,
     XCom,
     conf,
+    task_decorator_factory,
 )
 
 __all__ = [
+    "AirflowConfigException",
     "AirflowFailException",
     "AirflowNotFoundException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
+    "AirflowTaskTimeout",
+    "DecoratedOperator",
+    "KeywordParameters",
     "XCom",
     "conf",
+    "context_names",
+    "ends_task_otherwise",
     "forget_cached_connections",
     "is_resolved_later",
+    "is_retried",
     "mask_secret",
+    "task_decorator_factory",
     "task_state_store",
 ]
+
+#: What a task raises to end in another way than by failing; not all of these are there in every version.
+_OTHER_ENDS = frozenset(
+    {
+        "AirflowRescheduleException",
+        "AirflowSkipException",
+        "DagRunTriggerException",
+        "DownstreamTasksSkipped",
+        "TaskAwaitingInput",
+        "TaskDeferred",
+    }
+)
+#: What fails a task without a retry.
+_FINAL = frozenset({"AirflowFailException", "AirflowSensorTimeout", "AirflowTaskTerminated"})
 
 
 class TaskStateStore(Protocol):
@@ -71,3 +98,61 @@ def is_resolved_later(value: object) -> bool:
     from airflow.sdk.definitions._internal.mixins import ResolveMixin
 
     return isinstance(value, ResolveMixin)
+
+
+def context_names() -> frozenset[str]:
+    """Return the names of a task's context, which a function may have as parameters."""
+    from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS
+
+    return frozenset(KNOWN_CONTEXT_KEYS)
+
+
+def ends_task_otherwise(error: BaseException) -> bool:
+    """Tell whether Airflow would not fail a task for this, but skip, defer or reschedule it."""
+    return not _OTHER_ENDS.isdisjoint(_names_of(error))
+
+
+def is_retried(context: Mapping[str, Any], error: BaseException) -> bool:
+    """
+    Tell whether Airflow will retry the running task for this.
+
+    :param context: The task's context.
+    :param error: What it is about to raise; none that :func:`ends_task_otherwise`.
+    """
+    if not _FINAL.isdisjoint(_names_of(error)):
+        return False
+    ti, task = context["ti"], context["task"]
+    # The server knows more than the numbers tell: a task that was cleared while it ran is run again.
+    told = getattr(ti, "_ti_context_from_server", None)
+    is_left = ti.try_number <= ti.max_tries if told is None else bool(told.should_retry)
+    policy = getattr(task, "retry_policy", None)
+    if not is_left or policy is None:
+        return is_left
+    # From Airflow 3.3 on.
+    from airflow.sdk.definitions.retry_policy import RetryAction
+
+    try:
+        decision = policy.evaluate(
+            exception=error, try_number=ti.try_number, max_tries=ti.max_tries, context=context
+        )
+    except Exception:
+        # Airflow does so, too, when it asks again.
+        return is_left
+    # A policy may be slow, or decide anew each time it is asked; Airflow is to hear the same.
+    task.retry_policy = _Decided(decision)
+    return bool(decision.action is not RetryAction.FAIL)
+
+
+class _Decided:
+    """A retry policy that has been asked already."""
+
+    def __init__(self, decision: Any) -> None:
+        self._decision = decision
+
+    def evaluate(self, **facts: Any) -> Any:
+        """Return the decision."""
+        return self._decision
+
+
+def _names_of(error: BaseException) -> set[str]:
+    return {cls.__name__ for cls in type(error).__mro__}

@@ -164,6 +164,7 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
             self._go_on_with_the_next_job(context)
             self._end_without_a_job(states)
         job = claimed.job
+        self._refuse_a_cleared_run(context, place, job)
         message = self.failure_message
         try:
             if failure is None:
@@ -185,6 +186,22 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
                 f"Job {job.job_id} has the result {result}. {failure or 'It was reported as failed.'} "
                 "This task fails so that the run does, too. To run the action again, retry it in "
                 "CodePipeline."
+            )
+
+    def _refuse_a_cleared_run(self, context: Any, place: Place, job: OfferedJob) -> None:
+        """
+        Fail where tasks were cleared after the job had its result: their work does not reach the customer.
+
+        :raises AirflowFailException: It is so.
+        """
+        run, result = context["dag_run"], place.read_result(job.job_id)
+        # A run starts anew as a user clears tasks of it after its end, and only then.
+        if result is None or result.state != "done" or not run.clear_number or not run.start_date:
+            return
+        if result.at < run.start_date:
+            raise AirflowFailException(
+                f"Job {job.job_id} had the result {result.result} before tasks of this run were cleared, and "
+                "keeps it. To run the action again, retry it in CodePipeline, which makes a new job."
             )
 
     def _go_on_with_the_next_job(self, context: Any) -> None:

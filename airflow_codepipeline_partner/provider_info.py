@@ -54,6 +54,9 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {},
             }
         ],
+        "task-decorators": [
+            {"class-name": f"{_PACKAGE}.decorators.codepipeline_job_task", "name": "codepipeline_job"}
+        ],
         "notifications": [f"{_PACKAGE}.notifications.CodePipelineJobFailureNotifier"],
         "extra-links": [f"{_PACKAGE}.links.CodePipelineLink"],
     }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,19 @@ from typing import Any
 REPO = Path(__file__).resolve().parent.parent
 #: The action type of the pipeline ``pipe``, and the default of the example DAGs.
 ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
+
+
+def airflow_connections(emulator: Any, customer: Any) -> dict[str, str]:
+    """Return the environment by which a real Airflow reaches the emulator, and knows a customer's token."""
+    name = f"AIRFLOW_CONN_CODEPIPELINE_CLIENT_{customer.client_id.replace('-', '_').upper()}"
+    extra = {"region_name": "us-east-1", "endpoint_url": emulator.url}
+    aws = {"conn_type": "aws", "login": "AKIAEXAMPLE", "password": "example-secret", "extra": extra}
+    client = {
+        "conn_type": "codepipeline_partner_client",
+        "login": customer.client_id,
+        "password": customer.client_token,
+    }
+    return {"AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws), name: json.dumps(client)}
 
 
 def results_of(emulator: Any, job: Mapping[str, Any]) -> list[str]:

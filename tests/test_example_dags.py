@@ -20,6 +20,7 @@ def test_every_example_is_tested_and_named_like_its_file(dags):
         "example_partner_worker_mapped",
         "example_partner_steps",
         "example_partner_events",
+        "example_partner_function",
     }
 
 
@@ -122,6 +123,26 @@ def test_example_partner_steps(emulator, customer, run_dag):
     assert second.xcoms["resume", "return_value"] == f"Finished {token}."
 
 
+def test_example_partner_continue(emulator, offer, run_dag):
+    emulator.configure(continuation_delay=0)
+    run = run_dag("example_partner_continue", **offer())
+    assert run.state == "success"
+    assert [job.status for job in emulator.jobs()] == ["Succeeded", "Succeeded"]
+    state = action_state(emulator)
+    assert (state["status"], state["percentComplete"]) == ("Succeeded", 100)
+    assert state["summary"].startswith("Deployed build-of-")
+
+
+def test_example_partner_progress(emulator, offer, run_dag):
+    emulator.configure(continuation_delay=0)
+    run = run_dag("example_partner_progress", **offer(), seconds=1, progress_interval=0.3)
+    assert run.state == "success"
+    statuses = [job.status for job in emulator.jobs()]
+    assert len(statuses) > 1
+    assert set(statuses) == {"Succeeded"}
+    assert action_state(emulator)["summary"] == "Deployed."
+
+
 @pytest.mark.parametrize(
     "dag_id", ["example_put_success_result", "example_partner_worker_mapped", "example_partner_steps"]
 )
@@ -131,3 +152,25 @@ def test_another_action_type_is_only_a_param(emulator, customer, run_dag, dag_id
     emulator.start_execution("other")
     assert run_dag(dag_id, action_type=other).state == "success"
     assert action_state(emulator, "other")["status"] in ("Succeeded", "InProgress")
+
+
+@pytest.mark.parametrize(
+    ("configuration", "status", "told"),
+    [
+        ({"Target": "staging"}, "Succeeded", "Deployed by a function in Airflow."),
+        ({"Target": "no such"}, "Failed", "Target must be the name of an environment."),
+    ],
+)
+def test_example_partner_function(emulator, customer, make_hook, dags, run_dag, configuration, status, told):
+    emulator.add_pipeline(
+        "configured", client_id=customer.client_id, action_type=ACTION_TYPE, configuration=configuration
+    )
+    emulator.start_execution("configured")
+    [job] = make_hook().poll(ACTION_TYPE)
+    # A test does not wait for retries.
+    dags.by_id["example_partner_function"].get_task("deploy").retries = 0
+    run_dag("example_partner_function", **job.to_xcom())
+    state = action_state(emulator, "configured")
+    assert state["status"] == status
+    assert told in (state.get("summary"), state.get("errorDetails", {}).get("message"))
+    assert len(results_of(emulator, {"job_id": job.job_id})) == 1

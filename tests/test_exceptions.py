@@ -23,6 +23,7 @@ from airflow_codepipeline_partner.exceptions import (
     InvalidInput,
     InvalidJobReference,
     InvalidNonce,
+    JobFailure,
     JobNotFound,
     JobNotInProgress,
     LimitExceeded,
@@ -34,6 +35,7 @@ from airflow_codepipeline_partner.limits import FAILURE_TYPES
 #: Class → its parent, the failure type a job ends with because of it, whether a retry may help.
 TREE = {
     CodePipelinePartnerError: (Exception, "JobFailed", False),
+    JobFailure: (CodePipelinePartnerError, "JobFailed", False),
     InvalidInput: (CodePipelinePartnerError, "ConfigurationError", False),
     LimitExceeded: (InvalidInput, "ConfigurationError", False),
     InvalidJobReference: (InvalidInput, "ConfigurationError", False),
@@ -106,6 +108,8 @@ def example(cls):
     facts = {"job_id": "job-1"}
     if issubclass(cls, LimitExceeded):
         facts["field"] = "jobId"
+    if issubclass(cls, JobFailure):
+        facts["failure_type"] = "PermissionError"
     if issubclass(cls, ClientConnectionError):
         facts["conn_id"] = "codepipeline_client_x"
     if issubclass(cls, CodePipelineError):
@@ -184,6 +188,6 @@ def test_what_airflow_reads_at_every_start_imports_nothing_heavy(statement):
 
 
 def test_what_a_dag_file_imports_leaves_the_sdk_of_aws_for_the_task():
-    names = ("client_tokens", "operators", "sensors", "triggers", "notifications", "links", "records")
+    names = ("client_tokens", "operators", "sensors", "triggers", "notifications", "links", "decorators")
     modules = modules_after("\n".join(f"import airflow_codepipeline_partner.{name}" for name in names))
     assert packages(modules).isdisjoint({"boto3", "botocore", "moto"})

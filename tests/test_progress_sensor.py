@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from support import action_state, results_of
@@ -86,9 +87,26 @@ def test_a_retry_goes_on_with_the_same_action(emulator, watch):
     [("watched_work_out_of_time", "failed"), ("watched_work_out_of_time_softly", "skipped")],
 )
 def test_work_that_takes_too_long_fails(emulator, watch, dag_id, state):
-    run = watch(*[None] * 500, dag_id=dag_id)
+    run = watch(None, dag_id=dag_id)
     assert run.states["watch"] == state
     assert results(emulator)[-1] == ["failure"]
+
+
+def test_its_deadline_is_an_absolute_time_that_goes_with_each_wait(watch, monkeypatch):
+    kwargs = []
+    defer = CodePipelineJobProgressSensor.defer
+
+    def note(self, **given):
+        kwargs.append((given["method_name"], given["kwargs"]))
+        defer(self, **given)
+
+    monkeypatch.setattr(CodePipelineJobProgressSensor, "defer", note)
+    before = time.time()
+    watch(None, None, True)
+    assert {name for name, _ in kwargs} == {"execute_again", "execute_complete"}
+    for _, given in kwargs:
+        # 20 s is the DAG's timeout.
+        assert before + 20 <= given["deadline"] <= time.time() + 20
 
 
 @pytest.mark.parametrize("said", ["done", 50, {"percentComplete": 101}, {"percent": 5}])

@@ -87,7 +87,8 @@ def test_every_module_and_class_that_is_named_is_there(name):
         importlib.import_module(name)
     except ModuleNotFoundError:
         module, _, attribute = name.rpartition(".")
-        assert isinstance(getattr(importlib.import_module(module), attribute), type)
+        found = getattr(importlib.import_module(module), attribute)
+        assert isinstance(found, type) or name in {each["class-name"] for each in INFO["task-decorators"]}
 
 
 def test_every_integration_that_is_used_is_declared():
@@ -145,6 +146,7 @@ print(json.dumps({
     "notifications": [str(name) for name in manager.notification if "codepipeline_partner" in str(name)],
     "links": [name for name in manager.extra_links_class_names if "codepipeline_partner" in name],
     "triggers": [each.trigger_class_name for each in manager.trigger if each.package_name == ours],
+    "decorators": [name for name in manager.taskflow_decorators if "codepipeline" in name],
     "version": manager.providers[ours].version,
 }))
 """
@@ -169,6 +171,10 @@ def test_airflows_manager_finds_the_hook_of_the_connection_type(found):
         "client_conn_id",
         "airflow-codepipeline-partner",
     ]
+
+
+def test_airflows_manager_finds_the_task_decorator(found):
+    assert found["decorators"] == ["codepipeline_job"]
 
 
 def test_airflows_manager_finds_the_notifier_the_link_and_the_triggers(found):

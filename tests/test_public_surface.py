@@ -21,6 +21,7 @@ import airflow_codepipeline_partner
 from airflow_codepipeline_partner import (
     assets,
     client_tokens,
+    decorators,
     emulator,
     exceptions,
     hooks,
@@ -117,6 +118,18 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "failure_message": None,
         "failure_type": "JobFailed",
     },
+    exceptions.JobFailure: {"message": NEEDED, "failure_type": "JobFailed", "job_id": None},
+    decorators.codepipeline_job_task: {"python_callable": None},
+    decorators._CodePipelineJobDecoratedOperator: {
+        "python_callable": NEEDED,
+        "op_args": None,
+        "op_kwargs": None,
+        "unknown_claim": "assume_ours",
+        **AWS,
+    },
+    decorators.Continuation: {"token": NEEDED, "execution_details": None},
+    decorators.JobInProgress.progress: {"percent": None, "summary": None},
+    decorators.JobInProgress.details: {},
     assets.codepipeline_jobs: {
         "name": NEEDED,
         "action_type": NEEDED,
@@ -192,6 +205,7 @@ def test_what_a_result_tells_is_given_by_name(function):
         operators.PutThirdPartyJobFailureResultOperator,
         operators.CodePipelineClaimJobOperator,
         operators.CodePipelineCompleteJobOperator,
+        decorators._CodePipelineJobDecoratedOperator,
         sensors.CodePipelineJobSensor,
     ],
 )
@@ -224,6 +238,7 @@ TEMPLATED = {
         "failure_message",
         "failure_type",
     },
+    decorators._CodePipelineJobDecoratedOperator: {"op_args", "op_kwargs"},
     sensors.CodePipelineJobSensor: {"action_type", "max_batch_size"},
     notifications.CodePipelineJobFailureNotifier: {"message", "failure_type"},
 }
@@ -242,6 +257,7 @@ def test_the_package_has_a_version_and_no_more():
 
 
 PUBLIC = {
+    decorators: {"Continuation", "JobInProgress", "codepipeline_job_task"},
     jobs: {
         "THIRD_PARTY",
         "ActionType",
@@ -290,12 +306,33 @@ def test_the_names_of_the_errors_are_as_they_were():
         "InvalidInput",
         "InvalidJobReference",
         "InvalidNonce",
+        "JobFailure",
         "JobNotFound",
         "JobNotInProgress",
         "LimitExceeded",
         "RequestRefused",
         "ServiceUnavailable",
     }
+
+
+def test_a_job_in_progress_has_the_members_that_it_had():
+    assert {name for name in vars(decorators.JobInProgress) if not name.startswith("_")} == {
+        "configuration",
+        "continuation_token",
+        "current_revision",
+        "details",
+        "hook",
+        "job",
+        "job_id",
+        "progress",
+        "serialize",
+        "told",
+    }
+
+
+def test_the_task_decorator_has_the_name_that_it_had():
+    [registered] = provider_info.get_provider_info()["task-decorators"]
+    assert registered["name"] == "codepipeline_job"
 
 
 def test_the_values_have_the_members_that_they_had():

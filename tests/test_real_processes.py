@@ -12,7 +12,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from support import ACTION_TYPE, REPO, results_of
+from support import ACTION_TYPE, REPO, airflow_connections, results_of
 
 from airflow_codepipeline_partner.emulator import Emulator
 from demo.local_airflow import LocalAirflow
@@ -44,23 +44,8 @@ def aftermath(tmp_path_factory):
         customer = emulator.add_customer()
         emulator.add_pipeline("pipe", client_id=customer.client_id, action_type=ACTION_TYPE)
         emulator.add_pipeline("watched", client_id=customer.client_id, action_type=WATCHED)
-        connection = f"AIRFLOW_CONN_CODEPIPELINE_CLIENT_{customer.client_id.replace('-', '_').upper()}"
         environment = {
-            "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(
-                {
-                    "conn_type": "aws",
-                    "login": "AKIAEXAMPLE",
-                    "password": "example-secret",
-                    "extra": {"region_name": "us-east-1", "endpoint_url": emulator.url},
-                }
-            ),
-            connection: json.dumps(
-                {
-                    "conn_type": "codepipeline_partner_client",
-                    "login": customer.client_id,
-                    "password": customer.client_token,
-                }
-            ),
+            **airflow_connections(emulator, customer),
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         }
         with LocalAirflow(home, dags, environment=environment) as airflow:

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+``@task.codepipeline_job``: work that is one Python function. The task claims, runs it and reports.
+
+::
+
+    @task.codepipeline_job(retries=2)
+    def deploy(job: JobInProgress):
+        if "Target" not in job.configuration:
+            raise JobFailure("The action's configuration names no Target.", "ConfigurationError")
+        job.progress(50, "Half way.")
+        return {"summary": "Deployed.", "percentComplete": 100}
+
+    finish_job(deploy("{{ dag_run.conf | tojson }}"))
+
+The call is given the offered job; the function gets the :class:`JobInProgress`. An exception is retried as
+Airflow retries, with the same job, and reported as the job's failure when no retry is left; see
+:mod:`~airflow_codepipeline_partner.failures`. With ``finish_job`` behind it, a job also ends where the task
+can report nothing itself: where it is killed in its last try, or marked by a user. Without, only the callback
+of the DAG does that.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from airflow_codepipeline_partner import failures, protocol, reporting
+from airflow_codepipeline_partner._compat import (
+    AirflowFailException,
+    DecoratedOperator,
+    KeywordParameters,
+    context_names,
+    ends_task_otherwise,
+    is_retried,
+    task_decorator_factory,
+)
+from airflow_codepipeline_partner.claiming import claim_job
+from airflow_codepipeline_partner.exceptions import (
+    CodePipelinePartnerError,
+    InvalidInput,
+    JobNotFound,
+    JobNotInProgress,
+    RequestRefused,
+)
+from airflow_codepipeline_partner.jobs import ClaimedJob, ExecutionDetails, OfferedJob
+from airflow_codepipeline_partner.memory import ClaimMemory, ResultOfClaimingTask
+from airflow_codepipeline_partner.parameters import (
+    CodePipelineParameters,
+    check_job,
+    no_retry_where_none_helps,
+    renderable,
+)
+from airflow_codepipeline_partner.protocol import Call, UnknownClaim
+from airflow_codepipeline_partner.records import Place
+from airflow_codepipeline_partner.working import Continuation, JobInProgress
+
+if TYPE_CHECKING:
+    from airflow.sdk.bases.decorator import TaskDecorator
+
+__all__ = ["Continuation", "JobInProgress", "codepipeline_job_task"]
+
+_NAME = "@task.codepipeline_job"
+_MAY_RETURN = (
+    "return nothing, execution details (ExecutionDetails, or a mapping with summary, externalExecutionId, "
+    "percentComplete), or a Continuation"
+)
+
+
+class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineParameters):
+    """
+    Claim a job, have a function work on it, and report what that came to.
+
+    :param python_callable: The function; its first parameter gets the :class:`JobInProgress`.
+    :param op_args: What it was called with, the first of which is the offered job. (templated)
+    :param op_kwargs: The same, by name. (templated)
+    :param unknown_claim: What a claim in doubt counts as: ``assume_ours`` or ``leave``.
+
+    Source: GetThirdPartyJobDetails, AcknowledgeThirdPartyJob, PutThirdPartyJobSuccessResult,
+    PutThirdPartyJobFailureResult, CodePipeline API 2015-07-09.
+    """
+
+    template_fields = (*DecoratedOperator.template_fields, *CodePipelineParameters.template_fields)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"op_args": "py", "op_kwargs": "py"}
+    custom_operator_name = _NAME
+    #: By these it is known which tasks keep records of claims, and of results.
+    claims_job: ClassVar[bool] = True
+    puts_result: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        python_callable: Callable[..., Any],
+        op_args: Collection[Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        unknown_claim: UnknownClaim = "assume_ours",
+        **kwargs: Any,
+    ) -> None:
+        protocol.check_unknown_claim(unknown_claim)
+        self._parameter = _parameter_of(python_callable)
+        args, named = list(op_args or ()), dict(op_kwargs or {})
+        if self._parameter in named:
+            named[self._parameter] = renderable(named[self._parameter])
+        elif args:
+            args[0] = renderable(args[0])
+        else:
+            name = python_callable.__name__
+            raise InvalidInput(
+                f"{_NAME} {name} was called without a job. Call it with the offered job, as in "
+                f'{name}("{{{{ dag_run.conf | tojson }}}}") or {name}.expand({self._parameter}=wait.output): '
+                "the function's first parameter then gets the job, claimed."
+            )
+        check_job(named.get(self._parameter, args[0] if args else None))
+        super().__init__(python_callable=python_callable, op_args=args, op_kwargs=named, **kwargs)
+        self.unknown_claim = unknown_claim
+
+    @property
+    def job(self) -> Any:
+        """The offered job, as it was given."""
+        by_name = self._parameter in self.op_kwargs
+        return self.op_kwargs[self._parameter] if by_name else next(iter(self.op_args))
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """
+        Claim, work and report; where an earlier try has come to a result, only report.
+
+        :raises AirflowSkipException: Another worker, or another run, has the job.
+        :raises AirflowFailException: No retry can help.
+        """
+        try:
+            with no_retry_where_none_helps():
+                offered = OfferedJob.from_value(self.job)
+            keeper = ResultOfClaimingTask(context)
+            call = keeper.result_of_earlier_try(offered)
+            if call is None:
+                claimed = claim_job(self.hook, context, self.job, self.unknown_claim, ends_with_claim=False)
+                call = self._work(context, claimed)
+            else:
+                self.log.info("Job %s: an earlier try has done the work.", offered.job_id)
+                claimed = ClaimMemory(context).restore(offered.job_id) or ClaimedJob(offered)
+        except BaseException as error:
+            self._end(context, error)
+            raise
+        self.show_link(claimed.pipeline_name)
+        result = self._report(context, keeper, call)
+        if result == "failure":
+            raise AirflowFailException(
+                f"Job {offered.job_id} was reported as failed. To run the action again, retry it in "
+                "CodePipeline."
+            )
+        return claimed.to_xcom()
+
+    def _work(self, context: Any, claimed: ClaimedJob) -> Call:
+        """Have the function work, and return the result that it came to."""
+        working = JobInProgress(claimed, self.hook)
+        args, named = list(self.op_args), dict(self.op_kwargs)
+        if self._parameter in named:
+            named[self._parameter] = working
+        else:
+            args[0] = working
+        wanted = KeywordParameters.determine(self.python_callable, args, {**context, **named})
+        return self._result(context, working, self.python_callable(*args, **wanted.unpacking()))
+
+    def _result(self, context: Any, working: JobInProgress, returned: object) -> Call:
+        """
+        Return the result that a function's return value stands for.
+
+        :raises InvalidInput: It stands for none, or for one that cannot be sent.
+        """
+        continuation = returned if isinstance(returned, Continuation) else None
+        details = returned if continuation is None else continuation.execution_details
+        if not isinstance(details, ExecutionDetails | Mapping | None):
+            raise InvalidInput(
+                f"The function {self.python_callable.__name__} returned a value of type "
+                f"{type(returned).__name__}. Have it {_MAY_RETURN}.",
+                job_id=working.job_id,
+            )
+        ti = context["ti"]
+        shown = reporting.with_defaults(
+            working.told if details is None else details,
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            continued=continuation is not None,
+        )
+        return protocol.success(
+            working.job.job,
+            current_revision=working.current_revision,
+            continuation_token=None if continuation is None else continuation.token,
+            execution_details=shown,
+        )
+
+    def _report(self, context: Any, keeper: ResultOfClaimingTask, call: Call) -> str:
+        """Put the result of the work, and return which one the job has."""
+        try:
+            return reporting.put_once(self.hook, keeper, call)
+        except (JobNotFound, JobNotInProgress) as error:
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+        except CodePipelinePartnerError as error:
+            refused = isinstance(error, RequestRefused) and error.code == "ValidationException"
+            if refused and not error.in_doubt:
+                # The same again would be refused again.
+                self.log.error("The work was done, but its result is not taken: %s", error)
+                self._end(context, InvalidInput("CodePipeline does not take it.", job_id=error.job_id))
+            keeper.leave_to_others(call)
+            raise
+        except BaseException as error:
+            # A time limit, most likely.
+            self._end(context, error)
+            raise
+
+    def _end(self, context: Any, error: BaseException) -> None:
+        """
+        Report a failure where no retry is left for it, if the job is ours.
+
+        :param error: What the task is about to raise.
+        :raises AirflowFailException: Another try would not help, or the task would not fail by itself.
+        """
+        record = Place.of(context["ti"]).read_claim()
+        if record is None or not record.may_be_ours(self.unknown_claim):
+            return
+        no_retry = failures.cannot_be_sent(error) or ends_task_otherwise(error)
+        forgets = self.unknown_claim == "leave" and not ClaimMemory(context).outlives_a_retry
+        if not no_retry and not forgets and is_retried(context, error):
+            return
+        job = record.job.job
+        outcome = self._report_failure(context, job, error)
+        if no_retry:
+            raise AirflowFailException(
+                f"{type(error).__name__}: {error} Job {job.job_id} {outcome}. The function of {_NAME} has to "
+                f"{_MAY_RETURN}, or to raise what went wrong."
+            ) from error
+        if forgets and is_retried(context, error):
+            raise AirflowFailException(
+                f"Not retried after {type(error).__name__}, since before Airflow 3.3 a task with no task "
+                'before or after it knows nothing of its earlier tries, and unknown_claim="leave" leaves a '
+                f"job in doubt. Put finish_job behind it. Job {job.job_id} {outcome}."
+            ) from error
+
+    def _report_failure(self, context: Any, job: OfferedJob, error: BaseException) -> str:
+        """Put the failure, and say what became of that; it must not hide why the work failed."""
+        run = {"dag_id": context["ti"].dag_id, "run_id": context["ti"].run_id}
+        why = failures.failure_of(error, dag_id=run["dag_id"], task_id=self.task_id)
+        call = reporting.failure(job, why.message, why.type, **run)
+        keeper = ResultOfClaimingTask(context)
+        try:
+            outcome = f"has the result {reporting.put_once(self.hook, keeper, call)}"
+        except Exception as trouble:
+            ours = isinstance(trouble, CodePipelinePartnerError)
+            self.log.error("The failure was not put: %s: %s", type(trouble).__name__, trouble if ours else "")
+            if ours and not isinstance(trouble, JobNotFound | JobNotInProgress):
+                keeper.leave_to_others(call)
+            outcome = "is not ended by this task"
+        self.log.info("Job %s %s.", job.job_id, outcome)
+        return outcome
+
+
+def codepipeline_job_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
+    """
+    Make a task of a function that works on a CodePipeline job: the task claims, runs it and reports.
+
+    Call the task with the offered job; the function's first parameter gets the :class:`JobInProgress`. What
+    it returns is the job's result: nothing or execution details for success, a :class:`Continuation` where
+    the action goes on in a new job. The task itself returns the claimed job. If another worker has the job,
+    the task is skipped.
+
+    :param python_callable: The function, where the decorator is used without parentheses.
+    :param kwargs: ``unknown_claim``, the AWS parameters, and what every operator takes (``retries``,
+        ``execution_timeout``).
+    :raises InvalidInput: The function takes no job, or is none that can be called and waited for.
+    """
+    if kwargs.pop("multiple_outputs", None):
+        raise InvalidInput(f"{_NAME} has no multiple_outputs: the task returns one value, the claimed job.")
+
+    def decorate(function: Callable[..., Any]) -> TaskDecorator:
+        _parameter_of(function)
+        return task_decorator_factory(
+            function,
+            multiple_outputs=False,
+            decorated_operator_class=_CodePipelineJobDecoratedOperator,
+            **kwargs,
+        )
+
+    if python_callable is None:
+        return cast("TaskDecorator", decorate)
+    return decorate(python_callable)
+
+
+def _parameter_of(function: Callable[..., Any]) -> str:
+    """
+    Return the name of the parameter that gets the job: the first.
+
+    :raises InvalidInput: There is none, or the function is not run by calling it.
+    """
+    name = getattr(function, "__name__", "the function")
+    plain = inspect.unwrap(function)
+    if (
+        inspect.iscoroutinefunction(plain)
+        or inspect.isgeneratorfunction(plain)
+        or inspect.isasyncgenfunction(plain)
+    ):
+        raise InvalidInput(
+            f"{_NAME} {name} must be a plain function (def, without yield), which has done the work when it "
+            "returns. Run a coroutine in it with asyncio.run."
+        )
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    if first is None or first.kind in (first.VAR_POSITIONAL, first.VAR_KEYWORD):
+        raise InvalidInput(f"{_NAME} {name} needs a first parameter, which gets the job: def {name}(job).")
+    if first.name in context_names():
+        raise InvalidInput(
+            f"The first parameter of {_NAME} {name} gets the job, and cannot be {first.name}, which is of "
+            f"Airflow's context: def {name}(job, {first.name}=None)."
+        )
+    return first.name

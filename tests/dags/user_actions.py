@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DAGs whose tasks wait or work until a user comes, and go on with their action in a new job."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, task
+
+from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
+from airflow_codepipeline_partner.operators import (
+    CodePipelineClaimJobOperator,
+    CodePipelineContinueJobOperator,
+    finish_job,
+)
+
+
+@task
+def work(job: dict[str, Any] | None, **context: Any) -> None:
+    time.sleep(context["dag_run"].conf.get("work", 0))
+
+
+for dag_id, poll_interval, timeout in (
+    ("goes_on", 1, None),
+    # The next job is there long before this one looks.
+    ("goes_on_out_of_time", 600, timedelta(seconds=60)),
+):
+    with DAG(
+        dag_id,
+        schedule=None,
+        dagrun_timeout=timeout,
+        on_failure_callback=CodePipelineJobFailureNotifier(),
+    ):
+        claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] | tojson }}")
+        go_on = CodePipelineContinueJobOperator(
+            task_id="go_on",
+            job=claim.output,
+            execution_details={"percentComplete": 50},
+            poll_interval=poll_interval,
+        )
+        work(go_on.output)
+        finish_job(claim).POLL_INTERVAL = 1
