@@ -110,6 +110,14 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "failure_type": "JobFailed",
         **AWS,
     },
+    operators.CodePipelineContinueJobOperator: {
+        "job": NEEDED,
+        "execution_details": None,
+        "current_revision": None,
+        "poll_interval": 30,
+        "timeout": 3600.0,
+        **AWS,
+    },
     operators.finish_job: {
         "claim": NEEDED,
         "task_id": "finish_job",
@@ -149,6 +157,27 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "max_batch_size": 10,
         "poke_interval": 30,
         "deferrable": None,
+        **AWS,
+    },
+    sensors.CodePipelineJobProgressSensor: {
+        "job": NEEDED,
+        "progress": NEEDED,
+        "op_kwargs": None,
+        "job_timeout": 3600,
+        "progress_interval": None,
+        "poke_interval": 60,
+        "poll_interval": 30,
+        "continuation_timeout": 3600.0,
+        **AWS,
+    },
+    triggers.CodePipelineContinuationTrigger: {
+        "client_id": NEEDED,
+        "continuation_token": NEEDED,
+        "timeout_deadline": NEEDED,
+        "action_type": NEEDED,
+        "max_batch_size": 10,
+        "poll_interval": 30,
+        "retry_deadline": 300,
         **AWS,
     },
     triggers.CodePipelineJobTrigger: {
@@ -205,6 +234,8 @@ def test_what_a_result_tells_is_given_by_name(function):
         operators.PutThirdPartyJobFailureResultOperator,
         operators.CodePipelineClaimJobOperator,
         operators.CodePipelineCompleteJobOperator,
+        operators.CodePipelineContinueJobOperator,
+        sensors.CodePipelineJobProgressSensor,
         decorators._CodePipelineJobDecoratedOperator,
         sensors.CodePipelineJobSensor,
     ],
@@ -232,6 +263,8 @@ TEMPLATED = {
         "external_execution_id",
     },
     operators.CodePipelineClaimJobOperator: {"job"},
+    operators.CodePipelineContinueJobOperator: {"job", "execution_details", "current_revision"},
+    sensors.CodePipelineJobProgressSensor: {"job", "op_kwargs", "job_timeout", "progress_interval"},
     operators.CodePipelineCompleteJobOperator: {
         "current_revision",
         "execution_details",
@@ -272,6 +305,7 @@ PUBLIC = {
     operators: {
         "CodePipelineClaimJobOperator",
         "CodePipelineCompleteJobOperator",
+        "CodePipelineContinueJobOperator",
         "PutThirdPartyJobFailureResultOperator",
         "PutThirdPartyJobSuccessResultOperator",
         "finish_job",
@@ -309,6 +343,7 @@ def test_the_names_of_the_errors_are_as_they_were():
         "JobFailure",
         "JobNotFound",
         "JobNotInProgress",
+        "NextJobNotOffered",
         "LimitExceeded",
         "RequestRefused",
         "ServiceUnavailable",
@@ -391,6 +426,21 @@ def test_a_trigger_is_stored_as_it_was():
     assert triggers.CodePipelineJobTrigger(**kwargs).serialize() == (path, kwargs)
 
 
+def test_the_trigger_for_an_actions_next_job_is_stored_as_it_was():
+    named = {"client_id": "c", "continuation_token": "t", "timeout_deadline": 4e9}
+    path, kwargs = triggers.CodePipelineContinuationTrigger(action_type=AWS_TYPE, **named).serialize()
+    assert path == "airflow_codepipeline_partner.triggers.CodePipelineContinuationTrigger"
+    assert kwargs == {
+        "action_type": AWS_TYPE,
+        "max_batch_size": 10,
+        "poll_interval": 30,
+        "retry_deadline": 300,
+        **named,
+        **AWS,
+    }
+    assert triggers.CodePipelineContinuationTrigger(**kwargs).serialize() == (path, kwargs)
+
+
 @pytest.mark.parametrize(
     ("event", "payload"),
     [
@@ -406,6 +456,10 @@ def test_a_triggers_event_has_the_keys_that_it_had(event, payload):
 
 def test_the_names_under_which_deferred_tasks_go_on_are_as_they_were():
     assert callable(sensors.CodePipelineJobSensor.execute_complete)
+    assert callable(operators.CodePipelineContinueJobOperator.execute_complete)
+    assert callable(operators.CodePipelineCompleteJobOperator.execute_next_job)
+    assert callable(sensors.CodePipelineJobProgressSensor.execute_again)
+    assert callable(sensors.CodePipelineJobProgressSensor.execute_complete)
 
 
 def test_the_keys_of_the_records_are_as_they_were():

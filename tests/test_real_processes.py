@@ -26,6 +26,13 @@ RUNS = {
     "the claim, which is retried": ("deaths_1_retries", {"die_after": "AcknowledgeThirdPartyJob"}),
     "the claim before it asked": ("deaths_1_retries", {"die_after": "GetThirdPartyJobDetails"}),
     "the finishing piece": ("deaths_0_retries", {"die_after": "PutThirdPartyJobSuccessResult"}),
+    "a function": ("deaths_of_a_function_0_retries", {"die_after": "work"}),
+    "a function, which is retried": ("deaths_of_a_function_1_retries", {"die_after": "work"}),
+    "a function's claim": ("deaths_of_a_function_1_retries", {"die_after": "AcknowledgeThirdPartyJob"}),
+    "a function after its result": (
+        "deaths_of_a_function_1_retries",
+        {"die_after": "PutThirdPartyJobSuccessResult"},
+    ),
 }
 SECONDS = 240
 WATCHED = {"category": "Test", "owner": "ThirdParty", "provider": "Watched", "version": "1"}
@@ -127,6 +134,10 @@ def hand_out(emulator):
         ("the claim before it asked", "success", ["success"]),
         # It was put by the try that died; the next one asks, and learns that.
         ("the finishing piece", "success", ["success", "InvalidJobStateException"]),
+        ("a function", "failed", ["failure"]),
+        ("a function, which is retried", "success", ["success"]),
+        ("a function's claim", "success", ["success"]),
+        ("a function after its result", "success", ["success", "InvalidJobStateException"]),
         ("the run, by its timeout", "failed", ["failure"]),
     ],
 )
@@ -144,6 +155,9 @@ def test_each_job_ends_in_exactly_one_result_whatever_is_killed(aftermath, kille
         ("the claim, which is retried", "claim", 2),
         ("the claim before it asked", "claim", 2),
         ("the finishing piece", "finish_job", 2),
+        ("a function, which is retried", "deploy", 2),
+        ("a function's claim", "deploy", 2),
+        ("a function after its result", "deploy", 2),
     ],
 )
 def test_what_was_to_be_killed_was_killed(aftermath, killed, task_id, tries):
@@ -161,6 +175,8 @@ def test_dagrun_timeout_spares_the_finishing_piece_and_the_callback_ends_the_job
 def test_each_claim_is_recorded_as_it_went(aftermath):
     recorded = {}
     for killed, run in aftermath.runs.items():
+        if "function" in killed:
+            continue
         path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/claim/xcomEntries/codepipeline_claim"
         value = aftermath.airflow.call("GET", path)["value"]
         recorded[killed] = (json.loads(value) if isinstance(value, str) else value)["state"]

@@ -55,6 +55,21 @@ for retries in (0, 1):
         work(claim.output)
         finish_job(claim, pre_execute=die_as_told).retry_delay = timedelta(seconds=1)
 
+
+@task.codepipeline_job
+def deploy(job: Any, **context: Any) -> None:
+    if context["dag_run"].conf.get("die_after") == "work" and context["ti"].try_number == 1:
+        die()
+
+
+for retries in (0, 1):
+    with DAG(f"deaths_of_a_function_{retries}_retries", schedule=None):
+        finish_job(
+            deploy.override(retries=retries, retry_delay=timedelta(seconds=1), pre_execute=die_as_told)(
+                "{{ dag_run.conf['job'] | tojson }}"
+            )
+        )
+
 with DAG(
     "runs_out_of_time",
     schedule=None,
