@@ -6,6 +6,10 @@ NEWEST := 3.3.2
 OLDEST := 3.1.8
 AIRFLOW ?= $(NEWEST)
 ARGS ?=
+# Of the chaos suite.
+JOBS ?= 60
+KILLS ?= 10
+SEED ?= 1
 # How many tests run at the same time; each worker has an Airflow of its own.
 WORKERS ?= 2
 
@@ -18,7 +22,7 @@ ENVIRONMENT = $(PYTHON) demo/environment.py
 TESTS := env AIRFLOW_HOME="$(CURDIR)/$(VENV)/airflow-home" $(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadscope
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test coverage lint types format environment newest-environment constraints clean
+.PHONY: help demo demo-ui test test-chaos coverage lint types format environment newest-environment constraints clean
 
 help: ## list what can be done
 	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
@@ -28,6 +32,7 @@ help: ## list what can be done
 	@echo 'Variables:'
 	@echo '  AIRFLOW=$(AIRFLOW)     the Airflow version; there are$(patsubst constraints/airflow-%.txt, %,$(sort $(wildcard constraints/airflow-*.txt)))'
 	@echo '  PYTHON=$(PYTHON)     the Python to start from'
+	@echo '  JOBS=$(JOBS) KILLS=$(KILLS) SEED=$(SEED)     of the chaos suite'
 	@echo '  ARGS=              more arguments, for instance make test ARGS="-k claim", make demo ARGS=--check-secrets'
 
 demo: environment ## run a job through an emulated CodePipeline and a real Airflow
@@ -39,6 +44,10 @@ demo-ui: environment ## the same, and leave Airflow's UI open until Ctrl-C
 test: environment ## run the tests
 	$(TESTS) $(ARGS)
 
+test-chaos: ## kill parts of a real Airflow on Celery while it works (needs PostgreSQL and Redis: compose.yaml)
+	@$(ENVIRONMENT) install $(AIRFLOW) --group $(call GROUP,$(AIRFLOW)) chaos
+	@$(VENV)/bin/python chaos/run.py --jobs $(JOBS) --kills $(KILLS) --seed $(SEED) $(ARGS)
+
 coverage: environment ## run the tests and measure the covered branches
 	$(TESTS) --cov --cov-branch --cov-report=term --cov-fail-under=95 $(ARGS)
 
@@ -49,6 +58,7 @@ lint: newest-environment ## check style and format
 types: newest-environment ## check types
 	$(NEWEST_VENV)/bin/mypy
 	$(NEWEST_VENV)/bin/mypy -p demo
+	$(NEWEST_VENV)/bin/mypy -p chaos
 
 format: newest-environment ## put the code into format
 	$(NEWEST_VENV)/bin/ruff check --fix .
@@ -61,7 +71,7 @@ newest-environment:
 	@$(ENVIRONMENT) install $(NEWEST) --group $(call GROUP,$(NEWEST))
 
 constraints: ## resolve the pinned versions of AIRFLOW anew
-	$(ENVIRONMENT) constraints $(AIRFLOW) --group $(call GROUP,$(AIRFLOW))
+	$(ENVIRONMENT) constraints $(AIRFLOW) --group $(call GROUP,$(AIRFLOW)) chaos
 
 clean: ## remove what was made, the virtual environments too
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* dist build

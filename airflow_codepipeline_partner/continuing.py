@@ -113,7 +113,7 @@ def put_progress(
     call = protocol.success(
         job, current_revision=current_revision, continuation_token=me.token, execution_details=details
     )
-    result = reporting.put_once(hook, claim.place, call)
+    result = reporting.put_once(hook, claim.place, call, certain=claim.record.is_certain)
     if awaited_token(claim.place, claim.record) is None:
         raise JobNotInProgress(
             f"Job {job.job_id} has the result {result} already, so that it cannot go on. To run the action "

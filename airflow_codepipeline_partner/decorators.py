@@ -53,7 +53,7 @@ from airflow_codepipeline_partner.parameters import (
     renderable,
 )
 from airflow_codepipeline_partner.protocol import Call, UnknownClaim
-from airflow_codepipeline_partner.records import Place
+from airflow_codepipeline_partner.records import ClaimRecord, Place
 from airflow_codepipeline_partner.working import Continuation, JobInProgress
 
 if TYPE_CHECKING:
@@ -138,12 +138,12 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineParameter
                 call = self._work(context, claimed)
             else:
                 self.log.info("Job %s: an earlier try has done the work.", offered.job_id)
-                claimed = ClaimMemory(context).restore(offered.job_id) or ClaimedJob(offered)
+                claimed = ClaimMemory(context).restore(offered.job_id) or ClaimedJob(offered, certain=False)
         except BaseException as error:
             self._end(context, error)
             raise
         self.show_link(claimed.pipeline_name)
-        result = self._report(context, keeper, call)
+        result = self._report(context, keeper, call, certain=claimed.certain)
         if result == "failure":
             raise AirflowFailException(
                 f"Job {offered.job_id} was reported as failed. To run the action again, retry it in "
@@ -190,10 +190,10 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineParameter
             execution_details=shown,
         )
 
-    def _report(self, context: Any, keeper: ResultOfClaimingTask, call: Call) -> str:
+    def _report(self, context: Any, keeper: ResultOfClaimingTask, call: Call, *, certain: bool) -> str:
         """Put the result of the work, and return which one the job has."""
         try:
-            return reporting.put_once(self.hook, keeper, call)
+            return reporting.put_once(self.hook, keeper, call, certain=certain)
         except (JobNotFound, JobNotInProgress) as error:
             raise AirflowFailException(f"{type(error).__name__}: {error}") from error
         except CodePipelinePartnerError as error:
@@ -224,7 +224,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineParameter
         if not no_retry and not forgets and is_retried(context, error):
             return
         job = record.job.job
-        outcome = self._report_failure(context, job, error)
+        outcome = self._report_failure(context, record, error)
         if no_retry:
             raise AirflowFailException(
                 f"{type(error).__name__}: {error} Job {job.job_id} {outcome}. The function of {_NAME} has to "
@@ -237,14 +237,16 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineParameter
                 f"job in doubt. Put finish_job behind it. Job {job.job_id} {outcome}."
             ) from error
 
-    def _report_failure(self, context: Any, job: OfferedJob, error: BaseException) -> str:
+    def _report_failure(self, context: Any, record: ClaimRecord, error: BaseException) -> str:
         """Put the failure, and say what became of that; it must not hide why the work failed."""
+        job = record.job.job
         run = {"dag_id": context["ti"].dag_id, "run_id": context["ti"].run_id}
         why = failures.failure_of(error, dag_id=run["dag_id"], task_id=self.task_id)
         call = reporting.failure(job, why.message, why.type, **run)
         keeper = ResultOfClaimingTask(context)
         try:
-            outcome = f"has the result {reporting.put_once(self.hook, keeper, call)}"
+            result = reporting.put_once(self.hook, keeper, call, certain=record.is_certain)
+            outcome = f"has the result {result}"
         except Exception as trouble:
             ours = isinstance(trouble, CodePipelinePartnerError)
             self.log.error("The failure was not put: %s: %s", type(trouble).__name__, trouble if ours else "")

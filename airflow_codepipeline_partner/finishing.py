@@ -169,12 +169,12 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         try:
             if failure is None:
                 try:
-                    result = reporting.put_once(self.hook, place, self._success(job, **run))
+                    result = self._put(place, claimed, self._success(job, **run))
                 except (InvalidInput, RequestRefused) as error:
                     # The user's words are about work that failed, and do not say so.
                     failure = message = self._why_it_cannot_be_told(error)
             if failure is not None:
-                result = reporting.put_once(self.hook, place, self._failure(job, message, failure, **run))
+                result = self._put(place, claimed, self._failure(job, message, failure, **run))
         except (JobNotFound, JobNotInProgress) as error:
             # All else may pass: the claim had a token and credentials, so their absence now is trouble.
             raise AirflowFailException(f"{type(error).__name__}: {error}") from error
@@ -296,15 +296,19 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         """Return the job that is ours to end, by the claim's record, or None."""
         record = place.read_claim()
         if record is not None:
-            return record.job if record.may_be_ours(self.unknown_claim) else None
+            ours = record.may_be_ours(self.unknown_claim)
+            return replace(record.job, certain=record.is_certain) if ours else None
         if "failed" not in states or self.unknown_claim != "assume_ours":
             return None
         # The claim died after a retry had cleared its record: in doubt, like an intent left over.
         try:
-            return ClaimedJob.from_value(self.render_template(self.job, context))
+            return replace(ClaimedJob.from_value(self.render_template(self.job, context)), certain=False)
         except Exception:
             self.log.warning("%s failed before it knew which job to claim.", self.claim_task_id)
             return None
+
+    def _put(self, place: Place, claimed: ClaimedJob, call: Call) -> str:
+        return reporting.put_once(self.hook, place, call, certain=claimed.certain)
 
     def _success(self, job: OfferedJob, *, dag_id: str, run_id: str) -> Call:
         for name in ("current_revision", "execution_details"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientT
 from airflow_codepipeline_partner.continuation import WaitingTask
 from airflow_codepipeline_partner.exceptions import (
     CodePipelineError,
+    CodePipelinePartnerError,
     InvalidClientToken,
     InvalidInput,
     InvalidNonce,
@@ -192,11 +194,32 @@ class CodePipelinePartnerHook(AwsBaseHook):
         try:
             answer = self._send(protocol.acknowledge(offered), nonce=details.nonce)
         except InvalidNonce as refusal:
-            claim = Claim.from_invalid_nonce(claimed, in_doubt=in_doubt or refusal.in_doubt)
+            if in_doubt or refusal.in_doubt:
+                claim = self._claim_in_doubt(claimed, details.nonce)
+            else:
+                claim = Claim(ClaimState.LOST, claimed)
         else:
             claim = Claim.from_status(claimed, answer.get("status"))
         self.log.info("Claim of job %s (client %s): %s", offered.job_id, offered.client_id, claim.state)
         return claim
+
+    def _claim_in_doubt(self, claimed: ClaimedJob, spent: str) -> Claim:
+        """
+        Find out whether the answer that was lost can have been the acknowledgement.
+
+        The nonce of a claimed job stays as it is. Where it is another one now, and stays that, the job was
+        handed out once more after ours: so nobody had claimed it, and the lost answer was a refusal.
+        """
+        unknown = Claim(ClaimState.UNKNOWN, replace(claimed, certain=False))
+        try:
+            fresh = self.details(claimed.job).nonce
+            # Whether details change the nonce by themselves, nobody knows; then it tells nothing.
+            if fresh == spent or fresh != self.details(claimed.job).nonce:
+                return unknown
+        except CodePipelinePartnerError as error:
+            self.log.info("Job %s stays in doubt: %s", claimed.job_id, type(error).__name__)
+            return unknown
+        return Claim(ClaimState.LOST, claimed)
 
     def succeed(
         self,
@@ -261,18 +284,20 @@ class CodePipelinePartnerHook(AwsBaseHook):
             )
         )
 
-    def put(self, call: Call, *, intended_before: bool = False) -> None:
+    def put(self, call: Call, *, intended_before: bool = False, certain: bool = True) -> None:
         """
         Give a job its result, as :func:`protocol.success` or :func:`protocol.failure` composed it.
 
         :param call: The result's call.
         :param intended_before: Whether the same call may have been sent before this process.
+        :param certain: Whether the job is certainly ours; where it may be another's, or nobody's, a job that
+            takes no result tells nothing about ours.
         :raises CodePipelineError: As :meth:`succeed`.
         """
         try:
             self._send(call)
         except CodePipelineError as error:
-            if not protocol.put_is_settled(error, intended_before=intended_before):
+            if not protocol.put_is_settled(error, intended_before=intended_before, certain=certain):
                 raise
             self.log.warning(
                 "Job %s takes no result any more and this one may have been put before; taken as put.",

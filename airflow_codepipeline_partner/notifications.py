@@ -163,7 +163,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
             # What was intended may have been put: the same again, never another.
             call = result.call(job) if result is not None else self._failure(job)
             make_hook(self._within_time(), retry_deadline=retry_deadline).put(
-                call, intended_before=result is not None
+                call, intended_before=result is not None, certain=claim.is_certain
             )
         except JobNotInProgress:
             self.log.info("Job %s has ended already.", job.job_id)

@@ -114,7 +114,8 @@ class _PutResultOperator(CodePipelineParameters):
                     job_id=job.job_id,
                 )
             asked = protocol.result_of(call)
-            result = reporting.put_once(self.hook, result_keeper(context, claim), call)
+            certain = claim is None or claim.record.is_certain
+            result = reporting.put_once(self.hook, result_keeper(context, claim), call, certain=certain)
             if result != asked:
                 raise JobNotInProgress(
                     f"Job {job.job_id} has the result {result} already, so that {asked} was not put. To run "

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -386,11 +386,6 @@ class Claim:
         """Judge the answer of an acknowledgement: only ``InProgress`` makes the job ours."""
         return cls(ClaimState.CLAIMED if status == "InProgress" else ClaimState.LOST, job)
 
-    @classmethod
-    def from_invalid_nonce(cls, job: ClaimedJob, *, in_doubt: bool) -> Self:
-        """Judge a spent nonce: we spent it ourselves if an acknowledgement of ours is in doubt."""
-        return cls(ClaimState.UNKNOWN, replace(job, certain=False)) if in_doubt else cls(ClaimState.LOST, job)
-
     def is_ours(self, unknown_claim: str) -> bool:
         """
         Tell whether to work the job.
@@ -416,11 +411,12 @@ def check_unknown_claim(value: str) -> str:
     return value
 
 
-def put_is_settled(error: CodePipelineError, *, intended_before: bool) -> bool:
+def put_is_settled(error: CodePipelineError, *, intended_before: bool, certain: bool = True) -> bool:
     """
     Tell whether a refused put means that the result is already there.
 
     Only an ``InvalidJobStateException`` can mean that, and only where we may have put the same result
-    before: the answer of an attempt was lost, or the result was already intended when this try began.
+    before: the answer of an attempt was lost, or the result was already intended when this try began. Of a
+    job that is not certainly ours it can as well mean that nobody has acknowledged it.
     """
-    return isinstance(error, exceptions.JobNotInProgress) and (error.in_doubt or intended_before)
+    return certain and isinstance(error, exceptions.JobNotInProgress) and (error.in_doubt or intended_before)

@@ -66,6 +66,11 @@ class ClaimRecord:
             **({"former_job_ids": list(self.former_job_ids)} if self.former_job_ids else {}),
         }
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether the job is certainly ours."""
+        return self.state is ClaimState.CLAIMED
+
     def is_about(self, job_id: str) -> bool:
         """Tell whether it is the record of this job, or of one that followed it."""
         return job_id == self.job.job_id or job_id in self.former_job_ids
@@ -245,8 +250,8 @@ def has_claimed(ti: Any, dag_id: str, run_id: str, job_id: str) -> bool:
     """
     Tell whether a run of any DAG, which has ended, claimed a job.
 
-    A claim in doubt for which no result was put, or was refused, is none: if it was one after all, the next
-    run's will be lost.
+    A claim in doubt is one where CodePipeline took its result, and else none: if it was one after all, the
+    next run's will be lost.
 
     :param ti: The running task instance.
     :param dag_id: The run's DAG, of which nothing else is known here.
@@ -257,7 +262,7 @@ def has_claimed(ti: Any, dag_id: str, run_id: str, job_id: str) -> bool:
     # A mapped task stands there once for each instance, with its map index behind its id.
     names = {name for found in answer.get(run_id, {}) for name in (found, found.rpartition("_")[0]) if name}
     return any(
-        claim.is_about(job_id) and (claim.state is ClaimState.CLAIMED or result is not None)
+        claim.is_about(job_id) and (claim.is_certain or (result is not None and result.state == "done"))
         for task_id in sorted(names)
         for claim, result in records_of_run(dag_id, run_id, task_id)
     )

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 DEFAULT_FAILURE_TYPE = "JobFailed"
 
 
-def put_once(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call) -> str:
+def put_once(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call, *, certain: bool = True) -> str:
     """
     Give a job its result, unless the record says that it has one.
 
@@ -35,6 +35,7 @@ def put_once(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call) -> 
     :param place: Where the record is kept.
     :param call: The result. Where another was intended before and may have been put, that one is
         repeated instead: a result is never flipped.
+    :param certain: Whether the job is certainly ours.
     :return: Which result the job has now: ``success``, ``continue`` or ``failure``.
     :raises CodePipelineError: The result could not be put.
     """
@@ -52,7 +53,7 @@ def put_once(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call) -> 
             "Job %s: result %s was about to be put before; repeating it.", record.job_id, record.result
         )
         try:
-            return _put(hook, place, record.call(call.job), intended_before=True)
+            return _put(hook, place, record.call(call.job), intended_before=True, certain=certain)
         except RequestRefused as refusal:
             if refusal.code != "ValidationException" or refusal.in_doubt:
                 raise
@@ -61,7 +62,7 @@ def put_once(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call) -> 
             )
     place.write_result("intended", call)
     try:
-        return _put(hook, place, call, intended_before=False)
+        return _put(hook, place, call, intended_before=False, certain=certain)
     except CodePipelinePartnerError as error:
         if not error.in_doubt:
             # Nothing was put, so that another result may be: the failure, for instance.
@@ -69,8 +70,8 @@ def put_once(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call) -> 
         raise
 
 
-def _put(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call, *, intended_before: bool) -> str:
-    hook.put(call, intended_before=intended_before)
+def _put(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call, **known: bool) -> str:
+    hook.put(call, **known)
     place.write_result("done", call)
     return protocol.result_of(call)
 

@@ -46,7 +46,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["install", "constraints"])
     parser.add_argument("airflow", help="the Airflow version")
-    parser.add_argument("--group", default="test", help="group of tools to install as well")
+    parser.add_argument("--group", default=["test"], nargs="+", help="groups of tools to install as well")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -71,12 +71,12 @@ def constraints_file(airflow: str) -> Path:
     return ROOT / "constraints" / f"airflow-{airflow}.txt"
 
 
-def install(airflow: str, group: str) -> None:
+def install(airflow: str, groups: list[str]) -> None:
     """
     Make ``.venv/<version>``, or bring it up to date; quick where it is.
 
     :param airflow: The Airflow version.
-    :param group: A group of pyproject.toml.
+    :param groups: Groups of pyproject.toml; those that are installed already stay.
     """
     constraints = constraints_file(airflow)
     if not constraints.exists():
@@ -91,31 +91,33 @@ def install(airflow: str, group: str) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         # The first part cannot be brought up to date: what is no longer needed would stay.
         foundation = _digest(sys.version, sys.base_prefix, venv, PIP, constraints.read_bytes())
-        wanted = f"{foundation} {_digest((ROOT / 'pyproject.toml').read_bytes(), group)}"
+        wanted = [foundation, _digest((ROOT / "pyproject.toml").read_bytes())]
         stamp = venv / "installed"
-        found = stamp.read_text() if stamp.exists() else ""
-        if found == wanted:
+        found = stamp.read_text().split() if stamp.exists() else []
+        installed = found[2:] if found[:1] == wanted[:1] else []
+        if found[:2] == wanted and set(groups) <= set(installed):
             return
         stamp.unlink(missing_ok=True)
-        if not found.startswith(foundation):
+        if found[:1] != wanted[:1]:
             _make_venv(venv)
         known = len(_pinned(constraints.read_text()))
-        _install_package(venv, airflow, group, ["-c", constraints], f"Airflow {airflow}", known)
-        stamp.write_text(wanted)
+        groups = sorted({*groups, *installed})
+        _install_package(venv, airflow, groups, ["-c", constraints], f"Airflow {airflow}", known)
+        stamp.write_text(" ".join(wanted + groups))
 
 
-def write_constraints(airflow: str, group: str) -> None:
+def write_constraints(airflow: str, groups: list[str]) -> None:
     """
     Resolve everything anew in an environment of its own, and write down the versions.
 
     :param airflow: The Airflow version.
-    :param group: A group of pyproject.toml.
+    :param groups: Groups of pyproject.toml.
     """
     with tempfile.TemporaryDirectory(prefix="airflow-constraints-") as temporary:
         venv = Path(temporary) / "venv"
         _make_venv(venv)
         _install_package(
-            venv, airflow, group, list(PINS.get(airflow, ())), f"the newest for Airflow {airflow}"
+            venv, airflow, groups, list(PINS.get(airflow, ())), f"the newest for Airflow {airflow}"
         )
         subprocess.run([_python(venv), "-m", "pip", "check"], check=True)
         frozen = subprocess.run(
@@ -129,7 +131,7 @@ def write_constraints(airflow: str, group: str) -> None:
     heading = (
         f"# make constraints AIRFLOW={airflow}, on {today} with Python {python}: a fresh resolve\n"
         f"# of apache-airflow=={airflow}{held},\n"
-        f"# of this package with its extra local, and of its group {group}.\n"
+        f"# of this package with its extra local, and of its groups {' and '.join(groups)}.\n"
     )
     path = constraints_file(airflow)
     path.parent.mkdir(exist_ok=True)
@@ -162,10 +164,11 @@ def _make_venv(venv: Path) -> None:
 
 
 def _install_package(
-    venv: Path, airflow: str, group: str, versions: list[object], what: str, known: int | None = None
+    venv: Path, airflow: str, groups: list[str], versions: list[object], what: str, known: int | None = None
 ) -> None:
     command: list[object] = [_python(venv), "-m", "pip", "install", *versions]
-    command += [f"apache-airflow=={airflow}", "--editable", ".[local]", "--group", group]
+    command += [f"apache-airflow=={airflow}", "--editable", ".[local]"]
+    command += [argument for group in groups for argument in ("--group", group)]
     _run(command, what, known)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import secrets
@@ -68,7 +69,8 @@ class LocalAirflow:
     :param components: What to run: names of Airflow's commands, and a name twice for two of a kind. At most
         one is an api-server.
     :param environment: Environment variables beside ours and above them, for instance another executor.
-    :param arguments: More arguments of a component's command, by its name.
+    :param arguments: More arguments of a component's command, by its name; ``{number}`` in them is 1 for
+        the first of a kind, 2 for the second.
     :param on_wait: Called several times a second while waiting; what it raises ends the wait.
     """
 
@@ -124,13 +126,14 @@ class LocalAirflow:
 
         :param name: Airflow's command, for instance ``triggerer``.
         """
-        arguments = (*_ARGUMENTS.get(name, ()), *self._arguments.get(name, ()))
+        number = self._free_number(name)
+        more = (argument.replace("{number}", str(number)) for argument in self._arguments.get(name, ()))
+        arguments = (*_ARGUMENTS.get(name, ()), *more)
         if name == "api-server":
             arguments = ("--host", HOST, "--port", str(self.port), *arguments)
-        number = 1 + sum(component.kind == name for component in self.components)
         component = Component(
             kind=name,
-            log=self.logs / f"{name.replace(' ', '-')}{'' if number == 1 else f'-{number}'}.log",
+            log=self._component_log(name, number),
             command=[sys.executable, "-m", "airflow", *name.split(), *arguments],
             environment=self.environment,
             directory=self.home,
@@ -297,7 +300,19 @@ class LocalAirflow:
             # The body of our request stays out of the message: it may be a connection's.
             kind = AirflowBusy if error.code >= 500 else AirflowFailed
             raise kind(f"{method} {urlsplit(path).path} was answered with {error.code}: {said}") from None
+        except TimeoutError:
+            # What changes nothing can be asked again.
+            kind = AirflowBusy if method == "GET" else AirflowFailed
+            raise kind(f"{method} {urlsplit(path).path} had no answer in {_HTTP_SECONDS} s") from None
         return json.loads(text) if text else None
+
+    def _free_number(self, name: str) -> int:
+        """Return the lowest number that no living component of a kind has."""
+        taken = {component.log for component in self.components}
+        return next(n for n in itertools.count(1) if self._component_log(name, n) not in taken)
+
+    def _component_log(self, name: str, number: int) -> Path:
+        return self.logs / f"{name.replace(' ', '-')}{'' if number == 1 else f'-{number}'}.log"
 
     def _environment(self, dags: Path, above: dict[str, str]) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}

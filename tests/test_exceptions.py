@@ -26,8 +26,8 @@ from airflow_codepipeline_partner.exceptions import (
     JobFailure,
     JobNotFound,
     JobNotInProgress,
-    NextJobNotOffered,
     LimitExceeded,
+    NextJobNotOffered,
     RequestRefused,
     ServiceUnavailable,
 )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import re
@@ -335,9 +336,40 @@ def test_after_a_lost_answer_to_the_acknowledge_the_claim_is_unknown(emulator, h
     claim = hook.try_claim(offered)
     assert claim.state is ClaimState.UNKNOWN
     assert claim.job.pipeline_name == "pipe"
-    # The same nonce again, and no other.
-    assert outcomes(emulator, DETAILS) == ["ok"]
+    # The same nonce again, and no other; the details are asked whether it still is the job's.
+    assert outcomes(emulator, DETAILS) == ["ok"] * 2
     assert outcomes(emulator, ACKNOWLEDGE) == ["ok", "InvalidNonceException"]
+
+
+def test_a_refusal_whose_answer_was_lost_is_no_claim(emulator, hook, offered, rival):
+    def hand_out_again(job):
+        emulator.advance(61)
+        assert rival.poll() == [job.job_id]
+
+    emulator.inject("drop_response", ACKNOWLEDGE)
+    assert hook.try_claim(offered, before_acknowledge=hand_out_again).state is ClaimState.LOST
+    assert outcomes(emulator, ACKNOWLEDGE) == ["InvalidNonceException"] * 2
+    # It is offered again, and then it can be claimed.
+    emulator.advance(61)
+    assert hook.claim(hook.poll(ACTION_TYPE)[0]) is not None
+
+
+def test_where_details_change_the_nonce_a_claim_in_doubt_stays_so(emulator, hook, offered, monkeypatch):
+    details = hook.details
+    numbers = iter(range(100))
+    monkeypatch.setattr(
+        hook, "details", lambda job: dataclasses.replace(details(job), nonce=f"nonce-{next(numbers)}")
+    )
+    assert hook.try_claim(offered, in_doubt=True).state is ClaimState.UNKNOWN
+
+
+def test_where_the_details_cannot_be_asked_a_claim_in_doubt_stays_so(emulator, hook, offered):
+    emulator.inject("drop_response", ACKNOWLEDGE)
+
+    def no_more_details(job):
+        emulator.inject("error", operation=DETAILS, code="AccessDeniedException", status=400)
+
+    assert hook.try_claim(offered, before_acknowledge=no_more_details).state is ClaimState.UNKNOWN
 
 
 @pytest.mark.parametrize("choice", ["assume_ours", "leave"])

@@ -134,3 +134,33 @@ def test_what_does_not_fit_is_refused_when_the_dag_is_parsed(wrong):
     given = {"job": JOB, "progress": len, **wrong}
     with pytest.raises(InvalidInput, match=next(iter(wrong)) if "job" not in wrong else "job"):
         CodePipelineJobProgressSensor(task_id="watch", **given)
+
+
+def test_three_hours_of_work_outlive_many_jobs_of_one_hour(emulator, watch, monkeypatch):
+    """The emulator's clock goes on by ten minutes with each look; the sensor renews at about every second."""
+    emulator.configure(continuation_delay=0, lease_seconds=0.2, job_timeout=3600)
+    read = CodePipelineJobProgressSensor._read
+
+    def ten_minutes_later(self, said):
+        emulator.advance(600)
+        return read(self, said)
+
+    monkeypatch.setattr(CodePipelineJobProgressSensor, "_read", ten_minutes_later)
+    began = emulator.now()
+    run = watch(*[{"percentComplete": 5 * n} for n in range(18)], True)
+    assert run.state == "success"
+    assert (emulator.now() - began).total_seconds() >= 3 * 3600
+    statuses = [job.status for job in emulator.jobs()]
+    assert len(statuses) > 3
+    assert set(statuses) == {"Succeeded"}
+    assert results(emulator)[-1] == ["success"]
+
+
+def test_without_a_renewal_the_job_would_have_timed_out(emulator, watch, monkeypatch):
+    emulator.configure(job_timeout=3600)
+    monkeypatch.setattr(
+        CodePipelineJobProgressSensor, "_read", lambda self, said: emulator.advance(4000) and None
+    )
+    run = watch(None, None, True)
+    assert run.state == "failed"
+    assert [job.status for job in emulator.jobs()] == ["TimedOut"]

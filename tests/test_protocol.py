@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from datetime import UTC, datetime
 from urllib.parse import unquote
@@ -410,12 +409,6 @@ def test_only_in_progress_makes_a_job_ours(status, state):
     assert Claim.from_status(CLAIMED, status) == Claim(state, CLAIMED)
 
 
-@pytest.mark.parametrize(("in_doubt", "state"), [(False, ClaimState.LOST), (True, ClaimState.UNKNOWN)])
-def test_a_spent_nonce_is_a_lost_race_unless_we_may_have_spent_it(in_doubt, state):
-    claim = Claim.from_invalid_nonce(CLAIMED, in_doubt=in_doubt)
-    assert claim == Claim(state, dataclasses.replace(CLAIMED, certain=not in_doubt))
-
-
 @pytest.mark.parametrize(
     ("state", "assumed", "left"),
     [
@@ -455,6 +448,8 @@ def test_a_job_that_takes_no_result_has_ours_only_if_we_may_have_put_it(in_doubt
     error = JobNotInProgress("m", in_doubt=in_doubt)
     settled = protocol.put_is_settled(error, intended_before=intended_before)
     assert settled is (in_doubt or intended_before)
+    # Nobody may have acknowledged it.
+    assert not protocol.put_is_settled(error, intended_before=intended_before, certain=False)
 
 
 @pytest.mark.parametrize(

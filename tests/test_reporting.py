@@ -59,7 +59,7 @@ class Hook:
         self.error = error
         self.puts: list[tuple[Call, bool]] = []
 
-    def put(self, call: Call, *, intended_before: bool = False) -> None:
+    def put(self, call: Call, *, intended_before: bool = False, certain: bool = True) -> None:
         assert self.memory.record is not None
         assert self.memory.record.state == "intended"
         self.puts.append((call, intended_before))
@@ -148,7 +148,7 @@ class Choosy(Hook):
         self.refused = refused
         self.refusal = error
 
-    def put(self, call: Call, *, intended_before: bool = False) -> None:
+    def put(self, call: Call, *, intended_before: bool = False, certain: bool = True) -> None:
         self.error = self.refusal if call == self.refused else None
         super().put(call, intended_before=intended_before)
 
