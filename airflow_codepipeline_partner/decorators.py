@@ -4,7 +4,7 @@
 
 ::
 
-    @task.codepipeline_job(retries=2)
+    @task.codepipeline_job
     def deploy(job: JobInProgress):
         if "Target" not in job.configuration:
             raise JobFailure("The action's configuration names no Target.", "ConfigurationError")

@@ -32,7 +32,7 @@ class Kind:
 
     :param name: Letters and ``_``; names the DAG and the provider of the action type.
     :param outcomes: What the work may come to, a key of :data:`RESULTS`, with its share.
-    :param way: How its DAG works: with tasks between a claim and ``finish_job``; so, but going on in a further
+    :param way: How its DAG works: with tasks between a claim and ``finish_job``; so, but going on in a new
         job before the work (``go_on``) or while it waits for it (``watch``); or as one function.
     :param share: Of the jobs of the mix; 0 for kinds that have a run of their own.
     :param unknown_claim: What a claim in doubt counts as.

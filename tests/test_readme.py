@@ -49,6 +49,22 @@ def test_the_dag_does_what_it_says(emulator, customer, dags_folder, load_dags):
     assert action_state(emulator)["percentComplete"] == 100
 
 
+def test_the_function_does_what_it_says(emulator, offer, dags_folder, load_dags):
+    [code] = [block for block in blocks("python") if "@task.codepipeline_job" in block]
+    (dags_folder / "function_from_readme.py").write_text(code)
+    run = load_dags().run("deploy_one_job", **offer())
+    assert run.state == "failed"
+    error = action_state(emulator)["errorDetails"]
+    assert error == {"code": "ConfigurationError", "message": "The action's configuration names no Target."}
+
+
+def test_the_links_to_other_pages_lead_somewhere():
+    for page in [REPO / "README.md", REPO / "chaos" / "README.md", *(REPO / "docs").glob("*.md")]:
+        text = page.read_text()
+        for target in re.findall(r"\]\((?!https?://)([^)#]*)(?:#[^)]*)?\)", text):
+            assert not target or (page.parent / target).exists(), (page.name, target)
+
+
 def test_the_other_python_runs(capsys):
     for code in blocks("python"):
         if "@dag" not in code:
@@ -148,7 +164,8 @@ def test_the_policy_allows_what_is_called_and_nothing_else():
 
 
 def test_the_named_example_dags_are_there():
-    for name in set(re.findall(r"`(example_\w+)`", README)):
+    told = README + "".join(page.read_text() for page in (REPO / "docs").glob("*.md"))
+    for name in set(re.findall(r"`(example_\w+)`", told)):
         assert (REPO / "example_dags" / f"{name}.py").exists()
 
 
