@@ -232,6 +232,7 @@ def _durations(evidence: Evidence) -> Iterator[tuple[str, str]]:
         "seconds from job to result",
         _spread([ended[name] - queued[name] for name in ended.keys() & queued.keys()]),
     )
+    yield "seconds from a continuation to the claim of the new job", _spread(list(_renewals(ledger)))
     seconds: dict[str, list[float]] = defaultdict(list)
     for strike in evidence.strikes:
         hit = {pipelines.get(job_id) for job_id in strike.job_ids}
@@ -245,6 +246,18 @@ def _durations(evidence: Evidence) -> Iterator[tuple[str, str]]:
         if seconds[what]:
             of_all = " (of all jobs that were open)" if what in _RUNS_NO_TASKS else ""
             yield f"seconds from {what} to the customer's result{of_all}", _spread(seconds[what])
+
+
+def _renewals(ledger: Ledger) -> Iterator[float]:
+    """Yield, for each continuation, how long it took until somebody had claimed the new job."""
+    begun: dict[str | None, float] = {}
+    for entry in ledger:
+        name, at = entry.pipeline_name, entry.time.timestamp()
+        if entry.result == "continue":
+            begun[name] = at
+        is_claim = entry.operation.startswith("Acknowledge") and entry.status_after == "InProgress"
+        if is_claim and entry.outcome == "ok" and name in begun:
+            yield at - begun.pop(name)
 
 
 def _by(counts: Mapping[str, int]) -> str:

@@ -208,3 +208,17 @@ def test_the_figures_count_what_was_seen() -> None:
         == "median 2.0, most 2.0, of 1"
     )
     assert seen["jobs that needed a further run"] == "1"
+
+
+def test_how_long_a_renewal_took_is_a_figure():
+    next_claimed = {**CLAIMED, "job_id": "k"}
+    refused = {**next_claimed, "outcome": "InvalidNonceException"}
+    told = judge(
+        Evidence(
+            jobs=[JOB],
+            ledger=ledger(QUEUED, CLAIMED, CONTINUE, refused, next_claimed, {**SUCCESS, "job_id": "k"}),
+            work=WORKED,
+        )
+    )
+    figures = dict(told.figures)
+    assert figures["seconds from a continuation to the claim of the new job"] == "median 2.0, most 2.0, of 1"

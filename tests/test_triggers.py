@@ -13,8 +13,9 @@ import pytest
 from support import ACTION_TYPE
 
 from airflow_codepipeline_partner import poll_hub
+from airflow_codepipeline_partner.continuation import WaitingTask
 from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
-from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
+from airflow_codepipeline_partner.triggers import CodePipelineContinuationTrigger, CodePipelineJobTrigger
 
 #: A time that no test comes to.
 LATER = 4_000_000_000.0
@@ -200,3 +201,50 @@ def test_it_comes_back_from_the_database_as_it_was():
     assert json.loads(json.dumps(kwargs)) == kwargs
     module, _, name = path.rpartition(".")
     assert getattr(importlib.import_module(module), name)(**kwargs).serialize() == (path, kwargs)
+
+
+def test_500_waiting_tasks_are_counted_as_one_at_the_server(emulator, customer, waits):
+    ours = WaitingTask("dag", "run", "task").token
+
+    async def wait_all():
+        sensors = [CodePipelineJobTrigger(ACTION_TYPE, timeout_deadline=1_000_100.0) for _ in range(250)]
+        others = [
+            CodePipelineContinuationTrigger(
+                action_type=ACTION_TYPE,
+                client_id=f"client-{number}",
+                continuation_token=ours,
+                timeout_deadline=1_000_100.0,
+            )
+            for number in range(250)
+        ]
+        return await asyncio.gather(*(anext(aiter(trigger.run())) for trigger in [*sensors, *others]))
+
+    events = asyncio.run(wait_all())
+    assert [event.payload["status"] for event in events] == ["timeout"] * 500
+    # As for one: at once, and each 30 s.
+    assert len(polls(emulator)) == 4
+    assert {entry.operation for entry in emulator.ledger if entry.kind == "call"} == {"PollForThirdPartyJobs"}
+
+
+def test_the_next_job_of_an_action_is_told_by_its_token(emulator, customer, make_hook, offer):
+    emulator.configure(continuation_delay=0)
+    token = WaitingTask("dag", "run", "task").token
+    hook, job = make_hook(), offer()
+    hook.claim(job)
+    hook.succeed(job, continuation_token=token)
+    emulator.start_execution("pipe")
+    event = run(
+        CodePipelineContinuationTrigger(
+            action_type=ACTION_TYPE,
+            client_id=customer.client_id,
+            continuation_token=token,
+            timeout_deadline=LATER,
+        )
+    )
+    _, following, fresh = emulator.jobs()
+    assert event["status"] == "offered"
+    [told] = event["jobs"]
+    assert told["job_id"] in (following.job_id, fresh.job_id)
+    [found] = [job for job in emulator.jobs() if job.job_id == told["job_id"]]
+    assert found.action_execution_id == emulator.jobs()[0].action_execution_id
+    assert customer.client_token not in json.dumps(event)
