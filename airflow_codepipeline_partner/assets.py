@@ -15,15 +15,13 @@ from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
 from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner.limits import check_number
-from airflow_codepipeline_partner.records import has_claimed
+from airflow_codepipeline_partner.records import LIVING, has_claimed
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
 
 log = logging.getLogger(__name__)
 
 #: Most runs of one job; each of them but the last ended without a claim.
 MAX_ATTEMPTS = 100
-#: States in which a run may still claim its job.
-_LIVING = ("queued", "running")
 
 
 def codepipeline_jobs(
@@ -186,7 +184,7 @@ def _free_run_id(ti: Any, dag_id: str, job_id: str) -> str | None:
         return ids[0]
     last = ids[attempts - 1]
     if ti.get_dr_count(dag_id=dag_id, run_ids=[last]):
-        if ti.get_dagrun_state(dag_id=dag_id, run_id=last) in _LIVING:
+        if ti.get_dagrun_state(dag_id=dag_id, run_id=last) in LIVING:
             return None
         if has_claimed(ti, dag_id, last, job_id):
             return None

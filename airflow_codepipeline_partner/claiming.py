@@ -16,15 +16,12 @@ from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner.memory import ClaimMemory
 from airflow_codepipeline_partner.parameters import no_retry_where_none_helps
 from airflow_codepipeline_partner.protocol import Claim, ClaimState
-from airflow_codepipeline_partner.records import Place, reports_results
+from airflow_codepipeline_partner.records import LIVING, Place, has_continued, reports_results
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 
 log = logging.getLogger(__name__)
-
-#: States of a run whose tasks may still take a job that they wait for.
-LIVING = ["queued", "running"]
 
 
 def claim_job(
@@ -100,7 +97,8 @@ class _Attempt:
 
         def intend(about_to_claim: ClaimedJob) -> bool:
             nonlocal state, claimed
-            if self._is_awaited(about_to_claim):
+            # What an earlier try may have acknowledged is not left any more.
+            if not in_doubt and self._is_awaited(about_to_claim):
                 return False
             state, claimed = ClaimState.INTENT, about_to_claim
             memory.write(state, claimed)
@@ -137,7 +135,7 @@ class _Attempt:
         )
         run = {"dag_id": waiting.dag_id, "run_id": waiting.run_id}
         failure = reporting.failure(job.job, message, "JobFailed", **run)
-        result = reporting.put_once(self._hook, Place.of(self._ti), failure)
+        result = reporting.put_once(self._hook, Place.of(self._ti), failure, certain=job.certain)
         raise AirflowFailException(
             f"Job {job.job_id} continues the work of {waiting}, which has ended. Its result is {result}."
         )
@@ -148,10 +146,10 @@ class _Attempt:
         if waiting is None:
             return False
         run = {"dag_id": waiting.dag_id, "run_ids": [waiting.run_id]}
-        if self._ti.get_dr_count(**run, states=LIVING):
+        if self._ti.get_dr_count(**run, states=list(LIVING)):
             self.left_to = f"Job {job.job_id} is left to {waiting}, which waits for it."
-        elif not self._ti.get_dr_count(**run):
-            self.left_to = f"Job {job.job_id} is left to {waiting}, of which this Airflow knows nothing."
+        elif not self._ti.get_dr_count(**run) or not has_continued(self._ti, waiting):
+            self.left_to = f"Job {job.job_id} is left to {waiting}, which is another Airflow's, or forgotten."
             log.warning(
                 "%s If no other Airflow does, CodePipeline ends it when its time is over.", self.left_to
             )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_codepipeline_partner import protocol, reporting
@@ -109,6 +109,8 @@ def put_progress(
     :raises JobNotInProgress: The job has another result.
     """
     job = claim.record.job.job
+    # Before anything is put: who cannot wait for the next job must not end this one.
+    _action_type_of(job)
     details = reporting.with_defaults(execution_details, dag_id=me.dag_id, run_id=me.run_id, continued=True)
     call = protocol.success(
         job, current_revision=current_revision, continuation_token=me.token, execution_details=details
@@ -181,6 +183,9 @@ def claim_offered(hook: CodePipelinePartnerHook, claim: ClaimInRun, event: Mappi
     :raises NextJobNotOffered: It was not offered in time.
     :raises CodePipelinePartnerError: The poll failed for good, or the claim did.
     """
+    if awaited_token(claim.place, claim.record) is None:
+        # Another task of this run waited for it, too, and has claimed it.
+        return claim
     if event["status"] == "error":
         raise from_description(event["error"])
     if event["status"] == "timeout":
@@ -201,14 +206,21 @@ def claim_next_job(hook: CodePipelinePartnerHook, claim: ClaimInRun, job: Offere
     :param job: The job.
     """
     place, record = claim.place, claim.record
-    is_retry = record.job.job_id == job.job_id
-    former = record.former_job_ids if is_retry else (*record.former_job_ids, record.job.job_id)
-    in_doubt = is_retry and record.state in (ClaimState.INTENT, ClaimState.UNKNOWN)
-    token = record.job.continuation_token if is_retry else awaited_token(place, record)
+    is_recorded = record.job.job_id == job.job_id
+    former = record.former_job_ids if is_recorded else (*record.former_job_ids, record.job.job_id)
+    in_doubt = is_recorded and record.state in (ClaimState.INTENT, ClaimState.UNKNOWN)
+    token = record.job.continuation_token if is_recorded else awaited_token(place, record)
+    # A job's time may run from the first acknowledgement on.
+    since = record.at if in_doubt else datetime.now(UTC)
     intended: ClaimedJob | None = None
 
+    def claimed_meanwhile() -> ClaimInRun | None:
+        now = place.read_claim()
+        is_taken = now is not None and now.is_certain and now.job.job_id == job.job_id
+        return replace(claim, record=now) if now is not None and is_taken else None
+
     def write(state: ClaimState, claimed: ClaimedJob) -> ClaimRecord:
-        written = ClaimRecord(state, claimed, former)
+        written = ClaimRecord(state, claimed, former, since)
         place.write_claim(written)
         return written
 
@@ -216,6 +228,8 @@ def claim_next_job(hook: CodePipelinePartnerHook, claim: ClaimInRun, job: Offere
         nonlocal intended
         if about_to_claim.continuation_token != token:
             # The trigger was told another job's token: none of ours.
+            return False
+        if claimed_meanwhile() is not None:
             return False
         intended = about_to_claim
         write(ClaimState.INTENT, about_to_claim)
@@ -229,4 +243,7 @@ def claim_next_job(hook: CodePipelinePartnerHook, claim: ClaimInRun, job: Offere
             state = ClaimState.UNKNOWN if unknown else ClaimState.REFUSED
             write(state, replace(intended, certain=not unknown))
         raise
+    if answer.state is ClaimState.LOST and (taken := claimed_meanwhile()) is not None:
+        # By another task of this run, which waited for it, too.
+        return taken
     return claim if intended is None else replace(claim, record=write(answer.state, answer.job))

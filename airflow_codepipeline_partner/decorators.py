@@ -87,6 +87,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineParameter
     #: By these it is known which tasks keep records of claims, and of results.
     claims_job: ClassVar[bool] = True
     puts_result: ClassVar[bool] = True
+    ends_job: ClassVar[bool] = True
 
     def __init__(
         self,

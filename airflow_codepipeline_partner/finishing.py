@@ -63,8 +63,9 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
     Source: PutThirdPartyJobSuccessResult, PutThirdPartyJobFailureResult, CodePipeline API 2015-07-09.
     """
 
-    #: By this it is known that the DAG reports its jobs' results.
+    #: By these it is known that the DAG reports its jobs' results.
     puts_result: ClassVar[bool] = True
+    ends_job: ClassVar[bool] = True
     #: Fewest retries of the task; each try goes on for the hook's ``retry_deadline`` by itself.
     MIN_RETRIES: ClassVar[int] = 5
     #: Wait before the first retry, doubled each time up to :attr:`MAX_RETRY_DELAY`.
@@ -158,10 +159,15 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         in_run = self._claim_in_run(context)
         if in_run is not None and continuing.is_in_doubt(in_run):
             # Whoever claimed the action's next job died over it, or was never answered.
-            continuing.claim_next_job(self.hook, in_run, in_run.record.job.job)
+            in_run = continuing.claim_next_job(self.hook, in_run, in_run.record.job.job)
         claimed = self._claimed_job(context, place, states[self.claim_task_id])
         if claimed is None:
             self._go_on_with_the_next_job(context)
+            if in_run is not None and in_run.record.former_job_ids:
+                raise AirflowFailException(
+                    f"The action went on with job {in_run.record.job.job_id}, whose claim is "
+                    f"{in_run.record.state}: it may be another's, and is left."
+                )
             self._end_without_a_job(states)
         job = claimed.job
         self._refuse_a_cleared_run(context, place, job)
@@ -197,6 +203,9 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         run, result = context["dag_run"], place.read_result(job.job_id)
         # A run starts anew as a user clears tasks of it after its end, and only then.
         if result is None or result.state != "done" or not run.clear_number or not run.start_date:
+            return
+        if result.awaited_by is not None:
+            # It is no last result; the action's next job may still be to be ended.
             return
         if result.at < run.start_date:
             raise AirflowFailException(
@@ -361,8 +370,9 @@ def finish_job(
     claim = getattr(claim, "operator", claim)
     if not getattr(claim, "claims_job", False):
         raise InvalidInput(
-            f"finish_job takes a CodePipelineClaimJobOperator (or its output), not a {type(claim).__name__}. "
-            "Where the claim is to be mapped, expand a task group that holds claim, work and finish_job."
+            "finish_job takes a CodePipelineClaimJobOperator or a @task.codepipeline_job (or its output), "
+            f"not a {type(claim).__name__}. Where the claim is to be mapped, expand a task group that holds "
+            "claim, work and finish_job."
         )
     followers = claim.get_flat_relatives(upstream=False)
     for follower in followers:

@@ -214,7 +214,7 @@ class CodePipelinePartnerHook(AwsBaseHook):
         try:
             fresh = self.details(claimed.job).nonce
             # Whether details change the nonce by themselves, nobody knows; then it tells nothing.
-            if fresh == spent or fresh != self.details(claimed.job).nonce:
+            if not fresh or fresh == spent or fresh != self.details(claimed.job).nonce:
                 return unknown
         except CodePipelinePartnerError as error:
             self.log.info("Job %s stays in doubt: %s", claimed.job_id, type(error).__name__)

@@ -10,6 +10,7 @@ try tells anything.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from airflow_codepipeline_partner._compat import TaskStateStore, task_state_store
@@ -76,6 +77,8 @@ class ClaimMemory:
         self._place = Place.of(context["ti"])
         self._store = _store_of(context)
         self._is_retry: bool = context["ti"].try_number > 1
+        #: When the job may first have been acknowledged: from then on its time may run.
+        self._since: datetime | None = None
 
     @property
     def outlives_a_retry(self) -> bool:
@@ -83,8 +86,10 @@ class ClaimMemory:
         return self._store is not None
 
     def write(self, state: ClaimState, job: ClaimedJob) -> None:
-        """Write the claim's record."""
-        record = ClaimRecord(state, job)
+        """Write the claim's record; from its intent on it bears the time of that."""
+        if state is ClaimState.INTENT and self._since is None:
+            self._since = datetime.now(UTC)
+        record = ClaimRecord(state, job, at=self._since or datetime.now(UTC))
         self._place.write_claim(record)
         if self._store is not None:
             self._store.set(CLAIM_KEY, record.to_xcom())
@@ -100,6 +105,7 @@ class ClaimMemory:
         if record is None or record.state is not ClaimState.CLAIMED or self._was_cleared:
             # Whether a job is still there to be worked on after a user's clear, CodePipeline must tell.
             return None
+        self._since = record.at
         self.write(record.state, record.job)
         return Claim(record.state, record.job)
 
@@ -117,7 +123,10 @@ class ClaimMemory:
             # The store may have been emptied since: by its retention, after a success, by a user.
             return self._is_retry
         record = self._earlier(job_id)
-        return record is not None and record.state in _MAY_BE_ACKNOWLEDGED
+        if record is None or record.state not in _MAY_BE_ACKNOWLEDGED:
+            return False
+        self._since = record.at
+        return True
 
     @property
     def _was_cleared(self) -> bool:

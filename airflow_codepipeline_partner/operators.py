@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from airflow_codepipeline_partner import continuing, protocol, reporting
-from airflow_codepipeline_partner._compat import AirflowSkipException
+from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
 from airflow_codepipeline_partner.claiming import claim_job
 from airflow_codepipeline_partner.continuation import WaitingTask
 from airflow_codepipeline_partner.exceptions import InvalidInput, JobNotInProgress
@@ -53,8 +53,9 @@ class _PutResultOperator(CodePipelineParameters):
     """
 
     template_fields = ("job", "job_id", "client_id", *CodePipelineParameters.template_fields)
-    #: By this it is known which tasks keep records of results.
+    #: By these it is known which tasks keep records of results, and which end jobs.
     puts_result: ClassVar[bool] = True
+    ends_job: ClassVar[bool] = True
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "job": "json",
         "current_revision": "json",
@@ -376,8 +377,9 @@ class CodePipelineContinueJobOperator(CodePipelineParameters):
                 method_name="execute_complete",
             )
         if not claim.may_be_ours:
-            raise AirflowSkipException(
-                f"The claim of job {claim.record.job.job_id} is {claim.record.state}; it may be another's."
+            raise AirflowFailException(
+                f"The claim of job {claim.record.job.job_id}, with which the action was to go on, is "
+                f"{claim.record.state}: it may be another's, and is left."
             )
         self.show_link(claim.record.job.pipeline_name)
         return claim.record.job.to_xcom()

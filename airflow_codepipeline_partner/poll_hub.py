@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 #: Longest wait between two polls while CodePipeline throttles or cannot be reached, in seconds; a longer
 #: poll interval is kept.
 MAX_POLL_BACKOFF = 60.0
+MAX_SEEN_JOBS = 10_000
 #: An interval is varied by this part, so that many pollers do not ask at the same moment.
 JITTER = 0.1
 
@@ -65,6 +66,9 @@ class PollHub:
         self._task: asyncio.Task[None] | None = None
         self._lookup = TokenLookup()
         self._lookups: set[asyncio.Task[None]] = set()
+        #: Jobs that were offered here before, and those of the polls that followed at once on each other.
+        self._seen: dict[str, None] = {}
+        self._swept: set[str] = set()
         self._changed = asyncio.Event()
         # By the monotonic clock; only the sensors' deadlines are of the clock on the wall.
         self._polled_at = self._due = float("-inf")
@@ -222,9 +226,12 @@ class PollHub:
         else:
             self._silence, self._delay = None, self._interval
             unclear = self._unclear(jobs)
-            if self._hand_out(job for job in jobs if job.client_id not in unclear) and len(jobs) >= batch:
+            news = self._hand_out(job for job in jobs if job.client_id not in unclear)
+            if len(jobs) >= batch and (self._is_passed_over(jobs) or news):
                 # There may be more.
                 self._delay = 0.0
+            else:
+                self._swept.clear()
         for sensor in self._sensors:
             if sensor.continuation is None or sensor.continuation.client_id not in unclear:
                 sensor.has_seen_a_poll = True
@@ -236,6 +243,20 @@ class PollHub:
             # One attempt a poll: the wait in between belongs to the loop, not to a thread.
             self._hook = make_hook(self._holder, retry_deadline=0)
         return self._hook.poll(self._action_type, batch)
+
+    def _is_passed_over(self, jobs: list[OfferedJob]) -> bool:
+        """
+        Tell whether these jobs are all such as nobody has claimed since they were offered before.
+
+        CodePipeline may offer the oldest first: those that nobody can claim must not hide all others.
+        """
+        ids = [job.job_id for job in jobs]
+        passed_over = self._seen.keys() >= set(ids) and not self._swept >= set(ids)
+        self._swept |= set(ids)
+        self._seen |= dict.fromkeys(ids)
+        for job_id in list(self._seen)[:-MAX_SEEN_JOBS]:
+            del self._seen[job_id]
+        return passed_over
 
     def _unclear(self, jobs: list[OfferedJob]) -> set[str | None]:
         """Have it found out which jobs continue what somebody here waits for; return whose those jobs are."""
@@ -261,10 +282,11 @@ class PollHub:
         free = []
         for job in jobs:
             waiting = [s for s in theirs if s.continuation and s.continuation.token == tokens[job.job_id]]
-            heir = next((sensor for sensor in waiting if not sensor.offer.done()), None)
-            if heir is not None:
-                heir.offer.set_result([job])
-            elif not waiting:
+            for heir in waiting:
+                # Several tasks of one run, of which the first claims it, and the others find that.
+                if not heir.offer.done():
+                    heir.offer.set_result([job])
+            if not waiting:
                 free.append(job)
         self._hand_out(free)
         for sensor in theirs:

@@ -27,6 +27,8 @@ RESULT_KEY = "codepipeline_result"
 MAX_KEY_CHARS = 512  # of Airflow's table of XComs
 
 ResultState = Literal["intended", "done"]
+#: States of a run that may still claim a job.
+LIVING = ("queued", "running")
 
 
 @dataclass(frozen=True)
@@ -217,8 +219,8 @@ def claiming_tasks(dag: Any) -> Iterator[Any]:
 
 
 def reports_results(dag: Any) -> bool:
-    """Tell whether a DAG has a task that puts results, or a callback, which may be the notifier."""
-    tasks = any(_is_marked(task, "puts_result") for task in dag.tasks)
+    """Tell whether a DAG has a task that ends jobs, or a callback, which may be the notifier."""
+    tasks = any(_is_marked(task, "ends_job") for task in dag.tasks)
     return tasks or bool(dag.has_on_failure_callback or dag.on_failure_callback)
 
 
@@ -258,14 +260,36 @@ def has_claimed(ti: Any, dag_id: str, run_id: str, job_id: str) -> bool:
     :param run_id: The run.
     :param job_id: The job.
     """
+    return any(
+        claim.is_about(job_id) and (claim.is_certain or (result is not None and result.state == "done"))
+        for claim, result in _records_of_any_run(ti, dag_id, run_id)
+    )
+
+
+def has_continued(ti: Any, waiting: WaitingTask) -> bool:
+    """
+    Tell whether a run, which has ended, did end a job with the continuation token that names its task.
+
+    If not, the token is that of another Airflow, whose run has the same id.
+
+    :param ti: The running task instance.
+    :param waiting: The task that the token names.
+    """
+    return any(
+        claim.job.continuation_token == waiting.token or (result is not None and result.awaited_by == waiting)
+        for claim, result in _records_of_any_run(ti, waiting.dag_id, waiting.run_id)
+    )
+
+
+def _records_of_any_run(
+    ti: Any, dag_id: str, run_id: str
+) -> Iterator[tuple[ClaimRecord, ResultRecord | None]]:
+    """Yield what a run of any DAG claimed, of which nothing else is known here."""
     answer = ti.get_task_states(dag_id=dag_id, run_ids=[run_id])
     # A mapped task stands there once for each instance, with its map index behind its id.
     names = {name for found in answer.get(run_id, {}) for name in (found, found.rpartition("_")[0]) if name}
-    return any(
-        claim.is_about(job_id) and (claim.is_certain or (result is not None and result.state == "done"))
-        for task_id in sorted(names)
-        for claim, result in records_of_run(dag_id, run_id, task_id)
-    )
+    for task_id in sorted(names):
+        yield from records_of_run(dag_id, run_id, task_id)
 
 
 def records_before(

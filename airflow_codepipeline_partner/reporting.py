@@ -64,7 +64,8 @@ def put_once(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call, *, 
     try:
         return _put(hook, place, call, intended_before=False, certain=certain)
     except CodePipelinePartnerError as error:
-        if not error.in_doubt:
+        left = place.read_result(call.job.job_id)
+        if not error.in_doubt and left is not None and left.state == "intended":
             # Nothing was put, so that another result may be: the failure, for instance.
             place.withdraw_result(call.job.job_id)
         raise

@@ -12,7 +12,12 @@ from typing import Any, ClassVar, NoReturn
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_codepipeline_partner import continuing, protocol
-from airflow_codepipeline_partner._compat import AirflowSensorTimeout, AirflowSkipException, conf
+from airflow_codepipeline_partner._compat import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    conf,
+)
 from airflow_codepipeline_partner.continuation import WaitingTask
 from airflow_codepipeline_partner.continuing import DEFERRAL_MARGIN
 from airflow_codepipeline_partner.exceptions import InvalidInput, from_description
@@ -235,9 +240,15 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
             claim = continuing.action_of(context, self.job)
             if continuing.is_in_doubt(claim):
                 claim = continuing.claim_next_job(self.hook, claim, claim.record.job.job)
-            self._wait_for_next_job(claim, deadline)
-            if not claim.may_be_ours:
-                raise AirflowSkipException(f"The claim of job {claim.record.job.job_id} is in doubt.")
+            me = WaitingTask.of(context["ti"])
+            awaited = continuing.awaited_token(claim.place, claim.record)
+            if awaited == me.token:
+                self._wait_for_next_job(claim, deadline)
+            if awaited is None and not claim.may_be_ours:
+                raise AirflowFailException(
+                    f"The claim of job {claim.record.job.job_id}, with which the action was to go on, is "
+                    f"{claim.record.state}: it may be another's, and is left."
+                )
             self.show_link(claim.record.job.pipeline_name)
         said = self.progress(claim.record.job, **read_mapping(self.op_kwargs or {}, "op_kwargs"))
         if said is True:
@@ -247,8 +258,10 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
             if time.time() >= deadline:
                 self._give_up()
             renew_at = self._renew_at(claim)
-            if time.time() >= renew_at:
-                me = WaitingTask.of(context["ti"])
+            if awaited is not None:
+                # Another task of this run goes on with the action.
+                renew_at = deadline
+            elif time.time() >= renew_at:
                 continuing.put_progress(self.hook, claim, me, execution_details=details)
                 self._wait_for_next_job(claim, deadline)
         self.log.info("%s The job is renewed in %.0f s.", _told(details), renew_at - time.time())
@@ -271,16 +284,15 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
         return claim.record.at.timestamp() + after
 
     def _wait_for_next_job(self, claim: ClaimInRun, deadline: float) -> None:
-        """Defer until the action's next job is offered, if it is to be claimed."""
-        if continuing.awaited_token(claim.place, claim.record) is not None:
-            continuing.defer_for_next_job(
-                self,
-                claim,
-                timeout=self.continuation_timeout,
-                poll_interval=self.poll_interval,
-                method_name="execute_complete",
-                kwargs={"deadline": deadline},
-            )
+        """Defer until the action's next job is offered."""
+        continuing.defer_for_next_job(
+            self,
+            claim,
+            timeout=self.continuation_timeout,
+            poll_interval=self.poll_interval,
+            method_name="execute_complete",
+            kwargs={"deadline": deadline},
+        )
 
     def _look_again(self, moment: float, deadline: float) -> NoReturn:
         from airflow.providers.standard.triggers.temporal import DateTimeTrigger

@@ -7,6 +7,7 @@ import pytest
 from support import ACTION_TYPE, action_state, results_of
 
 from airflow_codepipeline_partner import continuing
+from airflow_codepipeline_partner.continuation import WaitingTask
 from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator
 from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 
@@ -214,3 +215,40 @@ def test_what_no_task_of_the_run_claimed_is_no_action_to_go_on_with(emulator, of
     run = run_dag("continued_without_claim", job=job)
     assert run.state == "failed"
     assert results(emulator)[job["job_id"]] == []
+
+
+@pytest.mark.parametrize("told", ["offered", "timeout"])
+def test_a_task_that_comes_late_finds_the_job_that_another_has_claimed(emulator, offer, run_dag, told):
+    run = run_dag("two_tasks_for_one_job", job=offer(), told=told)
+    assert run.state == "success"
+    assert list(results(emulator).values()) == [["continue"], ["success"]]
+    assert run.xcoms["late", "return_value"]["job_id"] == emulator.jobs()[-1].job_id
+
+
+def test_a_next_job_that_is_left_in_doubt_leaves_no_green_run(emulator, offer, run_dag):
+    run = run_dag("left_in_doubt", job=offer())
+    assert run.state == "failed"
+    assert run.states["finish_job"] == "failed"
+    assert list(results(emulator).values()) == [["continue"], []]
+
+
+def test_the_next_job_of_another_airflow_with_a_run_of_the_same_id_is_left(
+    emulator, offer, run_dag, make_hook
+):
+    job, other_airflow = offer(), make_hook()
+    other_airflow.claim(job)
+    ours = run_dag("one_job_assume_ours_0_retries", job=job)
+    assert ours.states["claim"] == "skipped"
+    token = WaitingTask(ours.dag_id, ours.run_id, "go_on").token
+    other_airflow.succeed(job, continuation_token=token)
+    [offered] = other_airflow.poll(ACTION_TYPE)
+    run = run_dag("one_job_assume_ours_0_retries", job=offered.to_xcom())
+    assert run.states["claim"] == "skipped"
+    assert results(emulator)[offered.job_id] == []
+
+
+def test_nothing_is_put_where_the_next_job_could_not_be_polled_for(emulator, offer, run_dag):
+    job = offer()
+    run = run_dag("continued", job={"job_id": job["job_id"], "client_id": job["client_id"]})
+    assert run.states["first"] == "failed"
+    assert list(results(emulator).values()) == [["failure"]]

@@ -21,6 +21,8 @@ def test_every_example_is_tested_and_named_like_its_file(dags):
         "example_partner_steps",
         "example_partner_events",
         "example_partner_function",
+        "example_partner_continue",
+        "example_partner_progress",
     }
 
 

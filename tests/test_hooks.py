@@ -363,6 +363,16 @@ def test_where_details_change_the_nonce_a_claim_in_doubt_stays_so(emulator, hook
     assert hook.try_claim(offered, in_doubt=True).state is ClaimState.UNKNOWN
 
 
+@pytest.mark.parametrize("nonce", [None, ""])
+def test_where_details_tell_no_nonce_any_more_a_claim_in_doubt_stays_so(
+    hook, offered, claimed, monkeypatch, nonce
+):
+    details = hook.details
+    answers = iter([{}, {"nonce": nonce}, {"nonce": nonce}])
+    monkeypatch.setattr(hook, "details", lambda job: dataclasses.replace(details(job), **next(answers)))
+    assert hook.try_claim(offered, in_doubt=True).state is ClaimState.UNKNOWN
+
+
 def test_where_the_details_cannot_be_asked_a_claim_in_doubt_stays_so(emulator, hook, offered):
     emulator.inject("drop_response", ACKNOWLEDGE)
 

@@ -420,10 +420,10 @@ def test_a_job_that_stays_unclaimed_is_told_again_less_and_less_often(codepipeli
 
 def test_a_full_batch_of_news_is_followed_by_another_poll_at_once(codepipeline):
     codepipeline.answers = [jobs("a", "b"), jobs("c", "d"), jobs("e"), jobs("a", "b")]
-    [told] = watched(codepipeline, 5, batch=2)
+    [told] = watched(codepipeline, 6, batch=2)
     assert told == [(1000, ["a", "b"]), (1000, ["c", "d"]), (1000, ["e"])]
-    # What is no news asks for no haste.
-    assert [at for at, _ in codepipeline.polls][:5] == [1000, 1000, 1000, 1010, 1020]
+    # What is no news is passed over, once.
+    assert [at for at, _ in codepipeline.polls][:6] == [1000, 1000, 1000, 1010, 1010, 1020]
 
 
 @pytest.mark.parametrize("trouble", [SILENCE, ActionTypeNotFound("unheard of"), RuntimeError("broken")])
@@ -542,3 +542,17 @@ def test_500_waiting_tasks_share_one_poll(codepipeline, lookup):
     assert waits == [[f"job-{n}"] for n in range(500)]
     assert len(codepipeline.polls) == 3
     assert sorted(lookup.asked) == sorted([f"job-{n}"] for n in range(250))
+
+
+def test_jobs_that_nobody_claims_do_not_hide_the_others(codepipeline, lookup):
+    """The oldest are offered first, and of these there are more than a poll and a lease can hold."""
+    stale = [jobs("a", "b"), jobs("c", "d"), jobs("e", "f")]
+    codepipeline.answers = [*stale, *stale, jobs("next")]
+    hub = PollHub.for_
+    limits = {"deadline": LATER, "retry_deadline": 300, "continuation": CONTINUED}
+    assert together(lambda: [hub(TYPE, holder()).wait(2, 30, **limits)]) == [["next"]]
+    # The first time they are new, and another may be about to claim them; then they are passed over at once.
+    assert [now for now, _ in codepipeline.polls] == [1000, 1030, 1060, 1090, 1090, 1090, 1090]
+
+
+CONTINUED = Continuation("client", "token-1", holder())

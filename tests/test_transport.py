@@ -467,7 +467,7 @@ def test_a_refusal_of_somebody_in_between_is_no_answer(
 def test_an_answer_in_cbor_is_left_to_botocore(customer, make_hook, monkeypatch):
     transport = make_hook()._transport
     transport._note_body({"headers": {"content-type": "application/cbor"}, "body": b"\xa0"})
-    assert transport._body == b""
+    assert transport._attempt.body == b""
 
 
 @pytest.mark.parametrize("token", ['quo"ted-token', "back\\slashed", "t\u00f6ken-\u00fc"])

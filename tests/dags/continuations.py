@@ -10,6 +10,8 @@ from typing import Any
 from airflow.sdk import DAG, task, task_group
 
 from airflow_codepipeline_partner._compat import AirflowFailException
+from airflow_codepipeline_partner.continuing import action_of
+from airflow_codepipeline_partner.exceptions import ServiceUnavailable
 from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 from airflow_codepipeline_partner.jobs import ClaimedJob
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
@@ -118,6 +120,49 @@ with DAG(
 with DAG("ended_between_two_jobs", schedule=None, render_template_as_native_obj=True) as ended:
     claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
     GivingUp(task_id="go_on", job=claim.output, params={"how": "fail"}, **QUICK)
+
+
+class DoubtfulContinue(CodePipelineContinueJobOperator):
+    """Cannot know whether the new job is its own."""
+
+    def execute_complete(self, context: Any, event: Any) -> Any:
+        original = self.hook._send
+
+        def send(call: Any, **more: Any) -> Any:
+            answer = original(call, **more)
+            if call.operation == "AcknowledgeThirdPartyJob":
+                raise ServiceUnavailable("The answer was lost.", in_doubt=True)
+            return answer
+
+        self.hook._send = send
+        return super().execute_complete(context, event)
+
+
+with DAG("left_in_doubt", schedule=None, render_template_as_native_obj=True):
+    claim = CodePipelineClaimJobOperator(
+        task_id="claim", job="{{ dag_run.conf['job'] }}", unknown_claim="leave"
+    )
+    work(DoubtfulContinue(task_id="go_on", job=claim.output, **(QUICK | {"retries": 0})).output)
+    finish_job(claim)
+
+
+class LateContinue(CodePipelineContinueJobOperator):
+    """Is told of the job that another task of its run has claimed already, or that there was none."""
+
+    def execute(self, context: Any) -> Any:
+        claim = action_of(context, self.job)
+        job = claim.record.job.job.to_xcom()
+        told = context["dag_run"].conf["told"]
+        return self.execute_complete(context, {"status": told, "jobs": [job], "error": None})
+
+
+with DAG("two_tasks_for_one_job", schedule=None, render_template_as_native_obj=True):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+    going_on = CodePipelineContinueJobOperator(task_id="go_on", job=claim.output, **QUICK)
+    late = LateContinue(task_id="late", job=claim.output, **QUICK)
+    going_on >> late
+    work(late.output)
+    finish_job(claim)
 
 with DAG("continued_each", schedule=None, render_template_as_native_obj=True):
 
