@@ -138,8 +138,8 @@ def defer_for_next_job(
 
     :param task: The running task.
     :param claim: The newest job's claim.
-    :param timeout: For how many seconds, from when the progress was put, by whichever try; one poll at least
-        is waited for.
+    :param timeout: For how many seconds, from when the progress was put, by whichever try, or from when the
+        job was last offered and not won; one poll at least is waited for.
     :param poll_interval: Seconds between two polls.
     :param method_name: Which of the task's methods goes on with the event.
     :param kwargs: More arguments of that method.

@@ -232,7 +232,11 @@ class ResultOfClaimingTask:
         return None if record is None else record.call(job)
 
     def leave_to_others(self, call: Call) -> None:
-        """Have whoever comes after this task put a result that could not be put, unless there is another."""
+        """
+        Have whoever comes after this task put a result that could not be put, unless there is another.
+
+        They take it as one that may have been put; this task has failed, so that no run is green for it.
+        """
         if self._place.read_result(call.arguments["jobId"]) is None:
             self._place.write_result("intended", call)
 

@@ -308,7 +308,7 @@ class CodePipelineContinueJobOperator(CodePipelineParameters):
         *CodePipelineParameters.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(template_fields[:3], "json")
-    #: By this it is known which tasks keep records of results.
+    #: By this it is known which tasks keep records of results; this one ends no action.
     puts_result: ClassVar[bool] = True
 
     def __init__(

@@ -93,16 +93,20 @@ ONE_JOB = "one_job_assume_ours_0_retries"
         ("claim_and_put", None),
         ("claim_and_put", "lost answers"),
         ("many_jobs", None),
+        ("continued", None),
+        ("continued", "lost answers"),
+        ("example_partner_progress", None),
     ],
 )
 def test_planted_secrets_are_nowhere(
     emulator, planted, make_hook, run_dag, store_token, capfd, caplog, dag_id, trouble
 ):
     caplog.set_level(logging.INFO)
+    emulator.configure(continuation_delay=0)
     emulator.start_execution("pipe")
     [job] = [offered.to_xcom() for offered in make_hook().poll(ACTION_TYPE)]
     customer_id = job["client_id"]
-    conf = {**job, "job": job, "jobs": [job], "work": "succeed"}
+    conf = {**job, "job": job, "jobs": [job], "work": "succeed", "seconds": 1, "progress_interval": 0.3}
     if trouble == "failing work":
         conf["work"] = "fail"
     elif trouble == "rotated token":
