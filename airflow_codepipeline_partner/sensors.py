@@ -144,8 +144,8 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
     Every ``poke_interval`` seconds your function looks at the work. Before the job's timeout the job is
     renewed: it is ended with a continuation token, which shows the progress in the customer's console, and
     the new job of the same action is claimed. What follows (the finishing piece above all) belongs to the
-    newest job, which is returned. All waits are in the triggerer and hold no worker slot; a retry goes on
-    where the try before it stopped.
+    newest job, which is returned. All waits are in the triggerer and hold no worker slot, whatever ``mode``
+    says; a retry goes on where the try before it stopped, with a ``timeout`` of its own.
 
     :param job: What the claim, or a continuation, returned: any job of the action that this run claimed.
         (templated)
