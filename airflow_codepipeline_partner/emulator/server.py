@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 from types import TracebackType
@@ -94,6 +95,8 @@ class Emulator(Controls):
             outbuf_overflow=MAX_BODY_BYTES,
             clear_untrusted_proxy_headers=True,
             ident=None,
+            # select() knows no file descriptor from 1024 on, which a process with many open files comes to.
+            asyncore_use_poll=hasattr(select, "poll"),
         )
         self._server.channel_class = _Channel
         self._thread = threading.Thread(target=self._server.run, name="codepipeline-emulator", daemon=True)

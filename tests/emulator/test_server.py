@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import socket
 import subprocess
 import sys
@@ -145,3 +146,11 @@ def _steps_of_a_poll(queued):
     finally:
         sys.settrace(former)
     return next(steps)
+
+
+def test_it_answers_where_a_thousand_files_are_open(http):
+    with contextlib.ExitStack() as held:
+        for _ in range(1100):
+            held.enter_context(open(os.devnull))
+        with Emulator() as emu:
+            assert http(f"{emu.url}/_emu/health")[0] == 200
