@@ -97,8 +97,9 @@ class _Attempt:
 
         def intend(about_to_claim: ClaimedJob) -> bool:
             nonlocal state, claimed
-            # What an earlier try may have acknowledged is not left any more.
-            if not in_doubt and self._is_awaited(about_to_claim):
+            # Even where an earlier try may have acknowledged it: a retry that goes by the number of the try
+            # alone would take a living run's job, and end it.
+            if self._is_awaited(about_to_claim):
                 return False
             state, claimed = ClaimState.INTENT, about_to_claim
             memory.write(state, claimed)

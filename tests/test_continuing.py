@@ -10,6 +10,7 @@ from airflow_codepipeline_partner import continuing
 from airflow_codepipeline_partner.continuation import WaitingTask
 from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator
 from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+from airflow_codepipeline_partner.memory import ClaimMemory
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +140,19 @@ def test_another_run_leaves_the_job_while_the_waiting_one_lives(emulator, offer,
     assert other.state == "success"
     assert results(emulator)[offered.job_id] == []
     assert emulator.jobs()[-1].status in ("Queued", "Dispatched")
+
+
+def test_a_retry_that_knows_nothing_of_its_earlier_try_leaves_it_too(
+    emulator, offer, run_dag, make_hook, monkeypatch
+):
+    run = ended_run(emulator, offer, run_dag)
+    set_state(run, "running")
+    [offered] = make_hook().poll(ACTION_TYPE)
+    monkeypatch.setattr(ClaimMemory, "acknowledged_before", lambda self, job_id: True)
+    other = run_dag("one_job_assume_ours_0_retries", job=offered.to_xcom())
+    assert other.states["claim"] == "skipped"
+    assert results(emulator)[offered.job_id] == []
+    assert emulator.jobs()[-1].status == "Dispatched"
 
 
 def test_a_job_whose_run_has_ended_is_ended_by_whoever_claims_it(emulator, offer, run_dag, make_hook, puts):
