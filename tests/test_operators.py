@@ -226,8 +226,8 @@ def test_a_first_task_that_asked_in_vain_never_ends_another_runs_job(
     assert conn_id
     assert run.xcoms["claim", "codepipeline_claim"]["state"] == "refused"
     assert set(tries) == {"GetThirdPartyJobDetails"}
-    # Before Airflow 3.3 it is not tried again, since the next try would not know of this one.
-    assert len(tries) == (2 if REMEMBERS else 1)
+    # Before Airflow 3.3, too, the next try knows of this one: the memory lies beside the claim, with finish_job.
+    assert len(tries) == 2
 
 
 def test_a_first_task_whose_process_died_after_its_put_knows_it(

@@ -126,8 +126,9 @@ with DAG("function_by_name", schedule=None, render_template_as_native_obj=True):
     deploy.override(task_id="by_name")(how="dataclass", job="{{ dag_run.conf['job'] }}")
 
 with DAG("function_in_time", schedule=None):
+    # Long enough for the claim on a busy machine.
     finish_job(
-        deploy.override(execution_timeout=timedelta(seconds=1))("{{ dag_run.conf['job'] }}", how="sleep")
+        deploy.override(execution_timeout=timedelta(seconds=5))("{{ dag_run.conf['job'] }}", how="sleep")
     )
 
 with DAG("function_with_callback", schedule=None, on_failure_callback=CodePipelineJobFailureNotifier()):
