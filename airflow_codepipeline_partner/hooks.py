@@ -332,6 +332,15 @@ class CodePipelinePartnerHook(AwsBaseHook):
             wrapper.service_config = {**wrapper.service_config, "sts": sts}
         return wrapper
 
+    def _get_caller(self, target_function_name: str = "execute") -> str:
+        """
+        Return the caller's name for the user agent.
+
+        The amazon provider looks for it by reading the source of every function on the stack, which is a
+        third of what a short task takes.
+        """
+        return type(self).__name__
+
     @cached_property
     def _transport(self) -> Transport:
         """What carries the job calls, over a client without retries of its own."""

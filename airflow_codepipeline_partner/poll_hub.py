@@ -305,10 +305,11 @@ class PollHub:
 
     def _note_silence(self, silence: ServiceUnavailable) -> None:
         now = time.monotonic()
-        # Somebody may mend the connection.
-        self._hook = None
         if self._silence is None:
             self._silent_since = now
+        else:
+            # It is not merely throttled. Somebody may mend the connection.
+            self._hook = None
         self._silence = silence
         self._back_off(silence)
         for sensor in self._sensors:

@@ -80,7 +80,8 @@ def make_airflow(
     own = ("--celery-hostname", "worker-{number}@%h", "--pid", str(home / "worker-{number}.pid"))
     dags = home / "dags"
     # A copy, so that nobody changes it, and no cache is left in the checkout.
-    shutil.copytree(ROOT / "chaos" / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
+    for source, copy in (("dags", dags), ("config", home / "config")):
+        shutil.copytree(ROOT / "chaos" / source, copy, ignore=shutil.ignore_patterns("__pycache__"))
     return LocalAirflow(
         home,
         dags,

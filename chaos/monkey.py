@@ -119,8 +119,8 @@ class Monkey:
 
     def _rotate_token(self, blow: Blow) -> Strike:
         customer = int(blow.pick * CUSTOMERS)
-        client_token = self._partner.rotate_token(customer)
-        self._later(blow.pause, lambda: self._partner.store_token(customer, client_token))
+        self._partner.rotate_token(customer)
+        self._later(blow.pause, lambda: self._partner.store_token(customer))
         return _strike(blow, [], f"customer {customer}, unknown to Airflow for {blow.pause:.0f} s")
 
     def _mark_task_failed(self, blow: Blow) -> Strike | None:

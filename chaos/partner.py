@@ -10,8 +10,6 @@ from chaos.kinds import KINDS
 from chaos.plan import CUSTOMERS, PlannedJob
 from demo.local_airflow import LocalAirflow
 
-#: Jobs that are at work at the same time.
-OPEN_AT_ONCE = 12
 _ENDED = {"TimedOut", "Succeeded", "Failed", "Withdrawn"}
 
 
@@ -44,15 +42,15 @@ class Partner:
         """Return the newest token of a client."""
         return self._tokens[client_id]
 
-    def rotate_token(self, customer: int) -> str:
-        """Give a customer a new token, which Airflow does not know yet, and return it."""
+    def rotate_token(self, customer: int) -> None:
+        """Give a customer a new token, which Airflow does not know yet."""
         client_id = self._client_ids[customer]
         self._tokens[client_id] = self._emulator.rotate_token(client_id).client_token
-        return self._tokens[client_id]
 
-    def store_token(self, customer: int, client_token: str) -> None:
-        """Have Airflow know a customer's new token."""
-        body = self._connection(self._client_ids[customer], client_token)
+    def store_token(self, customer: int) -> None:
+        """Have Airflow know a customer's newest token."""
+        client_id = self._client_ids[customer]
+        body = self._connection(client_id, self._tokens[client_id])
         self._airflow.call("PATCH", f"/connections/{body['connection_id']}?update_mask=password", body)
 
     def start(self, job: PlannedJob) -> None:

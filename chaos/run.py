@@ -28,7 +28,7 @@ from chaos.evidence import Evidence
 from chaos.kinds import KINDS
 from chaos.metadata import Metadata, job_of_run
 from chaos.monkey import Monkey
-from chaos.partner import OPEN_AT_ONCE, Partner
+from chaos.partner import Partner
 from chaos.plan import Plan, make_plan
 from chaos.rival import Rival
 from chaos.services import Services, ServicesMissing
@@ -66,6 +66,7 @@ class Stage(NamedTuple):
     partner: Partner
     monkey: Monkey
     narrator: Narrator
+    at_once: int
 
 
 def main() -> int:
@@ -73,6 +74,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=60)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--at-once", type=int, default=12, help="jobs that are open at the same time")
     parser.add_argument("--rival-jobs", type=int, default=20, help="of the run with a second worker; 0: none")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", action="store_true", help="keep what Airflow wrote")
@@ -122,7 +124,7 @@ def _run(home: Path, narrator: Narrator, arguments: argparse.Namespace) -> int:
         narrator.begin(f"starting Airflow {version} with Celery, two of each kind, in {home}")
         with airflow:
             partner.add_customers()
-            stage = Stage(emulator, airflow, services, metadata, partner, monkey, narrator)
+            stage = Stage(emulator, airflow, services, metadata, partner, monkey, narrator, arguments.at_once)
             plan = make_plan(arguments.seed, arguments.jobs, arguments.kills)
             narrator.begin(f"the mix, seed {arguments.seed}: {len(plan.jobs)} jobs, {len(plan.blows)} blows")
             for number, (kind, probability, parameters) in enumerate(FAULTS):
@@ -178,7 +180,7 @@ def _play(stage: Stage, plan: Plan, rival: Rival | None = None) -> Evidence:
         if len(found) > len(ended):
             moved_at = now
         ended = found
-        while waiting and len(plan.jobs) - len(waiting) - len(ended) < OPEN_AT_ONCE:
+        while waiting and len(plan.jobs) - len(waiting) - len(ended) < stage.at_once:
             stage.partner.start(waiting.pop(0))
         stage.monkey.tick(len(ended))
         stage.airflow.check_alive()
@@ -192,7 +194,7 @@ def _play(stage: Stage, plan: Plan, rival: Rival | None = None) -> Evidence:
             for line in (*stage.partner.open_jobs(), *stage.metadata.unfinished_tasks()):
                 print(f"  {line}", flush=True)
             break
-        time.sleep(0.2)
+        time.sleep(0.5)
     _settle(stage)
     names = {job.name for job in plan.jobs}
     ledger = Ledger(

@@ -154,16 +154,14 @@ def quick_clients(botocore_loader: Any, monkeypatch: pytest.MonkeyPatch) -> None
     """
     Leave out what takes long and is not ours.
 
-    botocore reads its models anew for each client, Airflow looks through the stack for each, and its masker
-    compiles all the secrets of all tests before at each new one.
+    botocore reads its models anew for each client, and Airflow's masker compiles all the secrets of all tests
+    before at each new one.
     """
     import botocore.session
-    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
     from airflow.sdk._shared.secrets_masker import _secrets_masker
 
     _secrets_masker().reset_masker()
     monkeypatch.setattr(botocore.session, "create_loader", lambda data_path: botocore_loader)
-    monkeypatch.setattr(AwsGenericHook, "_get_caller", lambda self, target_function_name="": "Tests")
 
 
 @pytest.fixture
