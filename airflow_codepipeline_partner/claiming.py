@@ -42,7 +42,7 @@ def claim_job(
     :param ends_with_claim: Whether the task has nothing more to do; where it has, its retries go on with the
         claim.
     :raises AirflowSkipException: Another worker, or another run, has it.
-    :raises AirflowFailException: Trying the same again would not help.
+    :raises AirflowFailException: Trying the same again would not help: the job has ended, for one.
     """
     if not reports_results(context["dag"]):
         log.warning(
@@ -55,6 +55,12 @@ def claim_job(
         attempt = _Attempt(hook, context, job)
         claim = attempt.memory.claim_of_earlier_try(job.job_id) or attempt.claim()
         if not claim.is_ours(unknown_claim):
+            if claim.has_ended and (attempt.in_doubt or context["dag_run"].clear_number):
+                # Most likely it was this run's. To skip its work now would make the run green.
+                raise AirflowFailException(
+                    f"Job {job.job_id}, which this run may have claimed before, has ended: {claim.status}. "
+                    "To run the action again, retry it in CodePipeline, which makes a new job."
+                )
             raise AirflowSkipException(attempt.left_to or _lost(claim))
         attempt.end_if_abandoned(claim.job)
         if ends_with_claim:
@@ -85,11 +91,13 @@ class _Attempt:
         self.memory = ClaimMemory(context)
         #: Why the job was left alone, where another run waits for it.
         self.left_to: str | None = None
+        #: Whether an earlier try may have acknowledged it.
+        self.in_doubt = False
 
     def claim(self) -> Claim:
         """Claim the job; the record says in the end how that went, whatever happens in between."""
         memory = self.memory
-        in_doubt = memory.acknowledged_before(self._job.job_id)
+        in_doubt = self.in_doubt = memory.acknowledged_before(self._job.job_id)
         # Until the acknowledgement is about to be sent nothing is claimed, however this task ends.
         state = ClaimState.UNKNOWN if in_doubt else ClaimState.REFUSED
         claimed = ClaimedJob(self._job, certain=not in_doubt)

@@ -173,21 +173,32 @@ def _action_type_of(job: OfferedJob) -> ActionType:
     return job.action_type
 
 
+def raise_refusal(event: Mapping[str, Any]) -> None:
+    """
+    Raise what ended the wait for the next job, if the poll for it was refused.
+
+    Call it where a task's retries count: a retry polls anew, and whoever could mend the connection may have.
+
+    :param event: The trigger's event.
+    :raises CodePipelinePartnerError: The poll was refused.
+    """
+    if event["status"] == "error":
+        raise from_description(event["error"])
+
+
 def claim_offered(hook: CodePipelinePartnerHook, claim: ClaimInRun, event: Mapping[str, Any]) -> ClaimInRun:
     """
     Claim the action's next job, if it was offered, and return how that went.
 
     :param hook: What claims it.
     :param claim: The claim of the job before it.
-    :param event: The trigger's event.
+    :param event: The trigger's event, of a poll that was not refused.
     :raises NextJobNotOffered: It was not offered in time.
-    :raises CodePipelinePartnerError: The poll failed for good, or the claim did.
+    :raises CodePipelinePartnerError: The claim failed.
     """
     if awaited_token(claim.place, claim.record) is None:
         # Another task of this run waited for it, too, and has claimed it.
         return claim
-    if event["status"] == "error":
-        raise from_description(event["error"])
     if event["status"] == "timeout":
         raise NextJobNotOffered(
             f"The next job of the action, after job {claim.record.job.job_id}, was not offered in time. The "
@@ -236,7 +247,8 @@ def claim_next_job(hook: CodePipelinePartnerHook, claim: ClaimInRun, job: Offere
         return True
 
     try:
-        answer: Claim = hook.try_claim(job, in_doubt=in_doubt, before_acknowledge=intend)
+        # No other run claims it; another task of this one may, at the same moment: a refusal leaves doubt.
+        answer: Claim = hook.try_claim(job, in_doubt=True, before_acknowledge=intend)
     except CodePipelinePartnerError as error:
         if intended is not None:
             unknown = in_doubt or error.in_doubt

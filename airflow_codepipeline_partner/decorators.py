@@ -17,7 +17,7 @@ The call is given the offered job; the function gets the :class:`JobInProgress`.
 Airflow retries, with the same job, and reported as the job's failure when no retry is left; see
 :mod:`~airflow_codepipeline_partner.failures`. With ``finish_job`` behind it, a job also ends where the task
 can report nothing itself: where it is killed in its last try, or marked by a user. Without, only the callback
-of the DAG does that.
+of the DAG does that, and only for a run that fails: not where a user marks the task as a success.
 """
 
 from __future__ import annotations

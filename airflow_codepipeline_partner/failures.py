@@ -20,8 +20,8 @@ anything else, with Airflow's ``AirflowTaskTimeout`` and a skip        JobFailed
 =====================================================================  ===================
 
 Of an ``AirflowFailException`` that was raised from another exception, that one counts. The message names
-task, DAG and the exception's class. Its text is only told of errors of this package, since any other text may
-hold anything.
+task, DAG and the exception's class. Its text is only told of errors that this package words itself: any other
+may hold anything, and an answer of AWS, which a ``CodePipelineError`` repeats, names accounts and roles.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from airflow_codepipeline_partner._compat import (
 )
 from airflow_codepipeline_partner.exceptions import (
     ClientConnectionError,
+    CodePipelineError,
     CodePipelinePartnerError,
     InvalidInput,
     JobFailure,
@@ -79,7 +80,8 @@ def failure_of(error: BaseException, *, dag_id: str, task_id: str) -> FailureDet
     if cannot_be_sent(error):
         return FailureDetails(f"{failed}: {who} gave a result that cannot be sent: {error}")
     if isinstance(error, CodePipelinePartnerError):
-        return FailureDetails(f"{failed}: {who}: {name}: {error}", error.failure_type)
+        told = f" raised {name}." if isinstance(error, CodePipelineError) else f": {name}: {error}"
+        return FailureDetails(f"{failed}: {who}{told}", error.failure_type)
     if isinstance(error, AirflowTaskTimeout):
         return FailureDetails(f"{failed}: {who} ran into its time limit.")
     if ends_task_otherwise(error):

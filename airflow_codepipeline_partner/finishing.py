@@ -29,7 +29,7 @@ from airflow_codepipeline_partner.parameters import (
     check_success_literals,
     renderable,
 )
-from airflow_codepipeline_partner.protocol import Call, UnknownClaim
+from airflow_codepipeline_partner.protocol import Call, ClaimState, UnknownClaim
 from airflow_codepipeline_partner.records import ClaimInRun, Place, mapped_group_of
 from airflow_codepipeline_partner.reporting import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner.task_states import states_before
@@ -168,7 +168,7 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
                     f"The action went on with job {in_run.record.job.job_id}, whose claim is "
                     f"{in_run.record.state}: it may be another's, and is left."
                 )
-            self._end_without_a_job(states)
+            self._end_without_a_job(states, in_run)
         job = claimed.job
         self._refuse_a_cleared_run(context, place, job)
         message = self.failure_message
@@ -239,6 +239,7 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         if claim is None:
             raise AirflowFailException(f"The record of {self.claim_task_id}'s claim is gone.")
         try:
+            continuing.raise_refusal(event)
             continuing.claim_offered(self.hook, claim, event)
         except NextJobNotOffered as error:
             raise AirflowFailException(str(error)) from error
@@ -263,15 +264,22 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         self.log.error("The work was done, but its result cannot be told: %s", error)
         return why
 
-    def _end_without_a_job(self, states: Mapping[str, Collection[str | None]]) -> NoReturn:
+    def _end_without_a_job(
+        self, states: Mapping[str, Collection[str | None]], claim: ClaimInRun | None
+    ) -> NoReturn:
         """Put nothing, and let the run be as green as the tasks before this one are."""
+        why = f"{self.claim_task_id} claimed no job, so that none is ended."
+        if claim is not None and claim.record.state in (ClaimState.UNKNOWN, ClaimState.INTENT):
+            why = (
+                f"The claim of job {claim.record.job.job_id} is in doubt ({claim.record.state}), and is left "
+                'by unknown_claim="leave".'
+            )
         failed = sorted(task_id for task_id, found in states.items() if "failed" in found)
         if failed:
             raise AirflowFailException(
-                f"No job was claimed, so that none is ended. This task fails, as {', '.join(failed)} did, so "
-                "that the run does, too."
+                f"{why} This task fails, as {', '.join(failed)} did, so that the run does, too."
             )
-        raise AirflowSkipException(f"{self.claim_task_id} claimed no job; there is nothing to finish.")
+        raise AirflowSkipException(why)
 
     def _work_before(self, dag: Any) -> set[str]:
         """
@@ -308,6 +316,11 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
             ours = record.may_be_ours(self.unknown_claim)
             return replace(record.job, certain=record.is_certain) if ours else None
         if "failed" not in states or self.unknown_claim != "assume_ours":
+            return None
+        claim = context["dag"].get_task(self.claim_task_id)
+        if not claim.retries and not context["dag_run"].clear_number:
+            # It ran once at most, and did not come to ask: the job is not ours, and may be another run's.
+            self.log.warning("%s failed before it asked for a job.", self.claim_task_id)
             return None
         # The claim died after a retry had cleared its record: in doubt, like an intent left over.
         try:

@@ -28,7 +28,8 @@ from airflow_codepipeline_partner.records import (
     place_beside,
 )
 
-#: Member of what is stored: the task has done its work, and if it runs once more, a user has cleared it.
+#: Member of what is stored: the task has done its work. It holds the task's ``max_tries``, which a user who
+#: clears an ended task raises, and a retry does not.
 _ENDED = "ended"
 #: Member of a result that is kept: it certainly was not put.
 _WITHDRAWN = "withdrawn"
@@ -77,6 +78,7 @@ class ClaimMemory:
         self._place = Place.of(context["ti"])
         self._store = _store_of(context)
         self._is_retry: bool = context["ti"].try_number > 1
+        self._max_tries: int = context["ti"].max_tries
         #: When the job may first have been acknowledged: from then on its time may run.
         self._since: datetime | None = None
 
@@ -95,9 +97,10 @@ class ClaimMemory:
             self._store.set(CLAIM_KEY, record.to_xcom())
 
     def note_end(self, claim: Claim) -> None:
-        """Note that the task has done its work: if it runs once more, a user has cleared it."""
+        """Note that the task has done its work, by which it is known if a user has cleared it since."""
         if self._store is not None:
-            self._store.set(CLAIM_KEY, {**ClaimRecord(claim.state, claim.job).to_xcom(), _ENDED: True})
+            value = ClaimRecord(claim.state, claim.job).to_xcom()
+            self._store.set(CLAIM_KEY, {**value, _ENDED: self._max_tries})
 
     def claim_of_earlier_try(self, job_id: str) -> Claim | None:
         """Return the claim that an earlier try certainly won, with its record restored, or None."""
@@ -130,7 +133,8 @@ class ClaimMemory:
 
     @property
     def _was_cleared(self) -> bool:
-        return self._store is not None and bool((self._store.get(CLAIM_KEY) or {}).get(_ENDED))
+        held = None if self._store is None else (self._store.get(CLAIM_KEY) or {}).get(_ENDED)
+        return held is not None and held != self._max_tries
 
     def _earlier(self, job_id: str) -> ClaimRecord | None:
         value = None if self._store is None else self._store.get(CLAIM_KEY)

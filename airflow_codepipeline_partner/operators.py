@@ -362,6 +362,7 @@ class CodePipelineContinueJobOperator(CodePipelineParameters):
         :param event: The trigger's event.
         :raises AirflowFailException: It was not offered in time.
         """
+        continuing.raise_refusal(event)
         with no_retry_where_none_helps():
             claim = continuing.claim_offered(self.hook, continuing.action_of(context, self.job), event)
             return self._hand_on(claim)

@@ -376,15 +376,22 @@ class Claim:
 
     :param state: ``claimed``, ``unknown`` or ``lost``.
     :param job: The job with what its details told; whose it is, the state says.
+    :param status: The job's status, as its acknowledgement answered; None where there was no such answer.
     """
 
     state: ClaimState
     job: ClaimedJob
+    status: str | None = None
 
     @classmethod
     def from_status(cls, job: ClaimedJob, status: str | None) -> Self:
         """Judge the answer of an acknowledgement: only ``InProgress`` makes the job ours."""
-        return cls(ClaimState.CLAIMED if status == "InProgress" else ClaimState.LOST, job)
+        return cls(ClaimState.CLAIMED if status == "InProgress" else ClaimState.LOST, job, status)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the acknowledgement told that the job has its result, or ran out of its time."""
+        return self.status in ("Succeeded", "Failed", "TimedOut")
 
     def is_ours(self, unknown_claim: str) -> bool:
         """

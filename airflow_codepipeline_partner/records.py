@@ -2,10 +2,11 @@
 """
 The records of a claim and of a result, in the XCom of the task instance that claimed.
 
-A task's own XCom is cleared when it is retried; the claim's task instance does not run again while its
-job is worked on, so what is written there outlives a retry, or a death, of the task that reports.
+A task's own XCom is cleared when it is retried. Where claim, work and report are tasks of their own, the
+claim does not run again while its job is worked on, so what is written there outlives a retry, or a death,
+of the task that reports; a task that does all of it keeps it in a second place as well, see ``memory``.
 Whoever finishes a job (the finishing piece, a callback) reads these records, never the claim's return
-value. They hold neither a token nor a nonce nor a credential nor a configuration value.
+value. They hold neither a client token nor a nonce nor a credential nor a configuration value.
 """
 
 from __future__ import annotations

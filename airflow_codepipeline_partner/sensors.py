@@ -223,6 +223,8 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
         """
         return self._look(context, time.time() + self.timeout)
 
+    # Of what a deferral hands on, dag.test() keeps the event only: there the time begins anew.
+
     def execute_again(self, context: Any, event: Any = None, deadline: float | None = None) -> dict[str, Any]:
         """Look at the work once more, after a wait."""
         return self._look(context, deadline or time.time() + self.timeout)
@@ -231,6 +233,7 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
         self, context: Any, event: Mapping[str, Any], deadline: float | None = None
     ) -> dict[str, Any]:
         """Claim the action's next job, if the trigger was offered it, and go on."""
+        continuing.raise_refusal(event)
         with no_retry_where_none_helps():
             continuing.claim_offered(self.hook, continuing.action_of(context, self.job), event)
         return self._look(context, deadline or time.time() + self.timeout)
@@ -259,9 +262,9 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
                 self._give_up()
             renew_at = self._renew_at(claim)
             if awaited is not None:
-                # Another task of this run goes on with the action.
-                renew_at = deadline
-            elif time.time() >= renew_at:
+                self.log.info("%s Another task of this run goes on with the action.", _told(details))
+                self._look_again(min(time.time() + self.poke_interval, deadline), deadline)
+            if time.time() >= renew_at:
                 continuing.put_progress(self.hook, claim, me, execution_details=details)
                 self._wait_for_next_job(claim, deadline)
         self.log.info("%s The job is renewed in %.0f s.", _told(details), renew_at - time.time())

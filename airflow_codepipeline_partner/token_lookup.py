@@ -64,12 +64,18 @@ class TokenLookup:
                 told[job.job_id] = self._hook(holder).continuation_token(job)
             except CodePipelinePartnerError as error:
                 # Whoever is given the job instead leaves it, if it is another task's.
+                self._forget(holder)
                 log.warning("Whether job %s continues another could not be asked. %s", job.job_id, error)
             except Exception as error:
                 # Of Airflow's own look-up of a connection, for instance. Its text might hold anything.
                 name = type(error).__name__
+                self._forget(holder)
                 log.warning("Whether job %s continues another could not be asked: %s.", job.job_id, name)
         return told
+
+    def _forget(self, holder: object) -> None:
+        """Make a new hook for the next look-up: somebody may mend the connection."""
+        self._hooks.pop(aws_parameters_of(holder)["client_conn_id_template"], None)
 
     def _hook(self, holder: object) -> CodePipelinePartnerHook:
         parameters = aws_parameters_of(holder)

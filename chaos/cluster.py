@@ -27,7 +27,7 @@ COMPONENTS = (
 SLOTS = 4
 #: What makes a death noticed soon; Airflow's own values are in the comments.
 SOON_NOTICED = {
-    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",  # a third of the timeout
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "5",  # a third of the timeout
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",  # 300
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",  # 10
     "SCHEDULER__JOB_HEARTBEAT_SEC": "2",  # 5

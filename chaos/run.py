@@ -130,18 +130,15 @@ def _run(home: Path, narrator: Narrator, arguments: argparse.Namespace) -> int:
             for number, (kind, probability, parameters) in enumerate(FAULTS):
                 seed = arguments.seed + number
                 emulator.inject(kind, times=None, probability=probability, seed=seed, **parameters)
-            verdicts = [("The mix", judge(_play(stage, plan)))]
+            findings = _show("The mix", arguments.seed, judge(_play(stage, plan)))
             emulator.clear_faults()
             if arguments.rival_jobs:
                 plan = make_plan(arguments.seed, arguments.rival_jobs, 0, kind="rival")
                 narrator.begin(f"the race, seed {arguments.seed}: {len(plan.jobs)} jobs, and a rival")
-                verdicts.append(("The race", judge(_race(stage, plan, arguments.seed))))
+                findings += _show("The race", arguments.seed, judge(_race(stage, plan, arguments.seed)))
             narrator.begin("stopping everything")
-    for name, verdict in verdicts:
-        _show(f"{name}, Airflow {version}, seed {arguments.seed}", verdict)
     print("Deaths are noticed soon, by these settings of Airflow:")
     print(", ".join(f"{name.lower().replace('__', '.')}={value}" for name, value in SOON_NOTICED.items()))
-    findings = sum(len(verdict.findings) for _, verdict in verdicts)
     narrator.say(f"{findings} findings" if findings else "All is well.")
     return 1 if findings else 0
 
@@ -225,7 +222,9 @@ def _settle(stage: Stage) -> None:
         stage.narrator.say(f"still {run.state}: {run.dag_id} {run.run_id}")
 
 
-def _show(title: str, verdict: Verdict) -> None:
+def _show(name: str, seed: int, verdict: Verdict) -> int:
+    """Print a verdict at once, since what comes after may be stopped; return how much was found."""
+    title = f"{name}, Airflow {importlib.metadata.version('apache-airflow')}, seed {seed}"
     print(f"\n{title}\n\n| figure | value |\n|---|---|")
     for name, value in verdict.figures:
         print(f"| {name} | {value} |")
@@ -233,6 +232,7 @@ def _show(title: str, verdict: Verdict) -> None:
     for line in (*verdict.notes, *verdict.findings):
         print(line)
     print(flush=True)
+    return len(verdict.findings)
 
 
 if __name__ == "__main__":

@@ -74,8 +74,16 @@ class Services:
     ) -> None:
         if self._connection is not None:
             self._connection.close()
+        with contextlib.ExitStack() as both:
+            # Each is cleaned up even where the other is gone.
+            both.callback(self._delete_keys)
+            both.callback(self._drop_database)
+
+    def _drop_database(self) -> None:
         with contextlib.closing(_connect("postgres")) as connection, connection.cursor() as cursor:
             cursor.execute(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+
+    def _delete_keys(self) -> None:
         redis = _redis()
         with contextlib.closing(redis):
             for key in redis.scan_iter(match=f"{self.key_prefix}*", count=1000):

@@ -12,15 +12,23 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from airflow_codepipeline_partner.continuation import WaitingTask
 from airflow_codepipeline_partner.emulator.ledger import Ledger, LedgerEntry
 from chaos.evidence import RIVALS_EXECUTION_ID, Claim, Evidence, Strike
-from chaos.kinds import RESULTS
+from chaos.kinds import KINDS, RESULTS
 from chaos.plan import PlannedJob
 
+#: What may be found; the words are explained in this package's README.
+FINDINGS = (
+    *("lost", "unclaimed", "doubled", "flipped", "late", "foreign", "false", "green", "failed", "unended"),
+    "no race",
+)
 #: States of a claim's record in which nobody can tell whose the job was.
 _IN_DOUBT = ("unknown", "intent")
 #: What may die without a task in it.
 _RUNS_NO_TASKS = ("triggerer", "scheduler")
+#: What users do to a run; work that was begun just then may come after the result that this causes.
+_BY_USERS = {"mark task failed", "mark run failed", "clear task"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +36,7 @@ class Finding:
     """
     Something that must not be.
 
-    :param kind: ``lost``, ``unclaimed``, ``doubled``, ``foreign``, ``false`` or ``green``.
+    :param kind: One of :data:`FINDINGS`.
     :param pipeline: The job's pipeline.
     :param text: What was seen.
     """
@@ -60,6 +68,7 @@ def judge(evidence: Evidence) -> Verdict:
     """Judge a run of the suite."""
     trial = _Trial(evidence)
     findings = [finding for job in evidence.jobs for finding in trial.findings(job)]
+    findings += trial.findings_of_all()
     return Verdict(findings, list(_figures(trial, findings)), list(trial.notes()))
 
 
@@ -76,10 +85,12 @@ class _Trial:
         for claim in evidence.claims:
             self.claims[claim.job_id].append(claim)
         self.run_states = {(run.dag_id, run.run_id): run.state for run in evidence.runs}
-        self.befallen: dict[str, list[Strike]] = defaultdict(list)
+        #: By pipeline: an action that was hit in one of its jobs may end in another.
+        self.befallen: dict[str | None, list[Strike]] = defaultdict(list)
+        pipelines = {entry.job_id: entry.pipeline_name for entry in evidence.ledger}
         for strike in evidence.strikes:
-            for job_id in strike.job_ids:
-                self.befallen[job_id].append(strike)
+            for name in {pipelines.get(job_id) for job_id in strike.job_ids}:
+                self.befallen[name].append(strike)
 
     def findings(self, job: PlannedJob) -> Iterator[Finding]:
         """Yield what is wrong with the job of a pipeline, and with those that followed it."""
@@ -87,18 +98,30 @@ class _Trial:
         ids = job_ids(entries)
         for kind, text in (
             *self._ends(entries, ids),
+            *self._flips(entries, ids),
             *self._works(ids),
+            *self._heirs(entries, ids),
+            *self._late_works(job, entries),
             *self._strangers(entries, ids),
             *self._untruths(job, entries, ids),
         ):
             yield Finding(kind, job.name, text)
+
+    def findings_of_all(self) -> Iterator[Finding]:
+        """Yield what is wrong with no one job."""
+        for run in self.evidence.runs:
+            if run.state in ("queued", "running"):
+                yield Finding("unended", run.dag_id, f"{run.run_id} is still {run.state}")
+        races = any(job.kind == "rival" for job in self.evidence.jobs)
+        if races and not self.evidence.rivals_jobs:
+            yield Finding("no race", "all", "the rival claimed nothing")
 
     def notes(self) -> Iterator[str]:
         """Yield, for each job that failed though its work would have succeeded, why."""
         for job in self.evidence.jobs:
             for entry in self.entries[job.name].terminal_results():
                 if entry.result != RESULTS[job.outcome] and entry.result == "failure":
-                    befallen = ", ".join(strike.what for strike in self.befallen[entry.job_id or ""])
+                    befallen = ", ".join(strike.what for strike in self.befallen[job.name])
                     message = entry.details.get("failureDetails", {}).get("message")
                     yield f"{job.name} failed ({befallen or 'it was not hit itself'}): {message}"
 
@@ -133,9 +156,49 @@ class _Trial:
             if times > 1:
                 yield "doubled", f"try {try_number} of {task_id} in {run_id} ran {times} times"
         for job_id in ids:
-            runs = {entry.run_id for entry in begun if entry.job_id == job_id}
-            if len(runs) > 1 and not self.in_doubt(job_id):
+            runs = self.runs_that_worked(job_id)
+            sure = {claim.run_id for claim in self.claims[job_id] if claim.state == "claimed"}
+            if len(runs) > 1 and (len(runs & sure) > 1 or not self.in_doubt(job_id)):
                 yield "doubled", f"job {job_id} was worked on by {', '.join(sorted(runs))}"
+
+    def _heirs(self, entries: Ledger, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Yield the further jobs that another run worked on than the one that goes on with the action."""
+        for put in entries.where(result="continue"):
+            waiting = WaitingTask.from_token(put.details.get("continuationToken"))
+            further = ids[ids.index(put.job_id) + 1 :][:1] if put.job_id in ids else []
+            for job_id in further if waiting else []:
+                strangers = self.runs_that_worked(job_id) - {waiting.run_id}
+                if strangers:
+                    yield "doubled", f"job {job_id} of {waiting} was worked on by {', '.join(strangers)}"
+
+    def runs_that_worked(self, job_id: str) -> set[str]:
+        """Return the runs whose function began to work on a job."""
+        return {work.run_id for work in self.evidence.work if work.what == "begin" and work.job_id == job_id}
+
+    def _flips(self, entries: Ledger, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Yield the results that came too late for a job, and would have been others than the one it has."""
+        for job_id in ids:
+            puts = entries.puts(job_id)
+            taken = {entry.result for entry in puts if entry.result}
+            for put in puts:
+                # What was refused before it was looked at does not show what it would have been.
+                is_refused = put.result is None and put.details and not is_rivals(put)
+                is_sure = not self.in_doubt(job_id) and job_id not in self.evidence.rivals_jobs
+                if is_refused and is_sure and taken - {_meant(put)}:
+                    yield "flipped", f"job {job_id} has {', '.join(taken)}, and then came {_meant(put)}"
+
+    def _late_works(self, job: PlannedJob, entries: Ledger) -> Iterator[tuple[str, str]]:
+        """Yield the work that was begun after the job had its result, if no user interfered."""
+        struck = {strike.what for strike in self.befallen[job.name]}
+        if struck & _BY_USERS or KINDS[job.kind].time_limit:
+            return
+        results = {entry.job_id: entry for entry in entries.puts() if entry.result}
+        for work in self.evidence.work:
+            result = results.get(work.job_id)
+            if result is None or work.what != "begin" or self.in_doubt(work.job_id):
+                continue
+            if work.time > result.time.timestamp():
+                yield "late", f"try {work.try_number} of {work.run_id} began after the result"
 
     def _strangers(self, entries: Ledger, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
         rivals = self.evidence.rivals_jobs.intersection(ids)
@@ -162,6 +225,8 @@ class _Trial:
         for entry in entries.terminal_results():
             if is_rivals(entry):
                 continue
+            if self._failed_for_nothing(job, entry, ids):
+                yield "failed", f"job {entry.job_id} failed, its work succeeded, and nothing befell it"
             if entry.result == "success" and RESULTS[job.outcome] == "failure":
                 yield "false", f"job {entry.job_id} succeeded, and its work failed"
             ended = any(done.what == "end" and done.job_id in ids for done in self.evidence.work)
@@ -169,8 +234,16 @@ class _Trial:
                 yield "false", f"job {entry.job_id} succeeded, and its work was not done"
             for claim in self.claims[entry.job_id or ""]:
                 state = self.run_states.get((claim.dag_id, claim.run_id))
-                if entry.result == "failure" and state == "success" and claim.state == "claimed":
+                is_its = claim.state == "claimed" or _is_of(entry, claim)
+                if entry.result == "failure" and state == "success" and is_its:
                     yield "green", f"job {entry.job_id} failed, and {claim.run_id} is green"
+
+    def _failed_for_nothing(self, job: PlannedJob, entry: LedgerEntry, ids: Sequence[str]) -> bool:
+        """Tell whether a job failed though its work was done, and nothing befell it."""
+        if entry.result != "failure" or RESULTS[job.outcome] != "success":
+            return False
+        done = any(work.what == "end" and work.job_id in ids for work in self.evidence.work)
+        return done and not self.befallen[job.name] and KINDS[job.kind].time_limit is None
 
     def in_doubt(self, job_id: str) -> list[Claim]:
         """Return the records of a job's claims that nobody can tell."""
@@ -190,6 +263,19 @@ def is_rivals(entry: LedgerEntry) -> bool:
     )
 
 
+def _meant(put: LedgerEntry) -> str:
+    """Return the result that a put would have been, had it been taken."""
+    if put.operation.endswith("FailureResult"):
+        return "failure"
+    return "continue" if put.details.get("continuationToken") else "success"
+
+
+def _is_of(entry: LedgerEntry, claim: Claim) -> bool:
+    """Tell whether a failure is the result of a run."""
+    told = entry.details.get("failureDetails", {}).get("externalExecutionId", "")
+    return claim.state in _IN_DOUBT and f"{claim.dag_id}/runs/{claim.run_id}" in told
+
+
 def _figures(trial: _Trial, findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
     evidence = trial.evidence
     ledger = evidence.ledger
@@ -198,11 +284,15 @@ def _figures(trial: _Trial, findings: Sequence[Finding]) -> Iterator[tuple[str, 
     yield "jobs, by how they are handled", _by(Counter(job.kind for job in evidence.jobs))
     yield "jobs, by what their work comes to", _by(Counter(job.outcome for job in evidence.jobs))
     yield "results", _by(Counter(entry.result or "" for entry in terminal))
-    for kind in ("lost", "unclaimed", "doubled", "foreign", "false", "green"):
+    for kind in FINDINGS:
         yield kind, str(kinds[kind])
     yield "claims by what their record says", _by(Counter(claim.state for claim in evidence.claims))
     in_doubt = {claim.job_id for claim in evidence.claims if claim.state in _IN_DOUBT}
     yield "jobs with a claim in doubt", str(len(in_doubt))
+    yield (
+        "of these, worked on by two runs",
+        str(sum(len(trial.runs_that_worked(job_id)) > 1 for job_id in in_doubt)),
+    )
     yield "failed, though the work would have succeeded", str(len(list(trial.notes())))
     if evidence.rivals_jobs:
         yield "jobs that the rival claimed", str(len(evidence.rivals_jobs))

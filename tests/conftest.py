@@ -56,8 +56,8 @@ def airflow_database() -> Iterator[None]:
     )
     from airflow.sdk.execution_time import supervisor
 
-    # Airflow 3.1 builds its whole API anew for each task of dag.test(), and leaves a thread with an event loop
-    # behind; later ones keep it, too.
+    # Airflow 3.1 builds its whole API anew for each task of dag.test(), and leaves a thread with an event
+    # loop behind; later ones keep it, too.
     supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
     # While a connection stays open, none is the last to be closed: that one takes the whole database for a
     # moment, and whoever opens another just then is told that it is locked, without a wait.

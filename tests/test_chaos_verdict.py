@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_codepipeline_partner.continuation import WaitingTask
 from airflow_codepipeline_partner.emulator.ledger import Ledger, LedgerEntry
 from chaos.evidence import RIVALS_EXECUTION_ID, Claim, Evidence, Run, Strike
 from chaos.plan import PlannedJob
@@ -87,12 +88,59 @@ def test_a_result_that_was_put_twice_and_taken_once_is_well() -> None:
         ([QUEUED, CLAIMED, {"kind": "job", "operation": "TimedOut"}], ["lost"]),
         ([QUEUED, CLAIMED, REFUSED], ["lost"]),
         ([QUEUED, CLAIMED, SUCCESS, SUCCESS], ["doubled"]),
-        ([QUEUED, CLAIMED, SUCCESS, FAILURE], ["doubled"]),
+        ([QUEUED, CLAIMED, SUCCESS, FAILURE], ["doubled", "failed"]),
         ([QUEUED, {**CLAIMED, "outcome": "InvalidNonceException"}], ["unclaimed"]),
     ],
 )
 def test_a_job_without_exactly_one_result_is_found(entries: list[dict[str, Any]], found: list[str]) -> None:
     assert kinds(*entries) == found
+
+
+@pytest.mark.parametrize(
+    ("late", "found"),
+    [
+        ({"operation": FAIL, "details": {"failureDetails": {}}}, ["flipped"]),
+        ({"operation": SUCCEED, "details": {"continuationToken": "t"}}, ["flipped"]),
+        ({"operation": SUCCEED, "details": OURS}, []),
+        # Refused before it was looked at, as a throttled one.
+        ({"operation": FAIL}, []),
+    ],
+)
+def test_a_result_that_would_have_been_another_is_found_though_it_came_too_late(
+    late: dict[str, Any], found: list[str]
+) -> None:
+    refused = {"outcome": "InvalidJobStateException", **late}
+    assert kinds(QUEUED, CLAIMED, SUCCESS, refused) == found
+    doubt = [Claim("j", "d", RUN, "unknown")]
+    assert kinds(QUEUED, CLAIMED, SUCCESS, refused, claims=doubt) == []
+
+
+def test_a_job_that_failed_though_its_work_was_done_and_nothing_befell_it_is_found() -> None:
+    assert kinds(QUEUED, CLAIMED, FAILURE) == ["failed"]
+    assert kinds(QUEUED, CLAIMED, FAILURE, strikes=[Strike("celery worker", 0, frozenset({"j"}))]) == []
+    assert kinds(QUEUED, CLAIMED, FAILURE, work=[work()]) == []
+
+
+def test_work_that_was_begun_after_the_result_is_found() -> None:
+    late = [*WORKED, work(try_number=2, time=START.timestamp() + 60)]
+    assert kinds(QUEUED, CLAIMED, SUCCESS, work=late) == ["late"]
+    cleared = [Strike("clear task", 0, frozenset({"j"}))]
+    assert kinds(QUEUED, CLAIMED, SUCCESS, work=late, strikes=cleared) == []
+
+
+def test_a_further_job_that_another_run_worked_on_is_found() -> None:
+    token = WaitingTask("d", RUN, "go_on").token
+    go_on = {**CONTINUE, "details": {"continuationToken": token}}
+    second = [{**entry, "job_id": "k"} for entry in (QUEUED, CLAIMED, SUCCESS)]
+    for run, found in ((RUN, []), (f"{RUN}__2", ["doubled"])):
+        both = [work(job_id="k", run_id=run), work("end", job_id="k", run_id=run)]
+        assert kinds(QUEUED, CLAIMED, go_on, *second, work=both) == found
+
+
+def test_a_run_that_does_not_end_and_a_race_without_a_rival_are_found() -> None:
+    assert kinds(QUEUED, CLAIMED, SUCCESS, runs=[Run("d", RUN, "running")]) == ["unended"]
+    race = PlannedJob(PIPELINE, "rival", "succeed", 0)
+    assert kinds(QUEUED, CLAIMED, SUCCESS, job=race) == ["no race"]
 
 
 def test_a_job_that_timed_out_is_said_to_have() -> None:
@@ -126,6 +174,9 @@ def test_a_job_that_two_runs_worked_on_is_found_unless_a_claim_was_in_doubt() ->
     for state in ("unknown", "intent"):
         doubt = Claim("j", "d", f"{RUN}__2", state)
         assert kinds(QUEUED, CLAIMED, SUCCESS, work=twice, claims=[claim, doubt]) == []
+        # Where two are sure, a third one's doubt excuses nothing.
+        sure = [claim, Claim("j", "d", f"{RUN}__2", "claimed"), Claim("j", "d", f"{RUN}__3", state)]
+        assert kinds(QUEUED, CLAIMED, SUCCESS, work=twice, claims=sure) == ["doubled"]
 
 
 @pytest.mark.parametrize("outcome", ["ok", "InvalidJobStateException"])
@@ -163,6 +214,10 @@ def test_a_green_run_of_a_job_that_failed_is_found() -> None:
     for state, found in (("success", ["green"]), ("failed", [])):
         runs = [Run("d", RUN, state)]
         assert kinds(QUEUED, CLAIMED, FAILURE, job=FAILING, claims=claims, runs=runs) == found
+        told = {"externalExecutionId": f"d/runs/{RUN}", "message": "It broke."}
+        by_it = {**FAILURE, "details": {"failureDetails": told}}
+        doubt = [Claim("j", "d", RUN, "unknown")]
+        assert kinds(QUEUED, CLAIMED, by_it, job=FAILING, claims=doubt, runs=runs) == found
 
 
 def test_a_green_run_of_a_job_without_a_result_is_found_even_where_its_claim_was_in_doubt() -> None:

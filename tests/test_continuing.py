@@ -8,9 +8,11 @@ from support import ACTION_TYPE, action_state, results_of
 
 from airflow_codepipeline_partner import continuing
 from airflow_codepipeline_partner.continuation import WaitingTask
+from airflow_codepipeline_partner.exceptions import RequestRefused
 from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator
 from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 from airflow_codepipeline_partner.memory import ClaimMemory
+from airflow_codepipeline_partner.transport import Transport
 
 
 @pytest.fixture(autouse=True)
@@ -183,7 +185,7 @@ def test_the_hook_alone_leaves_what_a_task_waits_for(emulator, offer, run_dag, m
 
 def test_a_callback_does_nothing_between_two_jobs(emulator, offer, run_dag):
     run = ended_run(emulator, offer, run_dag)
-    run_dag("notify_ended", run_id=run.run_id)
+    assert run_dag("notify_ended", run_id=run.run_id).state == "success"
     assert ended(emulator) == []
 
 
@@ -222,6 +224,44 @@ def test_a_result_for_a_former_job_is_refused(emulator, offer, run_dag):
     run = run_dag("continued_and_then_put_by_hand", job=offer())
     assert run.states["former"] == "failed"
     assert list(results(emulator).values()) == [["continue"], []]
+
+
+def test_a_refused_poll_for_the_next_job_is_made_again_by_the_retry(emulator, offer, run_dag, monkeypatch):
+    job = offer()
+    poll = CodePipelinePartnerHook.poll
+    refused = []
+
+    def refuse_once(self, *args, **kwargs):
+        if not refused:
+            refused.append(args)
+            raise RequestRefused("The security token is expired.", code="ExpiredTokenException")
+        return poll(self, *args, **kwargs)
+
+    monkeypatch.setattr(CodePipelinePartnerHook, "poll", refuse_once)
+    run = run_dag("continued", job=job)
+    assert refused
+    assert run.state == "success"
+    assert list(results(emulator).values()) == [["continue"], ["continue"], ["success"]]
+
+
+def test_where_another_task_claims_the_next_job_at_the_same_moment_it_is_still_ended(
+    emulator, offer, run_dag, monkeypatch
+):
+    job = offer()
+    send = Transport.send
+    others = []
+
+    def outrun(self, call, *args, **kwargs):
+        if call.operation == "AcknowledgeThirdPartyJob" and call.job.job_id != job["job_id"] and not others:
+            # Between the intent and the acknowledgement of this one.
+            others.append(send(self, call, *args, **kwargs))
+        return send(self, call, *args, **kwargs)
+
+    monkeypatch.setattr(Transport, "send", outrun)
+    run = run_dag("dying_continuation", job=job, die="never")
+    assert others
+    assert run.state == "success"
+    assert list(results(emulator).values()) == [["continue"], ["success"]]
 
 
 def test_what_no_task_of_the_run_claimed_is_no_action_to_go_on_with(emulator, offer, run_dag):

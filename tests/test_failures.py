@@ -106,9 +106,11 @@ OURS = sorted(
 
 
 @pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.__name__)
-def test_an_error_of_ours_tells_its_text(kind):
+def test_an_error_of_ours_tells_its_text_unless_it_repeats_an_answer_of_aws(kind):
     why = failures.failure_of(kind("What happened."), **RUN)
-    assert "What happened." in why.message
+    # An answer of AWS may name the account and the role of the partner.
+    assert ("What happened." in why.message) is not issubclass(kind, exceptions.CodePipelineError)
+    assert kind.__name__ in why.message or "What happened." in why.message
     given_to_us = issubclass(kind, exceptions.InvalidInput)
     if given_to_us and kind is not exceptions.ClientConnectionError:
         # What the function gave is no trouble with the customer's configuration.
@@ -158,13 +160,13 @@ def test_the_cause_of_any_other_exception_does_not_count():
 
 
 def test_the_documented_table_names_every_failure_type_that_it_gives():
-    for kind in ("JobFailed", "PermissionError", "ConfigurationError", "SystemUnavailable"):
-        assert kind in failures.__doc__
-    assert {kind for _, kind in failures._TABLE} <= set(FAILURE_TYPES)
+    table = failures.__doc__.split("=" * 20)
+    given = {line.split()[-1] for line in "".join(table).splitlines() if line.strip()} & set(FAILURE_TYPES)
+    assert given == {*(kind for _, kind in failures._TABLE), "JobFailed"}
 
 
 def test_a_message_keeps_the_limit_of_the_api():
-    why = failures.failure_of(exceptions.CodePipelineError("m" * 9000), **RUN)
+    why = failures.failure_of(exceptions.InvalidInput("m" * 9000), **RUN)
     assert len(why.message) == 5000
 
 

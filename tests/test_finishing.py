@@ -496,3 +496,18 @@ def test_a_finishing_piece_before_its_claim_says_so(emulator, offer, run_dag, ca
     run = run_dag("finish_without_claim_before_it", job=offer())
     assert run.state == "failed"
     assert "must come after claim" in "".join(capfd.readouterr())
+
+
+def test_a_claim_that_died_before_it_asked_does_not_end_another_runs_job(
+    emulator, offer, run_dag, make_hook, monkeypatch
+):
+    job = offer()
+    make_hook().claim(job)
+
+    def die(self, context):
+        raise SystemExit(9)
+
+    monkeypatch.setattr(CodePipelineClaimJobOperator, "execute", die)
+    run = run_dag("one_job_assume_ours_0_retries", job=job)
+    assert run.states == {"claim": "failed", "work": "upstream_failed", "finish_job": "failed"}
+    assert results_of(emulator, job) == []

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner.memory import ClaimMemory
-from airflow_codepipeline_partner.protocol import ClaimState
+from airflow_codepipeline_partner.protocol import Claim, ClaimState
 from airflow_codepipeline_partner.records import CLAIM_KEY, ClaimRecord, Place
 
 
@@ -34,7 +34,9 @@ def record(job_id, state):
     ],
 )
 def test_whether_an_earlier_try_may_have_acknowledged_the_job(stored, try_number, in_doubt):
-    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=try_number)
+    ti = SimpleNamespace(
+        dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=try_number, max_tries=1
+    )
     store = None if stored == "no store" else SimpleNamespace(get={CLAIM_KEY: stored}.get)
     task = SimpleNamespace(upstream_task_ids=[], downstream_task_ids=[])
     memory = ClaimMemory({"ti": ti, "task": task, "dag": None, "task_state_store": store})
@@ -46,7 +48,7 @@ def test_only_a_claim_that_was_certainly_won_is_taken_up_again(monkeypatch, stat
     written = []
     monkeypatch.setattr(Place, "write_claim", lambda self, record: written.append(record))
     stored = {CLAIM_KEY: record("j", state)}
-    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=2)
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=2, max_tries=1)
     store = SimpleNamespace(get=stored.get, set=stored.__setitem__)
     memory = ClaimMemory({"ti": ti, "task": None, "dag": None, "task_state_store": store})
     assert memory.claim_of_earlier_try("another") is None
@@ -54,3 +56,22 @@ def test_only_a_claim_that_was_certainly_won_is_taken_up_again(monkeypatch, stat
     assert (claim is not None) is (state is ClaimState.CLAIMED)
     # Its record, which the retry has cleared, is there again.
     assert [record.state for record in written] == ([state] if claim else [])
+
+
+@pytest.mark.parametrize(("max_tries", "goes_on"), [(1, True), (3, False)])
+def test_a_retry_after_the_end_goes_on_and_a_users_clear_asks_codepipeline(monkeypatch, max_tries, goes_on):
+    monkeypatch.setattr(Place, "write_claim", lambda self, record: None)
+    stored = {}
+    store = SimpleNamespace(get=stored.get, set=stored.__setitem__)
+
+    def memory(try_number, max_tries):
+        ti = SimpleNamespace(
+            dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=try_number, max_tries=max_tries
+        )
+        return ClaimMemory({"ti": ti, "task": None, "dag": None, "task_state_store": store})
+
+    memory(1, 1).note_end(Claim(ClaimState.CLAIMED, ClaimedJob(OfferedJob("j", "c"))))
+    # A clear of an ended task raises its max_tries, a retry leaves it.
+    again = memory(2, max_tries)
+    assert (again.claim_of_earlier_try("j") is not None) is goes_on
+    assert again.acknowledged_before("j")

@@ -226,7 +226,7 @@ def test_a_first_task_that_asked_in_vain_never_ends_another_runs_job(
     assert conn_id
     assert run.xcoms["claim", "codepipeline_claim"]["state"] == "refused"
     assert set(tries) == {"GetThirdPartyJobDetails"}
-    # Before Airflow 3.3, too, the next try knows of this one: the memory lies beside the claim, with finish_job.
+    # Before Airflow 3.3, too, the next try knows of this one: the memory lies with finish_job.
     assert len(tries) == 2
 
 
@@ -342,6 +342,27 @@ def test_an_acknowledgement_that_gets_no_answer_leaves_a_claim_in_doubt(emulator
     assert run.states["claim"] == "failed"
     assert run.xcoms["claim", "codepipeline_claim"]["state"] == "unknown"
     assert results_of(emulator, job) == ["failure"]
+
+
+def test_a_job_that_ended_while_its_claim_was_dead_makes_no_green_run(emulator, offer, run_dag, monkeypatch):
+    job = offer()
+    send = Transport.send
+    deaths = []
+
+    def dying(self, call, *args, **kwargs):
+        answer = send(self, call, *args, **kwargs)
+        if call.operation == "AcknowledgeThirdPartyJob" and not deaths:
+            deaths.append(call)
+            emulator.advance(emulator.settings.job_timeout + 1)
+            raise SystemExit(9)
+        return answer
+
+    monkeypatch.setattr(Transport, "send", dying)
+    run = run_dag("one_job_assume_ours_1_retries", job=job)
+    assert deaths
+    assert [found.status for found in emulator.jobs()] == ["TimedOut"]
+    assert run.states == {"claim": "failed", "work": "upstream_failed", "finish_job": "failed"}
+    assert run.state == "failed"
 
 
 # What is refused when the DAG is written.

@@ -406,7 +406,9 @@ def test_an_error_says_what_to_do(code, advice):
     ],
 )
 def test_only_in_progress_makes_a_job_ours(status, state):
-    assert Claim.from_status(CLAIMED, status) == Claim(state, CLAIMED)
+    claim = Claim.from_status(CLAIMED, status)
+    assert claim == Claim(state, CLAIMED, status)
+    assert claim.has_ended is (status in ("TimedOut", "Succeeded", "Failed"))
 
 
 @pytest.mark.parametrize(

@@ -77,12 +77,40 @@ def test_one_jobs_trouble_is_not_anothers_and_is_asked_again(emulator, continued
     assert asyncio.run(fresh.tokens_of([again], holder)) == {continued.job_id: "step-2"}
 
 
+def test_after_trouble_the_connection_is_looked_up_anew(emulator, continued, holder, monkeypatch):
+    made = []
+
+    def make_hook(parameters, **more):
+        made.append(parameters)
+        return CodePipelinePartnerHook(**more)
+
+    monkeypatch.setattr(token_lookup, "make_hook", make_hook)
+    lookup = TokenLookup()
+    emulator.inject("throttle", operation="GetThirdPartyJobDetails")
+    assert asyncio.run(lookup.tokens_of([continued], holder)) == {continued.job_id: None}
+    assert asyncio.run(lookup.tokens_of([continued], holder)) == {continued.job_id: "step-2"}
+    assert len(made) == 2
+
+
 def test_no_secret_of_the_details_reaches_masker_or_log(continued, holder, monkeypatch, caplog):
     from airflow_codepipeline_partner import hooks
 
     masked = []
     monkeypatch.setattr(hooks, "mask_secret", masked.append)
-    asyncio.run(TokenLookup().tokens_of([continued], holder))
+    secrets = []
+    send = CodePipelinePartnerHook._send
+
+    def note(self, call, **more):
+        answer = send(self, call, **more)
+        told = answer["jobDetails"]
+        secrets.extend([told["nonce"], told["data"]["artifactCredentials"]["secretAccessKey"]])
+        return answer
+
+    monkeypatch.setattr(CodePipelinePartnerHook, "_send", note)
+    with caplog.at_level("DEBUG", logger="airflow_codepipeline_partner"):
+        asyncio.run(TokenLookup().tokens_of([continued], holder))
+    assert secrets
+    assert not [secret for secret in secrets if secret in caplog.text]
     # Each new secret would have the masker compile all of them anew, while the loop waits.
     assert masked == []
 

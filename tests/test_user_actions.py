@@ -187,8 +187,10 @@ def test_to_clear_the_work_after_the_result_is_told_and_changes_nothing_for_the_
     assert run.state() == "failed"
 
 
-def test_to_clear_the_claim_after_the_result_does_no_work(aftermath):
+def test_to_clear_the_claim_after_the_result_does_no_work_and_is_told(aftermath):
     run = aftermath.runs["nothing else"]
     assert run.results() == aftermath.before["nothing else"]
     states = run.states()
-    assert (states["claim"], states["work"]) == ("skipped", "skipped")
+    assert (states["claim"], states["work"], states["finish_job"]) == ("failed", "upstream_failed", "failed")
+    # A run that was cleared since its job failed must not be green.
+    assert run.state() == "failed"

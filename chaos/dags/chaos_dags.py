@@ -128,7 +128,7 @@ def one_run(kind: Kind) -> None:
 for each in KINDS.values():
     with DAG(
         each.watch_dag_id,
-        schedule=[codepipeline_jobs(each.name, each.action_type, poll_interval=1)],
+        schedule=[codepipeline_jobs(each.name, each.action_type, poll_interval=3)],
         max_active_runs=8,
     ):
         dispatch_jobs(jobs_of_events(), each.dag_id, **RETRIED)
