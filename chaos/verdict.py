@@ -165,8 +165,9 @@ class _Trial:
         """Yield the further jobs that another run worked on than the one that goes on with the action."""
         for put in entries.where(result="continue"):
             waiting = WaitingTask.from_token(put.details.get("continuationToken"))
-            further = ids[ids.index(put.job_id) + 1 :][:1] if put.job_id in ids else []
-            for job_id in further if waiting else []:
+            if waiting is None or put.job_id not in ids:
+                continue
+            for job_id in ids[ids.index(put.job_id) + 1 :][:1]:
                 strangers = self.runs_that_worked(job_id) - {waiting.run_id}
                 if strangers:
                     yield "doubled", f"job {job_id} of {waiting} was worked on by {', '.join(strangers)}"

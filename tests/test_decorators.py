@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG, task
+from packaging.version import Version
 from support import ACTION_TYPE, action_state, results_of
 from test_secrets import all_that_airflow_keeps, found, planted
 
@@ -23,7 +24,7 @@ from airflow_codepipeline_partner.transport import Transport
 __all__ = ["planted"]
 
 #: From Airflow 3.3 on a task has a store that outlives its retries.
-REMEMBERS = version("apache-airflow-task-sdk") >= "1.3"
+REMEMBERS = Version(version("apache-airflow-task-sdk")) >= Version("1.3")
 ALONE = "function_alone_0_retries"
 ALONE_WITH_RETRY = "function_alone_1_retries"
 FINISHED = "function_and_finish_0_retries"

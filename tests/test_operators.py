@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 import pytest
 from airflow.sdk import DAG, task
+from packaging.version import Version
 from support import ACTION_TYPE, action_state, results_of
 
 from airflow_codepipeline_partner.exceptions import ClientConnectionError, InvalidInput, LimitExceeded
@@ -19,7 +20,7 @@ from airflow_codepipeline_partner.operators import (
 from airflow_codepipeline_partner.transport import Transport
 
 #: From Airflow 3.3 on a task has a store that outlives its retries.
-REMEMBERS = version("apache-airflow-task-sdk") >= "1.3"
+REMEMBERS = Version(version("apache-airflow-task-sdk")) >= Version("1.3")
 ONE_JOB = "one_job_assume_ours_0_retries"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from support import action_state, results_of
@@ -59,6 +61,10 @@ def test_the_job_is_renewed_and_the_progress_shown(emulator, watch):
 def test_it_is_renewed_when_half_of_the_jobs_timeout_has_passed(emulator, watch):
     watch(None, None, None, True, dag_id="watched_work_by_job_timeout")
     assert len(emulator.jobs()) > 1
+    sensor = CodePipelineJobProgressSensor(task_id="watch", job=JOB, progress=len, job_timeout=3000)
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    claim = SimpleNamespace(record=SimpleNamespace(at=begun))
+    assert sensor._renew_at(claim) == (begun + timedelta(seconds=1500)).timestamp()
 
 
 def test_it_is_not_renewed_before(emulator, watch):
@@ -102,11 +108,13 @@ def test_its_deadline_is_an_absolute_time_that_goes_with_each_wait(watch, monkey
 
     monkeypatch.setattr(CodePipelineJobProgressSensor, "defer", note)
     before = time.time()
+    watch(None, True, dag_id="watched_work_in_patience")
+    # However slow the machine is, at the second look the job is to be renewed.
     watch(None, None, True)
     assert {name for name, _ in kwargs} == {"execute_again", "execute_complete"}
     for _, given in kwargs:
-        # 20 s is the DAG's timeout.
-        assert before + 20 <= given["deadline"] <= time.time() + 20
+        # 600 s is the DAGs' timeout.
+        assert before + 600 <= given["deadline"] <= time.time() + 600
 
 
 @pytest.mark.parametrize("said", ["done", 50, {"percentComplete": 101}, {"percent": 5}])

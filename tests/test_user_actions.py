@@ -32,7 +32,7 @@ ACTIONS = {
     "the run is out of time": ("goes_on_out_of_time", {"work": 300}, None, None),
 }
 #: Long enough for a user to come to a task that waits.
-CONTINUATION_DELAY = 8
+CONTINUATION_DELAY = 20
 
 
 @pytest.fixture(scope="module")

@@ -60,8 +60,8 @@ class Settings:
     :param max_requests_per_second: Calls of one operation, > 0, that are answered in a second of the
         emulator's time, and in one burst (at least one); more are ThrottlingException. None means no limit.
 
-    Source: rows 19, 24, 24, 30, 37, 38, 39, 39, 41, 35, 23, 25, 26, 26, 64, 58, 63, 52, 55, 66, 60, 60 and 68
-    of the protocol reference, in the order of the parameters.
+    Source: CodePipeline API 2015-07-09 and its user guide, where they say anything: the timeouts, and that
+    there are leases, nonces and continuations. All else is a careful reading, and can be set for that reason.
     """
 
     lease_seconds: float = 60

@@ -210,14 +210,14 @@ def look(job: ClaimedJob, path: str) -> Any:
 
 
 for dag_id, more in (
-    ("watched_work", {"timeout": 20}),
+    ("watched_work", {"timeout": 600}),
     ("watched_work_out_of_time", {"timeout": 0.001, "progress_interval": None}),
     (
         "watched_work_out_of_time_softly",
         {"timeout": 0.001, "progress_interval": None, "soft_fail": True},
     ),
     ("watched_work_by_job_timeout", {"job_timeout": 0.6, "progress_interval": None}),
-    ("watched_work_in_patience", {"poke_interval": 0.1, "progress_interval": None}),
+    ("watched_work_in_patience", {"poke_interval": 0.1, "progress_interval": None, "timeout": 600}),
 ):
     with DAG(dag_id, schedule=None, render_template_as_native_obj=True):
         claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
