@@ -13,16 +13,7 @@ from demo.local_airflow import LocalAirflow
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = "celery worker"
-COMPONENTS = (
-    "api-server",
-    "dag-processor",
-    "scheduler",
-    "scheduler",
-    "triggerer",
-    "triggerer",
-    WORKER,
-    WORKER,
-)
+COMPONENTS = ("api-server", "dag-processor", "scheduler", "scheduler", WORKER, WORKER)
 #: Tasks at once, in each of the two workers.
 SLOTS = 4
 #: What makes a death noticed soon; Airflow's own values are in the comments.
@@ -42,7 +33,7 @@ SOON_NOTICED = {
 
 
 def make_airflow(
-    home: Path, services: Services, aws_endpoint: str, on_wait: Callable[[], None]
+    home: Path, services: Services, aws_endpoint: str, on_wait: Callable[[], None], *, triggerers: int = 2
 ) -> LocalAirflow:
     """
     Return the Airflow, which is yet to be started.
@@ -51,6 +42,7 @@ def make_airflow(
     :param services: Where its database and its queue are.
     :param aws_endpoint: Where CodePipeline is.
     :param on_wait: Called several times a second while waiting.
+    :param triggerers: How many.
     """
     settings = {
         "CORE__EXECUTOR": "CeleryExecutor",
@@ -85,7 +77,7 @@ def make_airflow(
     return LocalAirflow(
         home,
         dags,
-        components=COMPONENTS,
+        components=(*COMPONENTS, *["triggerer"] * triggerers),
         environment=environment,
         arguments={WORKER: (*worker, *own)},
         on_wait=on_wait,

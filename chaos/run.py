@@ -76,6 +76,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--at-once", type=int, default=12, help="jobs that are open at the same time")
     parser.add_argument("--rival-jobs", type=int, default=20, help="of the run with a second worker; 0: none")
+    parser.add_argument("--kind", choices=sorted(KINDS), help="all jobs of the mix are of this kind")
+    parser.add_argument("--triggerers", type=int, default=2)
+    parser.add_argument("--no-faults", action="store_true", help="of CodePipeline, in the mix")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", action="store_true", help="keep what Airflow wrote")
     arguments = parser.parse_args()
@@ -117,17 +120,19 @@ _HOW_TO_START = (
 def _run(home: Path, narrator: Narrator, arguments: argparse.Namespace) -> int:
     version = importlib.metadata.version("apache-airflow")
     with Services() as services, Emulator(settings=SETTINGS) as emulator:
-        airflow = make_airflow(home, services, emulator.url, narrator.wait)
+        airflow = make_airflow(home, services, emulator.url, narrator.wait, triggerers=arguments.triggerers)
         partner = Partner(emulator, airflow)
         metadata = Metadata(services)
         monkey = Monkey(airflow, metadata, partner, narrator.say)
-        narrator.begin(f"starting Airflow {version} with Celery, two of each kind, in {home}")
+        narrator.begin(
+            f"starting Airflow {version} with Celery, triggerers: {arguments.triggerers}, in {home}"
+        )
         with airflow:
             partner.add_customers()
             stage = Stage(emulator, airflow, services, metadata, partner, monkey, narrator, arguments.at_once)
-            plan = make_plan(arguments.seed, arguments.jobs, arguments.kills)
+            plan = make_plan(arguments.seed, arguments.jobs, arguments.kills, kind=arguments.kind)
             narrator.begin(f"the mix, seed {arguments.seed}: {len(plan.jobs)} jobs, {len(plan.blows)} blows")
-            for number, (kind, probability, parameters) in enumerate(FAULTS):
+            for number, (kind, probability, parameters) in enumerate(() if arguments.no_faults else FAULTS):
                 seed = arguments.seed + number
                 emulator.inject(kind, times=None, probability=probability, seed=seed, **parameters)
             findings = _show("The mix", arguments.seed, judge(_play(stage, plan)))
