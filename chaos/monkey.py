@@ -18,6 +18,8 @@ from demo.local_airflow import AirflowFailed, LocalAirflow
 from demo.processes import Component
 
 Said = Callable[[str], None]
+#: Until what Airflow did not take is told again.
+_AGAIN_SECONDS = 2.0
 
 
 class Monkey:
@@ -120,8 +122,15 @@ class Monkey:
     def _rotate_token(self, blow: Blow) -> Strike:
         customer = int(blow.pick * CUSTOMERS)
         self._partner.rotate_token(customer)
-        self._later(blow.pause, lambda: self._partner.store_token(customer))
+        self._later(blow.pause, lambda: self._store_token(customer))
         return _strike(blow, [], f"customer {customer}, unknown to Airflow for {blow.pause:.0f} s")
+
+    def _store_token(self, customer: int) -> None:
+        try:
+            self._partner.store_token(customer)
+        except (AirflowFailed, OSError) as error:
+            self._say(f"rotate token: Airflow did not take it, and is told again: {error}")
+            self._later(_AGAIN_SECONDS, lambda: self._store_token(customer))
 
     def _mark_task_failed(self, blow: Blow) -> Strike | None:
         task = _picked(blow, self._work_that_runs())

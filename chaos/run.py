@@ -104,6 +104,9 @@ def main() -> int:
         narrator.say(f"FAILED: {failure}")
         if failure.log is not None:
             print(f"\nThe end of {failure.log}:\n{tail_of(failure.log)}\n", flush=True)
+    except Exception:
+        print(f"What Airflow wrote is kept in {home}", file=sys.stderr, flush=True)
+        raise
     if exit_code == 1 or arguments.keep:
         narrator.say(f"What Airflow wrote is kept in {home}")
     else:
