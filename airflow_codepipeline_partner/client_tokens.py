@@ -90,6 +90,7 @@ class ClientTokenHook(BaseHook):
         try:
             return self.get_connection(self.client_conn_id)
         except AirflowNotFoundException:
+            # What is raised below, outside of this, says more than Airflow's, and does not drag it along.
             pass
         raise ClientConnectionError(
             f"There is no Airflow connection {self.client_conn_id!r} with the client token of client "

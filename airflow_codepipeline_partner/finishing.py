@@ -32,7 +32,7 @@ from airflow_codepipeline_partner.parameters import (
 from airflow_codepipeline_partner.protocol import Call, ClaimState, UnknownClaim
 from airflow_codepipeline_partner.records import ClaimInRun, Place, mapped_group_of
 from airflow_codepipeline_partner.reporting import DEFAULT_FAILURE_TYPE
-from airflow_codepipeline_partner.task_states import states_before
+from airflow_codepipeline_partner.task_states import states_before, work_before
 
 _RESULT_FIELDS = ("current_revision", "execution_details", "failure_message", "failure_type")
 
@@ -155,7 +155,9 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
             )
         place = self._place_of_claim(context)
         run = {"dag_id": context["ti"].dag_id, "run_id": context["ti"].run_id}
-        failure = reporting.failure_of_run(run["dag_id"], states, self._work_before(context["dag"]))
+        failure = reporting.failure_of_run(
+            run["dag_id"], states, work_before(context["dag"], self, self.claim_task_id)
+        )
         in_run = self._claim_in_run(context)
         if in_run is not None and continuing.is_in_doubt(in_run):
             # Whoever claimed the action's next job died over it, or was never answered.
@@ -238,8 +240,8 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         claim = self._claim_in_run(context)
         if claim is None:
             raise AirflowFailException(f"The record of {self.claim_task_id}'s claim is gone.")
+        continuing.raise_refusal(event)
         try:
-            continuing.raise_refusal(event)
             continuing.claim_offered(self.hook, claim, event)
         except NextJobNotOffered as error:
             raise AirflowFailException(str(error)) from error
@@ -280,28 +282,6 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
                 f"{why} This task fails, as {', '.join(failed)} did, so that the run does, too."
             )
         raise AirflowSkipException(why)
-
-    def _work_before(self, dag: Any) -> set[str]:
-        """
-        Return the last tasks of the work: those before this one that follow the claim.
-
-        What only cleans up behind the work (a teardown, a setup) or does not belong to it says nothing about
-        whether there was any.
-        """
-        after_claim = dag.get_task(self.claim_task_id).get_flat_relative_ids(upstream=False)
-        work: set[str] = set()
-        seen: set[str] = set()
-        ahead = list(self.upstream_task_ids)
-        while ahead:
-            task = dag.get_task(ahead.pop())
-            if task.task_id in seen or task.task_id not in after_claim:
-                continue
-            seen.add(task.task_id)
-            if task.is_setup or task.is_teardown:
-                ahead.extend(task.upstream_task_ids)
-            else:
-                work.add(task.task_id)
-        return work
 
     def _place_of_claim(self, context: Any) -> Place:
         own = Place.of(context["ti"])

@@ -308,7 +308,7 @@ class PollHub:
         if self._silence is None:
             self._silent_since = now
         else:
-            # It is not merely throttled. Somebody may mend the connection.
+            # Twice in a row: it may be the connection, which somebody may mend.
             self._hook = None
         self._silence = silence
         self._back_off(silence)

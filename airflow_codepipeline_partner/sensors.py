@@ -246,6 +246,9 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
             me = WaitingTask.of(context["ti"])
             awaited = continuing.awaited_token(claim.place, claim.record)
             if awaited == me.token:
+                if claim.may_be_ours:
+                    # An earlier try may have died, or given up, over putting it.
+                    continuing.put_progress(self.hook, claim, me)
                 self._wait_for_next_job(claim, deadline)
             if awaited is None and not claim.may_be_ours:
                 raise AirflowFailException(

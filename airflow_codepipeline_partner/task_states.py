@@ -49,3 +49,30 @@ def _ask(ti: Any, task_ids: list[str], map_index: int | None = None) -> dict[str
     answer = ti.get_task_states(dag_id=ti.dag_id, task_ids=task_ids, run_ids=[ti.run_id], map_index=map_index)
     found: dict[str, str | None] = answer.get(ti.run_id, {})
     return found
+
+
+def work_before(dag: Any, task: Any, claim_task_id: str) -> set[str]:
+    """
+    Return the last tasks of the work: those before a task that follow a claim.
+
+    What only cleans up behind the work (a teardown, a setup) or does not belong to it says nothing about
+    whether there was any.
+
+    :param dag: The DAG.
+    :param task: The task that comes after the work.
+    :param claim_task_id: The id of the claiming task.
+    """
+    after_claim = dag.get_task(claim_task_id).get_flat_relative_ids(upstream=False)
+    work: set[str] = set()
+    seen: set[str] = set()
+    ahead = list(task.upstream_task_ids)
+    while ahead:
+        found = dag.get_task(ahead.pop())
+        if found.task_id in seen or found.task_id not in after_claim:
+            continue
+        seen.add(found.task_id)
+        if found.is_setup or found.is_teardown:
+            ahead.extend(found.upstream_task_ids)
+        else:
+            work.add(found.task_id)
+    return work

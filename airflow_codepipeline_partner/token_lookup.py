@@ -16,7 +16,11 @@ from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
 
-from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError
+from airflow_codepipeline_partner.exceptions import (
+    CodePipelinePartnerError,
+    RequestRefused,
+    ServiceUnavailable,
+)
 from airflow_codepipeline_partner.hook_parameters import aws_parameters_of, make_hook
 from airflow_codepipeline_partner.jobs import OfferedJob
 
@@ -28,6 +32,9 @@ log = logging.getLogger(__name__)
 #: How long one answer may take, in seconds, where ``botocore_config`` says nothing else: the jobs of the same
 #: client wait meanwhile.
 LOOKUP_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 10}
+#: For how long a throttled or lost look-up is tried again, in seconds: whoever waits for the job would else
+#: wait until it is offered once more.
+LOOKUP_RETRY_DEADLINE = 5.0
 MAX_KNOWN_TOKENS = 10_000
 #: Few, and threads of their own: a customer whose answers are slow must not hold up the polls.
 _THREADS = ThreadPoolExecutor(4, thread_name_prefix="codepipeline-details")
@@ -64,7 +71,8 @@ class TokenLookup:
                 told[job.job_id] = self._hook(holder).continuation_token(job)
             except CodePipelinePartnerError as error:
                 # Whoever is given the job instead leaves it, if it is another task's.
-                self._forget(holder)
+                if isinstance(error, RequestRefused | ServiceUnavailable):
+                    self._forget(holder)
                 log.warning("Whether job %s continues another could not be asked. %s", job.job_id, error)
             except Exception as error:
                 # Of Airflow's own look-up of a connection, for instance. Its text might hold anything.
@@ -83,5 +91,5 @@ class TokenLookup:
         if template not in self._hooks:
             config = {**LOOKUP_TIMEOUTS, **(parameters["botocore_config"] or {})}
             within_time = SimpleNamespace(**{**parameters, "botocore_config": config})
-            self._hooks[template] = make_hook(within_time, retry_deadline=0)
+            self._hooks[template] = make_hook(within_time, retry_deadline=LOOKUP_RETRY_DEADLINE)
         return self._hooks[template]

@@ -264,10 +264,11 @@ def test_where_another_task_claims_the_next_job_at_the_same_moment_it_is_still_e
     assert list(results(emulator).values()) == [["continue"], ["success"]]
 
 
-def test_what_no_task_of_the_run_claimed_is_no_action_to_go_on_with(emulator, offer, run_dag):
+def test_what_no_task_of_the_run_claimed_is_no_action_to_go_on_with(emulator, offer, run_dag, capfd):
     job = offer()
     run = run_dag("continued_without_claim", job=job)
     assert run.state == "failed"
+    assert f"No task of this run claimed job {job['job_id']}" in "".join(capfd.readouterr())
     assert results(emulator)[job["job_id"]] == []
 
 

@@ -25,6 +25,7 @@ __all__ = ["planted"]
 
 #: From Airflow 3.3 on a task has a store that outlives its retries.
 REMEMBERS = Version(version("apache-airflow-task-sdk")) >= Version("1.3")
+FORGETS = "before Airflow 3.3 nothing outlives the retry of a task that stands alone"
 ALONE = "function_alone_0_retries"
 ALONE_WITH_RETRY = "function_alone_1_retries"
 FINISHED = "function_and_finish_0_retries"
@@ -239,7 +240,7 @@ def test_what_airflow_does_not_retry_is_reported_at_once(emulator, offer, run_da
     assert calls[job["job_id"]] == 1
 
 
-@pytest.mark.skipif(not REMEMBERS, reason="retry policies are of Airflow 3.3")
+@pytest.mark.skipif(not REMEMBERS, reason="Airflow has retry policies from 3.3 on")
 def test_what_a_retry_policy_fails_is_reported_at_once(emulator, offer, run_dag, calls):
     job = offer()
     run = run_dag("function_with_retry_policy", job=job, how="raise")
@@ -301,9 +302,7 @@ def test_a_task_that_died_after_its_claim_goes_on_with_the_same_job(
 @pytest.mark.parametrize(
     "dag_id",
     [
-        pytest.param(
-            ALONE_WITH_RETRY, marks=pytest.mark.skipif(not REMEMBERS, reason="nothing outlives the retry")
-        ),
+        pytest.param(ALONE_WITH_RETRY, marks=pytest.mark.skipif(not REMEMBERS, reason=FORGETS)),
         FINISHED_WITH_RETRY,
     ],
 )
@@ -397,7 +396,7 @@ def test_what_may_have_been_put_is_not_exchanged_for_what_is_left_to_others(next
     assert keeper.read_result("j").result == "success"
 
 
-@pytest.mark.skipif(not REMEMBERS, reason="nothing outlives the retry")
+@pytest.mark.skipif(not REMEMBERS, reason=FORGETS)
 def test_a_failure_that_an_earlier_try_put_stays_one(emulator, offer, run_dag, calls, monkeypatch):
     from airflow_codepipeline_partner import decorators
 
@@ -427,9 +426,7 @@ def no_patience(monkeypatch):
 @pytest.mark.parametrize(
     "dag_id",
     [
-        pytest.param(
-            ALONE_WITH_RETRY, marks=pytest.mark.skipif(not REMEMBERS, reason="nothing outlives the retry")
-        ),
+        pytest.param(ALONE_WITH_RETRY, marks=pytest.mark.skipif(not REMEMBERS, reason=FORGETS)),
         FINISHED_WITH_RETRY,
     ],
 )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import logging
 import re
@@ -960,3 +961,13 @@ def test_the_ledger_of_a_claim_names_the_client_and_its_outcome(hook, offered, c
     out = capfd.readouterr()
     told = caplog.text + out.out + out.err
     assert f"Claim of job {offered.job_id} (client {offered.client_id}): claimed" in told
+
+
+def test_the_user_agent_names_the_hook_without_a_look_at_the_stack(make_hook, monkeypatch):
+    def look():
+        raise AssertionError("The source of each function on the stack was read.")
+
+    # The amazon provider looks there, which takes longer than all else that makes a client.
+    monkeypatch.setattr(inspect, "stack", look)
+    agent = make_hook()._transport.client.meta.config.user_agent
+    assert "Caller/CodePipelinePartnerHook" in agent

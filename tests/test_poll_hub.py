@@ -434,6 +434,22 @@ def test_a_watcher_outlives_all_trouble(codepipeline, trouble):
     assert codepipeline.pauses[:3] == [20, 40, 60]
 
 
+@pytest.mark.parametrize(
+    ("answers", "hooks"),
+    [
+        # Throttled now and then: a new client each time would cost more than the poll.
+        ([SILENCE, [], SILENCE, []], 1),
+        ([SILENCE, SILENCE], 2),
+        ([RequestRefused("expired")], 2),
+    ],
+)
+def test_the_connection_is_read_anew_after_a_refusal_and_where_silence_lasts(codepipeline, answers, hooks):
+    codepipeline.answers = [*answers, jobs("a")]
+    [told] = watched(codepipeline, len(answers) + 1)
+    assert [ids for _, ids in told] == [["a"]]
+    assert codepipeline.hooks == hooks
+
+
 def test_a_job_goes_to_a_sensor_and_to_each_watcher(codepipeline):
     codepipeline.answers = [jobs("a")]
 

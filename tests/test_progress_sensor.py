@@ -15,6 +15,7 @@ from airflow_codepipeline_partner import continuing
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator
 from airflow_codepipeline_partner.sensors import CodePipelineJobProgressSensor
+from airflow_codepipeline_partner.transport import Transport
 
 JOB = {"job_id": "j", "client_id": "c"}
 
@@ -86,6 +87,28 @@ def test_a_retry_goes_on_with_the_same_action(emulator, watch):
     run = watch(None, None, "fail", None, True)
     assert run.state == "success"
     assert results(emulator)[-1] == ["success"]
+
+
+@pytest.mark.parametrize("carried_out", [False, True])
+def test_a_retry_puts_the_renewal_over_which_a_try_before_it_died(emulator, watch, monkeypatch, carried_out):
+    send = Transport.send
+    deaths = []
+
+    def dying(self, call, *args, **kwargs):
+        if call.operation != "PutThirdPartyJobSuccessResult" or deaths:
+            return send(self, call, *args, **kwargs)
+        deaths.append(call)
+        if carried_out:
+            send(self, call, *args, **kwargs)
+        raise SystemExit(9)
+
+    monkeypatch.setattr(Transport, "send", dying)
+    run = watch(None, None, True)
+    assert deaths
+    assert run.state == "success"
+    taken = [[result for result in put if not result.endswith("Exception")] for put in results(emulator)]
+    assert taken[0] == ["continue"]
+    assert taken[-1] == ["success"]
 
 
 @pytest.mark.parametrize(

@@ -61,20 +61,22 @@ def test_it_is_asked_off_the_loop_with_little_patience(continued, holder, monkey
     [(thread, config, more)] = asked
     assert thread.startswith("codepipeline-details")
     assert config == {"connect_timeout": 5, "read_timeout": 3}
-    assert more == {"retry_deadline": 0}
+    assert more == {"retry_deadline": 5}
 
 
-def test_one_jobs_trouble_is_not_anothers_and_is_asked_again(emulator, continued, holder, caplog):
+def test_one_jobs_trouble_is_not_anothers(continued, holder, caplog):
     nobodys = OfferedJob("5f1d2b8c-0000-4000-8000-000000000000", "6f0d6e0c-2f3b-4c55-9d5e-0d3a1b2c3d4e")
     lookup = TokenLookup()
     tokens = asyncio.run(lookup.tokens_of([nobodys, continued], holder))
     assert tokens == {nobodys.job_id: None, continued.job_id: "step-2"}
     assert "There is no Airflow connection" in caplog.text
+
+
+def test_a_look_up_that_is_throttled_once_is_made_again_at_once(emulator, continued, holder):
     emulator.inject("throttle", operation="GetThirdPartyJobDetails")
-    again = OfferedJob(continued.job_id, continued.client_id, continued.action_type)
-    fresh = TokenLookup()
-    assert asyncio.run(fresh.tokens_of([again], holder)) == {continued.job_id: None}
-    assert asyncio.run(fresh.tokens_of([again], holder)) == {continued.job_id: "step-2"}
+    # Otherwise whoever waits for the job waits until it is offered again.
+    assert asyncio.run(TokenLookup().tokens_of([continued], holder)) == {continued.job_id: "step-2"}
+    assert [entry.faults for entry in emulator.ledger if entry.faults] == [("throttle",)]
 
 
 def test_after_trouble_the_connection_is_looked_up_anew(emulator, continued, holder, monkeypatch):
@@ -85,6 +87,7 @@ def test_after_trouble_the_connection_is_looked_up_anew(emulator, continued, hol
         return CodePipelinePartnerHook(**more)
 
     monkeypatch.setattr(token_lookup, "make_hook", make_hook)
+    monkeypatch.setattr(token_lookup, "LOOKUP_RETRY_DEADLINE", 0)
     lookup = TokenLookup()
     emulator.inject("throttle", operation="GetThirdPartyJobDetails")
     assert asyncio.run(lookup.tokens_of([continued], holder)) == {continued.job_id: None}

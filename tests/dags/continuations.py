@@ -12,7 +12,6 @@ from airflow.sdk import DAG, task, task_group
 from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner.continuing import action_of
 from airflow_codepipeline_partner.exceptions import ServiceUnavailable
-from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 from airflow_codepipeline_partner.jobs import ClaimedJob
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 from airflow_codepipeline_partner.operators import (
@@ -187,14 +186,6 @@ with DAG("notify_ended", schedule=None):
         notifier({"dag": ended, "run_id": context["dag_run"].conf["run_id"], "reason": "timed_out"})
 
     notify()
-
-with DAG("take_by_the_hook", schedule=None):
-
-    @task
-    def take(**context: Any) -> bool:
-        return CodePipelinePartnerHook().claim(context["dag_run"].conf["job"]) is not None
-
-    take()
 
 
 def look(job: ClaimedJob, path: str) -> Any:

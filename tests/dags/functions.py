@@ -181,7 +181,7 @@ mapped, grouped, after = function_mapped(), function_in_mapped_group(), function
 try:
     from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 except ImportError:
-    # From Airflow 3.3 on.
+    # Before Airflow 3.3 there is no such policy; the tests of it are skipped there.
     pass
 else:
     with DAG("function_with_retry_policy", schedule=None):
