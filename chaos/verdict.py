@@ -179,14 +179,14 @@ class _Trial:
     def _flips(self, entries: Ledger, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Yield the results that came too late for a job, and would have been others than the one it has."""
         for job_id in ids:
-            puts = entries.puts(job_id)
-            taken = {entry.result for entry in puts if entry.result}
-            for put in puts:
+            has: str | None = None
+            for put in entries.puts(job_id):
+                has = has or put.result
                 # What was refused before it was looked at does not show what it would have been.
                 is_refused = put.result is None and put.details and not is_rivals(put)
                 is_sure = not self.in_doubt(job_id) and job_id not in self.evidence.rivals_jobs
-                if is_refused and is_sure and taken - {_meant(put)}:
-                    yield "flipped", f"job {job_id} has {', '.join(taken)}, and then came {_meant(put)}"
+                if has and is_refused and is_sure and has != _meant(put):
+                    yield "flipped", f"job {job_id} has {has}, and then came {_meant(put)}"
 
     def _late_works(self, job: PlannedJob, entries: Ledger) -> Iterator[tuple[str, str]]:
         """Yield the work that was begun after the job had its result, if no user interfered."""

@@ -111,6 +111,8 @@ def test_a_result_that_would_have_been_another_is_found_though_it_came_too_late(
 ) -> None:
     refused = {"outcome": "InvalidJobStateException", **late}
     assert kinds(QUEUED, CLAIMED, SUCCESS, refused) == found
+    # Before there was a result, nothing could be flipped.
+    assert kinds(QUEUED, CLAIMED, refused, SUCCESS) == []
     doubt = [Claim("j", "d", RUN, "unknown")]
     assert kinds(QUEUED, CLAIMED, SUCCESS, refused, claims=doubt) == []
 
