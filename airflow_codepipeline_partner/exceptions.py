@@ -26,7 +26,10 @@ No message ever holds a client token, a nonce, a credential or a configuration v
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
+
+#: What the service, or botocore before it, finds wrong in a request itself.
+_INVALID_CODES = ("ValidationException", "ParamValidationError")
 
 
 class CodePipelinePartnerError(Exception):
@@ -39,8 +42,8 @@ class CodePipelinePartnerError(Exception):
 
     #: The CodePipeline failure type that fits when the job ends because of this error.
     failure_type: str = "JobFailed"
-    #: Whether the same call may succeed later without anybody changing anything.
-    retryable: ClassVar[bool] = False
+    #: Whether the same may succeed later, so that a task's retries are worth their while.
+    retryable: bool = False
     #: Whether the call may have been carried out although its answer never came.
     in_doubt: bool = False
 
@@ -190,7 +193,17 @@ class NextJobNotOffered(CodePipelineError):
 
 
 class RequestRefused(CodePipelineError):
-    """CodePipeline refused the request for a reason that has no type of its own."""
+    """
+    CodePipeline refused the request for a reason that has no type of its own.
+
+    Credentials expire and are renewed, permissions are mended; only what it finds invalid stays so.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, code: str = "", **facts: Any) -> None:
+        super().__init__(message, code=code, **facts)
+        self.retryable = code not in _INVALID_CODES
 
 
 class ServiceUnavailable(CodePipelineError):

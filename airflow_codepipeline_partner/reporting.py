@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_codepipeline_partner import protocol
+from airflow_codepipeline_partner.continuation import WaitingTask
 from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, RequestRefused
 from airflow_codepipeline_partner.jobs import ExecutionDetails, OfferedJob
 from airflow_codepipeline_partner.protocol import Call
@@ -71,8 +72,13 @@ def put_once(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call, *, 
         raise
 
 
-def _put(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call, **known: bool) -> str:
-    hook.put(call, **known)
+def _put(
+    hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call, *, intended_before: bool, certain: bool
+) -> str:
+    # A token of ours needs no certainty: whoever puts it waits for the action's next job, which bears that
+    # token and so proves that the put was ours; if it was not, none comes, and the wait tells.
+    goes_on = WaitingTask.from_token(call.arguments.get("continuationToken")) is not None
+    hook.put(call, intended_before=intended_before, certain=certain or goes_on)
     place.write_result("done", call)
     return protocol.result_of(call)
 

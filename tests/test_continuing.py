@@ -14,6 +14,9 @@ from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 from airflow_codepipeline_partner.memory import ClaimMemory
 from airflow_codepipeline_partner.transport import Transport
 
+#: Results that CodePipeline took, in the ledger.
+TAKEN = ("continue", "success", "failure")
+
 
 @pytest.fixture(autouse=True)
 def quick(emulator, customer, quick_clients, monkeypatch):
@@ -242,6 +245,61 @@ def test_a_refused_poll_for_the_next_job_is_made_again_by_the_retry(emulator, of
     assert refused
     assert run.state == "success"
     assert list(results(emulator).values()) == [["continue"], ["continue"], ["success"]]
+
+
+@pytest.mark.parametrize("operation", ["PutThirdPartyJobSuccessResult", "AcknowledgeThirdPartyJob"])
+def test_a_refusal_that_may_pass_is_tried_again_by_the_retry(
+    emulator, offer, run_dag, monkeypatch, operation
+):
+    job, send, refused = offer(), Transport.send, []
+
+    def refuse_once(self, call, *args, **kwargs):
+        # The claim of the first job has no retries in that DAG.
+        is_claim = call.operation == "AcknowledgeThirdPartyJob" and call.job.job_id == job["job_id"]
+        if call.operation == operation and not refused and not is_claim:
+            refused.append(call)
+            raise RequestRefused("The security token is expired.", code="ExpiredTokenException")
+        return send(self, call, *args, **kwargs)
+
+    monkeypatch.setattr(Transport, "send", refuse_once)
+    run = run_dag("continued", job=job)
+    assert refused
+    assert run.state == "success"
+    assert list(results(emulator).values()) == [["continue"], ["continue"], ["success"]]
+
+
+def test_a_continuation_whose_answer_was_lost_goes_on_even_after_a_claim_in_doubt(emulator, offer, run_dag):
+    job = offer()
+    for operation in ("AcknowledgeThirdPartyJob", "PutThirdPartyJobSuccessResult"):
+        emulator.inject("drop_response", operation=operation, times=1)
+    run = run_dag("continued", job=job)
+    assert run.xcoms["claim", "return_value"]["certain"] is False
+    assert run.state == "success"
+    taken = [[result for result in put if result in TAKEN] for put in results(emulator).values()]
+    assert taken == [["continue"], ["continue"], ["success"]]
+
+
+def test_a_continuation_of_a_job_that_was_not_ours_after_all_is_waited_for_in_vain_and_not_for_ever(
+    emulator, offer, run_dag, make_hook, monkeypatch
+):
+    job, send, rival = offer(), Transport.send, make_hook()
+    monkeypatch.setattr(continuing, "CONTINUATION_TIMEOUT", 0.5)
+    emulator.inject("drop_response", operation="AcknowledgeThirdPartyJob", times=1)
+    ended = []
+
+    def outrun(self, call, *args, **kwargs):
+        if call.operation == "PutThirdPartyJobSuccessResult" and not ended:
+            ended.append(call)
+            rival.succeed(job)
+            emulator.inject("drop_response", operation="PutThirdPartyJobSuccessResult", times=1)
+        return send(self, call, *args, **kwargs)
+
+    monkeypatch.setattr(Transport, "send", outrun)
+    run = run_dag("dying_continuation", job=job, die="nowhere")
+    assert ended
+    assert run.state == "failed"
+    assert run.states["go_on"] == run.states["finish_job"] == "failed"
+    assert [entry.result for entry in emulator.ledger.terminal_results(job["job_id"])] == ["success"]
 
 
 def test_where_another_task_claims_the_next_job_at_the_same_moment_it_is_still_ended(

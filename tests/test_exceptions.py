@@ -48,7 +48,7 @@ TREE = {
     JobNotInProgress: (CodePipelineError, "SystemUnavailable", False),
     NextJobNotOffered: (CodePipelineError, "SystemUnavailable", False),
     InvalidNonce: (CodePipelineError, "SystemUnavailable", False),
-    RequestRefused: (CodePipelineError, "SystemUnavailable", False),
+    RequestRefused: (CodePipelineError, "SystemUnavailable", True),
     ServiceUnavailable: (CodePipelineError, "SystemUnavailable", True),
 }
 CLASSES = sorted(TREE, key=lambda cls: cls.__name__)
@@ -100,6 +100,21 @@ def test_an_error_knows_its_parent_its_failure_type_and_whether_a_retry_may_help
     assert cls.failure_type == failure_type
     assert cls.failure_type in FAILURE_TYPES
     assert cls.retryable is retryable
+
+
+@pytest.mark.parametrize(
+    ("code", "helps"),
+    [
+        ("AccessDeniedException", True),
+        ("ExpiredTokenException", True),
+        ("NoCredentialsError", True),
+        ("ValidationException", False),
+        ("ParamValidationError", False),
+    ],
+)
+def test_a_retry_helps_against_a_refusal_unless_the_request_itself_is_wrong(code, helps):
+    assert RequestRefused("m", code=code).retryable is helps
+    assert copy.copy(RequestRefused("m", code=code)).retryable is helps
 
 
 def test_wrong_input_is_a_value_error():
