@@ -10,6 +10,8 @@ The errors of this package.
     │   ├── LimitExceeded         a field is over (or under) a limit of the API
     │   ├── InvalidJobReference   what was given as ``job`` is no job
     │   └── ClientConnectionError no usable Airflow connection for a client id
+    ├── ArtifactError             an artifact could not be found, read, packed or handed on
+    │   └── UnsafeArchive         an archive, or an entry of it, that is refused
     └── CodePipelineError         theirs: what CodePipeline answered, or did not
         ├── ActionTypeNotFound    no such action type, or not for this account and region
         ├── JobNotFound           the job id is unknown
@@ -135,6 +137,34 @@ class ClientConnectionError(InvalidInput):
     def __init__(self, message: str, *, conn_id: str = "", job_id: str | None = None, **facts: Any) -> None:
         super().__init__(message, job_id=job_id, conn_id=conn_id, **facts)
         self.conn_id = conn_id
+
+
+class ArtifactError(CodePipelinePartnerError):
+    """
+    An artifact of a job could not be found, read, packed or handed on; nothing half-done was left.
+
+    Its message is for the customer, too.
+
+    :param failure_type: The failure type that fits when the job ends because of it.
+    :param retryable: Whether the same may succeed later.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        failure_type: str = "JobFailed",
+        retryable: bool = False,
+        job_id: str | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(message, job_id=job_id, failure_type=failure_type, retryable=retryable, **facts)
+        self.failure_type = failure_type
+        self.retryable = retryable
+
+
+class UnsafeArchive(ArtifactError):
+    """An archive holds what could do harm, or more than the limits allow; nothing of it was unpacked."""
 
 
 class CodePipelineError(CodePipelinePartnerError):

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
@@ -16,6 +15,7 @@ from airflow_codepipeline_partner import protocol
 from airflow_codepipeline_partner._compat import mask_secret
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
 from airflow_codepipeline_partner.continuation import WaitingTask
+from airflow_codepipeline_partner.endpoints import is_of_aws
 from airflow_codepipeline_partner.exceptions import (
     CodePipelineError,
     CodePipelinePartnerError,
@@ -327,7 +327,7 @@ class CodePipelinePartnerHook(AwsBaseHook):
     def conn_config(self) -> AwsConnectionWrapper:
         """The connection, with STS at the same place as a CodePipeline that is not AWS's own."""
         wrapper = super().conn_config
-        if wrapper.role_arn and wrapper.endpoint_url and not _is_of_aws(wrapper.endpoint_url):
+        if wrapper.role_arn and wrapper.endpoint_url and not is_of_aws(wrapper.endpoint_url):
             sts = {"endpoint_url": wrapper.endpoint_url, **(wrapper.service_config.get("sts") or {})}
             wrapper.service_config = {**wrapper.service_config, "sts": sts}
         return wrapper
@@ -384,17 +384,3 @@ class CodePipelinePartnerHook(AwsBaseHook):
 
 def _is_nobodys(job: ClaimedJob) -> bool:
     return WaitingTask.from_token(job.continuation_token) is None
-
-
-def _is_of_aws(endpoint_url: str) -> bool:
-    """Tell whether an endpoint lies in a domain of AWS's, in any of its partitions."""
-    from botocore.loaders import Loader
-
-    partitions = Loader().load_data("endpoints")["partitions"]
-    domains = {
-        variant["dnsSuffix"]
-        for partition in partitions
-        for variant in (partition, *partition["defaults"].get("variants", ()))
-    }
-    host = urlsplit(endpoint_url).hostname or ""
-    return any(host == domain or host.endswith(f".{domain}") for domain in domains)

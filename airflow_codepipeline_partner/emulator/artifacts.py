@@ -20,7 +20,7 @@ from airflow_codepipeline_partner.emulator.signature import (
     read_signature,
     request_headers,
 )
-from airflow_codepipeline_partner.emulator.uploads import check_transfer, read_body
+from airflow_codepipeline_partner.emulator.uploads import Uploads, read_body
 
 Environ = dict[str, Any]
 
@@ -71,6 +71,7 @@ class ArtifactGuard:
     def __init__(self, core: Core, wall: Callable[[], float] = time.time) -> None:
         self._core = core
         self._wall = wall
+        self._uploads = Uploads()
 
     def concerns(self, environ: Environ) -> bool:
         """Return whether the request bears an access key of ours, anywhere a client could put it."""
@@ -154,7 +155,7 @@ class ArtifactGuard:
             right = _encryption(environ) == ("aws:kms", credentials.encryption_key)
             if not right and self._core.settings.upload_encryption == "refuse":
                 raise denied
-        check_transfer(operation, environ)
+        self._uploads.check(operation, environ)
         return call
 
     def record(

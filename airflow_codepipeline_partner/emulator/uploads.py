@@ -33,24 +33,47 @@ def read_body(environ: dict[str, Any]) -> bytes:
     return body
 
 
-def check_transfer(operation: str, environ: dict[str, Any]) -> None:
-    """
-    Check what moto does not.
+class Uploads:
+    """Know what was uploaded part by part, to tell whether a whole object has the checksum it should have."""
 
-    :param operation: AWS's name of the call.
-    :raises ApiError: S3 would refuse it.
-    """
-    numbers = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True).get("partNumber", [])
+    def __init__(self) -> None:
+        #: Upload id → part number → CRC-32 and length.
+        self._parts: dict[str, dict[int, tuple[int, int]]] = {}
+
+    def check(self, operation: str, environ: dict[str, Any]) -> None:
+        """
+        Check what moto does not.
+
+        :param operation: AWS's name of the call.
+        :raises ApiError: S3 would refuse it.
+        """
+        query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+        _check_part_numbers(query.get("partNumber", []))
+        if operation == "CompleteMultipartUpload":
+            named = _read_parts(read_body(environ))
+            told = request_headers(environ).get("x-amz-checksum-crc32")
+            parts = self._parts.pop(query["uploadId"][0], {})
+            if told is not None and all(number in parts for number in named):
+                whole = 0
+                for number in named:
+                    whole = _combined_crc32(whole, *parts[number])
+                if told != base64.b64encode(whole.to_bytes(4, "big")).decode():
+                    raise _bad_digest("x-amz-checksum-crc32")
+        elif operation in ("PutObject", "UploadPart"):
+            content = _check_digests(environ, read_body(environ))
+            if operation == "UploadPart":
+                part = (zlib.crc32(content), len(content))
+                self._parts.setdefault(query["uploadId"][0], {})[int(query["partNumber"][0])] = part
+
+
+def _check_part_numbers(numbers: list[str]) -> None:
     if not all(is_number(number) and 1 <= int(number) <= MAX_PARTS for number in numbers):
         message = f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive"
         raise ApiError("InvalidArgument", message)
-    if operation == "CompleteMultipartUpload":
-        _check_parts(read_body(environ))
-    elif operation in ("PutObject", "UploadPart"):
-        _check_digests(environ, read_body(environ))
 
 
-def _check_parts(body: bytes) -> None:
+def _read_parts(body: bytes) -> list[int]:
+    """Return the numbers of the parts that make an object."""
     try:
         parts = ElementTree.fromstring(body).findall("{*}Part")  # noqa: S314 - expat itself limits entities
     except (ElementTree.ParseError, ValueError, LookupError):
@@ -59,9 +82,11 @@ def _check_parts(body: bytes) -> None:
     if not parts or len(named) < len(parts) or not all(part.findtext("{*}ETag") for part in parts):
         message = "The XML you provided was not well-formed or did not validate against our published schema"
         raise ApiError("MalformedXML", message)
+    return [int(part.findtext("{*}PartNumber", "")) for part in parts]
 
 
-def _check_digests(environ: dict[str, Any], body: bytes) -> None:
+def _check_digests(environ: dict[str, Any], body: bytes) -> bytes:
+    """Return the content of a body, which has the checksums that it is said to have."""
     told = request_headers(environ)
     if "aws-chunked" in told.get("content-encoding", ""):
         body, trailer = _unchunked(body)
@@ -70,7 +95,8 @@ def _check_digests(environ: dict[str, Any], body: bytes) -> None:
         told |= trailer
     for name, digest in _DIGESTS.items():
         if name in told and told[name].strip() != base64.b64encode(digest(body)).decode():
-            raise ApiError("BadDigest", f"The {name} you specified did not match what we received.")
+            raise _bad_digest(name)
+    return body
 
 
 def _unchunked(body: bytes) -> tuple[bytes, dict[str, str]]:
@@ -95,3 +121,32 @@ def _unchunked(body: bytes) -> tuple[bytes, dict[str, str]]:
 def _incomplete() -> ApiError:
     message = "You did not provide the number of bytes specified by the Content-Length HTTP header"
     return ApiError("IncompleteBody", message)
+
+
+def _bad_digest(name: str) -> ApiError:
+    return ApiError("BadDigest", f"The {name} you specified did not match what we received.")
+
+
+def _combined_crc32(first: int, second: int, second_length: int) -> int:
+    """
+    Return the CRC-32 of two texts, one behind the other, by those of each.
+
+    The first is multiplied by x to the power of the bits that follow it, in the field that CRC-32 reckons in.
+    """
+    power, square = 1 << 31, 1 << 23  # x to the 0, and to the 8: one byte more
+    while second_length:
+        if second_length & 1:
+            power = _product(power, square)
+        square = _product(square, square)
+        second_length >>= 1
+    return _product(first, power) ^ second
+
+
+def _product(left: int, right: int) -> int:
+    """Multiply two polynomials over GF(2), modulo that of CRC-32; the highest bit is x to the 0."""
+    product = 0
+    for bit in range(31, -1, -1):
+        if left >> bit & 1:
+            product ^= right
+        right = right >> 1 ^ (0xEDB88320 if right & 1 else 0)
+    return product

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Archives of strangers, unpacked safely: zip, tar and tar.gz, and a file that is no archive.
+
+An archive is unpacked whole or not at all: all is written to a folder beside the target, which takes the
+target's place in the end. Nothing is written through a link, and links are made last.
+"""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+import shutil
+import stat
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Literal, cast, get_args
+
+from airflow_codepipeline_partner.exceptions import (
+    ArtifactError,
+    CodePipelinePartnerError,
+    InvalidInput,
+)
+from airflow_codepipeline_partner.unpacking import ArchiveLimits, UnpackedTree
+
+ArchiveFormat = Literal["zip", "tar", "tar.gz", "raw"]
+FORMATS: tuple[ArchiveFormat, ...] = get_args(ArchiveFormat)
+
+#: Most that is read at once, and longest header of a tar.
+CHUNK_BYTES = 1024 * 1024
+_ENCRYPTED = 0x1
+#: Longest text of a link in a zip: the longest path that systems take.
+MAX_LINK_BYTES = 4096
+_MAGIC_BYTES = tarfile.RECORDSIZE + 1
+
+
+def format_of(path: Path) -> ArchiveFormat:
+    """
+    Tell an archive's format by its first bytes.
+
+    :param path: The file.
+    :return: ``raw`` for what is no archive.
+    """
+    with path.open("rb") as file:
+        start = file.read(_MAGIC_BYTES)
+    if start[:4] in (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"):
+        return "zip"
+    if start[:2] == b"\x1f\x8b":
+        try:
+            with gzip.open(path) as unpacked:
+                return "tar.gz" if _is_tar(unpacked.read(_MAGIC_BYTES)) else "raw"
+        except (OSError, EOFError, zlib.error):
+            # A broken archive is one for whoever unpacks it to name.
+            return "tar.gz"
+    return "tar" if _is_tar(start) else "raw"
+
+
+def _is_tar(start: bytes) -> bool:
+    if not start.strip(b"\0"):
+        # An empty tar is nothing but zeros, as the beginning of a disk's image may be.
+        return tarfile.BLOCKSIZE <= len(start) <= tarfile.RECORDSIZE
+    try:
+        tarfile.TarInfo.frombuf(start[: tarfile.BLOCKSIZE], tarfile.ENCODING, "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+def extract(
+    archive: Path,
+    target: Path,
+    *,
+    artifact: str,
+    archive_format: ArchiveFormat | None = None,
+    limits: ArchiveLimits | None = None,
+) -> ArchiveFormat:
+    """
+    Unpack an archive, whole or not at all.
+
+    Refused are, with the entry's name: paths that leave the target (``..``, absolute ones, drive letters,
+    backslashes), control characters in names, links that lead out, devices, encrypted entries, two entries
+    of one name, and more than the limits allow. Folders get the mode 755, files 644, or 755 if anybody may
+    run them; owners and times are the worker's.
+
+    :param archive: The archive.
+    :param target: A folder that does not exist, or is empty.
+    :param artifact: The artifact's name, for errors, and the name of the file where it is ``raw``.
+    :param archive_format: What the archive must be; None takes what it is.
+    :param limits: How much it may hold; None takes the defaults.
+    :return: What it is.
+    :raises UnsafeArchive: It is refused.
+    :raises ArtifactError: It is broken, or of another format, or does not fit on the disk.
+    """
+    is_format = format_of(archive)
+    if archive_format is not None and archive_format not in FORMATS:
+        raise InvalidInput(f"An archive's format is one of {', '.join(FORMATS)}, not {archive_format!r:.40}.")
+    if archive_format not in (None, is_format) and archive_format != "raw":
+        raise ArtifactError(
+            f"The artifact {artifact} is no {archive_format} archive: it is "
+            f"{'no archive' if is_format == 'raw' else is_format}. Make it {archive_format}, or have it "
+            f"unpacked as what it is."
+        )
+    how = archive_format or is_format
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InvalidInput(f"{target.name}, where the artifact {artifact} is to be unpacked, is not empty.")
+    unpacked = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}-", dir=target.parent))
+    try:
+        tree = UnpackedTree(unpacked, artifact, limits or ArchiveLimits(), archive.stat().st_size)
+        with disk_errors(artifact, "unpacked"):
+            if how == "raw":
+                shutil.copyfile(archive, unpacked / artifact)
+            elif how == "zip":
+                _extract_zip(archive, tree)
+            else:
+                _extract_tar(archive, tree, is_gzip=how == "tar.gz")
+            tree.make_links()
+            unpacked.chmod(0o755)
+            # Over an empty folder too.
+            unpacked.rename(target)
+    except BaseException:
+        shutil.rmtree(unpacked, ignore_errors=True)
+        raise
+    return how
+
+
+@contextmanager
+def disk_errors(artifact: str, what: str) -> Iterator[None]:
+    """Have the disk's errors name the artifact, and what could not be done with it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM):
+            raise ArtifactError(
+                f"The artifact {artifact} could not be {what} on the worker: {os.strerror(error.errno)}.",
+                failure_type="SystemUnavailable",
+            ) from error
+        raise
+
+
+@contextmanager
+def _reading(tree: UnpackedTree, name: str | None = None) -> Iterator[None]:
+    """Have whatever a parser stumbles over tell that the archive is broken."""
+    try:
+        yield
+    except (CodePipelinePartnerError, MemoryError):
+        raise
+    except OSError as error:
+        # A place that cannot be sought is the archive's fault.
+        if not isinstance(error, gzip.BadGzipFile) and error.errno != errno.EINVAL:
+            raise
+        raise tree.broken(error, name) from error
+    except Exception as error:
+        # Of a stranger's bytes a parser may make anything.
+        raise tree.broken(str(error) or type(error).__name__, name) from error
+
+
+def _extract_zip(archive: Path, tree: UnpackedTree) -> None:
+    with _reading(tree), zipfile.ZipFile(archive) as opened:
+        members = opened.infolist()
+        # Before any of it lies on the disk; what they say is all that they give.
+        tree.check_size(sum(member.file_size for member in members))
+        for member in members:
+            _extract_from_zip(opened, member, tree)
+
+
+def _extract_from_zip(opened: zipfile.ZipFile, member: zipfile.ZipInfo, tree: UnpackedTree) -> None:
+    # As it is there: what follows a zero byte would be left out of the other one.
+    name = member.orig_filename
+    mode = member.external_attr >> 16
+    kind = stat.S_IFMT(mode)
+    if member.flag_bits & _ENCRYPTED:
+        raise tree.refuse("is encrypted", name)
+    if name.endswith("/") or kind == stat.S_IFDIR:
+        tree.add_folder(name)
+    elif kind == stat.S_IFLNK:
+        if member.file_size > MAX_LINK_BYTES:
+            raise tree.refuse("is a link that leads out of it", name)
+        with _reading(tree, name):
+            leads_to = os.fsdecode(opened.read(member))
+        tree.add_link(name, leads_to)
+    elif kind in (0, stat.S_IFREG):
+        tree.count(member.file_size, name)
+        with _reading(tree, name), opened.open(member) as packed, tree.add_file(name, mode) as file:
+            shutil.copyfileobj(packed, file, CHUNK_BYTES)
+    else:
+        raise tree.refuse("is neither a file nor a folder", name)
+
+
+def _extract_tar(archive: Path, tree: UnpackedTree, *, is_gzip: bool) -> None:
+    with archive.open("rb") as file, _reading(tree):
+        forward = _Forward(cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if is_gzip else file, tree)
+        with tarfile.open(fileobj=cast("IO[bytes]", forward), mode="r:") as opened:
+            while (member := opened.next()) is not None:
+                _extract_from_tar(opened, member, tree)
+                # It keeps all that it has read.
+                opened.members.clear()  # type: ignore[attr-defined]
+        if forward.last_block.strip(b"\0"):
+            # tarfile takes it for the end.
+            raise tree.broken("a header is damaged")
+
+
+def _extract_from_tar(opened: tarfile.TarFile, member: tarfile.TarInfo, tree: UnpackedTree) -> None:
+    name = member.name
+    if member.isdir():
+        tree.add_folder(name)
+    elif member.issym():
+        tree.add_link(name, member.linkname)
+    elif member.islnk():
+        source = tree.file_at(member.linkname, name)
+        tree.count(os.stat(source).st_size, name)
+        with open(source, "rb") as first, tree.add_file(name, os.stat(source).st_mode) as file:
+            shutil.copyfileobj(first, file, CHUNK_BYTES)
+    elif member.isreg():
+        tree.count(member.size, name)
+        content = cast("IO[bytes]", opened.extractfile(member))
+        with _reading(tree, name), content, tree.add_file(name, member.mode) as file:
+            shutil.copyfileobj(content, file, CHUNK_BYTES)
+    else:
+        raise tree.refuse("is a device, or another thing that is neither a file nor a folder", name)
+
+
+class _Forward:
+    """
+    A file that ``tarfile`` reads from its beginning to its end, and only so.
+
+    What gzip packed cannot be read backwards without being unpacked anew; and ``tarfile`` reads a header into
+    memory, however long it says that it is.
+    """
+
+    def __init__(self, file: IO[bytes], tree: UnpackedTree) -> None:
+        self._file = file
+        self._tree = tree
+        self._position = 0
+        #: The last block that may have been a header.
+        self.last_block = b""
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> None:
+        if position < self._position:
+            raise tarfile.ReadError("it leads backwards")
+        while self._position < position:
+            step = min(position - self._position, CHUNK_BYTES)
+            if len(self.read(step)) < step:
+                raise tarfile.ReadError("it ends in the middle")
+
+    def read(self, size: int) -> bytes:
+        if size > CHUNK_BYTES:
+            raise self._tree.refuse("has a header that is longer than any honest one")
+        data = self._file.read(size)
+        self._position += len(data)
+        self._tree.check_size(self._position)
+        if size == tarfile.BLOCKSIZE:
+            self.last_block = data
+        return data

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A job's artifacts in S3: whole files by boto3's transfer manager, or as streams.
+
+Nothing is held in memory whole, and nothing half-written is left.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from airflow_codepipeline_partner.archives import CHUNK_BYTES, disk_errors
+from airflow_codepipeline_partner.artifact_credentials import JobCredentials, make_client
+from airflow_codepipeline_partner.artifact_streams import ArtifactStream, CountedStream
+from airflow_codepipeline_partner.exceptions import ArtifactError
+from airflow_codepipeline_partner.jobs import Artifact, JobDetails, OfferedJob
+from airflow_codepipeline_partner.protocol import PASSING_CODES
+from airflow_codepipeline_partner.transfer_log import TransferLog
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+
+_MISSING_CODES = ("404", "NoSuchKey", "NoSuchBucket")
+_CHANGED_CODES = ("412", "PreconditionFailed")
+_DIGEST_CODES = ("BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "InvalidDigest")
+_EXPIRED_CODES = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired")
+
+
+class ArtifactStorage:
+    """
+    The artifacts of one job.
+
+    :param hook: What asks for the job's details.
+    :param job: The job, as every method of the hook takes it.
+    """
+
+    def __init__(self, hook: CodePipelinePartnerHook, job: object) -> None:
+        self._hook = hook
+        self.job = OfferedJob.from_value(job)
+        self._credentials = JobCredentials(hook, self.job)
+
+    @cached_property
+    def client(self) -> Any:
+        """The S3 client, which signs with the job's credentials only."""
+        return make_client(self._hook, self._credentials)
+
+    @property
+    def _details(self) -> JobDetails:
+        return self._credentials.details
+
+    @property
+    def inputs(self) -> tuple[Artifact, ...]:
+        """What the action is given."""
+        return self._details.input_artifacts
+
+    @property
+    def outputs(self) -> tuple[Artifact, ...]:
+        """Where the action is to put what it makes."""
+        return self._details.output_artifacts
+
+    def find_input(self, name: str | None = None) -> Artifact:
+        """
+        Return an input artifact.
+
+        :param name: Its name; None where there is only one.
+        :raises ArtifactError: The job has none of that name, or two.
+        """
+        return self._find(self.inputs, name, "input")
+
+    def find_output(self, name: str | None = None) -> Artifact:
+        """
+        Return the place of an output artifact.
+
+        :param name: Its name; None where there is only one.
+        :raises ArtifactError: The job has none of that name, or two.
+        """
+        return self._find(self.outputs, name, "output")
+
+    def _find(self, artifacts: tuple[Artifact, ...], name: str | None, kind: str) -> Artifact:
+        found = [artifact for artifact in artifacts if name in (None, artifact.name)]
+        there_are = ", ".join(artifact.name for artifact in artifacts) or "none"
+        if len(found) != 1:
+            what = f"{kind} artifact" + ("" if name is None else f" {str(name)[:100]!r}")
+            how = "no" if not found else "more than one" if name is None else f"{len(found)} times the"
+            raise ArtifactError(
+                f"Job {self.job.job_id} has {how} {what}; its {kind} artifacts: {there_are}. Check the "
+                f"action's {kind} artifacts in the pipeline, and the name that is asked for.",
+                failure_type="ConfigurationError",
+                job_id=self.job.job_id,
+            )
+        [artifact] = found
+        if not artifact.bucket or not artifact.key:
+            raise ArtifactError(
+                f"CodePipeline does not say where the {kind} artifact {artifact.name} of job "
+                f"{self.job.job_id} is.",
+                job_id=self.job.job_id,
+            )
+        return artifact
+
+    def download(self, artifact: Artifact, path: Path) -> None:
+        """
+        Download an artifact to a file, which appears when it is complete.
+
+        :param artifact: Which.
+        :param path: The file.
+        :raises ArtifactError: It could not be.
+        """
+        progress = self.transfer_log("Downloading", artifact)
+        with (
+            self.errors(artifact, "downloaded"),
+            disk_errors(artifact.name, "stored"),
+            self._manager() as manager,
+        ):
+            manager.download(
+                artifact.bucket, artifact.key, os.fspath(path), subscribers=_subscribers(progress)
+            ).result()
+        progress.end()
+
+    def open(self, artifact: Artifact) -> ArtifactStream:
+        """
+        Return an artifact's content as a stream, which is taken up again where the connection is cut.
+
+        :param artifact: Which.
+        :raises ArtifactError: It could not be; so does each read.
+        """
+        return ArtifactStream(self, artifact)
+
+    def upload(self, artifact: Artifact, path: Path) -> None:
+        """
+        Upload a file as an output artifact; S3 takes it only if it has the file's checksum.
+
+        :param artifact: Its place.
+        :param path: The file; it must not change meanwhile.
+        :raises ArtifactError: It could not be.
+        """
+        with self.errors(artifact, "uploaded"), disk_errors(artifact.name, "read"):
+            size = path.stat().st_size
+            progress = self.transfer_log("Uploading", artifact, size)
+            with self._manager() as manager:
+                manager.upload(
+                    os.fspath(path),
+                    artifact.bucket,
+                    artifact.key,
+                    extra_args={**self._encryption, "ChecksumCRC32": _crc32_of(path)},
+                    subscribers=_subscribers(progress),
+                ).result()
+        progress.end()
+
+    def upload_stream(self, artifact: Artifact, stream: IO[bytes], size: int | None = None) -> None:
+        """
+        Upload what a stream gives as an output artifact; S3 checks the checksum of each part.
+
+        :param artifact: Its place.
+        :param stream: What gives it.
+        :param size: How many bytes it must give, or None where that is not known.
+        :raises ArtifactError: It could not be, or there were more or fewer bytes.
+        """
+        progress = self.transfer_log("Uploading", artifact, size)
+        counted = CountedStream(stream, size, artifact.name)
+        with self.errors(artifact, "uploaded"), self._manager() as manager:
+            manager.upload(
+                counted,
+                artifact.bucket,
+                artifact.key,
+                extra_args={**self._encryption, "ChecksumAlgorithm": "CRC32"},
+                subscribers=_subscribers(progress),
+            ).result()
+        progress.end()
+
+    @property
+    def _encryption(self) -> dict[str, str]:
+        key = self._details.encryption_key or {}
+        # Without a key id S3 takes the AWS managed key.
+        named = {"SSEKMSKeyId": key["id"]} if key.get("id") else {}
+        return {"ServerSideEncryption": "aws:kms", **named}
+
+    @contextmanager
+    def _manager(self) -> Iterator[Any]:
+        from boto3.s3.transfer import TransferConfig, create_transfer_manager
+
+        # AWS's own runtime, where it is installed, would not ask for new credentials.
+        config = TransferConfig(preferred_transfer_client="classic")
+        with create_transfer_manager(self.client, config) as manager:
+            yield manager
+
+    def transfer_log(self, doing: str, artifact: Artifact, size: int | None = None) -> TransferLog:
+        """Return what tells how a transfer goes."""
+        return TransferLog(f"{doing} artifact {artifact.name} of job {self.job.job_id}", size)
+
+    @contextmanager
+    def errors(self, artifact: Artifact, what: str) -> Iterator[None]:
+        """
+        Have what goes wrong name the artifact, and say what to do.
+
+        :param artifact: Which.
+        :param what: What was to be done with it: ``downloaded``.
+        :raises ArtifactError: It went wrong.
+        """
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+        from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
+
+        about = f"The artifact {artifact.name} of job {self.job.job_id} could not be {what}"
+        facts: dict[str, Any] = {"job_id": self.job.job_id}
+        try:
+            yield
+        except ClientError as error:
+            raise self._refusal(about, artifact, error, facts) from error
+        except (
+            BotoCoreError,
+            Boto3Error,
+            HTTPClientError,
+            RetriesExceededError,
+            S3DownloadFailedError,
+        ) as error:
+            cause = getattr(error, "last_exception", None) or error
+            raise ArtifactError(
+                f"{about}: the connection to S3 failed ({type(cause).__name__}).",
+                failure_type="SystemUnavailable",
+                retryable=True,
+                **facts,
+            ) from error
+
+    def _refusal(self, about: str, artifact: Artifact, error: Any, facts: dict[str, Any]) -> ArtifactError:
+        code = str(error.response.get("Error", {}).get("Code") or "")
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
+        where = f"s3://{artifact.bucket}/{artifact.key}"
+        if code in _MISSING_CODES:
+            return ArtifactError(
+                f"{about}: there is nothing at {where}. Check that the action before it made it, and that no "
+                "rule of the bucket removed it.",
+                **facts,
+            )
+        if code in _CHANGED_CODES:
+            return ArtifactError(f"{about}: {where} was changed meanwhile.", retryable=True, **facts)
+        if code in PASSING_CODES or code in _DIGEST_CODES or code in _EXPIRED_CODES or status >= 500:
+            return ArtifactError(
+                f"{about}: S3 answered {code}.", failure_type="SystemUnavailable", retryable=True, **facts
+            )
+        if status == 403 or code.startswith("KMS."):
+            return ArtifactError(
+                f"{about}: S3 answered {code} for {where}. Check that the pipeline's role, and the policies "
+                "of the bucket and of its KMS key, allow it.",
+                failure_type="PermissionError",
+                **facts,
+            )
+        return ArtifactError(f"{about}: S3 answered {code} for {where}.", **facts)
+
+
+def _subscribers(progress: TransferLog) -> list[Any]:
+    from s3transfer.subscribers import BaseSubscriber
+
+    class Subscriber(BaseSubscriber):
+        def on_progress(self, future: Any, bytes_transferred: int, **_: Any) -> None:
+            # A download's size it finds out by itself.
+            progress.total = future.meta.size if progress.total is None else progress.total
+            progress(bytes_transferred)
+
+    return [Subscriber()]
+
+
+def _crc32_of(path: Path) -> str:
+    """Return a file's CRC-32 as S3 writes it."""
+    value = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            value = zlib.crc32(chunk, value)
+    return base64.b64encode(value.to_bytes(4, "big")).decode()

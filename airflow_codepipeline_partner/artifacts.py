@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A job's artifacts, for the tasks that work on it: a folder to work in, which is removed afterwards.
+
+::
+
+    with Workspace(job) as workspace:
+        source = workspace.extract("SourceOutput")
+        build(source, into=workspace.path / "out")
+        workspace.upload("BuildOutput", workspace.path / "out")
+
+Everything is read and written with the job's own credentials, as CodePipeline gives them for the job's
+artifacts: never with the worker's. What an archive may hold is limited; see
+:mod:`~airflow_codepipeline_partner.archives`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from airflow_codepipeline_partner.archives import ArchiveFormat, extract
+from airflow_codepipeline_partner.artifact_storage import ArtifactStorage
+from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
+from airflow_codepipeline_partner.jobs import Artifact
+from airflow_codepipeline_partner.packing import pack
+from airflow_codepipeline_partner.unpacking import ArchiveLimits
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+
+__all__ = ["ArchiveFormat", "ArchiveLimits", "Workspace"]
+
+
+class Workspace:
+    """
+    A folder on the worker for one job's artifacts, removed when the ``with`` ends.
+
+    :param job: The claimed job, as XCom or the claim gives it: an object of ours, or a mapping with
+        ``job_id`` and ``client_id``.
+    :param hook: What asks for the job's details; None takes the connection ``aws_default``.
+    :param limits: How much an archive may hold; None takes the defaults of
+        :class:`~airflow_codepipeline_partner.unpacking.ArchiveLimits`.
+    :param parent: Where the folder is made; None takes the system's folder for temporary files.
+    :raises InvalidJobReference: The job is none.
+
+    Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09; GetObject, PutObject, UploadPart,
+    S3 API 2006-03-01.
+    """
+
+    def __init__(
+        self,
+        job: object,
+        hook: CodePipelinePartnerHook | None = None,
+        *,
+        limits: ArchiveLimits | None = None,
+        parent: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if hook is None:
+            from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+
+            hook = CodePipelinePartnerHook()
+        self._storage = ArtifactStorage(hook, job)
+        self._limits = limits
+        self._parent = parent
+        self._made: Path | None = None
+        #: Output artifacts whose upload was begun and did not succeed.
+        self.failed_uploads: set[str] = set()
+
+    def __enter__(self) -> Self:
+        """Make the folder."""
+        self._made = Path(tempfile.mkdtemp(prefix="codepipeline-", dir=self._parent))
+        self.path.mkdir()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove the folder, with all that is in it."""
+        shutil.rmtree(self._root, ignore_errors=True)
+        self._made = None
+
+    @property
+    def _root(self) -> Path:
+        if self._made is None:
+            raise InvalidInput("A Workspace has its folder within a with statement: with Workspace(job) as …")
+        return self._made
+
+    @property
+    def path(self) -> Path:
+        """The folder that is yours; downloads lie beside it."""
+        return self._root / "work"
+
+    @property
+    def inputs(self) -> tuple[Artifact, ...]:
+        """The action's input artifacts."""
+        return self._storage.inputs
+
+    @property
+    def outputs(self) -> tuple[Artifact, ...]:
+        """The action's output artifacts."""
+        return self._storage.outputs
+
+    def download(self, name: str | None = None) -> Path:
+        """
+        Download an input artifact, and return the file.
+
+        :param name: The artifact's name; None where the job has only one input artifact.
+        :raises ArtifactError: There is none of that name, or it cannot be read.
+        """
+        artifact = self._storage.find_input(name)
+        path = self._folder("downloads") / artifact.name
+        if not path.exists():
+            self._storage.download(artifact, path)
+        return path
+
+    def extract(
+        self,
+        name: str | None = None,
+        into: str | os.PathLike[str] | None = None,
+        *,
+        archive_format: ArchiveFormat | None = None,
+    ) -> Path:
+        """
+        Download an input artifact and unpack it, whole or not at all; return the folder.
+
+        :param name: The artifact's name; None where the job has only one input artifact.
+        :param into: A folder that does not exist or is empty; None makes one beside :attr:`path`, named like
+            the artifact.
+        :param archive_format: What the artifact must be: ``zip``, ``tar``, ``tar.gz``, or ``raw``, a file
+            that is not unpacked; None takes what it is.
+        :raises UnsafeArchive: The archive holds what is refused.
+        :raises ArtifactError: There is none of that name, or it cannot be read.
+        """
+        artifact = self._storage.find_input(name)
+        folder = self._folder("inputs") / artifact.name if into is None else Path(into)
+        extract(
+            self.download(artifact.name),
+            folder,
+            artifact=artifact.name,
+            archive_format=archive_format,
+            limits=self._limits,
+        )
+        return folder
+
+    def pack(
+        self,
+        folder: str | os.PathLike[str],
+        name: str | None = None,
+        *,
+        archive_format: ArchiveFormat = "zip",
+    ) -> Path:
+        """
+        Pack a folder, and return the archive; the same content makes the same bytes.
+
+        :param folder: The folder; links in it are not followed.
+        :param name: The output artifact's name; None where the job has only one.
+        :param archive_format: ``zip``, ``tar`` or ``tar.gz``.
+        :raises ArtifactError: It cannot be packed.
+        """
+        artifact = self._storage.find_output(name)
+        archive = self._folder("uploads") / f"{artifact.name}.{archive_format}"
+        pack(Path(folder), archive, artifact=artifact.name, archive_format=archive_format)
+        return archive
+
+    def upload(
+        self,
+        name: str | None,
+        source: str | os.PathLike[str],
+        *,
+        archive_format: ArchiveFormat = "zip",
+    ) -> Artifact:
+        """
+        Upload an output artifact, and return it once S3 has confirmed its checksum.
+
+        :param name: The output artifact's name; None where the job has only one.
+        :param source: A folder, which is packed, or a file, which is taken as it is.
+        :param archive_format: How a folder is packed: ``zip``, ``tar`` or ``tar.gz``.
+        :raises ArtifactError: There is none of that name, or nothing to upload, or it cannot be.
+        """
+        artifact = self._storage.find_output(name)
+        self.failed_uploads.add(artifact.name)
+        path = Path(source)
+        if not path.exists():
+            raise ArtifactError(
+                f"There is no {path.name[:100]!r}, which was to be uploaded as the artifact {artifact.name}. "
+                "Check the path, and that the work before it made it.",
+                job_id=self._storage.job.job_id,
+            )
+        if path.is_dir():
+            path = self.pack(path, artifact.name, archive_format=archive_format)
+        elif not path.is_file():
+            raise InvalidInput(f"{path.name[:100]!r} is neither a file nor a folder, and cannot be uploaded.")
+        self._storage.upload(artifact, path)
+        self.failed_uploads.discard(artifact.name)
+        return artifact
+
+    def _folder(self, name: str) -> Path:
+        folder = self._root / name
+        folder.mkdir(exist_ok=True)
+        return folder

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where AWS's services are: at AWS, or at an emulator that an Airflow connection names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
+
+
+def is_of_aws(endpoint_url: str) -> bool:
+    """Tell whether an endpoint lies in a domain of AWS's, in any of its partitions."""
+    from botocore.loaders import Loader
+
+    partitions = Loader().load_data("endpoints")["partitions"]
+    domains = {
+        variant["dnsSuffix"]
+        for partition in partitions
+        for variant in (partition, *partition["defaults"].get("variants", ()))
+    }
+    host = urlsplit(endpoint_url).hostname or ""
+    return any(host == domain or host.endswith(f".{domain}") for domain in domains)
+
+
+def s3_endpoint_of(connection: AwsConnectionWrapper) -> str | None:
+    """
+    Return the endpoint of the S3 that belongs to a connection's CodePipeline, or None for AWS's own.
+
+    An endpoint of AWS's that is not said to be S3's is CodePipeline's, in a VPC for instance.
+
+    :param connection: The ``aws`` connection.
+    """
+    own: str | None = (connection.service_config.get("s3") or {}).get("endpoint_url")
+    shared = connection.endpoint_url
+    return own or (shared if shared and not is_of_aws(shared) else None)

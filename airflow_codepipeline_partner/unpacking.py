@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an archive of a stranger makes on the disk, and what of it is refused."""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput, UnsafeArchive
+
+#: Nothing is said of a ratio before as much has been unpacked: what is small may be as dense as it likes.
+RATIO_FROM_BYTES = 64 * 1024 * 1024
+_SHOWN_NAME_CHARS = 200
+_DRIVE = re.compile(r"[A-Za-z]:")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+#: Kinds of what is in a tree.
+_FOLDER, _FILE, _LINK = "folder", "file", "link"
+
+
+@dataclass(frozen=True)
+class ArchiveLimits:
+    """
+    How much an archive may hold; what holds more is refused whole.
+
+    :param max_members: Most files, folders and links. Default 1,000,000.
+    :param max_bytes: Most bytes, unpacked; they lie on the worker's disk. Default 16 GiB.
+    :param max_ratio: Most bytes, unpacked, for each byte of the archive, once 64 MiB are unpacked. Default
+        200; the deflate of zip and gzip makes at most 1032.
+    :raises InvalidInput: One of them is not above 0.
+    """
+
+    max_members: int = 1_000_000
+    max_bytes: int = 16 * 1024**3
+    max_ratio: float = 200
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0:
+                raise InvalidInput(f"{name} of an archive must be more than 0; {value} was given.")
+
+
+class UnpackedTree:
+    """
+    What an archive makes, entry by entry, with an eye on all that was made before.
+
+    :param root: An empty folder.
+    :param artifact: The artifact's name, for errors.
+    :param limits: How much may be made.
+    :param packed_bytes: The archive's size.
+    """
+
+    def __init__(self, root: Path, artifact: str, limits: ArchiveLimits, packed_bytes: int) -> None:
+        self._root = os.fspath(root)
+        self._artifact = artifact
+        self._limits = limits
+        self._most_bytes = min(
+            limits.max_bytes, max(RATIO_FROM_BYTES, int(limits.max_ratio * max(packed_bytes, 1)))
+        )
+        self._kinds: dict[str, str] = {"": _FOLDER}
+        self._links: list[tuple[str, str, str]] = []
+        self._members = 0
+        self._bytes = 0
+
+    def refuse(self, why: str, name: str | None = None) -> UnsafeArchive:
+        """Return the error for an entry, or for the archive as a whole."""
+        entry = "" if name is None else f" holds the entry {shown(name)}, which"
+        return UnsafeArchive(
+            f"The artifact {self._artifact}{entry} {why}. Nothing of it was unpacked. Make the artifact anew "
+            "without that."
+        )
+
+    def broken(self, why: object, name: str | None = None) -> ArtifactError:
+        """Return the error for what cannot be read."""
+        entry = "" if name is None else f", at the entry {shown(name)}"
+        return ArtifactError(
+            f"The artifact {self._artifact} is a broken archive{entry}: {shown(str(why))}. Make it anew."
+        )
+
+    def add_folder(self, name: str) -> None:
+        """Make a folder; twice is as good as once."""
+        path = self._path_of(name)
+        if self._kinds.get(path) != _FOLDER:
+            self._enter(path, name, _FOLDER)
+            with self._making(name):
+                os.mkdir(os.path.join(self._root, path), 0o755)
+
+    def add_file(self, name: str, mode: int) -> IO[bytes]:
+        """Make a file, and return what it is written to."""
+        path = self._path_of(name)
+        self._enter(path, name, _FILE)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+        with self._making(name):
+            number = os.open(os.path.join(self._root, path), flags, 0o755 if mode & 0o111 else 0o644)
+        return open(number, "wb", buffering=0)
+
+    def add_link(self, name: str, leads_to: str) -> None:
+        """Have a link made when all else is."""
+        path = self._path_of(name)
+        end = posixpath.normpath(posixpath.join(posixpath.dirname(path), leads_to))
+        if not leads_to or _is_foreign(leads_to) or end.split("/")[0] == "..":
+            raise self.refuse("is a link that leads out of it", name)
+        self._enter(path, name, _LINK)
+        self._links.append((path, leads_to, name))
+
+    def file_at(self, leads_to: str, name: str) -> str:
+        """Return the file, made before, that a hard link leads to."""
+        path = self._path_of(leads_to)
+        if self._kinds.get(path) != _FILE:
+            raise self.refuse("is a hard link to what is no file of it", name)
+        return os.path.join(self._root, path)
+
+    def count(self, size: int, name: str | None = None) -> None:
+        """Count bytes that are about to be written."""
+        self._bytes += size
+        self.check_size(self._bytes, name)
+
+    def check_size(self, size: int, name: str | None = None) -> None:
+        """Refuse what is to be more, unpacked, than the limits allow."""
+        if size > self._most_bytes:
+            limit = (
+                f"max_bytes ({self._limits.max_bytes})"
+                if self._most_bytes == self._limits.max_bytes
+                else f"max_ratio ({self._limits.max_ratio:g} bytes for each of its own)"
+            )
+            raise self.refuse(f"makes more than {limit} allows", name)
+
+    def make_links(self) -> None:
+        """Make the links, and see where they lead."""
+        for path, leads_to, name in self._links:
+            with self._making(name):
+                os.symlink(leads_to, os.path.join(self._root, path))
+        root = os.path.realpath(self._root)
+        for path, _, name in self._links:
+            # Through other links it may lead elsewhere than its text says.
+            end = os.path.realpath(os.path.join(self._root, path))
+            if os.path.commonpath((root, end)) != root:
+                raise self.refuse("is a link that leads out of it", name)
+
+    def _path_of(self, name: str) -> str:
+        """Return an entry's path below the root, or refuse it."""
+        if _is_foreign(name):
+            raise self.refuse("has a path that is absolute, another system's, or unreadable", name)
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        if ".." in parts:
+            raise self.refuse("has a path that leads out of it", name)
+        return "/".join(parts)
+
+    def _enter(self, path: str, name: str, kind: str) -> None:
+        """Enter what is about to be made, and make the folders above it."""
+        self._count_member(name)
+        if path in self._kinds:
+            raise self.refuse("is there twice", name)
+        above = posixpath.dirname(path)
+        if self._kinds.get(above) != _FOLDER:
+            self._make_folders(above, name)
+        self._kinds[path] = kind
+
+    def _make_folders(self, path: str, name: str) -> None:
+        made = ""
+        for part in path.split("/"):
+            made = f"{made}/{part}" if made else part
+            if made not in self._kinds:
+                self._count_member(name)
+                self._kinds[made] = _FOLDER
+                with self._making(name):
+                    os.mkdir(os.path.join(self._root, made), 0o755)
+            elif self._kinds[made] != _FOLDER:
+                raise self.refuse("lies below what is a file or a link", name)
+
+    def _count_member(self, name: str) -> None:
+        self._members += 1
+        if self._members > self._limits.max_members:
+            raise self.refuse(f"is one more than max_members ({self._limits.max_members}) allows", name)
+
+    @contextmanager
+    def _making(self, name: str) -> Iterator[None]:
+        """Have a name that the file system does not take refused."""
+        try:
+            yield
+        except FileExistsError:
+            # Two spellings may be one name there.
+            raise self.refuse("is there twice", name) from None
+        except UnicodeEncodeError:
+            raise self.refuse("has a name that the worker's file system does not take", name) from None
+        except OSError as error:
+            if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):
+                raise self.refuse("has a name that the worker's file system does not take", name) from None
+            raise
+
+
+def _is_foreign(path: str) -> bool:
+    return "\\" in path or path.startswith("/") or bool(_DRIVE.match(path) or _CONTROL.search(path))
+
+
+def shown(name: str) -> str:
+    """Return an entry's name as an error may show it."""
+    text = ascii(name)
+    return text if len(text) <= _SHOWN_NAME_CHARS else f"{text[:_SHOWN_NAME_CHARS]}…"
