@@ -79,6 +79,7 @@ def extract(
     artifact: str,
     archive_format: ArchiveFormat | None = None,
     limits: ArchiveLimits | None = None,
+    replace: bool = False,
 ) -> ArchiveFormat:
     """
     Unpack an archive, whole or not at all.
@@ -93,6 +94,7 @@ def extract(
     :param artifact: The artifact's name, for errors, and the name of the file where it is ``raw``.
     :param archive_format: What the archive must be; None takes what it is.
     :param limits: How much it may hold; None takes the defaults.
+    :param replace: Whether a target that is there already is replaced.
     :return: What it is.
     :raises UnsafeArchive: It is refused.
     :raises ArtifactError: It is broken, or of another format, or does not fit on the disk.
@@ -108,7 +110,7 @@ def extract(
         )
     how = archive_format or is_format
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if not replace and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InvalidInput(f"{target.name}, where the artifact {artifact} is to be unpacked, is not empty.")
     unpacked = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}-", dir=target.parent))
     try:
@@ -122,8 +124,14 @@ def extract(
                 _extract_tar(archive, tree, is_gzip=how == "tar.gz")
             tree.make_links()
             unpacked.chmod(0o755)
-            # Over an empty folder too.
-            unpacked.rename(target)
+            if replace and target.exists():
+                former = Path(tempfile.mkdtemp(prefix=unpacked.name, dir=target.parent))
+                target.rename(former / "former")
+                unpacked.rename(target)
+                shutil.rmtree(former, ignore_errors=True)
+            else:
+                # Over an empty folder too.
+                unpacked.rename(target)
     except BaseException:
         shutil.rmtree(unpacked, ignore_errors=True)
         raise

@@ -20,6 +20,7 @@ from botocore.credentials import Credentials, ReadOnlyCredentials
 from airflow_codepipeline_partner.endpoints import s3_endpoint_of
 from airflow_codepipeline_partner.exceptions import ArtifactError, CodePipelinePartnerError
 from airflow_codepipeline_partner.jobs import JobDetails, OfferedJob
+from airflow_codepipeline_partner.s3_errors import EXPIRED_CODES
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
@@ -34,7 +35,6 @@ LIFETIME = 900.0
 REFRESH_PAUSE = 30.0
 #: So often one request is sent again with new credentials.
 _MOST_RENEWALS = 2
-_EXPIRED_CODES = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired")
 
 
 class JobCredentials(Credentials):
@@ -177,7 +177,7 @@ def _renew_where_expired(
 
 def _is_expired(response: tuple[Any, Mapping[str, Any]], operation: str) -> bool:
     http, parsed = response
-    if parsed.get("Error", {}).get("Code") in _EXPIRED_CODES:
+    if parsed.get("Error", {}).get("Code") in EXPIRED_CODES:
         return True
     # The answer to a HEAD has no body that could say so.
     return operation.startswith("Head") and http.status_code == 400

@@ -11,26 +11,21 @@ import base64
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from airflow_codepipeline_partner.archives import CHUNK_BYTES, disk_errors
 from airflow_codepipeline_partner.artifact_credentials import JobCredentials, make_client
-from airflow_codepipeline_partner.artifact_streams import ArtifactStream, CountedStream
+from airflow_codepipeline_partner.artifact_streams import CountedStream, ResumedStream
 from airflow_codepipeline_partner.exceptions import ArtifactError
 from airflow_codepipeline_partner.jobs import Artifact, JobDetails, OfferedJob
-from airflow_codepipeline_partner.protocol import PASSING_CODES
+from airflow_codepipeline_partner.s3_errors import s3_errors
 from airflow_codepipeline_partner.transfer_log import TransferLog
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
-
-_MISSING_CODES = ("404", "NoSuchKey", "NoSuchBucket")
-_CHANGED_CODES = ("412", "PreconditionFailed")
-_DIGEST_CODES = ("BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "InvalidDigest")
-_EXPIRED_CODES = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired")
 
 
 class ArtifactStorage:
@@ -50,6 +45,12 @@ class ArtifactStorage:
     def client(self) -> Any:
         """The S3 client, which signs with the job's credentials only."""
         return make_client(self._hook, self._credentials)
+
+    def close(self) -> None:
+        """Close the connections to S3."""
+        client = self.__dict__.pop("client", None)
+        if client is not None:
+            client.close()
 
     @property
     def _details(self) -> JobDetails:
@@ -112,7 +113,7 @@ class ArtifactStorage:
         :param path: The file.
         :raises ArtifactError: It could not be.
         """
-        progress = self.transfer_log("Downloading", artifact)
+        progress = self._log_of("Downloading", artifact)
         with (
             self.errors(artifact, "downloaded"),
             disk_errors(artifact.name, "stored"),
@@ -123,14 +124,19 @@ class ArtifactStorage:
             ).result()
         progress.end()
 
-    def open(self, artifact: Artifact) -> ArtifactStream:
+    def open(self, artifact: Artifact) -> ResumedStream:
         """
-        Return an artifact's content as a stream, which is taken up again where the connection is cut.
+        Return an artifact's content as a stream, which goes on where the connection is cut.
 
         :param artifact: Which.
         :raises ArtifactError: It could not be; so does each read.
         """
-        return ArtifactStream(self, artifact)
+
+        def get(**how: str) -> Any:
+            with self.errors(artifact, "read"):
+                return self.client.get_object(Bucket=artifact.bucket, Key=artifact.key, **how)
+
+        return ResumedStream(get, artifact.name, self._log_of("Reading", artifact))
 
     def upload(self, artifact: Artifact, path: Path) -> None:
         """
@@ -142,7 +148,7 @@ class ArtifactStorage:
         """
         with self.errors(artifact, "uploaded"), disk_errors(artifact.name, "read"):
             size = path.stat().st_size
-            progress = self.transfer_log("Uploading", artifact, size)
+            progress = self._log_of("Uploading", artifact, size)
             with self._manager() as manager:
                 manager.upload(
                     os.fspath(path),
@@ -162,7 +168,7 @@ class ArtifactStorage:
         :param size: How many bytes it must give, or None where that is not known.
         :raises ArtifactError: It could not be, or there were more or fewer bytes.
         """
-        progress = self.transfer_log("Uploading", artifact, size)
+        progress = self._log_of("Uploading", artifact, size)
         counted = CountedStream(stream, size, artifact.name)
         with self.errors(artifact, "uploaded"), self._manager() as manager:
             manager.upload(
@@ -190,68 +196,22 @@ class ArtifactStorage:
         with create_transfer_manager(self.client, config) as manager:
             yield manager
 
-    def transfer_log(self, doing: str, artifact: Artifact, size: int | None = None) -> TransferLog:
-        """Return what tells how a transfer goes."""
+    def _log_of(self, doing: str, artifact: Artifact, size: int | None = None) -> TransferLog:
         return TransferLog(f"{doing} artifact {artifact.name} of job {self.job.job_id}", size)
 
-    @contextmanager
-    def errors(self, artifact: Artifact, what: str) -> Iterator[None]:
+    def errors(self, artifact: Artifact, what: str) -> AbstractContextManager[None]:
         """
         Have what goes wrong name the artifact, and say what to do.
 
         :param artifact: Which.
         :param what: What was to be done with it: ``downloaded``.
-        :raises ArtifactError: It went wrong.
         """
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-        from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
-
-        about = f"The artifact {artifact.name} of job {self.job.job_id} could not be {what}"
-        facts: dict[str, Any] = {"job_id": self.job.job_id}
-        try:
-            yield
-        except ClientError as error:
-            raise self._refusal(about, artifact, error, facts) from error
-        except (
-            BotoCoreError,
-            Boto3Error,
-            HTTPClientError,
-            RetriesExceededError,
-            S3DownloadFailedError,
-        ) as error:
-            cause = getattr(error, "last_exception", None) or error
-            raise ArtifactError(
-                f"{about}: the connection to S3 failed ({type(cause).__name__}).",
-                failure_type="SystemUnavailable",
-                retryable=True,
-                **facts,
-            ) from error
-
-    def _refusal(self, about: str, artifact: Artifact, error: Any, facts: dict[str, Any]) -> ArtifactError:
-        code = str(error.response.get("Error", {}).get("Code") or "")
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
-        where = f"s3://{artifact.bucket}/{artifact.key}"
-        if code in _MISSING_CODES:
-            return ArtifactError(
-                f"{about}: there is nothing at {where}. Check that the action before it made it, and that no "
-                "rule of the bucket removed it.",
-                **facts,
-            )
-        if code in _CHANGED_CODES:
-            return ArtifactError(f"{about}: {where} was changed meanwhile.", retryable=True, **facts)
-        if code in PASSING_CODES or code in _DIGEST_CODES or code in _EXPIRED_CODES or status >= 500:
-            return ArtifactError(
-                f"{about}: S3 answered {code}.", failure_type="SystemUnavailable", retryable=True, **facts
-            )
-        if status == 403 or code.startswith("KMS."):
-            return ArtifactError(
-                f"{about}: S3 answered {code} for {where}. Check that the pipeline's role, and the policies "
-                "of the bucket and of its KMS key, allow it.",
-                failure_type="PermissionError",
-                **facts,
-            )
-        return ArtifactError(f"{about}: S3 answered {code} for {where}.", **facts)
+        return s3_errors(
+            f"The artifact {artifact.name} of job {self.job.job_id} could not be {what}",
+            f"s3://{artifact.bucket}/{artifact.key}",
+            "Check that the pipeline's role, and the policies of the bucket and of its KMS key, allow it.",
+            job_id=self.job.job_id,
+        )
 
 
 def _subscribers(progress: TransferLog) -> list[Any]:

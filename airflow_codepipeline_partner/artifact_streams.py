@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import io
 import logging
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import IO, Any
 
+from airflow_codepipeline_partner.archives import CHUNK_BYTES
 from airflow_codepipeline_partner.exceptions import ArtifactError
-from airflow_codepipeline_partner.jobs import Artifact
-
-if TYPE_CHECKING:
-    from airflow_codepipeline_partner.artifact_storage import ArtifactStorage
+from airflow_codepipeline_partner.transfer_log import TransferLog
 
 log = logging.getLogger(__name__)
 
@@ -19,26 +18,20 @@ log = logging.getLogger(__name__)
 MAX_RESUMPTIONS = 5
 
 
-class ArtifactStream(io.RawIOBase):
-    """
-    An artifact's content, to be read once, from its beginning to its end.
+class _ResumedStream(io.RawIOBase):
+    """The pieces of an object's content, as the connection gives them; see :class:`ResumedStream`."""
 
-    :param storage: Where it lies.
-    :param artifact: Which.
-    """
-
-    def __init__(self, storage: ArtifactStorage, artifact: Artifact) -> None:
+    def __init__(self, get: Callable[..., Mapping[str, Any]], name: str, progress: TransferLog) -> None:
         super().__init__()
-        self._storage = storage
-        self._artifact = artifact
+        self._get = get
+        self._name = name
+        self._progress = progress
         self._position = 0
         self._resumptions = 0
-        answer = self._get()
-        #: All its bytes.
-        self.size: int = answer["ContentLength"]
+        answer = get()
+        self.size = progress.total = int(answer["ContentLength"])
         self._etag: str = answer["ETag"]
         self._body = answer["Body"]
-        self._log = storage.transfer_log("Reading", artifact, self.size)
 
     def readable(self) -> bool:
         """Return True."""
@@ -50,54 +43,66 @@ class ArtifactStream(io.RawIOBase):
 
         :raises ArtifactError: The connection was cut too often.
         """
-        data = self._read(len(buffer))
+        data = self._next(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
-    def _read(self, most: int) -> bytes:
+    def _next(self, most: int) -> bytes:
         from botocore.exceptions import BotoCoreError, HTTPClientError
         from urllib3.exceptions import HTTPError
 
         while self._position < self.size:
             try:
                 data: bytes = self._body.read(min(most, self.size - self._position))
-            except (BotoCoreError, HTTPClientError, HTTPError, OSError) as error:
+                if not data:
+                    raise EOFError("cut")
+            except (BotoCoreError, HTTPClientError, HTTPError, OSError, EOFError) as error:
                 self._resume(error)
                 continue
-            if data:
-                self._position += len(data)
-                self._log(len(data))
-                if self._position == self.size:
-                    self._log.end()
-                return data
-            self._resume(EOFError("cut"))
+            self._position += len(data)
+            self._progress(len(data))
+            if self._position == self.size:
+                self._progress.end()
+            return data
         return b""
 
     def _resume(self, error: Exception) -> None:
         self._body.close()
         if self._resumptions == MAX_RESUMPTIONS:
             raise ArtifactError(
-                f"The artifact {self._artifact.name} of job {self._storage.job.job_id} could not be read: "
-                f"the connection to S3 was cut {MAX_RESUMPTIONS + 1} times ({type(error).__name__}).",
+                f"The artifact {self._name} could not be read: the connection to S3 was cut "
+                f"{MAX_RESUMPTIONS + 1} times ({type(error).__name__}).",
                 failure_type="SystemUnavailable",
                 retryable=True,
-                job_id=self._storage.job.job_id,
             ) from error
         self._resumptions += 1
-        log.info("Artifact %s: cut at byte %d; going on there.", self._artifact.name, self._position)
+        log.info("Artifact %s: cut at byte %d; going on there.", self._name, self._position)
         self._body = self._get(Range=f"bytes={self._position}-", IfMatch=self._etag)["Body"]
-
-    def _get(self, **how: str) -> Any:
-        with self._storage.errors(self._artifact, "read"):
-            return self._storage.client.get_object(
-                Bucket=self._artifact.bucket, Key=self._artifact.key, **how
-            )
 
     def close(self) -> None:
         """Close the connection."""
         if not self.closed:
             self._body.close()
         super().close()
+
+
+class ResumedStream(io.BufferedReader):
+    """
+    An object's content, to be read once, from its beginning to its end, however often the connection is cut.
+
+    A read gives as many bytes as it is asked for, but at the end.
+
+    :param get: Asks S3 for the object, or with ``Range`` and ``IfMatch`` for the rest of the same; what it
+        raises, each read raises.
+    :param name: The artifact's name, for errors.
+    :param progress: Counts the bytes, and ends when they are all there.
+    """
+
+    def __init__(self, get: Callable[..., Mapping[str, Any]], name: str, progress: TransferLog) -> None:
+        pieces = _ResumedStream(get, name, progress)
+        super().__init__(pieces, CHUNK_BYTES)
+        #: All its bytes.
+        self.size = pieces.size
 
 
 class CountedStream:

@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, Self
 
 from airflow_codepipeline_partner.archives import ArchiveFormat, extract
 from airflow_codepipeline_partner.artifact_storage import ArtifactStorage
-from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
+from airflow_codepipeline_partner.exceptions import ArtifactError, CodePipelinePartnerError, InvalidInput
 from airflow_codepipeline_partner.jobs import Artifact
 from airflow_codepipeline_partner.packing import pack
+from airflow_codepipeline_partner.told_failures import tell_failure
 from airflow_codepipeline_partner.unpacking import ArchiveLimits
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Workspace:
     :param limits: How much an archive may hold; None takes the defaults of
         :class:`~airflow_codepipeline_partner.unpacking.ArchiveLimits`.
     :param parent: Where the folder is made; None takes the system's folder for temporary files.
+    :param failed_uploads: Takes the names of output artifacts whose upload was begun and did not succeed.
     :raises InvalidJobReference: The job is none.
 
     Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09; GetObject, PutObject, UploadPart,
@@ -59,6 +61,7 @@ class Workspace:
         *,
         limits: ArchiveLimits | None = None,
         parent: str | os.PathLike[str] | None = None,
+        failed_uploads: set[str] | None = None,
     ) -> None:
         if hook is None:
             from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
@@ -68,8 +71,7 @@ class Workspace:
         self._limits = limits
         self._parent = parent
         self._made: Path | None = None
-        #: Output artifacts whose upload was begun and did not succeed.
-        self.failed_uploads: set[str] = set()
+        self._failed_uploads = set() if failed_uploads is None else failed_uploads
 
     def __enter__(self) -> Self:
         """Make the folder."""
@@ -80,9 +82,12 @@ class Workspace:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove the folder, with all that is in it."""
+        """Remove the folder, and have ``finish_job`` tell the customer what an error of ours says."""
+        self._storage.close()
         shutil.rmtree(self._root, ignore_errors=True)
         self._made = None
+        if isinstance(error, CodePipelinePartnerError):
+            tell_failure(error)
 
     @property
     def _root(self) -> Path:
@@ -124,6 +129,7 @@ class Workspace:
         into: str | os.PathLike[str] | None = None,
         *,
         archive_format: ArchiveFormat | None = None,
+        replace: bool = False,
     ) -> Path:
         """
         Download an input artifact and unpack it, whole or not at all; return the folder.
@@ -133,6 +139,7 @@ class Workspace:
             the artifact.
         :param archive_format: What the artifact must be: ``zip``, ``tar``, ``tar.gz``, or ``raw``, a file
             that is not unpacked; None takes what it is.
+        :param replace: Whether a folder that is not empty is replaced.
         :raises UnsafeArchive: The archive holds what is refused.
         :raises ArtifactError: There is none of that name, or it cannot be read.
         """
@@ -144,6 +151,7 @@ class Workspace:
             artifact=artifact.name,
             archive_format=archive_format,
             limits=self._limits,
+            replace=replace,
         )
         return folder
 
@@ -183,7 +191,7 @@ class Workspace:
         :raises ArtifactError: There is none of that name, or nothing to upload, or it cannot be.
         """
         artifact = self._storage.find_output(name)
-        self.failed_uploads.add(artifact.name)
+        self._failed_uploads.add(artifact.name)
         path = Path(source)
         if not path.exists():
             raise ArtifactError(
@@ -196,7 +204,7 @@ class Workspace:
         elif not path.is_file():
             raise InvalidInput(f"{path.name[:100]!r} is neither a file nor a folder, and cannot be uploaded.")
         self._storage.upload(artifact, path)
-        self.failed_uploads.discard(artifact.name)
+        self._failed_uploads.discard(artifact.name)
         return artifact
 
     def _folder(self, name: str) -> Path:

@@ -168,7 +168,9 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineParameter
         Return the result that a function's return value stands for.
 
         :raises InvalidInput: It stands for none, or for one that cannot be sent.
+        :raises ArtifactError: An upload failed, whatever the function made of that.
         """
+        working.check_uploads()
         continuation = returned if isinstance(returned, Continuation) else None
         details = returned if continuation is None else continuation.execution_details
         if not isinstance(details, ExecutionDetails | Mapping | None):

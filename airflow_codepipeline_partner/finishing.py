@@ -33,6 +33,7 @@ from airflow_codepipeline_partner.protocol import Call, ClaimState, UnknownClaim
 from airflow_codepipeline_partner.records import ClaimInRun, Place, mapped_group_of
 from airflow_codepipeline_partner.reporting import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner.task_states import states_before, work_before
+from airflow_codepipeline_partner.told_failures import told_failure
 
 _RESULT_FIELDS = ("current_revision", "execution_details", "failure_message", "failure_type")
 
@@ -56,7 +57,8 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
     :param current_revision: For success: a CurrentRevision or a mapping of that kind, or None. (templated)
     :param execution_details: For success: an ExecutionDetails or a mapping of that kind; what is missing
         gets a default. (templated)
-    :param failure_message: What the customer reads on failure; None names the tasks that failed. (templated)
+    :param failure_message: What the customer reads on failure; None takes what an error of this package in a
+        failed task says, and else names the tasks that failed. (templated)
     :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
         RevisionUnavailable, SystemUnavailable. (templated)
 
@@ -158,6 +160,7 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         failure = reporting.failure_of_run(
             run["dag_id"], states, work_before(context["dag"], self, self.claim_task_id)
         )
+        told = None if failure is None else told_failure(context, states)
         in_run = self._claim_in_run(context)
         if in_run is not None and continuing.is_in_doubt(in_run):
             # Whoever claimed the action's next job died over it, or was never answered.
@@ -182,7 +185,8 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
                     # The user's words are about work that failed, and do not say so.
                     failure = message = self._why_it_cannot_be_told(error)
             if failure is not None:
-                result = self._put(place, claimed, self._failure(job, message, failure, **run))
+                why = told or FailureDetails(failure)
+                result = self._put(place, claimed, self._failure(job, message, why, **run))
         except (JobNotFound, JobNotInProgress) as error:
             # All else may pass: the claim had a token and credentials, so their absence now is trouble.
             raise AirflowFailException(f"{type(error).__name__}: {error}") from error
@@ -319,14 +323,17 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         details = reporting.with_defaults(self.execution_details, dag_id=dag_id, run_id=run_id)
         return protocol.success(job, current_revision=self.current_revision, execution_details=details)
 
-    def _failure(self, job: OfferedJob, message: Any, default: str, *, dag_id: str, run_id: str) -> Call:
+    def _failure(
+        self, job: OfferedJob, message: Any, why: FailureDetails, *, dag_id: str, run_id: str
+    ) -> Call:
         run = {"dag_id": dag_id, "run_id": run_id}
-        kind = self.failure_type or DEFAULT_FAILURE_TYPE
+        is_given = self.failure_type not in (None, DEFAULT_FAILURE_TYPE)
+        kind = self.failure_type if is_given else why.type
         try:
-            return reporting.failure(job, message or default, kind, **run)
+            return reporting.failure(job, message or why.message, kind, **run)
         except InvalidInput as error:
             self.log.error("%s The job is ended with the default message.", error)
-            return reporting.failure(job, default, DEFAULT_FAILURE_TYPE, **run)
+            return reporting.failure(job, why.message, why.type, **run)
 
 
 def finish_job(

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The operators: to claim a job, to go on with it in a new one, to finish it, and one for each result's call.
+The operators: to claim a job, move its artifacts, go on in a new job, finish, and one for each result's call.
 
 The results carry defaults that lead the customer back to the DAG run; see the README.
 """
@@ -12,6 +12,10 @@ from typing import Any, ClassVar
 
 from airflow_codepipeline_partner import continuing, protocol, reporting
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
+from airflow_codepipeline_partner.artifact_operators import (
+    DownloadInputArtifactsOperator,
+    UploadOutputArtifactsOperator,
+)
 from airflow_codepipeline_partner.claiming import claim_job
 from airflow_codepipeline_partner.continuation import WaitingTask
 from airflow_codepipeline_partner.exceptions import InvalidInput, JobNotInProgress
@@ -36,8 +40,10 @@ __all__ = [
     "CodePipelineClaimJobOperator",
     "CodePipelineCompleteJobOperator",
     "CodePipelineContinueJobOperator",
+    "DownloadInputArtifactsOperator",
     "PutThirdPartyJobFailureResultOperator",
     "PutThirdPartyJobSuccessResultOperator",
+    "UploadOutputArtifactsOperator",
     "finish_job",
 ]
 

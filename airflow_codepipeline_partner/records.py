@@ -302,7 +302,7 @@ def records_before(
     if claiming.task_id == own.task_id:
         place = own
     elif claiming.task_id in task.get_flat_relative_ids(upstream=True):
-        place = _seen_from(task, own, claiming)
+        place = seen_from(task, own, claiming)
     claim = place.read_claim() if place else None
     if place and claim:
         yield claim, place.read_result(claim.job.job_id)
@@ -361,14 +361,14 @@ def place_beside(context: Mapping[str, Any]) -> Place | None:
     task, dag, own = context["task"], context["dag"], Place.of(context["ti"])
     for task_id in sorted(task.upstream_task_ids):
         before = dag.get_task(task_id)
-        place = _seen_from(task, own, before)
+        place = seen_from(task, own, before)
         if place is not None:
             users = [dag.get_task(other) for other in before.downstream_task_ids]
             several = sum(_is_marked(user, "puts_result") for user in users) > 1
             others = several or place.map_index != own.map_index or _is_marked(before, "claims_job")
             return replace(place, shared=others)
     for task_id in sorted(task.downstream_task_ids):
-        place = _seen_from(task, own, dag.get_task(task_id))
+        place = seen_from(task, own, dag.get_task(task_id))
         if place is not None:
             return replace(place, shared=True)
     return None
@@ -376,7 +376,7 @@ def place_beside(context: Mapping[str, Any]) -> Place | None:
 
 def _instances(context: Mapping[str, Any], own: Place, claiming: Any, job_id: str) -> Iterator[Place]:
     """Yield the instances of a claiming task that may have claimed a job, the likeliest first."""
-    place = _seen_from(context["task"], own, claiming)
+    place = seen_from(context["task"], own, claiming)
     if place is not None:
         yield place
         return
@@ -391,7 +391,7 @@ def _instances(context: Mapping[str, Any], own: Place, claiming: Any, job_id: st
         yield Place(**names, map_index=map_index)
 
 
-def _seen_from(task: Any, own: Place, other: Any) -> Place | None:
+def seen_from(task: Any, own: Place, other: Any) -> Place | None:
     """Return the one instance of another task that belongs to the running one, or None if there are many."""
     group = mapped_group_of(other)
     if other.is_mapped or (group is not None and group is not mapped_group_of(task)):

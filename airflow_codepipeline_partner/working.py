@@ -10,11 +10,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
 
 from airflow_codepipeline_partner import protocol
-from airflow_codepipeline_partner.exceptions import InvalidInput
+from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
 from airflow_codepipeline_partner.jobs import ClaimedJob, CurrentRevision, ExecutionDetails, JobDetails
 
 if TYPE_CHECKING:
+    import os
+
+    from airflow_codepipeline_partner.artifacts import Workspace
     from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+    from airflow_codepipeline_partner.unpacking import ArchiveLimits
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +57,7 @@ class JobInProgress:
         self._hook = hook
         self._current_revision: CurrentRevision | None = None
         self._told: ExecutionDetails | None = None
+        self._failed_uploads: set[str] = set()
 
     @property
     def job(self) -> ClaimedJob:
@@ -124,6 +129,36 @@ class JobInProgress:
         )
         shown = ["" if percent is None else f"{now.percent_complete}%", now.summary or ""]
         log.info("Job %s: %s", self.job_id, " ".join(filter(None, shown)))
+
+    def workspace(
+        self, *, limits: ArchiveLimits | None = None, parent: str | os.PathLike[str] | None = None
+    ) -> Workspace:
+        """
+        Return a folder for the job's artifacts, to be used in a ``with``, which removes it.
+
+        :param limits: How much an archive may hold; None takes the defaults.
+        :param parent: Where the folder is made; None takes the system's folder for temporary files.
+        """
+        # botocore takes long to import: not while a DAG is parsed.
+        from airflow_codepipeline_partner.artifacts import Workspace
+
+        return Workspace(
+            self._job, self._hook, limits=limits, parent=parent, failed_uploads=self._failed_uploads
+        )
+
+    def check_uploads(self) -> None:
+        """
+        Check that no upload failed that was not repeated: without its artifacts, success would be a lie.
+
+        :raises ArtifactError: One did.
+        """
+        if self._failed_uploads:
+            names = ", ".join(sorted(self._failed_uploads))
+            raise ArtifactError(
+                f"The upload of {names} failed, and did not succeed later, so that job {self.job_id} is no "
+                "success.",
+                job_id=self.job_id,
+            )
 
     @property
     def told(self) -> ExecutionDetails | None:

@@ -251,6 +251,7 @@ class Controls:
         :param kind: ``throttle``; ``server_error`` (``status``, 500 to 599, default 500); ``error``
             (``code``, ``message``, ``status``, 400 to 599, default 400); ``drop_request`` (the connection
             closes before anything is done); ``drop_response`` (all is done, then the connection closes);
+            ``cut_body`` (``after_bytes`` of an object's body the connection closes);
             ``slow`` (``seconds``, 0 to 60, of real time, before anything is done; of more than 48 such calls
             at once the others do not wait); ``duplicate`` (a poll also returns jobs that are handed out, with
             ``in_progress=True`` also acknowledged ones); ``omit`` (``members``, a list of paths such as

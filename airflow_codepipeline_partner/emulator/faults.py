@@ -57,6 +57,7 @@ KINDS: dict[str, FaultKind] = {
     "error": FaultKind({"code": ..., "message": "", "status": 400}, stops=True),
     "drop_request": FaultKind({}, stops=True),
     "drop_response": FaultKind({}),
+    "cut_body": FaultKind({"after_bytes": ...}, operation="GetObject"),
     "slow": FaultKind({"seconds": ...}),
     "duplicate": FaultKind({"in_progress": False}, operation=_POLL),
     "omit": FaultKind({"members": ...}, operation=_DETAILS),
@@ -211,6 +212,8 @@ def _params(kind: str, known: FaultKind, params: Mapping[str, Any]) -> dict[str,
         raise ControlError(f"message is a text, not {read['message']!r}")
     if kind == "duplicate" and not isinstance(read["in_progress"], bool):
         raise ControlError(f"in_progress is true or false, not {read['in_progress']!r}")
+    if kind == "cut_body" and not (_is_whole(read["after_bytes"]) and read["after_bytes"] >= 0):
+        raise ControlError(f"after_bytes is a whole number, 0 or more, not {read['after_bytes']!r}")
     if "members" in read:
         read["members"] = _members(kind, read["members"])
     return read

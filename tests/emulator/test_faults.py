@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
 
 from airflow_codepipeline_partner.emulator import ControlError
 from airflow_codepipeline_partner.emulator.faults import ARTIFACT_CALLS, JOB_CALLS
@@ -343,6 +343,11 @@ def test_transfers_of_a_job_can_go_wrong_too(world):
     w.emu.inject("drop_response", "GetObject")
     with pytest.raises(ConnectionClosedError):
         s3.get_object(**source)
+    w.emu.inject("cut_body", after_bytes=2)
+    answer = s3.get_object(**source)
+    assert answer["ContentLength"] > 2
+    with pytest.raises(BotoCoreError, match="2"):
+        answer["Body"].read()
     w.emu.inject("throttle")
     s3.put_object(**built, Body=b"x")
     told = [(entry.operation, entry.outcome, entry.faults) for entry in w.emu.ledger.where(kind="artifact")]
@@ -351,6 +356,7 @@ def test_transfers_of_a_job_can_go_wrong_too(world):
         ("GetObject", "SlowDown", ("throttle",)),
         ("GetObject", "drop_request", ("drop_request",)),
         ("GetObject", "ok", ("drop_response",)),
+        ("GetObject", "ok", ("cut_body",)),
         ("PutObject", "ok", ()),
     ]
 
@@ -369,6 +375,9 @@ def test_transfers_of_a_job_can_go_wrong_too(world):
         ({"kind": "throttle", "job_id": 5}, "job_id"),
         ({"kind": "throttle", "client_id": ""}, "client_id"),
         ({"kind": "slow", "seconds": True}, "0 to 60"),
+        ({"kind": "cut_body"}, "needs after_bytes"),
+        ({"kind": "cut_body", "after_bytes": -1}, "whole number"),
+        ({"kind": "cut_body", "operation": "PutObject", "after_bytes": 1}, "applies to GetObject only"),
         ({"kind": "error", "code": ""}, "code is a text"),
         ({"kind": "error", "code": "X", "message": 5}, "message is a text"),
         ({"kind": "error", "code": "X", "status": 399}, "400 to 599"),

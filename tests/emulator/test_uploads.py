@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import logging
+import zlib
 
 import pytest
 from botocore.config import Config
@@ -133,3 +135,33 @@ def test_what_moto_cannot_do_is_no_500(artifacts, client, caplog):
             call()
         assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
     assert "Exception while serving" not in caplog.text
+
+
+@pytest.mark.parametrize("numbers", [(1, 2, 3), (1, 3)])
+@pytest.mark.parametrize("is_right", [True, False])
+def test_an_object_in_parts_is_taken_with_its_own_checksum_only(artifacts, client, numbers, is_right):
+    bodies = {1: b"a" * 6_000_000, 2: bytes(range(256)) * 22_000, 3: b"end"}
+    upload = artifacts.s3.create_multipart_upload(
+        **artifacts.built, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT"
+    )["UploadId"]
+    named = {**artifacts.built, "UploadId": upload}
+    told = {
+        number: artifacts.s3.upload_part(**named, PartNumber=number, Body=body, ChecksumAlgorithm="CRC32")
+        for number, body in bodies.items()
+    }
+    whole = b"".join(bodies[number] for number in numbers)
+    checksum = zlib.crc32(whole if is_right else whole[::-1]).to_bytes(4, "big")
+    complete_it = functools.partial(
+        artifacts.s3.complete_multipart_upload,
+        **named,
+        ChecksumType="FULL_OBJECT",
+        ChecksumCRC32=base64.b64encode(checksum).decode(),
+        MultipartUpload={"Parts": [{"PartNumber": n, "ETag": told[n]["ETag"]} for n in numbers]},
+    )
+    if is_right:
+        complete_it()
+        admin = client("s3", artifacts.w.emu)
+        assert admin.get_object(**artifacts.built)["Body"].read() == whole
+    else:
+        with pytest.raises(ClientError, match="BadDigest"):
+            complete_it()
