@@ -46,6 +46,7 @@ from airflow_codepipeline_partner.exceptions import (
 from airflow_codepipeline_partner.jobs import FailureDetails
 from airflow_codepipeline_partner.protocol import PASSING_CODES
 
+_FAILED = "The work of this action failed in Airflow"
 _REFUSING_CODES = ("AccessDenied", "UnauthorizedOperation")
 _MISSING = {"CONNECTION_NOT_FOUND", "VARIABLE_NOT_FOUND"}
 #: By name, so that no library is imported for it that the work has not imported itself.
@@ -72,23 +73,34 @@ def failure_of(error: BaseException, *, dag_id: str, task_id: str) -> FailureDet
     :param task_id: The task that did it.
     """
     error = cause_of(error)
-    if isinstance(error, JobFailure):
-        return FailureDetails(error.message, error.failure_type)
     who = f"task {task_id} of DAG {dag_id}"
     name = type(error).__name__
-    failed = "The work of this action failed in Airflow"
     if cannot_be_sent(error):
-        return FailureDetails(f"{failed}: {who} gave a result that cannot be sent: {error}")
+        return FailureDetails(f"{_FAILED}: {who} gave a result that cannot be sent: {error}")
     if isinstance(error, CodePipelinePartnerError):
-        told = f" raised {name}." if isinstance(error, CodePipelineError) else f": {name}: {error}"
-        return FailureDetails(f"{failed}: {who}{told}", error.failure_type)
+        return failure_of_ours(error, dag_id=dag_id, task_id=task_id)
     if isinstance(error, AirflowTaskTimeout):
-        return FailureDetails(f"{failed}: {who} ran into its time limit.")
+        return FailureDetails(f"{_FAILED}: {who} ran into its time limit.")
     if ends_task_otherwise(error):
         how = "was skipped" if name == "AirflowSkipException" else f"was left unfinished ({name})"
         return FailureDetails(f"The work of this action {how} in Airflow: {who}.")
     kind = next((kind for fits, kind in _TABLE if fits(error)), "JobFailed")
-    return FailureDetails(f"{failed}: {who} raised {name}.", kind)
+    return FailureDetails(f"{_FAILED}: {who} raised {name}.", kind)
+
+
+def failure_of_ours(error: CodePipelinePartnerError, *, dag_id: str, task_id: str) -> FailureDetails:
+    """
+    Return what an error of this package tells the customer.
+
+    :param error: What a task raised.
+    :param dag_id: The DAG that did the work.
+    :param task_id: The task that did it.
+    """
+    if isinstance(error, JobFailure):
+        return FailureDetails(error.message, error.failure_type)
+    name = type(error).__name__
+    told = f" raised {name}." if isinstance(error, CodePipelineError) else f": {name}: {error}"
+    return FailureDetails(f"{_FAILED}: task {task_id} of DAG {dag_id}{told}", error.failure_type)
 
 
 def cause_of(error: BaseException) -> BaseException:

@@ -110,20 +110,20 @@ class _AnyObject:
 
         self._location = location
         self._artifact = artifact
+        place = location if "://" in location else f"file://{os.path.abspath(location)}"
         try:
-            # A plain path is relative to where the worker was started, and better told so than taken.
-            self._path = ObjectStoragePath(
-                location if "://" in location else f"file://{os.path.abspath(location)}", conn_id=conn_id
-            )
-        except ValueError as error:
-            raise InvalidInput(f"{location!r:.200} is no location: {error}") from None
+            path = ObjectStoragePath(place, conn_id=conn_id)
+            self._fs, self._path = path.fs, path.path
+        except (ValueError, ImportError) as error:
+            # No provider serves the scheme, or what that needs is not installed; both say what.
+            raise InvalidInput(f"{location!r:.200} cannot be reached: {error}") from error
 
     @contextmanager
     def open(self) -> Iterator[tuple[IO[bytes], int | None]]:
         with disk_errors(self._artifact, "read"):
             try:
-                size = self._path.fs.size(self._path.path)
-                stream = self._path.fs.open(self._path.path, "rb")
+                size = self._fs.size(self._path)
+                stream = self._fs.open(self._path, "rb")
             except (FileNotFoundError, IsADirectoryError) as error:
                 what = "nothing" if isinstance(error, FileNotFoundError) else "a folder"
                 raise ArtifactError(
@@ -134,7 +134,7 @@ class _AnyObject:
                 yield stream, size
 
     def write(self, content: IO[bytes]) -> None:
-        fs, path = self._path.fs, self._path.path
+        fs, path = self._fs, self._path
         half = f"{path}.{uuid.uuid4().hex}.part"
         with disk_errors(self._artifact, "stored"):
             try:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError
-from airflow_codepipeline_partner.failures import failure_of
+from airflow_codepipeline_partner.failures import failure_of_ours
 from airflow_codepipeline_partner.jobs import FailureDetails
 from airflow_codepipeline_partner.records import Place, seen_from
 
@@ -34,7 +34,7 @@ def tell_failure(error: CodePipelinePartnerError) -> None:
         ti = get_current_context()["ti"]
     except RuntimeError:
         return
-    why = failure_of(error, dag_id=ti.dag_id, task_id=ti.task_id)
+    why = failure_of_ours(error, dag_id=ti.dag_id, task_id=ti.task_id)
     try:
         Place.of(ti).write(FAILURE_KEY, {"message": why.message, "type": why.type})
     except Exception as trouble:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from airflow_codepipeline_partner.emulator import Emulator, JobSnapshot, LedgerEntry
 from demo.local_airflow import AirflowFailed, LocalAirflow
 
-WORKER_DAG, JOB_DAG = "example_partner_worker", "example_partner_job"
+WORKER_DAG, JOB_DAG = "example_partner_worker", "example_partner_build"
 DAGS = (WORKER_DAG, JOB_DAG)
 REGION = "us-east-1"
 JOB_SECONDS = 90
@@ -85,6 +85,7 @@ class Story:
             client_id=customer.client_id,
             configuration=customer.configuration,
             secret_configuration_keys=("ApiKey",),
+            output_artifacts=("BuildOutput",),
         )
         self._add_connection(
             customer.conn_id,
@@ -140,7 +141,8 @@ class Story:
             nonlocal told, queued
             ledger = self.emulator.ledger
             for entry in ledger[told:]:
-                if entry.job_id == job.job_id:
+                # HEAD and GET of one artifact are one thing to the reader.
+                if entry.job_id == job.job_id and entry.operation != "HeadObject":
                     queued = queued or entry.time
                     moment = (entry.time - queued).total_seconds()
                     self.say(f"{moment:7.1f} s  {entry.status_after or '':<11} {_told(entry)}")
@@ -219,6 +221,9 @@ class Story:
                 error = latest.get("errorDetails", {})
                 why = f" {error['code']}: {error['message']}" if error else ""
                 self.say(f"  action {action['actionName']:<8} {latest.get('status')}{percent}{said}{why}")
+                revision = action.get("currentRevision")
+                if revision and action["actionName"] != "Source":
+                    self.say(f"  its revision  {revision['revisionId'][:12]}…")
                 if "externalExecutionId" in latest:
                     self.say(f"  its work      {latest['externalExecutionId']}")
         return all(status == "Succeeded" for status in statuses)
@@ -258,6 +263,10 @@ def _told(entry: LedgerEntry) -> str:
         "PutThirdPartyJobSuccessResult": "PutThirdPartyJobSuccessResult: done",
         "PutThirdPartyJobFailureResult": "PutThirdPartyJobFailureResult: failed",
     }
+    if entry.kind == "artifact" and entry.outcome == "ok":
+        name, size = entry.details["artifact"], entry.details.get("bytes", 0)
+        doing = {"GetObject": "reads", "PutObject": "uploads"}.get(entry.operation, entry.operation)
+        return f"{JOB_DAG} {doing} {name} ({size} bytes) with the job's own credentials"
     if entry.outcome != "ok":
         return f"{entry.operation}: {entry.outcome}"
     return who.get(entry.operation, entry.operation)
@@ -272,7 +281,12 @@ def _seconds_after(begin: datetime.datetime | None, moment: str | None) -> str:
 def _source_artifact() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("index.html", "<h1>To be deployed by the partner</h1>\n")
+        archive.writestr("shop.py", "def total(prices):\n    return sum(prices)\n")
+        archive.writestr(
+            "test_shop.py",
+            "import unittest\n\nimport shop\n\n\nclass TotalTest(unittest.TestCase):\n"
+            "    def test_total(self):\n        self.assertEqual(shop.total([1, 2]), 3)\n",
+        )
     return buffer.getvalue()
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The work on one job, in a run of its own: claim, work, finish. ``example_partner_worker`` starts the runs.
+The work on one job, in a run of its own: claim, work, finish. ``example_partner_events`` starts the runs.
 
 A run's conf is the offered job. Whatever becomes of the work, the job gets exactly one result: by
 ``finish_job``, and by the DAG's callback where Airflow lets no task run any more (``dagrun_timeout``).

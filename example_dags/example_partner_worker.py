@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The recommended worker: a poller that runs all the time and starts one run of ``example_partner_job`` per job.
+The recommended worker: it polls all the time and starts one run of ``example_partner_build`` per job.
 
 Each job has a page, a log, callbacks, retries and a clear of its own. The run id is made from the job id, so
 that a job which is offered twice makes one run. The poller claims nothing: what it loses is offered again.
@@ -48,7 +48,7 @@ def example_partner_worker() -> None:
     # The conf's aws_conn_id becomes the param of the run that is started.
     dispatch_jobs(
         wait_for_jobs.output,
-        "example_partner_job",
+        "example_partner_build",
         task_id="start_run",
         conf={"aws_conn_id": "{{ params.aws_conn_id }}"},
     )

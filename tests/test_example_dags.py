@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import zipfile
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +20,7 @@ def test_every_example_is_tested_and_named_like_its_file(dags):
     assert files == {f"{dag_id}.py" for dag_id in found}
     assert found == {
         "example_put_success_result",
+        "example_partner_build",
         "example_partner_job",
         "example_partner_worker",
         "example_partner_worker_mapped",
@@ -68,7 +71,7 @@ def test_example_partner_worker_starts_one_run_per_job(emulator, customer, run_d
     with create_session() as session:
         runs = {
             run.run_id: run.conf
-            for run in session.scalars(select(DagRun).where(DagRun.dag_id == "example_partner_job"))
+            for run in session.scalars(select(DagRun).where(DagRun.dag_id == "example_partner_build"))
             if run.run_id.removeprefix("codepipeline__") in {job.job_id for job in emulator.jobs()}
         }
     assert runs == {
@@ -148,6 +151,49 @@ def test_example_partner_progress(emulator, offer, dags, run_dag, monkeypatch):
     assert run.state == "success"
     assert [job.status for job in emulator.jobs()] == ["Succeeded", "Succeeded"]
     assert action_state(emulator)["summary"] == "Deployed."
+
+
+SHOP = "def total(prices):\n    return sum(prices)\n"
+SHOP_TEST = """
+import unittest, shop
+
+class TotalTest(unittest.TestCase):
+    def test_total(self):
+        self.assertEqual(shop.total([1, 2]), 3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "status", "told"),
+    [
+        ({"shop.py": SHOP, "test_shop.py": SHOP_TEST}, "Succeeded", "Tested and built by Airflow."),
+        (
+            {"shop.py": SHOP.replace("sum", "max"), "test_shop.py": SHOP_TEST},
+            "Failed",
+            "The tests of the source artifact failed: FAILED (failures=1).",
+        ),
+        ({"shop.py": SHOP, "../evil": ""}, "Failed", "holds the entry '../evil'"),
+    ],
+    ids=["good", "failing", "unsafe"],
+)
+def test_example_partner_build(emulator, customer, make_hook, run_dag, files, status, told):
+    emulator.configure(require_output_artifacts=True, upload_encryption="refuse")
+    source = io.BytesIO()
+    with zipfile.ZipFile(source, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    emulator.add_pipeline(
+        "build", client_id=customer.client_id, action_type=ACTION_TYPE, output_artifacts=["Built"]
+    )
+    emulator.start_execution("build", {"SourceOutput": source.getvalue()})
+    [job] = make_hook().poll(ACTION_TYPE)
+    run = run_dag("example_partner_build", **job.to_xcom())
+    state = action_state(emulator, "build")
+    assert state["status"] == status
+    assert told in (state.get("summary") or "") + state.get("errorDetails", {}).get("message", "")
+    assert run.state == ("success" if status == "Succeeded" else "failed")
+    uploads = [entry.outcome for entry in emulator.ledger.where(operation="PutObject")]
+    assert uploads == (["ok"] if status == "Succeeded" else [])
 
 
 @pytest.mark.parametrize(

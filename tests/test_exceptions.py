@@ -16,6 +16,7 @@ import pytest
 from airflow_codepipeline_partner import exceptions
 from airflow_codepipeline_partner.exceptions import (
     ActionTypeNotFound,
+    ArtifactError,
     ClientConnectionError,
     CodePipelineError,
     CodePipelinePartnerError,
@@ -30,6 +31,7 @@ from airflow_codepipeline_partner.exceptions import (
     NextJobNotOffered,
     RequestRefused,
     ServiceUnavailable,
+    UnsafeArchive,
 )
 from airflow_codepipeline_partner.limits import FAILURE_TYPES
 
@@ -41,6 +43,8 @@ TREE = {
     LimitExceeded: (InvalidInput, "ConfigurationError", False),
     InvalidJobReference: (InvalidInput, "ConfigurationError", False),
     ClientConnectionError: (InvalidInput, "ConfigurationError", False),
+    ArtifactError: (CodePipelinePartnerError, "JobFailed", False),
+    UnsafeArchive: (ArtifactError, "JobFailed", False),
     CodePipelineError: (CodePipelinePartnerError, "SystemUnavailable", False),
     ActionTypeNotFound: (CodePipelineError, "ConfigurationError", False),
     JobNotFound: (CodePipelineError, "SystemUnavailable", False),

@@ -19,6 +19,7 @@ import pytest
 
 import airflow_codepipeline_partner
 from airflow_codepipeline_partner import (
+    artifacts,
     assets,
     client_tokens,
     decorators,
@@ -118,6 +119,36 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "timeout": 3600.0,
         **AWS,
     },
+    operators.DownloadInputArtifactsOperator: {
+        "job": NEEDED,
+        "destination": NEEDED,
+        "artifacts": None,
+        "storage_conn_id": None,
+        "extract": False,
+        "archive_format": None,
+        "limits": None,
+        **AWS,
+    },
+    operators.UploadOutputArtifactsOperator: {
+        "job": NEEDED,
+        "artifacts": NEEDED,
+        "storage_conn_id": None,
+        "archive_format": "zip",
+        **AWS,
+    },
+    artifacts.ArchiveLimits: {"max_members": 1_000_000, "max_bytes": 16 * 1024**3, "max_ratio": 200},
+    artifacts.Workspace: {
+        "job": NEEDED,
+        "hook": None,
+        "limits": None,
+        "parent": None,
+        "failed_uploads": None,
+    },
+    artifacts.Workspace.download: {"name": None},
+    artifacts.Workspace.extract: {"name": None, "into": None, "archive_format": None, "replace": False},
+    artifacts.Workspace.pack: {"folder": NEEDED, "name": None, "archive_format": "zip"},
+    artifacts.Workspace.upload: {"name": NEEDED, "source": NEEDED, "archive_format": "zip"},
+    decorators.JobInProgress.workspace: {"limits": None, "parent": None},
     operators.finish_job: {
         "claim": NEEDED,
         "task_id": "finish_job",
@@ -235,6 +266,8 @@ def test_what_a_result_tells_is_given_by_name(function):
         operators.CodePipelineClaimJobOperator,
         operators.CodePipelineCompleteJobOperator,
         operators.CodePipelineContinueJobOperator,
+        operators.DownloadInputArtifactsOperator,
+        operators.UploadOutputArtifactsOperator,
         sensors.CodePipelineJobProgressSensor,
         decorators._CodePipelineJobDecoratedOperator,
         sensors.CodePipelineJobSensor,
@@ -264,6 +297,8 @@ TEMPLATED = {
     },
     operators.CodePipelineClaimJobOperator: {"job"},
     operators.CodePipelineContinueJobOperator: {"job", "execution_details", "current_revision"},
+    operators.DownloadInputArtifactsOperator: {"job", "destination", "artifacts", "storage_conn_id"},
+    operators.UploadOutputArtifactsOperator: {"job", "artifacts", "storage_conn_id"},
     sensors.CodePipelineJobProgressSensor: {"job", "op_kwargs", "job_timeout", "progress_interval"},
     operators.CodePipelineCompleteJobOperator: {
         "current_revision",
@@ -306,10 +341,13 @@ PUBLIC = {
         "CodePipelineClaimJobOperator",
         "CodePipelineCompleteJobOperator",
         "CodePipelineContinueJobOperator",
+        "DownloadInputArtifactsOperator",
         "PutThirdPartyJobFailureResultOperator",
         "PutThirdPartyJobSuccessResultOperator",
+        "UploadOutputArtifactsOperator",
         "finish_job",
     },
+    artifacts: {"ArchiveFormat", "ArchiveLimits", "Workspace"},
     emulator: {
         "Clock",
         "ControlError",
@@ -333,6 +371,7 @@ def test_the_names_of_the_errors_are_as_they_were():
     # Exceptions are pickled on their way between processes, and are named in trigger events.
     assert {name for name, value in vars(exceptions).items() if inspect.isclass(value)} - {"Any"} == {
         "ActionTypeNotFound",
+        "ArtifactError",
         "ClientConnectionError",
         "CodePipelineError",
         "CodePipelinePartnerError",
@@ -347,11 +386,13 @@ def test_the_names_of_the_errors_are_as_they_were():
         "LimitExceeded",
         "RequestRefused",
         "ServiceUnavailable",
+        "UnsafeArchive",
     }
 
 
 def test_a_job_in_progress_has_the_members_that_it_had():
     assert {name for name in vars(decorators.JobInProgress) if not name.startswith("_")} == {
+        "check_uploads",
         "configuration",
         "continuation_token",
         "current_revision",
@@ -362,6 +403,7 @@ def test_a_job_in_progress_has_the_members_that_it_had():
         "progress",
         "serialize",
         "told",
+        "workspace",
     }
 
 

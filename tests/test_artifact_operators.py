@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Artifacts are carried to where other tasks find them, and back; what goes wrong, the customer reads."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+
+import boto3
+import pytest
+from support import ACTION_TYPE, action_state, results_of
+
+from airflow_codepipeline_partner import stored_objects
+from airflow_codepipeline_partner.artifacts import Workspace
+from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
+from airflow_codepipeline_partner.operators import (
+    DownloadInputArtifactsOperator,
+    UploadOutputArtifactsOperator,
+)
+from airflow_codepipeline_partner.stored_objects import local_path, stored_object
+
+CARRIED, EXTRACTED = "artifacts_carried_as_they_are", "artifacts_carried_extracted"
+JOB = {"job_id": "j", "client_id": "c"}
+LARGE = os.urandom(12_000_000)
+
+
+def zipped(files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def offer_build(emulator, customer, make_hook):
+    """Offer a job with artifacts."""
+    emulator.configure(upload_encryption="refuse", require_output_artifacts=True)
+
+    def offer(content, inputs=("Source",), outputs=("Built",)):
+        emulator.add_pipeline(
+            "build",
+            client_id=customer.client_id,
+            action_type=ACTION_TYPE,
+            input_artifacts=inputs,
+            output_artifacts=outputs,
+        )
+        emulator.start_execution("build", dict.fromkeys(inputs, content))
+        [job] = make_hook().poll(ACTION_TYPE)
+        return job.to_xcom()
+
+    return offer
+
+
+@pytest.fixture
+def own_s3(emulator, monkeypatch):
+    """S3 of the user's own, with a connection of its own, in another account than the artifacts."""
+    extra = {"region_name": "us-east-1", "endpoint_url": emulator.url}
+    connection = {"conn_type": "aws", "login": "AKIAOWN", "password": "own", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_OWN_S3", json.dumps(connection))
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=emulator.url,
+        region_name="us-east-1",
+        aws_access_key_id="AKIAOWN",
+        aws_secret_access_key="own",
+    )
+    s3.create_bucket(Bucket="own")
+    yield s3
+    s3.close()
+
+
+def uploaded(emulator, own_s3, job):
+    calls = emulator.ledger.where(kind="artifact", job_id=job["job_id"])
+    entry = next(call for call in calls if call.details.get("artifact") == "Built")
+    _, bucket, key = entry.details["path"].split("/", 2)
+    return own_s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
+def test_artifacts_go_to_the_users_s3_and_come_back_from_it(emulator, offer_build, own_s3, run_dag):
+    job = offer_build(LARGE)
+    destination = "s3://own_s3@own/runs/1"
+    run = run_dag(CARRIED, job=job, destination=destination, outputs={"Built": f"{destination}/Source"})
+    assert run.state == "success"
+    assert run.xcoms["download", "return_value"] == {"Source": f"{destination}/Source"}
+    assert own_s3.get_object(Bucket="own", Key="runs/1/Source")["Body"].read() == LARGE
+    assert uploaded(emulator, own_s3, job) == LARGE
+    [built] = run.xcoms["upload", "return_value"]
+    assert built["name"] == "Built"
+    assert results_of(emulator, job) == ["success"]
+    used = {call.details.get("serverSideEncryption") for call in emulator.ledger.where(kind="artifact")}
+    assert "aws:kms" in used
+
+
+@pytest.mark.parametrize("location", ["{path}", "file://{path}"])
+def test_artifacts_go_to_a_path_and_come_back_from_it(
+    emulator, offer_build, own_s3, run_dag, tmp_path, location
+):
+    job = offer_build(b"content")
+    destination = location.format(path=tmp_path / "below" / "here")
+    run = run_dag(CARRIED, job=job, destination=destination, outputs={"Built": f"{destination}/Source"})
+    assert run.state == "success"
+    assert (tmp_path / "below" / "here" / "Source").read_bytes() == b"content"
+    assert uploaded(emulator, own_s3, job) == b"content"
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    """An object storage that Airflow knows by itself no more than those of other providers."""
+    from airflow.sdk.io import fs
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    known = fs._register_filesystems()
+    monkeypatch.setitem(known, "memory", lambda conn_id, options: MemoryFileSystem())
+
+
+def test_artifacts_go_to_any_object_storage_and_come_back_from_it(
+    emulator, offer_build, own_s3, memory, run_dag
+):
+    job = offer_build(LARGE)
+    destination = "memory://bucket/runs"
+    run = run_dag(CARRIED, job=job, destination=destination, outputs={"Built": f"{destination}/Source"})
+    assert run.state == "success"
+    assert uploaded(emulator, own_s3, job) == LARGE
+
+
+def test_artifacts_are_extracted_and_folders_packed(emulator, offer_build, own_s3, run_dag, tmp_path):
+    job = offer_build(zipped({"a/b": "content"}), inputs=("One", "Two"))
+    (tmp_path / "One").mkdir()
+    (tmp_path / "One" / "of an earlier try").write_text("x")
+    outputs = {"Built": str(tmp_path / "One")}
+    run = run_dag(EXTRACTED, job=job, destination=str(tmp_path), outputs=outputs)
+    assert run.state == "success"
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == {
+        "One/a/b",
+        "Two/a/b",
+    }
+    with zipfile.ZipFile(io.BytesIO(uploaded(emulator, own_s3, job))) as archive:
+        assert archive.read("a/b") == b"content"
+
+
+def test_only_the_artifacts_that_are_named_are_carried(offer_build, run_dag, tmp_path):
+    job = offer_build(b"content", inputs=("One", "Two"))
+    run_dag(
+        CARRIED, job=job, destination=str(tmp_path), inputs=["Two"], outputs={"Built": str(tmp_path / "Two")}
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["Two"]
+
+
+#: What the conf says, what the customer reads, and of which type the failure is.
+WRONG = {
+    "no such input": ({"inputs": ["Nope"]}, "no input artifact 'Nope'", "ConfigurationError"),
+    "twice": ({"inputs": ["Source", "Source"]}, "Source more than once", "ConfigurationError"),
+    "no such output": ({"outputs": {"Nope": "/"}}, "no output artifact 'Nope'", "ConfigurationError"),
+    "no path": ({"outputs": {"Built": "/nowhere"}}, "There is no 'nowhere'", "JobFailed"),
+    "no object": ({"outputs": {"Built": "s3://own/none"}}, "nothing at s3://own/none", "JobFailed"),
+    "no bucket": ({"destination": "s3://none/x"}, "nothing at s3://none/x/Source", "JobFailed"),
+    "nothing": ({"outputs": {"Built": "memory://b/none"}}, "There is nothing at", "JobFailed"),
+    "no scheme": ({"outputs": {"Built": "no://b/none"}}, "'no://b/none' cannot", "ConfigurationError"),
+}
+UNSAFE = {
+    "unsafe": ({"../evil": "x"}, {}, "holds the entry '../evil'", "JobFailed"),
+    "too much": ({str(n): "x" for n in range(11)}, {}, "max_members (10)", "JobFailed"),
+    "elsewhere": ({"a": "x"}, {"destination": "s3://own/x"}, "extracted to a path", "ConfigurationError"),
+}
+TRIED = {
+    **{name: (CARRIED, {"a": "x"}, *case) for name, case in WRONG.items()},
+    **{name: (EXTRACTED, *case) for name, case in UNSAFE.items()},
+}
+
+
+@pytest.mark.parametrize(("dag_id", "files", "conf", "told", "kind"), TRIED.values(), ids=TRIED)
+def test_what_goes_wrong_the_customer_reads_at_once(
+    emulator, offer_build, own_s3, memory, run_dag, tmp_path, dag_id, files, conf, told, kind
+):
+    job = offer_build(zipped(files))
+    run = run_dag(
+        dag_id, **{"job": job, "destination": str(tmp_path), "outputs": {"Built": str(tmp_path)}, **conf}
+    )
+    assert run.state == "failed"
+    assert results_of(emulator, job) == ["failure"]
+    error = action_state(emulator, "build")["errorDetails"]
+    assert told in error["message"]
+    assert kind == error["code"]
+    # Nothing half-made is left, and no retry was made.
+    assert [entry.outcome for entry in emulator.ledger.where(operation="PutObject")] == []
+    downloads = [entry for entry in emulator.ledger.where(operation="GetObject")]
+    assert len(downloads) <= 1
+
+
+def test_what_may_pass_is_retried(emulator, offer_build, run_dag, tmp_path, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    job = offer_build(b"content")
+    emulator.inject("server_error", "HeadObject", times=5)
+    run = run_dag(CARRIED, job=job, destination=str(tmp_path), outputs={"Built": str(tmp_path / "Source")})
+    assert run.state == "success"
+    assert results_of(emulator, job) == ["success"]
+
+
+def test_a_failed_upload_is_never_a_success(emulator, offer_build, run_dag, tmp_path):
+    job = offer_build(b"content")
+    emulator.inject("error", "PutObject", code="AccessDenied", status=403, times=None)
+    run = run_dag(CARRIED, job=job, destination=str(tmp_path), outputs={"Built": str(tmp_path / "Source")})
+    assert run.state == "failed"
+    assert results_of(emulator, job) == ["failure"]
+    error = action_state(emulator, "build")["errorDetails"]
+    assert error["code"] == "PermissionError"
+    assert "Built" in error["message"]
+
+
+def test_a_plain_task_tells_the_customer_what_is_wrong_with_an_artifact(emulator, offer_build, run_dag):
+    job = offer_build(zipped({"/etc/evil": "x"}))
+    run_dag("artifacts_in_a_task", job=job)
+    error = action_state(emulator, "build")["errorDetails"]
+    assert "task work of DAG artifacts_in_a_task: UnsafeArchive" in error["message"]
+    assert "'/etc/evil'" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("how", "result"),
+    [("at once", "success"), ("after all", "success"), ("never", "failure"), ("let through", "failure")],
+)
+def test_a_function_that_hides_a_failed_upload_is_no_success(emulator, offer_build, run_dag, how, result):
+    job = offer_build(b"content")
+    run_dag("artifacts_in_a_function", job=job, how=how)
+    assert results_of(emulator, job) == [result]
+    if result == "failure":
+        assert "Built" in action_state(emulator, "build")["errorDetails"]["message"]
+
+
+# Where users keep things.
+
+
+def test_an_object_that_could_not_be_carried_whole_is_not_there(tmp_path):
+    class Broken(io.BytesIO):
+        def read(self, size=-1):
+            if self.tell():
+                raise OSError(28, "No space left on device")
+            return super().read(3)
+
+    with pytest.raises(ArtifactError, match="Built could not be stored on the worker: No space"):
+        stored_object(str(tmp_path / "below" / "f"), None, "Built").write(Broken(b"content"))
+    assert list((tmp_path / "below").iterdir()) == []
+
+
+def test_an_upload_to_the_users_s3_that_breaks_leaves_nothing(own_s3, aws_connection):
+    class Broken(io.RawIOBase):
+        def readable(self):
+            return True
+
+        def readinto(self, buffer):
+            raise ArtifactError("cut")
+
+    with pytest.raises(ArtifactError, match="cut"):
+        stored_object("s3://own/broken", "own_s3", "Built").write(io.BufferedReader(Broken()))
+    assert "Contents" not in own_s3.list_objects_v2(Bucket="own", Prefix="broken")
+
+
+def test_a_source_that_shrinks_or_grows_is_not_uploaded(emulator, offer_build, make_hook, own_s3):
+    hook = make_hook()
+    job = hook.claim(offer_build(b"content"))
+    with Workspace(job, hook) as workspace:
+        storage = workspace._storage
+        for size in (6, 8):
+            with pytest.raises(ArtifactError, match=f"it had {size} bytes, and gave"):
+                storage.upload_stream(storage.find_output(), io.BytesIO(b"content"), size)
+        assert list(emulator.ledger.where(operation="PutObject")) == []
+        storage.upload_stream(storage.find_output(), io.BytesIO(b"content"))
+    assert uploaded(emulator, own_s3, job.to_xcom()) == b"content"
+
+
+@pytest.mark.parametrize("location", ["s3://", "s3://bucket", "s3://bucket/", "s3://bucket/folder/"])
+def test_what_names_no_object_is_refused(location):
+    with pytest.raises(InvalidInput, match="names no object in S3"):
+        stored_object(location, None, "Built")
+
+
+def test_an_unheard_scheme_is_refused():
+    with pytest.raises(InvalidInput, match="nonsense://"):
+        stored_object("nonsense://x/y", None, "Built")
+
+
+def test_a_key_may_hold_what_urls_end_at():
+    assert stored_object("s3://c@b/a?b#c", None, "Built")._where == {"Bucket": "b", "Key": "a?b#c"}
+    assert stored_object("s3://c@b/k", "mine", "Built")._conn_id == "mine"
+    assert stored_object("s3://c@b/k", None, "Built")._conn_id == "c"
+    assert stored_object("s3://b/k", None, "Built")._conn_id == stored_objects._DEFAULT_CONN_ID
+
+
+def test_only_a_path_is_local():
+    assert str(local_path("/a/b")) == str(local_path("file:///a/b")) == "/a/b"
+    assert local_path("s3://a/b") is None
+    assert local_path("file://conn@host/a") is None
+
+
+# At construction.
+
+
+def download(**parameters):
+    return DownloadInputArtifactsOperator(task_id="d", **{"job": JOB, "destination": "/x", **parameters})
+
+
+def upload(**parameters):
+    return UploadOutputArtifactsOperator(task_id="u", **{"job": JOB, "artifacts": {"a": "/x"}, **parameters})
+
+
+@pytest.mark.parametrize(
+    ("make", "parameters", "match"),
+    [
+        (download, {"destination": ""}, "a path or a URL"),
+        (download, {"destination": 5}, "not a int"),
+        (download, {"artifacts": ["a", "a"]}, "a more than once"),
+        (download, {"artifacts": []}, "list of artifacts"),
+        (download, {"job": {}}, "job_id"),
+        (upload, {"artifacts": {}}, "names no output artifact"),
+        (upload, {"artifacts": ["a"]}, "must be a mapping"),
+        (upload, {"artifacts": {"a": 5}}, "not a int"),
+        (upload, {"archive_format": "rar"}, "zip, tar or tar.gz"),
+    ],
+)
+def test_wrong_literals_are_refused_when_the_dag_is_parsed(make, parameters, match):
+    with pytest.raises(InvalidInput, match=match):
+        make(**parameters)
+
+
+def test_templates_are_left_for_later():
+    assert upload(job="{{ x }}", artifacts={"a": "{{ y }}"}).artifacts == {"a": "{{ y }}"}
+    assert download(job="{{ x }}", destination="{{ y }}", artifacts="{{ z }}").destination == "{{ y }}"
