@@ -22,7 +22,7 @@ ENVIRONMENT = $(PYTHON) demo/environment.py
 TESTS := env AIRFLOW_HOME="$(CURDIR)/$(VENV)/airflow-home" $(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadscope
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-chaos coverage lint types format environment newest-environment constraints clean
+.PHONY: help demo demo-ui test test-chaos benchmark coverage lint types format environment newest-environment constraints clean
 
 help: ## list what can be done
 	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
@@ -48,6 +48,9 @@ test-chaos: ## kill parts of a real Airflow on Celery while it works (needs Post
 	@$(ENVIRONMENT) install $(AIRFLOW) --group $(call GROUP,$(AIRFLOW)) chaos
 	@$(VENV)/bin/python chaos/run.py --jobs $(JOBS) --kills $(KILLS) --seed $(SEED) $(ARGS)
 
+benchmark: environment ## measure the transfer of artifacts against boto3 and zipfile (1 GiB, 5 rounds; ARGS="--mib 64")
+	@$(VENV)/bin/python benchmarks/artifacts.py $(ARGS)
+
 coverage: environment ## run the tests and measure the covered branches
 	$(TESTS) --cov --cov-branch --cov-report=term --cov-fail-under=95 $(ARGS)
 
@@ -59,6 +62,7 @@ types: newest-environment ## check types
 	$(NEWEST_VENV)/bin/mypy
 	$(NEWEST_VENV)/bin/mypy -p demo
 	$(NEWEST_VENV)/bin/mypy -p chaos
+	$(NEWEST_VENV)/bin/mypy benchmarks
 
 format: newest-environment ## put the code into format
 	$(NEWEST_VENV)/bin/ruff check --fix .

@@ -32,8 +32,10 @@ from airflow_codepipeline_partner.unpacking import ArchiveLimits, UnpackedTree
 ArchiveFormat = Literal["zip", "tar", "tar.gz", "raw"]
 FORMATS: tuple[ArchiveFormat, ...] = get_args(ArchiveFormat)
 
-#: Most that is read at once, and longest header of a tar.
-CHUNK_BYTES = 1024 * 1024
+#: Most that is read at once; more is slower, for all the memory that is touched anew.
+CHUNK_BYTES = 64 * 1024
+#: Longest header of a tar: a name, or the fields of a PAX header.
+MAX_TAR_HEADER_BYTES = 1024 * 1024
 _ENCRYPTED = 0x1
 #: Longest text of a link in a zip: the longest path that systems take.
 MAX_LINK_BYTES = 4096
@@ -261,7 +263,7 @@ class _Forward:
                 raise tarfile.ReadError("it ends in the middle")
 
     def read(self, size: int) -> bytes:
-        if size > CHUNK_BYTES:
+        if size > MAX_TAR_HEADER_BYTES:
             raise self._tree.refuse("has a header that is longer than any honest one")
         data = self._file.read(size)
         self._position += len(data)
