@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import os
 import shutil
 import stat
@@ -27,7 +28,7 @@ from airflow_codepipeline_partner.exceptions import (
     CodePipelinePartnerError,
     InvalidInput,
 )
-from airflow_codepipeline_partner.unpacking import ArchiveLimits, UnpackedTree
+from airflow_codepipeline_partner.unpacking import MAX_PATH_CHARS, ArchiveLimits, UnpackedTree
 
 ArchiveFormat = Literal["zip", "tar", "tar.gz", "raw"]
 FORMATS: tuple[ArchiveFormat, ...] = get_args(ArchiveFormat)
@@ -36,9 +37,13 @@ FORMATS: tuple[ArchiveFormat, ...] = get_args(ArchiveFormat)
 CHUNK_BYTES = 64 * 1024
 #: Longest header of a tar: a name, or the fields of a PAX header.
 MAX_TAR_HEADER_BYTES = 1024 * 1024
+#: Most headers of a tar that hold for all that follows.
+MAX_PAX_HEADERS = 100
 _ENCRYPTED = 0x1
-#: Longest text of a link in a zip: the longest path that systems take.
-MAX_LINK_BYTES = 4096
+#: What a member's entry in a zip's list of members begins with.
+_ZIP_MEMBER = b"PK\x01\x02"
+#: Nothing but that list is read in so long a piece.
+_LONG_READ_BYTES = 256 * 1024
 _MAGIC_BYTES = tarfile.RECORDSIZE + 1
 
 
@@ -87,9 +92,9 @@ def extract(
     Unpack an archive, whole or not at all.
 
     Refused are, with the entry's name: paths that leave the target (``..``, absolute ones, drive letters,
-    backslashes), control characters in names, links that lead out, devices, encrypted entries, two entries
-    of one name, and more than the limits allow. Folders get the mode 755, files 644, or 755 if anybody may
-    run them; owners and times are the worker's.
+    backslashes), control characters in names, links that lead out, devices, files with holes, encrypted
+    entries, two entries of one name, and more than the limits allow. Folders get the mode 755, files 644, or
+    755 if anybody may run them, less the worker's umask; owners and times are the worker's.
 
     :param archive: The archive.
     :param target: A folder that does not exist, or is empty.
@@ -111,13 +116,16 @@ def extract(
             f"unpacked as what it is."
         )
     how = archive_format or is_format
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not replace and target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InvalidInput(f"{target.name}, where the artifact {artifact} is to be unpacked, is not empty.")
-    unpacked = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}-", dir=target.parent))
-    try:
-        tree = UnpackedTree(unpacked, artifact, limits or ArchiveLimits(), archive.stat().st_size)
-        with disk_errors(artifact, "unpacked"):
+    target = target.absolute()
+    with disk_errors(artifact, "unpacked"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not replace and target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise InvalidInput(
+                f"{target.name}, where the artifact {artifact} is to be unpacked, is not empty."
+            )
+        unpacked = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}-", dir=target.parent))
+        try:
+            tree = UnpackedTree(unpacked, artifact, limits or ArchiveLimits(), archive.stat().st_size)
             if how == "raw":
                 shutil.copyfile(archive, unpacked / artifact)
             elif how == "zip":
@@ -126,32 +134,47 @@ def extract(
                 _extract_tar(archive, tree, is_gzip=how == "tar.gz")
             tree.make_links()
             unpacked.chmod(0o755)
-            if replace and target.exists():
-                former = Path(tempfile.mkdtemp(prefix=unpacked.name, dir=target.parent))
-                target.rename(former / "former")
-                unpacked.rename(target)
-                shutil.rmtree(former, ignore_errors=True)
-            else:
-                # Over an empty folder too.
-                unpacked.rename(target)
-    except BaseException:
-        shutil.rmtree(unpacked, ignore_errors=True)
-        raise
+            _put_in_place(unpacked, target, replace=replace)
+        except BaseException:
+            shutil.rmtree(unpacked, ignore_errors=True)
+            raise
     return how
+
+
+def _put_in_place(unpacked: Path, target: Path, *, replace: bool) -> None:
+    if not replace or not os.path.lexists(target):
+        # Over an empty folder, too.
+        unpacked.rename(target)
+        return
+    former = Path(tempfile.mkdtemp(prefix=unpacked.name, dir=target.parent))
+    target.rename(former / "former")
+    try:
+        unpacked.rename(target)
+    except BaseException:
+        (former / "former").rename(target)
+        former.rmdir()
+        raise
+    shutil.rmtree(former, ignore_errors=True)
 
 
 @contextmanager
 def disk_errors(artifact: str, what: str) -> Iterator[None]:
-    """Have the disk's errors name the artifact, and what could not be done with it."""
+    """
+    Have the disk's errors name the artifact, and what could not be done with it.
+
+    :param artifact: The artifact's name.
+    :param what: What was to be done with it: ``unpacked``.
+    :raises ArtifactError: The disk did not let it; another worker's, or the same later, may.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM):
-            raise ArtifactError(
-                f"The artifact {artifact} could not be {what} on the worker: {os.strerror(error.errno)}.",
-                failure_type="SystemUnavailable",
-            ) from error
-        raise
+        why = type(error).__name__ if error.errno is None else os.strerror(error.errno)
+        raise ArtifactError(
+            f"The artifact {artifact} could not be {what} on the worker: {why}.",
+            failure_type="SystemUnavailable",
+            retryable=True,
+        ) from error
 
 
 @contextmanager
@@ -171,10 +194,31 @@ def _reading(tree: UnpackedTree, name: str | None = None) -> Iterator[None]:
         raise tree.broken(str(error) or type(error).__name__, name) from error
 
 
+class _ZipFile(io.FileIO):
+    """
+    A file that ``zipfile`` reads.
+
+    It reads the whole list of members into memory before anybody sees the first; nothing else in one piece.
+    """
+
+    def __init__(self, path: Path, tree: UnpackedTree) -> None:
+        super().__init__(path)
+        self._tree = tree
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _LONG_READ_BYTES:
+            self._tree.check_list_size(size)
+        data = super().read(size) or b""
+        if len(data) > _LONG_READ_BYTES:
+            self._tree.check_list(data.count(_ZIP_MEMBER))
+        return data
+
+
 def _extract_zip(archive: Path, tree: UnpackedTree) -> None:
-    with _reading(tree), zipfile.ZipFile(archive) as opened:
+    with _ZipFile(archive, tree) as file, _reading(tree), zipfile.ZipFile(file) as opened:
         members = opened.infolist()
-        # Before any of it lies on the disk; what they say is all that they give.
+        tree.check_list(len(members))
+        # Before any of it lies on the disk.
         tree.check_size(sum(member.file_size for member in members))
         for member in members:
             _extract_from_zip(opened, member, tree)
@@ -187,18 +231,22 @@ def _extract_from_zip(opened: zipfile.ZipFile, member: zipfile.ZipInfo, tree: Un
     kind = stat.S_IFMT(mode)
     if member.flag_bits & _ENCRYPTED:
         raise tree.refuse("is encrypted", name)
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # Python unpacks the others in one piece, however large.
+        raise tree.refuse("is packed in another way than by deflate", name)
     if name.endswith("/") or kind == stat.S_IFDIR:
         tree.add_folder(name)
     elif kind == stat.S_IFLNK:
-        if member.file_size > MAX_LINK_BYTES:
-            raise tree.refuse("is a link that leads out of it", name)
-        with _reading(tree, name):
-            leads_to = os.fsdecode(opened.read(member))
+        with _reading(tree, name), opened.open(member) as packed:
+            leads_to = os.fsdecode(packed.read(MAX_PATH_CHARS + 1))
         tree.add_link(name, leads_to)
     elif kind in (0, stat.S_IFREG):
         tree.count(member.file_size, name)
         with _reading(tree, name), opened.open(member) as packed, tree.add_file(name, mode) as file:
             shutil.copyfileobj(packed, file, CHUNK_BYTES)
+            written = file.tell()
+        if written != member.file_size:
+            raise tree.broken("it is shorter than it says", name)
     else:
         raise tree.refuse("is neither a file nor a folder", name)
 
@@ -208,12 +256,15 @@ def _extract_tar(archive: Path, tree: UnpackedTree, *, is_gzip: bool) -> None:
         forward = _Forward(cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if is_gzip else file, tree)
         with tarfile.open(fileobj=cast("IO[bytes]", forward), mode="r:") as opened:
             while (member := opened.next()) is not None:
+                forward.begin_member()
+                if len(opened.pax_headers) > MAX_PAX_HEADERS:
+                    raise tree.refuse("has more headers than any honest one")
                 _extract_from_tar(opened, member, tree)
                 # It keeps all that it has read.
                 opened.members.clear()  # type: ignore[attr-defined]
-        if forward.last_block.strip(b"\0"):
-            # tarfile takes it for the end.
-            raise tree.broken("a header is damaged")
+        # tarfile takes a header that is damaged, or missing, for the end; and gzip's checksum comes last.
+        if not forward.ends_in_zeros():
+            raise tree.broken("it does not end as a tar does")
 
 
 def _extract_from_tar(opened: tarfile.TarFile, member: tarfile.TarInfo, tree: UnpackedTree) -> None:
@@ -227,13 +278,13 @@ def _extract_from_tar(opened: tarfile.TarFile, member: tarfile.TarInfo, tree: Un
         tree.count(os.stat(source).st_size, name)
         with open(source, "rb") as first, tree.add_file(name, os.stat(source).st_mode) as file:
             shutil.copyfileobj(first, file, CHUNK_BYTES)
-    elif member.isreg():
+    elif member.isreg() and not member.issparse():
         tree.count(member.size, name)
         content = cast("IO[bytes]", opened.extractfile(member))
         with _reading(tree, name), content, tree.add_file(name, member.mode) as file:
             shutil.copyfileobj(content, file, CHUNK_BYTES)
     else:
-        raise tree.refuse("is a device, or another thing that is neither a file nor a folder", name)
+        raise tree.refuse("is a device, a file with holes, or another thing that is not unpacked", name)
 
 
 class _Forward:
@@ -248,8 +299,9 @@ class _Forward:
         self._file = file
         self._tree = tree
         self._position = 0
+        self._header_bytes = 0
         #: The last block that may have been a header.
-        self.last_block = b""
+        self._last_block = b""
 
     def tell(self) -> int:
         return self._position
@@ -259,15 +311,34 @@ class _Forward:
             raise tarfile.ReadError("it leads backwards")
         while self._position < position:
             step = min(position - self._position, CHUNK_BYTES)
-            if len(self.read(step)) < step:
+            if len(self._read(step)) < step:
                 raise tarfile.ReadError("it ends in the middle")
 
     def read(self, size: int) -> bytes:
-        if size > MAX_TAR_HEADER_BYTES:
+        # The content of files is read in chunks that are longer, or is the end of one.
+        self._header_bytes += size if size == tarfile.BLOCKSIZE or size > CHUNK_BYTES else 0
+        if self._header_bytes > MAX_TAR_HEADER_BYTES:
             raise self._tree.refuse("has a header that is longer than any honest one")
+        data = self._read(size)
+        if size == tarfile.BLOCKSIZE:
+            self._last_block = data
+        return data
+
+    def begin_member(self) -> None:
+        """Take what was read so far for the headers of one member."""
+        self._header_bytes = 0
+
+    def ends_in_zeros(self) -> bool:
+        """Tell whether there was a block of zeros at the end, and read what is left, which is to be zeros."""
+        if len(self._last_block) < tarfile.BLOCKSIZE or self._last_block.strip(b"\0"):
+            return False
+        while chunk := self._read(CHUNK_BYTES):
+            if chunk.strip(b"\0"):
+                return False
+        return True
+
+    def _read(self, size: int) -> bytes:
         data = self._file.read(size)
         self._position += len(data)
         self._tree.check_size(self._position)
-        if size == tarfile.BLOCKSIZE:
-            self.last_block = data
         return data

@@ -35,6 +35,9 @@ LIFETIME = 900.0
 REFRESH_PAUSE = 30.0
 #: So often one request is sent again with new credentials.
 _MOST_RENEWALS = 2
+_RENEWALS = "codepipeline_renewals"
+# Airflow 3.1 gives the answer to a look-up of a connection to whichever thread asks first.
+_asking = threading.Lock()
 
 
 class JobCredentials(Credentials):
@@ -61,6 +64,8 @@ class JobCredentials(Credentials):
         self._frozen: ReadOnlyCredentials | None = None
         self._asked_at = 0.0
         self._next_at = 0.0
+        # In each thread: what it signed its last request with.
+        self._used = threading.local()
 
     @property
     def details(self) -> JobDetails:
@@ -76,36 +81,43 @@ class JobCredentials(Credentials):
         :raises CodePipelinePartnerError: The details cannot be had.
         """
         with self._lock:
-            now = self._clock()
-            if self._details is not None and now >= self._next_at:
-                try:
-                    self._ask()
-                except CodePipelinePartnerError as error:
-                    if self._frozen is None or now - self._asked_at >= LIFETIME:
-                        raise
-                    self._next_at = self._clock() + REFRESH_PAUSE
-                    log.warning(
-                        "Job %s: its artifact credentials serve on; new ones could not be had: %s",
-                        self._job.job_id,
-                        error,
-                    )
-            elif self._details is None:
+            if self._details is None:
                 self._ask()
+            elif self._clock() >= self._next_at:
+                self._ask_again()
             if self._frozen is None:
                 raise ArtifactError(
                     f"CodePipeline gives no artifact credentials for job {self._job.job_id}: it has ended, "
                     "or its action has neither input nor output artifacts.",
                     job_id=self._job.job_id,
                 )
+            self._used.access_key = self._frozen.access_key
             return self._frozen
 
     def discard(self) -> None:
-        """Have the next request ask for new credentials, since S3 takes these no more."""
+        """Have the next request ask for new credentials, since S3 does not take this thread's any more."""
         with self._lock:
-            self._frozen, self._next_at = None, 0.0
+            # Others whose requests were under way may have had new ones meanwhile.
+            if self._frozen is not None and self._frozen.access_key == self._used.access_key:
+                self._frozen, self._next_at = None, 0.0
+
+    def _ask_again(self) -> None:
+        try:
+            self._ask()
+        except CodePipelinePartnerError as error:
+            # By the clock after it: the attempt may have taken long.
+            if self._frozen is None or self._clock() - self._asked_at >= LIFETIME:
+                raise
+            self._next_at = self._clock() + REFRESH_PAUSE
+            log.warning(
+                "Job %s: its artifact credentials serve on; new ones could not be had: %s",
+                self._job.job_id,
+                error,
+            )
 
     def _ask(self) -> JobDetails:
-        details = self._hook.details(self._job)
+        with _asking:
+            details = self._hook.details(self._job)
         self._details = details
         self._asked_at = self._clock()
         self._next_at = self._asked_at + REFRESH_AFTER
@@ -165,10 +177,14 @@ def make_client(hook: CodePipelinePartnerHook, credentials: JobCredentials) -> A
 
 
 def _renew_where_expired(
-    credentials: JobCredentials, *, response: Any, attempts: int, operation: Any, **_: Any
+    credentials: JobCredentials, *, response: Any, operation: Any, request_dict: Any, **_: Any
 ) -> int | None:
     """Answer botocore whether to send a request again: it is then signed anew. None leaves that to others."""
-    if response is None or attempts > _MOST_RENEWALS or not _is_expired(response, operation.name):
+    if response is None or not _is_expired(response, operation.name):
+        return None
+    context = request_dict["context"]
+    context[_RENEWALS] = context.get(_RENEWALS, 0) + 1
+    if context[_RENEWALS] > _MOST_RENEWALS:
         return None
     log.info("The job's artifact credentials have expired; asking for new ones.")
     credentials.discard()

@@ -113,6 +113,7 @@ class DownloadInputArtifactsOperator(_ArtifactOperator):
             return {artifact.name: self._carry(storage, artifact, destination) for artifact in found}
 
     def _carry(self, storage: ArtifactStorage, artifact: Artifact, destination: str) -> str:
+        from airflow_codepipeline_partner.archives import disk_errors
         from airflow_codepipeline_partner.artifacts import Workspace
         from airflow_codepipeline_partner.stored_objects import local_path, stored_object
 
@@ -124,11 +125,14 @@ class DownloadInputArtifactsOperator(_ArtifactOperator):
                     f"An artifact can only be extracted to a path on the worker; {destination!r:.200} is "
                     "elsewhere."
                 )
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with Workspace(self.job, self.hook, limits=self.limits) as workspace:
+            with disk_errors(artifact.name, "stored"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            # On the disk where there has to be room anyway.
+            with Workspace.over(storage, limits=self.limits, parent=path.parent) as workspace:
                 workspace.extract(artifact.name, path, archive_format=self.archive_format, replace=True)
         elif path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with disk_errors(artifact.name, "stored"):
+                path.parent.mkdir(parents=True, exist_ok=True)
             storage.download(artifact, path)
         else:
             target = stored_object(location, self.storage_conn_id, artifact.name)
@@ -199,7 +203,7 @@ class UploadOutputArtifactsOperator(_ArtifactOperator):
 
         path = local_path(source)
         if path is not None:
-            with Workspace(self.job, self.hook) as workspace:
+            with Workspace.over(storage) as workspace:
                 workspace.upload(artifact.name, path, archive_format=self.archive_format)
             return
         with stored_object(source, self.storage_conn_id, artifact.name).open() as (content, size):

@@ -37,14 +37,14 @@ class ArtifactStorage:
     """
 
     def __init__(self, hook: CodePipelinePartnerHook, job: object) -> None:
-        self._hook = hook
+        self.hook = hook
         self.job = OfferedJob.from_value(job)
         self._credentials = JobCredentials(hook, self.job)
 
     @cached_property
     def client(self) -> Any:
         """The S3 client, which signs with the job's credentials only."""
-        return make_client(self._hook, self._credentials)
+        return make_client(self.hook, self._credentials)
 
     def close(self) -> None:
         """Close the connections to S3."""
@@ -176,7 +176,7 @@ class ArtifactStorage:
                 artifact.bucket,
                 artifact.key,
                 extra_args={**self._encryption, "ChecksumAlgorithm": "CRC32"},
-                subscribers=_subscribers(progress),
+                subscribers=_subscribers(progress, size),
             ).result()
         progress.end()
 
@@ -214,10 +214,15 @@ class ArtifactStorage:
         )
 
 
-def _subscribers(progress: TransferLog) -> list[Any]:
+def _subscribers(progress: TransferLog, size: int | None = None) -> list[Any]:
     from s3transfer.subscribers import BaseSubscriber
 
     class Subscriber(BaseSubscriber):
+        def on_queued(self, future: Any, **_: Any) -> None:
+            if size is not None:
+                # By it the parts are made so long that their number is enough.
+                future.meta.provide_transfer_size(size)
+
         def on_progress(self, future: Any, bytes_transferred: int, **_: Any) -> None:
             # A download's size it finds out by itself.
             progress.total = future.meta.size if progress.total is None else progress.total

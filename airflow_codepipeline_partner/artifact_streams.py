@@ -62,9 +62,24 @@ class _ResumedStream(io.RawIOBase):
             self._position += len(data)
             self._progress(len(data))
             if self._position == self.size:
-                self._progress.end()
+                self._check_end()
             return data
         return b""
+
+    def _check_end(self) -> None:
+        """Have botocore compare the checksum, where S3 told one: it does so as it finds the end."""
+        from botocore.exceptions import FlexibleChecksumError
+
+        try:
+            self._body.read(1)
+        except FlexibleChecksumError as error:
+            raise ArtifactError(
+                f"The artifact {self._name} could not be read: what arrived has not the checksum that S3 "
+                "told.",
+                failure_type="SystemUnavailable",
+                retryable=True,
+            ) from error
+        self._progress.end()
 
     def _resume(self, error: Exception) -> None:
         self._body.close()

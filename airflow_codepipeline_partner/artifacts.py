@@ -16,9 +16,12 @@ artifacts: never with the worker's. What an archive may hold is limited; see
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -29,10 +32,12 @@ from airflow_codepipeline_partner.exceptions import ArtifactError, CodePipelineP
 from airflow_codepipeline_partner.jobs import Artifact
 from airflow_codepipeline_partner.packing import pack
 from airflow_codepipeline_partner.told_failures import tell_failure
-from airflow_codepipeline_partner.unpacking import ArchiveLimits
+from airflow_codepipeline_partner.unpacking import ArchiveLimits, is_inside
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+
+log = logging.getLogger(__name__)
 
 __all__ = ["ArchiveFormat", "ArchiveLimits", "Workspace"]
 
@@ -68,10 +73,24 @@ class Workspace:
 
             hook = CodePipelinePartnerHook()
         self._storage = ArtifactStorage(hook, job)
+        self._is_own_storage = True
         self._limits = limits
         self._parent = parent
         self._made: Path | None = None
         self._failed_uploads = set() if failed_uploads is None else failed_uploads
+
+    @classmethod
+    def over(
+        cls,
+        storage: ArtifactStorage,
+        *,
+        limits: ArchiveLimits | None = None,
+        parent: str | os.PathLike[str] | None = None,
+    ) -> Self:
+        """Return a workspace over a storage that is used, and closed, by others too."""
+        workspace = cls(storage.job, storage.hook, limits=limits, parent=parent)
+        workspace._storage, workspace._is_own_storage = storage, False
+        return workspace
 
     def __enter__(self) -> Self:
         """Make the folder."""
@@ -83,11 +102,12 @@ class Workspace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Remove the folder, and have ``finish_job`` tell the customer what an error of ours says."""
-        self._storage.close()
-        shutil.rmtree(self._root, ignore_errors=True)
-        self._made = None
+        if self._is_own_storage:
+            self._storage.close()
+        root, self._made = self._root, None
         if isinstance(error, CodePipelinePartnerError):
             tell_failure(error)
+        _remove(root)
 
     @property
     def _root(self) -> Path:
@@ -192,7 +212,8 @@ class Workspace:
         """
         artifact = self._storage.find_output(name)
         self._failed_uploads.add(artifact.name)
-        path = Path(source)
+        path = Path(source).absolute()
+        self._refuse_a_way_out(path, artifact)
         if not path.exists():
             raise ArtifactError(
                 f"There is no {path.name[:100]!r}, which was to be uploaded as the artifact {artifact.name}. "
@@ -207,7 +228,36 @@ class Workspace:
         self._failed_uploads.discard(artifact.name)
         return artifact
 
+    def _refuse_a_way_out(self, path: Path, artifact: Artifact) -> None:
+        """
+        Refuse what only seems to lie in the workspace: what worked there may have put a link there.
+
+        :raises ArtifactError: It is so.
+        """
+        if path.is_relative_to(self._root) and not is_inside(os.path.realpath(self._root), os.fspath(path)):
+            raise ArtifactError(
+                f"{path.name[:100]!r}, which was to be uploaded as the artifact {artifact.name}, is a link "
+                "that leads out of the workspace.",
+                job_id=self._storage.job.job_id,
+            )
+
     def _folder(self, name: str) -> Path:
         folder = self._root / name
         folder.mkdir(exist_ok=True)
         return folder
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, whatever the work left in it."""
+
+    def open_up(function: Callable[..., object], path: str, trouble: object) -> None:
+        # A folder that may not be written is not emptied; module caches are made so.
+        with suppress(OSError):
+            for each in (os.path.dirname(path), path):
+                os.chmod(each, 0o700, follow_symlinks=False)
+            function(path)
+
+    with suppress(RecursionError):
+        shutil.rmtree(folder, onerror=open_up)
+    if folder.exists():
+        log.warning("The workspace %s could not be removed whole; remove it by hand.", folder)

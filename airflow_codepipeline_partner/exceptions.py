@@ -143,10 +143,9 @@ class ArtifactError(CodePipelinePartnerError):
     """
     An artifact of a job could not be found, read, packed or handed on; nothing half-done was left.
 
-    Its message is for the customer, too.
-
     :param failure_type: The failure type that fits when the job ends because of it.
     :param retryable: Whether the same may succeed later.
+    :param for_customer: What the customer reads; None takes the message.
     """
 
     def __init__(
@@ -155,12 +154,15 @@ class ArtifactError(CodePipelinePartnerError):
         *,
         failure_type: str = "JobFailed",
         retryable: bool = False,
+        for_customer: str | None = None,
         job_id: str | None = None,
         **facts: Any,
     ) -> None:
-        super().__init__(message, job_id=job_id, failure_type=failure_type, retryable=retryable, **facts)
+        told = {"failure_type": failure_type, "retryable": retryable, "for_customer": for_customer}
+        super().__init__(message, job_id=job_id, **told, **facts)
         self.failure_type = failure_type
         self.retryable = retryable
+        self.for_customer = for_customer or message
 
 
 class UnsafeArchive(ArtifactError):

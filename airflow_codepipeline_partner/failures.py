@@ -99,7 +99,9 @@ def failure_of_ours(error: CodePipelinePartnerError, *, dag_id: str, task_id: st
     if isinstance(error, JobFailure):
         return FailureDetails(error.message, error.failure_type)
     name = type(error).__name__
-    told = f" raised {name}." if isinstance(error, CodePipelineError) else f": {name}: {error}"
+    told = f": {name}: {getattr(error, 'for_customer', error)}"
+    if isinstance(error, CodePipelineError):
+        told = f" raised {name}."
     return FailureDetails(f"{_FAILED}: task {task_id} of DAG {dag_id}{told}", error.failure_type)
 
 

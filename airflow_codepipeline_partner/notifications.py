@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
@@ -32,6 +32,9 @@ from airflow_codepipeline_partner.records import (
 )
 from airflow_codepipeline_partner.reporting import DEFAULT_FAILURE_TYPE
 
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+
 #: Airflow's reason of a callback → what the customer reads.
 _REASONS = {"timed_out": "ran into its time limit"}
 #: What stands for a field that cannot be rendered; the others are left as they are.
@@ -39,6 +42,8 @@ _DEFAULTS = {"message": None, "failure_type": DEFAULT_FAILURE_TYPE}
 #: For how many seconds all jobs together are tried: a callback runs in the DAG processor, which ends a file's
 #: work after 50 s by default.
 CALLBACK_SECONDS = 30
+#: Seconds between two attempts at the same job.
+ROUND_PAUSE = 2.0
 #: What one answer may take there, in seconds, where ``botocore_config`` says nothing else.
 CALLBACK_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 10}
 
@@ -134,16 +139,19 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
             for claim, result in self._records_of(task, context)
             if claim.may_be_ours(unknown_claim_of(task)) and (result is None or result.state != "done")
         ]
+        hook = make_hook(self._within_time(), retry_deadline=0)
         deadline = time.monotonic() + CALLBACK_SECONDS
-        # Each job once, so that none waits for another's trouble; then what is left, while there is time.
-        left = [job for job in left if not self._end(*job, retry_deadline=0)]
-        for number, job in enumerate(left):
-            share = max(0.0, deadline - time.monotonic()) / (len(left) - number)
-            if not self._end(*job, retry_deadline=share):
-                self.log.error(
-                    "Job %s could not be ended; CodePipeline ends it when its time is over.",
-                    job[0].job.job_id,
-                )
+        # Round by round, so that none waits for another's trouble, which may pass: a token may be stored a
+        # moment after it was rotated.
+        while left:
+            left = [job for job in left if not self._end(hook, *job)]
+            if not left or time.monotonic() + ROUND_PAUSE > deadline:
+                break
+            time.sleep(ROUND_PAUSE)
+        for claim, _ in left:
+            self.log.error(
+                "Job %s could not be ended; CodePipeline ends it when its time is over.", claim.job.job_id
+            )
 
     def _records_of(self, task: Any, context: Any) -> list[tuple[ClaimRecord, ResultRecord | None]]:
         try:
@@ -156,15 +164,13 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
             self.log.exception("The records of %s could not be read.", task.task_id)
             return []
 
-    def _end(self, claim: ClaimRecord, result: ResultRecord | None, *, retry_deadline: float) -> bool:
+    def _end(self, hook: CodePipelinePartnerHook, claim: ClaimRecord, result: ResultRecord | None) -> bool:
         """End a job, and tell whether it has ended."""
         job = claim.job.job
         try:
             # What was intended may have been put: the same again, never another.
             call = result.call(job) if result is not None else self._failure(job)
-            make_hook(self._within_time(), retry_deadline=retry_deadline).put(
-                call, intended_before=result is not None, certain=claim.is_certain
-            )
+            hook.put(call, intended_before=result is not None, certain=claim.is_certain)
         except JobNotInProgress:
             self.log.info("Job %s has ended already.", job.job_id)
         except Exception as error:

@@ -16,20 +16,24 @@ import stat
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol, cast
 
 from airflow_codepipeline_partner.archives import CHUNK_BYTES, FORMATS, ArchiveFormat, disk_errors
 from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
-from airflow_codepipeline_partner.unpacking import shown
+from airflow_codepipeline_partner.unpacking import MAX_DEPTH, is_foreign, is_inside, shown
 
 #: The earliest that a zip can tell.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _IS_FOLDER_IN_DOS = 0x10
 _LEVEL = 6
+# Never through a link, nor waiting for whoever writes into a pipe.
+_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+_OPEN_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY
 
 
 def pack(folder: Path, archive: Path, *, artifact: str, archive_format: ArchiveFormat = "zip") -> None:
@@ -67,6 +71,23 @@ def pack(folder: Path, archive: Path, *, artifact: str, archive_format: ArchiveF
             raise
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """
+    What is in a folder that is held open, so that nothing can be put in its place.
+
+    :param path: From the root.
+    :param name: In the folder.
+    :param folder: The folder's file descriptor.
+    :param state: What it was when it was found.
+    """
+
+    path: str
+    name: str
+    folder: int
+    state: os.stat_result
+
+
 class _Folder:
     """
     What is to be packed, in an order of its own.
@@ -76,68 +97,81 @@ class _Folder:
     """
 
     def __init__(self, root: Path, artifact: str) -> None:
-        self._root = os.fspath(root)
+        self._root = os.path.realpath(root)
         self._artifact = artifact
 
-    def entries(self) -> Iterator[tuple[str, os.stat_result]]:
+    def entries(self) -> Generator[_Entry, None, None]:
         """
-        Yield path and state of all that is in it, each folder before what is in it.
+        Yield all that is in it, each folder before what is in it.
 
         :raises ArtifactError: There is no file, or something that cannot be packed.
         """
         holds_file = False
-        for path, state in self._entries(""):
-            holds_file |= not stat.S_ISDIR(state.st_mode)
-            yield path, state
+        for entry in self._entries("", os.open(self._root, _OPEN_FOLDER)):
+            holds_file |= not stat.S_ISDIR(entry.state.st_mode)
+            yield entry
         if not holds_file:
             raise ArtifactError(
                 f"The folder that was to be packed as the artifact {self._artifact} holds no file. Check the "
                 "path, and that the work before it wrote there."
             )
 
-    def _entries(self, folder: str) -> Iterator[tuple[str, os.stat_result]]:
-        with os.scandir(os.path.join(self._root, folder)) as found:
-            entries = sorted(found, key=lambda entry: os.fsencode(entry.name))
-        for entry in entries:
-            path = posixpath.join(folder, entry.name)
-            try:
-                path.encode()
-                state = entry.stat(follow_symlinks=False)
-            except UnicodeEncodeError:
-                raise self.refusal(path, "has a name that is no UTF-8") from None
-            except FileNotFoundError:
-                raise self.refusal(path, "vanished while it was packed") from None
-            yield path, state
-            if stat.S_ISDIR(state.st_mode):
-                yield from self._entries(path)
+    def _entries(self, path: str, folder: int) -> Generator[_Entry, None, None]:
+        try:
+            with os.scandir(folder) as found:
+                names = sorted((entry.name for entry in found), key=os.fsencode)
+            for name in names:
+                entry = self._entry(posixpath.join(path, name), name, folder)
+                yield entry
+                if stat.S_ISDIR(entry.state.st_mode):
+                    with self._vanishing(entry.path):
+                        below = os.open(name, _OPEN_FOLDER, dir_fd=folder)
+                    yield from self._entries(entry.path, below)
+        finally:
+            os.close(folder)
 
-    def link_at(self, path: str) -> str:
+    def _entry(self, path: str, name: str, folder: int) -> _Entry:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise self.refusal(path, "has a name that is no UTF-8") from None
+        if is_foreign(path) or path.count("/") > MAX_DEPTH:
+            raise self.refusal(path, "has a path that is not unpacked everywhere")
+        with self._vanishing(path):
+            return _Entry(path, name, folder, os.stat(name, dir_fd=folder, follow_symlinks=False))
+
+    @contextmanager
+    def _vanishing(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError):
+            raise self.refusal(path, "vanished while it was packed") from None
+        except OSError as error:
+            raise self.refusal(path, f"could not be read ({os.strerror(error.errno or 0)})") from error
+
+    def link_at(self, entry: _Entry) -> str:
         """
         Return where a link leads.
 
         :raises ArtifactError: It leads out of the folder.
         """
-        leads_to = os.readlink(os.path.join(self._root, path))
-        root = os.path.realpath(self._root)
-        end = os.path.realpath(os.path.join(self._root, path))
-        as_written = posixpath.normpath(posixpath.join(posixpath.dirname(path), leads_to))
-        is_inside = os.path.commonpath((root, end)) == root and as_written.split("/")[0] != ".."
-        if os.path.isabs(leads_to) or not is_inside:
-            raise self.refusal(path, "is a link that leads out of the folder")
+        with self._vanishing(entry.path):
+            leads_to = os.readlink(entry.name, dir_fd=entry.folder)
+        as_written = posixpath.normpath(posixpath.join(posixpath.dirname(entry.path), leads_to))
+        leads_in = is_inside(self._root, os.path.join(self._root, entry.path))
+        if os.path.isabs(leads_to) or as_written.split("/")[0] == ".." or not leads_in:
+            raise self.refusal(entry.path, "is a link that leads out of the folder")
         return leads_to
 
     @contextmanager
-    def open_file(self, path: str, state: os.stat_result) -> Iterator[IO[bytes]]:
+    def open_file(self, entry: _Entry) -> Iterator[IO[bytes]]:
         """
         Yield a file, to be read whole.
 
         :raises ArtifactError: It is another one than was seen, or changes while it is read.
         """
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        try:
-            number = os.open(os.path.join(self._root, path), flags)
-        except OSError as error:
-            raise self.refusal(path, f"could not be read ({os.strerror(error.errno or 0)})") from error
+        with self._vanishing(entry.path):
+            number = os.open(entry.name, _OPEN_FILE, dir_fd=entry.folder)
         with open(number, "rb", buffering=0) as file:
             trouble: Exception | None = None
             try:
@@ -146,8 +180,9 @@ class _Folder:
                 # Those who pack stumble over a size that is another one than was said.
                 trouble = error
             read, after = file.tell(), os.fstat(number)
-        if _version(after) != _version(state) or (trouble is None and read != state.st_size):
-            raise self.refusal(path, "changed while it was packed") from trouble
+        is_same = _version(after) == _version(entry.state)
+        if not is_same or (trouble is None and read != entry.state.st_size):
+            raise self.refusal(entry.path, "changed while it was packed") from trouble
         if trouble is not None:
             raise trouble
 
@@ -171,17 +206,19 @@ class _Archive(Protocol):
 
 
 def _write(folder: _Folder, file: IO[bytes], archive_format: ArchiveFormat) -> None:
-    with _OPEN[archive_format](file) as archive:
-        for path, state in folder.entries():
-            if stat.S_ISDIR(state.st_mode):
-                archive.add_folder(path)
-            elif stat.S_ISLNK(state.st_mode):
-                archive.add_link(path, folder.link_at(path))
-            elif stat.S_ISREG(state.st_mode):
-                with folder.open_file(path, state) as content:
-                    archive.add_file(path, state.st_size, content, is_run=bool(state.st_mode & stat.S_IXUSR))
+    with _OPEN[archive_format](file) as archive, closing(folder.entries()) as entries:
+        for entry in entries:
+            mode = entry.state.st_mode
+            if stat.S_ISDIR(mode):
+                archive.add_folder(entry.path)
+            elif stat.S_ISLNK(mode):
+                archive.add_link(entry.path, folder.link_at(entry))
+            elif stat.S_ISREG(mode):
+                with folder.open_file(entry) as content:
+                    is_run = bool(mode & stat.S_IXUSR)
+                    archive.add_file(entry.path, entry.state.st_size, content, is_run=is_run)
             else:
-                raise folder.refusal(path, "is neither a file, a folder nor a link")
+                raise folder.refusal(entry.path, "is neither a file, a folder nor a link")
 
 
 class _Zip:

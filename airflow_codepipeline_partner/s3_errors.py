@@ -16,11 +16,19 @@ EXPIRED_CODES = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"
 _MISSING_CODES = ("404", "NoSuchKey", "NoSuchBucket")
 _CHANGED_CODES = ("412", "PreconditionFailed")
 _DIGEST_CODES = ("BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "InvalidDigest")
-_PASSING_CODES = PASSING_CODES | {*_DIGEST_CODES, *EXPIRED_CODES}
+_PASSING_CODES = PASSING_CODES | {
+    *_DIGEST_CODES,
+    *EXPIRED_CODES,
+    "InvalidAccessKeyId",  # S3 has not heard of the new credentials yet
+    "OperationAborted",
+    "RequestTimeTooSkewed",
+}
 
 
 @contextmanager
-def s3_errors(about: str, where: str, advice: str, *, job_id: str | None = None) -> Iterator[None]:
+def s3_errors(
+    about: str, where: str, advice: str, *, job_id: str | None = None, for_customer: str | None = None
+) -> Iterator[None]:
     """
     Make an :class:`ArtifactError` of what goes wrong in S3.
 
@@ -28,45 +36,51 @@ def s3_errors(about: str, where: str, advice: str, *, job_id: str | None = None)
     :param where: The object, as ``s3://bucket/key``.
     :param advice: What to do where S3 does not allow it.
     :param job_id: The job.
+    :param for_customer: What the customer reads; None takes the message.
     :raises ArtifactError: Something went wrong.
     """
     from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        ConnectionError,
+        FlexibleChecksumError,
+        HTTPClientError,
+        IncompleteReadError,
+    )
     from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 
+    named: dict[str, Any] = {"job_id": job_id, "for_customer": for_customer}
+    passing = {**named, "failure_type": "SystemUnavailable", "retryable": True}
     try:
         yield
     except ClientError as error:
-        raise _refusal(error, about, where, advice, job_id) from error
-    except (BotoCoreError, Boto3Error, HTTPClientError, RetriesExceededError, S3DownloadFailedError) as error:
+        code = str(error.response.get("Error", {}).get("Code") or "")
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
+        if code in _MISSING_CODES:
+            why = (
+                f"there is nothing at {where}. Check that what came before made it, and that no rule of the "
+                "bucket removed it."
+            )
+        elif code in _CHANGED_CODES:
+            why, named = f"{where} was changed meanwhile.", passing
+        elif code in _PASSING_CODES or status >= 500:
+            why, named = f"S3 answered {code}.", passing
+        elif status == 403 or code.startswith("KMS."):
+            why = f"S3 answered {code} for {where}; so it does, too, where there is nothing. {advice}"
+            named["failure_type"] = "PermissionError"
+        else:
+            why = f"S3 answered {code} for {where}."
+        raise ArtifactError(f"{about}: {why}", **named) from error
+    except (ConnectionError, HTTPClientError, IncompleteReadError, RetriesExceededError) as error:
         cause = getattr(error, "last_exception", None) or error
         raise ArtifactError(
-            f"{about}: the connection to S3 failed ({type(cause).__name__}).",
-            failure_type="SystemUnavailable",
-            retryable=True,
-            job_id=job_id,
+            f"{about}: the connection to S3 failed ({type(cause).__name__}).", **passing
         ) from error
-
-
-def _refusal(error: Any, about: str, where: str, advice: str, job_id: str | None) -> ArtifactError:
-    code = str(error.response.get("Error", {}).get("Code") or "")
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
-    if code in _MISSING_CODES:
-        return ArtifactError(
-            f"{about}: there is nothing at {where}. Check that what came before made it, and that no rule of "
-            "the bucket removed it.",
-            job_id=job_id,
-        )
-    if code in _CHANGED_CODES:
-        return ArtifactError(f"{about}: {where} was changed meanwhile.", retryable=True, job_id=job_id)
-    if code in _PASSING_CODES or status >= 500:
-        return ArtifactError(
-            f"{about}: S3 answered {code}.", failure_type="SystemUnavailable", retryable=True, job_id=job_id
-        )
-    if status == 403 or code.startswith("KMS."):
-        return ArtifactError(
-            f"{about}: S3 answered {code} for {where}. {advice}",
-            failure_type="PermissionError",
-            job_id=job_id,
-        )
-    return ArtifactError(f"{about}: S3 answered {code} for {where}.", job_id=job_id)
+    except FlexibleChecksumError as error:
+        raise ArtifactError(f"{about}: what arrived has not the checksum that S3 told.", **passing) from error
+    except S3DownloadFailedError as error:
+        raise ArtifactError(f"{about}: {where} was changed meanwhile.", **passing) from error
+    except (BotoCoreError, Boto3Error) as error:
+        named["failure_type"] = "ConfigurationError"
+        raise ArtifactError(f"{about}: S3 could not be asked ({type(error).__name__}).", **named) from error

@@ -47,6 +47,8 @@ def stored_object(location: str, conn_id: str | None, artifact: str) -> StoredOb
     :raises InvalidInput: The location is none.
     """
     place = urlsplit(location)
+    if place.password is not None:
+        raise InvalidInput("A location bears no password, which would lie in logs: put it into a connection.")
     if place.scheme != "s3":
         return _AnyObject(location, conn_id, artifact)
     in_location, _, bucket = place.netloc.rpartition("@")
@@ -62,6 +64,11 @@ def local_path(location: str) -> Path | None:
     if "://" not in location:
         return Path(location)
     return Path(location.removeprefix("file://")) if location.startswith("file:///") else None
+
+
+def _for_customer(artifact: str) -> str:
+    # Where the worker keeps things is no business of theirs.
+    return f"The artifact {artifact} could not be carried to or from the worker's own storage."
 
 
 class _S3Object:
@@ -82,6 +89,7 @@ class _S3Object:
             f"{self._name}, for the artifact {self._artifact}, could not be {what}",
             self._name,
             f"Check what the Airflow connection {self._conn_id!r} may do.",
+            for_customer=_for_customer(self._artifact),
         )
 
     @contextmanager
@@ -128,7 +136,8 @@ class _AnyObject:
                 what = "nothing" if isinstance(error, FileNotFoundError) else "a folder"
                 raise ArtifactError(
                     f"There is {what} at {self._location!r:.200}, which was to be uploaded as the artifact "
-                    f"{self._artifact}. Check the location, and that the work before it made it."
+                    f"{self._artifact}. Check the location, and that the work before it made it.",
+                    for_customer=_for_customer(self._artifact),
                 ) from error
             with stream:
                 yield stream, size

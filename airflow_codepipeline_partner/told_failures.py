@@ -11,7 +11,7 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError
+from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, InvalidInput
 from airflow_codepipeline_partner.failures import failure_of_ours
 from airflow_codepipeline_partner.jobs import FailureDetails
 from airflow_codepipeline_partner.records import Place, seen_from
@@ -26,7 +26,8 @@ def tell_failure(error: CodePipelinePartnerError) -> None:
     """
     Write down what is about to fail the running task; without a running task, do nothing.
 
-    :param error: What is about to fail it. Where it is caught, and the task succeeds, nobody reads it.
+    :param error: What is about to fail it. Where it is caught and the task succeeds, nobody reads it; where
+        the task then fails of something else, the customer reads this.
     """
     from airflow.sdk import get_current_context
 
@@ -35,6 +36,11 @@ def tell_failure(error: CodePipelinePartnerError) -> None:
     except RuntimeError:
         return
     why = failure_of_ours(error, dag_id=ti.dag_id, task_id=ti.task_id)
+    if isinstance(error, InvalidInput):
+        # What the DAG's author wrote is no business of the customer's.
+        who = f"task {ti.task_id} of DAG {ti.dag_id}"
+        message = f"The work of this action failed in Airflow: {who} is set up wrong."
+        why = FailureDetails(message, error.failure_type)
     try:
         Place.of(ti).write(FAILURE_KEY, {"message": why.message, "type": why.type})
     except Exception as trouble:

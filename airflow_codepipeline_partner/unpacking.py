@@ -17,6 +17,12 @@ from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput,
 
 #: Nothing is said of a ratio before as much has been unpacked: what is small may be as dense as it likes.
 RATIO_FROM_BYTES = 64 * 1024 * 1024
+#: Longest path of an entry, and longest text of a link: what systems take.
+MAX_PATH_CHARS = 4096
+#: Most bytes of one entry in a zip's list of members, on average: name, times, comment.
+MAX_LISTED_BYTES = 512
+#: Deepest folder: as many as there may be, those who walk through them need.
+MAX_DEPTH = 200
 _SHOWN_NAME_CHARS = 200
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -30,14 +36,14 @@ class ArchiveLimits:
     """
     How much an archive may hold; what holds more is refused whole.
 
-    :param max_members: Most files, folders and links. Default 1,000,000.
+    :param max_members: Most files, folders and links. Default 200,000.
     :param max_bytes: Most bytes, unpacked; they lie on the worker's disk. Default 16 GiB.
     :param max_ratio: Most bytes, unpacked, for each byte of the archive, once 64 MiB are unpacked. Default
         200; the deflate of zip and gzip makes at most 1032.
     :raises InvalidInput: One of them is not above 0.
     """
 
-    max_members: int = 1_000_000
+    max_members: int = 200_000
     max_bytes: int = 16 * 1024**3
     max_ratio: float = 200
 
@@ -96,7 +102,7 @@ class UnpackedTree:
         """Make a file, and return what it is written to."""
         path = self._path_of(name)
         self._enter(path, name, _FILE)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         with self._making(name):
             number = os.open(os.path.join(self._root, path), flags, 0o755 if mode & 0o111 else 0o644)
         return open(number, "wb", buffering=0)
@@ -105,7 +111,12 @@ class UnpackedTree:
         """Have a link made when all else is."""
         path = self._path_of(name)
         end = posixpath.normpath(posixpath.join(posixpath.dirname(path), leads_to))
-        if not leads_to or _is_foreign(leads_to) or end.split("/")[0] == "..":
+        if (
+            not leads_to
+            or len(leads_to) > MAX_PATH_CHARS
+            or is_foreign(leads_to)
+            or end.split("/")[0] == ".."
+        ):
             raise self.refuse("is a link that leads out of it", name)
         self._enter(path, name, _LINK)
         self._links.append((path, leads_to, name))
@@ -119,6 +130,8 @@ class UnpackedTree:
 
     def count(self, size: int, name: str | None = None) -> None:
         """Count bytes that are about to be written."""
+        if size < 0:
+            raise self.refuse("says that it is smaller than nothing", name)
         self._bytes += size
         self.check_size(self._bytes, name)
 
@@ -132,6 +145,16 @@ class UnpackedTree:
             )
             raise self.refuse(f"makes more than {limit} allows", name)
 
+    def check_list(self, members: int) -> None:
+        """Refuse a list of more members than the limit allows."""
+        if members > self._limits.max_members:
+            raise self.refuse(f"has more entries than max_members ({self._limits.max_members}) allows")
+
+    def check_list_size(self, size: int) -> None:
+        """Refuse a list of members that is longer than one of honest names can be."""
+        if size > self._limits.max_members * MAX_LISTED_BYTES:
+            raise self.refuse(f"has more entries than max_members ({self._limits.max_members}) allows")
+
     def make_links(self) -> None:
         """Make the links, and see where they lead."""
         for path, leads_to, name in self._links:
@@ -140,17 +163,19 @@ class UnpackedTree:
         root = os.path.realpath(self._root)
         for path, _, name in self._links:
             # Through other links it may lead elsewhere than its text says.
-            end = os.path.realpath(os.path.join(self._root, path))
-            if os.path.commonpath((root, end)) != root:
+            if not is_inside(root, os.path.join(self._root, path)):
                 raise self.refuse("is a link that leads out of it", name)
 
     def _path_of(self, name: str) -> str:
         """Return an entry's path below the root, or refuse it."""
-        if _is_foreign(name):
+        if is_foreign(name):
             raise self.refuse("has a path that is absolute, another system's, or unreadable", name)
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if ".." in parts:
             raise self.refuse("has a path that leads out of it", name)
+        if len(name) > MAX_PATH_CHARS or len(parts) > MAX_DEPTH + 1:
+            most = f"{MAX_PATH_CHARS} characters or {MAX_DEPTH} folders"
+            raise self.refuse(f"has a path of more than {most}", name)
         return "/".join(parts)
 
     def _enter(self, path: str, name: str, kind: str) -> None:
@@ -196,7 +221,8 @@ class UnpackedTree:
             raise
 
 
-def _is_foreign(path: str) -> bool:
+def is_foreign(path: str) -> bool:
+    """Tell whether a path is absolute, another system's, or holds what cannot be shown."""
     return "\\" in path or path.startswith("/") or bool(_DRIVE.match(path) or _CONTROL.search(path))
 
 
@@ -204,3 +230,12 @@ def shown(name: str) -> str:
     """Return an entry's name as an error may show it."""
     text = ascii(name)
     return text if len(text) <= _SHOWN_NAME_CHARS else f"{text[:_SHOWN_NAME_CHARS]}…"
+
+
+def is_inside(root: str, path: str) -> bool:
+    """Tell whether a path leads to what lies below a folder, whose own path has no links in it."""
+    try:
+        return os.path.commonpath((root, os.path.realpath(path))) == root
+    except RecursionError:
+        # A link through more links than anybody follows.
+        return False

@@ -346,11 +346,59 @@ def test_a_header_that_is_longer_than_any_honest_one_is_not_read(refused):
     assert "header" in refused(content)
 
 
-def test_a_file_with_holes_is_as_large_as_it_says(refused):
+def sparse(size):
     info = tarfile.TarInfo("holes")
-    info.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(10**12)}
-    content = info.tobuf(tarfile.PAX_FORMAT) + bytes(2048)
-    assert "allows" in refused(content)
+    info.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(size)}
+    return info.tobuf(tarfile.PAX_FORMAT) + bytes(2048)
+
+
+@pytest.mark.parametrize("size", [10**12, 10, -(2**40)])
+def test_a_file_with_holes_is_refused(refused, size):
+    refused(sparse(size))
+
+
+def test_a_file_smaller_than_nothing_does_not_make_room_for_others(tmp_path):
+    tree = unpacking.UnpackedTree(tmp_path, "Source", ArchiveLimits(max_bytes=10), 10)
+    with pytest.raises(UnsafeArchive, match="smaller than nothing"):
+        tree.count(-(2**40), "a")
+
+
+@pytest.mark.parametrize("how", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_python_unpacks_in_one_piece_is_refused(refused, how):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", how) as archive:
+        archive.writestr("a", bytes(100))
+    assert "another way than by deflate" in refused(buffer.getvalue())
+
+
+def test_a_link_that_is_longer_than_it_says_is_not_read_whole(refused):
+    refused(make_zip([("l", b"a" * 10_000_000, LINK)]))
+
+
+def test_a_zip_with_more_members_than_are_allowed_is_refused_before_they_are_read(refused, monkeypatch):
+    content = make_zip([file(f"{number:060}") for number in range(4000)])
+    monkeypatch.setattr(archives.zipfile, "ZipInfo", None)
+    text = refused(content, limits=ArchiveLimits(max_members=3999))
+    assert "more entries than max_members (3999)" in text
+    refused(content, limits=ArchiveLimits(max_members=5))
+
+
+def test_headers_that_hold_for_all_that_follows_are_few(refused):
+    content = b"".join(
+        tarfile.TarInfo.create_pax_global_header({f"key{number}": "value"}) for number in range(200)
+    )
+    assert "more headers" in refused(content + make_tar([file("a")]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_path_that_is_too_deep_is_refused(tmp_path, unpack, refused, kind):
+    assert "200 folders" in refused(MAKE[kind]([file("a"), file("d/" * 201 + "f")]))
+    assert len(unpack(MAKE[kind]([file("d/" * 200 + "f")]))) == 201
+
+
+def test_links_through_more_links_than_anybody_follows_are_refused(refused):
+    links = [(f"l{number}", f"l{number + 1}".encode(), LINK) for number in range(3000)]
+    assert "is a link that leads out" in refused(make_tar(links))
 
 
 @pytest.mark.parametrize("max_of", [{"max_members": 0}, {"max_bytes": -1}, {"max_ratio": 0}], ids=str)
@@ -366,11 +414,35 @@ def test_an_encrypted_entry_is_refused(refused):
     assert "encrypted" in refused(bytes(content))
 
 
-def test_an_entry_that_is_packed_in_an_unknown_way_is_broken(refused):
+def test_an_entry_that_is_packed_in_an_unknown_way_is_refused(refused):
     content = bytearray(make_zip([file("a")]))
     for mark, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
         struct.pack_into("<H", content, content.index(mark) + at, 97)
+    assert ascii("a") in refused(bytes(content))
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_an_entry_that_is_shorter_than_it_says_is_broken(refused, compression):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        archive.writestr("a", b"short")
+    content = bytearray(buffer.getvalue())
+    for mark, at in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        struct.pack_into("<I", content, content.index(mark) + at, 5000)
     assert ascii("a") in refused(bytes(content), ArtifactError)
+
+
+@pytest.mark.parametrize("size", [1000, 20_000, 300_000])
+def test_content_that_was_damaged_within_a_gzip_is_found_by_its_checksum(refused, size):
+    tar = bytearray(make_tar([file("a", os.urandom(size))]))
+    good = gzip.compress(bytes(tar))
+    tar[600] ^= 1
+    # Another content, with the checksum of the first.
+    refused(gzip.compress(bytes(tar))[:-8] + good[-8:], ArtifactError)
+
+
+def test_a_gzip_that_is_cut_behind_the_last_file_is_broken(refused):
+    refused(MAKE["tar.gz"]([file("a", os.urandom(1000))])[:-20], ArtifactError)
 
 
 def test_damaged_content_is_found_by_its_checksum(refused):
@@ -388,11 +460,17 @@ def test_a_cut_archive_is_broken(refused, kind):
 def test_a_damaged_header_is_not_taken_for_the_end(refused):
     content = bytearray(make_tar([file("a"), file("b")]))
     content[1024] ^= 0xFF
-    assert "a header is damaged" in refused(bytes(content), ArtifactError)
+    assert "does not end as a tar does" in refused(bytes(content), ArtifactError)
 
 
-def test_a_tar_may_lack_the_blocks_at_its_end(unpack):
-    assert unpack(make_tar([file("a")])[:1024]) == {"a": b"x"}
+@pytest.mark.parametrize("blocks", [2, 4])
+def test_a_tar_that_is_cut_between_two_files_is_broken(refused, blocks):
+    content = make_tar([file("a"), file("b"), file("c")])
+    assert "does not end as a tar does" in refused(content[: blocks * 512], ArtifactError)
+
+
+def test_what_follows_the_end_of_a_tar_must_be_zeros(refused):
+    assert "does not end as a tar does" in refused(make_tar([file("a")]) + b"x" * 512, ArtifactError)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -429,6 +507,32 @@ def test_a_target_that_is_not_empty_is_left_as_it_is(tmp_path, unpack):
 def test_an_empty_target_is_filled(tmp_path, unpack):
     (tmp_path / "out" / "target").mkdir(parents=True)
     assert unpack(make_zip([file("a")])) == {"a": b"x"}
+
+
+def test_where_the_new_folder_cannot_take_its_place_the_former_one_stays(tmp_path, unpack, monkeypatch):
+    target = tmp_path / "out" / "target"
+    target.mkdir(parents=True)
+    (target / "mine").write_text("mine")
+    rename = archives.Path.rename
+
+    def failing(self, to):
+        if self.name.startswith(".target") and to == target:
+            raise OSError(5, "Input/output error")
+        return rename(self, to)
+
+    monkeypatch.setattr(archives.Path, "rename", failing)
+    with pytest.raises(ArtifactError, match="Input/output error"):
+        unpack(make_zip([file("a")]), replace=True)
+    assert [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*")] == [
+        "target",
+        "target/mine",
+    ]
+
+
+def test_a_target_that_cannot_be_is_named(tmp_path, unpack):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(ArtifactError, match="Source could not be unpacked on the worker: File exists"):
+        unpack(make_zip([file("a")]))
 
 
 def test_a_full_disk_is_named_and_nothing_is_left(refused, monkeypatch):

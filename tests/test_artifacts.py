@@ -4,16 +4,26 @@
 from __future__ import annotations
 
 import base64
+import gc
 import io
 import os
+import threading
+import warnings
 import zipfile
 import zlib
 
 import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    FlexibleChecksumError,
+    NoCredentialsError,
+    ParamValidationError,
+)
 from support import ACTION_TYPE
 
-from airflow_codepipeline_partner import artifact_credentials, artifact_storage, transfer_log
-from airflow_codepipeline_partner.artifact_streams import MAX_RESUMPTIONS
+from airflow_codepipeline_partner import artifact_credentials, artifact_storage, artifacts, transfer_log
+from airflow_codepipeline_partner.artifact_streams import MAX_RESUMPTIONS, ResumedStream
 from airflow_codepipeline_partner.artifacts import ArchiveLimits, Workspace
 from airflow_codepipeline_partner.exceptions import (
     ArtifactError,
@@ -21,6 +31,7 @@ from airflow_codepipeline_partner.exceptions import (
     InvalidJobReference,
     ServiceUnavailable,
 )
+from airflow_codepipeline_partner.s3_errors import s3_errors
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 LARGE = os.urandom(20_000_000)
@@ -423,6 +434,16 @@ def test_an_s3_that_stays_broken_is_named(world, monkeypatch):
     assert broken.failure_type == "SystemUnavailable"
 
 
+@pytest.fixture
+def leaving_sockets():
+    """The transfer manager leaves the bodies that were cut, with their sockets, to the garbage collection."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+@pytest.mark.usefixtures("leaving_sockets")
 def test_a_download_that_is_cut_is_taken_up_again(world):
     job = world.claim(LARGE)
     world.emulator.inject("cut_body", after_bytes=100_000, times=3)
@@ -430,6 +451,7 @@ def test_a_download_that_is_cut_is_taken_up_again(world):
         assert workspace.download().read_bytes() == LARGE
 
 
+@pytest.mark.usefixtures("leaving_sockets")
 def test_a_download_that_is_always_cut_is_named_and_nothing_is_left(world, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     job = world.claim(LARGE)
@@ -440,6 +462,7 @@ def test_a_download_that_is_always_cut_is_named_and_nothing_is_left(world, monke
     assert cut.retryable
 
 
+@pytest.mark.usefixtures("leaving_sockets")
 def test_a_stream_goes_on_where_it_was_cut(world):
     job = world.claim(LARGE)
     with Workspace(job, world.hook) as workspace:
@@ -455,6 +478,7 @@ def test_a_stream_goes_on_where_it_was_cut(world):
     ]
 
 
+@pytest.mark.usefixtures("leaving_sockets")
 def test_a_stream_that_is_always_cut_is_named(world):
     job = world.claim(LARGE)
     with Workspace(job, world.hook) as workspace:
@@ -463,6 +487,116 @@ def test_a_stream_that_is_always_cut_is_named(world):
         with storage.open(storage.find_input()) as stream:
             refused(r"Source .* cut 6", stream.read)
     assert len(world.calls("GetObject")) == MAX_RESUMPTIONS + 1
+
+
+def test_a_stream_with_another_content_than_its_checksum_is_refused(world):
+    class Body(io.BytesIO):
+        """Tells at its end that the checksum is wrong, as botocore's does."""
+
+        def read(self, size=-1):
+            data = super().read(size)
+            if not data:
+                raise FlexibleChecksumError(error_msg="wrong")
+            return data
+
+    answer = {"ContentLength": 7, "ETag": "e", "Body": Body(b"content")}
+    stream = ResumedStream(lambda **how: answer, "Source", transfer_log.TransferLog("Reading"))
+    refused("Source could not be read: what arrived has not the checksum", stream.read)
+
+
+def test_many_requests_that_find_their_credentials_expired_ask_once(world):
+    world.hook.claim(world.claim())
+    job = world.claim()
+    asked = len(world.emulator.ledger.where(operation="GetThirdPartyJobDetails"))
+    credentials = artifact_credentials.JobCredentials(world.hook, job.job)
+    together = threading.Barrier(10)
+
+    def request():
+        credentials.get_frozen_credentials()
+        together.wait(30)
+        credentials.discard()
+        credentials.get_frozen_credentials()
+
+    threads = [threading.Thread(target=request) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(world.emulator.ledger.where(operation="GetThirdPartyJobDetails")) - asked == 2
+
+
+def test_credentials_that_expire_after_s3_was_busy_are_renewed(world):
+    job = world.claim()
+    with Workspace(job, world.hook) as workspace:
+        workspace.upload("Built", workspace.download())
+        world.emulator.inject("throttle", "PutObject", times=2)
+        requests = []
+
+        def expire(**event):
+            requests.append(event)
+            if len(requests) == 3:
+                world.emulator.advance(901)
+
+        workspace._storage.client.meta.events.register_first("before-send.s3.PutObject", expire)
+        workspace.upload("Built", workspace.download())
+    outcomes = [call.outcome for call in world.calls("PutObject")]
+    assert outcomes == ["ok", "SlowDown", "SlowDown", "ExpiredToken", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "kind", "retryable"),
+    [
+        (ConnectTimeoutError(endpoint_url="x"), "connection to S3 failed", "SystemUnavailable", True),
+        (NoCredentialsError(), r"S3 could not be asked \(NoCredentialsError\)", "ConfigurationError", False),
+        (ParamValidationError(report="x"), "could not be asked", "ConfigurationError", False),
+        (FlexibleChecksumError(error_msg="x"), "has not the checksum", "SystemUnavailable", True),
+        (
+            ClientError({"Error": {"Code": "InvalidAccessKeyId"}}, "GetObject"),
+            "InvalidAccessKeyId",
+            "SystemUnavailable",
+            True,
+        ),
+        (ClientError({"Error": {"Code": "Odd"}}, "GetObject"), "answered Odd for s3", "JobFailed", False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_went_wrong_in_s3_is_told_apart(error, match, kind, retryable):
+    def fail():
+        with s3_errors("It could not be", "s3://b/k", "Advice."):
+            raise error
+
+    found = refused(match, fail)
+    assert (found.failure_type, found.retryable) == (kind, retryable)
+
+
+@pytest.mark.parametrize("name", ["link", "folder/passwd"])
+def test_a_link_out_of_the_workspace_is_not_uploaded(world, tmp_path, name):
+    (tmp_path / "passwd").write_text("secret")
+    with Workspace(world.claim(), world.hook) as workspace:
+        (workspace.path / "link").symlink_to(tmp_path / "passwd")
+        (workspace.path / "folder").symlink_to(tmp_path)
+        refused("leads out of the workspace", lambda: workspace.upload("Built", workspace.path / name))
+        (workspace.path / "f").write_text("x")
+        (workspace.path / "inside").symlink_to("f")
+        assert world.read(workspace.upload("Built", workspace.path / "inside")) == b"x"
+
+
+def test_a_workspace_is_removed_whatever_is_in_it(world):
+    with Workspace(world.claim(), world.hook) as workspace:
+        closed = workspace.path / "cache" / "module"
+        closed.mkdir(parents=True)
+        (closed / "f").write_text("x")
+        (closed / "f").chmod(0o400)
+        closed.chmod(0o500)
+        root = workspace.path.parent
+    assert not root.exists()
+
+
+def test_a_workspace_that_cannot_be_removed_is_told_of(world, caplog, monkeypatch):
+    with Workspace(world.claim(), world.hook) as workspace:
+        root = workspace.path.parent
+        monkeypatch.setattr(artifacts.shutil, "rmtree", lambda *arguments, **options: None)
+    assert f"{root} could not be removed whole" in caplog.text
 
 
 def test_a_full_disk_is_named_and_nothing_is_left(world, monkeypatch):

@@ -3,13 +3,24 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from airflow.sdk import DAG
 from support import action_state, results_of
 
+from airflow_codepipeline_partner import notifications
 from airflow_codepipeline_partner.exceptions import LimitExceeded, RequestRefused
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 from airflow_codepipeline_partner.transport import Transport
+
+
+@pytest.fixture(autouse=True)
+def pauses(fake_time, monkeypatch):
+    """How long the notifier paused, on a clock of its own."""
+    clock = SimpleNamespace(monotonic=fake_time.clock, sleep=fake_time.sleep)
+    monkeypatch.setattr(notifications, "time", clock)
+    return fake_time.sleeps
 
 
 @pytest.fixture
@@ -154,12 +165,46 @@ def test_one_jobs_trouble_is_not_anothers(emulator, offer, run_dag, notify, monk
     assert "planted text" not in shown
 
 
-def test_what_passes_is_tried_again_after_the_others(emulator, offer, run_dag, notify):
+@pytest.mark.parametrize("times", [1, 5])
+def test_what_passes_is_tried_again_after_the_others(emulator, offer, run_dag, notify, pauses, times):
     jobs = [offer() for _ in range(2)]
     run = run_dag("mapped_claims", jobs=jobs)
-    emulator.inject("throttle", operation="PutThirdPartyJobFailureResult", times=1)
+    emulator.inject(
+        "throttle", operation="PutThirdPartyJobFailureResult", times=times, job_id=jobs[0]["job_id"]
+    )
     notify(run)
     assert [results_of(emulator, job)[-1] for job in jobs] == ["failure", "failure"]
+    put = [e.job_id for e in emulator.ledger.where(operation="PutThirdPartyJobFailureResult", outcome="ok")]
+    assert put == [jobs[1]["job_id"], jobs[0]["job_id"]]
+    assert pauses == [notifications.ROUND_PAUSE] * times
+
+
+def test_a_token_that_is_stored_a_moment_after_it_was_rotated_is_no_loss(
+    emulator, customer, offer, run_dag, notify, store_token, monkeypatch, pauses
+):
+    job = offer()
+    run = run_dag("claim_only", job=job)
+    rotated = emulator.rotate_token(customer.client_id)
+    sleep = notifications.time.sleep
+
+    def store_in_the_third_round(seconds):
+        sleep(seconds)
+        if len(pauses) == 2:
+            store_token(rotated)
+
+    monkeypatch.setattr(notifications.time, "sleep", store_in_the_third_round)
+    notify(run)
+    assert results_of(emulator, job)[-1] == "failure"
+    assert len(pauses) == 2
+
+
+def test_what_does_not_pass_is_given_up_in_time(emulator, offer, run_dag, notify, pauses, capfd):
+    job = offer()
+    run = run_dag("claim_only", job=job)
+    emulator.inject("throttle", operation="PutThirdPartyJobFailureResult", times=None)
+    notify(run)
+    assert sum(pauses) <= notifications.CALLBACK_SECONDS
+    assert f"Job {job['job_id']} could not be ended" in "".join(capfd.readouterr())
 
 
 def test_templates_that_cannot_be_rendered_do_not_keep_the_job_from_its_end(

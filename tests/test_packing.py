@@ -157,10 +157,10 @@ MOMENTS = [(change, "before it is opened") for change in CHANGES] + [
 def test_a_file_that_changes_while_it_is_packed_is_named(folder, refused, monkeypatch, kind, change, when):
     open_file, change = packing._Folder.open_file, CHANGES[change]
 
-    def changing(self, path, state):
-        if path == "a" and when == "before it is opened":
+    def changing(self, entry):
+        if entry.path == "a" and when == "before it is opened":
             change(folder / "a")
-        return open_file(self, path, state)
+        return open_file(self, entry)
 
     monkeypatch.setattr(packing._Folder, "open_file", changing)
     if when == "while it is read":
@@ -177,16 +177,76 @@ def test_a_file_that_changes_while_it_is_packed_is_named(folder, refused, monkey
     assert "its entry 'a' changed while it was packed" in refused(folder, kind)
 
 
-def test_a_file_that_vanishes_is_named(folder, refused, monkeypatch):
-    entries = packing._Folder._entries
+@pytest.mark.parametrize("what", ["file", "folder", "link"])
+@pytest.mark.parametrize("when", ["before it is looked at", "before it is opened"])
+def test_what_vanishes_is_named(folder, refused, monkeypatch, what, when):
+    gone = folder / "b" / "gone"
+    {"file": gone.touch, "folder": gone.mkdir, "link": lambda: gone.symlink_to("c")}[what]()
+    find = packing._Folder._entry
 
-    def vanish(self, path):
-        (folder / "b" / "c").unlink(missing_ok=True)
-        return entries(self, path)
+    def vanish(self, path, name, in_folder):
+        if name == "gone" and when == "before it is looked at":
+            gone.rename(folder.parent / "elsewhere")
+        found = find(self, path, name, in_folder)
+        if name == "gone":
+            gone.rename(folder.parent / "elsewhere")
+        return found
 
-    found = list(packing._Folder(folder, "Built").entries())
-    monkeypatch.setattr(packing._Folder, "entries", lambda self: (vanish(self, ""), iter(found))[1])
-    assert "'b/c' could not be read (No such file or directory)" in refused(folder)
+    monkeypatch.setattr(packing._Folder, "_entry", vanish)
+    assert "its entry 'b/gone' vanished while it was packed" in refused(folder)
+
+
+def test_what_is_put_in_the_place_of_a_folder_is_not_followed(tmp_path, folder, refused, monkeypatch):
+    secret = fill(tmp_path / "elsewhere", ["secret"])
+    find = packing._Folder._entry
+
+    def swap(self, path, name, in_folder):
+        found = find(self, path, name, in_folder)
+        if path == "b":
+            (folder / "b").rename(tmp_path / "former")
+            (folder / "b").symlink_to(secret)
+        return found
+
+    monkeypatch.setattr(packing._Folder, "_entry", swap)
+    assert "its entry 'b' vanished" in refused(folder)
+
+
+def test_what_is_put_in_the_place_of_a_folder_that_is_read_is_not_read(tmp_path, folder, monkeypatch):
+    secret = fill(tmp_path / "elsewhere", ["c"])
+    (secret / "c").write_text("secret")
+    open_file = packing._Folder.open_file
+
+    def swap(self, entry):
+        if entry.path == "b/c":
+            (folder / "b").rename(tmp_path / "former")
+            (folder / "b").symlink_to(secret)
+        return open_file(self, entry)
+
+    monkeypatch.setattr(packing._Folder, "open_file", swap)
+    pack(folder, tmp_path / "archive", artifact="Built")
+    with zipfile.ZipFile(tmp_path / "archive") as archive:
+        assert archive.read("b/c") == b"content of b/c"
+
+
+@pytest.mark.parametrize("name", ["a\\b", "a\nb", os.fsdecode(b"a\xff")])
+def test_a_name_that_is_not_unpacked_everywhere_is_refused(folder, refused, name):
+    (folder / name).write_text("x")
+    assert "its entry " in refused(folder)
+
+
+def test_a_folder_that_is_too_deep_is_refused(tmp_path, refused, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep" / ("d/" * 202)).mkdir(parents=True)
+    assert "not unpacked everywhere" in refused(tmp_path / "deep")
+
+
+def test_no_folder_stays_open(folder, refused, tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
+    (folder / "b" / "l").symlink_to("/etc")
+    refused(folder)
+    (folder / "b" / "l").unlink()
+    pack(folder, tmp_path / "archive", artifact="Built")
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_full_disk_is_named_and_nothing_is_left(folder, refused, monkeypatch):

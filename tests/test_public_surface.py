@@ -136,7 +136,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "archive_format": "zip",
         **AWS,
     },
-    artifacts.ArchiveLimits: {"max_members": 1_000_000, "max_bytes": 16 * 1024**3, "max_ratio": 200},
+    artifacts.ArchiveLimits: {"max_members": 200_000, "max_bytes": 16 * 1024**3, "max_ratio": 200},
     artifacts.Workspace: {
         "job": NEEDED,
         "hook": None,
