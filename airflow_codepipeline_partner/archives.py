@@ -12,10 +12,11 @@ import errno
 import gzip
 import io
 import os
+import re
 import shutil
 import stat
 import tarfile
-import tempfile
+import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -36,7 +37,12 @@ FORMATS: tuple[ArchiveFormat, ...] = get_args(ArchiveFormat)
 #: Most that is read at once; more is slower, for all the memory that is touched anew.
 CHUNK_BYTES = 64 * 1024
 #: Longest header of a tar: a name, or the fields of a PAX header.
-MAX_TAR_HEADER_BYTES = 1024 * 1024
+MAX_TAR_HEADER_BYTES = 256 * 1024
+#: No honest header holds as many digits in a row: older Pythons look at them for a time that grows as their
+#: square.
+_MANY_DIGITS = re.compile(rb"\d{64}")
+#: GNU tar's: a label, and a folder of an incremental backup.
+_VOLUME_LABEL, _DUMPED_FOLDER = b"V", b"D"
 #: Most headers of a tar that hold for all that follows.
 MAX_PAX_HEADERS = 100
 _ENCRYPTED = 0x1
@@ -123,17 +129,18 @@ def extract(
             raise InvalidInput(
                 f"{target.name}, where the artifact {artifact} is to be unpacked, is not empty."
             )
-        unpacked = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}-", dir=target.parent))
+        unpacked = target.parent / f".{target.name[:100]}-{uuid.uuid4().hex}"
+        unpacked.mkdir(0o755)
         try:
             tree = UnpackedTree(unpacked, artifact, limits or ArchiveLimits(), archive.stat().st_size)
             if how == "raw":
+                tree.count(archive.stat().st_size)
                 shutil.copyfile(archive, unpacked / artifact)
             elif how == "zip":
                 _extract_zip(archive, tree)
             else:
                 _extract_tar(archive, tree, is_gzip=how == "tar.gz")
             tree.make_links()
-            unpacked.chmod(0o755)
             _put_in_place(unpacked, target, replace=replace)
         except BaseException:
             shutil.rmtree(unpacked, ignore_errors=True)
@@ -146,15 +153,17 @@ def _put_in_place(unpacked: Path, target: Path, *, replace: bool) -> None:
         # Over an empty folder, too.
         unpacked.rename(target)
         return
-    former = Path(tempfile.mkdtemp(prefix=unpacked.name, dir=target.parent))
-    target.rename(former / "former")
+    former = unpacked.with_name(f"{unpacked.name}-former")
+    target.rename(former)
     try:
         unpacked.rename(target)
     except BaseException:
-        (former / "former").rename(target)
-        former.rmdir()
+        former.rename(target)
         raise
-    shutil.rmtree(former, ignore_errors=True)
+    if former.is_dir() and not former.is_symlink():
+        shutil.rmtree(former, ignore_errors=True)
+    else:
+        former.unlink()
 
 
 @contextmanager
@@ -256,23 +265,28 @@ def _extract_tar(archive: Path, tree: UnpackedTree, *, is_gzip: bool) -> None:
         forward = _Forward(cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if is_gzip else file, tree)
         with tarfile.open(fileobj=cast("IO[bytes]", forward), mode="r:") as opened:
             while (member := opened.next()) is not None:
-                forward.begin_member()
+                forward.begin_content()
                 if len(opened.pax_headers) > MAX_PAX_HEADERS:
                     raise tree.refuse("has more headers than any honest one")
                 _extract_from_tar(opened, member, tree)
                 # It keeps all that it has read.
                 opened.members.clear()  # type: ignore[attr-defined]
+                forward.begin_headers()
         # tarfile takes a header that is damaged, or missing, for the end; and gzip's checksum comes last.
         if not forward.ends_in_zeros():
-            raise tree.broken("it does not end as a tar does")
+            raise tree.broken("it does not end as a tar does, or something follows its end")
 
 
 def _extract_from_tar(opened: tarfile.TarFile, member: tarfile.TarInfo, tree: UnpackedTree) -> None:
     name = member.name
-    if member.isdir():
+    if member.type == _VOLUME_LABEL:
+        return
+    if member.isdir() or member.type == _DUMPED_FOLDER:
         tree.add_folder(name)
     elif member.issym():
         tree.add_link(name, member.linkname)
+    elif member.islnk() and (leads_to := tree.link_at(member.linkname, name)) is not None:
+        tree.add_link(name, leads_to)
     elif member.islnk():
         source = tree.file_at(member.linkname, name)
         tree.count(os.stat(source).st_size, name)
@@ -299,8 +313,8 @@ class _Forward:
         self._file = file
         self._tree = tree
         self._position = 0
+        self._in_headers = True
         self._header_bytes = 0
-        #: The last block that may have been a header.
         self._last_block = b""
 
     def tell(self) -> int:
@@ -315,18 +329,25 @@ class _Forward:
                 raise tarfile.ReadError("it ends in the middle")
 
     def read(self, size: int) -> bytes:
-        # The content of files is read in chunks that are longer, or is the end of one.
-        self._header_bytes += size if size == tarfile.BLOCKSIZE or size > CHUNK_BYTES else 0
+        if not self._in_headers:
+            return self._read(size)
+        self._header_bytes += size
         if self._header_bytes > MAX_TAR_HEADER_BYTES:
             raise self._tree.refuse("has a header that is longer than any honest one")
         data = self._read(size)
         if size == tarfile.BLOCKSIZE:
             self._last_block = data
+        elif _MANY_DIGITS.search(data):
+            raise self._tree.refuse("has a header that is none")
         return data
 
-    def begin_member(self) -> None:
-        """Take what was read so far for the headers of one member."""
-        self._header_bytes = 0
+    def begin_headers(self) -> None:
+        """Take what is read from now on for the headers of one member."""
+        self._in_headers, self._header_bytes = True, 0
+
+    def begin_content(self) -> None:
+        """Take what is read from now on for the content of a file."""
+        self._in_headers = False
 
     def ends_in_zeros(self) -> bool:
         """Tell whether there was a block of zeros at the end, and read what is left, which is to be zeros."""

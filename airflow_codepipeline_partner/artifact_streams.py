@@ -32,6 +32,8 @@ class _ResumedStream(io.RawIOBase):
         self.size = progress.total = int(answer["ContentLength"])
         self._etag: str = answer["ETag"]
         self._body = answer["Body"]
+        if not self.size:
+            self._check_end()
 
     def readable(self) -> bool:
         """Return True."""
@@ -140,6 +142,9 @@ class CountedStream:
         :raises ArtifactError: There are more or fewer than was said.
         """
         chunks, wanted = [], size
+        if size < 0 and self._size is not None:
+            # One more, to see whether it has grown.
+            wanted = self._size - self._given + 1
         while wanted:
             chunk = self._stream.read(wanted)
             if not chunk:

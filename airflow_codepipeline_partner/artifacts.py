@@ -19,8 +19,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -94,7 +94,8 @@ class Workspace:
 
     def __enter__(self) -> Self:
         """Make the folder."""
-        self._made = Path(tempfile.mkdtemp(prefix="codepipeline-", dir=self._parent))
+        # Without links in its path, so that it is seen what leads out of it.
+        self._made = Path(tempfile.mkdtemp(prefix="codepipeline-", dir=self._parent)).resolve()
         self.path.mkdir()
         return self
 
@@ -191,6 +192,7 @@ class Workspace:
         :raises ArtifactError: It cannot be packed.
         """
         artifact = self._storage.find_output(name)
+        self._refuse_a_way_out(folder, artifact)
         archive = self._folder("uploads") / f"{artifact.name}.{archive_format}"
         pack(Path(folder), archive, artifact=artifact.name, archive_format=archive_format)
         return archive
@@ -212,8 +214,7 @@ class Workspace:
         """
         artifact = self._storage.find_output(name)
         self._failed_uploads.add(artifact.name)
-        path = Path(source).absolute()
-        self._refuse_a_way_out(path, artifact)
+        path = self._refuse_a_way_out(source, artifact)
         if not path.exists():
             raise ArtifactError(
                 f"There is no {path.name[:100]!r}, which was to be uploaded as the artifact {artifact.name}. "
@@ -228,18 +229,21 @@ class Workspace:
         self._failed_uploads.discard(artifact.name)
         return artifact
 
-    def _refuse_a_way_out(self, path: Path, artifact: Artifact) -> None:
+    def _refuse_a_way_out(self, source: str | os.PathLike[str], artifact: Artifact) -> Path:
         """
-        Refuse what only seems to lie in the workspace: what worked there may have put a link there.
+        Return where a source is, unless a link leads elsewhere, which what worked there may have made.
 
-        :raises ArtifactError: It is so.
+        :raises ArtifactError: One does: out of the workspace, or out of the folder in which it lies.
         """
-        if path.is_relative_to(self._root) and not is_inside(os.path.realpath(self._root), os.fspath(path)):
+        path = Path(source).absolute()
+        home = self._root if path.is_relative_to(self._root) else path.parent.resolve()
+        if not is_inside(os.fspath(home), os.fspath(path)):
             raise ArtifactError(
                 f"{path.name[:100]!r}, which was to be uploaded as the artifact {artifact.name}, is a link "
-                "that leads out of the workspace.",
+                "that leads elsewhere. Name what it leads to.",
                 job_id=self._storage.job.job_id,
             )
+        return path
 
     def _folder(self, name: str) -> Path:
         folder = self._root / name
@@ -249,15 +253,21 @@ class Workspace:
 
 def _remove(folder: Path) -> None:
     """Remove a folder, whatever the work left in it."""
-
-    def open_up(function: Callable[..., object], path: str, trouble: object) -> None:
-        # A folder that may not be written is not emptied; module caches are made so.
-        with suppress(OSError):
-            for each in (os.path.dirname(path), path):
-                os.chmod(each, 0o700, follow_symlinks=False)
-            function(path)
-
     with suppress(RecursionError):
-        shutil.rmtree(folder, onerror=open_up)
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            _open_up(folder)
+            shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         log.warning("The workspace %s could not be removed whole; remove it by hand.", folder)
+
+
+def _open_up(folder: Path) -> None:
+    """Let all folders below one be written: those that may not be are not emptied; module caches are so."""
+    with suppress(OSError):
+        folder.chmod(0o700)
+    for _, names, _, number in os.fwalk(folder):
+        for name in names:
+            with suppress(OSError):
+                if stat.S_ISDIR(os.stat(name, dir_fd=number, follow_symlinks=False).st_mode):
+                    os.chmod(name, 0o700, dir_fd=number)

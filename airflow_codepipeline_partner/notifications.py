@@ -13,6 +13,7 @@ from airflow.sdk import BaseNotifier
 from airflow_codepipeline_partner import reporting
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import (
+    ClientConnectionError,
     CodePipelinePartnerError,
     InvalidInput,
     JobNotInProgress,
@@ -144,14 +145,19 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         # Round by round, so that none waits for another's trouble, which may pass: a token may be stored a
         # moment after it was rotated.
         while left:
-            left = [job for job in left if not self._end(hook, *job)]
-            if not left or time.monotonic() + ROUND_PAUSE > deadline:
-                break
-            time.sleep(ROUND_PAUSE)
-        for claim, _ in left:
-            self.log.error(
-                "Job %s could not be ended; CodePipeline ends it when its time is over.", claim.job.job_id
-            )
+            again = []
+            for job in left:
+                is_in_time = time.monotonic() < deadline
+                if is_in_time and self._end(hook, *job):
+                    again.append(job)
+                elif not is_in_time:
+                    self._give_up(job[0].job.job_id)
+            left = again
+            if left:
+                time.sleep(min(ROUND_PAUSE, max(0.0, deadline - time.monotonic())))
+
+    def _give_up(self, job_id: str) -> None:
+        self.log.error("Job %s could not be ended; CodePipeline ends it when its time is over.", job_id)
 
     def _records_of(self, task: Any, context: Any) -> list[tuple[ClaimRecord, ResultRecord | None]]:
         try:
@@ -165,7 +171,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
             return []
 
     def _end(self, hook: CodePipelinePartnerHook, claim: ClaimRecord, result: ResultRecord | None) -> bool:
-        """End a job, and tell whether it has ended."""
+        """End a job, and tell whether to try again."""
         job = claim.job.job
         try:
             # What was intended may have been put: the same again, never another.
@@ -177,8 +183,10 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
             # Of whatever kind: the other jobs are still to be ended. The text of others might hold anything.
             said = str(error) if isinstance(error, CodePipelinePartnerError) else ""
             self.log.warning("Job %s is not ended: %s: %s", job.job_id, type(error).__name__, said)
-            return False
-        return True
+            if _may_pass(error):
+                return True
+            self._give_up(job.job_id)
+        return False
 
     def _failure(self, job: OfferedJob) -> Call:
         default = f"The work of this action in Airflow {self._reason} (DAG {self._run['dag_id']})."
@@ -194,6 +202,13 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         parameters = aws_parameters_of(self)
         config = {**CALLBACK_TIMEOUTS, **(self.botocore_config or {})}
         return SimpleNamespace(**{**parameters, "botocore_config": config})
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, ClientConnectionError):
+        # It may be on its way to where it is looked for.
+        return True
+    return isinstance(error, CodePipelinePartnerError) and (error.retryable or error.in_doubt)
 
 
 def _is_finished_by_a_task(claiming: Any, dag: Any) -> bool:

@@ -159,7 +159,7 @@ class _Folder:
             leads_to = os.readlink(entry.name, dir_fd=entry.folder)
         as_written = posixpath.normpath(posixpath.join(posixpath.dirname(entry.path), leads_to))
         leads_in = is_inside(self._root, os.path.join(self._root, entry.path))
-        if os.path.isabs(leads_to) or as_written.split("/")[0] == ".." or not leads_in:
+        if is_foreign(leads_to) or as_written.split("/")[0] == ".." or not leads_in:
             raise self.refusal(entry.path, "is a link that leads out of the folder")
         return leads_to
 

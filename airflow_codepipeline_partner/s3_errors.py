@@ -19,6 +19,9 @@ _DIGEST_CODES = ("BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "In
 _PASSING_CODES = PASSING_CODES | {
     *_DIGEST_CODES,
     *EXPIRED_CODES,
+    "KMS.DependencyTimeoutException",
+    "KMS.KMSInternalException",
+    "KMS.KeyUnavailableException",
     "InvalidAccessKeyId",  # S3 has not heard of the new credentials yet
     "OperationAborted",
     "RequestTimeTooSkewed",
@@ -44,9 +47,12 @@ def s3_errors(
         BotoCoreError,
         ClientError,
         ConnectionError,
+        CredentialRetrievalError,
         FlexibleChecksumError,
         HTTPClientError,
         IncompleteReadError,
+        MetadataRetrievalError,
+        NoCredentialsError,
     )
     from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 
@@ -83,4 +89,8 @@ def s3_errors(
         raise ArtifactError(f"{about}: {where} was changed meanwhile.", **passing) from error
     except (BotoCoreError, Boto3Error) as error:
         named["failure_type"] = "ConfigurationError"
+        # The worker's role may be out of reach for a moment.
+        named["retryable"] = isinstance(
+            error, CredentialRetrievalError | MetadataRetrievalError | NoCredentialsError
+        )
         raise ArtifactError(f"{about}: S3 could not be asked ({type(error).__name__}).", **named) from error

@@ -19,8 +19,10 @@ from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput,
 RATIO_FROM_BYTES = 64 * 1024 * 1024
 #: Longest path of an entry, and longest text of a link: what systems take.
 MAX_PATH_CHARS = 4096
-#: Most bytes of one entry in a zip's list of members, on average: name, times, comment.
+#: Most bytes that an entry's name, and all else that is listed of it, may take, on average.
 MAX_LISTED_BYTES = 512
+#: Through how many links one may lead: as many as Linux follows.
+MAX_LINK_HOPS = 40
 #: Deepest folder: as many as there may be, those who walk through them need.
 MAX_DEPTH = 200
 _SHOWN_NAME_CHARS = 200
@@ -71,8 +73,10 @@ class UnpackedTree:
             limits.max_bytes, max(RATIO_FROM_BYTES, int(limits.max_ratio * max(packed_bytes, 1)))
         )
         self._kinds: dict[str, str] = {"": _FOLDER}
-        self._links: list[tuple[str, str, str]] = []
+        #: Path of each link → where it leads by its text, and the entry's name.
+        self._links: dict[str, tuple[str, str]] = {}
         self._members = 0
+        self._name_chars = 0
         self._bytes = 0
 
     def refuse(self, why: str, name: str | None = None) -> UnsafeArchive:
@@ -118,8 +122,12 @@ class UnpackedTree:
             or end.split("/")[0] == ".."
         ):
             raise self.refuse("is a link that leads out of it", name)
-        self._enter(path, name, _LINK)
-        self._links.append((path, leads_to, name))
+        self._enter(path, name, _LINK, len(leads_to))
+        self._links[path] = (leads_to, name)
+
+    def link_at(self, leads_to: str, name: str) -> str | None:
+        """Return where the link, made before, leads that a hard link is to; None where that is no link."""
+        return self._links.get(self._path_of(leads_to), (None, name))[0]
 
     def file_at(self, leads_to: str, name: str) -> str:
         """Return the file, made before, that a hard link leads to."""
@@ -156,15 +164,38 @@ class UnpackedTree:
             raise self.refuse(f"has more entries than max_members ({self._limits.max_members}) allows")
 
     def make_links(self) -> None:
-        """Make the links, and see where they lead."""
-        for path, leads_to, name in self._links:
+        """Make the links, if none of them leads out, be it through others."""
+        for path, (_, name) in self._links.items():
+            if not self._leads_in(path):
+                raise self.refuse("is a link that leads out of it, or through too many others", name)
+        for path, (leads_to, name) in self._links.items():
             with self._making(name):
                 os.symlink(leads_to, os.path.join(self._root, path))
         root = os.path.realpath(self._root)
-        for path, _, name in self._links:
-            # Through other links it may lead elsewhere than its text says.
+        for path, (_, name) in self._links.items():
+            # Once more as the file system sees it, to which two spellings may be one name.
             if not is_inside(root, os.path.join(self._root, path)):
                 raise self.refuse("is a link that leads out of it", name)
+
+    def _leads_in(self, path: str) -> bool:
+        ahead, hops = path.split("/")[::-1], 0
+        walked: list[str] = []
+        while ahead:
+            part = ahead.pop()
+            if part == "..":
+                if not walked:
+                    return False
+                walked.pop()
+            elif part not in ("", "."):
+                walked.append(part)
+                link = self._links.get("/".join(walked))
+                if link is not None:
+                    hops += 1
+                    if hops > MAX_LINK_HOPS:
+                        return False
+                    walked.pop()
+                    ahead.extend(reversed(link[0].split("/")))
+        return True
 
     def _path_of(self, name: str) -> str:
         """Return an entry's path below the root, or refuse it."""
@@ -178,9 +209,12 @@ class UnpackedTree:
             raise self.refuse(f"has a path of more than {most}", name)
         return "/".join(parts)
 
-    def _enter(self, path: str, name: str, kind: str) -> None:
+    def _enter(self, path: str, name: str, kind: str, more_chars: int = 0) -> None:
         """Enter what is about to be made, and make the folders above it."""
         self._count_member(name)
+        self._name_chars += len(path) + more_chars
+        if self._name_chars > self._limits.max_members * MAX_LISTED_BYTES:
+            raise self.refuse("has longer names than any honest archive")
         if path in self._kinds:
             raise self.refuse("is there twice", name)
         above = posixpath.dirname(path)

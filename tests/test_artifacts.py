@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import gc
 import io
 import os
@@ -547,8 +548,14 @@ def test_credentials_that_expire_after_s3_was_busy_are_renewed(world):
     ("error", "match", "kind", "retryable"),
     [
         (ConnectTimeoutError(endpoint_url="x"), "connection to S3 failed", "SystemUnavailable", True),
-        (NoCredentialsError(), r"S3 could not be asked \(NoCredentialsError\)", "ConfigurationError", False),
+        (NoCredentialsError(), r"S3 could not be asked \(NoCredentialsError\)", "ConfigurationError", True),
         (ParamValidationError(report="x"), "could not be asked", "ConfigurationError", False),
+        (
+            ClientError({"Error": {"Code": "KMS.KeyUnavailableException"}}, "PutObject"),
+            "KMS",
+            UNAVAILABLE,
+            True,
+        ),
         (FlexibleChecksumError(error_msg="x"), "has not the checksum", "SystemUnavailable", True),
         (
             ClientError({"Error": {"Code": "InvalidAccessKeyId"}}, "GetObject"),
@@ -569,26 +576,73 @@ def test_what_went_wrong_in_s3_is_told_apart(error, match, kind, retryable):
     assert (found.failure_type, found.retryable) == (kind, retryable)
 
 
-@pytest.mark.parametrize("name", ["link", "folder/passwd"])
-def test_a_link_out_of_the_workspace_is_not_uploaded(world, tmp_path, name):
-    (tmp_path / "passwd").write_text("secret")
-    with Workspace(world.claim(), world.hook) as workspace:
-        (workspace.path / "link").symlink_to(tmp_path / "passwd")
-        (workspace.path / "folder").symlink_to(tmp_path)
-        refused("leads out of the workspace", lambda: workspace.upload("Built", workspace.path / name))
+@pytest.mark.parametrize("name", ["link", "folder/passwd", "folder"])
+def test_a_link_out_of_the_workspace_is_neither_packed_nor_uploaded(world, tmp_path, monkeypatch, name):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "passwd").write_text("secret")
+    # Seen from where the workspace itself lies behind a link.
+    (tmp_path / "parent").mkdir()
+    (tmp_path / "by link").symlink_to(tmp_path / "parent")
+    with Workspace(world.claim(), world.hook, parent=tmp_path / "by link") as workspace:
+        (workspace.path / "link").symlink_to(outside / "passwd")
+        (workspace.path / "folder").symlink_to(outside)
+        monkeypatch.chdir(workspace.path)
+        for path in (workspace.path / name, name):
+            refused("leads elsewhere", functools.partial(workspace.upload, "Built", path))
+        if name == "folder":
+            refused("leads elsewhere", lambda: workspace.pack(workspace.path / name))
         (workspace.path / "f").write_text("x")
         (workspace.path / "inside").symlink_to("f")
         assert world.read(workspace.upload("Built", workspace.path / "inside")) == b"x"
+    assert [call.details["bytes"] for call in world.calls("PutObject")] == [1]
 
 
-def test_a_workspace_is_removed_whatever_is_in_it(world):
+@pytest.mark.parametrize(("leads_to", "is_taken"), [("beside", True), ("../elsewhere", False)])
+def test_a_link_elsewhere_is_followed_within_its_folder_only(world, tmp_path, leads_to, is_taken):
+    (tmp_path / "out").mkdir()
+    for name in ("elsewhere", "out/beside"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "out" / "link").symlink_to(leads_to)
     with Workspace(world.claim(), world.hook) as workspace:
-        closed = workspace.path / "cache" / "module"
-        closed.mkdir(parents=True)
-        (closed / "f").write_text("x")
-        (closed / "f").chmod(0o400)
-        closed.chmod(0o500)
+        upload = functools.partial(workspace.upload, "Built", tmp_path / "out" / "link")
+        if is_taken:
+            assert world.read(upload()) == b"x"
+        else:
+            refused("leads elsewhere", upload)
+
+
+def test_folders_that_may_not_be_written_are_opened_up_and_nothing_outside(tmp_path):
+    outside, work = tmp_path / "outside", tmp_path / "work"
+    outside.mkdir(mode=0o500)
+    for name in ("read", "none", "none/below"):
+        (work / name).mkdir(parents=True)
+    (work / "link").symlink_to(outside)
+    (work / "f").write_text("x")
+    for name, mode in (("f", 0o400), ("read", 0o500), ("none", 0o000), (".", 0o500)):
+        (work / name).chmod(mode)
+    before = tmp_path.stat().st_mode
+    artifacts._open_up(work)
+    modes = {name: (work / name).stat().st_mode & 0o777 for name in (".", "read", "none", "f")}
+    assert modes == {".": 0o700, "read": 0o700, "none": 0o700, "f": 0o400}
+    assert outside.stat().st_mode & 0o777 == 0o500
+    assert tmp_path.stat().st_mode == before
+
+
+def test_what_cannot_be_removed_at_once_is_opened_up_and_removed(world, monkeypatch):
+    rmtree, opened = artifacts.shutil.rmtree, []
+    with Workspace(world.claim(), world.hook) as workspace:
         root = workspace.path.parent
+        monkeypatch.setattr(artifacts, "_open_up", opened.append)
+        tried = []
+
+        def first_in_vain(path, **options):
+            tried.append(path)
+            if len(tried) > 1:
+                rmtree(path, **options)
+
+        monkeypatch.setattr(artifacts.shutil, "rmtree", first_in_vain)
+    assert opened == [root]
     assert not root.exists()
 
 

@@ -10,7 +10,8 @@ from airflow.sdk import DAG
 from support import action_state, results_of
 
 from airflow_codepipeline_partner import notifications
-from airflow_codepipeline_partner.exceptions import LimitExceeded, RequestRefused
+from airflow_codepipeline_partner.exceptions import LimitExceeded, RequestRefused, ServiceUnavailable
+from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 from airflow_codepipeline_partner.transport import Transport
 
@@ -196,6 +197,36 @@ def test_a_token_that_is_stored_a_moment_after_it_was_rotated_is_no_loss(
     notify(run)
     assert results_of(emulator, job)[-1] == "failure"
     assert len(pauses) == 2
+
+
+@pytest.mark.parametrize("code", ["ValidationException", "JobNotFoundException"])
+def test_what_cannot_pass_is_not_tried_again(emulator, offer, run_dag, notify, pauses, capfd, code):
+    job = offer()
+    run = run_dag("claim_only", job=job)
+    emulator.inject("error", operation="PutThirdPartyJobFailureResult", code=code, times=None)
+    notify(run)
+    assert results_of(emulator, job) == [code]
+    assert pauses == []
+    assert f"Job {job['job_id']} could not be ended" in "".join(capfd.readouterr())
+
+
+def test_silence_takes_no_more_time_than_there_is(
+    emulator, offer, run_dag, notify, fake_time, monkeypatch, capfd
+):
+    jobs = [offer() for _ in range(4)]
+    run = run_dag("mapped_claims", jobs=jobs)
+    puts = []
+
+    def silent(self, call, **known):
+        puts.append(call)
+        fake_time.now += 15
+        raise ServiceUnavailable("No answer.")
+
+    monkeypatch.setattr(CodePipelinePartnerHook, "put", silent)
+    notify(run)
+    assert len(puts) == 2
+    shown = "".join(capfd.readouterr())
+    assert all(f"Job {job['job_id']} could not be ended" in shown for job in jobs)
 
 
 def test_what_does_not_pass_is_given_up_in_time(emulator, offer, run_dag, notify, pauses, capfd):
