@@ -553,7 +553,7 @@ def test_credentials_that_expire_after_s3_was_busy_are_renewed(world):
         (
             ClientError({"Error": {"Code": "KMS.KeyUnavailableException"}}, "PutObject"),
             "KMS",
-            UNAVAILABLE,
+            "SystemUnavailable",
             True,
         ),
         (FlexibleChecksumError(error_msg="x"), "has not the checksum", "SystemUnavailable", True),
