@@ -60,9 +60,11 @@ class Uploads:
                 if told != base64.b64encode(whole.to_bytes(4, "big")).decode():
                     raise _bad_digest("x-amz-checksum-crc32")
         elif operation in ("PutObject", "UploadPart"):
-            content = _check_digests(environ, read_body(environ))
+            content, told = _check_digests(environ, read_body(environ))
             if operation == "UploadPart":
-                part = (zlib.crc32(content), len(content))
+                # What it was said to be, and is, need not be reckoned once more.
+                crc32 = int.from_bytes(base64.b64decode(told)) if told else zlib.crc32(content)
+                part = (crc32, len(content))
                 self._parts.setdefault(query["uploadId"][0], {})[int(query["partNumber"][0])] = part
 
 
@@ -85,8 +87,8 @@ def _read_parts(body: bytes) -> list[int]:
     return [int(part.findtext("{*}PartNumber", "")) for part in parts]
 
 
-def _check_digests(environ: dict[str, Any], body: bytes) -> bytes:
-    """Return the content of a body, which has the checksums that it is said to have."""
+def _check_digests(environ: dict[str, Any], body: bytes) -> tuple[bytes, str | None]:
+    """Return a body's content, which has the checksums that it is said to have, and its CRC-32 if told."""
     told = request_headers(environ)
     if "aws-chunked" in told.get("content-encoding", ""):
         body, trailer = _unchunked(body)
@@ -96,7 +98,7 @@ def _check_digests(environ: dict[str, Any], body: bytes) -> bytes:
     for name, digest in _DIGESTS.items():
         if name in told and told[name].strip() != base64.b64encode(digest(body)).decode():
             raise _bad_digest(name)
-    return body
+    return body, told.get("x-amz-checksum-crc32")
 
 
 def _unchunked(body: bytes) -> tuple[bytes, dict[str, str]]:
