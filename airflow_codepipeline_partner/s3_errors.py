@@ -54,8 +54,11 @@ def s3_errors(
         MetadataRetrievalError,
         NoCredentialsError,
     )
-    from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
+    from s3transfer import exceptions as transfer_errors
+    from s3transfer.exceptions import RetriesExceededError
 
+    # The oldest s3transfer that is allowed does not have it.
+    changed = getattr(transfer_errors, "S3DownloadFailedError", RetriesExceededError)
     named: dict[str, Any] = {"job_id": job_id, "for_customer": for_customer}
     passing = {**named, "failure_type": "SystemUnavailable", "retryable": True}
     try:
@@ -85,7 +88,7 @@ def s3_errors(
         ) from error
     except FlexibleChecksumError as error:
         raise ArtifactError(f"{about}: what arrived has not the checksum that S3 told.", **passing) from error
-    except S3DownloadFailedError as error:
+    except changed as error:
         raise ArtifactError(f"{about}: {where} was changed meanwhile.", **passing) from error
     except (BotoCoreError, Boto3Error) as error:
         named["failure_type"] = "ConfigurationError"
