@@ -27,7 +27,6 @@ from typing import IO, Literal, cast, get_args
 from airflow_codepipeline_partner.exceptions import (
     ArtifactError,
     CodePipelinePartnerError,
-    InvalidInput,
 )
 from airflow_codepipeline_partner.unpacking import MAX_PATH_CHARS, ArchiveLimits, UnpackedTree
 
@@ -114,7 +113,10 @@ def extract(
     """
     is_format = format_of(archive)
     if archive_format is not None and archive_format not in FORMATS:
-        raise InvalidInput(f"An archive's format is one of {', '.join(FORMATS)}, not {archive_format!r:.40}.")
+        raise ArtifactError(
+            f"An archive's format is one of {', '.join(FORMATS)}, not {archive_format!r:.40}.",
+            failure_type="ConfigurationError",
+        )
     if archive_format not in (None, is_format) and archive_format != "raw":
         raise ArtifactError(
             f"The artifact {artifact} is no {archive_format} archive: it is "
@@ -126,8 +128,9 @@ def extract(
     with disk_errors(artifact, "unpacked"):
         target.parent.mkdir(parents=True, exist_ok=True)
         if not replace and target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise InvalidInput(
-                f"{target.name}, where the artifact {artifact} is to be unpacked, is not empty."
+            raise ArtifactError(
+                f"{target.name}, where the artifact {artifact} is to be unpacked, is not empty.",
+                failure_type="ConfigurationError",
             )
         unpacked = target.parent / f".{target.name[:100]}-{uuid.uuid4().hex}"
         unpacked.mkdir(0o755)

@@ -91,6 +91,8 @@ class DownloadInputArtifactsOperator(_ArtifactOperator):
         check_job(job)
         check_literal(_check_location, destination)
         check_literal(_check_names, artifacts)
+        if archive_format not in (None, "zip", "tar", "tar.gz", "raw"):
+            raise InvalidInput(f"archive_format must be zip, tar, tar.gz or raw, not {archive_format!r:.40}.")
         self.job = renderable(job)
         self.destination = destination
         self.artifacts = artifacts
@@ -103,7 +105,8 @@ class DownloadInputArtifactsOperator(_ArtifactOperator):
         """
         Carry the artifacts, and return where each of them is, by its name.
 
-        :raises ArtifactError: One of them could not be read, or is refused.
+        :raises ArtifactError: One of them could not be read; a retry may.
+        :raises AirflowFailException: One of them is refused, or no retry can help.
         """
         with self._storage(self.job) as storage:
             names = _check_names(self.artifacts)
@@ -137,7 +140,7 @@ class DownloadInputArtifactsOperator(_ArtifactOperator):
         else:
             target = stored_object(location, self.storage_conn_id, artifact.name)
             with storage.open(artifact) as content:
-                target.write(content)
+                target.write(content, content.size)
         self.log.info("Artifact %s is at %s.", artifact.name, location)
         return location
 
@@ -147,8 +150,8 @@ class UploadOutputArtifactsOperator(_ArtifactOperator):
     Make a job's output artifacts of what the tasks before this one made.
 
     From S3 or another object storage an artifact is streamed. It is written with the job's own credentials,
-    encrypted with the pipeline's KMS key, and this task succeeds when S3 has confirmed the checksum of each;
-    so what reports the job's success comes after it.
+    encrypted with the pipeline's KMS key (or the AWS managed key, where it has none), and this task succeeds
+    when S3 has confirmed the checksum of each; so what reports the job's success comes after it.
 
     :param job: What the claim returned, or a mapping with ``job_id`` and ``client_id``. (templated)
     :param artifacts: A mapping from output artifacts' names to where each is: a file or a folder on the
@@ -156,7 +159,7 @@ class UploadOutputArtifactsOperator(_ArtifactOperator):
         (templated)
     :param storage_conn_id: The connection of the places; for ``s3://`` an ``aws`` connection,
         ``aws_default`` where it is None. (templated)
-    :param archive_format: How folders are packed: ``zip``, ``tar`` or ``tar.gz``.
+    :param archive_format: How folders are packed: ``zip`` (the default), ``tar`` or ``tar.gz``.
 
     Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09; PutObject, UploadPart, S3 API 2006-03-01.
     """
@@ -187,7 +190,8 @@ class UploadOutputArtifactsOperator(_ArtifactOperator):
         """
         Upload the artifacts, and return them.
 
-        :raises ArtifactError: One of them could not be uploaded.
+        :raises ArtifactError: One of them could not be uploaded; a retry may.
+        :raises AirflowFailException: No retry can help.
         """
         with self._storage(self.job) as storage:
             sources = _read_sources(self.artifacts)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import base64
 import os
 import zlib
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -34,6 +33,9 @@ class ArtifactStorage:
 
     :param hook: What asks for the job's details.
     :param job: The job, as every method of the hook takes it.
+
+    Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09; GetObject, PutObject, UploadPart,
+    S3 API 2006-03-01.
     """
 
     def __init__(self, hook: CodePipelinePartnerHook, job: object) -> None:
@@ -115,12 +117,12 @@ class ArtifactStorage:
         """
         progress = self._log_of("Downloading", artifact)
         with (
-            self.errors(artifact, "downloaded"),
+            self._errors(artifact, "downloaded"),
             disk_errors(artifact.name, "stored"),
-            self._manager() as manager,
+            transfer_manager(self.client) as manager,
         ):
             manager.download(
-                artifact.bucket, artifact.key, os.fspath(path), subscribers=_subscribers(progress)
+                artifact.bucket, artifact.key, os.fspath(path), subscribers=subscribers_of(progress)
             ).result()
         progress.end()
 
@@ -133,7 +135,7 @@ class ArtifactStorage:
         """
 
         def get(**how: str) -> Any:
-            with self.errors(artifact, "read"):
+            with self._errors(artifact, "read"):
                 return self.client.get_object(Bucket=artifact.bucket, Key=artifact.key, **how)
 
         return ResumedStream(get, artifact.name, self._log_of("Reading", artifact))
@@ -146,16 +148,16 @@ class ArtifactStorage:
         :param path: The file; it must not change meanwhile.
         :raises ArtifactError: It could not be.
         """
-        with self.errors(artifact, "uploaded"), disk_errors(artifact.name, "read"):
+        with self._errors(artifact, "uploaded"), disk_errors(artifact.name, "read"):
             size = path.stat().st_size
             progress = self._log_of("Uploading", artifact, size)
-            with self._manager() as manager:
+            with transfer_manager(self.client) as manager:
                 manager.upload(
                     os.fspath(path),
                     artifact.bucket,
                     artifact.key,
                     extra_args={**self._encryption, "ChecksumCRC32": _crc32_of(path)},
-                    subscribers=_subscribers(progress),
+                    subscribers=subscribers_of(progress),
                 ).result()
         progress.end()
 
@@ -170,13 +172,13 @@ class ArtifactStorage:
         """
         progress = self._log_of("Uploading", artifact, size)
         counted = CountedStream(stream, size, artifact.name)
-        with self.errors(artifact, "uploaded"), self._manager() as manager:
+        with self._errors(artifact, "uploaded"), transfer_manager(self.client) as manager:
             manager.upload(
                 counted,
                 artifact.bucket,
                 artifact.key,
                 extra_args={**self._encryption, "ChecksumAlgorithm": "CRC32"},
-                subscribers=_subscribers(progress, size),
+                subscribers=subscribers_of(progress, size),
             ).result()
         progress.end()
 
@@ -187,19 +189,10 @@ class ArtifactStorage:
         named = {"SSEKMSKeyId": key["id"]} if key.get("id") else {}
         return {"ServerSideEncryption": "aws:kms", **named}
 
-    @contextmanager
-    def _manager(self) -> Iterator[Any]:
-        from boto3.s3.transfer import TransferConfig, create_transfer_manager
-
-        # AWS's own runtime, where it is installed, would not ask for new credentials.
-        config = TransferConfig(preferred_transfer_client="classic")
-        with create_transfer_manager(self.client, config) as manager:
-            yield manager
-
     def _log_of(self, doing: str, artifact: Artifact, size: int | None = None) -> TransferLog:
         return TransferLog(f"{doing} artifact {artifact.name} of job {self.job.job_id}", size)
 
-    def errors(self, artifact: Artifact, what: str) -> AbstractContextManager[None]:
+    def _errors(self, artifact: Artifact, what: str) -> AbstractContextManager[None]:
         """
         Have what goes wrong name the artifact, and say what to do.
 
@@ -214,13 +207,26 @@ class ArtifactStorage:
         )
 
 
-def _subscribers(progress: TransferLog, size: int | None = None) -> list[Any]:
+def transfer_manager(client: Any) -> Any:
+    """Return boto3's transfer manager over an S3 client, to be used in a ``with``."""
+    from boto3.s3.transfer import TransferConfig, create_transfer_manager
+
+    # AWS's own runtime, where it is installed, would not ask for new credentials.
+    return create_transfer_manager(client, TransferConfig(preferred_transfer_client="classic"))
+
+
+def subscribers_of(progress: TransferLog, size: int | None = None) -> list[Any]:
+    """
+    Return what tells a transfer's progress, and the transfer manager its size.
+
+    :param progress: Counts the bytes.
+    :param size: All bytes of a stream, by which its parts are made so long that their number is enough.
+    """
     from s3transfer.subscribers import BaseSubscriber
 
     class Subscriber(BaseSubscriber):
         def on_queued(self, future: Any, **_: Any) -> None:
             if size is not None:
-                # By it the parts are made so long that their number is enough.
                 future.meta.provide_transfer_size(size)
 
         def on_progress(self, future: Any, bytes_transferred: int, **_: Any) -> None:

@@ -9,8 +9,8 @@ A job's artifacts, for the tasks that work on it: a folder to work in, which is 
         build(source, into=workspace.path / "out")
         workspace.upload("BuildOutput", workspace.path / "out")
 
-Everything is read and written with the job's own credentials, as CodePipeline gives them for the job's
-artifacts: never with the worker's. What an archive may hold is limited; see
+The artifacts are read and written with the job's own credentials, as CodePipeline gives them, and never with
+the worker's. What an archive may hold is limited; see
 :mod:`~airflow_codepipeline_partner.archives`.
 """
 
@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Self
 
 from airflow_codepipeline_partner.archives import ArchiveFormat, extract
 from airflow_codepipeline_partner.artifact_storage import ArtifactStorage
-from airflow_codepipeline_partner.exceptions import ArtifactError, CodePipelinePartnerError, InvalidInput
+from airflow_codepipeline_partner.exceptions import ArtifactError, CodePipelinePartnerError
+from airflow_codepipeline_partner.failures import cause_of
 from airflow_codepipeline_partner.jobs import Artifact
 from airflow_codepipeline_partner.packing import pack
 from airflow_codepipeline_partner.told_failures import tell_failure
@@ -102,33 +103,54 @@ class Workspace:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove the folder, and have ``finish_job`` tell the customer what an error of ours says."""
+        """
+        Remove the folder, and have ``finish_job`` tell the customer what an error of ours says.
+
+        That may be a :class:`~airflow_codepipeline_partner.exceptions.JobFailure` of yours, also behind
+        Airflow's ``AirflowFailException``.
+        """
         if self._is_own_storage:
             self._storage.close()
         root, self._made = self._root, None
-        if isinstance(error, CodePipelinePartnerError):
-            tell_failure(error)
+        told = None if error is None else cause_of(error)
+        if isinstance(told, CodePipelinePartnerError):
+            tell_failure(told)
         _remove(root)
 
     @property
     def _root(self) -> Path:
         if self._made is None:
-            raise InvalidInput("A Workspace has its folder within a with statement: with Workspace(job) as …")
+            raise ArtifactError(
+                "A Workspace has its folder within a with statement: with Workspace(job) as …",
+                failure_type="ConfigurationError",
+            )
         return self._made
 
     @property
     def path(self) -> Path:
-        """The folder that is yours; downloads lie beside it."""
+        """
+        The folder that is yours; downloads lie beside it.
+
+        :raises ArtifactError: It is asked for outside the ``with``.
+        """
         return self._root / "work"
 
     @property
     def inputs(self) -> tuple[Artifact, ...]:
-        """The action's input artifacts."""
+        """
+        The action's input artifacts.
+
+        :raises CodePipelinePartnerError: CodePipeline does not tell.
+        """
         return self._storage.inputs
 
     @property
     def outputs(self) -> tuple[Artifact, ...]:
-        """The action's output artifacts."""
+        """
+        The action's output artifacts.
+
+        :raises CodePipelinePartnerError: CodePipeline does not tell.
+        """
         return self._storage.outputs
 
     def download(self, name: str | None = None) -> Path:
@@ -162,7 +184,7 @@ class Workspace:
             that is not unpacked; None takes what it is.
         :param replace: Whether a folder that is not empty is replaced.
         :raises UnsafeArchive: The archive holds what is refused.
-        :raises ArtifactError: There is none of that name, or it cannot be read.
+        :raises ArtifactError: There is none of that name, it cannot be read, or the folder is not empty.
         """
         artifact = self._storage.find_input(name)
         folder = self._folder("inputs") / artifact.name if into is None else Path(into)
@@ -224,7 +246,10 @@ class Workspace:
         if path.is_dir():
             path = self.pack(path, artifact.name, archive_format=archive_format)
         elif not path.is_file():
-            raise InvalidInput(f"{path.name[:100]!r} is neither a file nor a folder, and cannot be uploaded.")
+            raise ArtifactError(
+                f"{path.name[:100]!r} is neither a file nor a folder, and cannot be uploaded.",
+                failure_type="ConfigurationError",
+            )
         self._storage.upload(artifact, path)
         self._failed_uploads.discard(artifact.name)
         return artifact

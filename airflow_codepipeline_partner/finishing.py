@@ -57,10 +57,10 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
     :param current_revision: For success: a CurrentRevision or a mapping of that kind, or None. (templated)
     :param execution_details: For success: an ExecutionDetails or a mapping of that kind; what is missing
         gets a default. (templated)
-    :param failure_message: What the customer reads on failure; None takes what an error of this package in a
-        failed task says, and else names the tasks that failed. (templated)
-    :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
-        RevisionUnavailable, SystemUnavailable. (templated)
+    :param failure_message: What the customer reads on failure; None takes what a failed task told of an
+        artifact, and else names the tasks that failed. (templated)
+    :param failure_type: ConfigurationError, PermissionError, RevisionOutOfSync, RevisionUnavailable,
+        SystemUnavailable; or JobFailed, which gives way to the type that a failed task told. (templated)
 
     Source: PutThirdPartyJobSuccessResult, PutThirdPartyJobFailureResult, CodePipeline API 2015-07-09.
     """
@@ -358,10 +358,10 @@ def finish_job(
         ``changeIdentifier`` (both needed), ``created``, ``revisionSummary``. (templated)
     :param execution_details: Told with success: an ExecutionDetails, or a mapping with ``summary``,
         ``externalExecutionId``, ``percentComplete``; what is missing gets a default. (templated)
-    :param failure_message: What the customer reads on failure, cut to 5000 characters; None names the tasks
-        that failed. (templated)
-    :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
-        RevisionUnavailable, SystemUnavailable. (templated)
+    :param failure_message: What the customer reads on failure, cut to 5000 characters; None takes what a
+        failed task told of an artifact, and else names the tasks that failed. (templated)
+    :param failure_type: ConfigurationError, PermissionError, RevisionOutOfSync, RevisionUnavailable,
+        SystemUnavailable; or JobFailed, which gives way to the type that a failed task told. (templated)
     :param parameters: Any other parameter of :class:`CodePipelineCompleteJobOperator`; the AWS parameters are
         the claiming task's where they are not given.
     :raises InvalidInput: ``claim`` claims no job, is mapped by itself instead of in a task group, lies in

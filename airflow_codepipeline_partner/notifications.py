@@ -56,15 +56,18 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
     For the ``on_failure_callback`` of a DAG; pass it to ``DAG(…)``, since Airflow does not call what is set
     later. It is the backstop for what no task can do any more (``dagrun_timeout`` skips teardowns, too) and
     does nothing where :func:`~airflow_codepipeline_partner.operators.finish_job` did its work. Airflow may
-    call it twice, and without a task instance.
+    call it twice, and without a task instance. A result that was decided on before, be it success, is put as
+    it was. What may pass is tried again, 2 s apart, for 30 s in all: the DAG processor, where it runs, ends
+    it after 50 s.
 
     As the callback of a task (also through ``default_args``) it ends only what that task claimed, or what was
     claimed for it before, and leaves to ``finish_job`` what that is to finish.
 
     :param message: What the customer reads, cut to 5000 characters; None names DAG and reason. (templated)
-    :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
-        RevisionUnavailable, SystemUnavailable. (templated)
-    :param aws_conn_id: The ``aws`` connection, or None for boto3's default credentials. (templated)
+    :param failure_type: JobFailed (the default) or one of ConfigurationError, PermissionError,
+        RevisionOutOfSync, RevisionUnavailable, SystemUnavailable. (templated)
+    :param aws_conn_id: The ``aws`` connection, ``aws_default`` unless said; None for boto3's default
+        credentials. (templated)
     :param region_name: The region of the jobs; None takes the connection's. (templated)
     :param verify: Whether to verify TLS certificates, or the path of a CA bundle. (templated)
     :param botocore_config: A mapping of arguments of botocore's Config, or None.
@@ -142,8 +145,8 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         ]
         hook = make_hook(self._within_time(), retry_deadline=0)
         deadline = time.monotonic() + CALLBACK_SECONDS
-        # Round by round, so that none waits for another's trouble, which may pass: a token may be stored a
-        # moment after it was rotated.
+        # Round by round, so that none waits for another's trouble to pass: a token may be stored a moment
+        # after it was rotated.
         while left:
             again = []
             for job in left:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Protocol, cast
 
 from airflow_codepipeline_partner.archives import CHUNK_BYTES, FORMATS, ArchiveFormat, disk_errors
-from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
+from airflow_codepipeline_partner.exceptions import ArtifactError
 from airflow_codepipeline_partner.unpacking import MAX_DEPTH, is_foreign, is_inside, shown
 
 #: The earliest that a zip can tell.
@@ -52,14 +52,20 @@ def pack(folder: Path, archive: Path, *, artifact: str, archive_format: ArchiveF
         what is neither file, folder nor link; or the disk is full.
     """
     if archive_format == "raw" or archive_format not in FORMATS:
-        raise InvalidInput(f"A folder is packed as zip, tar or tar.gz, not as {archive_format!r:.40}.")
+        raise ArtifactError(
+            f"A folder is packed as zip, tar or tar.gz, not as {archive_format!r:.40}.",
+            failure_type="ConfigurationError",
+        )
     if not folder.is_dir():
         raise ArtifactError(
             f"There is no folder {folder.name}, which was to be packed as the artifact {artifact}. Check the "
             "path, and that the work before it made it."
         )
     if archive.parent.resolve().is_relative_to(folder.resolve()):
-        raise InvalidInput(f"The archive {archive.name} cannot lie in the folder that is packed.")
+        raise ArtifactError(
+            f"The archive {archive.name} cannot lie in the folder that is packed.",
+            failure_type="ConfigurationError",
+        )
     with disk_errors(artifact, "packed"):
         number, half = tempfile.mkstemp(prefix=f".{archive.name[:100]}-", dir=archive.parent)
         try:

@@ -18,6 +18,7 @@ from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
 from airflow_codepipeline_partner.archives import CHUNK_BYTES, disk_errors
+from airflow_codepipeline_partner.artifact_storage import subscribers_of, transfer_manager
 from airflow_codepipeline_partner.artifact_streams import ResumedStream
 from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
 from airflow_codepipeline_partner.s3_errors import s3_errors
@@ -32,8 +33,8 @@ class StoredObject(Protocol):
     def open(self) -> AbstractContextManager[tuple[IO[bytes], int | None]]:
         """Yield a stream of its content, and its size where that is known."""
 
-    def write(self, content: IO[bytes]) -> None:
-        """Write all that a stream gives; the object appears when it is complete."""
+    def write(self, content: IO[bytes], size: int | None = None) -> None:
+        """Write all that a stream gives, so many bytes; the object appears when it is complete."""
 
 
 def stored_object(location: str, conn_id: str | None, artifact: str) -> StoredObject:
@@ -103,13 +104,15 @@ class _S3Object:
         with ResumedStream(get, self._artifact, TransferLog(f"Reading {self._name}")) as stream:
             yield stream, stream.size
 
-    def write(self, content: IO[bytes]) -> None:
-        from boto3.s3.transfer import TransferConfig
-
-        with self._errors("written"):
-            self._client.upload_fileobj(
-                content, **self._where, Config=TransferConfig(preferred_transfer_client="classic")
-            )
+    def write(self, content: IO[bytes], size: int | None = None) -> None:
+        progress = TransferLog(f"Writing {self._name}", size)
+        with self._errors("written"), transfer_manager(self._client) as manager:
+            manager.upload(
+                content,
+                self._where["Bucket"],
+                self._where["Key"],
+                subscribers=subscribers_of(progress, size),
+            ).result()
 
 
 class _AnyObject:
@@ -142,7 +145,7 @@ class _AnyObject:
             with stream:
                 yield stream, size
 
-    def write(self, content: IO[bytes]) -> None:
+    def write(self, content: IO[bytes], size: int | None = None) -> None:
         fs, path = self._fs, self._path
         half = f"{path}.{uuid.uuid4().hex}.part"
         with disk_errors(self._artifact, "stored"):

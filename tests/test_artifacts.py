@@ -24,12 +24,13 @@ from botocore.exceptions import (
 from support import ACTION_TYPE
 
 from airflow_codepipeline_partner import artifact_credentials, artifact_storage, artifacts, transfer_log
+from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner.artifact_streams import MAX_RESUMPTIONS, ResumedStream
 from airflow_codepipeline_partner.artifacts import ArchiveLimits, Workspace
 from airflow_codepipeline_partner.exceptions import (
     ArtifactError,
-    InvalidInput,
     InvalidJobReference,
+    JobFailure,
     ServiceUnavailable,
 )
 from airflow_codepipeline_partner.s3_errors import s3_errors
@@ -149,7 +150,7 @@ def test_the_folder_is_removed_when_the_work_fails(world, tmp_path):
 
 
 def test_a_workspace_has_a_folder_only_within_a_with(world):
-    refused("with Workspace", lambda: Workspace(world.claim(), world.hook).download(), InvalidInput)
+    refused("with Workspace", lambda: Workspace(world.claim(), world.hook).download())
 
 
 @pytest.mark.parametrize("job", [None, {}, "planted"], ids=str)
@@ -321,6 +322,23 @@ def test_a_job_that_ends_in_mid_transfer_is_named(world):
         world.hook.fail(job, message="m")
         world.emulator.advance(901)
         refused("it has ended", lambda: workspace.upload("Built", workspace.download()))
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_what_a_task_of_its_own_words_says_is_told(world, monkeypatch, behind):
+    told = []
+    monkeypatch.setattr(artifacts, "tell_failure", told.append)
+    failure = JobFailure("Name a Target.", "ConfigurationError")
+
+    def work():
+        with Workspace(world.claim(), world.hook):
+            if behind:
+                raise AirflowFailException("no retry") from failure
+            raise failure
+
+    with pytest.raises((AirflowFailException, JobFailure)):
+        work()
+    assert told == [failure]
 
 
 def test_no_secret_is_shown(world, capfd, caplog):
@@ -685,9 +703,7 @@ def test_what_cannot_be_uploaded_is_named_and_nothing_is(world, tmp_path, make, 
 def test_what_is_neither_a_file_nor_a_folder_is_not_uploaded(world, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     with Workspace(world.claim(), world.hook) as workspace:
-        refused(
-            "neither a file nor a folder", lambda: workspace.upload("Built", tmp_path / "fifo"), InvalidInput
-        )
+        refused("neither a file nor a folder", lambda: workspace.upload("Built", tmp_path / "fifo"))
 
 
 def test_an_unsafe_archive_leaves_nothing_behind(world):
@@ -706,7 +722,7 @@ def test_an_extracted_folder_is_replaced_where_that_is_asked_for(world, tmp_path
     target.mkdir()
     (target / "old").write_text("old")
     with Workspace(world.claim(), world.hook) as workspace:
-        refused("not empty", lambda: workspace.extract(into=target), InvalidInput)
+        refused("not empty", lambda: workspace.extract(into=target))
         workspace.extract(into=target, replace=True)
     assert [path.name for path in target.iterdir()] == ["a"]
     assert [path.name for path in tmp_path.iterdir()] == ["target"]

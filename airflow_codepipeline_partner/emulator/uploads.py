@@ -54,7 +54,9 @@ class Uploads:
             # moto would hold the whole object twice more to reckon what is known here; it is left to take the
             # checksum of the parts' checksums.
             environ.pop("HTTP_X_AMZ_CHECKSUM_TYPE", None)
-        if operation == "CompleteMultipartUpload":
+        if operation == "AbortMultipartUpload":
+            self._parts.pop(query["uploadId"][0], None)
+        elif operation == "CompleteMultipartUpload":
             environ.pop("HTTP_X_AMZ_CHECKSUM_CRC32", None)
             named = _read_parts(read_body(environ))
             parts = self._parts.pop(query["uploadId"][0], {})
