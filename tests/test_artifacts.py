@@ -664,8 +664,8 @@ def test_what_cannot_be_removed_at_once_is_opened_up_and_removed(world, monkeypa
     assert not root.exists()
 
 
-def test_a_workspace_that_cannot_be_removed_is_told_of(world, caplog, monkeypatch):
-    with Workspace(world.claim(), world.hook) as workspace:
+def test_a_workspace_that_cannot_be_removed_is_told_of(world, caplog, monkeypatch, tmp_path):
+    with Workspace(world.claim(), world.hook, parent=tmp_path) as workspace:
         root = workspace.path.parent
         monkeypatch.setattr(artifacts.shutil, "rmtree", lambda *arguments, **options: None)
     assert f"{root} could not be removed whole" in caplog.text
