@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, InvalidInput
 from airflow_codepipeline_partner.parameters import (
@@ -17,7 +18,7 @@ from airflow_codepipeline_partner.parameters import (
     no_retry_where_none_helps,
     renderable,
 )
-from airflow_codepipeline_partner.reading import read_mapping
+from airflow_codepipeline_partner.reading import read_list, read_mapping
 from airflow_codepipeline_partner.told_failures import tell_failure
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class _ArtifactOperator(CodePipelineParameters):
             try:
                 with closing(ArtifactStorage(self.hook, job)) as storage:
                     yield storage
+                    self.show_link(storage.pipeline_name)
             except CodePipelinePartnerError as error:
                 tell_failure(error)
                 raise
@@ -221,13 +223,21 @@ def _check_location(value: Any) -> str:
         raise InvalidInput(
             f"A place of artifacts is a path or a URL, as s3://bucket/prefix, not a {type(value).__name__}."
         )
+    try:
+        has_password = urlsplit(value).password is not None
+    except ValueError as error:
+        raise InvalidInput(f"A place of artifacts is no URL: {error}.") from None
+    if has_password:
+        # Before it is in a message.
+        raise InvalidInput("A place of artifacts bears no password: put it into a connection.")
     return value
 
 
 def _check_names(value: Any) -> list[str] | None:
     if value is None:
         return None
-    names = [value] if isinstance(value, str) else value
+    # A list that Jinja rendered is a text.
+    names = read_list(value) if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names) or not names:
         raise InvalidInput(f"artifacts must be a list of artifacts' names, not a {type(value).__name__}.")
     twice = sorted({name for name in names if names.count(name) > 1})

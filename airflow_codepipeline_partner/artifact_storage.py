@@ -68,6 +68,11 @@ class ArtifactStorage:
         """Where the action is to put what it makes."""
         return self._details.output_artifacts
 
+    @property
+    def pipeline_name(self) -> str | None:
+        """The customer's pipeline, or None where the details do not name it."""
+        return self._details.pipeline_name
+
     def find_input(self, name: str | None = None) -> Artifact:
         """
         Return an input artifact.

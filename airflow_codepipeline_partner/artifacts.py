@@ -278,7 +278,8 @@ class Workspace:
 
 def _remove(folder: Path) -> None:
     """Remove a folder, whatever the work left in it."""
-    with suppress(RecursionError):
+    # Whatever it is, it must not hide how the work ended.
+    with suppress(RecursionError, OSError):
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
             _open_up(folder)

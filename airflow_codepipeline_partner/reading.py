@@ -32,6 +32,12 @@ def read_mapping(value: object, what: str, names: Iterable[str] = ()) -> Mapping
     raise InvalidInput(f"{what} must be a mapping{fields}, not {given}.")
 
 
+def read_list(text: str) -> list[Any]:
+    """Return the list that a string holds (JSON or a Python literal), or a list of the string itself."""
+    held = _read_literal(text)
+    return list(held) if isinstance(held, list | tuple) else [text]
+
+
 def _read_literal(text: str) -> object:
     """Return what a string of JSON or of a Python literal holds, or None."""
     readers: tuple[Callable[[str], object], ...] = (json.loads, ast.literal_eval)

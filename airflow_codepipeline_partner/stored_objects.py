@@ -48,8 +48,6 @@ def stored_object(location: str, conn_id: str | None, artifact: str) -> StoredOb
     :raises InvalidInput: The location is none.
     """
     place = urlsplit(location)
-    if place.password is not None:
-        raise InvalidInput("A location bears no password, which would lie in logs: put it into a connection.")
     if place.scheme != "s3":
         return _AnyObject(location, conn_id, artifact)
     in_location, _, bucket = place.netloc.rpartition("@")

@@ -168,6 +168,7 @@ UNSAFE = {
     "unsafe": ({"../evil": "x"}, {}, "holds the entry '../evil'", "JobFailed"),
     "too much": ({str(n): "x" for n in range(11)}, {}, "max_members (10)", "JobFailed"),
     "elsewhere": ({"a": "x"}, {"destination": "s3://own/x"}, SET_UP_WRONG, "ConfigurationError"),
+    "password": ({"a": "x"}, {"destination": "ftp://a:planted@b/x"}, SET_UP_WRONG, "ConfigurationError"),
 }
 TRIED = {
     **{name: (CARRIED, {"a": "x"}, *case) for name, case in WRONG.items()},
@@ -194,6 +195,17 @@ def test_what_goes_wrong_the_customer_reads_at_once(
     assert [entry.outcome for entry in emulator.ledger.where(operation="PutObject")] == []
     downloads = [entry for entry in emulator.ledger.where(operation="GetObject")]
     assert len(downloads) <= 1
+
+
+def test_a_list_of_names_may_be_a_text_and_the_task_leads_to_the_pipeline(
+    offer_build, run_dag, tmp_path, dags
+):
+    job = offer_build(b"content", inputs=("One", "Two"))
+    outputs = {"Built": str(tmp_path / "Two")}
+    run = run_dag(CARRIED, job=job, destination=str(tmp_path), inputs="['Two']", outputs=outputs)
+    assert set(run.xcoms["download", "return_value"]) == {"Two"}
+    links = {task: value for (task, key), value in run.xcoms.items() if key.startswith("_link_")}
+    assert all("/pipelines/build/view" in links[task] for task in ("download", "upload"))
 
 
 def test_what_may_pass_is_retried(emulator, offer_build, run_dag, tmp_path, monkeypatch):
@@ -345,6 +357,9 @@ def upload(**parameters):
     [
         (download, {"destination": ""}, "a path or a URL"),
         (download, {"destination": 5}, "not a int"),
+        (download, {"destination": "ftp://a:planted@b/x"}, "bears no password"),
+        (download, {"destination": "s3://[b/x"}, "is no URL"),
+        (upload, {"artifacts": {"a": "ftp://a:planted@b/x"}}, "bears no password"),
         (download, {"artifacts": ["a", "a"]}, "a more than once"),
         (download, {"artifacts": []}, "list of artifacts"),
         (download, {"job": {}}, "job_id"),
@@ -355,8 +370,9 @@ def upload(**parameters):
     ],
 )
 def test_wrong_literals_are_refused_when_the_dag_is_parsed(make, parameters, match):
-    with pytest.raises(InvalidInput, match=match):
+    with pytest.raises(InvalidInput, match=match) as refusal:
         make(**parameters)
+    assert "planted" not in str(refusal.value)
 
 
 def test_templates_are_left_for_later():

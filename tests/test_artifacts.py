@@ -150,7 +150,10 @@ def test_the_folder_is_removed_when_the_work_fails(world, tmp_path):
 
 
 def test_a_workspace_has_a_folder_only_within_a_with(world):
-    refused("with Workspace", lambda: Workspace(world.claim(), world.hook).download())
+    workspace = Workspace(world.claim(), world.hook)
+    outside = refused("with Workspace", workspace.download)
+    assert outside.failure_type == "ConfigurationError"
+    assert world.calls() == []
 
 
 @pytest.mark.parametrize("job", [None, {}, "planted"], ids=str)
@@ -321,7 +324,9 @@ def test_a_job_that_ends_in_mid_transfer_is_named(world):
         workspace.upload("Built", workspace.download())
         world.hook.fail(job, message="m")
         world.emulator.advance(901)
-        refused("it has ended", lambda: workspace.upload("Built", workspace.download()))
+        ended = refused("it has ended", lambda: workspace.upload("Built", workspace.download()))
+    assert ended.job_id == job.job_id
+    assert [call.outcome for call in world.calls("PutObject")] == ["ok", "ExpiredToken"]
 
 
 @pytest.mark.parametrize("behind", [False, True])
@@ -374,14 +379,18 @@ def test_an_artifact_that_is_there_twice_is_named(world):
     job = world.claim()
     world.emulator.inject("replace", members={"data.inputArtifacts": [ELSEWHERE, ELSEWHERE]})
     with Workspace(job, world.hook) as workspace:
-        refused("2 times the input artifact 'Source'", lambda: workspace.download("Source"))
+        twice = refused("2 times the input artifact 'Source'", lambda: workspace.download("Source"))
+    assert twice.failure_type == "ConfigurationError"
+    assert world.calls() == []
 
 
 def test_an_artifact_without_a_place_is_named(world):
     job = world.claim()
     world.emulator.inject("replace", members={"data.inputArtifacts": [{"name": "Source"}]})
     with Workspace(job, world.hook) as workspace:
-        refused("does not say where the input artifact Source", lambda: workspace.download("Source"))
+        nowhere = refused("does not say where the input artifact Source", workspace.download)
+    assert nowhere.job_id == job.job_id
+    assert world.calls() == []
 
 
 def test_an_object_that_is_missing_is_named_and_nothing_is_left(world):
@@ -520,7 +529,7 @@ def test_a_stream_with_another_content_than_its_checksum_is_refused(world):
 
     answer = {"ContentLength": 7, "ETag": "e", "Body": Body(b"content")}
     stream = ResumedStream(lambda **how: answer, "Source", transfer_log.TransferLog("Reading"))
-    refused("Source could not be read: what arrived has not the checksum", stream.read)
+    assert refused("Source could not be read: what arrived has not the checksum", stream.read).retryable
 
 
 def test_many_requests_that_find_their_credentials_expired_ask_once(world):
@@ -704,6 +713,7 @@ def test_what_is_neither_a_file_nor_a_folder_is_not_uploaded(world, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     with Workspace(world.claim(), world.hook) as workspace:
         refused("neither a file nor a folder", lambda: workspace.upload("Built", tmp_path / "fifo"))
+    assert world.calls() == []
 
 
 def test_an_unsafe_archive_leaves_nothing_behind(world):
@@ -715,6 +725,7 @@ def test_an_unsafe_archive_leaves_nothing_behind(world):
 def test_the_limits_are_the_workspaces(world):
     with Workspace(world.claim(), world.hook, limits=ArchiveLimits(max_bytes=3)) as workspace:
         refused("max_bytes", lambda: workspace.extract())
+        assert [path.name for path in workspace.path.parent.rglob("*") if path.is_file()] == ["Source"]
 
 
 def test_an_extracted_folder_is_replaced_where_that_is_asked_for(world, tmp_path):
