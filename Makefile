@@ -10,6 +10,8 @@ ARGS ?=
 JOBS ?= 60
 KILLS ?= 10
 SEED ?= 1
+# Of the demo: partner or custom.
+ACTION ?= partner
 # How many tests run at the same time; each worker has an Airflow of its own.
 WORKERS ?= 2
 
@@ -33,13 +35,14 @@ help: ## list what can be done
 	@echo '  AIRFLOW=$(AIRFLOW)     the Airflow version; there are$(patsubst constraints/airflow-%.txt, %,$(sort $(wildcard constraints/airflow-*.txt)))'
 	@echo '  PYTHON=$(PYTHON)     the Python to start from'
 	@echo '  JOBS=$(JOBS) KILLS=$(KILLS) SEED=$(SEED)     of the chaos suite'
+	@echo '  ACTION=$(ACTION)     of the demo: whose action it is, partner or custom'
 	@echo '  ARGS=              more arguments, for instance make test ARGS="-k claim", make demo ARGS=--check-secrets'
 
 demo: environment ## run a job through an emulated CodePipeline and a real Airflow
-	@$(VENV)/bin/python demo/run.py $(ARGS)
+	@$(VENV)/bin/python demo/run.py --action $(ACTION) $(ARGS)
 
 demo-ui: environment ## the same, and leave Airflow's UI open until Ctrl-C
-	@$(VENV)/bin/python demo/run.py --ui $(ARGS)
+	@$(VENV)/bin/python demo/run.py --ui --action $(ACTION) $(ARGS)
 
 test: environment ## run the tests
 	$(TESTS) $(ARGS)

@@ -10,8 +10,8 @@ from typing import Any
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Asset, AssetWatcher, get_current_context, task
 
-from airflow_codepipeline_partner import protocol
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
+from airflow_codepipeline_partner.dialects import dialect_of
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
 from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner.limits import check_number
@@ -35,6 +35,7 @@ def codepipeline_jobs(
     verify: bool | str | None = None,
     botocore_config: dict[str, Any] | None = None,
     client_conn_id_template: str = DEFAULT_TEMPLATE,
+    query_param: Mapping[str, str] | None = None,
 ) -> Asset:
     """
     Return the asset that has an event whenever jobs of an action type wait: a DAG's ``schedule``.
@@ -53,12 +54,14 @@ def codepipeline_jobs(
     :param verify: Whether to verify TLS certificates, or the path of a CA bundle.
     :param botocore_config: A mapping of arguments of botocore's Config, or None.
     :param client_conn_id_template: How a client's connection id is made from its client id; no poll needs it.
-    :raises InvalidInput: The action type, the batch size or the interval does not fit.
+    :param query_param: Only jobs whose configuration has this value, in the queryable property of a custom
+        action type: a mapping of its name to the value. None for action types without such a property.
+    :raises InvalidInput: The action type, the query, the batch size or the interval does not fit.
 
-    Source: PollForThirdPartyJobs, CodePipeline API 2015-07-09.
+    Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
     kind = ActionType.from_value(action_type)
-    protocol.dialect_of(kind)
+    dialect_of(kind)
     if poll_interval <= 0:
         raise InvalidInput(f"poll_interval must be more than 0 seconds; {poll_interval:g} was given.")
     trigger = CodePipelineJobTrigger(
@@ -70,6 +73,7 @@ def codepipeline_jobs(
         verify=verify,
         botocore_config=botocore_config,
         client_conn_id_template=client_conn_id_template,
+        query_param=query_param,
     )
     return Asset(name, watchers=[AssetWatcher(name=name, trigger=trigger)])
 
@@ -124,7 +128,7 @@ def _told_by_conf(context: Mapping[str, Any]) -> Iterator[OfferedJob]:
     if not conf:
         raise InvalidJobReference(
             "This run was started by no event of jobs and has no conf. To start one by hand, give it as its "
-            'conf {"jobs": [{"job_id": …, "client_id": …}]}.'
+            'conf {"jobs": [{"job_id": …, "client_id": …}]}, or the jobs that a sensor returned.'
         )
     jobs = conf.get("jobs", [conf])
     if not isinstance(jobs, list):

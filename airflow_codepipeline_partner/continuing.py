@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_codepipeline_partner import protocol, reporting
 from airflow_codepipeline_partner._compat import AirflowSkipException
 from airflow_codepipeline_partner.continuation import WaitingTask
+from airflow_codepipeline_partner.dialects import dialect_of
 from airflow_codepipeline_partner.exceptions import (
     CodePipelinePartnerError,
     InvalidJobReference,
@@ -151,10 +152,11 @@ def defer_for_next_job(
     task.defer(
         trigger=CodePipelineContinuationTrigger(
             action_type=_action_type_of(job),
-            client_id=str(job.client_id),
+            client_id=job.client_id,
             continuation_token=str(awaited_token(claim.place, claim.record)),
             poll_interval=poll_interval,
             timeout_deadline=deadline,
+            query_param=job.query_param,
             **aws_parameters_of(task),
         ),
         method_name=method_name,
@@ -248,7 +250,10 @@ def claim_next_job(hook: CodePipelinePartnerHook, claim: ClaimInRun, job: Offere
 
     try:
         # No other run claims it; another task of this one may, at the same moment: a refusal leaves doubt.
-        answer: Claim = hook.try_claim(job, in_doubt=True, before_acknowledge=intend)
+        # Not so for a custom job, where it would stay one: most often the offer was stale, and the job is
+        # offered again.
+        doubtful = in_doubt or not dialect_of(job).poll_gives_nonce
+        answer: Claim = hook.try_claim(job, in_doubt=doubtful, before_acknowledge=intend)
     except CodePipelinePartnerError as error:
         if intended is not None:
             unknown = in_doubt or error.in_doubt

@@ -54,17 +54,17 @@ from airflow_codepipeline_partner.parameters import (
 )
 from airflow_codepipeline_partner.protocol import Call, UnknownClaim
 from airflow_codepipeline_partner.records import ClaimRecord, Place
-from airflow_codepipeline_partner.working import Continuation, JobInProgress
+from airflow_codepipeline_partner.working import Completion, Continuation, JobInProgress
 
 if TYPE_CHECKING:
     from airflow.sdk.bases.decorator import TaskDecorator
 
-__all__ = ["Continuation", "JobInProgress", "codepipeline_job_task"]
+__all__ = ["Completion", "Continuation", "JobInProgress", "codepipeline_job_task"]
 
 _NAME = "@task.codepipeline_job"
 _MAY_RETURN = (
     "return nothing, execution details (ExecutionDetails, or a mapping with summary, externalExecutionId, "
-    "percentComplete), or a Continuation"
+    "percentComplete), a Completion, or a Continuation"
 )
 
 
@@ -78,7 +78,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineParameter
     :param unknown_claim: What a claim in doubt counts as: ``assume_ours`` or ``leave``.
 
     Source: GetThirdPartyJobDetails, AcknowledgeThirdPartyJob, PutThirdPartyJobSuccessResult,
-    PutThirdPartyJobFailureResult, CodePipeline API 2015-07-09.
+    PutThirdPartyJobFailureResult, and the same calls for custom jobs, CodePipeline API 2015-07-09.
     """
 
     template_fields = (*DecoratedOperator.template_fields, *CodePipelineParameters.template_fields)
@@ -172,7 +172,9 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineParameter
         """
         working.check_uploads()
         continuation = returned if isinstance(returned, Continuation) else None
-        details = returned if continuation is None else continuation.execution_details
+        completion = returned if isinstance(returned, Completion) else None
+        told = continuation or completion
+        details = returned if told is None else told.execution_details
         if not isinstance(details, ExecutionDetails | Mapping | None):
             raise InvalidInput(
                 f"The function {self.python_callable.__name__} returned a value of type "
@@ -191,6 +193,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineParameter
             current_revision=working.current_revision,
             continuation_token=None if continuation is None else continuation.token,
             execution_details=shown,
+            output_variables=None if completion is None else completion.output_variables,
         )
 
     def _report(self, context: Any, keeper: ResultOfClaimingTask, call: Call, *, certain: bool) -> str:
@@ -200,7 +203,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineParameter
         except (JobNotFound, JobNotInProgress) as error:
             raise AirflowFailException(f"{type(error).__name__}: {error}") from error
         except CodePipelinePartnerError as error:
-            refused = isinstance(error, RequestRefused) and error.code == "ValidationException"
+            refused = isinstance(error, RequestRefused) and not error.retryable
             if refused and not error.in_doubt:
                 # The same again would be refused again.
                 self.log.error("The work was done, but its result is not taken: %s", error)
@@ -265,9 +268,9 @@ def codepipeline_job_task(python_callable: Callable[..., Any] | None = None, **k
     Make a task of a function that works on a CodePipeline job: the task claims, runs it and reports.
 
     Call the task with the offered job; the function's first parameter gets the :class:`JobInProgress`. What
-    it returns is the job's result: nothing or execution details for success, a :class:`Continuation` where
-    the action goes on in a new job. The task itself returns the claimed job. If another worker has the job,
-    the task is skipped.
+    it returns is the job's result: nothing or execution details for success, a :class:`Completion` for one
+    with output variables, a :class:`Continuation` where the action goes on in a new job. The task itself
+    returns the claimed job. If another worker has the job, the task is skipped.
 
     :param python_callable: The function, where the decorator is used without parentheses.
     :param kwargs: ``unknown_claim``, the AWS parameters, and what every operator takes (``retries``,

@@ -31,7 +31,7 @@ from __future__ import annotations
 from typing import Any
 
 #: What the service, or botocore before it, finds wrong in a request itself.
-_INVALID_CODES = ("ValidationException", "ParamValidationError")
+_INVALID_CODES = ("ValidationException", "ParamValidationError", "OutputVariablesSizeExceededException")
 
 
 class CodePipelinePartnerError(Exception):
@@ -228,7 +228,8 @@ class RequestRefused(CodePipelineError):
     """
     CodePipeline refused the request for a reason that has no type of its own.
 
-    Credentials expire and are renewed, permissions are mended; only what it finds invalid stays so.
+    Credentials expire and are renewed, permissions are mended; only what it finds invalid stays so, and is
+    not ``retryable``.
     """
 
     retryable = True

@@ -36,6 +36,7 @@ from airflow_codepipeline_partner._compat import (
     AirflowTaskTimeout,
     ends_task_otherwise,
 )
+from airflow_codepipeline_partner.answers import PASSING_CODES
 from airflow_codepipeline_partner.exceptions import (
     ClientConnectionError,
     CodePipelineError,
@@ -44,7 +45,6 @@ from airflow_codepipeline_partner.exceptions import (
     JobFailure,
 )
 from airflow_codepipeline_partner.jobs import FailureDetails
-from airflow_codepipeline_partner.protocol import PASSING_CODES
 
 _FAILED = "The work of this action failed in Airflow"
 _REFUSING_CODES = ("AccessDenied", "UnauthorizedOperation")

@@ -32,10 +32,16 @@ from airflow_codepipeline_partner.parameters import (
 from airflow_codepipeline_partner.protocol import Call, ClaimState, UnknownClaim
 from airflow_codepipeline_partner.records import ClaimInRun, Place, mapped_group_of
 from airflow_codepipeline_partner.reporting import DEFAULT_FAILURE_TYPE
-from airflow_codepipeline_partner.task_states import states_before, work_before
+from airflow_codepipeline_partner.task_states import states_before, unended_work, work_before
 from airflow_codepipeline_partner.told_failures import told_failure
 
-_RESULT_FIELDS = ("current_revision", "execution_details", "failure_message", "failure_type")
+_RESULT_FIELDS = (
+    "current_revision",
+    "execution_details",
+    "output_variables",
+    "failure_message",
+    "failure_type",
+)
 
 
 class CodePipelineCompleteJobOperator(CodePipelineParameters):
@@ -57,12 +63,14 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
     :param current_revision: For success: a CurrentRevision or a mapping of that kind, or None. (templated)
     :param execution_details: For success: an ExecutionDetails or a mapping of that kind; what is missing
         gets a default. (templated)
+    :param output_variables: For the success of a custom job: a mapping of names to texts. (templated)
     :param failure_message: What the customer reads on failure; None takes what a failed task told of an
         artifact, and else names the tasks that failed. (templated)
     :param failure_type: ConfigurationError, PermissionError, RevisionOutOfSync, RevisionUnavailable,
         SystemUnavailable; or JobFailed, which gives way to the type that a failed task told. (templated)
 
-    Source: PutThirdPartyJobSuccessResult, PutThirdPartyJobFailureResult, CodePipeline API 2015-07-09.
+    Source: PutThirdPartyJobSuccessResult, PutThirdPartyJobFailureResult, PutJobSuccessResult,
+    PutJobFailureResult, CodePipeline API 2015-07-09.
     """
 
     #: By these it is known that the DAG reports its jobs' results.
@@ -75,11 +83,13 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
     MAX_RETRY_DELAY: ClassVar[timedelta] = timedelta(minutes=5)
     #: Seconds between two polls for the next job of an action, where no task before this one waited for it.
     POLL_INTERVAL: ClassVar[float] = 30
+    #: Wait between two looks at work that was cleared when this task was about to report it.
+    LOOK_AGAIN_AFTER: ClassVar[timedelta] = timedelta(seconds=10)
     #: Above what people give their tasks, so that results are put before new work begins.
     PRIORITY_WEIGHT: ClassVar[int] = 10_000
 
     template_fields = (*_RESULT_FIELDS, *CodePipelineParameters.template_fields)
-    template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(_RESULT_FIELDS[:2], "json")
+    template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(_RESULT_FIELDS[:3], "json")
 
     def __init__(
         self,
@@ -89,6 +99,7 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         unknown_claim: UnknownClaim = "assume_ours",
         current_revision: Any = None,
         execution_details: Any = None,
+        output_variables: Any = None,
         failure_message: Any = None,
         failure_type: Any = DEFAULT_FAILURE_TYPE,
         **kwargs: Any,
@@ -105,7 +116,7 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
             "wait_for_downstream": False,
         }
         super().__init__(**{**kwargs, **own})
-        check_success_literals(current_revision, execution_details)
+        check_success_literals(current_revision, execution_details, output_variables)
         check_literal(FailureDetails, failure_message)
         check_literal(lambda kind: FailureDetails("x", kind), failure_type)
         protocol.check_unknown_claim(unknown_claim)
@@ -115,6 +126,7 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         self.unknown_claim = unknown_claim
         self.current_revision = renderable(current_revision)
         self.execution_details = renderable(execution_details)
+        self.output_variables = output_variables
         self.failure_message = failure_message
         self.failure_type = failure_type
         # Without setups: a teardown with setups does not run when its setup, the claim, died.
@@ -155,6 +167,8 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
                 f"{self.task_id} must come after {self.claim_task_id}, the task whose job it is to finish; "
                 "finish_job wires it so."
             )
+        if unended := unended_work(context["dag"], self.claim_task_id, states):
+            self._wait_for_work(unended)
         place = self._place_of_claim(context)
         run = {"dag_id": context["ti"].dag_id, "run_id": context["ti"].run_id}
         failure = reporting.failure_of_run(
@@ -199,6 +213,22 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
                 "This task fails so that the run does, too. To run the action again, retry it in "
                 "CodePipeline."
             )
+
+    def _wait_for_work(self, task_ids: Collection[str]) -> NoReturn:
+        """
+        Look again a little later, holding no worker slot meanwhile.
+
+        Airflow starts this task when all before it has ended. Where one of them is cleared just then, what it
+        comes to this time is what counts.
+        """
+        from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+
+        self.log.warning("%s has not ended, and is waited for.", ", ".join(task_ids))
+        self.defer(trigger=TimeDeltaTrigger(self.LOOK_AGAIN_AFTER), method_name="execute_again")
+
+    def execute_again(self, context: Any, event: Any = None) -> None:
+        """Put the result that the work came to, if it has ended now."""
+        self.execute(context)
 
     def _refuse_a_cleared_run(self, context: Any, place: Place, job: OfferedJob) -> None:
         """
@@ -259,7 +289,7 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
     def _why_it_cannot_be_told(self, error: InvalidInput | RequestRefused) -> str:
         """Return why a success cannot be reported, for the customer, or raise what may pass."""
         if isinstance(error, RequestRefused):
-            if error.in_doubt or error.code != "ValidationException":
+            if error.in_doubt or error.retryable:
                 raise error
             # The same again would be refused again, and the job would wait for its timeout.
             why = "The work was done in Airflow, but CodePipeline does not take its result."
@@ -317,11 +347,16 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         return reporting.put_once(self.hook, place, call, certain=claimed.certain)
 
     def _success(self, job: OfferedJob, *, dag_id: str, run_id: str) -> Call:
-        for name in ("current_revision", "execution_details"):
+        for name in ("current_revision", "execution_details", "output_variables"):
             if name in self._unrendered:
                 raise InvalidInput(f"{name} could not be rendered ({self._unrendered[name]}).")
         details = reporting.with_defaults(self.execution_details, dag_id=dag_id, run_id=run_id)
-        return protocol.success(job, current_revision=self.current_revision, execution_details=details)
+        return protocol.success(
+            job,
+            current_revision=self.current_revision,
+            execution_details=details,
+            output_variables=self.output_variables,
+        )
 
     def _failure(
         self, job: OfferedJob, message: Any, why: FailureDetails, *, dag_id: str, run_id: str
@@ -342,6 +377,7 @@ def finish_job(
     task_id: str = "finish_job",
     current_revision: Any = None,
     execution_details: Any = None,
+    output_variables: Any = None,
     failure_message: Any = None,
     failure_type: Any = DEFAULT_FAILURE_TYPE,
     **parameters: Any,
@@ -358,6 +394,9 @@ def finish_job(
         ``changeIdentifier`` (both needed), ``created``, ``revisionSummary``. (templated)
     :param execution_details: Told with success: an ExecutionDetails, or a mapping with ``summary``,
         ``externalExecutionId``, ``percentComplete``; what is missing gets a default. (templated)
+    :param output_variables: Told with the success of a custom job, for later actions of the pipeline: a
+        mapping of names (of ``0-9 A-Z a-z @ _ -``) to texts, at most 122,880 bytes in all. No secrets. For a
+        partner's job it must come to None. (templated)
     :param failure_message: What the customer reads on failure, cut to 5000 characters; None takes what a
         failed task told of an artifact, and else names the tasks that failed. (templated)
     :param failure_type: ConfigurationError, PermissionError, RevisionOutOfSync, RevisionUnavailable,
@@ -384,6 +423,7 @@ def finish_job(
         claim_task_id=claim.task_id,
         current_revision=current_revision,
         execution_details=execution_details,
+        output_variables=output_variables,
         failure_message=failure_message,
         failure_type=failure_type,
         **{**inherited, **parameters},

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
-from airflow_codepipeline_partner import protocol
+from airflow_codepipeline_partner import answers, protocol
 from airflow_codepipeline_partner._compat import mask_secret
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
 from airflow_codepipeline_partner.continuation import WaitingTask
+from airflow_codepipeline_partner.dialects import dialect_of
 from airflow_codepipeline_partner.endpoints import is_of_aws
 from airflow_codepipeline_partner.exceptions import (
     CodePipelineError,
     CodePipelinePartnerError,
     InvalidClientToken,
     InvalidInput,
+    InvalidJobReference,
     InvalidNonce,
     RequestRefused,
 )
@@ -80,25 +82,34 @@ class CodePipelinePartnerHook(AwsBaseHook):
 
     # The way of a job.
 
-    def poll(self, action_type: ActionType | Mapping[str, str], max_batch_size: int = 10) -> list[OfferedJob]:
+    def poll(
+        self,
+        action_type: ActionType | Mapping[str, str],
+        max_batch_size: int = 10,
+        query_param: Mapping[str, str] | None = None,
+    ) -> list[OfferedJob]:
         """
         Ask for jobs that wait. A poll is never a claim: what is not claimed is offered again.
 
         :param action_type: What to poll for, one of ours or AWS's mapping.
         :param max_batch_size: Most jobs to be offered, at least 1; CodePipeline may give fewer.
+        :param query_param: Only jobs whose configuration has this value in the queryable property of a custom
+            action type: a mapping of its name to the value, which has at most 50 characters. Where there is
+            such a property it is needed, else there can be none.
         :return: The offered jobs; an empty list where none waits.
+        :raises InvalidInput: The action type is AWS's own, or the query does not fit; nothing was called.
         :raises ActionTypeNotFound: CodePipeline does not know the action type here.
         :raises ServiceUnavailable: There was no answer until the deadline.
 
-        Source: PollForThirdPartyJobs, CodePipeline API 2015-07-09.
+        Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
         """
         kind = ActionType.from_value(action_type)
-        answer = self._send(protocol.poll(kind, max_batch_size))
+        call = protocol.poll(kind, max_batch_size, query_param)
+        answer = self._send(call)
         jobs: dict[str, OfferedJob] = {}
         for offered in answer.get("jobs") or ():
-            named = {"job_id": (offered or {}).get("jobId"), "client_id": (offered or {}).get("clientId")}
             try:
-                job = OfferedJob.from_value({**named, "action_type": kind})
+                job = answers.offered_job(kind, offered, call.arguments.get("queryParam"))
             except InvalidInput as error:
                 # It must not hold up the others of its batch.
                 self.log.warning("CodePipeline offered what is no job: %s", error)
@@ -112,12 +123,13 @@ class CodePipelinePartnerHook(AwsBaseHook):
 
         The answer holds secrets: never log it, never return it from a task.
 
-        :param job: An object of ours, or a mapping with ``job_id`` and ``client_id``.
+        :param job: An object of ours, or a mapping with ``job_id`` and ``client_id`` or, of a custom job,
+            ``action_type``.
         :raises ClientConnectionError: No connection holds the client's token.
         :raises InvalidClientToken: The token is not this client's.
         :raises JobNotFound: CodePipeline does not know the job.
 
-        Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09.
+        Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
         """
         offered = OfferedJob.from_value(job)
         answer = self._send(protocol.details(offered))
@@ -133,10 +145,11 @@ class CodePipelinePartnerHook(AwsBaseHook):
 
         Nothing else of its details is kept, so that the masker need not learn their secrets.
 
-        :param job: An object of ours, or a mapping with ``job_id`` and ``client_id``.
+        :param job: An object of ours, or a mapping with ``job_id`` and ``client_id`` or, of a custom job,
+            ``action_type``.
         :raises CodePipelinePartnerError: As :meth:`details`.
 
-        Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09.
+        Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
         """
         offered = OfferedJob.from_value(job)
         answer = self._send(protocol.details(offered))
@@ -146,18 +159,22 @@ class CodePipelinePartnerHook(AwsBaseHook):
         """
         Claim an offered job, so that no other worker takes it.
 
-        Two calls: the details give the nonce, the acknowledgement spends it.
+        Two calls: the details, and the acknowledgement, which spends the nonce. A partner's nonce is in the
+        details, that of a custom job came with its offer. Where it has gone stale, since the job was offered
+        again meanwhile, only that offer is lost.
 
-        :param job: A job from :meth:`poll`, or a mapping with ``job_id`` and ``client_id``.
+        :param job: A job from :meth:`poll`, or a mapping with ``job_id`` and ``client_id`` or, of a custom
+            job, ``action_type`` and ``nonce``.
         :param unknown_claim: What to do where the answer to our acknowledgement was lost and the nonce
             is spent: ``assume_ours`` (right where one Airflow polls an action type) or ``leave`` (right
             where rivals poll it too; if it was ours after all, it ends by its timeout).
-        :return: The claimed job, or None if another worker has it, or if its continuation token says that a
-            task of ours waits for it.
+        :return: The claimed job, or None if another worker has it, if the offer is stale, or if its
+            continuation token says that a task of ours waits for it.
         :raises InvalidClientToken: The token is not this client's.
         :raises ServiceUnavailable: There was no answer until the deadline.
 
-        Source: GetThirdPartyJobDetails, AcknowledgeThirdPartyJob, CodePipeline API 2015-07-09.
+        Source: GetThirdPartyJobDetails, AcknowledgeThirdPartyJob, GetJobDetails, AcknowledgeJob, CodePipeline
+        API 2015-07-09.
         """
         protocol.check_unknown_claim(unknown_claim)
         claim = self.try_claim(job, before_acknowledge=_is_nobodys)
@@ -173,34 +190,41 @@ class CodePipelinePartnerHook(AwsBaseHook):
         """
         Claim an offered job and tell how that went.
 
-        :param job: A job from :meth:`poll`, or a mapping with ``job_id`` and ``client_id``.
+        :param job: As for :meth:`claim`.
         :param in_doubt: Whether an earlier try of ours may have acknowledged the job already.
         :param before_acknowledge: Called with the job's data when the acknowledgement is about to be
             sent, so that the intent can be recorded; where it returns False, the job is left to others.
         :raises CodePipelineError: As :meth:`claim`.
         """
         offered = OfferedJob.from_value(job)
+        is_offered = dialect_of(offered).poll_gives_nonce
+        if is_offered and not offered.nonce:
+            raise InvalidJobReference(
+                f"The custom job {offered.job_id} needs nonce, which its poll gave: it is claimed with that.",
+                job_id=offered.job_id,
+            )
         details = self.details(offered)
         claimed = ClaimedJob.from_details(offered, details)
-        if not details.nonce:
+        nonce = offered.nonce if is_offered else details.nonce
+        if not nonce:
             raise RequestRefused(
                 f"The details of job {offered.job_id} hold no nonce, so it cannot be acknowledged.",
                 code="NoNonce",
                 job_id=offered.job_id,
             )
         if before_acknowledge(claimed) is False:
-            self.log.info("Job %s (client %s) is left to others.", offered.job_id, offered.client_id)
+            self.log.info("The %s is left to others.", offered)
             return Claim(ClaimState.LOST, claimed)
         try:
-            answer = self._send(protocol.acknowledge(offered), nonce=details.nonce)
+            answer = self._send(protocol.acknowledge(offered), nonce=nonce)
         except InvalidNonce as refusal:
             if in_doubt or refusal.in_doubt:
-                claim = self._claim_in_doubt(claimed, details.nonce)
+                claim = self._claim_in_doubt(claimed, nonce)
             else:
                 claim = Claim(ClaimState.LOST, claimed)
         else:
             claim = Claim.from_status(claimed, answer.get("status"))
-        self.log.info("Claim of job %s (client %s): %s", offered.job_id, offered.client_id, claim.state)
+        self.log.info("Claim of %s: %s", offered, claim.state)
         return claim
 
     def _claim_in_doubt(self, claimed: ClaimedJob, spent: str) -> Claim:
@@ -208,9 +232,12 @@ class CodePipelinePartnerHook(AwsBaseHook):
         Find out whether the answer that was lost can have been the acknowledgement.
 
         The nonce of a claimed job stays as it is. Where it is another one now, and stays that, the job was
-        handed out once more after ours: so nobody had claimed it, and the lost answer was a refusal.
+        handed out once more after ours: so nobody had claimed it, and the lost answer was a refusal. Of a
+        custom job only a poll tells the nonce.
         """
         unknown = Claim(ClaimState.UNKNOWN, replace(claimed, certain=False))
+        if dialect_of(claimed.job).poll_gives_nonce:
+            return unknown
         try:
             fresh = self.details(claimed.job).nonce
             # Whether details change the nonce by themselves, nobody knows; then it tells nothing.
@@ -228,20 +255,24 @@ class CodePipelinePartnerHook(AwsBaseHook):
         current_revision: object = None,
         continuation_token: str | None = None,
         execution_details: object = None,
+        output_variables: object = None,
     ) -> None:
         """
         End a claimed job with success, or with a continuation token for which CodePipeline makes a new job.
 
-        :param job: An object of ours, or a mapping with ``job_id`` and ``client_id``.
+        :param job: An object of ours, or a mapping with ``job_id`` and ``client_id`` or, of a custom job,
+            ``action_type``.
         :param current_revision: A CurrentRevision, or a mapping with AWS's or snake_case keys.
         :param continuation_token: 1 to 2048 characters; None where the action is complete.
         :param execution_details: An ExecutionDetails, or a mapping with AWS's or snake_case keys.
+        :param output_variables: Of a custom job, and without a continuation token: a mapping of names to
+            texts, which later actions can use; at most 122,880 bytes in all. No secrets.
         :raises InvalidInput: A value does not fit; nothing was called.
         :raises JobNotInProgress: The job takes no result.
         :raises InvalidClientToken: The token is not this client's.
         :raises ServiceUnavailable: There was no answer until the deadline.
 
-        Source: PutThirdPartyJobSuccessResult, CodePipeline API 2015-07-09.
+        Source: PutThirdPartyJobSuccessResult, PutJobSuccessResult, CodePipeline API 2015-07-09.
         """
         self.put(
             protocol.success(
@@ -249,6 +280,7 @@ class CodePipelinePartnerHook(AwsBaseHook):
                 current_revision=current_revision,
                 continuation_token=continuation_token,
                 execution_details=execution_details,
+                output_variables=output_variables,
             )
         )
 
@@ -263,7 +295,8 @@ class CodePipelinePartnerHook(AwsBaseHook):
         """
         End a claimed job with failure.
 
-        :param job: An object of ours, or a mapping with ``job_id`` and ``client_id``.
+        :param job: An object of ours, or a mapping with ``job_id`` and ``client_id`` or, of a custom job,
+            ``action_type``.
         :param message: What the customer reads; cut to 5000 characters.
         :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
             RevisionUnavailable, SystemUnavailable.
@@ -273,7 +306,7 @@ class CodePipelinePartnerHook(AwsBaseHook):
         :raises InvalidClientToken: The token is not this client's.
         :raises ServiceUnavailable: There was no answer until the deadline.
 
-        Source: PutThirdPartyJobFailureResult, CodePipeline API 2015-07-09.
+        Source: PutThirdPartyJobFailureResult, PutJobFailureResult, CodePipeline API 2015-07-09.
         """
         self.put(
             protocol.failure(

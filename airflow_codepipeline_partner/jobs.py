@@ -10,16 +10,19 @@ leniently: every member of a job's data is optional.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
+from airflow_codepipeline_partner.job_details import Artifact, JobDetails
 from airflow_codepipeline_partner.limits import check_text
+from airflow_codepipeline_partner.queries import read_query_param
 from airflow_codepipeline_partner.reading import by_snake_case, read_mapping
 from airflow_codepipeline_partner.results import CurrentRevision, ExecutionDetails, FailureDetails
 
 __all__ = [
+    "CUSTOM",
     "THIRD_PARTY",
     "ActionType",
     "Artifact",
@@ -32,6 +35,7 @@ __all__ = [
 ]
 
 THIRD_PARTY = "ThirdParty"
+CUSTOM = "Custom"
 
 
 @dataclass(frozen=True)
@@ -99,29 +103,38 @@ class OfferedJob:
 
     :param job_id: The job's id.
     :param client_id: Whose job it is; the client token is looked up by it. None for a custom job.
-    :param action_type: What was polled for, or None where it is not known (then a partner's job).
-    :param nonce: Only a custom job's poll gives one.
+    :param action_type: What was polled for, or None where it is not known.
+    :param nonce: What the acknowledgement of a custom job spends; it holds until the job is offered again.
+        None for a partner's, whose details give it.
+    :param query_param: What the poll for a custom job was restricted to, or None: the action's next job is
+        polled for in the same way.
 
-    Source: PollForThirdPartyJobs, CodePipeline API 2015-07-09.
+    Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
 
     job_id: str
-    client_id: str | None
+    client_id: str | None = None
     action_type: ActionType | None = None
     nonce: str | None = field(default=None, repr=False)
+    query_param: Mapping[str, str] | None = field(default=None, hash=False)
 
     @property
     def owner(self) -> str:
-        """The action type's owner, which decides which API is called."""
-        return self.action_type.owner if self.action_type else THIRD_PARTY
+        """The action type's owner, which decides which API is called; only a partner's job has a client."""
+        if self.action_type is not None:
+            return self.action_type.owner
+        return CUSTOM if self.client_id is None else THIRD_PARTY
 
     @classmethod
-    def from_value(cls, value: object) -> OfferedJob:
+    def from_value(cls, value: object, *, owner: str = THIRD_PARTY) -> OfferedJob:
         """
-        Return the job that a value names: one of ours, or a mapping with ``job_id`` and ``client_id``.
+        Return the job that a value names: one of ours, or a mapping.
 
-        Other keys are passed over, so that a claimed job's XCom names its job too.
+        A partner's job needs ``job_id`` and ``client_id``; a custom one ``job_id`` and ``action_type`` and,
+        to be claimed, ``nonce``. Other keys are passed over, so that a claimed job's XCom names its job too.
 
+        :param value: The job.
+        :param owner: Whose it is where it does not say: ``ThirdParty`` or ``Custom``.
         :raises InvalidJobReference: It names none.
         """
         if isinstance(value, ClaimedJob):
@@ -133,28 +146,37 @@ class OfferedJob:
         except InvalidInput as error:
             one = "one of the jobs that the sensor returned" if isinstance(value, list) else "one job"
             raise InvalidJobReference(
-                f"{error} Give {one}, what the claim returned, or a mapping with job_id and client_id."
+                f"{error} Give {one}, what the claim returned, or a mapping with job_id and client_id (a "
+                "partner's job) or action_type (a custom one)."
             ) from None
         job_id = given.get("job_id")
         if not isinstance(job_id, str):
             kind = "" if job_id is None else f", and job_id is of type {type(job_id).__name__}"
             raise InvalidJobReference(
-                f"A job needs job_id and client_id, which are strings; {_names_of(given)} was given{kind}."
+                f"A job needs job_id and client_id, which are strings; {_names_of(given)} was given{kind}. "
+                "(A custom job needs action_type in the place of client_id.)"
             )
         check_text("jobId", job_id)
-        action_type = given.get("action_type")
-        job = cls(
-            job_id=job_id,
-            client_id=given.get("client_id") or None,
-            action_type=None if action_type is None else ActionType.from_value(action_type),
-            nonce=given.get("nonce") or None,
-        )
-        if job.owner == THIRD_PARTY and not isinstance(job.client_id, str):
+        told = given.get("action_type")
+        action_type = None if told is None else ActionType.from_value(told)
+        client_id = given.get("client_id") or None
+        if (owner if action_type is None else action_type.owner) != THIRD_PARTY:
+            nonce = given.get("nonce") or None
+            if nonce is not None:
+                nonce = check_text("nonce", nonce, job_id=job_id)
+            query_param = read_query_param(given.get("query_param"))
+            return cls(job_id, None, action_type, nonce, query_param)
+        if not isinstance(client_id, str):
             raise InvalidJobReference(
-                f"The partner job {job_id} needs client_id, a string: the client token is looked up by it.",
+                f"The partner job {job_id} needs client_id, a string: the client token is looked up by it. "
+                "(A custom job is known by its action_type.)",
                 job_id=job_id,
             )
-        return job
+        return cls(job_id, client_id, action_type)
+
+    def __str__(self) -> str:
+        """Name the job, for errors and logs."""
+        return f"job {self.job_id}" + ("" if self.client_id is None else f" (client {self.client_id})")
 
     def to_xcom(self) -> dict[str, Any]:
         """Return what may lie in XCom: a reference to the job, never its data."""
@@ -163,7 +185,8 @@ class OfferedJob:
             "client_id": self.client_id,
             "action_type": None if self.action_type is None else self.action_type.to_api(),
         }
-        return reference if self.nonce is None else {**reference, "nonce": self.nonce}
+        of_custom_jobs = {"nonce": self.nonce, "query_param": self.query_param}
+        return reference | {name: value for name, value in of_custom_jobs.items() if value is not None}
 
 
 def _names_of(mapping: Mapping[str, Any]) -> str:
@@ -171,132 +194,6 @@ def _names_of(mapping: Mapping[str, Any]) -> str:
     if not mapping:
         return "an empty mapping"
     return "a mapping with the keys " + ", ".join(sorted(str(key)[:40] for key in mapping)[:10])
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """
-    Where one of a job's artifacts lies, or is to be put.
-
-    :param name: The artifact's name in the pipeline.
-    :param revision: The artifact's revision id, or None.
-    :param bucket: The S3 bucket, or None where the answer names no place.
-    :param key: The key in the bucket, or None.
-    """
-
-    name: str
-    revision: str | None = None
-    bucket: str | None = None
-    key: str | None = None
-
-    @classmethod
-    def from_api(cls, answer: Mapping[str, Any]) -> Self:
-        """Return the artifact that a job's data names."""
-        place = (answer.get("location") or {}).get("s3Location") or {}
-        return cls(
-            name=answer.get("name") or "",
-            revision=answer.get("revision"),
-            bucket=place.get("bucketName"),
-            key=place.get("objectKey"),
-        )
-
-    @classmethod
-    def from_xcom(cls, value: object, job_id: str) -> Self:
-        """
-        Return the artifact that lies in a claimed job's XCom.
-
-        :raises InvalidJobReference: It is none.
-        """
-        names = [part.name for part in fields(cls)]
-        if not isinstance(value, Mapping) or "name" not in value:
-            raise InvalidJobReference(
-                f"An artifact of the claimed job {job_id} must be a mapping with {', '.join(names)}, "
-                f"not a {type(value).__name__}{' without name' if isinstance(value, Mapping) else ''}.",
-                job_id=job_id,
-            )
-        return cls(value["name"], *(value.get(name) for name in names[1:]))
-
-    def to_xcom(self) -> dict[str, str | None]:
-        """Return name, revision, bucket and key."""
-        return {"name": self.name, "revision": self.revision, "bucket": self.bucket, "key": self.key}
-
-
-def _artifacts(answer: Iterable[Mapping[str, Any]] | None) -> tuple[Artifact, ...]:
-    return tuple(Artifact.from_api(artifact) for artifact in answer or () if isinstance(artifact, Mapping))
-
-
-@dataclass(frozen=True)
-class JobDetails:
-    """
-    All that CodePipeline tells about a job. It holds secrets: never log it, never put it into XCom.
-
-    :param job_id: The job's id.
-    :param nonce: What the acknowledgement spends; None where the answer has none.
-    :param configuration: The action's configuration; the customer's secrets are in clear.
-    :param pipeline_name: Name of the customer's pipeline, or None.
-    :param stage_name: Name of the stage, or None.
-    :param action_name: Name of the action, or None.
-    :param action_execution_id: One id for all the jobs of one run of the action, or None.
-    :param input_artifacts: What the action is given.
-    :param output_artifacts: Where the action is to put what it makes.
-    :param artifact_credentials: AWS's mapping accessKeyId, secretAccessKey, sessionToken, valid for
-        about 15 minutes; None where the action needs no artifacts.
-    :param continuation_token: The token that the former job of this action was ended with, or None.
-    :param encryption_key: AWS's mapping id, type; None stands for the AWS managed key.
-
-    Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09.
-    """
-
-    job_id: str
-    nonce: str | None = field(default=None, repr=False)
-    configuration: Mapping[str, str] = field(default_factory=dict, repr=False)
-    pipeline_name: str | None = None
-    stage_name: str | None = None
-    action_name: str | None = None
-    action_execution_id: str | None = None
-    input_artifacts: tuple[Artifact, ...] = ()
-    output_artifacts: tuple[Artifact, ...] = ()
-    artifact_credentials: Mapping[str, str] | None = field(default=None, repr=False)
-    continuation_token: str | None = None
-    encryption_key: Mapping[str, str] | None = None
-
-    @classmethod
-    def from_api(cls, answer: Mapping[str, Any], *, job_id: str) -> Self:
-        """
-        Return the details that an answer of GetThirdPartyJobDetails holds.
-
-        :param answer: The answer's ``jobDetails``; any member may be missing.
-        :param job_id: The id that was asked for, used where the answer names none.
-        """
-        data = answer.get("data") or {}
-        context = data.get("pipelineContext") or {}
-        action = context.get("action") or {}
-        return cls(
-            job_id=answer.get("id") or job_id,
-            nonce=answer.get("nonce"),
-            configuration=dict((data.get("actionConfiguration") or {}).get("configuration") or {}),
-            pipeline_name=context.get("pipelineName"),
-            stage_name=(context.get("stage") or {}).get("name"),
-            action_name=action.get("name"),
-            action_execution_id=action.get("actionExecutionId"),
-            input_artifacts=_artifacts(data.get("inputArtifacts")),
-            output_artifacts=_artifacts(data.get("outputArtifacts")),
-            artifact_credentials=data.get("artifactCredentials"),
-            continuation_token=data.get("continuationToken"),
-            encryption_key=data.get("encryptionKey"),
-        )
-
-    def serialize(self) -> NoReturn:
-        """
-        Keep the details out of XCom: this is what Airflow calls for a value that a task returns.
-
-        :raises InvalidInput: Always.
-        """
-        raise InvalidInput(
-            f"The details of job {self.job_id} hold secrets and cannot be returned from a task: XCom lies in "
-            "Airflow's database in clear. Return what the next task needs of them, or have it ask the hook.",
-            job_id=self.job_id,
-        )
 
 
 @dataclass(frozen=True)
@@ -315,6 +212,9 @@ class ClaimedJob:
     :param stage_name: Name of the stage, or None.
     :param action_name: Name of the action, or None.
     :param action_execution_id: One id for all the jobs of one run of the action, or None.
+    :param account_id: The pipeline's AWS account; of a custom job only.
+    :param pipeline_arn: The pipeline's ARN; of a custom job only.
+    :param pipeline_execution_id: The run of the pipeline; of a custom job only.
     :param input_artifacts: What the action is given.
     :param output_artifacts: Where the action is to put what it makes.
     """
@@ -326,6 +226,9 @@ class ClaimedJob:
     stage_name: str | None = None
     action_name: str | None = None
     action_execution_id: str | None = None
+    account_id: str | None = None
+    pipeline_arn: str | None = None
+    pipeline_execution_id: str | None = None
     input_artifacts: tuple[Artifact, ...] = ()
     output_artifacts: tuple[Artifact, ...] = ()
 
@@ -342,7 +245,8 @@ class ClaimedJob:
     @classmethod
     def from_details(cls, job: OfferedJob, details: JobDetails) -> Self:
         """Return the claimed job, with all of the details that is no secret."""
-        told: dict[str, Any] = {name: getattr(details, name) for name in (*_CONTEXT_NAMES, *_ARTIFACT_NAMES)}
+        names = (*_CONTEXT_NAMES, *_CUSTOM_NAMES, *_ARTIFACT_NAMES)
+        told: dict[str, Any] = {name: getattr(details, name) for name in names}
         return cls(job=job, **told)
 
     @classmethod
@@ -358,7 +262,7 @@ class ClaimedJob:
         if isinstance(value, OfferedJob):
             return cls(job)
         given = read_mapping(value, "A claimed job")
-        members: dict[str, Any] = {name: given.get(name) for name in _CONTEXT_NAMES}
+        members: dict[str, Any] = {name: given.get(name) for name in (*_CONTEXT_NAMES, *_CUSTOM_NAMES)}
         for name in _ARTIFACT_NAMES:
             members[name] = tuple(
                 Artifact.from_xcom(artifact, job.job_id) for artifact in _listed(given, name)
@@ -371,6 +275,7 @@ class ClaimedJob:
             **self.job.to_xcom(),
             "certain": self.certain,
             **{name: getattr(self, name) for name in _CONTEXT_NAMES},
+            **{name: told for name in _CUSTOM_NAMES if (told := getattr(self, name)) is not None},
             **{name: [artifact.to_xcom() for artifact in getattr(self, name)] for name in _ARTIFACT_NAMES},
         }
 
@@ -388,4 +293,6 @@ _CONTEXT_NAMES = (
     "action_name",
     "action_execution_id",
 )
+#: What the details tell of custom jobs only.
+_CUSTOM_NAMES = ("account_id", "pipeline_arn", "pipeline_execution_id")
 _ARTIFACT_NAMES = ("input_artifacts", "output_artifacts")

@@ -75,6 +75,9 @@ TEXTS: dict[str, tuple[str, Text]] = {
     "jobId": ("ThirdPartyJobId", Text(512)),
     "clientToken": ("ClientToken", Text(256)),
     "nonce": ("Nonce", Text(50)),
+    "queryParam.key": ("ActionConfigurationKey", Text(50)),
+    "queryParam.value": ("ActionConfigurationQueryableValue", Text(50, pattern="[a-zA-Z0-9_-]+")),
+    "outputVariables.key": ("OutputVariablesKey", Text(pattern=r"[A-Za-z0-9@\-_]+")),
     "continuationToken": ("ContinuationToken", Text(2048)),
     "currentRevision.revision": ("Revision", Text(1500)),
     "currentRevision.changeIdentifier": ("RevisionChangeIdentifier", Text(100)),
@@ -90,6 +93,9 @@ NUMBERS: dict[str, tuple[str, Number]] = {
     "maxBatchSize": ("MaxBatchSize", Number(1, 2**31 - 1)),
     "executionDetails.percentComplete": ("Percentage", Number(0, 100)),
 }
+#: Of all output variables of an action, names and values together, in UTF-8.
+#: Source: quotas, CodePipeline user guide.
+MAX_OUTPUT_VARIABLES_BYTES = 122_880
 
 
 def check_text(field: str, value: object, *, job_id: str | None = None) -> str:
@@ -180,3 +186,78 @@ def check_number(field: str, value: object, *, job_id: str | None = None) -> int
             job_id=job_id,
         )
     return number
+
+
+# A custom action type, which is declared and created before there is any job of it.
+
+PROPERTY_TYPES = ("String", "Number", "Boolean")
+#: Most configuration properties of one action type (the shape ActionConfigurationPropertyList).
+MAX_CONFIGURATION_PROPERTIES = 10
+#: Most tags of one action type. The model names no limit; CodePipeline's guide on tagging does.
+MAX_TAGS = 50
+#: How the keys of AWS's own tags begin, in whatever case; nobody else's may. So for all of AWS.
+RESERVED_TAG_PREFIX = "aws:"
+#: Most custom action types of one account in one region, unless AWS raises it. CodePipeline's page of quotas.
+MAX_CUSTOM_ACTION_TYPES = 50
+
+#: Member of CreateCustomActionType → its shape, and what that allows. Members of lists are named as if there
+#: were no list.
+ACTION_TYPE_TEXTS: dict[str, tuple[str, Text]] = {
+    "category": TEXTS["actionTypeId.category"],
+    "provider": TEXTS["actionTypeId.provider"],
+    "version": TEXTS["actionTypeId.version"],
+    "settings.thirdPartyConfigurationUrl": ("Url", Text(2048)),
+    "settings.entityUrlTemplate": ("UrlTemplate", Text(2048)),
+    "settings.executionUrlTemplate": ("UrlTemplate", Text(2048)),
+    "settings.revisionUrlTemplate": ("UrlTemplate", Text(2048)),
+    "configurationProperties.name": ("ActionConfigurationKey", Text(50)),
+    "configurationProperties.description": ("Description", Text(160)),
+    "configurationProperties.type": ("ActionConfigurationPropertyType", Text(one_of=PROPERTY_TYPES)),
+    "tags.key": ("TagKey", Text(128)),
+    "tags.value": ("TagValue", Text(256, min_chars=0)),
+}
+ACTION_TYPE_NUMBERS: dict[str, tuple[str, Number]] = {
+    "inputArtifactDetails.minimumCount": ("MinimumArtifactCount", Number(0, 5)),
+    "inputArtifactDetails.maximumCount": ("MaximumArtifactCount", Number(0, 5)),
+    "outputArtifactDetails.minimumCount": ("MinimumArtifactCount", Number(0, 5)),
+    "outputArtifactDetails.maximumCount": ("MaximumArtifactCount", Number(0, 5)),
+}
+
+
+def text_fault(value: object, limit: Text) -> str | None:
+    """
+    Tell what keeps a value from being such a text; None where nothing does.
+
+    Nothing is cut, free text neither, and the value is never named: for whoever collects all faults.
+
+    :param value: What was given.
+    :param limit: What the text may be.
+    """
+    if not isinstance(value, str):
+        hint = "; put it in quotes" if isinstance(value, bool | int | float) else ""
+        return f"must be a string, not {type(value).__name__}{hint}"
+    if limit.one_of is not None:
+        if value in limit.one_of:
+            return None
+        given = f"a string of {len(value)} characters was given that is none of them"
+        return f"must be one of {', '.join(limit.one_of)}; {given}"
+    if len(value) < limit.min_chars or (limit.max_chars is not None and len(value) > limit.max_chars):
+        return f"has {len(value)} characters; CodePipeline takes {limit.min_chars} to {limit.max_chars}"
+    if limit.pattern is not None and not re.fullmatch(limit.pattern, value):
+        return f"({len(value)} characters) must match {limit.pattern}"
+    return None
+
+
+def number_fault(value: object, limit: Number) -> str | None:
+    """
+    Tell what keeps a value from being such a whole number; None where nothing does.
+
+    :param value: What was given; a string is no number here.
+    :param limit: What the number may be.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        return f"must be a whole number, not {type(value).__name__}"
+    if not limit.minimum <= value <= limit.maximum:
+        shown = value if abs(value) < 10**18 else "beyond all bounds"
+        return f"is {shown}; it must be at least {limit.minimum} and at most {limit.maximum}"
+    return None

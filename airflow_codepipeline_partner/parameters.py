@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_codepipeline_partner import protocol
 from airflow_codepipeline_partner._compat import AirflowFailException, is_resolved_later
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
+from airflow_codepipeline_partner.dialects import dialect_of
 from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, InvalidInput
 from airflow_codepipeline_partner.hook_parameters import make_hook
 from airflow_codepipeline_partner.jobs import (
@@ -22,6 +24,8 @@ from airflow_codepipeline_partner.jobs import (
     OfferedJob,
 )
 from airflow_codepipeline_partner.links import CodePipelineLink, pipeline_url
+from airflow_codepipeline_partner.queries import read_query_param
+from airflow_codepipeline_partner.results import read_output_variables
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
@@ -153,6 +157,21 @@ def check_job(job: object) -> None:
         OfferedJob.from_value(job)
 
 
+def check_action_type(action_type: object, query_param: object = None) -> None:
+    """
+    Check what is to be polled for, as far as it is known at construction.
+
+    :raises InvalidInput: Nobody but AWS does such actions, or a poll for them has no such query.
+    """
+    check_literal(read_query_param, query_param)
+    if is_known_later(action_type):
+        return
+    kind = ActionType.from_value(action_type)
+    dialect_of(kind)
+    if not is_known_later(query_param):
+        protocol.check_query_param(kind, query_param)
+
+
 def renderable(value: object) -> object:
     """Return a value in which Airflow renders templates; it passes over dataclasses."""
     if isinstance(value, CurrentRevision | ExecutionDetails | ActionType):
@@ -162,11 +181,15 @@ def renderable(value: object) -> object:
     return value
 
 
-def check_success_literals(current_revision: object, execution_details: object) -> None:
+def check_success_literals(
+    current_revision: object, execution_details: object, output_variables: object = None
+) -> None:
     """Check the arguments of a success result as far as they are known at construction."""
     stand_ins = dict.fromkeys(("revision", "changeIdentifier", "change_identifier"), "x")
     check_literal(CurrentRevision.from_value, current_revision, **stand_ins)
     check_literal(ExecutionDetails.from_value, execution_details)
+    stand_ins = dict.fromkeys(output_variables, "x") if isinstance(output_variables, Mapping) else {}
+    check_literal(read_output_variables, output_variables, **stand_ins)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Hashable, Iterable
+from collections.abc import AsyncGenerator, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -54,11 +54,15 @@ class PollHub:
     Poll for all who wait for one action type over one connection, while there are any.
 
     :param action_type: What to poll for.
+    :param query_param: What the polls are restricted to, or None.
     :param holder: What holds the AWS parameters as attributes.
     """
 
-    def __init__(self, action_type: ActionType, holder: object) -> None:
+    def __init__(
+        self, action_type: ActionType, query_param: Mapping[str, str] | None, holder: object
+    ) -> None:
         self._action_type = action_type
+        self._query_param = query_param
         self._holder = holder
         self._sensors: list[Sensor] = []
         self._watchers: list[Watcher] = []
@@ -77,19 +81,23 @@ class PollHub:
         self._silent_since = 0.0
 
     @classmethod
-    def for_(cls, action_type: ActionType, holder: object) -> PollHub:
+    def for_(
+        cls, action_type: ActionType, holder: object, query_param: Mapping[str, str] | None = None
+    ) -> PollHub:
         """
-        Return the hub of the running loop for an action type and a connection.
+        Return the hub of the running loop for an action type, a query and a connection.
 
         :param action_type: What to poll for.
+        :param query_param: What the polls are restricted to, or None.
         :param holder: What holds the AWS parameters as attributes.
         """
         parameters = aws_parameters_of(holder)
         # It says how a client's token is found, which no poll needs.
         del parameters["client_conn_id_template"]
+        parameters["query_param"] = query_param
         key = action_type, json.dumps(parameters, sort_keys=True, default=str)
         hubs = _hubs.setdefault(asyncio.get_running_loop(), {})
-        return hubs.setdefault(key, cls(action_type, holder))
+        return hubs.setdefault(key, cls(action_type, query_param, holder))
 
     async def wait(
         self,
@@ -242,7 +250,7 @@ class PollHub:
         if self._hook is None:
             # One attempt a poll: the wait in between belongs to the loop, not to a thread.
             self._hook = make_hook(self._holder, retry_deadline=0)
-        return self._hook.poll(self._action_type, batch)
+        return self._hook.poll(self._action_type, batch, self._query_param)
 
     def _is_passed_over(self, jobs: list[OfferedJob]) -> bool:
         """
@@ -275,7 +283,7 @@ class PollHub:
                 looking.add_done_callback(self._lookups.discard)
         return unclear
 
-    async def _sort_out(self, client_id: str, jobs: list[OfferedJob], holder: object) -> None:
+    async def _sort_out(self, client_id: str | None, jobs: list[OfferedJob], holder: object) -> None:
         """Give the jobs of one client to the tasks that wait for them, and the others to whoever waits."""
         tokens = await self._lookup.tokens_of(jobs, holder)
         theirs = [s for s in self._sensors if s.continuation and s.continuation.client_id == client_id]

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What is said to CodePipeline and what its answers mean, without any IO.
+What is said to CodePipeline, and what a claim or a result comes to; without any IO.
 
-The hook carries what this module composes and hands back what came; every decision is made here, so that
-each can be tested without a socket. Where AWS documents nothing the most careful reading is taken.
+The hook carries what this module composes, and has ``answers`` read what came. Every decision is made in
+these two, so that each can be tested without a socket. Where AWS documents nothing the most careful reading
+is taken.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,9 +16,9 @@ from typing import Any, Literal, Self
 from urllib.parse import quote
 
 from airflow_codepipeline_partner import exceptions
+from airflow_codepipeline_partner.dialects import dialect_of
 from airflow_codepipeline_partner.exceptions import CodePipelineError, InvalidInput
 from airflow_codepipeline_partner.jobs import (
-    THIRD_PARTY,
     ActionType,
     ClaimedJob,
     CurrentRevision,
@@ -27,56 +27,12 @@ from airflow_codepipeline_partner.jobs import (
     OfferedJob,
 )
 from airflow_codepipeline_partner.limits import TEXTS, check_number, check_text
+from airflow_codepipeline_partner.queries import read_query_param
+from airflow_codepipeline_partner.results import read_output_variables
 
 #: What the parameter ``unknown_claim`` may be.
 UNKNOWN_CLAIM_CHOICES = ("assume_ours", "leave")
 UnknownClaim = Literal["assume_ours", "leave"]
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """
-    The five operations by which a job of one owner is polled for, claimed and reported.
-
-    :param poll: Offers jobs.
-    :param details: Tells about one job.
-    :param acknowledge: Claims it.
-    :param success: Ends it with success, or with a continuation token.
-    :param failure: Ends it with failure.
-    """
-
-    poll: str
-    details: str
-    acknowledge: str
-    success: str
-    failure: str
-
-
-_DIALECTS = {
-    THIRD_PARTY: Dialect(
-        poll="PollForThirdPartyJobs",
-        details="GetThirdPartyJobDetails",
-        acknowledge="AcknowledgeThirdPartyJob",
-        success="PutThirdPartyJobSuccessResult",
-        failure="PutThirdPartyJobFailureResult",
-    ),
-}
-
-
-def dialect_of(subject: ActionType | OfferedJob) -> Dialect:
-    """
-    Return the operations for an action type or a job, by its owner.
-
-    :raises InvalidInput: Jobs of that owner are not served.
-    """
-    dialect = _DIALECTS.get(subject.owner)
-    if dialect is None:
-        action_type = subject if isinstance(subject, ActionType) else subject.action_type
-        raise InvalidInput(
-            f"Jobs of owner {subject.owner} are not served, only those of {', '.join(_DIALECTS)} "
-            f"(asked for {action_type})."
-        )
-    return dialect
 
 
 @dataclass(frozen=True)
@@ -94,25 +50,47 @@ class Call:
     job: OfferedJob | None = None
 
 
-def poll(action_type: ActionType, max_batch_size: object) -> Call:
+def poll(action_type: ActionType, max_batch_size: object, query_param: object = None) -> Call:
     """
     Compose a poll.
 
     :param action_type: What to poll for.
     :param max_batch_size: Most jobs to be offered, at least 1.
-    :raises LimitExceeded: The batch size is no number of 1 or more.
+    :param query_param: Only jobs whose configuration has this value: a mapping of one name to one value.
+    :raises InvalidInput: The batch size is no number of 1 or more, or there can be no such query.
 
-    Source: PollForThirdPartyJobs, CodePipeline API 2015-07-09.
+    Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
     size = check_number("maxBatchSize", max_batch_size)
-    return Call(dialect_of(action_type).poll, {"actionTypeId": action_type.to_api(), "maxBatchSize": size})
+    arguments: dict[str, Any] = {"actionTypeId": action_type.to_api(), "maxBatchSize": size}
+    query = check_query_param(action_type, query_param)
+    if query is not None:
+        arguments["queryParam"] = query
+    return Call(dialect_of(action_type).poll, arguments)
+
+
+def check_query_param(action_type: ActionType, value: object) -> dict[str, str] | None:
+    """
+    Return what a poll is restricted to, or None.
+
+    :param action_type: What is polled for.
+    :param value: A mapping of one name to one value, or None.
+    :raises InvalidInput: It is none, or the action type's owner knows no queries.
+    """
+    query = read_query_param(value)
+    if query is not None and not dialect_of(action_type).takes_query_param:
+        raise InvalidInput(
+            f"query_param is for custom action types; polls for owner {action_type.owner} have none "
+            f"({action_type})."
+        )
+    return query
 
 
 def details(job: OfferedJob) -> Call:
     """
     Ask for a job's details.
 
-    Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09.
+    Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
     """
     return Call(dialect_of(job).details, {"jobId": job.job_id}, job)
 
@@ -121,7 +99,7 @@ def acknowledge(job: OfferedJob) -> Call:
     """
     Claim a job; the nonce is added as it is sent.
 
-    Source: AcknowledgeThirdPartyJob, CodePipeline API 2015-07-09.
+    Source: AcknowledgeThirdPartyJob, AcknowledgeJob, CodePipeline API 2015-07-09.
     """
     return Call(dialect_of(job).acknowledge, {"jobId": job.job_id}, job)
 
@@ -132,6 +110,7 @@ def success(
     current_revision: object = None,
     continuation_token: str | None = None,
     execution_details: object = None,
+    output_variables: object = None,
 ) -> Call:
     """
     End a job with success, or with a continuation token, for which CodePipeline makes a new job.
@@ -140,9 +119,11 @@ def success(
     :param current_revision: A :class:`CurrentRevision` or a mapping of that kind, or None.
     :param continuation_token: 1 to 2048 characters, or None where the action is complete.
     :param execution_details: An :class:`ExecutionDetails` or a mapping of that kind, or None.
+    :param output_variables: For later actions, of a custom job and without a continuation token: a mapping of
+        names to texts, or None.
     :raises InvalidInput: A value does not fit.
 
-    Source: PutThirdPartyJobSuccessResult, CodePipeline API 2015-07-09.
+    Source: PutThirdPartyJobSuccessResult, PutJobSuccessResult, CodePipeline API 2015-07-09.
     """
     arguments: dict[str, Any] = {"jobId": job.job_id}
     revision = CurrentRevision.from_value(current_revision)
@@ -156,7 +137,32 @@ def success(
     shown = ExecutionDetails.from_value(execution_details)
     if shown is not None and (members := shown.to_api()):
         arguments["executionDetails"] = members
+    variables = read_output_variables(output_variables)
+    if variables is not None:
+        check_output_variables_fit(job, continued=continuation_token is not None)
+        arguments["outputVariables"] = variables
     return Call(dialect_of(job).success, arguments, job)
+
+
+def check_output_variables_fit(job: OfferedJob, *, continued: bool) -> None:
+    """
+    Check that a job's success can have output variables.
+
+    :param job: The job.
+    :param continued: Whether the action goes on, with a continuation token.
+    :raises InvalidInput: It cannot.
+    """
+    if not dialect_of(job).takes_output_variables:
+        raise InvalidInput(
+            f"output_variables are for custom actions; the result of the {job}, a partner's, has none.",
+            job_id=job.job_id,
+        )
+    if continued:
+        raise InvalidInput(
+            "output_variables and a continuation token exclude each other: the action's variables are those "
+            "of its last job.",
+            job_id=job.job_id,
+        )
 
 
 def check_continuation_token(token: object, *, job_id: str | None = None) -> str:
@@ -192,7 +198,7 @@ def failure(
     :param external_execution_id: The id of the work in our own system, or None.
     :raises InvalidInput: A value does not fit.
 
-    Source: PutThirdPartyJobFailureResult, CodePipeline API 2015-07-09.
+    Source: PutThirdPartyJobFailureResult, PutJobFailureResult, CodePipeline API 2015-07-09.
     """
     why = FailureDetails(message, failure_type, external_execution_id)
     return Call(dialect_of(job).failure, {"jobId": job.job_id, "failureDetails": why.to_api()}, job)
@@ -214,149 +220,6 @@ def external_execution_id(dag_id: str, run_id: str) -> str | None:
     name = f"{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
     most = TEXTS["executionDetails.externalExecutionId"][1].max_chars
     return name if most is None or len(name) <= most else None
-
-
-# What an answer means.
-
-
-class Fate(StrEnum):
-    """What became of an attempt that got no proper answer."""
-
-    REFUSED = "refused"  #: The service said no, and will say so again.
-    NOT_CARRIED_OUT = "not carried out"  #: Nothing happened; the same call may be sent again.
-    IN_DOUBT = "in doubt"  #: It may have been carried out; the same call may be sent again.
-
-
-#: Refused before the service could act: to send the same again is safe.
-PASSING_CODES = frozenset(
-    {
-        "BandwidthLimitExceeded",
-        "ConcurrentModificationException",
-        "LimitExceededException",
-        "PriorRequestNotComplete",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "RequestTimeout",
-        "RequestTimeoutException",
-        "SlowDown",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "TransientError",
-    }
-)
-#: Transport failures, by botocore's class name, before which no request can have reached the service.
-UNSENT_FAILURES = frozenset(
-    # Not SSLError: the encryption may break as well when the answer is on its way.
-    {"ConnectTimeoutError", "EndpointConnectionError", "ProxyConnectionError"}
-)
-
-_ERRORS: dict[str, type[CodePipelineError]] = {
-    "ActionTypeNotFoundException": exceptions.ActionTypeNotFound,
-    "InvalidClientTokenException": exceptions.InvalidClientToken,
-    "InvalidJobException": exceptions.JobNotFound,
-    "InvalidJobStateException": exceptions.JobNotInProgress,
-    "InvalidNonceException": exceptions.InvalidNonce,
-    "JobNotFoundException": exceptions.JobNotFound,
-}
-_ANSWER_MEMBERS = {
-    member: name
-    for dialect in _DIALECTS.values()
-    for member, name in ((dialect.details, "jobDetails"), (dialect.acknowledge, "status"))
-}
-_ADVICE: dict[type[CodePipelineError], str] = {
-    exceptions.ActionTypeNotFound: "Check category, owner, provider, version and region, and that this "
-    "AWS account may poll for the action type.",
-    exceptions.InvalidClientToken: "The client token in the Airflow connection of this client is not the "
-    "one that CodePipeline knows; store the customer's current token there.",
-    exceptions.JobNotInProgress: "It has ended, timed out, or was never acknowledged, so this result was "
-    "not taken. To run the action again, retry it in CodePipeline.",
-    exceptions.JobNotFound: "Check that job and AWS region belong together; CodePipeline forgets ended "
-    "jobs after a while.",
-}
-
-
-def fate_of_answer(code: str, http_status: int) -> Fate:
-    """
-    Tell what became of an attempt that the service answered with an error.
-
-    :param code: The error's code; botocore puts the status there where the answer names none, so that it is
-        not the service's own.
-    :param http_status: The HTTP status; from 500 on the service may have acted before it broke.
-    """
-    if code in PASSING_CODES or http_status == 429:
-        return Fate.NOT_CARRIED_OUT
-    is_named = bool(code) and not code.isdigit()
-    return Fate.REFUSED if is_named and http_status < 500 else Fate.IN_DOUBT
-
-
-def fate_of_silence(failure_name: str) -> Fate:
-    """
-    Tell what became of an attempt that got no answer.
-
-    :param failure_name: The name of botocore's exception class.
-    """
-    return Fate.NOT_CARRIED_OUT if failure_name in UNSENT_FAILURES else Fate.IN_DOUBT
-
-
-def error_for(
-    call: Call, code: str, said: str, *, region_name: str | None, in_doubt: bool
-) -> CodePipelineError:
-    """
-    Return the error for a call that CodePipeline refused for good.
-
-    :param call: The call.
-    :param code: The error's code.
-    :param said: The service's own message, already without secrets.
-    :param region_name: The region that was asked.
-    :param in_doubt: Whether an earlier attempt may have been carried out.
-    """
-    kind = _ERRORS.get(code, exceptions.RequestRefused)
-    about = f"job {call.job.job_id} (client {call.job.client_id})" if call.job else "the poll"
-    if "actionTypeId" in call.arguments:
-        asked = call.arguments["actionTypeId"]
-        about = "the poll for " + ", ".join(f"{part} {asked[part]}" for part in asked)
-        if code == "ValidationException":
-            # CodePipeline's answer to an owner that the operation does not serve.
-            kind = exceptions.ActionTypeNotFound
-    advice = _ADVICE.get(kind, "")
-    return kind(
-        f"CodePipeline refused {call.operation} for {about}, region {region_name}: "
-        f"{code}: {sentence(said)} {advice}".strip(),
-        code=code,
-        in_doubt=in_doubt,
-        job_id=call.job.job_id if call.job else None,
-    )
-
-
-def sentence(text: str) -> str:
-    """Return a text of somebody else's so that another sentence can follow it."""
-    return text if text.endswith((".", "!", "?")) else f"{text}."
-
-
-def is_answer(call: Call, answer: Mapping[str, Any], body: bytes) -> bool:
-    """
-    Tell whether an answer is CodePipeline's.
-
-    botocore makes an empty answer of a page that some proxy put in its place. A poll may well be answered
-    with no jobs, and a put always is with nothing; an acknowledgement without a status says nothing about
-    the job.
-
-    :param call: The call.
-    :param answer: What botocore made of the answer.
-    :param body: The answer's body, in JSON.
-    """
-    needed = _ANSWER_MEMBERS.get(call.operation)
-    if needed is not None:
-        return answer.get(needed) is not None
-    try:
-        members = json.loads(body or b"{}")
-    except ValueError:
-        return False
-    is_put = "actionTypeId" not in call.arguments
-    return isinstance(members, dict) and not (is_put and members)
 
 
 class ClaimState(StrEnum):

@@ -59,4 +59,6 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "notifications": [f"{_PACKAGE}.notifications.CodePipelineJobFailureNotifier"],
         "extra-links": [f"{_PACKAGE}.links.CodePipelineLink"],
+        # Airflow 3.1 knows no commands of providers, and passes over this.
+        "cli": [f"{_PACKAGE}.cli.get_airflow_commands"],
     }

@@ -6,7 +6,7 @@ A task's own XCom is cleared when it is retried. Where claim, work and report ar
 claim does not run again while its job is worked on, so what is written there outlives a retry, or a death,
 of the task that reports; a task that does all of it keeps it in a second place as well, see ``memory``.
 Whoever finishes a job (the finishing piece, a callback) reads these records, never the claim's return
-value. They hold neither a client token nor a nonce nor a credential nor a configuration value.
+value. They hold neither a client token nor a partner's nonce nor a credential nor a configuration value.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import Any, Literal, Self
 
 from airflow_codepipeline_partner._compat import XCom
 from airflow_codepipeline_partner.continuation import WaitingTask
+from airflow_codepipeline_partner.dialects import dialect_of
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
-from airflow_codepipeline_partner.protocol import Call, ClaimState, dialect_of, result_of
+from airflow_codepipeline_partner.protocol import Call, ClaimState, result_of
 
 #: XCom key of the claim's record: the claimed job with ``state`` and ``at``.
 CLAIM_KEY = "codepipeline_claim"

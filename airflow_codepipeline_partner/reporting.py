@@ -56,7 +56,7 @@ def put_once(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call, *, 
         try:
             return _put(hook, place, record.call(call.job), intended_before=True, certain=certain)
         except RequestRefused as refusal:
-            if refusal.code != "ValidationException" or refusal.in_doubt:
+            if refusal.retryable or refusal.in_doubt:
                 raise
             log.warning(
                 "Job %s: it cannot have been put, since CodePipeline does not take it.", record.job_id

@@ -9,8 +9,14 @@ from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from airflow_codepipeline_partner.exceptions import LimitExceeded
-from airflow_codepipeline_partner.limits import check_number, check_text
-from airflow_codepipeline_partner.reading import by_snake_case, is_missing, read_created, without_none
+from airflow_codepipeline_partner.limits import MAX_OUTPUT_VARIABLES_BYTES, check_number, check_text
+from airflow_codepipeline_partner.reading import (
+    by_snake_case,
+    is_missing,
+    read_created,
+    read_mapping,
+    without_none,
+)
 
 
 @dataclass(frozen=True)
@@ -169,3 +175,43 @@ class FailureDetails:
             message=self.message,
             externalExecutionId=self.external_execution_id,
         )
+
+
+def read_output_variables(value: object) -> dict[str, str] | None:
+    """
+    Return the output variables that a value holds; None, and an empty mapping, are none.
+
+    They show in the CodePipeline console and in later actions' configuration: no place for secrets.
+
+    :param value: A mapping of names, of ``0-9 A-Z a-z @ _ -``, to texts; a number is a text. Names and values
+        together have at most 122,880 bytes in UTF-8.
+    :raises InvalidInput: It holds something else, or too much.
+
+    Source: PutJobSuccessResult, CodePipeline API 2015-07-09; quotas, CodePipeline user guide.
+    """
+    if is_missing(value):
+        return None
+    variables = {
+        check_text("outputVariables.key", name): _variable(name, held)
+        for name, held in read_mapping(value, "output_variables").items()
+    }
+    size = sum(len(text.encode(errors="surrogatepass")) for pair in variables.items() for text in pair)
+    if size > MAX_OUTPUT_VARIABLES_BYTES:
+        raise LimitExceeded(
+            f"outputVariables have {size} bytes, names and values together; CodePipeline takes "
+            f"{MAX_OUTPUT_VARIABLES_BYTES} of an action. Put what is larger into an output artifact.",
+            field="outputVariables",
+        )
+    return variables or None
+
+
+def _variable(name: str, value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str):
+        return value
+    # Of true and True, or of what JSON makes of a list, only the user knows which is meant.
+    raise LimitExceeded(
+        f"outputVariables must be strings; {name} is of type {type(value).__name__}.",
+        field="outputVariables",
+    )

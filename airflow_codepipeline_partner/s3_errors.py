@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from airflow_codepipeline_partner.answers import PASSING_CODES
 from airflow_codepipeline_partner.exceptions import ArtifactError
-from airflow_codepipeline_partner.protocol import PASSING_CODES
 
 #: What S3 answers to credentials whose time is over.
 EXPIRED_CODES = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_codepipeline_partner import continuing, protocol
+from airflow_codepipeline_partner import continuing
 from airflow_codepipeline_partner._compat import (
     AirflowFailException,
     AirflowSensorTimeout,
@@ -26,15 +26,16 @@ from airflow_codepipeline_partner.jobs import ActionType, ExecutionDetails
 from airflow_codepipeline_partner.limits import check_number
 from airflow_codepipeline_partner.parameters import (
     CodePipelineParameters,
+    check_action_type,
     check_job,
     check_literal,
     check_positive,
-    is_known_later,
     no_retry_where_none_helps,
     read_seconds,
     renderable,
 )
 from airflow_codepipeline_partner.poll_hub import with_jitter
+from airflow_codepipeline_partner.queries import read_query_param
 from airflow_codepipeline_partner.reading import is_missing, read_mapping
 from airflow_codepipeline_partner.records import ClaimInRun
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
@@ -54,32 +55,41 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
         mapping, or a template that renders to it. (templated)
     :param max_batch_size: Most jobs to be offered at once, at least 1; CodePipeline may give fewer.
         (templated)
+    :param query_param: Only jobs whose configuration has this value, in the queryable property of a custom
+        action type: a mapping of its name to the value, which has at most 50 characters. Where there is such
+        a property it is needed, else there can be none. (templated)
     :param poke_interval: Seconds between two polls, varied by a tenth.
     :param deferrable: Wait in the triggerer, at once and without a worker slot; the default is Airflow's
         ``[operators] default_deferrable``.
 
-    Source: PollForThirdPartyJobs, CodePipeline API 2015-07-09.
+    Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
 
-    template_fields = ("action_type", "max_batch_size", *CodePipelineParameters.template_fields)
-    template_fields_renderers: ClassVar[dict[str, str]] = {"action_type": "json"}
+    template_fields = (
+        "action_type",
+        "max_batch_size",
+        "query_param",
+        *CodePipelineParameters.template_fields,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"action_type": "json", "query_param": "json"}
 
     def __init__(
         self,
         *,
         action_type: Any,
         max_batch_size: Any = 10,
+        query_param: Any = None,
         poke_interval: float | timedelta = 30,
         deferrable: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
-        if not is_known_later(action_type):
-            protocol.dialect_of(ActionType.from_value(action_type))
+        check_action_type(action_type, query_param)
         check_positive("poke_interval", self.poke_interval)
         check_literal(lambda size: check_number("maxBatchSize", size), max_batch_size)
         self.action_type = renderable(action_type)
         self.max_batch_size = max_batch_size
+        self.query_param = query_param
         self.deferrable = (
             conf.getboolean("operators", "default_deferrable", fallback=False)
             if deferrable is None
@@ -95,6 +105,7 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
             max_batch_size=check_number("maxBatchSize", self.max_batch_size),
             poll_interval=self.poke_interval,
             timeout_deadline=time.time() + self.timeout,
+            query_param=read_query_param(self.query_param),
             **aws_parameters_of(self),
         )
         self.defer(
@@ -107,7 +118,7 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
         """Poll once."""
         # No longer than the whole wait: an answer that comes after it helps nobody.
         self.hook.retry_deadline = min(self.hook.retry_deadline, self.timeout)
-        jobs = self.hook.poll(ActionType.from_value(self.action_type), self.max_batch_size)
+        jobs = self.hook.poll(ActionType.from_value(self.action_type), self.max_batch_size, self.query_param)
         return PokeReturnValue(is_done=bool(jobs), xcom_value=[job.to_xcom() for job in jobs])
 
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -166,7 +177,7 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
         has stopped the pipeline.
 
     Source: PutThirdPartyJobSuccessResult, PollForThirdPartyJobs, GetThirdPartyJobDetails,
-    AcknowledgeThirdPartyJob, CodePipeline API 2015-07-09.
+    AcknowledgeThirdPartyJob, and the same calls for custom jobs, CodePipeline API 2015-07-09.
     """
 
     template_fields = (

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from airflow_codepipeline_partner.records import mapped_group_of
@@ -49,6 +49,28 @@ def _ask(ti: Any, task_ids: list[str], map_index: int | None = None) -> dict[str
     answer = ti.get_task_states(dag_id=ti.dag_id, task_ids=task_ids, run_ids=[ti.run_id], map_index=map_index)
     found: dict[str, str | None] = answer.get(ti.run_id, {})
     return found
+
+
+#: States in which a task instance stays, unless somebody clears it.
+ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
+
+
+def unended_work(dag: Any, claim_task_id: str, states: Mapping[str, Collection[str | None]]) -> list[str]:
+    """
+    Return which of some tasks are still to run, or run: the claiming one, and those that follow it.
+
+    A task may have been cleared when the one after it was on its way already.
+
+    :param dag: The DAG.
+    :param claim_task_id: The id of the claiming task.
+    :param states: Task id → the states of its task instances.
+    """
+    work = {claim_task_id, *dag.get_task(claim_task_id).get_flat_relative_ids(upstream=False)}
+    return sorted(
+        task_id
+        for task_id, found in states.items()
+        if task_id in work and any(state not in ENDED for state in found)
+    )
 
 
 def work_before(dag: Any, task: Any, claim_task_id: str) -> set[str]:

@@ -18,9 +18,10 @@ from typing import Any
 
 import tenacity
 
-from airflow_codepipeline_partner import protocol
+from airflow_codepipeline_partner import answers
+from airflow_codepipeline_partner.answers import Fate
 from airflow_codepipeline_partner.exceptions import RequestRefused, ServiceUnavailable
-from airflow_codepipeline_partner.protocol import Call, Fate
+from airflow_codepipeline_partner.protocol import Call
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ class Transport:
         raise ServiceUnavailable(
             f"{call.operation}{about} got no answer from {whom} in {self._clock() - started:.0f} s and "
             f"{attempts} attempts (retry_deadline {self.retry_deadline:g} s); the last failed with: "
-            f"{protocol.sentence(str(last))} If that goes on, check {self._connection}.",
+            f"{answers.sentence(str(last))} If that goes on, check {self._connection}.",
             code="NoAnswer",
             in_doubt=any(doubts),
             job_id=call.job.job_id if call.job else None,
@@ -140,7 +141,7 @@ class Transport:
         try:
             method = getattr(self.client, xform_name(call.operation))
             answer: Mapping[str, Any] = method(**call.arguments, **secrets)
-            if protocol.is_answer(call, answer, self._attempt.body):
+            if answers.is_answer(call, answer, self._attempt.body):
                 return answer
             failure = _Unanswered("the answer is none", Fate.IN_DOUBT)
         except Exception as error:
@@ -157,13 +158,13 @@ class Transport:
             return self._refusal_for(call, error, secrets, in_doubt=in_doubt)
         name = type(error).__name__
         if isinstance(error, ConnectionError | HTTPClientError):
-            fate = protocol.fate_of_silence(name) if self._attempt.sent else Fate.NOT_CARRIED_OUT
+            fate = answers.fate_of_silence(name) if self._attempt.sent else Fate.NOT_CARRIED_OUT
             return _Unanswered(f"{name}: {_without(secrets, str(error))}", fate)
         if self._attempt.sent and not isinstance(error, BotoCoreError):
             # A parser's, on what is no answer of AWS's; its text may quote it.
             return _Unanswered(f"the answer could not be read: {name}", Fate.IN_DOUBT)
         return RequestRefused(
-            f"{call.operation} could not be sent: {name}: {protocol.sentence(_without(secrets, str(error)))} "
+            f"{call.operation} could not be sent: {name}: {answers.sentence(_without(secrets, str(error)))} "
             f"Check {self._connection}.",
             code=name,
             in_doubt=in_doubt,
@@ -183,17 +184,17 @@ class Transport:
         code = str(error.response.get("Error", {}).get("Code") or "")
         said = _without(secrets, str(error.response.get("Error", {}).get("Message") or ""))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
-        fate = protocol.fate_of_answer(code, status)
+        fate = answers.fate_of_answer(code, status)
         if error.operation_name == call.operation:
             if fate is not Fate.REFUSED:
                 return _Unanswered(f"{code}: {said}", fate)
             region_name = self.client.meta.region_name
-            return protocol.error_for(call, code, said, region_name=region_name, in_doubt=in_doubt)
+            return answers.error_for(call, code, said, region_name=region_name, in_doubt=in_doubt)
         if fate is not Fate.REFUSED:
             return _Unanswered(f"{error.operation_name}: {code}: {said}", Fate.NOT_CARRIED_OUT)
         return RequestRefused(
             f"{call.operation} could not be sent: {error.operation_name}, which gives the credentials, was "
-            f"refused: {code}: {protocol.sentence(said)} Check the role in {self._connection}.",
+            f"refused: {code}: {answers.sentence(said)} Check the role in {self._connection}.",
             code=code,
             in_doubt=in_doubt,
             job_id=call.job.job_id if call.job else None,

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
+from airflow_codepipeline_partner import protocol
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, described
 from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
@@ -52,8 +53,10 @@ class CodePipelineJobTrigger(BaseEventTrigger):
     :param verify: Whether to verify TLS certificates, or the path of a CA bundle.
     :param botocore_config: A mapping of arguments of botocore's Config, or None.
     :param client_conn_id_template: How a client's connection id is made from its client id.
+    :param query_param: Only jobs whose configuration has this value, in the queryable property of a custom
+        action type: a mapping of its name to the value. None for action types without such a property.
 
-    Source: PollForThirdPartyJobs, CodePipeline API 2015-07-09.
+    Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
 
     def __init__(
@@ -68,9 +71,11 @@ class CodePipelineJobTrigger(BaseEventTrigger):
         verify: bool | str | None = None,
         botocore_config: dict[str, Any] | None = None,
         client_conn_id_template: str = DEFAULT_TEMPLATE,
+        query_param: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.action_type = ActionType.from_value(action_type)
+        self.query_param = protocol.check_query_param(self.action_type, query_param)
         self.max_batch_size = max_batch_size
         self.poll_interval = poll_interval
         self.timeout_deadline = timeout_deadline
@@ -91,6 +96,7 @@ class CodePipelineJobTrigger(BaseEventTrigger):
                 "poll_interval": self.poll_interval,
                 "timeout_deadline": self.timeout_deadline,
                 "retry_deadline": self.retry_deadline,
+                "query_param": self.query_param,
                 **aws_parameters_of(self),
             },
         )
@@ -100,14 +106,14 @@ class CodePipelineJobTrigger(BaseEventTrigger):
         if self.timeout_deadline is not None:
             yield await self._first_event(self.timeout_deadline)
             return
-        hub = PollHub.for_(self.action_type, self)
+        hub = PollHub.for_(self.action_type, self, self.query_param)
         async with aclosing(hub.watch(self.max_batch_size, self.poll_interval)) as offers:
             async for jobs in offers:
                 yield event("offered", jobs)
 
     async def _first_event(self, deadline: float, continuation: Continuation | None = None) -> TriggerEvent:
         try:
-            jobs = await PollHub.for_(self.action_type, self).wait(
+            jobs = await PollHub.for_(self.action_type, self, self.query_param).wait(
                 self.max_batch_size,
                 self.poll_interval,
                 deadline=deadline,
@@ -128,16 +134,17 @@ class CodePipelineContinuationTrigger(CodePipelineJobTrigger):
     It shares the poll of all who wait for jobs of the action type. The details of the client's jobs that are
     offered meanwhile are asked for, once each, since the poll does not tell tokens.
 
-    :param client_id: Whose job it will be.
+    :param client_id: Whose job it will be; None for a custom job.
     :param continuation_token: The token that it will carry: it names the waiting task, and holds no secret.
     :param timeout_deadline: Until when to wait, in seconds since the epoch.
     :param parameters: Those of :class:`CodePipelineJobTrigger`.
 
-    Source: PollForThirdPartyJobs, GetThirdPartyJobDetails, CodePipeline API 2015-07-09.
+    Source: PollForThirdPartyJobs, GetThirdPartyJobDetails, PollForJobs, GetJobDetails, CodePipeline API
+    2015-07-09.
     """
 
     def __init__(
-        self, *, client_id: str, continuation_token: str, timeout_deadline: float, **parameters: Any
+        self, *, client_id: str | None, continuation_token: str, timeout_deadline: float, **parameters: Any
     ) -> None:
         super().__init__(timeout_deadline=timeout_deadline, **parameters)
         self.client_id = client_id

@@ -32,12 +32,12 @@ class Continuation:
     """
     What a task waits for that goes on with the next job of an action.
 
-    :param client_id: Whose job it will be.
+    :param client_id: Whose job it will be; None for a custom job.
     :param token: The continuation token that it will carry.
     :param holder: What holds the AWS parameters as attributes, with which the job's details are asked for.
     """
 
-    client_id: str
+    client_id: str | None
     token: str
     holder: object = field(compare=False)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from airflow_codepipeline_partner import protocol
 from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
 from airflow_codepipeline_partner.jobs import ClaimedJob, CurrentRevision, ExecutionDetails, JobDetails
+from airflow_codepipeline_partner.results import read_output_variables
 
 if TYPE_CHECKING:
     import os
@@ -42,6 +43,27 @@ class Continuation:
         object.__setattr__(self, "token", protocol.check_continuation_token(self.token))
         details = ExecutionDetails.from_value(self.execution_details)
         object.__setattr__(self, "execution_details", details)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """
+    Return this where a custom action is complete and has output variables.
+
+    :param execution_details: How the work ended: an ExecutionDetails or a mapping of that kind. None takes
+        what ``progress`` told last.
+    :param output_variables: For later actions of the pipeline, and for a custom job only: a mapping of names
+        (of ``0-9 A-Z a-z @ _ -``) to texts, at most 122,880 bytes in all. No secrets.
+    :raises InvalidInput: A value does not fit.
+    """
+
+    execution_details: ExecutionDetails | Mapping[str, object] | None = None
+    output_variables: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        details = ExecutionDetails.from_value(self.execution_details)
+        object.__setattr__(self, "execution_details", details)
+        object.__setattr__(self, "output_variables", read_output_variables(self.output_variables))
 
 
 class JobInProgress:
@@ -85,7 +107,7 @@ class JobInProgress:
 
         The answer holds secrets: never log it, never return it.
 
-        Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09.
+        Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
         """
         return self._hook.details(self._job)
 

@@ -72,6 +72,9 @@ def main() -> int:
         action="store_true",
         help="let jobs fail as well, and search all that Airflow wrote for the secrets of all jobs",
     )
+    parser.add_argument(
+        "--action", choices=("partner", "custom"), default="partner", help="whose action it is"
+    )
     parser.add_argument("--keep", action="store_true", help="keep what Airflow wrote")
     arguments = parser.parse_args()
     if arguments.ui and arguments.check_secrets:
@@ -82,7 +85,7 @@ def main() -> int:
     home = Path(tempfile.mkdtemp(prefix="codepipeline-demo-"))
     exit_code = 1
     try:
-        exit_code = _run(home, narrator, ui=arguments.ui, check_secrets=arguments.check_secrets)
+        exit_code = _run(home, narrator, arguments=arguments)
     except Interrupted:
         narrator.say(f"Stopped by {signal.Signals(narrator.signal or 0).name}.")
         exit_code = 128 + (narrator.signal or 0)
@@ -98,22 +101,25 @@ def main() -> int:
     return exit_code
 
 
-def _run(home: Path, narrator: Narrator, *, ui: bool, check_secrets: bool) -> int:
+def _run(home: Path, narrator: Narrator, *, arguments: argparse.Namespace) -> int:
     from airflow_codepipeline_partner.emulator import Emulator
     from demo.secret_check import SecretCheck
-    from demo.story import Customer, Story, copy_dags
+    from demo.story import WAYS, Customer, Story, copy_dags
 
-    dags = copy_dags(ROOT / "example_dags", home / "dags")
+    way = WAYS[arguments.action]
+    dags = copy_dags(ROOT / "example_dags", home / "dags", way)
     airflow = LocalAirflow(home / "airflow", dags, on_wait=narrator.wait)
     with Emulator() as emulator:
-        story = Story(emulator, airflow, narrator.say)
-        check = SecretCheck(story) if check_secrets else None
+        story = Story(emulator, airflow, narrator.say, way)
+        check = SecretCheck(story) if arguments.check_secrets else None
         try:
             _start(airflow, narrator)
             narrator.say(f"Airflow is healthy, at {airflow.url}; CodePipeline and S3 are at {emulator.url}")
             customer = Customer("demo-pipeline")
             story.connect_aws()
-            story.add_customer(customer)
+            if way.is_custom:
+                story.create_action_type()
+            story.add_pipeline(customer)
             story.switch_on()
             narrator.begin("waiting for the worker's first poll")
             story.wait_for_poll()
@@ -128,7 +134,7 @@ def _run(home: Path, narrator: Narrator, *, ui: bool, check_secrets: bool) -> in
             if check:
                 narrator.begin("letting three jobs fail, for the search for secrets")
                 check.let_jobs_fail()
-            if ui:
+            if arguments.ui:
                 _leave_open(airflow, emulator.url, customer.pipeline_name, narrator)
         finally:
             narrator.begin("stopping everything")

@@ -48,7 +48,7 @@ class SecretCheck:
         refused = Customer("refused-claim")
         unheard = Customer("refused-result")
         for customer in (wrong, refused, unheard):
-            story.add_customer(customer)
+            story.add_pipeline(customer)
         jobs = {}
         with story.emulator.core.lock:  # no poll before the faults are set
             for customer in (wrong, refused, unheard):

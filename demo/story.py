@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import io
 import json
+import os
 import secrets
 import shutil
 import uuid
@@ -19,14 +21,62 @@ from urllib.parse import quote
 from airflow_codepipeline_partner.emulator import Emulator, JobSnapshot, LedgerEntry
 from demo.local_airflow import AirflowFailed, LocalAirflow
 
-WORKER_DAG, JOB_DAG = "example_partner_worker", "example_partner_build"
-DAGS = (WORKER_DAG, JOB_DAG)
 REGION = "us-east-1"
 JOB_SECONDS = 90
 _ENDED = ("Succeeded", "Failed", "TimedOut", "Withdrawn")
 _RUN_ENDED = ("success", "failed")
 
 Say = Callable[[str], None]
+
+
+def _action_type(category: str, owner: str, provider: str) -> dict[str, str]:
+    return {"category": category, "owner": owner, "provider": provider, "version": "1"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """
+    One of the two ways to have Airflow do an action.
+
+    :param name: What the demo calls it.
+    :param worker_dag: The example that polls.
+    :param job_dag: The example that does the work on one job.
+    :param action_type: What is polled for, in AWS's shape.
+    """
+
+    name: str
+    worker_dag: str
+    job_dag: str
+    action_type: Mapping[str, str]
+
+    @property
+    def dags(self) -> tuple[str, str]:
+        """The ids of both DAGs."""
+        return self.worker_dag, self.job_dag
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether it is an account's own action, without a partner's customer."""
+        return self.action_type["owner"] == "Custom"
+
+
+WAYS = {
+    way.name: way
+    for way in (
+        Way(
+            "partner",
+            "example_partner_worker",
+            "example_partner_build",
+            _action_type("Deploy", "ThirdParty", "Example"),
+        ),
+        Way(
+            "custom",
+            "example_custom_worker",
+            "example_custom_build",
+            _action_type("Build", "Custom", "Airflow"),
+        ),
+    )
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,9 +111,13 @@ class Story:
     :param emulator: A started emulator.
     :param airflow: A healthy Airflow with the DAGs of :func:`copy_dags`.
     :param say: Tells the reader a line.
+    :param way: Whose action it is.
     """
 
-    def __init__(self, emulator: Emulator, airflow: LocalAirflow, say: Say) -> None:
+    def __init__(
+        self, emulator: Emulator, airflow: LocalAirflow, say: Say, way: Way = WAYS["partner"]
+    ) -> None:
+        self.way = way
         self.emulator = emulator
         self.airflow = airflow
         self.aws_secret = _secret("aws/secret")
@@ -77,16 +131,21 @@ class Story:
         )
         self.say(f"connection aws_default: AWS is at {self.emulator.url}")
 
-    def add_customer(self, customer: Customer) -> None:
-        """Register a customer and their pipeline, and give Airflow their token."""
-        self.emulator.add_customer(customer.client_id, customer.client_token)
+    def add_pipeline(self, customer: Customer) -> None:
+        """Register a customer, if it is a partner's action, and a pipeline, and give Airflow their token."""
+        if not self.way.is_custom:
+            self.emulator.add_customer(customer.client_id, customer.client_token)
         self.emulator.add_pipeline(
             customer.pipeline_name,
-            client_id=customer.client_id,
+            client_id=None if self.way.is_custom else customer.client_id,
+            action_type=self.way.action_type,
             configuration=customer.configuration,
             secret_configuration_keys=("ApiKey",),
             output_artifacts=("BuildOutput",),
         )
+        if self.way.is_custom:
+            self.say(f"pipeline {customer.pipeline_name} has an action of that type")
+            return
         self._add_connection(
             customer.conn_id,
             "codepipeline_partner_client",
@@ -96,6 +155,27 @@ class Story:
         token = "client token" if customer.known_token is None else "wrong client token"
         self.say(f"connection {customer.conn_id}: the {token} of the customer with {customer.pipeline_name}")
 
+    def create_action_type(self) -> None:
+        """
+        Create the custom action type, as its owner would, from its declaration.
+
+        :raises AirflowFailed: It was refused; why, was printed.
+        """
+        from airflow_codepipeline_partner.cli import main
+
+        declared = Path(__file__).with_name("action-type.yaml")
+        where = ["--endpoint-url", self.emulator.url, "--region", REGION]
+        credentials = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLEEXAMPLE00", "AWS_SECRET_ACCESS_KEY": self.aws_secret}
+        os.environ |= credentials
+        # The policy that it prints is long.
+        with contextlib.redirect_stdout(io.StringIO()):
+            exit_code = main(["action-type", "create", str(declared), *where])
+        for name in credentials:
+            del os.environ[name]
+        if exit_code != 0:
+            raise AirflowFailed("The action type was not created.")
+        self.say(f"action-type create {declared.name}: {'/'.join(self.way.action_type.values())}")
+
     def switch_on(self) -> None:
         """Unpause the DAGs as soon as Airflow knows them."""
 
@@ -104,17 +184,17 @@ class Story:
             errors = self.airflow.call("GET", "/importErrors")["import_errors"]
             if errors:
                 raise AirflowFailed(f"{errors[0]['filename']} has an error:\n{errors[0]['stack_trace']}")
-            return {dag["dag_id"] for dag in found} >= set(DAGS)
+            return {dag["dag_id"] for dag in found} >= set(self.way.dags)
 
         self._wait_for(known, "the DAGs", 60)
-        for dag_id in reversed(DAGS):
+        for dag_id in reversed(self.way.dags):
             self.airflow.call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
-        self.say(f"DAGs switched on: {', '.join(DAGS)}")
+        self.say(f"DAGs switched on: {', '.join(self.way.dags)}")
 
     def wait_for_poll(self) -> None:
         """Wait until the worker has polled for jobs."""
         self._wait_for(lambda: self.emulator.ledger.polls(), "a poll for jobs", JOB_SECONDS)
-        self.say(f"{WORKER_DAG} polls for jobs; there is none yet")
+        self.say(f"{self.way.worker_dag} polls for jobs; there is none yet")
 
     def start_pipeline(self, customer: Customer) -> JobSnapshot:
         """Put the source artifact in S3, start the pipeline, and return the job that this makes."""
@@ -145,13 +225,13 @@ class Story:
                 if entry.job_id == job.job_id and entry.operation != "HeadObject":
                     queued = queued or entry.time
                     moment = (entry.time - queued).total_seconds()
-                    self.say(f"{moment:7.1f} s  {entry.status_after or '':<11} {_told(entry)}")
+                    self.say(f"{moment:7.1f} s  {entry.status_after or '':<11} {_told(entry, self.way)}")
             told = len(ledger)
 
         self.wait_for_end(job, seconds, tell)
         run = self.wait_for_run(job)
         self.say("")
-        self.say(f"The DAG run {JOB_DAG} / {run['dag_run_id']}: {run['state']}")
+        self.say(f"The DAG run {self.way.job_dag} / {run['dag_run_id']}: {run['state']}")
         for task in self.tasks(run):
             begin, end = _seconds_after(queued, task["start_date"]), _seconds_after(queued, task["end_date"])
             self.say(f"{begin} to {end.strip()} s  {task['task_id']:<11} {task['state']}")
@@ -178,7 +258,7 @@ class Story:
 
         def ended() -> bool:
             nonlocal run
-            found = self.airflow.call("GET", f"/dags/{JOB_DAG}/dagRuns?limit=100")["dag_runs"]
+            found = self.airflow.call("GET", f"/dags/{self.way.job_dag}/dagRuns?limit=100")["dag_runs"]
             run = next((r for r in found if job.job_id in r["dag_run_id"]), {})
             return run.get("state") in _RUN_ENDED
 
@@ -187,7 +267,7 @@ class Story:
 
     def tasks(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the task instances of a run, in the order of their start."""
-        path = f"/dags/{JOB_DAG}/dagRuns/{quote(run['dag_run_id'], safe='')}/taskInstances"
+        path = f"/dags/{self.way.job_dag}/dagRuns/{quote(run['dag_run_id'], safe='')}/taskInstances"
         found: list[dict[str, Any]] = self.airflow.call("GET", path)["task_instances"]
         return sorted(found, key=lambda task: task["start_date"] or "~")
 
@@ -195,7 +275,11 @@ class Story:
         """Return the log of the task that failed first in a job's DAG run, or None."""
         run = self.wait_for_run(job)
         failed = [task for task in self.tasks(run) if task["state"] == "failed"]
-        return self.airflow.task_log(JOB_DAG, run["dag_run_id"], failed[0]["task_id"]) if failed else None
+        return (
+            self.airflow.task_log(self.way.job_dag, run["dag_run_id"], failed[0]["task_id"])
+            if failed
+            else None
+        )
 
     def show_state(self, customer: Customer) -> bool:
         """Tell what GetPipelineState answers, and return whether all actions succeeded."""
@@ -224,9 +308,16 @@ class Story:
                 revision = action.get("currentRevision")
                 if revision and action["actionName"] != "Source":
                     self.say(f"  its revision  {revision['revisionId'][:12]}…")
+                for name, value in self._output_variables(action["actionName"]).items():
+                    self.say(f"  variable      {name} = {value[:20]}")
                 if "externalExecutionId" in latest:
                     self.say(f"  its work      {latest['externalExecutionId']}")
         return all(status == "Succeeded" for status in statuses)
+
+    def _output_variables(self, action_name: str) -> Mapping[str, str]:
+        """Return what the last success of an action told later ones."""
+        puts = self.emulator.ledger.terminal_results()
+        return {} if action_name == "Source" or not puts else puts[-1].details.get("outputVariables", {})
 
     def _add_connection(self, conn_id: str, conn_type: str, **fields: Any) -> None:
         if "extra" in fields:
@@ -242,34 +333,34 @@ class Story:
             raise AirflowFailed(str(error)) from None
 
 
-def copy_dags(source: Path, target: Path) -> Path:
+def copy_dags(source: Path, target: Path, way: Way) -> Path:
     """
     Copy the example DAGs of the story, and no others, so that Airflow has little to read.
 
     :return: The directory with the copies.
     """
     target.mkdir(parents=True)
-    for dag_id in DAGS:
+    for dag_id in way.dags:
         shutil.copy(source / f"{dag_id}.py", target)
     return target
 
 
-def _told(entry: LedgerEntry) -> str:
+def _told(entry: LedgerEntry, way: Way) -> str:
     who = {
-        "Queued": "CodePipeline has a job for the partner",
-        "HandedOut": f"PollForThirdPartyJobs offers it to {WORKER_DAG}, in the triggerer",
-        "GetThirdPartyJobDetails": "GetThirdPartyJobDetails: nonce, configuration, artifact credentials",
-        "AcknowledgeThirdPartyJob": f"AcknowledgeThirdPartyJob: {JOB_DAG} has claimed it",
-        "PutThirdPartyJobSuccessResult": "PutThirdPartyJobSuccessResult: done",
-        "PutThirdPartyJobFailureResult": "PutThirdPartyJobFailureResult: failed",
+        "Queued": "CodePipeline has a job",
+        "HandedOut": f"a poll offers it to {way.worker_dag}, in the triggerer",
+        "Details": f"{entry.operation}: configuration, artifact credentials",
+        "Acknowledge": f"{entry.operation}: {way.job_dag} has claimed it",
+        "Success": f"{entry.operation}: done",
+        "Failure": f"{entry.operation}: failed",
     }
     if entry.kind == "artifact" and entry.outcome == "ok":
         name, size = entry.details["artifact"], entry.details.get("bytes", 0)
         doing = {"GetObject": "reads", "PutObject": "uploads"}.get(entry.operation, entry.operation)
-        return f"{JOB_DAG} {doing} {name} ({size} bytes) with the job's own credentials"
+        return f"{way.job_dag} {doing} {name} ({size} bytes) with the job's own credentials"
     if entry.outcome != "ok":
         return f"{entry.operation}: {entry.outcome}"
-    return who.get(entry.operation, entry.operation)
+    return next((text for part, text in who.items() if part in entry.operation), entry.operation)
 
 
 def _seconds_after(begin: datetime.datetime | None, moment: str | None) -> str:

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import inspect
+from datetime import timedelta
 
 import pytest
 from airflow.sdk import DAG, BaseOperator, task, task_group
 from support import ACTION_TYPE, action_state, results_of
 
+from airflow_codepipeline_partner import finishing, task_states
 from airflow_codepipeline_partner.exceptions import (
     ClientConnectionError,
     InvalidInput,
@@ -74,6 +76,29 @@ def test_work_that_fails_ends_the_job_with_failure_and_the_run_is_red(emulator, 
     assert error["code"] == "JobFailed"
     assert "task work" in error["message"]
     assert "no customer may read" not in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("cleared", "unended"),
+    [("work", None), ("work", "scheduled"), ("work", "running"), ("work", "up_for_retry"), ("claim", None)],
+)
+def test_work_that_was_cleared_when_it_was_about_to_be_reported_is_waited_for(
+    cleared, unended, emulator, offer, run_dag, monkeypatch
+):
+    job = offer()
+    looks = []
+
+    def states_before(context, task):
+        states = task_states.states_before(context, task)
+        looks.append(states)
+        return {**states, cleared: [unended]} if len(looks) == 1 else states
+
+    monkeypatch.setattr(finishing, "states_before", states_before)
+    monkeypatch.setattr(CodePipelineCompleteJobOperator, "LOOK_AGAIN_AFTER", timedelta(milliseconds=1))
+    run = run_dag(ONE_JOB, job=job, work="fail")
+    assert len(looks) == 2
+    assert run.states["finish_job"] == "failed"
+    assert results_of(emulator, job) == ["failure"]
 
 
 def test_the_user_words_the_failure(emulator, offer, run_dag):

@@ -92,7 +92,8 @@ def test_every_module_and_class_that_is_named_is_there(name):
     except ModuleNotFoundError:
         module, _, attribute = name.rpartition(".")
         found = getattr(importlib.import_module(module), attribute)
-        assert isinstance(found, type) or name in {each["class-name"] for each in INFO["task-decorators"]}
+        functions = {*INFO["cli"], *(each["class-name"] for each in INFO["task-decorators"])}
+        assert isinstance(found, type) or name in functions
 
 
 def test_every_integration_that_is_used_is_declared():
@@ -151,6 +152,13 @@ print(json.dumps({
     "links": [name for name in manager.extra_links_class_names if "codepipeline_partner" in name],
     "triggers": [each.trigger_class_name for each in manager.trigger if each.package_name == ours],
     "decorators": [name for name in manager.taskflow_decorators if "codepipeline" in name],
+    # From Airflow 3.2 on.
+    "commands": [
+        command.name
+        for function in getattr(manager, "cli_command_functions", ())
+        if function.__module__.startswith("airflow_codepipeline_partner")
+        for command in function()
+    ],
     "version": manager.providers[ours].version,
 }))
 """
@@ -179,6 +187,13 @@ def test_airflows_manager_finds_the_hook_of_the_connection_type(found):
 
 def test_airflows_manager_finds_the_task_decorator(found):
     assert found["decorators"] == ["codepipeline_job"]
+
+
+def test_airflows_manager_finds_the_commands_where_it_knows_any(found):
+    from airflow.providers_manager import ProvidersManager
+
+    knows_any = hasattr(ProvidersManager, "cli_command_functions")
+    assert found["commands"] == (["codepipeline-partner"] if knows_any else [])
 
 
 def test_airflows_manager_finds_the_notifier_the_link_and_the_triggers(found):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-An emulator of CodePipeline's third-party job protocol, with moto's S3, STS, KMS and more on the same port.
+An emulator of CodePipeline's job protocol, for partner and custom actions.
+
+moto's S3, STS, KMS and more are on the same port.
 
 It needs neither Airflow nor the client in this package: ``pip install airflow-codepipeline-partner[local]``.
 """

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from airflow_codepipeline_partner.emulator.action_type_calls import ActionTypeCalls
 from airflow_codepipeline_partner.emulator.artifacts import ArtifactCall, ArtifactGuard, Environ, service_of
 from airflow_codepipeline_partner.emulator.control_http import ControlHttp
 from airflow_codepipeline_partner.emulator.controls import Controls
@@ -65,6 +66,7 @@ class EmulatorApp:
         self._moto = moto
         self._stopping = stopping
         self._job_calls = JobCalls(controls.core, controls.store)
+        self._action_type_calls = ActionTypeCalls(controls.core)
         self._pipeline_calls: PipelineCalls = controls.pipeline_calls
         self._guard = ArtifactGuard(controls.core)
         self._control = ControlHttp(controls)
@@ -117,6 +119,8 @@ class EmulatorApp:
             if operation not in operations():
                 message = f"X-Amz-Target names no operation of CodePipeline's: {shortened(target)!r}."
                 raise ApiError("UnknownOperationException", message)
+            if operation in self._action_type_calls:
+                return json_answer(start, self._action_type_calls.answer(operation, request))
             return self._pipeline_call(environ, start, operation, request)
         except ControlError as error:
             # The source artifacts could not be put in their bucket.

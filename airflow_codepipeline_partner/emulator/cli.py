@@ -117,7 +117,7 @@ def _reason(error: HTTPError) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_codepipeline_partner.emulator",
-        description="An emulator of CodePipeline's third-party job protocol. Without a command it serves.",
+        description="An emulator of CodePipeline's job protocol. Without a command it serves.",
         epilog=f"All commands but serve talk to an emulator that is served: --url, or ${URL_VARIABLE}.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -218,9 +218,9 @@ _CUSTOMER = ("client_id", "client_token")
 
 
 def _add_pipeline_command(command: Any) -> None:
-    added = command("add-pipeline", "add a pipeline with one partner action", _add_pipeline)
+    added = command("add-pipeline", "add a pipeline with one action that a worker does", _add_pipeline)
     added.add_argument("name")
-    added.add_argument("--client-id", required=True, help="the customer whose pipeline it is")
+    added.add_argument("--client-id", help="the customer whose pipeline it is; none for a custom action")
     added.add_argument(
         "--action-type",
         type=_action_type,
@@ -246,7 +246,7 @@ def _add_pipeline_command(command: Any) -> None:
 def _add_inject_command(command: Any) -> None:
     added = command("inject", "make calls go wrong", _inject)
     added.add_argument("kind", choices=list(KINDS))
-    added.add_argument("--operation", help="the call it befalls; default each of the five job calls")
+    added.add_argument("--operation", help="the call it befalls; default each of the job calls")
     times = added.add_mutually_exclusive_group()
     times.add_argument("--times", type=int, default=1, help="how many calls; default 1")
     times.add_argument("--always", action="store_true", help="until clear-faults")

@@ -121,7 +121,7 @@ class ControlHttp:
                 "add a pipeline",
                 lambda b: {"name": controls.add_pipeline(**b).name},
                 pipeline,
-                ("name", "client_id"),
+                ("name",),
             ),
             ("GET", "/state"): Route(
                 "show a pipeline's state", lambda b: controls.pipeline_state(**b), {"name": _TEXT}, ("name",)

@@ -9,11 +9,17 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from airflow_codepipeline_partner.emulator.action_types import (
+    CUSTOM,
+    THIRD_PARTY,
+    ActionType,
+    ActionTypeId,
+)
 from airflow_codepipeline_partner.emulator.core import Core
 from airflow_codepipeline_partner.emulator.customers import Customer
 from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
 from airflow_codepipeline_partner.emulator.faults import Fault
-from airflow_codepipeline_partner.emulator.jobs import ActionTypeId, JobQueue, JobSnapshot
+from airflow_codepipeline_partner.emulator.jobs import JobSnapshot
 from airflow_codepipeline_partner.emulator.ledger import Ledger, moment
 from airflow_codepipeline_partner.emulator.pipeline_calls import PipelineCalls
 from airflow_codepipeline_partner.emulator.pipelines import Pipeline
@@ -107,11 +113,13 @@ class Controls:
         """
         Register an action type that no pipeline uses yet, so that polling for it is no error.
 
-        :param action_type: category, owner ``ThirdParty``, provider and version.
+        Its actions may be configured with anything; CreateCustomActionType tells more.
+
+        :param action_type: category, owner ``ThirdParty`` or ``Custom``, provider and version.
         """
         with self.core.lock:
             known = _action_type(action_type)
-            self.core.queues.setdefault(known, JobQueue())
+            self.core.action_types.register(known)
             details = {"actionTypeId": known.as_dict()}
             self.core.record("control", "AddActionType", self.core.tick(), details=details)
 
@@ -119,7 +127,7 @@ class Controls:
         self,
         name: str,
         *,
-        client_id: str,
+        client_id: str | None = None,
         action_type: Mapping[str, str] = DEFAULT_ACTION_TYPE,
         configuration: Mapping[str, str] | None = None,
         secret_configuration_keys: Iterable[str] = (),
@@ -133,11 +141,12 @@ class Controls:
         bucket: str | None = None,
     ) -> Pipeline:
         """
-        Add a pipeline: a source, then a stage with one partner action.
+        Add a pipeline: a source, then a stage with one action that a worker does.
 
         :param name: 1 to 100 characters.
-        :param client_id: Whose pipeline it is.
-        :param action_type: category, owner ``ThirdParty``, provider and version; registered with it.
+        :param client_id: Whose pipeline it is; None for a custom action.
+        :param action_type: category, owner ``ThirdParty`` or ``Custom``, provider and version; registered
+            with it where there is none.
         :param configuration: The action's configuration, keys of 1 to 50 and values of 1 to 1000 characters.
         :param secret_configuration_keys: Keys whose values only the worker sees in clear.
         :param input_artifacts: Names of the source's artifacts, which are the action's input.
@@ -149,14 +158,21 @@ class Controls:
             ``{ExternalExecutionId}``.
         :param bucket: S3 bucket of the artifacts, made if missing. Defaults to the emulator's own.
         """
+        type_id = _action_type(action_type)
+        if (type_id.owner == THIRD_PARTY) != (client_id is not None):
+            raise ControlError(
+                "a partner's action is of a customer, and needs client_id; a custom one has none"
+            )
+        with self.core.lock:
+            known = self.core.action_types.register(type_id)
+        configured = dict(_mapping("configuration", configuration))
+        secret_keys = frozenset(_names("secret_configuration_keys", secret_configuration_keys))
         pipeline = Pipeline(
             name=name,
             client_id=client_id,
-            action_type=_action_type(action_type),
-            configuration=dict(_mapping("configuration", configuration)),
-            secret_configuration_keys=frozenset(
-                _names("secret_configuration_keys", secret_configuration_keys)
-            ),
+            action_type=type_id,
+            configuration=configured,
+            secret_configuration_keys=secret_keys | (known.secret_keys & configured.keys()),
             input_artifacts=_names("input_artifacts", input_artifacts),
             output_artifacts=_names("output_artifacts", output_artifacts),
             stage_name=stage_name,
@@ -164,9 +180,11 @@ class Controls:
             bucket=self._bucket if bucket is None else bucket,
             encryption_key=encryption_key,
             job_timeout=None if job_timeout is None else _seconds("job_timeout", job_timeout),
-            execution_url_template=execution_url_template,
+            execution_url_template=execution_url_template or known.execution_url_template,
             created_at=self.core.clock.now(),
+            queryable=known.queryable,
         )
+        _check_action(known, pipeline)
         if pipeline.input_artifacts or pipeline.output_artifacts:
             self.store.ensure_bucket(pipeline.bucket)
         self.core.add_pipeline(pipeline)
@@ -258,7 +276,7 @@ class Controls:
             ``data.pipelineContext``, is left out of the details); ``replace`` (``members``, a mapping of
             paths to values, is changed in the details).
         :param operation: The call it befalls; a job call, or an S3 call with a job's credentials such as
-            ``PutObject``. Defaults to each of the five job calls.
+            ``PutObject``. Defaults to each of the job calls that the kind applies to.
         :param times: How many calls it befalls, ≥ 1; None means all until :meth:`clear_faults`.
         :param probability: Of its befalling a call, 0 to 1. Defaults to always.
         :param seed: Makes the chance repeatable.
@@ -311,9 +329,16 @@ def _action_type(parts: Mapping[str, str]) -> ActionTypeId:
     except ApiError as error:
         raise ControlError(error.message) from None
     action_type = ActionTypeId(**parts)
-    if action_type.owner != "ThirdParty":
-        raise ControlError(f"the emulator knows action types with owner ThirdParty, not {action_type.owner}")
+    if action_type.owner not in (THIRD_PARTY, CUSTOM):
+        message = f"owner ThirdParty or Custom, not {action_type.owner}"
+        raise ControlError(f"the emulator knows action types with {message}")
     return action_type
+
+
+def _check_action(action_type: ActionType, pipeline: Pipeline) -> None:
+    artifacts = len(pipeline.input_artifacts), len(pipeline.output_artifacts)
+    for fault in action_type.faults_of(pipeline.configuration, *artifacts):
+        raise ControlError(fault)
 
 
 def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:

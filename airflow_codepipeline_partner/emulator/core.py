@@ -6,16 +6,17 @@ from __future__ import annotations
 import functools
 import threading
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from airflow_codepipeline_partner.emulator.action_types import CUSTOM, ActionTypeId, ActionTypes
 from airflow_codepipeline_partner.emulator.clock import Clock, Timers
 from airflow_codepipeline_partner.emulator.credentials import CredentialStore
 from airflow_codepipeline_partner.emulator.customers import Customers
 from airflow_codepipeline_partner.emulator.errors import ControlError
 from airflow_codepipeline_partner.emulator.faults import Faults
 from airflow_codepipeline_partner.emulator.jobs import (
-    ActionTypeId,
     Job,
     JobEvent,
     JobQueue,
@@ -73,7 +74,8 @@ class Core:
             self.pipelines: dict[str, Pipeline] = {}
             self.executions: dict[str, list[PipelineExecution]] = {}
             self.start_tokens: dict[tuple[str, str], str] = {}
-            self.queues: dict[ActionTypeId, JobQueue] = {}
+            self.action_types = ActionTypes()
+            self.queues: dict[tuple[ActionTypeId, str | None], JobQueue] = defaultdict(JobQueue)
             self.jobs: dict[str, Job] = {}
             self.credentials = CredentialStore()
             self.faults.clear()
@@ -115,14 +117,13 @@ class Core:
     # What a pipeline does.
 
     def add_pipeline(self, pipeline: Pipeline) -> None:
-        """Add a pipeline, and register its action type."""
+        """Add a pipeline."""
         with self.lock:
             now = self.tick()
             if pipeline.name in self.pipelines:
                 raise ControlError(f"there is already a pipeline {pipeline.name}", 409)
-            if pipeline.client_id not in self.customers:
+            if pipeline.client_id is not None and pipeline.client_id not in self.customers:
                 raise ControlError(f"there is no customer {pipeline.client_id}", 404)
-            self.queues.setdefault(pipeline.action_type, JobQueue())
             self.pipelines[pipeline.name] = pipeline
             self.executions[pipeline.name] = []
             self.record(
@@ -158,7 +159,9 @@ class Core:
         outputs = tuple(execution.pipeline.new_artifact(name) for name in execution.pipeline.output_artifacts)
         action = ActionExecution(execution=execution, started_at=now, updated_at=now, outputs=outputs)
         execution.actions.append(action)
-        self._timers.at(now + self.settings.action_timeout, functools.partial(self._action_due, action))
+        custom = execution.pipeline.action_type.owner == CUSTOM
+        seconds = self.settings.custom_action_timeout if custom else self.settings.action_timeout
+        self._timers.at(now + seconds, functools.partial(self._action_due, action))
         self._make_available(self._new_job(action, None, now), now)
 
     def stop_execution(self, execution: PipelineExecution, abandon: bool, reason: str | None) -> None:
@@ -199,7 +202,7 @@ class Core:
         if job.after(JobEvent.BECOME_AVAILABLE) is None:
             return
         before = self.apply(job, JobEvent.BECOME_AVAILABLE, at)
-        self.queues[job.action.pipeline.action_type].add(job)
+        self.queues[job.action.pipeline.queue].add(job)
         self.record("job", "Queued", at, job, status_before=before)
 
     def apply(self, job: Job, event: JobEvent, at: float) -> str:
@@ -214,7 +217,7 @@ class Core:
         job.status = after
         if after.ended:
             job.ended_at = at
-            self.queues[job.action.pipeline.action_type].remove(job)
+            self.queues[job.action.pipeline.queue].remove(job)
             self._timers.at(at + self.settings.retention, functools.partial(self._retention_due, job))
         return before.value
 
@@ -236,7 +239,7 @@ class Core:
         """Give the job to the caller."""
         self.apply(job, JobEvent.ACKNOWLEDGE, now)
         job.acknowledged_at, job.winning_nonce = now, job.nonce
-        self.queues[job.action.pipeline.action_type].acknowledged(job)
+        self.queues[job.action.pipeline.queue].acknowledged(job)
         if self.settings.job_timeout_from == "acknowledge":
             self._start_job_timeout(job, now)
 
@@ -273,7 +276,7 @@ class Core:
 
     def _lease_due(self, job: Job, hand_out: int, at: float) -> None:
         if job.status is JobStatus.DISPATCHED and job.hand_outs == hand_out:
-            self.queues[job.action.pipeline.action_type].add(job)
+            self.queues[job.action.pipeline.queue].add(job)
             self.record("job", "LeaseLapsed", at, job, status_before=job.status.value)
 
     def _retention_due(self, job: Job, at: float) -> None:
@@ -286,7 +289,7 @@ class Core:
             before = self.apply(job, JobEvent.REQUEUE, at)
             job.requeues += 1
             job.first_handed_out_at = job.acknowledged_at = job.winning_nonce = None
-            self.queues[job.action.pipeline.action_type].add(job)
+            self.queues[job.action.pipeline.queue].add(job)
             self.record("job", "Requeued", at, job, status_before=before)
             return
         self._time_out(job.action, "the job", at)

@@ -19,6 +19,11 @@ JOB_CALLS = (
     "AcknowledgeThirdPartyJob",
     "PutThirdPartyJobSuccessResult",
     "PutThirdPartyJobFailureResult",
+    "PollForJobs",
+    "GetJobDetails",
+    "AcknowledgeJob",
+    "PutJobSuccessResult",
+    "PutJobFailureResult",
 )
 ARTIFACT_CALLS = (
     "GetObject",
@@ -32,8 +37,8 @@ ARTIFACT_CALLS = (
 MAX_SLOW_SECONDS = 60
 MAX_SLOW_CALLS = 48  # that wait at the same time
 
-_DETAILS = "GetThirdPartyJobDetails"
-_POLL = "PollForThirdPartyJobs"
+_DETAILS = ("GetThirdPartyJobDetails", "GetJobDetails")
+_POLLS = ("PollForThirdPartyJobs", "PollForJobs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +47,12 @@ class FaultKind:
     What one kind of fault takes and where it applies.
 
     :param params: Its parameters, with their defaults; ``...`` where one must be given.
-    :param operation: The only operation it applies to, or None.
+    :param operations: The only operations it applies to.
     :param stops: Whether the call is answered, or not, without being done.
     """
 
     params: Mapping[str, Any]
-    operation: str | None = None
+    operations: tuple[str, ...] = JOB_CALLS + ARTIFACT_CALLS
     stops: bool = False
 
 
@@ -57,11 +62,11 @@ KINDS: dict[str, FaultKind] = {
     "error": FaultKind({"code": ..., "message": "", "status": 400}, stops=True),
     "drop_request": FaultKind({}, stops=True),
     "drop_response": FaultKind({}),
-    "cut_body": FaultKind({"after_bytes": ...}, operation="GetObject"),
+    "cut_body": FaultKind({"after_bytes": ...}, operations=("GetObject",)),
     "slow": FaultKind({"seconds": ...}),
-    "duplicate": FaultKind({"in_progress": False}, operation=_POLL),
-    "omit": FaultKind({"members": ...}, operation=_DETAILS),
-    "replace": FaultKind({"members": ...}, operation=_DETAILS),
+    "duplicate": FaultKind({"in_progress": False}, operations=_POLLS),
+    "omit": FaultKind({"members": ...}, operations=_DETAILS),
+    "replace": FaultKind({"members": ...}, operations=_DETAILS),
 }
 
 
@@ -71,7 +76,7 @@ class Fault:
     One injected fault.
 
     :param kind: A key of :data:`KINDS`.
-    :param operation: The call it befalls; None means each of the five job calls.
+    :param operation: The call it befalls; None means each of the job calls that the kind applies to.
     :param times: How many calls it befalls, ≥ 1; None means all until it is cleared.
     :param probability: Of its befalling a call, 0 to 1; None means always.
     :param job_id: The only job whose calls it befalls; None means any.
@@ -119,8 +124,8 @@ class Faults:
             raise ControlError(f"no such kind of fault: {kind!r}; there are {', '.join(KINDS)}")
         if operation not in (None, *JOB_CALLS, *ARTIFACT_CALLS):
             raise ControlError(f"no faults at {operation!r}; only at {', '.join(JOB_CALLS + ARTIFACT_CALLS)}")
-        if known.operation is not None and operation not in (None, known.operation):
-            raise ControlError(f"a fault {kind} applies to {known.operation} only")
+        if operation is not None and operation not in known.operations:
+            raise ControlError(f"a fault {kind} applies to {' and '.join(known.operations)} only")
         if times is not None and not (_is_whole(times) and times >= 1):
             raise ControlError(f"times is a whole number above 0, or none for always, not {times!r}")
         if probability is not None and not (_is_number(probability) and 0 <= probability <= 1):
@@ -132,7 +137,7 @@ class Faults:
                 raise ControlError(f"{name} is a text, not {value!r}")
         fault = Fault(
             kind=kind,
-            operation=operation or known.operation,
+            operation=operation or (known.operations[0] if len(known.operations) == 1 else None),
             times=times,
             probability=probability,
             job_id=job_id,
@@ -182,7 +187,8 @@ class Faults:
 
 def _applies(fault: Fault, operation: str, job_id: str | None, client_id: str | None) -> bool:
     if fault.operation is None:
-        if operation not in JOB_CALLS:
+        known = KINDS[fault.kind].operations
+        if operation not in JOB_CALLS or operation not in known:
             return False
     elif fault.operation != operation:
         return False
@@ -235,8 +241,8 @@ def _members(kind: str, members: Any) -> Any:
     if not members:
         raise ControlError("members names no member")
     for path in members:
-        if not isinstance(path, str) or not has_member(_DETAILS, _full(path)):
-            raise ControlError(f"{_DETAILS} has no member {path!r}")
+        if not isinstance(path, str) or not any(has_member(call, _full(path)) for call in _DETAILS):
+            raise ControlError(f"{_DETAILS[0]} has no member {path!r}")
     return members
 
 
@@ -255,7 +261,7 @@ def _is_whole(value: Any) -> bool:
 
 def change(answer: dict[str, Any], faults: Iterable[Fault]) -> dict[str, Any]:
     """
-    Return an answer of GetThirdPartyJobDetails with members left out or replaced.
+    Return a job's details with members left out or replaced.
 
     :param faults: The faults that befell the call; only ``omit`` and ``replace`` matter here.
     """

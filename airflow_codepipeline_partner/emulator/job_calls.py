@@ -1,20 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The five calls of the third-party job protocol."""
+"""The calls of the job protocol: five for the actions of partners, and five alike for custom actions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from airflow_codepipeline_partner.emulator.action_types import (
+    CUSTOM,
+    THIRD_PARTY,
+    ActionType,
+    ActionTypeId,
+)
 from airflow_codepipeline_partner.emulator.core import Core
 from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.faults import Fault
-from airflow_codepipeline_partner.emulator.jobs import ActionTypeId, Job, JobEvent, JobStatus, new_nonce
-from airflow_codepipeline_partner.emulator.pipelines import Artifact
+from airflow_codepipeline_partner.emulator.jobs import Job, JobEvent, JobStatus, new_nonce
+from airflow_codepipeline_partner.emulator.pipelines import ACCOUNT_ID, Artifact
 from airflow_codepipeline_partner.emulator.validation import validate
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
+MAX_OUTPUT_VARIABLES_BYTES = 122_880  # of one action, by AWS's quotas
 
 
 class ObjectStore(Protocol):
@@ -41,6 +48,11 @@ class JobCalls:
             "AcknowledgeThirdPartyJob": self._acknowledge,
             "PutThirdPartyJobSuccessResult": self._succeed,
             "PutThirdPartyJobFailureResult": self._fail,
+            "PollForJobs": self._poll,
+            "GetJobDetails": self._details,
+            "AcknowledgeJob": self._acknowledge,
+            "PutJobSuccessResult": self._succeed,
+            "PutJobFailureResult": self._fail,
         }
 
     def __contains__(self, operation: str) -> bool:
@@ -78,17 +90,18 @@ class JobCalls:
 
     def _poll(self, call: Call) -> Answer:
         asked = call.request["actionTypeId"]
-        action_type = ActionTypeId(**{name: asked[name] for name in ActionTypeId._fields})
+        action_type = ActionTypeId.of(asked)
         settings = self._core.settings
         call.details = {"actionTypeId": action_type.as_dict()}
-        if action_type.owner != "ThirdParty":
+        if action_type.owner != call.owner:
             # AWS's text for PollForJobs with a wrong owner.
             message = f"ActionType with owner '{action_type.owner}' is not supported"
             raise ApiError("ValidationException", message)
-        queue = self._core.queues.get(action_type)
-        if queue is None or settings.region not in (None, call.region):
+        known = self._core.action_types.find(action_type)
+        if known is None or settings.region not in (None, call.region):
             name = "/".join(action_type)
             raise ApiError("ActionTypeNotFoundException", f"Action type {name} was not found.")
+        queue = self._core.queues[action_type, _queried(known, call.request.get("queryParam") or {})]
         limit = call.request.get("maxBatchSize", settings.default_batch_size)
         call.details["maxBatchSize"] = limit
         limit = min(limit, settings.max_batch_size or limit)
@@ -102,26 +115,37 @@ class JobCalls:
             if job.after(JobEvent.HAND_OUT) is not None:
                 self._core.hand_out(job, call.now)
         call.details["jobs"] = [job.job_id for job in jobs]
-        return {"jobs": [{"clientId": job.client_id, "jobId": job.job_id} for job in jobs]}
+        if call.owner == THIRD_PARTY:
+            return {"jobs": [{"clientId": job.client_id, "jobId": job.job_id} for job in jobs]}
+        return {"jobs": [self._custom_job(job, call.now) | {"nonce": job.nonce} for job in jobs]}
+
+    def _custom_job(self, job: Job, now: float) -> dict[str, Any]:
+        return {"id": job.job_id, "accountId": ACCOUNT_ID, "data": self._data(job, now)}
 
     def _details(self, call: Call) -> Answer:
         job = call.find_job()
         waiting = job.after(JobEvent.ACKNOWLEDGE) is not None
-        if waiting and self._core.settings.details_rotate_nonce:
+        if waiting and self._core.settings.details_rotate_nonce and call.owner == THIRD_PARTY:
             job.nonce = new_nonce()
+        if call.owner == CUSTOM:
+            return {"jobDetails": self._custom_job(job, call.now)}
         return {"jobDetails": {"id": job.job_id, "nonce": job.nonce, "data": self._data(job, call.now)}}
 
     def _data(self, job: Job, now: float) -> dict[str, Any]:
         action, pipeline = job.action, job.action.pipeline
+        context: dict[str, Any] = {
+            "pipelineName": pipeline.name,
+            "stage": {"name": pipeline.stage_name},
+            "action": {"name": pipeline.action_name, "actionExecutionId": action.action_execution_id},
+        }
+        if pipeline.action_type.owner == CUSTOM:
+            # For third parties AWS leaves these two out.
+            context["pipelineArn"] = pipeline.arn(self._core.settings.region)
+            context["pipelineExecutionId"] = action.execution.pipeline_execution_id
         data: dict[str, Any] = {
             "actionTypeId": pipeline.action_type.as_dict(),
             "actionConfiguration": {"configuration": dict(pipeline.configuration)},
-            # For third parties AWS leaves out pipelineArn and pipelineExecutionId.
-            "pipelineContext": {
-                "pipelineName": pipeline.name,
-                "stage": {"name": pipeline.stage_name},
-                "action": {"name": pipeline.action_name, "actionExecutionId": action.action_execution_id},
-            },
+            "pipelineContext": context,
             "inputArtifacts": [_artifact(artifact) for artifact in action.execution.inputs],
             "outputArtifacts": [_artifact(artifact) for artifact in action.outputs],
         }
@@ -160,7 +184,10 @@ class JobCalls:
         revision = call.request.get("currentRevision")
         token = call.request.get("continuationToken")
         execution = call.request.get("executionDetails", {})
-        call.note_result("currentRevision", "continuationToken", "executionDetails")
+        call.note_result("currentRevision", "continuationToken", "executionDetails", "outputVariables")
+        variables = call.request.get("outputVariables")
+        if variables:
+            _check_output_variables(variables, token)
         event = self._put_event(job, JobEvent.SUCCEED, JobEvent.SUCCEED_UNACKNOWLEDGED)
         if token is None and self._core.settings.require_output_artifacts:
             for artifact in job.action.outputs:
@@ -173,6 +200,7 @@ class JobCalls:
         action.summary = execution.get("summary", action.summary)
         action.external_execution_id = execution.get("externalExecutionId", action.external_execution_id)
         action.percent_complete = execution.get("percentComplete", action.percent_complete)
+        action.output_variables = variables or action.output_variables
         if revision is not None:
             action.current_revision = {"created": call.now} | revision
         action.updated_at = call.now
@@ -211,6 +239,7 @@ class Call:
         self, operation: str, raw: Any, region: str | None, faults: tuple[Fault, ...], core: Core
     ) -> None:
         self.operation = operation
+        self.owner = THIRD_PARTY if "ThirdParty" in operation else CUSTOM
         self.region = region
         self.faults = faults
         self.now = core.tick()
@@ -221,17 +250,24 @@ class Call:
         self._core = core
         named = raw.get("jobId") if isinstance(raw, dict) else None
         self._job_id = named if isinstance(named, str) else None
-        self._job = core.jobs.get(self._job_id or "")
+        job = core.jobs.get(self._job_id or "")
+        #: A job of the other owner is not to be found by this call.
+        self._job = job if job is not None and job.action.pipeline.action_type.owner == self.owner else None
         self._before = self._job.status.value if self._job is not None else None
 
     def find_job(self) -> Job:
-        """Return the job that is asked for, if the token is its client's."""
-        core, token = self._core, self.request["clientToken"]
+        """Return the job that is asked for, if the token is its client's; a custom job has no client."""
+        core, token = self._core, self.request.get("clientToken", "")
         if self._job is None:
-            if core.settings.check_first == "token" and not core.customers.anyones(token, self.now):
+            if (
+                self.owner == THIRD_PARTY
+                and core.settings.check_first == "token"
+                and not core.customers.anyones(token, self.now)
+            ):
                 raise ApiError("InvalidClientTokenException", "The client token is not valid.")
             raise ApiError("JobNotFoundException", f"Job {self._job_id} was not found.")
-        if not core.customers.accepts(self._job.client_id, token, self.now):
+        client_id = self._job.client_id
+        if client_id is not None and not core.customers.accepts(client_id, token, self.now):
             raise ApiError(
                 "InvalidClientTokenException", f"The client token is not valid for job {self._job_id}."
             )
@@ -255,6 +291,27 @@ class Call:
             faults=tuple(fault.kind for fault in self.faults),
             details=self.details,
         )
+
+
+def _queried(action_type: ActionType, query: Mapping[str, str]) -> str | None:
+    """Return the value of the queryable property that a poll is for, or None where there is none."""
+    wanted = [] if action_type.queryable is None else [action_type.queryable]
+    if list(query) != wanted:
+        needed = f"must have the key {wanted[0]}" if wanted else "must be empty"
+        raise ApiError(
+            "ValidationException", f"queryParam {needed} for action type {'/'.join(action_type.id)}."
+        )
+    return query[wanted[0]] if wanted else None
+
+
+def _check_output_variables(variables: Mapping[str, str], continuation_token: str | None) -> None:
+    if continuation_token is not None:
+        message = "outputVariables cannot be supplied when there is a continuationToken."
+        raise ApiError("ValidationException", message)
+    size = sum(len(text.encode(errors="surrogatepass")) for pair in variables.items() for text in pair)
+    if size > MAX_OUTPUT_VARIABLES_BYTES:
+        message = f"The output variables have {size} bytes, of at most {MAX_OUTPUT_VARIABLES_BYTES}."
+        raise ApiError("OutputVariablesSizeExceededException", message)
 
 
 def _artifact(artifact: Artifact) -> dict[str, Any]:

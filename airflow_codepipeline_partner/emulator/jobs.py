@@ -8,7 +8,6 @@ import enum
 import heapq
 import itertools
 import secrets
-from typing import NamedTuple
 
 from airflow_codepipeline_partner.emulator.pipelines import ActionExecution
 
@@ -82,19 +81,6 @@ TRANSITIONS: dict[tuple[JobStatus, JobEvent], JobStatus] = {
 }
 
 
-class ActionTypeId(NamedTuple):
-    """The four parts that name an action type."""
-
-    category: str
-    owner: str
-    provider: str
-    version: str
-
-    def as_dict(self) -> dict[str, str]:
-        """Return AWS's shape."""
-        return self._asdict()
-
-
 @dataclasses.dataclass
 class Job:
     """
@@ -122,8 +108,8 @@ class Job:
         return TRANSITIONS.get((self.status, event))
 
     @property
-    def client_id(self) -> str:
-        """Whose job it is; a continuation is of the same client."""
+    def client_id(self) -> str | None:
+        """Whose job it is; a continuation is of the same client. None for a custom job."""
         return self.action.pipeline.client_id
 
 
@@ -132,7 +118,7 @@ class JobSnapshot:
     """What the emulator knows of a job at one moment, without its secrets; times in epoch seconds."""
 
     job_id: str
-    client_id: str
+    client_id: str | None
     status: str
     pipeline_name: str
     stage_name: str
@@ -167,7 +153,11 @@ class JobSnapshot:
 
 
 class JobQueue:
-    """The jobs of one action type: first in, first out, at a cost that does not grow with their number."""
+    """
+    The jobs of one action type, or with one value of its queryable property.
+
+    First in, first out, at a cost that does not grow with their number.
+    """
 
     def __init__(self) -> None:
         self._count = itertools.count()

@@ -8,6 +8,13 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
+_PUTS = (
+    "PutThirdPartyJobSuccessResult",
+    "PutThirdPartyJobFailureResult",
+    "PutJobSuccessResult",
+    "PutJobFailureResult",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class LedgerEntry:
@@ -90,13 +97,11 @@ class Ledger(list[LedgerEntry]):
 
     def polls(self) -> Ledger:
         """Return the polls, also those that an error answered."""
-        return self.where(kind="call", operation="PollForThirdPartyJobs")
+        return self.where(kind="call", operation=["PollForThirdPartyJobs", "PollForJobs"])
 
     def puts(self, job_id: str | None = None) -> Ledger:
         """Return every attempt to put a result, with its outcome; of one job, or of all."""
-        puts = self.where(
-            operation=["PutThirdPartyJobSuccessResult", "PutThirdPartyJobFailureResult"], kind="call"
-        )
+        puts = self.where(operation=_PUTS, kind="call")
         return puts if job_id is None else puts.where(job_id=job_id)
 
     def terminal_results(self, job_id: str | None = None) -> Ledger:

@@ -9,6 +9,8 @@ from typing import Any
 from airflow_codepipeline_partner.emulator.core import Core
 from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.pipelines import (
+    ACCOUNT_ID,
+    DEFAULT_REGION,
     SOURCE_ACTION,
     SOURCE_STAGE,
     ActionExecution,
@@ -18,8 +20,6 @@ from airflow_codepipeline_partner.emulator.pipelines import (
 )
 from airflow_codepipeline_partner.emulator.validation import validate
 
-ACCOUNT_ID = "123456789012"  # moto's default account
-DEFAULT_REGION = "us-east-1"
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/codepipeline-emulator"
 MAX_RESULTS = 100
 _VERSION = 1
@@ -127,7 +127,7 @@ class PipelineCalls:
                 "pipelineType": "V2",
             },
             "metadata": {
-                "pipelineArn": f"arn:aws:codepipeline:{self._region}:{ACCOUNT_ID}:{pipeline.name}",
+                "pipelineArn": pipeline.arn(self._core.settings.region),
                 "created": pipeline.created_at,
                 "updated": pipeline.created_at,
             },
@@ -276,6 +276,7 @@ class PipelineCalls:
             "output": {
                 "outputArtifacts": [_located(artifact) for artifact in action.outputs],
                 "executionResult": _present(result),
+                **({"outputVariables": action.output_variables} if action.output_variables else {}),
             },
         }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pipeline with a source and one partner action, and its executions."""
+"""A pipeline with a source and one action that a worker does, and its executions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from airflow_codepipeline_partner.emulator.errors import ControlError
 
 if TYPE_CHECKING:
-    from airflow_codepipeline_partner.emulator.jobs import ActionTypeId
+    from airflow_codepipeline_partner.emulator.action_types import ActionTypeId
 
+ACCOUNT_ID = "123456789012"  # moto's default account
+DEFAULT_REGION = "us-east-1"
 SOURCE_STAGE = "Source"
 SOURCE_ACTION = "Source"
 MASKED = "****"
@@ -42,10 +44,15 @@ class Artifact:
 
 @dataclasses.dataclass(frozen=True)
 class Pipeline:
-    """A pipeline: an emulated source stage, then a stage with the one partner action."""
+    """
+    A pipeline: an emulated source stage, then a stage with the one action that a worker does.
+
+    :param client_id: The customer, of a partner's action; None for a custom one.
+    :param queryable: The configuration key by whose value a poll chooses jobs.
+    """
 
     name: str
-    client_id: str
+    client_id: str | None
     action_type: ActionTypeId
     configuration: Mapping[str, str] = dataclasses.field(repr=False)
     secret_configuration_keys: frozenset[str]
@@ -58,6 +65,7 @@ class Pipeline:
     job_timeout: float | None
     execution_url_template: str | None
     created_at: float
+    queryable: str | None = None
 
     def __post_init__(self) -> None:
         for what, name in (
@@ -98,6 +106,15 @@ class Pipeline:
         if self.job_timeout is not None and not self.job_timeout > 0:
             raise ControlError("job_timeout is seconds above 0")
 
+    def arn(self, region: str | None) -> str:
+        """Return the pipeline's ARN in a region, by default in that of those who name none."""
+        return f"arn:aws:codepipeline:{region or DEFAULT_REGION}:{ACCOUNT_ID}:{self.name}"
+
+    @property
+    def queue(self) -> tuple[ActionTypeId, str | None]:
+        """Where its jobs wait."""
+        return self.action_type, None if self.queryable is None else self.configuration.get(self.queryable)
+
     def shown_configuration(self) -> dict[str, str]:
         """Return the configuration as everybody but the worker sees it."""
         secret = self.secret_configuration_keys
@@ -136,7 +153,7 @@ class PipelineExecution:
 
 @dataclasses.dataclass
 class ActionExecution:
-    """One run of the partner action: one job, or several by continuation."""
+    """One run of that action: one job, or several by continuation."""
 
     execution: PipelineExecution
     started_at: float
@@ -150,6 +167,7 @@ class ActionExecution:
     percent_complete: int | None = None
     error_details: dict[str, str] | None = None
     current_revision: dict[str, Any] | None = None
+    output_variables: dict[str, str] | None = None
 
     @property
     def pipeline(self) -> Pipeline:

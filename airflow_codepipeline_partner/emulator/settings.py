@@ -29,7 +29,8 @@ class Settings:
         documents 30 for Lambda actions only.
     :param job_timeout: Seconds, > 0, that one job may take; AWS allows 60 to 43,200. A pipeline may set its
         own.
-    :param action_timeout: Seconds, > 0, that an action may take with all its jobs.
+    :param action_timeout: Seconds, > 0, that a partner's action may take with all its jobs.
+    :param custom_action_timeout: Seconds, > 0, that a custom action may take with all its jobs.
     :param job_timeout_from: Whether the clock of a job starts when it is acknowledged
         (``"acknowledge"``) or when it is first handed out (``"hand_out"``).
     :param job_timeout_effect: Whether a job that timed out fails its action (``"fail_action"``), or is
@@ -70,6 +71,7 @@ class Settings:
     continuation_delay: float = 30
     job_timeout: float = 3600
     action_timeout: float = 3600
+    custom_action_timeout: float = 24 * 3600
     job_timeout_from: Literal["acknowledge", "hand_out"] = "acknowledge"
     job_timeout_effect: Literal["fail_action", "requeue"] = "fail_action"
     retention: float = 24 * 3600

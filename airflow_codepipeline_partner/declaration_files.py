@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A declaration as text, in YAML or JSON.
+
+PyYAML by itself takes the last of several equal keys, makes a number of ``010`` and a date of
+``2026-01-31``; here equal keys are refused, and what is not plainly a truth value, a whole number or nothing
+is a text. What is no YAML is told by its line, and nothing of its content is shown.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+# Airflow needs it itself. It ships no types.
+import yaml  # type: ignore[import-untyped]
+
+from airflow_codepipeline_partner.exceptions import InvalidInput
+
+#: The name that stands for the standard input.
+STDIN = "-"
+#: More is no declaration, which has at most ten properties and fifty tags.
+MAX_BYTES = 1024 * 1024
+
+
+def read_file(name: str) -> object:
+    """
+    Return what a file holds, as :func:`parse` does.
+
+    :param name: The file's name, or ``-`` for the standard input.
+    :raises InvalidInput: It cannot be read, or holds neither YAML nor JSON; the file is named.
+    """
+    shown = shown_name(name)
+    try:
+        if name == STDIN:
+            content = sys.stdin.buffer.read(MAX_BYTES + 1)
+        else:
+            with Path(name).open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        # A name with a null byte is a ValueError.
+        reason = error.strerror if isinstance(error, OSError) else "no file can have this name"
+        raise InvalidInput(f"{shown} cannot be read: {reason}.") from None
+    if len(content) > MAX_BYTES:
+        raise InvalidInput(f"{shown} has more than {MAX_BYTES} bytes and so is no declaration.")
+    try:
+        return parse(content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{shown} is not in UTF-8.") from None
+    except InvalidInput as error:
+        raise InvalidInput(f"{shown}: {error}") from None
+
+
+def shown_name(name: str) -> str:
+    """Return how a file is named in messages."""
+    return "The standard input" if name == STDIN else name
+
+
+def parse(text: str) -> object:
+    """
+    Return what a text of YAML or JSON holds.
+
+    :raises InvalidInput: It holds neither, or has a key twice; the line is named.
+    """
+    try:
+        # Not all JSON is YAML to PyYAML, which takes no tabs before a line.
+        return json.loads(text, object_pairs_hook=_without_duplicates)
+    except _Twice:
+        # PyYAML knows the line.
+        text = text.replace("\t", " ")
+    except ValueError:
+        pass
+    except RecursionError:
+        raise InvalidInput("it is nested too deeply.") from None
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - made from the safe one
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
+        said = ": ".join(_without_content(part) for part in (error.context, error.problem) if part)
+        raise InvalidInput(f"{where}: {said}.") from None
+    except yaml.YAMLError:
+        raise InvalidInput("it holds characters that YAML does not allow.") from None
+    except RecursionError:
+        raise InvalidInput("it is nested too deeply.") from None
+
+
+def dump(value: object) -> str:
+    """Return a declaration as YAML that :func:`parse` takes back."""
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+class _Twice(ValueError):
+    """An object of JSON has a key twice."""
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise _Twice
+    return members
+
+
+def _without_content(problem: str) -> str:
+    """Return what PyYAML says without what it quotes, but for single signs and the names of its tokens."""
+    return re.sub(r"'(?:<[a-z ]+>|..?)'|(['\"]).*\1", lambda found: "…" if found[1] else found[0], problem)
+
+
+def _refusal(said: str, node: Any) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(problem=said, problem_mark=node.start_mark)
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """PyYAML's safe loader, made stricter."""
+
+    #: First sign of a plain value → what it may be read as, besides a text.
+    yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - PyYAML's own way
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """Return a mapping, whose keys are texts and there once."""
+        seen: set[str] = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode):
+                raise _refusal("a key must be a text", key)
+            if key.value in seen:
+                raise _refusal("this key is there twice in its mapping", key)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        """Return any value; where PyYAML fails on one that does not fit its tag, say so."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            # A number of thousands of digits, too.
+            raise _refusal("this is not of the type that it has", node) from None
+
+
+for _first, _resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items():
+    for _tag, _pattern in _resolvers:
+        if _tag.rpartition(":")[2] in ("bool", "null", "merge"):
+            _Loader.yaml_implicit_resolvers.setdefault(_first, []).append((_tag, _pattern))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile("[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789")
+)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The calls that make, show and delete action types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from airflow_codepipeline_partner.emulator.action_types import CUSTOM, ActionType, ActionTypeId
+from airflow_codepipeline_partner.emulator.core import Core
+from airflow_codepipeline_partner.emulator.errors import ApiError
+from airflow_codepipeline_partner.emulator.pipelines import ACCOUNT_ID
+from airflow_codepipeline_partner.emulator.validation import is_number, validate
+
+PAGE = 20
+
+Request = dict[str, Any]
+Answer = dict[str, Any]
+
+
+class ActionTypeCalls:
+    """
+    Answer the calls about action types.
+
+    :param core: The state.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._handlers: dict[str, Callable[[Request], Answer]] = {
+            "CreateCustomActionType": self._create,
+            "DeleteCustomActionType": self._delete,
+            "ListActionTypes": self._list,
+            "GetActionType": self._get,
+        }
+
+    def __contains__(self, operation: str) -> bool:
+        return operation in self._handlers
+
+    def answer(self, operation: str, request: Any) -> Answer:
+        """
+        Do a call.
+
+        :raises ApiError: The call is refused.
+        """
+        request = validate(operation, request)
+        with self._core.lock:
+            now = self._core.tick()
+            answer = self._handlers[operation](request)
+            named = {name: request[name] for name in ("category", "provider", "version") if name in request}
+            self._core.record("call", operation, now, details=named)
+            return answer
+
+    def _create(self, request: Request) -> Answer:
+        type_id = _custom_id(request)
+        tags = request.pop("tags", [])
+        definition = {name: value for name, value in request.items() if name not in type_id._fields}
+        for what in ("input", "output"):
+            counts = definition[f"{what}ArtifactDetails"]
+            if counts["minimumCount"] > counts["maximumCount"]:
+                raise _invalid(f"{what}ArtifactDetails: minimumCount is above maximumCount")
+        _check_properties(definition.get("configurationProperties", []))
+        made = self._core.action_types.create(ActionType(type_id, definition))
+        return {"actionType": made.as_dict(), "tags": tags}
+
+    def _delete(self, request: Request) -> Answer:
+        self._core.action_types.delete(_custom_id(request))
+        return {}
+
+    def _list(self, request: Request) -> Answer:
+        owner = request.get("actionOwnerFilter")
+        found = [each.as_dict() for each in self._core.action_types if owner in (None, each.id.owner)]
+        token = request.get("nextToken", "0")
+        if not is_number(token):
+            raise ApiError("InvalidNextTokenException", "The next token is not one that was given out.")
+        start = int(token)
+        following = {"nextToken": str(start + PAGE)} if len(found) > start + PAGE else {}
+        return {"actionTypes": found[start : start + PAGE]} | following
+
+    def _get(self, request: Request) -> Answer:
+        found = self._core.action_types.find(ActionTypeId.of(request))
+        if found is None:
+            raise ApiError(
+                "ActionTypeNotFoundException", f"There is no {'/'.join(ActionTypeId.of(request))}."
+            )
+        shape = found.as_dict()
+        worker = {"jobWorkerExecutorConfiguration": {"pollingAccounts": [ACCOUNT_ID]}}
+        return {
+            "actionType": {
+                "id": shape["id"],
+                "executor": {"type": "JobWorker", "configuration": worker},
+                "inputArtifactDetails": shape["inputArtifactDetails"],
+                "outputArtifactDetails": shape["outputArtifactDetails"],
+                "permissions": {"allowedAccounts": ["*"]},
+            }
+        }
+
+
+def _custom_id(request: Request) -> ActionTypeId:
+    return ActionTypeId.of({**request, "owner": CUSTOM})
+
+
+def _check_properties(properties: list[dict[str, Any]]) -> None:
+    names = [each["name"] for each in properties]
+    if len(set(names)) < len(names):
+        raise _invalid("configurationProperties: each has a name of its own")
+    queryable = [each for each in properties if each.get("queryable")]
+    if len(queryable) > 1:
+        raise _invalid("configurationProperties: only one can be queryable")
+    if any(each["secret"] or not each["required"] for each in queryable):
+        raise _invalid("configurationProperties: one that is queryable is required and not secret")
+
+
+def _invalid(message: str) -> ApiError:
+    return ApiError("ValidationException", message)

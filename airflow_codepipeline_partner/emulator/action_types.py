@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The action types: which there are, and what an action of each may be configured with."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from airflow_codepipeline_partner.emulator.errors import ApiError
+
+CUSTOM, THIRD_PARTY = "Custom", "ThirdParty"
+MAX_CUSTOM_TYPES = 50  # in a region, by AWS's quotas
+MAX_QUERYABLE_CHARS = 20
+
+_QUERYABLE = re.compile(r"[A-Za-z0-9_-]+")
+_ANY_COUNT = {"minimumCount": 0, "maximumCount": 5}
+
+
+class ActionTypeId(NamedTuple):
+    """The four parts that name an action type."""
+
+    category: str
+    owner: str
+    provider: str
+    version: str
+
+    @classmethod
+    def of(cls, parts: Mapping[str, str]) -> ActionTypeId:
+        """Return the id that AWS's shape holds."""
+        return cls(**{name: parts[name] for name in cls._fields})
+
+    def as_dict(self) -> dict[str, str]:
+        """Return AWS's shape."""
+        return self._asdict()
+
+
+@dataclasses.dataclass(frozen=True)
+class ActionType:
+    """
+    An action type.
+
+    :param definition: What CreateCustomActionType was told beside the id; None for a type that was merely
+        registered, whose actions may be configured with anything.
+    """
+
+    id: ActionTypeId
+    definition: Mapping[str, Any] | None = None
+
+    @property
+    def properties(self) -> list[dict[str, Any]]:
+        """The properties of an action's configuration."""
+        return list((self.definition or {}).get("configurationProperties", ()))
+
+    @property
+    def secret_keys(self) -> frozenset[str]:
+        """The properties whose values only the worker sees."""
+        return frozenset(each["name"] for each in self.properties if each["secret"])
+
+    @property
+    def queryable(self) -> str | None:
+        """The property by whose value a poll chooses jobs."""
+        return next((each["name"] for each in self.properties if each.get("queryable")), None)
+
+    @property
+    def execution_url_template(self) -> str | None:
+        """The link to an execution of an action."""
+        url: str | None = (self.definition or {}).get("settings", {}).get("executionUrlTemplate")
+        return url
+
+    def faults_of(self, configuration: Mapping[str, str], inputs: int, outputs: int) -> Iterator[str]:
+        """Yield what is wrong with an action of this type."""
+        if self.definition is None:
+            return
+        names = {each["name"] for each in self.properties}
+        for name in sorted(configuration.keys() - names):
+            yield f"the action type has no configuration property {name}"
+        for name in (each["name"] for each in self.properties if each["required"]):
+            if name not in configuration:
+                yield f"the configuration property {name} is required"
+        value = configuration.get(self.queryable or "")
+        if value is not None and not (len(value) <= MAX_QUERYABLE_CHARS and _QUERYABLE.fullmatch(value)):
+            yield (
+                f"the queryable property {self.queryable} has 1 to {MAX_QUERYABLE_CHARS} of A-Z a-z 0-9 _ -"
+            )
+        for what, count in (("input", inputs), ("output", outputs)):
+            counts = self.definition[f"{what}ArtifactDetails"]
+            if not counts["minimumCount"] <= count <= counts["maximumCount"]:
+                yield f"it takes {counts['minimumCount']} to {counts['maximumCount']} {what} artifacts"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return AWS's shape ActionType. Property types are not told, as Terraform's users found."""
+        definition = self.definition or {}
+        shape = {
+            "id": self.id.as_dict(),
+            "settings": definition.get("settings"),
+            "actionConfigurationProperties": [
+                {name: value for name, value in each.items() if name != "type"} for each in self.properties
+            ]
+            or None,
+            "inputArtifactDetails": definition.get("inputArtifactDetails", _ANY_COUNT),
+            "outputArtifactDetails": definition.get("outputArtifactDetails", _ANY_COUNT),
+        }
+        return {name: value for name, value in shape.items() if value is not None}
+
+
+class ActionTypes:
+    """Keep the action types, also those that were deleted."""
+
+    def __init__(self) -> None:
+        self._known: dict[ActionTypeId, ActionType] = {}
+        self._deleted: set[ActionTypeId] = set()
+
+    def __iter__(self) -> Iterator[ActionType]:
+        return (each for each in self._known.values() if each.id not in self._deleted)
+
+    def register(self, type_id: ActionTypeId) -> ActionType:
+        """Return an action type, which comes to be if there is none."""
+        self._deleted.discard(type_id)
+        return self._known.setdefault(type_id, ActionType(type_id))
+
+    def find(self, type_id: ActionTypeId) -> ActionType | None:
+        """Return an action type that was not deleted, or None."""
+        return None if type_id in self._deleted else self._known.get(type_id)
+
+    def create(self, made: ActionType) -> ActionType:
+        """
+        Add a custom action type.
+
+        One that was deleted can be made again as it was, and one that is there is left as it is.
+
+        :raises ApiError: It cannot be added.
+        """
+        known = self._known.get(made.id)
+        if known is not None and known.definition not in (None, made.definition):
+            name = "/".join(made.id)
+            raise ApiError(
+                "ActionTypeAlreadyExistsException",
+                f"The action type {name} already exists with a different definition.",
+            )
+        others = [each for each in self if each.id.owner == CUSTOM and each.id != made.id]
+        if len(others) >= MAX_CUSTOM_TYPES:
+            raise ApiError(
+                "LimitExceededException", f"There are {MAX_CUSTOM_TYPES} custom action types already."
+            )
+        self._deleted.discard(made.id)
+        self._known[made.id] = made
+        return made
+
+    def delete(self, type_id: ActionTypeId) -> None:
+        """Delete a custom action type, whether there is one or not: AWS names no error for that."""
+        self._deleted.add(type_id)

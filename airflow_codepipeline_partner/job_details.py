@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What CodePipeline tells about a job: its data, with secrets, and its artifacts. Frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, NoReturn, Self
+
+from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """
+    Where one of a job's artifacts lies, or is to be put.
+
+    :param name: The artifact's name in the pipeline.
+    :param revision: The artifact's revision id, or None.
+    :param bucket: The S3 bucket, or None where the answer names no place.
+    :param key: The key in the bucket, or None.
+    """
+
+    name: str
+    revision: str | None = None
+    bucket: str | None = None
+    key: str | None = None
+
+    @classmethod
+    def from_api(cls, answer: Mapping[str, Any]) -> Self:
+        """Return the artifact that a job's data names."""
+        place = (answer.get("location") or {}).get("s3Location") or {}
+        return cls(
+            name=answer.get("name") or "",
+            revision=answer.get("revision"),
+            bucket=place.get("bucketName"),
+            key=place.get("objectKey"),
+        )
+
+    @classmethod
+    def from_xcom(cls, value: object, job_id: str) -> Self:
+        """
+        Return the artifact that lies in a claimed job's XCom.
+
+        :raises InvalidJobReference: It is none.
+        """
+        names = [part.name for part in fields(cls)]
+        if not isinstance(value, Mapping) or "name" not in value:
+            raise InvalidJobReference(
+                f"An artifact of the claimed job {job_id} must be a mapping with {', '.join(names)}, "
+                f"not a {type(value).__name__}{' without name' if isinstance(value, Mapping) else ''}.",
+                job_id=job_id,
+            )
+        return cls(value["name"], *(value.get(name) for name in names[1:]))
+
+    def to_xcom(self) -> dict[str, str | None]:
+        """Return name, revision, bucket and key."""
+        return {"name": self.name, "revision": self.revision, "bucket": self.bucket, "key": self.key}
+
+
+def _artifacts(answer: Iterable[Mapping[str, Any]] | None) -> tuple[Artifact, ...]:
+    return tuple(Artifact.from_api(artifact) for artifact in answer or () if isinstance(artifact, Mapping))
+
+
+@dataclass(frozen=True)
+class JobDetails:
+    """
+    All that CodePipeline tells about a job. It holds secrets: never log it, never put it into XCom.
+
+    :param job_id: The job's id.
+    :param nonce: What the acknowledgement spends; None for a custom job, whose poll gave it.
+    :param configuration: The action's configuration; the customer's secrets are in clear.
+    :param pipeline_name: Name of the customer's pipeline, or None.
+    :param stage_name: Name of the stage, or None.
+    :param action_name: Name of the action, or None.
+    :param action_execution_id: One id for all the jobs of one run of the action, or None.
+    :param input_artifacts: What the action is given.
+    :param output_artifacts: Where the action is to put what it makes.
+    :param artifact_credentials: AWS's mapping accessKeyId, secretAccessKey, sessionToken, valid for
+        about 15 minutes; None where the action needs no artifacts.
+    :param continuation_token: The token that the former job of this action was ended with, or None.
+    :param encryption_key: AWS's mapping id, type; None stands for the AWS managed key.
+    :param account_id: The pipeline's AWS account; of a custom job only.
+    :param pipeline_arn: The pipeline's ARN; of a custom job only.
+    :param pipeline_execution_id: The run of the pipeline; of a custom job only.
+
+    Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
+    """
+
+    job_id: str
+    nonce: str | None = field(default=None, repr=False)
+    configuration: Mapping[str, str] = field(default_factory=dict, repr=False)
+    pipeline_name: str | None = None
+    stage_name: str | None = None
+    action_name: str | None = None
+    action_execution_id: str | None = None
+    input_artifacts: tuple[Artifact, ...] = ()
+    output_artifacts: tuple[Artifact, ...] = ()
+    artifact_credentials: Mapping[str, str] | None = field(default=None, repr=False)
+    continuation_token: str | None = None
+    encryption_key: Mapping[str, str] | None = None
+    account_id: str | None = None
+    pipeline_arn: str | None = None
+    pipeline_execution_id: str | None = None
+
+    @classmethod
+    def from_api(cls, answer: Mapping[str, Any], *, job_id: str) -> Self:
+        """
+        Return the details that an answer of GetThirdPartyJobDetails or GetJobDetails holds.
+
+        :param answer: The answer's ``jobDetails``; any member may be missing.
+        :param job_id: The id that was asked for, used where the answer names none.
+        """
+        data = answer.get("data") or {}
+        context = data.get("pipelineContext") or {}
+        action = context.get("action") or {}
+        return cls(
+            job_id=answer.get("id") or job_id,
+            nonce=answer.get("nonce"),
+            configuration=dict((data.get("actionConfiguration") or {}).get("configuration") or {}),
+            pipeline_name=context.get("pipelineName"),
+            stage_name=(context.get("stage") or {}).get("name"),
+            action_name=action.get("name"),
+            action_execution_id=action.get("actionExecutionId"),
+            input_artifacts=_artifacts(data.get("inputArtifacts")),
+            output_artifacts=_artifacts(data.get("outputArtifacts")),
+            artifact_credentials=data.get("artifactCredentials"),
+            continuation_token=data.get("continuationToken"),
+            encryption_key=data.get("encryptionKey"),
+            account_id=answer.get("accountId"),
+            pipeline_arn=context.get("pipelineArn"),
+            pipeline_execution_id=context.get("pipelineExecutionId"),
+        )
+
+    def serialize(self) -> NoReturn:
+        """
+        Keep the details out of XCom: this is what Airflow calls for a value that a task returns.
+
+        :raises InvalidInput: Always.
+        """
+        raise InvalidInput(
+            f"The details of job {self.job_id} hold secrets and cannot be returned from a task: XCom lies in "
+            "Airflow's database in clear. Return what the next task needs of them, or have it ask the hook.",
+            job_id=self.job_id,
+        )

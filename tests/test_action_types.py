@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A custom action type: from the declaration to AWS's shape and back, differences, its worker's policy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+
+from airflow_codepipeline_partner.action_types import (
+    ActionTypeSettings,
+    ArtifactDetails,
+    ConfigurationProperty,
+    CustomActionType,
+    InvalidDeclaration,
+    action_type_from_path,
+    partner_worker_policy,
+    path_of,
+    worker_policy,
+)
+from airflow_codepipeline_partner.exceptions import InvalidInput
+from airflow_codepipeline_partner.jobs import ActionType
+
+DECLARED = {
+    "category": "Build",
+    "provider": "Airflow",
+    "version": "2",
+    "settings": {
+        "thirdPartyConfigurationUrl": "https://airflow.example.com/",
+        "entityUrlTemplate": "https://airflow.example.com/{Config:Target}",
+        "executionUrlTemplate": "https://airflow.example.com/{ExternalExecutionId}",
+        "revisionUrlTemplate": "https://airflow.example.com/edit",
+    },
+    "configurationProperties": [
+        {
+            "name": "Target",
+            "description": "Where to",
+            "required": True,
+            "key": True,
+            "secret": False,
+            "queryable": True,
+            "type": "String",
+        },
+        {"name": "Token", "required": False, "key": False, "secret": True},
+    ],
+    "inputArtifactDetails": {"minimumCount": 1, "maximumCount": 2},
+    "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 0},
+    "tags": {"Team": "build", "Empty": ""},
+}
+MINIMAL = {"category": "Test", "provider": "Airflow"}
+
+
+def told_by_aws(declared, *, with_types=True):
+    """The action type as ListActionTypes tells it."""
+    arguments = CustomActionType.from_declaration(declared).to_api()
+    properties = arguments.pop("configurationProperties", [])
+    if not with_types:
+        properties = [{name: each[name] for name in each if name != "type"} for each in properties]
+    arguments.pop("tags", None)
+    names = ("category", "provider", "version")
+    return {
+        "id": {"owner": "Custom", **{name: arguments.pop(name) for name in names}},
+        "actionConfigurationProperties": properties,
+        "settings": {},
+        **arguments,
+    }
+
+
+@pytest.mark.parametrize("declared", [DECLARED, MINIMAL])
+def test_the_declaration_is_what_is_sent(declared):
+    arguments = CustomActionType.from_declaration(declared).to_api()
+    model = botocore.session.get_session().get_service_model("codepipeline")
+    shape = model.operation_model("CreateCustomActionType").input_shape
+    assert not ParamValidator().validate(arguments, shape).has_errors()
+
+
+def test_it_is_sent_as_it_was_declared():
+    arguments = CustomActionType.from_declaration(DECLARED).to_api()
+    tags = [{"key": "Team", "value": "build"}, {"key": "Empty", "value": ""}]
+    assert arguments == {**DECLARED, "tags": tags}
+
+
+def test_what_is_not_declared_has_its_default():
+    assert CustomActionType.from_declaration(MINIMAL) == CustomActionType("Test", "Airflow")
+    assert CustomActionType("Test", "Airflow").to_api() == {
+        **MINIMAL,
+        "version": "1",
+        "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
+        "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 5},
+    }
+
+
+@pytest.mark.parametrize("declared", [DECLARED, MINIMAL])
+def test_it_comes_back_as_a_declaration(declared):
+    made = CustomActionType.from_declaration(declared)
+    assert CustomActionType.from_declaration(made.to_declaration()) == made
+    told = CustomActionType.from_api(told_by_aws(declared))
+    assert CustomActionType.from_declaration(told.to_declaration()) == told
+    assert told.differences(made) == []
+    assert made.differences(told) == []
+    assert told.tags == {}
+
+
+def test_a_declaration_in_snake_case_is_the_same():
+    snake = {
+        "category": "Build",
+        "provider": "Airflow",
+        "version": 2,
+        "owner": "Custom",
+        "settings": {
+            "third_party_configuration_url": "https://airflow.example.com/",
+            "entity_url_template": "https://airflow.example.com/{Config:Target}",
+            "execution_url_template": "https://airflow.example.com/{ExternalExecutionId}",
+            "revision_url_template": "https://airflow.example.com/edit",
+        },
+        "configuration_properties": DECLARED["configurationProperties"],
+        "input_artifact_details": {"minimum_count": 1, "maximum_count": 2},
+        "output_artifact_details": {"minimum_count": 0, "maximum_count": 0},
+        "tags": DECLARED["tags"],
+    }
+    assert CustomActionType.from_declaration(snake) == CustomActionType.from_declaration(DECLARED)
+
+
+def test_a_wrong_declaration_is_refused():
+    with pytest.raises(InvalidDeclaration, match="category: must be one of"):
+        CustomActionType.from_declaration({**MINIMAL, "category": "Fly"})
+
+
+def test_what_aws_tells_is_read_leniently():
+    told = CustomActionType.from_api(
+        {
+            "id": {"category": "Build", "owner": "Custom", "provider": "P", "version": "1"},
+            "settings": {"entityUrlTemplate": "", "unknown": "x"},
+            "actionConfigurationProperties": [{"name": "A" * 60, "new": 1}],
+            "inputArtifactDetails": {"minimumCount": 0, "maximumCount": 9},
+            "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 0},
+        }
+    )
+    assert told.settings == ActionTypeSettings()
+    assert told.configuration_properties == (ConfigurationProperty("A" * 60),)
+    assert told.input_artifact_details == ArtifactDetails(0, 9)
+
+
+def test_types_that_aws_does_not_tell_are_no_difference():
+    mine = CustomActionType.from_declaration(DECLARED)
+    assert mine.differences(CustomActionType.from_api(told_by_aws(DECLARED, with_types=False))) == []
+
+
+@pytest.mark.parametrize(("mine", "its", "same"), [(None, "String", True), ("Number", "String", False)])
+def test_types_that_aws_tells_are_compared(mine, its, same):
+    declared = CustomActionType(
+        "Build", "P", configuration_properties=(ConfigurationProperty("A", type=mine),)
+    )
+    existing = CustomActionType(
+        "Build", "P", configuration_properties=(ConfigurationProperty("A", type=its),)
+    )
+    assert declared.differences(existing) == ([] if same else ["configurationProperties[0].type"])
+
+
+def test_the_order_of_properties_is_no_difference():
+    reverse = {**DECLARED, "configurationProperties": DECLARED["configurationProperties"][::-1]}
+    mine = CustomActionType.from_declaration(DECLARED)
+    assert mine.differences(CustomActionType.from_declaration(reverse)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "paths"),
+    [
+        ({"version": "3"}, ["version"]),
+        (
+            {"settings": {**DECLARED["settings"], "revisionUrlTemplate": None}},
+            ["settings.revisionUrlTemplate"],
+        ),
+        ({"inputArtifactDetails": {"minimumCount": 2, "maximumCount": 2}}, ["inputArtifactDetails"]),
+        ({"outputArtifactDetails": {}}, ["outputArtifactDetails"]),
+        (
+            {"configurationProperties": [DECLARED["configurationProperties"][0]]},
+            ["configurationProperties[1]"],
+        ),
+        (
+            {"configurationProperties": [*DECLARED["configurationProperties"], {"name": "More"}]},
+            ["configurationProperties (1 more are there)"],
+        ),
+        (
+            {
+                "configurationProperties": [
+                    {**DECLARED["configurationProperties"][0], "key": False, "description": "Else"},
+                    DECLARED["configurationProperties"][1],
+                ]
+            },
+            ["configurationProperties[0].description", "configurationProperties[0].key"],
+        ),
+        ({"tags": {}}, []),
+    ],
+)
+def test_differences_are_told_by_path(change, paths):
+    mine = CustomActionType.from_declaration(DECLARED)
+    assert mine.differences(CustomActionType.from_declaration({**DECLARED, **change})) == paths
+
+
+def test_a_path_names_an_action_type():
+    action_type = ActionType("Build", "Airflow", "2", "Custom")
+    assert action_type_from_path("Build/Airflow/2") == action_type
+    assert path_of(action_type) == "Build/Airflow/2"
+    assert CustomActionType.from_declaration(DECLARED).action_type == action_type
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Build",
+        "Build/Airflow",
+        "Build/Custom/Airflow/1",
+        "build/Airflow/1",
+        "Build/Air flow/1",
+        "./Build/A/1",
+    ],
+)
+def test_what_is_no_path_names_none(text):
+    assert action_type_from_path(text) is None
+
+
+def calls_of(policy):
+    return [action for statement in policy["Statement"] for action in statement["Action"]]
+
+
+def test_a_worker_may_poll_for_its_action_type_only():
+    action_type = ActionType("Build", "Airflow", "2", "Custom")
+    policy = worker_policy(action_type, account_id="111122223333", region="eu-central-1", partition="aws")
+    assert policy == {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "PollForJobs",
+                "Effect": "Allow",
+                "Action": ["codepipeline:PollForJobs"],
+                "Resource": "arn:aws:codepipeline:eu-central-1:111122223333:"
+                "actiontype:Custom/Build/Airflow/2",
+            },
+            {
+                "Sid": "WorkOnJobs",
+                "Effect": "Allow",
+                "Action": [
+                    "codepipeline:GetJobDetails",
+                    "codepipeline:AcknowledgeJob",
+                    "codepipeline:PutJobSuccessResult",
+                    "codepipeline:PutJobFailureResult",
+                ],
+                "Resource": "*",
+            },
+        ],
+    }
+
+
+def test_what_is_not_known_of_the_place_stays_open():
+    [poll, _] = worker_policy(ActionType("Test", "P", owner="Custom"))["Statement"]
+    assert poll["Resource"] == "arn:*:codepipeline:*:*:actiontype:Custom/Test/P/1"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"account_id": "1234"},
+        {"account_id": "\N{ARABIC-INDIC DIGIT ONE}" * 12},
+        {"region": "eu central"},
+        {"region": ""},
+        {"partition": "planted:arn"},
+    ],
+)
+def test_what_is_no_part_of_an_arn_is_refused(wrong):
+    [name] = wrong
+    with pytest.raises(InvalidInput, match=f"^{name} ") as refusal:
+        worker_policy(ActionType("Test", "P", owner="Custom"), **wrong)
+    assert "planted" not in str(refusal.value)
+
+
+def test_a_partners_worker_needs_the_five_calls_of_partners():
+    [statement] = partner_worker_policy()["Statement"]
+    assert statement["Resource"] == "*"
+    assert sorted(statement["Action"]) == sorted(
+        f"codepipeline:{name}"
+        for name in (
+            "AcknowledgeThirdPartyJob",
+            "GetThirdPartyJobDetails",
+            "PollForThirdPartyJobs",
+            "PutThirdPartyJobFailureResult",
+            "PutThirdPartyJobSuccessResult",
+        )
+    )
+
+
+def test_policies_are_json_and_name_calls_that_there_are():
+    model = botocore.session.get_session().get_service_model("codepipeline")
+    for policy in (worker_policy(ActionType("Test", "P", owner="Custom")), partner_worker_policy()):
+        assert json.loads(json.dumps(policy)) == policy
+        assert {call.removeprefix("codepipeline:") for call in calls_of(policy)} <= set(model.operation_names)
+
+
+def test_it_imports_neither_airflow_nor_a_sdk_nor_yaml():
+    program = (
+        "import airflow_codepipeline_partner.action_types, json, sys\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert {"airflow", "boto3", "botocore", "yaml"}.isdisjoint(json.loads(done.stdout))
