@@ -77,7 +77,7 @@ TEXTS: dict[str, tuple[str, Text]] = {
     "nonce": ("Nonce", Text(50)),
     "queryParam.key": ("ActionConfigurationKey", Text(50)),
     "queryParam.value": ("ActionConfigurationQueryableValue", Text(50, pattern="[a-zA-Z0-9_-]+")),
-    "outputVariables.key": ("OutputVariablesKey", Text(pattern=r"[A-Za-z0-9@\-_]+")),
+    "outputVariables.key": ("OutputVariablesKey", Text(min_chars=0, pattern=r"[A-Za-z0-9@\-_]+")),
     "continuationToken": ("ContinuationToken", Text(2048)),
     "currentRevision.revision": ("Revision", Text(1500)),
     "currentRevision.changeIdentifier": ("RevisionChangeIdentifier", Text(100)),

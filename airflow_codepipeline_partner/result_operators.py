@@ -7,6 +7,7 @@ The results carry defaults that lead the customer back to the DAG run; see the R
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from airflow_codepipeline_partner import protocol, reporting
@@ -313,7 +314,8 @@ class PutJobSuccessResultOperator(_Success, _OfAccount):
     ) -> None:
         super().__init__(continuation_token=continuation_token, **kwargs)
         check_success_literals(None, None, output_variables)
-        if output_variables and continuation_token:
+        both = output_variables and continuation_token
+        if both and not is_known_later([continuation_token]) and isinstance(output_variables, Mapping):
             raise InvalidInput(
                 f"{type(self).__name__} {self.task_id}: output_variables and continuation_token exclude each "
                 "other, since the action's variables are those of its last job."

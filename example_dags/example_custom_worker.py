@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The worker for a custom action type: it polls all the time, and starts a run of ``example_custom_build`` per job.
+The worker for a custom action type: it polls all the time and starts ``example_custom_build`` for each.
 
 A custom job is claimed with the nonce of its offer, which holds until the job is offered again: should that
 be before its run claims it, the run is skipped, and the new offer gets a run of its own. Where the action

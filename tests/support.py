@@ -11,6 +11,8 @@ from typing import Any
 REPO = Path(__file__).resolve().parent.parent
 #: The action type of the pipeline ``pipe``, and the default of the example DAGs.
 ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
+#: That of the pipeline ``own``.
+CUSTOM_TYPE = {"category": "Build", "owner": "Custom", "provider": "Airflow", "version": "1"}
 
 
 def airflow_connections(emulator: Any, customer: Any) -> dict[str, str]:
@@ -31,11 +33,11 @@ def results_of(emulator: Any, job: Mapping[str, Any]) -> list[str]:
     return [
         entry.result or entry.outcome
         for entry in emulator.ledger
-        if entry.job_id == job["job_id"] and entry.operation.startswith("PutThirdParty")
+        if entry.job_id == job["job_id"] and entry.operation.startswith("Put") and entry.kind == "call"
     ]
 
 
 def action_state(emulator: Any, pipeline: str = "pipe") -> dict[str, Any]:
-    """Return the partner action's state, as CodePipeline's console would show it."""
+    """Return the state of the action that a worker does, as CodePipeline's console would show it."""
     state: dict[str, Any] = emulator.pipeline_state(pipeline)
     return state["stageStates"][1]["actionStates"][0]["latestExecution"]

@@ -9,7 +9,7 @@ import zipfile
 from types import SimpleNamespace
 
 import pytest
-from support import ACTION_TYPE, action_state, results_of
+from support import ACTION_TYPE, CUSTOM_TYPE, action_state, results_of
 
 CONTINUATION_DELAY = 40
 
@@ -29,6 +29,9 @@ def test_every_example_is_tested_and_named_like_its_file(dags):
         "example_partner_function",
         "example_partner_continue",
         "example_partner_progress",
+        "example_custom_build",
+        "example_custom_worker",
+        "example_any_owner",
     }
 
 
@@ -227,3 +230,56 @@ def test_example_partner_function(emulator, customer, make_hook, dags, run_dag, 
     assert state["status"] == status
     assert told in (state.get("summary"), state.get("errorDetails", {}).get("message"))
     assert len(results_of(emulator, {"job_id": job.job_id})) == 1
+
+
+@pytest.fixture
+def own(emulator, aws_connection):
+    """The pipeline ``own``, with a custom action."""
+    emulator.add_pipeline("own", action_type=CUSTOM_TYPE, output_artifacts=["BuildOutput"])
+
+
+def test_example_custom_worker_starts_one_run_per_job(emulator, own, run_dag, serialized_dags):
+    from airflow.models.dagrun import DagRun
+
+    for _ in range(2):
+        emulator.start_execution("own")
+    run = run_dag("example_custom_worker", aws_conn_id="aws_default")
+    assert run.state == "success"
+    jobs = run.xcoms["wait_for_jobs", "return_value"]
+    runs = {found.run_id: found.conf for found in DagRun.find(dag_id="example_custom_build")}
+    for job in jobs:
+        conf = runs[f"codepipeline__{job['job_id']}"]
+        assert (conf["job_id"], conf["nonce"], conf["action_type"]) == (
+            job["job_id"],
+            job["nonce"],
+            CUSTOM_TYPE,
+        )
+    assert {job["job_id"] for job in jobs} == {job.job_id for job in emulator.jobs()}
+
+
+def test_example_custom_build(emulator, own, run_dag, make_hook):
+    emulator.start_execution("own")
+    [offered] = make_hook().poll(CUSTOM_TYPE)
+    run = run_dag("example_custom_build", **offered.to_xcom())
+    assert run.state == "success"
+    [put] = emulator.ledger.terminal_results(offered.job_id)
+    variables = put.details["outputVariables"]
+    assert variables["Files"] == "1"
+    assert variables["Digest"] == put.details["currentRevision"]["revision"]
+    assert action_state(emulator, "own")["summary"] == "Built from 1 files by Airflow."
+    [uploaded] = emulator.ledger.where(kind="artifact", operation="PutObject", outcome="ok")
+    assert uploaded.details["artifact"] == "BuildOutput"
+
+
+@pytest.mark.parametrize(
+    ("action_type", "pipeline", "has_variables"), [(ACTION_TYPE, "pipe", False), (CUSTOM_TYPE, "own", True)]
+)
+def test_example_any_owner(emulator, customer, own, run_dag, action_type, pipeline, has_variables):
+    for _ in range(2):
+        emulator.start_execution(pipeline)
+    run = run_dag("example_any_owner", action_type=action_type)
+    assert run.state == "success"
+    assert [job.status for job in emulator.jobs()] == ["Succeeded", "Succeeded"]
+    assert action_state(emulator, pipeline)["summary"] == f"Done for {pipeline}."
+    for put in emulator.ledger.terminal_results():
+        assert put.details.get("outputVariables") == ({"Release": run.run_id} if has_variables else None)

@@ -21,9 +21,9 @@ from airflow_codepipeline_partner._compat import (
     AirflowSkipException,
     AirflowTaskTimeout,
 )
+from airflow_codepipeline_partner.answers import PASSING_CODES
 from airflow_codepipeline_partner.exceptions import JobFailure
 from airflow_codepipeline_partner.limits import FAILURE_TYPES
-from airflow_codepipeline_partner.protocol import PASSING_CODES
 
 TEXT = "a text that may hold anything"
 RUN = {"dag_id": "shop", "task_id": "deploy"}

@@ -55,7 +55,7 @@ class CodePipeline:
         world = self
 
         class Hook:
-            def poll(self, action_type, batch):
+            def poll(self, action_type, batch, query_param):
                 world.polls.append((world.now, batch))
                 answer = world.answers.pop(0) if world.answers else []
                 if callable(answer):
@@ -174,8 +174,10 @@ def test_connections_and_action_types_have_hubs_of_their_own_and_tokens_do_not_m
             PollHub.for_(TYPE, holder(region_name="eu-west-1")),
             PollHub.for_(TYPE, holder(verify=False)),
             PollHub.for_(TYPE, holder(botocore_config={"read_timeout": 5})),
+            PollHub.for_(TYPE, holder(), {"Project": "shop"}),
+            PollHub.for_(TYPE, holder(), {"Project": "mill"}),
         ]
-        assert len({id(other) for other in [hub, *others]}) == 6
+        assert len({id(other) for other in [hub, *others]}) == 8
         return hub
 
     # Another loop is another triggerer's.

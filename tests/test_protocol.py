@@ -10,15 +10,12 @@ from urllib.parse import unquote
 import botocore.exceptions
 import botocore.session
 import pytest
-from botocore.retries.standard import ThrottledRetryableChecker
 from botocore.validate import ParamValidator
 
 from airflow_codepipeline_partner import exceptions, protocol
 from airflow_codepipeline_partner.exceptions import (
-    ActionTypeNotFound,
     InvalidClientToken,
     InvalidInput,
-    InvalidNonce,
     JobNotFound,
     JobNotInProgress,
     LimitExceeded,
@@ -32,11 +29,13 @@ from airflow_codepipeline_partner.jobs import (
     ExecutionDetails,
     OfferedJob,
 )
-from airflow_codepipeline_partner.protocol import Call, Claim, ClaimState, Fate
+from airflow_codepipeline_partner.protocol import Call, Claim, ClaimState
 
 TYPE = ActionType("Deploy", "Example", "2")
 JOB = OfferedJob("job-1", "client-1", TYPE)
 CLAIMED = ClaimedJob(JOB)
+CUSTOM_TYPE = ActionType("Build", "Own", owner="Custom")
+CUSTOM_JOB = OfferedJob("job-2", None, CUSTOM_TYPE, "3")
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 AWS_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "2"}
 
@@ -133,6 +132,11 @@ def composed() -> list[Call]:
             execution_details={"percentComplete": "50"},
         ),
         protocol.failure(JOB, message="m"),
+        protocol.poll(CUSTOM_TYPE, 10, {"Project": "shop"}),
+        protocol.details(CUSTOM_JOB),
+        protocol.acknowledge(CUSTOM_JOB),
+        protocol.success(CUSTOM_JOB, output_variables={"Digest": "abc"}),
+        protocol.failure(CUSTOM_JOB, message="m"),
     ]
 
 
@@ -145,6 +149,112 @@ def test_every_call_is_json_and_passes_botocores_own_check(call):
     secrets = {name: "x" for name in ("clientToken", "nonce") if name in shape.members}
     assert not ParamValidator().validate({**arguments, **secrets}, shape).has_errors()
     assert {"clientToken", "nonce"}.isdisjoint(arguments)
+
+
+@pytest.mark.parametrize(
+    ("compose", "of_partner", "of_account"),
+    [
+        (lambda job: protocol.poll(job.action_type, 1), "PollForThirdPartyJobs", "PollForJobs"),
+        (protocol.details, "GetThirdPartyJobDetails", "GetJobDetails"),
+        (protocol.acknowledge, "AcknowledgeThirdPartyJob", "AcknowledgeJob"),
+        (protocol.success, "PutThirdPartyJobSuccessResult", "PutJobSuccessResult"),
+        (
+            lambda job: protocol.failure(job, message="m"),
+            "PutThirdPartyJobFailureResult",
+            "PutJobFailureResult",
+        ),
+    ],
+)
+def test_the_owner_of_the_action_type_decides_which_api_is_called(compose, of_partner, of_account):
+    assert compose(JOB).operation == of_partner
+    assert compose(CUSTOM_JOB).operation == of_account
+
+
+def test_a_query_is_part_of_a_custom_poll():
+    call = protocol.poll(CUSTOM_TYPE, 1, {"Project": "shop_1-a"})
+    assert call.arguments["queryParam"] == {"Project": "shop_1-a"}
+    assert "queryParam" not in protocol.poll(CUSTOM_TYPE, 1).arguments
+
+
+@pytest.mark.parametrize("nothing", [None, {}, "", "None", "{}"])
+def test_no_query_is_none_for_either_owner(nothing):
+    assert "queryParam" not in protocol.poll(CUSTOM_TYPE, 1, nothing).arguments
+    assert "queryParam" not in protocol.poll(TYPE, 1, nothing).arguments
+
+
+def test_a_query_for_a_partners_action_type_is_refused_with_its_name():
+    with pytest.raises(InvalidInput, match=r"query_param is for custom action types.*provider Example"):
+        protocol.poll(TYPE, 1, {"Project": "planted"})
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"a": "1", "b": "2"}, "queryParam"),
+        ({"": "v"}, "queryParam.key"),
+        ({"k" * 51: "v"}, "queryParam.key"),
+        ({"k": ""}, "queryParam.value"),
+        ({"k": "planted" * 8}, "queryParam.value"),
+        ({"k": "planted value"}, "queryParam.value"),
+        ({"k": None}, "queryParam.value"),
+    ],
+)
+def test_a_query_over_its_limits_is_refused_by_name(query, field):
+    with pytest.raises(LimitExceeded) as refusal:
+        protocol.poll(CUSTOM_TYPE, 1, query)
+    assert refusal.value.field == field
+    assert "planted" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("query", ["planted", ["planted"], 7])
+def test_a_query_that_is_no_mapping_is_refused(query):
+    with pytest.raises(InvalidInput, match="query_param must be a mapping") as refusal:
+        protocol.poll(CUSTOM_TYPE, 1, query)
+    assert "planted" not in str(refusal.value)
+
+
+def test_a_custom_success_may_have_output_variables():
+    call = protocol.success(CUSTOM_JOB, output_variables={"Digest": "abc", "Files_1-@": 2, "Share": 0.5})
+    assert call.arguments["outputVariables"] == {"Digest": "abc", "Files_1-@": "2", "Share": "0.5"}
+
+
+@pytest.mark.parametrize("nothing", [None, {}, "", "None", "{}"])
+@pytest.mark.parametrize("job", [JOB, CUSTOM_JOB])
+def test_no_output_variables_are_none_for_either_owner(job, nothing):
+    assert "outputVariables" not in protocol.success(job, output_variables=nothing).arguments
+
+
+def test_output_variables_of_a_partners_job_are_refused_with_their_name():
+    with pytest.raises(InvalidInput, match="output_variables are for custom actions") as refusal:
+        protocol.success(JOB, output_variables={"a": "b"})
+    assert refusal.value.job_id == "job-1"
+
+
+def test_output_variables_and_a_continuation_token_exclude_each_other():
+    with pytest.raises(InvalidInput, match="exclude each other"):
+        protocol.success(CUSTOM_JOB, output_variables={"a": "b"}, continuation_token="t")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "ä", "a.b", "a#"])
+def test_the_name_of_an_output_variable_keeps_its_pattern(name):
+    with pytest.raises(LimitExceeded) as refusal:
+        protocol.success(CUSTOM_JOB, output_variables={name: "v"})
+    assert refusal.value.field == "outputVariables.key"
+
+
+@pytest.mark.parametrize("value", [None, True, ["a"], {"a": "b"}, b"a"])
+def test_an_output_variable_is_a_text(value):
+    with pytest.raises(LimitExceeded, match="must be strings; Kind is of type") as refusal:
+        protocol.success(CUSTOM_JOB, output_variables={"Kind": value})
+    assert refusal.value.field == "outputVariables"
+
+
+def test_output_variables_have_a_limit_of_all_together_in_bytes():
+    fits = {"a": "é" * 30_000, "b": "v" * (122_880 - 60_000 - 2)}
+    assert protocol.success(CUSTOM_JOB, output_variables=fits).arguments["outputVariables"] == fits
+    with pytest.raises(LimitExceeded, match="122881 bytes") as refusal:
+        protocol.success(CUSTOM_JOB, output_variables={**fits, "b": fits["b"] + "v"})
+    assert refusal.value.field == "outputVariables"
 
 
 @pytest.mark.parametrize("size", [0, -1, "0", None, "many", 1.5])
@@ -176,7 +286,6 @@ def test_jinjas_none_is_no_continuation_token_and_the_way_out_is_named():
     assert refusal.value.job_id == "job-1"
 
 
-@pytest.mark.parametrize("owner", ["Custom", "AWS"])
 @pytest.mark.parametrize(
     "compose",
     [
@@ -188,14 +297,14 @@ def test_jinjas_none_is_no_continuation_token_and_the_way_out_is_named():
     ],
     ids=["poll", "details", "acknowledge", "success", "failure"],
 )
-def test_jobs_of_other_owners_are_refused_with_clear_text(owner, compose):
-    job = OfferedJob("j", None, ActionType("Build", "Own", owner=owner), "3")
+def test_jobs_of_awss_own_actions_are_refused_with_clear_text(compose):
+    job = OfferedJob("j", None, ActionType("Build", "Own", owner="AWS"), "3")
     with pytest.raises(InvalidInput) as refusal:
         compose(job)
     text = str(refusal.value)
-    assert f"Jobs of owner {owner} are not served" in text
-    assert "ThirdParty" in text
-    assert f"category Build, owner {owner}, provider Own, version 1" in text
+    assert "Jobs of owner AWS are not served" in text
+    assert "ThirdParty, Custom" in text
+    assert "category Build, owner AWS, provider Own, version 1" in text
 
 
 def test_a_job_whose_action_type_is_not_known_is_a_partners():
@@ -238,158 +347,6 @@ def test_an_external_execution_id_that_would_be_too_long_is_left_out():
     assert protocol.external_execution_id("d" * (fits + 1), "r") is None
     # Quoted, a sign can take many characters.
     assert protocol.external_execution_id("é" * 250, "é" * 250) is None
-
-
-# Answers.
-
-
-@pytest.mark.parametrize("code", sorted(protocol.PASSING_CODES))
-@pytest.mark.parametrize("http_status", [400, 429, 503])
-def test_what_was_throttled_was_not_carried_out(code, http_status):
-    assert protocol.fate_of_answer(code, http_status) is Fate.NOT_CARRIED_OUT
-
-
-def test_a_429_is_throttling_whatever_its_code():
-    assert protocol.fate_of_answer("Unheard", 429) is Fate.NOT_CARRIED_OUT
-
-
-@pytest.mark.parametrize("http_status", [500, 502, 503, 504, 599])
-def test_what_broke_in_the_service_is_in_doubt(http_status):
-    assert protocol.fate_of_answer("InternalFailure", http_status) is Fate.IN_DOUBT
-
-
-@pytest.mark.parametrize("http_status", [400, 403, 404, 413, 499])
-def test_another_refusal_is_final(http_status):
-    assert protocol.fate_of_answer("AccessDeniedException", http_status) is Fate.REFUSED
-
-
-@pytest.mark.parametrize("code", ["", "302", "403", "404", "408"])
-def test_a_refusal_that_names_no_error_is_not_the_services_and_leaves_doubt(code):
-    assert protocol.fate_of_answer(code, int(code or 400)) is Fate.IN_DOUBT
-
-
-def test_all_that_botocore_takes_for_throttling_of_this_service_is_throttling():
-    of_other_services = {
-        "EC2ThrottledException",
-        "ProvisionedThroughputExceededException",  # DynamoDB, Kinesis
-        "TransactionInProgressException",  # DynamoDB
-    }
-    assert set(ThrottledRetryableChecker._THROTTLED_ERROR_CODES) - of_other_services <= protocol.PASSING_CODES
-
-
-@pytest.mark.parametrize("name", sorted(protocol.UNSENT_FAILURES))
-def test_what_was_never_sent_was_not_carried_out(name):
-    assert issubclass(getattr(botocore.exceptions, name), botocore.exceptions.BotoCoreError)
-    assert protocol.fate_of_silence(name) is Fate.NOT_CARRIED_OUT
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "ConnectionClosedError",
-        "SSLError",
-        "ReadTimeoutError",
-        "HTTPClientError",
-        "ResponseParserError",
-        "Unheard",
-    ],
-)
-def test_any_other_silence_is_in_doubt(name):
-    assert protocol.fate_of_silence(name) is Fate.IN_DOUBT
-
-
-@pytest.mark.parametrize(
-    ("call", "answer", "is_one"),
-    [
-        (protocol.details(JOB), {}, False),
-        (protocol.details(JOB), {"jobDetails": None}, False),
-        (protocol.details(JOB), {"jobDetails": {}}, True),
-        (protocol.acknowledge(JOB), {}, False),
-        (protocol.acknowledge(JOB), {"status": None}, False),
-        (protocol.acknowledge(JOB), {"status": "Failed"}, True),
-    ],
-    ids=lambda value: value.operation if isinstance(value, Call) else str(value),
-)
-def test_an_answer_holds_what_makes_it_one(call, answer, is_one):
-    assert protocol.is_answer(call, answer, b"whatever") is is_one
-
-
-@pytest.mark.parametrize(
-    ("body", "of_a_poll", "of_a_put"),
-    [
-        (b"", True, True),
-        (b"{}", True, True),
-        (b' {"jobs": []}\n', True, False),
-        (b'{"message": "maintenance"}', True, False),
-        (b"<html>", False, False),
-        (b"Service under maintenance", False, False),
-        (b"null", False, False),
-        (b"[]", False, False),
-        (b"\xff\xfe", False, False),
-    ],
-)
-def test_where_an_answer_may_be_empty_its_body_tells_whether_it_is_one(body, of_a_poll, of_a_put):
-    assert protocol.is_answer(protocol.poll(TYPE, 1), {}, body) is of_a_poll
-    assert protocol.is_answer(protocol.success(JOB), {}, body) is of_a_put
-    assert protocol.is_answer(protocol.failure(JOB, message="m"), {}, body) is of_a_put
-
-
-@pytest.mark.parametrize("in_doubt", [False, True])
-@pytest.mark.parametrize(
-    ("code", "kind"),
-    [
-        ("ActionTypeNotFoundException", ActionTypeNotFound),
-        ("InvalidClientTokenException", InvalidClientToken),
-        ("InvalidJobException", JobNotFound),
-        ("InvalidJobStateException", JobNotInProgress),
-        ("InvalidNonceException", InvalidNonce),
-        ("JobNotFoundException", JobNotFound),
-        ("ValidationException", RequestRefused),
-        ("AccessDeniedException", RequestRefused),
-        ("ExpiredTokenException", RequestRefused),
-        ("Unheard", RequestRefused),
-    ],
-)
-def test_each_error_code_has_its_type(code, kind, in_doubt):
-    error = protocol.error_for(
-        protocol.success(JOB), code, "As it said.", region_name="eu-west-1", in_doubt=in_doubt
-    )
-    assert type(error) is kind
-    assert (error.code, error.job_id, error.in_doubt) == (code, "job-1", in_doubt)
-    for part in ("PutThirdPartyJobSuccessResult", "job-1", "client-1", "eu-west-1", code, "As it said."):
-        assert part in str(error)
-
-
-def test_every_error_that_the_service_declares_has_its_type():
-    model = botocore.session.get_session().get_service_model("codepipeline")
-    declared = {
-        shape.name for call in composed() for shape in model.operation_model(call.operation).error_shapes
-    }
-    for code in declared - {"ValidationException"}:
-        error = protocol.error_for(composed()[0], code, "", region_name="r", in_doubt=False)
-        assert type(error) is not RequestRefused, code
-
-
-@pytest.mark.parametrize("code", ["ActionTypeNotFoundException", "ValidationException"])
-def test_an_unknown_action_type_is_named_with_all_its_parts_and_the_region(code):
-    error = protocol.error_for(protocol.poll(TYPE, 1), code, "No.", region_name="eu-west-1", in_doubt=False)
-    assert type(error) is ActionTypeNotFound
-    for part in ("category Deploy", "owner ThirdParty", "provider Example", "version 2", "region eu-west-1"):
-        assert part in str(error)
-    assert error.job_id is None
-
-
-@pytest.mark.parametrize(
-    ("code", "advice"),
-    [
-        ("InvalidClientTokenException", "store the customer's current token"),
-        ("InvalidJobStateException", "retry it in CodePipeline"),
-        ("JobNotFoundException", "AWS region"),
-    ],
-)
-def test_an_error_says_what_to_do(code, advice):
-    error = protocol.error_for(protocol.success(JOB), code, "No.", region_name="r", in_doubt=False)
-    assert advice in str(error)
 
 
 # Claims.

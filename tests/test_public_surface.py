@@ -52,7 +52,13 @@ JOB = {"job": None, "job_id": None, "client_id": None}
 #: Callable → its parameters with their defaults, in order where they may be positional.
 SIGNATURES: dict[Any, dict[str, Any]] = {
     jobs.ActionType: {"category": NEEDED, "provider": NEEDED, "version": "1", "owner": "ThirdParty"},
-    jobs.OfferedJob: {"job_id": NEEDED, "client_id": NEEDED, "action_type": None, "nonce": None},
+    jobs.OfferedJob: {
+        "job_id": NEEDED,
+        "client_id": None,
+        "action_type": None,
+        "nonce": None,
+        "query_param": None,
+    },
     jobs.CurrentRevision: {
         "revision": NEEDED,
         "change_identifier": NEEDED,
@@ -70,7 +76,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "client_conn_id_template": TEMPLATE,
         "retry_deadline": 300,
     },
-    hooks.CodePipelinePartnerHook.poll: {"action_type": NEEDED, "max_batch_size": 10},
+    hooks.CodePipelinePartnerHook.poll: {"action_type": NEEDED, "max_batch_size": 10, "query_param": None},
     hooks.CodePipelinePartnerHook.claim: {"job": NEEDED, "unknown_claim": "assume_ours"},
     hooks.CodePipelinePartnerHook.details: {"job": NEEDED},
     hooks.CodePipelinePartnerHook.succeed: {
@@ -78,6 +84,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "current_revision": None,
         "continuation_token": None,
         "execution_details": None,
+        "output_variables": None,
     },
     hooks.CodePipelinePartnerHook.fail: {
         "job": NEEDED,
@@ -100,6 +107,23 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         **JOB,
         **AWS,
     },
+    operators.PutJobSuccessResultOperator: {
+        "current_revision": None,
+        "continuation_token": None,
+        "execution_details": None,
+        "output_variables": None,
+        "job": None,
+        "job_id": None,
+        **AWS,
+    },
+    operators.PutJobFailureResultOperator: {
+        "message": NEEDED,
+        "failure_type": "JobFailed",
+        "external_execution_id": None,
+        "job": None,
+        "job_id": None,
+        **AWS,
+    },
     operators.CodePipelineClaimJobOperator: {"job": NEEDED, "unknown_claim": "assume_ours", **AWS},
     operators.CodePipelineCompleteJobOperator: {
         "claim_task_id": NEEDED,
@@ -107,6 +131,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "unknown_claim": "assume_ours",
         "current_revision": None,
         "execution_details": None,
+        "output_variables": None,
         "failure_message": None,
         "failure_type": "JobFailed",
         **AWS,
@@ -154,6 +179,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "task_id": "finish_job",
         "current_revision": None,
         "execution_details": None,
+        "output_variables": None,
         "failure_message": None,
         "failure_type": "JobFailed",
     },
@@ -166,6 +192,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "unknown_claim": "assume_ours",
         **AWS,
     },
+    decorators.Completion: {"execution_details": None, "output_variables": None},
     decorators.Continuation: {"token": NEEDED, "execution_details": None},
     decorators.JobInProgress.progress: {"percent": None, "summary": None},
     decorators.JobInProgress.details: {},
@@ -174,6 +201,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "action_type": NEEDED,
         "max_batch_size": 10,
         "poll_interval": 30,
+        "query_param": None,
         **AWS,
     },
     assets.offered_jobs: {"context": None},
@@ -186,6 +214,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
     sensors.CodePipelineJobSensor: {
         "action_type": NEEDED,
         "max_batch_size": 10,
+        "query_param": None,
         "poke_interval": 30,
         "deferrable": None,
         **AWS,
@@ -209,6 +238,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "max_batch_size": 10,
         "poll_interval": 30,
         "retry_deadline": 300,
+        "query_param": None,
         **AWS,
     },
     triggers.CodePipelineJobTrigger: {
@@ -217,6 +247,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "poll_interval": 30,
         "timeout_deadline": None,
         "retry_deadline": 300,
+        "query_param": None,
         **AWS,
     },
     notifications.CodePipelineJobFailureNotifier: {"message": None, "failure_type": "JobFailed", **AWS},
@@ -263,6 +294,8 @@ def test_what_a_result_tells_is_given_by_name(function):
     [
         operators.PutThirdPartyJobSuccessResultOperator,
         operators.PutThirdPartyJobFailureResultOperator,
+        operators.PutJobSuccessResultOperator,
+        operators.PutJobFailureResultOperator,
         operators.CodePipelineClaimJobOperator,
         operators.CodePipelineCompleteJobOperator,
         operators.CodePipelineContinueJobOperator,
@@ -295,6 +328,21 @@ TEMPLATED = {
         "failure_type",
         "external_execution_id",
     },
+    operators.PutJobSuccessResultOperator: {
+        "job",
+        "job_id",
+        "current_revision",
+        "continuation_token",
+        "execution_details",
+        "output_variables",
+    },
+    operators.PutJobFailureResultOperator: {
+        "job",
+        "job_id",
+        "message",
+        "failure_type",
+        "external_execution_id",
+    },
     operators.CodePipelineClaimJobOperator: {"job"},
     operators.CodePipelineContinueJobOperator: {"job", "execution_details", "current_revision"},
     operators.DownloadInputArtifactsOperator: {"job", "destination", "artifacts", "storage_conn_id"},
@@ -303,11 +351,12 @@ TEMPLATED = {
     operators.CodePipelineCompleteJobOperator: {
         "current_revision",
         "execution_details",
+        "output_variables",
         "failure_message",
         "failure_type",
     },
     decorators._CodePipelineJobDecoratedOperator: {"op_args", "op_kwargs"},
-    sensors.CodePipelineJobSensor: {"action_type", "max_batch_size"},
+    sensors.CodePipelineJobSensor: {"action_type", "max_batch_size", "query_param"},
     notifications.CodePipelineJobFailureNotifier: {"message", "failure_type"},
 }
 
@@ -325,8 +374,9 @@ def test_the_package_has_a_version_and_no_more():
 
 
 PUBLIC = {
-    decorators: {"Continuation", "JobInProgress", "codepipeline_job_task"},
+    decorators: {"Completion", "Continuation", "JobInProgress", "codepipeline_job_task"},
     jobs: {
+        "CUSTOM",
         "THIRD_PARTY",
         "ActionType",
         "Artifact",
@@ -342,6 +392,8 @@ PUBLIC = {
         "CodePipelineCompleteJobOperator",
         "CodePipelineContinueJobOperator",
         "DownloadInputArtifactsOperator",
+        "PutJobFailureResultOperator",
+        "PutJobSuccessResultOperator",
         "PutThirdPartyJobFailureResultOperator",
         "PutThirdPartyJobSuccessResultOperator",
         "UploadOutputArtifactsOperator",
@@ -422,6 +474,9 @@ def test_the_values_have_the_members_that_they_had():
         "stage_name",
         "action_name",
         "action_execution_id",
+        "account_id",
+        "pipeline_arn",
+        "pipeline_execution_id",
         "input_artifacts",
         "output_artifacts",
     ]
@@ -461,6 +516,7 @@ def test_a_trigger_is_stored_as_it_was():
             "poll_interval": 30,
             "timeout_deadline": None,
             "retry_deadline": 300,
+            "query_param": None,
             **AWS,
         },
     )
@@ -477,6 +533,7 @@ def test_the_trigger_for_an_actions_next_job_is_stored_as_it_was():
         "max_batch_size": 10,
         "poll_interval": 30,
         "retry_deadline": 300,
+        "query_param": None,
         **named,
         **AWS,
     }
@@ -500,6 +557,7 @@ def test_the_names_under_which_deferred_tasks_go_on_are_as_they_were():
     assert callable(sensors.CodePipelineJobSensor.execute_complete)
     assert callable(operators.CodePipelineContinueJobOperator.execute_complete)
     assert callable(operators.CodePipelineCompleteJobOperator.execute_next_job)
+    assert callable(operators.CodePipelineCompleteJobOperator.execute_again)
     assert callable(sensors.CodePipelineJobProgressSensor.execute_again)
     assert callable(sensors.CodePipelineJobProgressSensor.execute_complete)
 
@@ -527,6 +585,28 @@ def test_a_claim_is_recorded_as_it_was(state):
         "state": state,
     }
     assert records.ClaimRecord.from_xcom(record.to_xcom()) == record
+
+
+def test_a_custom_jobs_claim_is_recorded_as_it_was():
+    kind = jobs.ActionType("Build", "Own", owner="Custom")
+    job = jobs.OfferedJob("j", None, kind, "3", {"Project": "shop"})
+    claimed = jobs.ClaimedJob(job, account_id="1", pipeline_arn="arn", pipeline_execution_id="e")
+    written = records.ClaimRecord(protocol.ClaimState.CLAIMED, claimed).to_xcom()
+    assert {
+        name: written[name] for name in ("job_id", "client_id", "action_type", "nonce", "query_param")
+    } == {
+        "job_id": "j",
+        "client_id": None,
+        "action_type": {"category": "Build", "owner": "Custom", "provider": "Own", "version": "1"},
+        "nonce": "3",
+        "query_param": {"Project": "shop"},
+    }
+    assert (written["account_id"], written["pipeline_arn"], written["pipeline_execution_id"]) == (
+        "1",
+        "arn",
+        "e",
+    )
+    assert records.ClaimRecord.from_xcom(written).job == claimed
 
 
 def test_these_are_all_the_states_of_a_claim():
@@ -586,7 +666,7 @@ EMULATOR = {
     "rotate_token": {"client_id": NEEDED, "client_token": None, "overlap": None},
     "add_pipeline": {
         "name": NEEDED,
-        "client_id": NEEDED,
+        "client_id": None,
         "action_type": AWS_TYPE,
         "configuration": None,
         "secret_configuration_keys": (),

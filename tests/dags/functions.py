@@ -11,7 +11,7 @@ from typing import Any
 from airflow.sdk import DAG, Variable, dag, task, task_group
 
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
-from airflow_codepipeline_partner.decorators import Continuation, JobInProgress
+from airflow_codepipeline_partner.decorators import Completion, Continuation, JobInProgress
 from airflow_codepipeline_partner.exceptions import JobFailure
 from airflow_codepipeline_partner.jobs import ExecutionDetails
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
@@ -94,6 +94,13 @@ def act(job: JobInProgress, how: Any) -> Any:
             return Continuation("step-2", {"percentComplete": 50})
         case "continue with too much":
             return Continuation("t" * 2049)
+        case "complete":
+            job.progress(100, "Told before.")
+            return Completion(output_variables={"Digest": "abc", "Files": 2})
+        case "complete with details":
+            return Completion({"summary": "Done."}, {"Digest": "abc"})
+        case "complete with too much":
+            return Completion(output_variables={"Digest": "v" * 122_880})
         case "dataclass":
             return ExecutionDetails("Done.", percent_complete=100)
         case _:

@@ -17,6 +17,8 @@ from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNot
 from airflow_codepipeline_partner.operators import (
     CodePipelineClaimJobOperator,
     CodePipelineCompleteJobOperator,
+    PutJobFailureResultOperator,
+    PutJobSuccessResultOperator,
     PutThirdPartyJobFailureResultOperator,
     PutThirdPartyJobSuccessResultOperator,
     finish_job,
@@ -64,8 +66,22 @@ for unknown_claim in ("assume_ours", "leave"):
                 execution_details="{{ dag_run.conf.get('details') }}",
                 failure_message="{{ dag_run.conf.get('message') }}",
                 failure_type="{{ dag_run.conf.get('failure_type') }}",
+                output_variables="{{ dag_run.conf.get('variables') }}",
             )
 
+
+with DAG("put_custom_success", schedule=None, render_template_as_native_obj=True):
+    PutJobSuccessResultOperator(
+        task_id="put",
+        job_id="{{ dag_run.conf['job']['job_id'] }}",
+        continuation_token="{{ dag_run.conf.get('token') }}",
+        output_variables="{{ dag_run.conf.get('variables') }}",
+    )
+
+with DAG("put_custom_failure", schedule=None):
+    PutJobFailureResultOperator(
+        task_id="put", job="{{ dag_run.conf['job'] }}", message="No.", failure_type="PermissionError"
+    )
 
 with DAG("unrenderable_result", schedule=None):
     claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
@@ -348,6 +364,7 @@ for how in ("poke", "reschedule", "deferrable"):
             task_id="wait",
             action_type="{{ dag_run.conf['action_type'] }}",
             max_batch_size="{{ dag_run.conf.get('max_batch_size', 10) }}",
+            query_param="{{ dag_run.conf.get('query_param') }}",
             poke_interval=0.2,
             timeout=1,
             deferrable=how == "deferrable",
