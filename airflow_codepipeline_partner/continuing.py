@@ -9,6 +9,7 @@ former one's place there, so that whoever reports finds it, and a retry of the w
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -35,9 +36,15 @@ from airflow_codepipeline_partner.triggers import CodePipelineContinuationTrigge
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 
+log = logging.getLogger(__name__)
+
 #: For how long the next job of an action is waited for, in seconds. AWS documents 30 s until it is offered,
 #: for another kind of action; it is never offered if the customer has stopped the pipeline.
 CONTINUATION_TIMEOUT = 3600.0
+#: How long one wait in the triggerer lasts, in seconds: another task of the run, marked as failed while it
+#: went on, may have claimed the job that is waited for, which only the record tells.
+LOOK_AT_RECORD_AFTER = 120.0
+_DOUBTFUL = (ClaimState.INTENT, ClaimState.UNKNOWN)
 #: How much later than its own deadline Airflow may end a deferral whose trigger does not run, in seconds.
 DEFERRAL_MARGIN = 60
 
@@ -86,7 +93,7 @@ def awaited_token(place: Place, record: ClaimRecord) -> str | None:
 def is_in_doubt(claim: ClaimInRun) -> bool:
     """Tell whether an action's next job, which only this run may claim, may or may not be acknowledged."""
     record = claim.record
-    if not record.former_job_ids or record.state not in (ClaimState.INTENT, ClaimState.UNKNOWN):
+    if not record.former_job_ids or record.state not in _DOUBTFUL:
         return False
     return claim.place.read_result(record.job.job_id) is None
 
@@ -148,12 +155,14 @@ def defer_for_next_job(
     """
     job = claim.record.job.job
     result = claim.place.read_result(job.job_id)
-    deadline = (claim.record.at if result is None else result.at).timestamp() + timeout
+    deadline = min(_deadline(claim, timeout), time.time() + LOOK_AT_RECORD_AFTER)
     task.defer(
         trigger=CodePipelineContinuationTrigger(
             action_type=_action_type_of(job),
             client_id=job.client_id,
             continuation_token=str(awaited_token(claim.place, claim.record)),
+            # Its result is taken for put where its answer was lost; was it never claimed, no next job comes.
+            doubtful_job_id=None if claim.record.is_certain or result is None else job.job_id,
             poll_interval=poll_interval,
             timeout_deadline=deadline,
             query_param=job.query_param,
@@ -163,6 +172,11 @@ def defer_for_next_job(
         kwargs=dict(kwargs or {}),
         timeout=timedelta(seconds=max(deadline - time.time(), 0.0) + DEFERRAL_MARGIN),
     )
+
+
+def _deadline(claim: ClaimInRun, timeout: float) -> float:
+    result = claim.place.read_result(claim.record.job.job_id)
+    return (claim.record.at if result is None else result.at).timestamp() + timeout
 
 
 def _action_type_of(job: OfferedJob) -> ActionType:
@@ -188,18 +202,24 @@ def raise_refusal(event: Mapping[str, Any]) -> None:
         raise from_description(event["error"])
 
 
-def claim_offered(hook: CodePipelinePartnerHook, claim: ClaimInRun, event: Mapping[str, Any]) -> ClaimInRun:
+def claim_offered(
+    hook: CodePipelinePartnerHook, claim: ClaimInRun, event: Mapping[str, Any], *, timeout: float
+) -> ClaimInRun:
     """
     Claim the action's next job, if it was offered, and return how that went.
 
     :param hook: What claims it.
     :param claim: The claim of the job before it.
     :param event: The trigger's event, of a poll that was not refused.
+    :param timeout: What :func:`defer_for_next_job` was given. Until it is over, an event without a job is no
+        more than the time to look at the record: the claim is returned, and its next job still awaited.
     :raises NextJobNotOffered: It was not offered in time.
     :raises CodePipelinePartnerError: The claim failed.
     """
     if awaited_token(claim.place, claim.record) is None:
         # Another task of this run waited for it, too, and has claimed it.
+        return claim
+    if event["status"] == "timeout" and time.time() < _deadline(claim, timeout):
         return claim
     if event["status"] == "timeout":
         raise NextJobNotOffered(
@@ -207,7 +227,23 @@ def claim_offered(hook: CodePipelinePartnerHook, claim: ClaimInRun, event: Mappi
             "customer may have stopped the pipeline. If it is offered later, whoever claims it ends it.",
             job_id=claim.record.job.job_id,
         )
-    return claim_next_job(hook, claim, OfferedJob.from_value(event["jobs"][0]))
+    job = OfferedJob.from_value(event["jobs"][0])
+    if job.job_id == claim.record.job.job_id and claim.record.state in _DOUBTFUL:
+        log.warning("Job %s is offered again: nobody had claimed it, and its result was not put.", job.job_id)
+        claim.place.withdraw_result(job.job_id)
+        claim = replace(claim, record=replace(claim.record, state=ClaimState.LOST))
+    return claim_next_job(hook, claim, job)
+
+
+def is_claimed_anew(claim: ClaimInRun, before: ClaimInRun) -> bool:
+    """
+    Tell whether a job that had been in doubt was offered again, and claimed: its progress is still to be put.
+
+    :param claim: What :func:`claim_offered` returned.
+    :param before: What it was given.
+    """
+    same = claim.record.job.job_id == before.record.job.job_id
+    return same and before.record.state in _DOUBTFUL and claim.record.state is ClaimState.CLAIMED
 
 
 def claim_next_job(hook: CodePipelinePartnerHook, claim: ClaimInRun, job: OfferedJob) -> ClaimInRun:
@@ -221,7 +257,7 @@ def claim_next_job(hook: CodePipelinePartnerHook, claim: ClaimInRun, job: Offere
     place, record = claim.place, claim.record
     is_recorded = record.job.job_id == job.job_id
     former = record.former_job_ids if is_recorded else (*record.former_job_ids, record.job.job_id)
-    in_doubt = is_recorded and record.state in (ClaimState.INTENT, ClaimState.UNKNOWN)
+    in_doubt = is_recorded and record.state in _DOUBTFUL
     token = record.job.continuation_token if is_recorded else awaited_token(place, record)
     # A job's time may run from the first acknowledgement on.
     since = record.at if in_doubt else datetime.now(UTC)

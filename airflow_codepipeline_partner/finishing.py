@@ -276,7 +276,7 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
             raise AirflowFailException(f"The record of {self.claim_task_id}'s claim is gone.")
         continuing.raise_refusal(event)
         try:
-            continuing.claim_offered(self.hook, claim, event)
+            continuing.claim_offered(self.hook, claim, event, timeout=continuing.CONTINUATION_TIMEOUT)
         except NextJobNotOffered as error:
             raise AirflowFailException(str(error)) from error
         self.execute(context)

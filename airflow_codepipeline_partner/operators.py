@@ -173,8 +173,11 @@ class CodePipelineContinueJobOperator(CodePipelineParameters):
         """
         continuing.raise_refusal(event)
         with no_retry_where_none_helps():
-            claim = continuing.claim_offered(self.hook, continuing.action_of(context, self.job), event)
-            return self._hand_on(claim)
+            before = continuing.action_of(context, self.job)
+            claim = continuing.claim_offered(self.hook, before, event, timeout=self.timeout)
+            if not continuing.is_claimed_anew(claim, before):
+                return self._hand_on(claim)
+        return self.execute(context)
 
     def _hand_on(self, claim: ClaimInRun) -> dict[str, Any]:
         """Return the newest job if it is ours, and else wait for the next."""

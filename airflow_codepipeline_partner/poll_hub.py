@@ -289,7 +289,9 @@ class PollHub:
         theirs = [s for s in self._sensors if s.continuation and s.continuation.client_id == client_id]
         free = []
         for job in jobs:
-            waiting = [s for s in theirs if s.continuation and s.continuation.token == tokens[job.job_id]]
+            waiting = [
+                s for s in theirs if s.continuation and s.continuation.concerns(job, tokens[job.job_id])
+            ]
             for heir in waiting:
                 # Several tasks of one run, of which the first claims it, and the others find that.
                 if not heir.offer.done():

@@ -134,11 +134,11 @@ class _OfPartner(_PutResultOperator):
 
     def __init__(self, *, client_id: str | None = None, **kwargs: Any) -> None:
         self.client_id = client_id
-        if (kwargs.get("job_id") is None) != (client_id is None):
-            raise InvalidInput(
-                f"{type(self).__name__} {kwargs.get('task_id')} takes either job, or job_id and client_id: "
-                "the client token is looked up by the client id."
-            )
+        name = f"{type(self).__name__} {kwargs.get('task_id')}"
+        if kwargs.get("job") is not None and client_id is not None:
+            raise InvalidInput(f"{name} takes either job or job_id (with client_id); both was given.")
+        if kwargs.get("job_id") is not None and client_id is None:
+            raise InvalidInput(f"{name} needs client_id beside job_id: the client token is looked up by it.")
         super().__init__(**kwargs)
 
     @property

@@ -246,7 +246,8 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
         """Claim the action's next job, if the trigger was offered it, and go on."""
         continuing.raise_refusal(event)
         with no_retry_where_none_helps():
-            continuing.claim_offered(self.hook, continuing.action_of(context, self.job), event)
+            claim = continuing.action_of(context, self.job)
+            continuing.claim_offered(self.hook, claim, event, timeout=self.continuation_timeout)
         return self._look(context, deadline or time.time() + self.timeout)
 
     def _look(self, context: Any, deadline: float) -> dict[str, Any]:

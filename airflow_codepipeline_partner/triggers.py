@@ -45,7 +45,8 @@ class CodePipelineJobTrigger(BaseEventTrigger):
     :param timeout_deadline: Until when to wait for one event, in seconds since the epoch, so that it survives
         a restart of the triggerer. None watches, as an asset's watcher does: there is an event for each poll
         that brought jobs, for ever and whatever goes wrong. Of a job that stays unclaimed and is offered
-        again it tells again after 30 s, then after twice as long each time, up to an hour.
+        again it tells again after 30 s, then after twice as long each time, up to an hour (of a custom job
+        up to 2 min).
     :param retry_deadline: For how many seconds CodePipeline may fail to answer before the wait ends in an
         error, where there is a deadline; the polls back off meanwhile, up to a minute.
     :param aws_conn_id: The ``aws`` connection, or None for boto3's default credentials.
@@ -137,6 +138,8 @@ class CodePipelineContinuationTrigger(CodePipelineJobTrigger):
     :param client_id: Whose job it will be; None for a custom job.
     :param continuation_token: The token that it will carry: it names the waiting task, and holds no secret.
     :param timeout_deadline: Until when to wait, in seconds since the epoch.
+    :param doubtful_job_id: The job before it, where it is in doubt whether anybody has claimed that: it is
+        waited for, too, since an offer of it tells that nobody has. None where there is no doubt.
     :param parameters: Those of :class:`CodePipelineJobTrigger`.
 
     Source: PollForThirdPartyJobs, GetThirdPartyJobDetails, PollForJobs, GetJobDetails, CodePipeline API
@@ -144,19 +147,30 @@ class CodePipelineContinuationTrigger(CodePipelineJobTrigger):
     """
 
     def __init__(
-        self, *, client_id: str | None, continuation_token: str, timeout_deadline: float, **parameters: Any
+        self,
+        *,
+        client_id: str | None,
+        continuation_token: str,
+        timeout_deadline: float,
+        doubtful_job_id: str | None = None,
+        **parameters: Any,
     ) -> None:
         super().__init__(timeout_deadline=timeout_deadline, **parameters)
         self.client_id = client_id
         self.continuation_token = continuation_token
+        self.doubtful_job_id = doubtful_job_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments, as they lie in Airflow's database."""
         name, arguments = super().serialize()
-        more = {"client_id": self.client_id, "continuation_token": self.continuation_token}
+        more = {
+            "client_id": self.client_id,
+            "continuation_token": self.continuation_token,
+            "doubtful_job_id": self.doubtful_job_id,
+        }
         return name, {**arguments, **more}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait at the hub of this triggerer."""
-        continuation = Continuation(self.client_id, self.continuation_token, self)
+        continuation = Continuation(self.client_id, self.continuation_token, self, self.doubtful_job_id)
         yield await self._first_event(self.timeout_deadline or 0.0, continuation)

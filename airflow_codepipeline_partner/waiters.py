@@ -12,6 +12,9 @@ from airflow_codepipeline_partner.jobs import OfferedJob
 #: For how many seconds a watcher is not told again of a job that stays unclaimed; doubled each time.
 FIRST_SILENCE_ABOUT_A_JOB = 30.0
 MAX_SILENCE_ABOUT_A_JOB = 3600.0
+#: The same for a custom job: with each offer the nonces of the former ones have gone stale, so that a claim
+#: which came too late can only be made good by a newer one.
+MAX_SILENCE_ABOUT_A_CUSTOM_JOB = 120.0
 
 
 @dataclass(eq=False)
@@ -34,12 +37,19 @@ class Continuation:
 
     :param client_id: Whose job it will be; None for a custom job.
     :param token: The continuation token that it will carry.
+    :param doubtful_job_id: The job before it, where it is in doubt whether anybody has claimed that: if it is
+        offered again, nobody has.
     :param holder: What holds the AWS parameters as attributes, with which the job's details are asked for.
     """
 
     client_id: str | None
     token: str
     holder: object = field(compare=False)
+    doubtful_job_id: str | None = None
+
+    def concerns(self, job: OfferedJob, token: str | None) -> bool:
+        """Tell whether the task that waits is to have a job, by the token that this carries."""
+        return token == self.token or job.job_id == self.doubtful_job_id
 
 
 @dataclass(eq=False)
@@ -83,7 +93,8 @@ class Watcher(Waiter):
             again_at, wait = self._told.get(job.job_id, (now, FIRST_SILENCE_ABOUT_A_JOB))
             if now >= again_at:
                 news.append(job)
-                self._told[job.job_id] = now + wait, min(2 * wait, MAX_SILENCE_ABOUT_A_JOB)
+                most = MAX_SILENCE_ABOUT_A_JOB if job.nonce is None else MAX_SILENCE_ABOUT_A_CUSTOM_JOB
+                self._told[job.job_id] = now + wait, min(2 * wait, most)
         if news:
             self.offers.put_nowait(news)
             # What was not offered for so long is no longer there.

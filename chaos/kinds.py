@@ -37,6 +37,7 @@ class Kind:
     :param share: Of the jobs of the mix; 0 for kinds that have a run of their own.
     :param unknown_claim: What a claim in doubt counts as.
     :param time_limit: ``dagrun_timeout`` in seconds, or None.
+    :param owner: Of the action type.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Kind:
     share: int = 0
     unknown_claim: Literal["assume_ours", "leave"] = "assume_ours"
     time_limit: float | None = None
+    owner: Literal["ThirdParty", "Custom"] = "ThirdParty"
 
     @property
     def dag_id(self) -> str:
@@ -59,7 +61,7 @@ class Kind:
     @property
     def action_type(self) -> dict[str, str]:
         """The action type whose jobs are taken."""
-        return {"category": "Test", "owner": "ThirdParty", "provider": self.name, "version": "1"}
+        return {"category": "Test", "owner": self.owner, "provider": self.name, "version": "1"}
 
 
 #: All kinds, by name.
@@ -72,6 +74,12 @@ KINDS = {
         Kind("watched", way="watch", share=2, outcomes={"succeed": 1, "linger": 3, "fail": 1}),
         Kind(
             "function", way="function", share=3, outcomes={"succeed": 3, "linger": 2, "stumble": 1, "fail": 1}
+        ),
+        Kind(
+            "custom",
+            way="go_on",
+            outcomes={"succeed": 3, "linger": 2, "fail": 1},
+            owner="Custom",
         ),
         Kind("time_limit", share=1, outcomes={"succeed": 1, "hang": 2}, time_limit=60),
         Kind("rival", outcomes={"succeed": 3, "linger": 1, "fail": 1}, unknown_claim="leave"),

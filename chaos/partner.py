@@ -55,10 +55,11 @@ class Partner:
 
     def start(self, job: PlannedJob) -> None:
         """Start the pipeline of a job."""
+        kind = KINDS[job.kind]
         self._emulator.add_pipeline(
             job.name,
-            client_id=self._client_ids[job.customer],
-            action_type=KINDS[job.kind].action_type,
+            client_id=None if kind.owner == "Custom" else self._client_ids[job.customer],
+            action_type=kind.action_type,
             input_artifacts=(),
         )
         self._emulator.start_execution(job.name)

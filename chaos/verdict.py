@@ -25,6 +25,7 @@ FINDINGS = (
 )
 #: States of a claim's record in which nobody can tell whose the job was.
 _IN_DOUBT = ("unknown", "intent")
+_ACKNOWLEDGES = ("AcknowledgeThirdPartyJob", "AcknowledgeJob")
 #: What may die without a task in it.
 _RUNS_NO_TASKS = ("triggerer", "scheduler")
 #: What users do to a run; work that was begun just then may come after the result that this causes.
@@ -131,7 +132,7 @@ class _Trial:
         for job_id in ids:
             results = [entry.result for entry in entries.puts(job_id) if entry.result]
             claimed = entries.where(
-                job_id=job_id, operation="AcknowledgeThirdPartyJob", status_after="InProgress", outcome="ok"
+                job_id=job_id, operation=_ACKNOWLEDGES, status_after="InProgress", outcome="ok"
             )
             if len(results) > 1:
                 yield "doubled", f"job {job_id} got the results {', '.join(results)}"

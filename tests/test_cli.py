@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line, against a CodePipeline that answers over HTTP."""
+"""The command line, against the emulator, and against what it never answers."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -19,6 +21,7 @@ import yaml
 
 from airflow_codepipeline_partner import cli
 from airflow_codepipeline_partner.action_types import CustomActionType, partner_worker_policy, worker_policy
+from airflow_codepipeline_partner.emulator import Emulator
 from airflow_codepipeline_partner.jobs import ActionType
 
 DECLARATION = """
@@ -38,50 +41,59 @@ tags: {Team: build}
 """
 PATH = "Build/Airflow/1"
 NAMES = ("category", "provider", "version")
+CREATE, LIST, DELETE = "CreateCustomActionType", "ListActionTypes", "DeleteCustomActionType"
 
 
 class CodePipeline:
-    """What CodePipeline does with custom action types, two to a page."""
+    """The emulator, and before it what it never answers."""
 
-    def __init__(self) -> None:
-        self.types: dict[tuple[str, ...], dict[str, Any]] = {}
-        self.deleted: dict[tuple[str, ...], dict[str, Any]] = {}
+    def __init__(self, emulator: Emulator) -> None:
+        self.emulator = emulator
         self.calls: list[tuple[str, dict[str, Any]]] = []
-        self.errors: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+        self.planted: dict[str, list[tuple[int, bytes, bool]]] = {}
 
-    def refuse(self, operation: str, code: str, message: str = "planted", status: int = 400, times: int = 1):
-        self.errors.setdefault(operation, []).extend([(status, {"__type": code, "message": message})] * times)
+    def plant(self, operation: str, status: int, body: bytes, times: int = 1, done: bool = False) -> None:
+        """Answer with this the next time; what was asked for is only done if it says so."""
+        self.planted.setdefault(operation, []).extend([(status, body, done)] * times)
 
-    def answer(self, operation: str, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        self.calls.append((operation, asked))
-        if self.errors.get(operation):
-            return self.errors[operation].pop(0)
-        return 200, getattr(self, operation)(asked)
+    def refuse(
+        self,
+        operation: str,
+        code: str,
+        message: str = "planted",
+        status: int = 400,
+        times: int = 1,
+        done: bool = False,
+    ) -> None:
+        self.plant(operation, status, json.dumps({"__type": code, "message": message}).encode(), times, done)
 
-    def ListActionTypes(self, asked):
-        assert asked["actionOwnerFilter"] == "Custom"
-        start = int(asked.get("nextToken") or 0)
-        answer = {"actionTypes": [*self.types.values()][start : start + 2]}
-        return answer | ({"nextToken": str(start + 2)} if start + 2 < len(self.types) else {})
+    def answer(self, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        operation = headers["X-Amz-Target"].rpartition(".")[2]
+        self.calls.append((operation, json.loads(body)))
+        if not self.planted.get(operation):
+            return self._ask_emulator(headers, body)
+        status, told, done = self.planted[operation].pop(0)
+        if done:
+            self._ask_emulator(headers, body)
+        return status, told
 
-    def CreateCustomActionType(self, asked):
-        key = tuple(asked[name] for name in NAMES)
-        told = {name: value for name, value in asked.items() if name not in (*NAMES, "tags")}
-        properties = told.pop("configurationProperties", [])
-        told["actionConfigurationProperties"] = [
-            {name: each[name] for name in each if name != "type"} for each in properties
-        ]
-        told = {"settings": {}, **told, "id": {**dict(zip(NAMES, key, strict=True)), "owner": "Custom"}}
-        self.types[key] = told
-        return {"actionType": told, "tags": asked.get("tags", [])}
-
-    def DeleteCustomActionType(self, asked):
-        key = tuple(asked[name] for name in NAMES)
-        self.deleted[key] = self.types.pop(key)
-        return {}
+    def _ask_emulator(self, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        sent = {name: headers[name] for name in ("Authorization", "X-Amz-Target", "Content-Type")}
+        connection = HTTPConnection(self.emulator.url.removeprefix("http://"), timeout=20)
+        with contextlib.closing(connection):
+            connection.request("POST", "/", body, sent)
+            response = connection.getresponse()
+            return response.status, response.read()
 
     def asked(self, operation: str) -> list[dict[str, Any]]:
         return [asked for name, asked in self.calls if name == operation]
+
+    @property
+    def types(self) -> list[str]:
+        """The paths of what there is."""
+        return [
+            "/".join(getattr(each.id, name) for name in NAMES) for each in self.emulator.core.action_types
+        ]
 
 
 class Server(ThreadingHTTPServer):
@@ -97,10 +109,8 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        operation = self.headers["X-Amz-Target"].rpartition(".")[2]
-        status, answer = self.server.codepipeline.answer(operation, asked)
-        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        asked = self.rfile.read(int(self.headers["Content-Length"]))
+        status, body = self.server.codepipeline.answer(self.headers, asked)
         self.send_response(status)
         self.send_header("Content-Type", "application/x-amz-json-1.1")
         self.send_header("Content-Length", str(len(body)))
@@ -112,9 +122,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server(emulator) -> Iterator[Server]:
     with Server(("127.0.0.1", 0), Handler) as running:
-        running.codepipeline = CodePipeline()
+        running.codepipeline = CodePipeline(emulator)
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         yield running
@@ -171,7 +181,7 @@ def file(tmp_path) -> Callable[..., str]:
 
 def test_a_whole_story(run, codepipeline, file):
     policy = json.loads(run("create", file(), told=f"Created {PATH} in eu-central-1."))
-    [created] = codepipeline.asked("CreateCustomActionType")
+    [created] = codepipeline.asked(CREATE)
     assert created == CustomActionType.from_declaration(yaml.safe_load(DECLARATION)).to_api()
     place = {"region": "eu-central-1", "partition": "aws"}
     assert policy == worker_policy(ActionType("Build", "Airflow", "1", "Custom"), **place)
@@ -181,31 +191,40 @@ def test_a_whole_story(run, codepipeline, file):
         f"# {PATH} in eu-central-1. CodePipeline does not tell its tags, nor all types of its properties."
     )
     assert run("show", file()) == shown
+    # What is there as declared is done: as it was declared, and as it was shown.
+    told = f"{PATH} is there already in eu-central-1, as declared. (Tags are not compared"
+    assert json.loads(run("create", file(), told=told)) == policy
     run("create", file(shown), told=f"{PATH} is there already in eu-central-1, as declared. The IAM")
+    # What is there otherwise is refused with what differs and what to do.
+    changed = {"{maximumCount: 1}": "{maximumCount: 2}", "key: true": "key: false"}
+    refused = run("create", file(**changed), code=1)
+    assert f"There is a {PATH} in eu-central-1 already" in refused
+    assert "inputArtifactDetails, configurationProperties[0].key." in refused
+    assert "under a version that was never used" in refused
+    assert f"action-type show {PATH}" in refused
+    assert f"action-type delete {PATH}" in refused
+    assert len(codepipeline.asked(CREATE)) == 1
     run("delete", PATH, "--yes", told=f"Deleted {PATH} in eu-central-1.")
-    assert codepipeline.types == {}
+    assert codepipeline.types == []
     assert run("list", told="There is no custom action type in eu-central-1.") == ""
+    # What was deleted can be had back as it was, and only so.
+    refused = run("create", file(**changed), code=1)
+    assert refused.startswith(f"{CREATE} was refused in eu-central-1 (ActionTypeAlreadyExistsException)")
+    assert "It is not listed, so it was deleted" in refused
+    assert codepipeline.types == []
+    assert json.loads(run("create", file(), told=f"Created {PATH} in eu-central-1.")) == policy
+    assert run("show", PATH) == shown
 
 
-def test_what_is_there_as_declared_is_done(run, codepipeline, file):
-    first = run("create", file())
-    assert run("create", file(), told="as declared. (Tags are not compared") == first
-    assert len(codepipeline.asked("CreateCustomActionType")) == 1
-
-
-def test_what_is_there_otherwise_is_refused_with_what_differs_and_what_to_do(run, codepipeline, file):
-    run("create", file())
-    changed = file(maximumCount="minimumCount", required="queryable: yes, required")
-    assert changed
-    told = run(
-        "create", file(**{"{maximumCount: 1}": "{maximumCount: 2}", "key: true": "key: false"}), code=1
-    )
-    assert f"There is a {PATH} in eu-central-1 already" in told
-    assert "inputArtifactDetails, configurationProperties[0].key." in told
-    assert "under a version that was never used" in told
-    assert f"action-type show {PATH}" in told
-    assert f"action-type delete {PATH}" in told
-    assert len(codepipeline.asked("CreateCustomActionType")) == 1
+def test_what_is_listed_is_read_to_its_last_page_and_is_custom(run, codepipeline, emulator):
+    for version in range(45):
+        for owner in ("Custom", "ThirdParty"):
+            kind = {"category": "Build", "owner": owner, "provider": owner, "version": str(version)}
+            emulator.add_action_type(kind)
+    lines = run("list").splitlines()
+    assert len(lines) == 45
+    assert {line.split("/")[1] for line in lines} == {"Custom"}
+    assert [asked["actionOwnerFilter"] for asked in codepipeline.asked(LIST)] == ["Custom"] * 3
 
 
 def test_a_wrong_declaration_is_refused_whole_and_nothing_is_called(run, codepipeline, file):
@@ -267,7 +286,7 @@ def test_what_is_not_there_is_not_shown_and_others_are_named(run, codepipeline, 
     assert len(run("list").splitlines()) == 7
     assert "version: '7'" in run("show", "Build/Airflow/7")
     assert "Build/Airflow/1" in run("delete", "Test/Airflow/1", "--yes", code=1)
-    assert codepipeline.asked("DeleteCustomActionType") == []
+    assert codepipeline.asked(DELETE) == []
 
 
 class Terminal(io.StringIO):
@@ -289,7 +308,7 @@ def test_a_terminal_is_asked_before_something_is_deleted(
         code=0 if deleted else 1,
         told=f"Delete {PATH} in eu-central-1? Polls for its jobs fail",
     )
-    assert (codepipeline.types == {}) is deleted
+    assert (codepipeline.types == []) is deleted
 
 
 def test_without_a_terminal_nothing_is_deleted_unasked(run, codepipeline, file, monkeypatch):
@@ -327,9 +346,6 @@ def test_a_policy_needs_no_call_and_no_region(run, codepipeline, file, monkeypat
     assert "--partner goes alone" in run("policy", "--partner", "--region", "eu-central-1", code=2)
     assert "account_id (3 characters) must match" in run("policy", PATH, "--account-id", "123", code=2)
     assert codepipeline.calls == []
-
-
-CREATE, LIST, DELETE = "CreateCustomActionType", "ListActionTypes", "DeleteCustomActionType"
 
 
 @pytest.mark.parametrize(
@@ -392,23 +408,7 @@ def test_who_may_create_and_delete_need_not_list(run, codepipeline, file):
 
 
 def test_what_was_created_by_a_try_whose_answer_was_lost_is_found(run, codepipeline, file):
-    created = codepipeline.CreateCustomActionType
-
-    def create_and_refuse(asked):
-        created(asked)
-        return {}
-
-    codepipeline.CreateCustomActionType = create_and_refuse
-    codepipeline.errors[CREATE] = []
-    real = codepipeline.answer
-
-    def answer(operation, asked):
-        status, told = real(operation, asked)
-        if operation == CREATE:
-            return 400, {"__type": "ActionTypeAlreadyExistsException", "message": "is there"}
-        return status, told
-
-    codepipeline.answer = answer
+    codepipeline.refuse(CREATE, "ActionTypeAlreadyExistsException", done=True)
     run("create", file(), told="is there already in eu-central-1, as declared.")
 
 
@@ -420,14 +420,14 @@ def test_what_passes_is_tried_again_and_told_where_it_does_not_pass(run, codepip
 
 
 def test_who_is_not_codepipeline_is_told(run, codepipeline):
-    codepipeline.errors[LIST] = [(200, b"<html>planted</html>")]
+    codepipeline.plant(LIST, 200, b"<html>planted</html>")
     text = run("list", code=1)
     assert "is not CodePipeline." in text
     assert "planted" not in text
 
 
 def test_an_answer_that_lacks_what_it_must_have_is_told(run, codepipeline):
-    codepipeline.errors[LIST] = [(200, {"actionTypes": [{"id": {}}]})]
+    codepipeline.plant(LIST, 200, b'{"actionTypes": [{"id": {}}]}')
     assert "is not CodePipeline." in run("list", code=1)
 
 

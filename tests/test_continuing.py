@@ -365,3 +365,35 @@ def test_nothing_is_put_where_the_next_job_could_not_be_polled_for(emulator, off
     run = run_dag("continued", job={"job_id": job["job_id"], "client_id": job["client_id"]})
     assert run.states["first"] == "failed"
     assert list(results(emulator).values()) == [["failure"]]
+
+
+def test_a_job_that_a_task_claimed_after_it_was_given_up_is_found_by_its_record(
+    emulator, offer, run_dag, monkeypatch
+):
+    monkeypatch.setattr(continuing, "LOOK_AT_RECORD_AFTER", 0.5)
+    waits = []
+    defer = continuing.defer_for_next_job
+
+    def defer_while_another_claims(task, claim, **more):
+        waits.append(claim.record.job.job_id)
+        if len(waits) == 1:
+            # As if a task that was marked as failed had just got it: nobody is offered it any more.
+            [_, following] = emulator.jobs()
+            hook = CodePipelinePartnerHook()
+            [offered] = hook.poll(ACTION_TYPE)
+            assert offered.job_id == following.job_id
+            continuing.claim_next_job(hook, claim, offered)
+        defer(task, claim, **more)
+
+    monkeypatch.setattr(continuing, "defer_for_next_job", defer_while_another_claims)
+    run = run_dag("continued", job=offer())
+    assert run.state == "success"
+    assert [job.status for job in emulator.jobs()] == ["Succeeded"] * 3
+
+
+def test_a_wait_for_the_next_job_goes_on_until_its_own_time_is_over(emulator, offer, run_dag, monkeypatch):
+    monkeypatch.setattr(continuing, "LOOK_AT_RECORD_AFTER", 0.2)
+    emulator.configure(continuation_delay=1)
+    run = run_dag("continued", job=offer())
+    assert run.state == "success"
+    assert len(emulator.jobs()) == 3

@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from airflow.sdk import DAG
-from support import ACTION_TYPE, CUSTOM_TYPE, action_state, results_of
+from support import ACTION_TYPE, CUSTOM_TYPE, REPO, action_state, results_of
 
 from airflow_codepipeline_partner import continuing
 from airflow_codepipeline_partner.assets import codepipeline_jobs
@@ -329,6 +335,20 @@ def test_a_next_job_whose_offer_went_stale_is_waited_for_again(emulator, offer_o
     assert emulator.ledger.where(operation="AcknowledgeJob", outcome="InvalidNonceException")
 
 
+def test_a_job_in_doubt_that_nobody_had_claimed_is_claimed_when_it_is_offered_again(
+    emulator, offer_own, run_dag
+):
+    emulator.configure(continuation_delay=0, lease_seconds=0.3)
+    job = {**offer_own(), "nonce": "stale"}
+    # Neither answer tells, and so it looks as if both had been carried out.
+    emulator.inject("server_error", "AcknowledgeJob")
+    emulator.inject("server_error", "PutJobSuccessResult")
+    run = run_dag("continued", job=job)
+    assert run.state == "success"
+    assert [found.status for found in emulator.jobs()] == ["Succeeded"] * 3
+    assert [entry.result for entry in emulator.ledger.terminal_results()] == ["success"]
+
+
 @pytest.mark.parametrize(
     ("does", "summary", "variables"),
     [
@@ -507,3 +527,49 @@ def test_what_does_not_fit_is_refused_before_any_call(emulator, hook, poll, why)
     with pytest.raises(InvalidInput, match=why):
         poll(hook)
     assert calls(emulator) == []
+
+
+# What the docs show.
+
+DOCS = re.findall(
+    r"^```(\w+)\n(.*?)^```$", (REPO / "docs" / "custom-actions.md").read_text(), re.MULTILINE | re.DOTALL
+)
+
+
+def test_all_code_in_the_docs_is_run():
+    assert [kind for kind, _ in DOCS] == ["yaml", "bash", "python"]
+
+
+def test_the_commands_in_the_docs_do_what_they_say(emulator, tmp_path):
+    blocks = dict(DOCS)
+    (tmp_path / "action-type.yaml").write_text(blocks["yaml"])
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "AWS_ENDPOINT_URL": emulator.url,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any",
+    }
+    done = subprocess.run(
+        ["bash", "-ec", blocks["bash"]],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    policy = json.loads((tmp_path / "worker-policy.json").read_text())
+    assert "codepipeline:PollForJobs" in str(policy)
+    assert "Build/Airflow/1" in done.stdout
+    asked = [operation for operation in calls(emulator) if operation != "ListActionTypes"]
+    assert asked == ["CreateCustomActionType", "DeleteCustomActionType"]
+
+
+def test_the_dag_in_the_docs_does_what_it_says(emulator, offer_own, dags_folder, load_dags):
+    (dags_folder / "custom_from_docs.py").write_text(dict(DOCS)["python"])
+    job = offer_own()
+    assert load_dags().run("build_one_custom_job", **job).state == "success"
+    [put] = emulator.ledger.terminal_results(job["job_id"])
+    assert put.details["outputVariables"] == {"Digest": "0f3a"}

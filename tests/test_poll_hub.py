@@ -420,6 +420,14 @@ def test_a_job_that_stays_unclaimed_is_told_again_less_and_less_often(codepipeli
     assert {job_id for _, ids in told for job_id in ids} == {"a"}
 
 
+def test_of_a_custom_job_it_is_told_every_two_minutes_since_former_offers_go_stale(codepipeline):
+    kind = ActionType("Build", "Own", owner="Custom")
+    codepipeline.answers = [[OfferedJob("a", None, kind, str(number))] for number in range(300)]
+    [told] = watched(codepipeline, 290, interval=10)
+    at = [moment - 1000 for moment, _ in told]
+    assert at[:6] == [0, 30, 90, 210, 330, 450]
+
+
 def test_a_full_batch_of_news_is_followed_by_another_poll_at_once(codepipeline):
     codepipeline.answers = [jobs("a", "b"), jobs("c", "d"), jobs("e"), jobs("a", "b")]
     [told] = watched(codepipeline, 6, batch=2)

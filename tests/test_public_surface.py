@@ -234,6 +234,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "client_id": NEEDED,
         "continuation_token": NEEDED,
         "timeout_deadline": NEEDED,
+        "doubtful_job_id": None,
         "action_type": NEEDED,
         "max_batch_size": 10,
         "poll_interval": 30,
@@ -534,6 +535,7 @@ def test_the_trigger_for_an_actions_next_job_is_stored_as_it_was():
         "poll_interval": 30,
         "retry_deadline": 300,
         "query_param": None,
+        "doubtful_job_id": None,
         **named,
         **AWS,
     }

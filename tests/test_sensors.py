@@ -179,7 +179,7 @@ def test_the_interval_is_varied_by_a_tenth():
         ({"action_type": ACTION_TYPE, "poke_interval": 0}, "poke_interval must be more than 0"),
         ({"action_type": None}, "must be a mapping"),
         ({"action_type": "nonsense"}, "must be a mapping"),
-        ({"action_type": ActionType("Deploy", "Example", owner="Custom")}, "owner Custom are not served"),
+        ({"action_type": ActionType("Deploy", "Example", owner="AWS")}, "owner AWS are not served"),
     ],
 )
 def test_a_literal_that_cannot_be_sent_is_refused_at_construction(wrong, named):

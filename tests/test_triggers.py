@@ -185,11 +185,12 @@ def test_without_a_deadline_it_watches_for_ever(emulator, customer, waits):
 
 def test_it_comes_back_from_the_database_as_it_was():
     given = {
-        "action_type": ACTION_TYPE,
+        "action_type": {**ACTION_TYPE, "owner": "Custom"},
         "max_batch_size": 3,
         "poll_interval": 7,
         "timeout_deadline": 1.5,
         "retry_deadline": 60,
+        "query_param": {"Project": "shop"},
         "aws_conn_id": "mine",
         "region_name": "eu-west-1",
         "verify": False,

@@ -9,10 +9,11 @@ from typing import Any
 from airflow_codepipeline_partner.emulator.action_types import CUSTOM, ActionType, ActionTypeId
 from airflow_codepipeline_partner.emulator.core import Core
 from airflow_codepipeline_partner.emulator.errors import ApiError
-from airflow_codepipeline_partner.emulator.pipelines import ACCOUNT_ID
+from airflow_codepipeline_partner.emulator.pipelines import ACCOUNT_ID, CONFIG_PLACEHOLDER
 from airflow_codepipeline_partner.emulator.validation import is_number, validate
 
 PAGE = 20
+_TEMPLATES = ("entityUrlTemplate", "executionUrlTemplate", "revisionUrlTemplate")
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
@@ -59,7 +60,9 @@ class ActionTypeCalls:
             counts = definition[f"{what}ArtifactDetails"]
             if counts["minimumCount"] > counts["maximumCount"]:
                 raise _invalid(f"{what}ArtifactDetails: minimumCount is above maximumCount")
-        _check_properties(definition.get("configurationProperties", []))
+        properties = definition.get("configurationProperties", [])
+        _check_properties(properties)
+        _check_templates(definition.get("settings", {}), properties)
         made = self._core.action_types.create(ActionType(type_id, definition))
         return {"actionType": made.as_dict(), "tags": tags}
 
@@ -71,8 +74,8 @@ class ActionTypeCalls:
         owner = request.get("actionOwnerFilter")
         found = [each.as_dict() for each in self._core.action_types if owner in (None, each.id.owner)]
         token = request.get("nextToken", "0")
-        if not is_number(token):
-            raise ApiError("InvalidNextTokenException", "The next token is not one that was given out.")
+        if not (is_number(token) and int(token) <= len(found)):
+            raise ApiError("InvalidNextTokenException", "The next token is not one of this list's.")
         start = int(token)
         following = {"nextToken": str(start + PAGE)} if len(found) > start + PAGE else {}
         return {"actionTypes": found[start : start + PAGE]} | following
@@ -109,6 +112,15 @@ def _check_properties(properties: list[dict[str, Any]]) -> None:
         raise _invalid("configurationProperties: only one can be queryable")
     if any(each["secret"] or not each["required"] for each in queryable):
         raise _invalid("configurationProperties: one that is queryable is required and not secret")
+
+
+def _check_templates(settings: dict[str, str], properties: list[dict[str, Any]]) -> None:
+    usable = {each["name"] for each in properties if each["required"] and not each["secret"]}
+    for template in _TEMPLATES:
+        for name in CONFIG_PLACEHOLDER.findall(settings.get(template, "")):
+            if name not in usable:
+                wanted = "a property that is required and not secret"
+                raise _invalid(f"settings.{template}: {{Config:{name}}} does not name {wanted}")
 
 
 def _invalid(message: str) -> ApiError:

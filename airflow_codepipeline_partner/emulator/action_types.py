@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from airflow_codepipeline_partner.emulator.errors import ApiError
+from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
 
 CUSTOM, THIRD_PARTY = "Custom", "ThirdParty"
 MAX_CUSTOM_TYPES = 50  # in a region, by AWS's quotas
@@ -115,10 +115,20 @@ class ActionTypes:
     def __iter__(self) -> Iterator[ActionType]:
         return (each for each in self._known.values() if each.id not in self._deleted)
 
-    def register(self, type_id: ActionTypeId) -> ActionType:
-        """Return an action type, which comes to be if there is none."""
+    def register(self, type_id: ActionTypeId) -> None:
+        """Let an action type be there. One that was deleted is there again as it was."""
         self._deleted.discard(type_id)
-        return self._known.setdefault(type_id, ActionType(type_id))
+        self._known.setdefault(type_id, ActionType(type_id))
+
+    def for_pipeline(self, type_id: ActionTypeId) -> ActionType:
+        """
+        Return the action type that a new pipeline names, which need not be there yet.
+
+        :raises ControlError: It was deleted.
+        """
+        if type_id in self._deleted:
+            raise ControlError(f"the action type {'/'.join(type_id)} was deleted", 409)
+        return self._known.get(type_id, ActionType(type_id))
 
     def find(self, type_id: ActionTypeId) -> ActionType | None:
         """Return an action type that was not deleted, or None."""
@@ -133,7 +143,7 @@ class ActionTypes:
         :raises ApiError: It cannot be added.
         """
         known = self._known.get(made.id)
-        if known is not None and known.definition not in (None, made.definition):
+        if known is not None and known.definition != made.definition:
             name = "/".join(made.id)
             raise ApiError(
                 "ActionTypeAlreadyExistsException",
@@ -150,4 +160,5 @@ class ActionTypes:
 
     def delete(self, type_id: ActionTypeId) -> None:
         """Delete a custom action type, whether there is one or not: AWS names no error for that."""
-        self._deleted.add(type_id)
+        if type_id in self._known:
+            self._deleted.add(type_id)

@@ -229,8 +229,12 @@ def _add_pipeline_command(command: Any) -> None:
     )
     for option, kind in (("--configuration", "KEY=VALUE"), ("--secret-configuration", "KEY=VALUE")):
         added.add_argument(option, type=_pair, action="append", default=[], metavar=kind, help="repeatable")
-    added.add_argument(
+    inputs = added.add_mutually_exclusive_group()
+    inputs.add_argument(
         "--input-artifact", action="append", metavar="NAME", help="repeatable; default SourceOutput"
+    )
+    inputs.add_argument(
+        "--no-input-artifacts", dest="input_artifact", action="store_const", const=[], help="none at all"
     )
     added.add_argument("--output-artifact", action="append", metavar="NAME", help="repeatable; default none")
     added.add_argument("--stage-name")
@@ -238,7 +242,8 @@ def _add_pipeline_command(command: Any) -> None:
     added.add_argument("--encryption-key", help="KMS key id; default AWS's managed key")
     added.add_argument("--job-timeout", type=float, help="seconds for one job")
     added.add_argument(
-        "--execution-url-template", help="link with {Config:name} and {ExternalExecutionId} in it"
+        "--execution-url-template",
+        help="link with {Config:name} and {ExternalExecutionId} in it; default the action type's",
     )
     added.add_argument("--bucket", help="S3 bucket of the artifacts; default the emulator's own")
 
@@ -246,7 +251,9 @@ def _add_pipeline_command(command: Any) -> None:
 def _add_inject_command(command: Any) -> None:
     added = command("inject", "make calls go wrong", _inject)
     added.add_argument("kind", choices=list(KINDS))
-    added.add_argument("--operation", help="the call it befalls; default each of the job calls")
+    added.add_argument(
+        "--operation", help="the call it befalls; default each of the job calls that the kind applies to"
+    )
     times = added.add_mutually_exclusive_group()
     times.add_argument("--times", type=int, default=1, help="how many calls; default 1")
     times.add_argument("--always", action="store_true", help="until clear-faults")

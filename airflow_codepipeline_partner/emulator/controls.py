@@ -113,7 +113,8 @@ class Controls:
         """
         Register an action type that no pipeline uses yet, so that polling for it is no error.
 
-        Its actions may be configured with anything; CreateCustomActionType tells more.
+        Its actions may be configured with anything; CreateCustomActionType tells more. One that was deleted
+        is there again as it was.
 
         :param action_type: category, owner ``ThirdParty`` or ``Custom``, provider and version.
         """
@@ -154,8 +155,8 @@ class Controls:
         :param encryption_key: KMS key id of the artifacts, 1 to 400 characters. Defaults to AWS's managed
             key.
         :param job_timeout: Seconds, > 0, for one job. Defaults to ``Settings.job_timeout``.
-        :param execution_url_template: The partner's page of an execution, with ``{Config:name}`` and
-            ``{ExternalExecutionId}``.
+        :param execution_url_template: The worker's page of an execution, with ``{Config:name}`` and
+            ``{ExternalExecutionId}``. Defaults to the action type's.
         :param bucket: S3 bucket of the artifacts, made if missing. Defaults to the emulator's own.
         """
         type_id = _action_type(action_type)
@@ -164,7 +165,7 @@ class Controls:
                 "a partner's action is of a customer, and needs client_id; a custom one has none"
             )
         with self.core.lock:
-            known = self.core.action_types.register(type_id)
+            known = self.core.action_types.for_pipeline(type_id)
         configured = dict(_mapping("configuration", configuration))
         secret_keys = frozenset(_names("secret_configuration_keys", secret_configuration_keys))
         pipeline = Pipeline(
@@ -180,7 +181,9 @@ class Controls:
             bucket=self._bucket if bucket is None else bucket,
             encryption_key=encryption_key,
             job_timeout=None if job_timeout is None else _seconds("job_timeout", job_timeout),
-            execution_url_template=execution_url_template or known.execution_url_template,
+            execution_url_template=(
+                known.execution_url_template if execution_url_template is None else execution_url_template
+            ),
             created_at=self.core.clock.now(),
             queryable=known.queryable,
         )

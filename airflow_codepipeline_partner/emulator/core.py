@@ -124,6 +124,7 @@ class Core:
                 raise ControlError(f"there is already a pipeline {pipeline.name}", 409)
             if pipeline.client_id is not None and pipeline.client_id not in self.customers:
                 raise ControlError(f"there is no customer {pipeline.client_id}", 404)
+            self.action_types.register(pipeline.action_type)
             self.pipelines[pipeline.name] = pipeline
             self.executions[pipeline.name] = []
             self.record(
@@ -155,7 +156,7 @@ class Core:
             return execution.pipeline_execution_id
 
     def start_action(self, execution: PipelineExecution, now: float) -> None:
-        """Start the partner action of an execution."""
+        """Start the worker's action of an execution."""
         outputs = tuple(execution.pipeline.new_artifact(name) for name in execution.pipeline.output_artifacts)
         action = ActionExecution(execution=execution, started_at=now, updated_at=now, outputs=outputs)
         execution.actions.append(action)
@@ -175,7 +176,7 @@ class Core:
             self.end_action(action, "Abandoned", now)
 
     def retry_execution(self, execution: PipelineExecution) -> None:
-        """Run the partner action of an execution again."""
+        """Run the worker's action of an execution again."""
         now = self.tick()
         execution.status, execution.updated_at = "InProgress", now
         self._record_call("RetryStageExecution", now, execution)

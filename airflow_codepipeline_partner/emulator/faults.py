@@ -142,7 +142,7 @@ class Faults:
             probability=probability,
             job_id=job_id,
             client_id=client_id,
-            params=_params(kind, known, params),
+            params=_params(kind, known, operation, params),
             random=random.Random(seed),  # noqa: S311 - repeatable chance, not a secret
         )
         self.active.append(fault)
@@ -199,7 +199,7 @@ def _applies(fault: Fault, operation: str, job_id: str | None, client_id: str | 
     return fault.probability is None or fault.random.random() < fault.probability
 
 
-def _params(kind: str, known: FaultKind, params: Mapping[str, Any]) -> dict[str, Any]:
+def _params(kind: str, known: FaultKind, operation: str | None, params: Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(params) - set(known.params))
     if unknown:
         raise ControlError(f"a fault {kind} takes no {', '.join(unknown)}")
@@ -221,11 +221,11 @@ def _params(kind: str, known: FaultKind, params: Mapping[str, Any]) -> dict[str,
     if kind == "cut_body" and not (_is_whole(read["after_bytes"]) and read["after_bytes"] >= 0):
         raise ControlError(f"after_bytes is a whole number, 0 or more, not {read['after_bytes']!r}")
     if "members" in read:
-        read["members"] = _members(kind, read["members"])
+        read["members"] = _members(kind, read["members"], _DETAILS if operation is None else (operation,))
     return read
 
 
-def _members(kind: str, members: Any) -> Any:
+def _members(kind: str, members: Any, calls: tuple[str, ...]) -> Any:
     if kind == "replace":
         if not isinstance(members, Mapping):
             raise ControlError("members is a mapping of paths to values")
@@ -241,8 +241,8 @@ def _members(kind: str, members: Any) -> Any:
     if not members:
         raise ControlError("members names no member")
     for path in members:
-        if not isinstance(path, str) or not any(has_member(call, _full(path)) for call in _DETAILS):
-            raise ControlError(f"{_DETAILS[0]} has no member {path!r}")
+        if not isinstance(path, str) or not any(has_member(call, _full(path)) for call in calls):
+            raise ControlError(f"the answer of {' or '.join(calls)} has no member {path!r}")
     return members
 
 

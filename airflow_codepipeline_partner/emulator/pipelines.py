@@ -25,11 +25,12 @@ MASKED = "****"
 PIPELINE_KEY_CHARS, ARTIFACT_KEY_CHARS, SUFFIX_CHARS = 20, 10, 7
 MAX_URL_CHARS = 2048
 MAX_ENCRYPTION_KEY_CHARS = 400
+#: What stands in the template of a URL for a value of the action's configuration.
+CONFIG_PLACEHOLDER = re.compile(r"\{Config:([^}]*)\}")
 
 _NAME = re.compile(r"[A-Za-z0-9.@\-_]{1,100}")
 _ARTIFACT_NAME = re.compile(r"[a-zA-Z0-9_\-]{1,100}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_PLACEHOLDER = re.compile(r"\{Config:([^}]*)\}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Pipeline:
         unknown = self.secret_configuration_keys - set(self.configuration)
         if unknown:
             raise ControlError(f"no such configuration key: {', '.join(sorted(unknown))}")
-        for key in _PLACEHOLDER.findall(self.execution_url_template or ""):
+        for key in CONFIG_PLACEHOLDER.findall(self.execution_url_template or ""):
             if key not in self.configuration or key in self.secret_configuration_keys:
                 raise ControlError(
                     f"execution_url_template needs a configuration key that is no secret: {key}"
@@ -121,11 +122,11 @@ class Pipeline:
         return {key: MASKED if key in secret else value for key, value in self.configuration.items()}
 
     def execution_url(self, external_execution_id: str | None) -> str | None:
-        """Return the link to the partner's own page of an execution, or None if there is none yet."""
+        """Return the link to the worker's own page of an execution, or None if there is none yet."""
         url = self.execution_url_template
         if url is None or ("{ExternalExecutionId}" in url and external_execution_id is None):
             return None
-        url = _PLACEHOLDER.sub(lambda found: self.configuration[found[1]], url)
+        url = CONFIG_PLACEHOLDER.sub(lambda found: self.configuration[found[1]], url)
         return url.replace("{ExternalExecutionId}", external_execution_id or "")[:MAX_URL_CHARS]
 
     def new_artifact(self, name: str, revision: str | None = None) -> Artifact:

@@ -18,6 +18,7 @@ from botocore.credentials import Credentials
 from airflow_codepipeline_partner.emulator import Clock, Emulator, Settings
 
 ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
+CUSTOM_TYPE = {"category": "Build", "owner": "Custom", "provider": "Own", "version": "1"}
 ONCE = Config(read_timeout=20, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
 NOON = 1_800_000_000.0
 
@@ -84,12 +85,52 @@ class Worker:
         return self.client.exceptions
 
 
+class CustomWorker(Worker):
+    """A worker of custom actions, which has no token, and learns nonces from polls only."""
+
+    def __init__(self, client):
+        super().__init__(client, None)
+        self.nonces = {}
+
+    def poll(self, limit=10, query=None, **action_type):
+        asked = {"actionTypeId": CUSTOM_TYPE | action_type, "maxBatchSize": limit}
+        jobs = self.client.poll_for_jobs(**asked, **({} if query is None else {"queryParam": query}))["jobs"]
+        self.nonces |= {job["id"]: job["nonce"] for job in jobs}
+        return jobs
+
+    def poll_ids(self, limit=10):
+        return [job["id"] for job in self.poll(limit)]
+
+    def details(self, job_id):
+        return self.client.get_job_details(jobId=job_id)["jobDetails"]
+
+    def acknowledge(self, job_id, nonce=None):
+        return self.client.acknowledge_job(jobId=job_id, nonce=nonce or self.nonces[job_id])["status"]
+
+    def succeed(self, job_id, **result):
+        self.client.put_job_success_result(jobId=job_id, **result)
+
+    def fail(self, job_id, message="no", type="JobFailed", **more):
+        details = {"type": type, "message": message, **more}
+        self.client.put_job_failure_result(jobId=job_id, failureDetails=details)
+
+
 @dataclasses.dataclass
 class World:
     emu: Emulator
     customer: object
     worker: Worker
     make_client: object
+
+    def create(self, *properties, **definition):
+        """Create a custom action type; a property is not required, no key and no secret unless it says so."""
+        usual = {"required": False, "key": False, "secret": False}
+        counts = {"minimumCount": 0, "maximumCount": 5}
+        asked = {name: CUSTOM_TYPE[name] for name in ("category", "provider", "version")}
+        asked |= {"inputArtifactDetails": counts, "outputArtifactDetails": counts}
+        if properties:
+            asked["configurationProperties"] = [usual | each for each in properties]
+        return self.worker.client.create_custom_action_type(**(asked | definition))["actionType"]
 
     def start(self, name="pipeline"):
         return self.emu.start_execution(name)
@@ -104,21 +145,47 @@ class World:
 
 
 @pytest.fixture
-def world(client):
-    """An emulator whose time only the test moves, with one customer and one pipeline without artifacts."""
+def start_emulator():
+    """Start an emulator whose time only the test moves."""
     running = []
 
+    def start(clock=None, **settings):
+        running.append(Emulator(settings=Settings(**settings), clock=clock or Clock(lambda: NOON)).start())
+        return running[-1]
+
+    yield start
+    for emu in running:
+        emu.stop()
+
+
+@pytest.fixture
+def world(client, start_emulator):
+    """An emulator with one customer and one pipeline without artifacts."""
+
     def make(pipeline=None, clock=None, **settings):
-        emu = Emulator(settings=Settings(**settings), clock=clock or Clock(lambda: NOON)).start()
-        running.append(emu)
+        emu = start_emulator(clock, **settings)
         customer = emu.add_customer()
         options = {"input_artifacts": ()} | (pipeline or {})
         emu.add_pipeline("pipeline", client_id=customer.client_id, **options)
         return World(emu, customer, Worker(client("codepipeline", emu), customer.client_token), client)
 
-    yield make
-    for emu in running:
-        emu.stop()
+    return make
+
+
+@pytest.fixture
+def custom_world(client, start_emulator):
+    """An emulator with one pipeline of a custom action without artifacts; with none if that is False."""
+
+    def make(pipeline=None, **settings):
+        emu = start_emulator(**settings)
+        w = World(emu, None, CustomWorker(client("codepipeline", emu)), client)
+        if pipeline is not False:
+            emu.add_pipeline(
+                "pipeline", **({"action_type": CUSTOM_TYPE, "input_artifacts": ()} | (pipeline or {}))
+            )
+        return w
+
+    return make
 
 
 @pytest.fixture

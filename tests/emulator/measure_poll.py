@@ -15,26 +15,27 @@ import time
 from airflow_codepipeline_partner.emulator import Emulator, Settings
 
 POLLS = 300
-ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
+POLL_OF = {"ThirdParty": "PollForThirdPartyJobs", "Custom": "PollForJobs"}
 
 
-def median_seconds(queued: int) -> float:
-    """Return the median of polls that each take one job, with about as many jobs queued."""
+def median_seconds(owner: str, queued: int) -> float:
+    """Return the median of polls that each take one job of an owner's, with about as many jobs queued."""
+    action_type = {"category": "Deploy", "owner": owner, "provider": "Example", "version": "1"}
     with Emulator(settings=Settings(lease_seconds=3600)) as emu:
-        customer = emu.add_customer()
-        emu.add_pipeline("pipeline", client_id=customer.client_id, input_artifacts=())
+        client_id = emu.add_customer().client_id if owner == "ThirdParty" else None
+        emu.add_pipeline("pipeline", client_id=client_id, action_type=action_type, input_artifacts=())
         for _ in range(queued):
             emu.start_execution("pipeline")
         connection = http.client.HTTPConnection(emu.url.removeprefix("http://"))
         scope = "AKIA/20270101/us-east-1/codepipeline/aws4_request"
         headers = {
             "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0",
-            "X-Amz-Target": "CodePipeline_20150709.PollForThirdPartyJobs",
+            "X-Amz-Target": f"CodePipeline_20150709.{POLL_OF[owner]}",
         }
         taken = []
         for _ in range(POLLS):
             before = time.perf_counter()
-            connection.request("POST", "/", json.dumps({"actionTypeId": ACTION_TYPE}), headers)
+            connection.request("POST", "/", json.dumps({"actionTypeId": action_type}), headers)
             jobs = json.load(connection.getresponse())["jobs"]
             taken.append(time.perf_counter() - before)
             if len(jobs) != 1:
@@ -46,9 +47,11 @@ def median_seconds(queued: int) -> float:
 
 
 def main() -> None:
-    """Print both medians and their ratio."""
-    few, many = median_seconds(10), median_seconds(10_000)
-    print(f"10 queued: {few * 1e3:.3f} ms, 10000 queued: {many * 1e3:.3f} ms, ratio {many / few:.2f}")
+    """Print both medians and their ratio, for each owner."""
+    for owner, poll in POLL_OF.items():
+        few, many = median_seconds(owner, 10), median_seconds(owner, 10_000)
+        times = f"10 queued: {few * 1e3:.3f} ms, 10000 queued: {many * 1e3:.3f} ms, ratio {many / few:.2f}"
+        print(f"{poll}: {times}")
 
 
 if __name__ == "__main__":

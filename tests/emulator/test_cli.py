@@ -74,7 +74,7 @@ def test_a_whole_story_from_the_command_line(run, tmp_path):
     assert run("settings")["lease_seconds"] == 5
     assert run("pipelines")["pipelines"] == ["pipeline", "told"]
     assert run("add-action-type", "Test/ThirdParty/New/1") == {}
-    assert "Test/ThirdParty/New/1" in ["/".join(known) for known in run.w.emu.core.queues]
+    assert "Test/ThirdParty/New/1" in ["/".join(known.id) for known in run.w.emu.core.action_types]
     assert run("clock")["now"] == run.w.emu.now().isoformat()
     assert run("reset") == {}
     assert run("jobs")["jobs"] == []

@@ -202,8 +202,9 @@ def test_bad_input_is_told_cleanly(control, method, path, body, status, message)
         ({"action_type": {"category": "X", "owner": "ThirdParty", "provider": "P", "version": "1"}}, "enum"),
         (
             {"action_type": {"category": "Test", "owner": "Custom", "provider": "P", "version": "1"}},
-            "ThirdParty",
+            "a custom one has none",
         ),
+        ({"client_id": None}, "needs client_id"),
         ({"input_artifacts": ["a b"]}, "name of an artifact"),
         ({"input_artifacts": "In"}, "list of names"),
         ({"output_artifacts": [{}]}, "list of names"),

@@ -366,7 +366,10 @@ def test_transfers_of_a_job_can_go_wrong_too(world):
     [
         ({"kind": "nonsense"}, "no such kind"),
         ({"kind": "throttle", "operation": "GetPipeline"}, "no faults at"),
-        ({"kind": "omit", "operation": POLL, "members": []}, "applies to GetThirdPartyJobDetails only"),
+        (
+            {"kind": "omit", "operation": POLL, "members": []},
+            "applies to GetThirdPartyJobDetails and GetJobDetails only",
+        ),
         ({"kind": "throttle", "times": 0}, "times"),
         ({"kind": "throttle", "times": "2"}, "times"),
         ({"kind": "throttle", "times": True}, "times"),
@@ -398,6 +401,8 @@ def test_transfers_of_a_job_can_go_wrong_too(world):
             )
         ),
         ({"kind": "replace", "members": {"data.typo": 1}}, "has no member"),
+        ({"kind": "omit", "operation": "GetJobDetails", "members": ["nonce"]}, "GetJobDetails has no member"),
+        ({"kind": "omit", "operation": DETAILS, "members": ["accountId"]}, f"{DETAILS} has no member"),
         ({"kind": "throttle", "probability": 2}, "probability"),
         ({"kind": "throttle", "seconds": 2}, "takes no seconds"),
         ({"kind": "slow"}, "needs seconds"),

@@ -55,7 +55,8 @@ POLL = "PollForThirdPartyJobs"
             "MissingAuthenticationTokenException",
         ),
         ("PutThirdPartyJobSuccessResult", {"jobId": "j"}, {"service": "s3"}, "InvalidSignatureException"),
-        ("PollForJobs", {}, {}, "NotImplementedException"),
+        ("PutApprovalResult", {}, {}, "NotImplementedException"),
+        ("GetActionType", {}, {}, "ValidationException"),
         ("GetPipelineState", {"name": "none"}, {}, "PipelineNotFoundException"),
         ("Nonsense", {}, {}, "UnknownOperationException"),
     ],
@@ -103,7 +104,7 @@ def test_what_the_test_does_is_told(world):
     assert [(entry.operation, dict(entry.details)) for entry in w.emu.ledger.where(kind="control")[2:]] == [
         ("AddActionType", {"actionTypeId": action_type}),
         ("Configure", {"lease_seconds": 5, "connect_members": ["a", "b", "c"]}),
-        ("Inject", {"kind": "replace", "operation": "GetThirdPartyJobDetails", "times": None}),
+        ("Inject", {"kind": "replace", "operation": None, "times": None}),
         ("ClearFaults", {}),
         ("Advance", {"seconds": 7}),
     ]
