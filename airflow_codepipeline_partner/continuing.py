@@ -43,7 +43,8 @@ log = logging.getLogger(__name__)
 CONTINUATION_TIMEOUT = 3600.0
 #: How long one wait in the triggerer lasts, in seconds: another task of the run, marked as failed while it
 #: went on, may have claimed the job that is waited for, which only the record tells.
-LOOK_AT_RECORD_AFTER = 120.0
+#: Not more often: a poll that is throttled, or a triggerer that is away, just then would end the wait.
+LOOK_AT_RECORD_AFTER = CONTINUATION_TIMEOUT
 _DOUBTFUL = (ClaimState.INTENT, ClaimState.UNKNOWN)
 #: How much later than its own deadline Airflow may end a deferral whose trigger does not run, in seconds.
 DEFERRAL_MARGIN = 60

@@ -103,7 +103,7 @@ def is_known_later(value: object) -> bool:
     return is_resolved_later(value)
 
 
-def check_literal(check: Callable[[Any], object], value: object, **stand_ins: object) -> None:
+def check_literal(check: Callable[[Any], object], value: object, /, **stand_ins: object) -> None:
     """
     Check a value at construction as far as it is known then.
 
@@ -163,7 +163,8 @@ def check_action_type(action_type: object, query_param: object = None) -> None:
 
     :raises InvalidInput: Nobody but AWS does such actions, or a poll for them has no such query.
     """
-    check_literal(read_query_param, query_param)
+    if not is_known_later(query_param):
+        check_literal(read_query_param, query_param)
     if is_known_later(action_type):
         return
     kind = ActionType.from_value(action_type)
@@ -188,7 +189,8 @@ def check_success_literals(
     stand_ins = dict.fromkeys(("revision", "changeIdentifier", "change_identifier"), "x")
     check_literal(CurrentRevision.from_value, current_revision, **stand_ins)
     check_literal(ExecutionDetails.from_value, execution_details)
-    stand_ins = dict.fromkeys(output_variables, "x") if isinstance(output_variables, Mapping) else {}
+    named = output_variables if isinstance(output_variables, Mapping) else {}
+    stand_ins = dict.fromkeys(map(str, named), "x")
     check_literal(read_output_variables, output_variables, **stand_ins)
 
 

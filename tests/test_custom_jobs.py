@@ -506,6 +506,17 @@ def test_variables_that_are_known_later_are_not_checked_yet():
             )
 
 
+@pytest.mark.parametrize("name", ["value", "check", "query_param"])
+def test_a_variable_may_have_any_name(name):
+    with DAG("named", schedule=None):
+        PutJobSuccessResultOperator(task_id="put", job_id="j", output_variables={name: "{{ x }}"})
+
+
+def test_a_query_may_be_known_later_in_part():
+    with DAG("queried", schedule=None):
+        CodePipelineJobSensor(task_id="t", action_type=CUSTOM_TYPE, query_param={"Dag": "{{ params.d }}"})
+
+
 @pytest.mark.parametrize(
     ("poll", "why"),
     [
