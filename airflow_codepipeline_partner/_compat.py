@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -156,3 +157,8 @@ class _Decided:
 
 def _names_of(error: BaseException) -> set[str]:
     return {cls.__name__ for cls in type(error).__mro__}
+
+
+def find_stored_connections() -> None:
+    """Have a command find the connections in Airflow's database, as Airflow's own commands do."""
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -143,11 +142,10 @@ class ActionTypeCalls:
 
 
 def _client_of_connection(aws_conn_id: str, region_name: str | None, config: Any) -> Any:
-    # As Airflow's own commands on connections do, so that those in its database are found.
-    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
-    from airflow_codepipeline_partner._compat import AirflowNotFoundException
+    from airflow_codepipeline_partner._compat import AirflowNotFoundException, find_stored_connections
     from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 
+    find_stored_connections()
     try:
         # Without such a connection the hook would take boto3's default credentials: another account's, maybe.
         CodePipelinePartnerHook.get_connection(aws_conn_id)

@@ -20,8 +20,9 @@ from airflow_codepipeline_partner.declarations import (
     InvalidDeclaration,
     read_declaration,
 )
+from airflow_codepipeline_partner.dialects import DIALECTS, Dialect
 from airflow_codepipeline_partner.exceptions import InvalidInput
-from airflow_codepipeline_partner.jobs import CUSTOM, ActionType
+from airflow_codepipeline_partner.jobs import CUSTOM, THIRD_PARTY, ActionType
 from airflow_codepipeline_partner.reading import without_none
 
 __all__ = [
@@ -37,15 +38,6 @@ __all__ = [
 ]
 
 PATH = "CATEGORY/PROVIDER/VERSION"
-#: What a worker calls besides the poll; none of these knows a resource.
-_CUSTOM_CALLS = ("GetJobDetails", "AcknowledgeJob", "PutJobSuccessResult", "PutJobFailureResult")
-_PARTNER_CALLS = (
-    "PollForThirdPartyJobs",
-    "GetThirdPartyJobDetails",
-    "AcknowledgeThirdPartyJob",
-    "PutThirdPartyJobSuccessResult",
-    "PutThirdPartyJobFailureResult",
-)
 #: Part of an ARN → what it may be.
 _ARN_PARTS = {"account_id": r"\d{12}|\*", "region": r"[a-z0-9-]+|\*", "partition": r"aws[a-z-]*|\*"}
 
@@ -335,8 +327,10 @@ def worker_policy(
             raise InvalidInput(f"{name} ({len(given[name])} characters) must match {pattern}.")
     resource = f"actiontype:{CUSTOM}/{path_of(action_type)}"
     arn = f"arn:{partition}:codepipeline:{region}:{account_id}:{resource}"
+    calls = DIALECTS[CUSTOM]
+    # Of these only the poll knows a resource.
     return _policy(
-        _statement("PollForJobs", ["PollForJobs"], arn), _statement("WorkOnJobs", _CUSTOM_CALLS, "*")
+        _statement("PollForJobs", (calls.poll,), arn), _statement("WorkOnJobs", _calls_on_jobs(calls), "*")
     )
 
 
@@ -346,13 +340,18 @@ def partner_worker_policy() -> dict[str, Any]:
 
     Source: Actions, resources, and condition keys for AWS CodePipeline, Service Authorization Reference.
     """
-    return _policy(_statement("WorkOnThirdPartyJobs", _PARTNER_CALLS, "*"))
+    calls = DIALECTS[THIRD_PARTY]
+    return _policy(_statement("WorkOnThirdPartyJobs", (calls.poll, *_calls_on_jobs(calls)), "*"))
+
+
+def _calls_on_jobs(calls: Dialect) -> tuple[str, ...]:
+    return calls.details, calls.acknowledge, calls.success, calls.failure
 
 
 def _policy(*statements: dict[str, Any]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
-def _statement(sid: str, calls: tuple[str, ...] | list[str], resource: str) -> dict[str, Any]:
+def _statement(sid: str, calls: tuple[str, ...], resource: str) -> dict[str, Any]:
     actions = [f"codepipeline:{call}" for call in calls]
     return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -167,7 +168,8 @@ def offered_job(
     """
     Return a job that a poll's answer holds.
 
-    Of a custom job the poll tells everything, secrets included; only its id and its nonce are kept.
+    Of a custom job the poll tells everything, secrets included; only its id, its nonce and its continuation
+    token are kept.
 
     :param action_type: What was polled for.
     :param offered: One member of the answer's ``jobs``.
@@ -186,4 +188,6 @@ def offered_job(
     )
     if dialect.poll_gives_nonce and job.nonce is None:
         raise InvalidJobReference(f"The {job} was offered without a nonce.", job_id=job.job_id)
+    if dialect.poll_gives_nonce and isinstance(told.get("data"), Mapping):
+        return replace(job, tells_token=True, continuation_token=told["data"].get("continuationToken"))
     return job

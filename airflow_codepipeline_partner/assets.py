@@ -42,7 +42,7 @@ def codepipeline_jobs(
 
     One event has all jobs of one poll; :func:`offered_jobs` gives them to the DAG. The jobs are offered, not
     claimed. A job that stays unclaimed and is offered again has a further event after 30 s, then after twice
-    as long each time, up to an hour (of a custom job 2 min). Nothing polls while all DAGs on this schedule
+    as long each time, up to an hour (of a custom job 15 min). Nothing polls while all DAGs on this schedule
     are paused.
 
     :param name: The asset's name, unique in Airflow.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_codepipeline_partner import reporting
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
 from airflow_codepipeline_partner.continuation import WaitingTask
+from airflow_codepipeline_partner.dialects import dialect_of
 from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner.memory import ClaimMemory
@@ -69,6 +70,11 @@ def claim_job(
 
 
 def _lost(claim: Claim) -> str:
+    if claim.status is None and dialect_of(claim.job.job).poll_gives_nonce:
+        return (
+            f"The claim of job {claim.job.job_id} is {claim.state}: another worker has it, or this offer "
+            "of it was stale. Then it is offered again, and claimed by another run."
+        )
     return (
         f"The claim of job {claim.job.job_id} is {claim.state}: another worker may have it, or it has ended. "
         "To run the action again, retry it in CodePipeline."

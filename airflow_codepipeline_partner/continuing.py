@@ -25,6 +25,7 @@ from airflow_codepipeline_partner.exceptions import (
     InvalidJobReference,
     JobNotInProgress,
     NextJobNotOffered,
+    ServiceUnavailable,
     from_description,
 )
 from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
@@ -41,10 +42,9 @@ log = logging.getLogger(__name__)
 #: For how long the next job of an action is waited for, in seconds. AWS documents 30 s until it is offered,
 #: for another kind of action; it is never offered if the customer has stopped the pipeline.
 CONTINUATION_TIMEOUT = 3600.0
-#: How long one wait in the triggerer lasts, in seconds: another task of the run, marked as failed while it
-#: went on, may have claimed the job that is waited for, which only the record tells.
-#: Not more often: a poll that is throttled, or a triggerer that is away, just then would end the wait.
-LOOK_AT_RECORD_AFTER = CONTINUATION_TIMEOUT
+#: After so many seconds in the triggerer a task looks at the record, and waits on: another task of the run,
+#: marked as failed while it went on, may have claimed the job, which only the record tells.
+LOOK_AT_RECORD_AFTER = 120.0
 _DOUBTFUL = (ClaimState.INTENT, ClaimState.UNKNOWN)
 #: How much later than its own deadline Airflow may end a deferral whose trigger does not run, in seconds.
 DEFERRAL_MARGIN = 60
@@ -156,7 +156,7 @@ def defer_for_next_job(
     """
     job = claim.record.job.job
     result = claim.place.read_result(job.job_id)
-    deadline = min(_deadline(claim, timeout), time.time() + LOOK_AT_RECORD_AFTER)
+    now, deadline = time.time(), _deadline(claim, timeout)
     task.defer(
         trigger=CodePipelineContinuationTrigger(
             action_type=_action_type_of(job),
@@ -165,13 +165,14 @@ def defer_for_next_job(
             # Its result is taken for put where its answer was lost; was it never claimed, no next job comes.
             doubtful_job_id=None if claim.record.is_certain or result is None else job.job_id,
             poll_interval=poll_interval,
-            timeout_deadline=deadline,
+            timeout_deadline=min(deadline, now + max(LOOK_AT_RECORD_AFTER, poll_interval)),
             query_param=job.query_param,
             **aws_parameters_of(task),
         ),
         method_name=method_name,
         kwargs=dict(kwargs or {}),
-        timeout=timedelta(seconds=max(deadline - time.time(), 0.0) + DEFERRAL_MARGIN),
+        # A triggerer that is away for a while ends no wait before its time.
+        timeout=timedelta(seconds=max(deadline - now, LOOK_AT_RECORD_AFTER, poll_interval) + DEFERRAL_MARGIN),
     )
 
 
@@ -190,17 +191,25 @@ def _action_type_of(job: OfferedJob) -> ActionType:
     return job.action_type
 
 
-def raise_refusal(event: Mapping[str, Any]) -> None:
+def raise_refusal(event: Mapping[str, Any], claim: ClaimInRun, *, timeout: float) -> None:
     """
     Raise what ended the wait for the next job, if the poll for it was refused.
 
     Call it where a task's retries count: a retry polls anew, and whoever could mend the connection may have.
+    That CodePipeline does not answer ends no wait before its time.
 
     :param event: The trigger's event.
-    :raises CodePipelinePartnerError: The poll was refused.
+    :param claim: The claim of the job before it.
+    :param timeout: What :func:`defer_for_next_job` was given.
+    :raises CodePipelinePartnerError: The poll was refused, or nobody answered until the time was over.
     """
-    if event["status"] == "error":
-        raise from_description(event["error"])
+    if event["status"] != "error":
+        return
+    refusal = from_description(event["error"])
+    if isinstance(refusal, ServiceUnavailable) and time.time() < _deadline(claim, timeout):
+        log.warning("%s The next job is waited for all the same.", refusal)
+        return
+    raise refusal
 
 
 def claim_offered(
@@ -211,7 +220,7 @@ def claim_offered(
 
     :param hook: What claims it.
     :param claim: The claim of the job before it.
-    :param event: The trigger's event, of a poll that was not refused.
+    :param event: The trigger's event, of which :func:`raise_refusal` raised nothing.
     :param timeout: What :func:`defer_for_next_job` was given. Until it is over, an event without a job is no
         more than the time to look at the record: the claim is returned, and its next job still awaited.
     :raises NextJobNotOffered: It was not offered in time.
@@ -220,9 +229,9 @@ def claim_offered(
     if awaited_token(claim.place, claim.record) is None:
         # Another task of this run waited for it, too, and has claimed it.
         return claim
-    if event["status"] == "timeout" and time.time() < _deadline(claim, timeout):
+    if event["status"] != "offered" and time.time() < _deadline(claim, timeout):
         return claim
-    if event["status"] == "timeout":
+    if event["status"] != "offered":
         raise NextJobNotOffered(
             f"The next job of the action, after job {claim.record.job.job_id}, was not offered in time. The "
             "customer may have stopped the pipeline. If it is offered later, whoever claims it ends it.",
@@ -230,10 +239,30 @@ def claim_offered(
         )
     job = OfferedJob.from_value(event["jobs"][0])
     if job.job_id == claim.record.job.job_id and claim.record.state in _DOUBTFUL:
-        log.warning("Job %s is offered again: nobody had claimed it, and its result was not put.", job.job_id)
-        claim.place.withdraw_result(job.job_id)
-        claim = replace(claim, record=replace(claim.record, state=ClaimState.LOST))
+        return _claim_doubtful(hook, claim, job)
     return claim_next_job(hook, claim, job)
+
+
+def _claim_doubtful(hook: CodePipelinePartnerHook, claim: ClaimInRun, job: OfferedJob) -> ClaimInRun:
+    """
+    Claim a job anew that had been in doubt, and is offered, so that nobody seems to have claimed it.
+
+    The offer may be an old one. Only an acknowledgement that is answered proves it, and then the result that
+    was taken for put was not.
+    """
+    record = claim.record
+
+    def is_the_same(about_to_claim: ClaimedJob) -> bool:
+        return about_to_claim.continuation_token == record.job.continuation_token
+
+    answer = hook.try_claim(job, before_acknowledge=is_the_same)
+    if answer.state is not ClaimState.CLAIMED:
+        return claim
+    log.warning("Nobody had claimed job %s, so that its result was not put. It is claimed now.", job.job_id)
+    claim.place.withdraw_result(job.job_id)
+    claimed = ClaimRecord(ClaimState.CLAIMED, answer.job, record.former_job_ids)
+    claim.place.write_claim(claimed)
+    return replace(claim, record=claimed)
 
 
 def is_claimed_anew(claim: ClaimInRun, before: ClaimInRun) -> bool:
@@ -263,6 +292,9 @@ def claim_next_job(hook: CodePipelinePartnerHook, claim: ClaimInRun, job: Offere
     # A job's time may run from the first acknowledgement on.
     since = record.at if in_doubt else datetime.now(UTC)
     intended: ClaimedJob | None = None
+    # No other run claims it; another task of this one may, at the same moment: a refusal leaves doubt. Not so
+    # for a custom job, where it would stay one: most often the offer was stale, and the job is offered again.
+    doubtful = in_doubt or not dialect_of(job).poll_gives_nonce
 
     def claimed_meanwhile() -> ClaimInRun | None:
         now = place.read_claim()
@@ -281,15 +313,16 @@ def claim_next_job(hook: CodePipelinePartnerHook, claim: ClaimInRun, job: Offere
             return False
         if claimed_meanwhile() is not None:
             return False
+        now = place.read_claim()
+        others = now is not None and now.job.job_id == job.job_id and now.state in _DOUBTFUL
+        if others and not doubtful:
+            # Another task of this run is about to: what became of that, the record tells in a moment.
+            return False
         intended = about_to_claim
         write(ClaimState.INTENT, about_to_claim)
         return True
 
     try:
-        # No other run claims it; another task of this one may, at the same moment: a refusal leaves doubt.
-        # Not so for a custom job, where it would stay one: most often the offer was stale, and the job is
-        # offered again.
-        doubtful = in_doubt or not dialect_of(job).poll_gives_nonce
         answer: Claim = hook.try_claim(job, in_doubt=doubtful, before_acknowledge=intend)
     except CodePipelinePartnerError as error:
         if intended is not None:

@@ -72,6 +72,7 @@ def parse(text: str) -> object:
         # PyYAML knows the line.
         text = text.replace("\t", " ")
     except ValueError:
+        # Then it is YAML, or nothing.
         pass
     except RecursionError:
         raise InvalidInput("it is nested too deeply.") from None

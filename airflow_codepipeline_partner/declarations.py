@@ -142,7 +142,8 @@ class _Reading:
             value = str(value)
         fault = text_fault(value, ACTION_TYPE_TEXTS[field or path][1])
         if fault:
-            self._refuse(path, fault)
+            hint = "; put it in quotes" if isinstance(value, bool | int | float) else ""
+            self._refuse(path, fault + hint)
         return value if isinstance(value, str) else None
 
     def _check_owner(self, owner: object) -> None:

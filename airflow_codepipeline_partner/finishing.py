@@ -21,7 +21,6 @@ from airflow_codepipeline_partner.exceptions import (
     NextJobNotOffered,
     RequestRefused,
 )
-from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
 from airflow_codepipeline_partner.jobs import ClaimedJob, FailureDetails, OfferedJob
 from airflow_codepipeline_partner.parameters import (
     CodePipelineParameters,
@@ -167,7 +166,7 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
                 f"{self.task_id} must come after {self.claim_task_id}, the task whose job it is to finish; "
                 "finish_job wires it so."
             )
-        if unended := unended_work(context["dag"], self.claim_task_id, states):
+        if unended := unended_work(self, self.claim_task_id, states):
             self._wait_for_work(unended)
         place = self._place_of_claim(context)
         run = {"dag_id": context["ti"].dag_id, "run_id": context["ti"].run_id}
@@ -218,8 +217,8 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         """
         Look again a little later, holding no worker slot meanwhile.
 
-        Airflow starts this task when all before it has ended. Where one of them is cleared just then, what it
-        comes to this time is what counts.
+        Airflow starts this task when those just before it have ended. Where one of them is cleared just then,
+        what it comes to this time is what counts.
         """
         from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 
@@ -274,9 +273,10 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         claim = self._claim_in_run(context)
         if claim is None:
             raise AirflowFailException(f"The record of {self.claim_task_id}'s claim is gone.")
-        continuing.raise_refusal(event)
+        timeout = continuing.CONTINUATION_TIMEOUT
+        continuing.raise_refusal(event, claim, timeout=timeout)
         try:
-            continuing.claim_offered(self.hook, claim, event, timeout=continuing.CONTINUATION_TIMEOUT)
+            continuing.claim_offered(self.hook, claim, event, timeout=timeout)
         except NextJobNotOffered as error:
             raise AirflowFailException(str(error)) from error
         self.execute(context)
@@ -369,70 +369,3 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         except InvalidInput as error:
             self.log.error("%s The job is ended with the default message.", error)
             return reporting.failure(job, why.message, why.type, **run)
-
-
-def finish_job(
-    claim: Any,
-    *,
-    task_id: str = "finish_job",
-    current_revision: Any = None,
-    execution_details: Any = None,
-    output_variables: Any = None,
-    failure_message: Any = None,
-    failure_type: Any = DEFAULT_FAILURE_TYPE,
-    **parameters: Any,
-) -> CodePipelineCompleteJobOperator:
-    """
-    Have a claimed job finished, whatever becomes of the work: call it when the work is wired.
-
-    It makes a :class:`CodePipelineCompleteJobOperator` in the current DAG or task group and puts it behind
-    all that follows the claim so far. In a mapped task group, each job is finished on its own.
-
-    :param claim: The claiming task, or its output.
-    :param task_id: The id of the new task.
-    :param current_revision: Told with success: a CurrentRevision, or a mapping with ``revision`` and
-        ``changeIdentifier`` (both needed), ``created``, ``revisionSummary``. (templated)
-    :param execution_details: Told with success: an ExecutionDetails, or a mapping with ``summary``,
-        ``externalExecutionId``, ``percentComplete``; what is missing gets a default. (templated)
-    :param output_variables: Told with the success of a custom job, for later actions of the pipeline: a
-        mapping of names (of ``0-9 A-Z a-z @ _ -``) to texts, at most 122,880 bytes in all. No secrets. For a
-        partner's job it must come to None. (templated)
-    :param failure_message: What the customer reads on failure, cut to 5000 characters; None takes what a
-        failed task told of an artifact, and else names the tasks that failed. (templated)
-    :param failure_type: ConfigurationError, PermissionError, RevisionOutOfSync, RevisionUnavailable,
-        SystemUnavailable; or JobFailed, which gives way to the type that a failed task told. (templated)
-    :param parameters: Any other parameter of :class:`CodePipelineCompleteJobOperator`; the AWS parameters are
-        the claiming task's where they are not given.
-    :raises InvalidInput: ``claim`` claims no job, is mapped by itself instead of in a task group, lies in
-        another mapped task group, or has a finishing task already.
-    """
-    claim = getattr(claim, "operator", claim)
-    if not getattr(claim, "claims_job", False):
-        raise InvalidInput(
-            "finish_job takes a CodePipelineClaimJobOperator or a @task.codepipeline_job (or its output), "
-            f"not a {type(claim).__name__}. Where the claim is to be mapped, expand a task group that holds "
-            "claim, work and finish_job."
-        )
-    followers = claim.get_flat_relatives(upstream=False)
-    for follower in followers:
-        if isinstance(follower, CodePipelineCompleteJobOperator) and follower.claim_task_id == claim.task_id:
-            raise InvalidInput(f"{claim.task_id} is finished by {follower.task_id} already; one is enough.")
-    inherited = {**aws_parameters_of(claim), "job": claim.job, "unknown_claim": claim.unknown_claim}
-    finish = CodePipelineCompleteJobOperator(
-        task_id=task_id,
-        claim_task_id=claim.task_id,
-        current_revision=current_revision,
-        execution_details=execution_details,
-        output_variables=output_variables,
-        failure_message=failure_message,
-        failure_type=failure_type,
-        **{**inherited, **parameters},
-    )
-    if mapped_group_of(finish) is not mapped_group_of(claim):
-        raise InvalidInput(
-            f"{finish.task_id} and {claim.task_id} must lie in the same mapped task group: call finish_job "
-            "inside the group that holds the claim."
-        )
-    leaves = [task for task in followers if not task.downstream_task_ids]
-    finish.set_upstream(leaves or [claim])
-    return finish

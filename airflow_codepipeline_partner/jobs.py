@@ -108,6 +108,9 @@ class OfferedJob:
         None for a partner's, whose details give it.
     :param query_param: What the poll for a custom job was restricted to, or None: the action's next job is
         polled for in the same way.
+    :param tells_token: Whether it is known which continuation token the job carries: the poll for custom jobs
+        tells it. Not in XCom.
+    :param continuation_token: That token, or None.
 
     Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
@@ -117,6 +120,8 @@ class OfferedJob:
     action_type: ActionType | None = None
     nonce: str | None = field(default=None, repr=False)
     query_param: Mapping[str, str] | None = field(default=None, hash=False)
+    tells_token: bool = field(default=False, repr=False, compare=False)
+    continuation_token: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def owner(self) -> str:
@@ -160,10 +165,17 @@ class OfferedJob:
         told = given.get("action_type")
         action_type = None if told is None else ActionType.from_value(told)
         client_id = given.get("client_id") or None
-        if (owner if action_type is None else action_type.owner) != THIRD_PARTY:
+        if action_type is not None:
+            owner = action_type.owner
+        elif client_id is not None:
+            # Only a partner's job has one.
+            owner = THIRD_PARTY
+        if owner != THIRD_PARTY:
             nonce = given.get("nonce") or None
             if nonce is not None:
-                nonce = check_text("nonce", nonce, job_id=job_id)
+                # A number of any size, where Jinja rendered it.
+                digits = isinstance(nonce, int) and not isinstance(nonce, bool)
+                nonce = check_text("nonce", str(nonce) if digits else nonce, job_id=job_id)
             query_param = read_query_param(given.get("query_param"))
             return cls(job_id, None, action_type, nonce, query_param)
         if not isinstance(client_id, str):
@@ -201,8 +213,9 @@ class ClaimedJob:
     """
     A job that is ours: from here on it ends in exactly one result, by us.
 
-    It holds neither credentials nor configuration values; ask the hook for the
-    :meth:`~airflow_codepipeline_partner.hooks.CodePipelinePartnerHook.details` where they are needed.
+    It holds neither credentials nor configuration values (but what was polled for with ``query_param``); ask
+    the hook for the :meth:`~airflow_codepipeline_partner.hooks.CodePipelinePartnerHook.details` where they
+    are needed.
 
     :param job: The job that was offered.
     :param certain: False where the answer to our acknowledgement was lost, so that the job may be

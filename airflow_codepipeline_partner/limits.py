@@ -114,46 +114,24 @@ def check_text(field: str, value: object, *, job_id: str | None = None) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
         # A revision 1234567 comes so from XCom, and from Jinja's native rendering.
         value = str(value)
-    if not isinstance(value, str):
-        raise LimitExceeded(
-            f"{field} must be a string, not {type(value).__name__}.", field=field, job_id=job_id
-        )
-    if limit.one_of is not None:
-        if value not in limit.one_of:
-            raise LimitExceeded(
-                f"{field} must be one of {', '.join(limit.one_of)}; "
-                f"a string of {len(value)} characters was given that is none of them.",
-                field=field,
-                job_id=job_id,
-            )
+    fault = text_fault(value, limit)
+    if isinstance(value, str) and fault is None:
         return value
-    if len(value) < limit.min_chars:
-        raise LimitExceeded(
-            f"{field} has {len(value)} characters; CodePipeline takes {limit.min_chars} to "
-            f"{limit.max_chars}. Leave it out (None) where there is nothing to say.",
-            field=field,
-            job_id=job_id,
-        )
-    if limit.max_chars is not None and len(value) > limit.max_chars:
-        if not limit.free:
-            raise LimitExceeded(
-                f"{field} has {len(value)} characters; CodePipeline takes {limit.min_chars} to "
-                f"{limit.max_chars}. It is not cut, since a part of it would mean something else.",
-                field=field,
-                job_id=job_id,
-            )
-        log.warning(
-            "%s has %d characters and was cut to %d, the most that CodePipeline takes.",
-            field,
-            len(value),
-            limit.max_chars,
-        )
-        return value[: limit.max_chars - len(CUT_MARK)] + CUT_MARK
-    if limit.pattern is not None and not re.fullmatch(limit.pattern, value):
-        raise LimitExceeded(
-            f"{field} ({len(value)} characters) must match {limit.pattern}.", field=field, job_id=job_id
-        )
-    return value
+    advice = ""
+    if isinstance(value, str) and limit.one_of is None:
+        if len(value) < limit.min_chars:
+            advice = " Leave it out (None) where there is nothing to say."
+        elif limit.max_chars is not None and len(value) > limit.max_chars:
+            if limit.free:
+                log.warning(
+                    "%s has %d characters and was cut to %d, the most that CodePipeline takes.",
+                    field,
+                    len(value),
+                    limit.max_chars,
+                )
+                return value[: limit.max_chars - len(CUT_MARK)] + CUT_MARK
+            advice = " It is not cut, since a part of it would mean something else."
+    raise LimitExceeded(f"{field} {fault}.{advice}", field=field, job_id=job_id)
 
 
 def check_number(field: str, value: object, *, job_id: str | None = None) -> int:
@@ -172,19 +150,9 @@ def check_number(field: str, value: object, *, job_id: str | None = None) -> int
         number = int(value)  # type: ignore[call-overload]  # a string or a float, as just seen
     elif isinstance(value, int) and not isinstance(value, bool):
         number = value
-    if number is None:
-        raise LimitExceeded(
-            f"{field} must be a whole number, not this {type(value).__name__}.",
-            field=field,
-            job_id=job_id,
-        )
-    if not limit.minimum <= number <= limit.maximum:
-        shown = number if abs(number) < 10**18 else "beyond all bounds"
-        raise LimitExceeded(
-            f"{field} is {shown}; it must be at least {limit.minimum} and at most {limit.maximum}.",
-            field=field,
-            job_id=job_id,
-        )
+    fault = number_fault(value if number is None else number, limit)
+    if number is None or fault is not None:
+        raise LimitExceeded(f"{field} {fault}.", field=field, job_id=job_id)
     return number
 
 
@@ -234,8 +202,7 @@ def text_fault(value: object, limit: Text) -> str | None:
     :param limit: What the text may be.
     """
     if not isinstance(value, str):
-        hint = "; put it in quotes" if isinstance(value, bool | int | float) else ""
-        return f"must be a string, not {type(value).__name__}{hint}"
+        return f"must be a string, not {type(value).__name__}"
     if limit.one_of is not None:
         if value in limit.one_of:
             return None

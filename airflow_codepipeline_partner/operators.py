@@ -14,7 +14,9 @@ from airflow_codepipeline_partner.artifact_operators import (
 )
 from airflow_codepipeline_partner.claiming import claim_job
 from airflow_codepipeline_partner.continuation import WaitingTask
-from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator, finish_job
+from airflow_codepipeline_partner.exceptions import InvalidInput
+from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator
+from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
 from airflow_codepipeline_partner.parameters import (
     CodePipelineParameters,
     check_job,
@@ -24,7 +26,14 @@ from airflow_codepipeline_partner.parameters import (
     renderable,
 )
 from airflow_codepipeline_partner.protocol import UnknownClaim
-from airflow_codepipeline_partner.records import ClaimInRun
+from airflow_codepipeline_partner.records import ClaimInRun, mapped_group_of
+from airflow_codepipeline_partner.reporting import DEFAULT_FAILURE_TYPE
+from airflow_codepipeline_partner.result_operators import (
+    PutJobFailureResultOperator,
+    PutJobSuccessResultOperator,
+    PutThirdPartyJobFailureResultOperator,
+    PutThirdPartyJobSuccessResultOperator,
+)
 
 __all__ = [
     "CodePipelineClaimJobOperator",
@@ -38,12 +47,6 @@ __all__ = [
     "UploadOutputArtifactsOperator",
     "finish_job",
 ]
-from airflow_codepipeline_partner.result_operators import (
-    PutJobFailureResultOperator,
-    PutJobSuccessResultOperator,
-    PutThirdPartyJobFailureResultOperator,
-    PutThirdPartyJobSuccessResultOperator,
-)
 
 
 class CodePipelineClaimJobOperator(CodePipelineParameters):
@@ -171,9 +174,10 @@ class CodePipelineContinueJobOperator(CodePipelineParameters):
         :param event: The trigger's event.
         :raises AirflowFailException: It was not offered in time.
         """
-        continuing.raise_refusal(event)
         with no_retry_where_none_helps():
             before = continuing.action_of(context, self.job)
+        continuing.raise_refusal(event, before, timeout=self.timeout)
+        with no_retry_where_none_helps():
             claim = continuing.claim_offered(self.hook, before, event, timeout=self.timeout)
             if not continuing.is_claimed_anew(claim, before):
                 return self._hand_on(claim)
@@ -196,3 +200,70 @@ class CodePipelineContinueJobOperator(CodePipelineParameters):
             )
         self.show_link(claim.record.job.pipeline_name)
         return claim.record.job.to_xcom()
+
+
+def finish_job(
+    claim: Any,
+    *,
+    task_id: str = "finish_job",
+    current_revision: Any = None,
+    execution_details: Any = None,
+    output_variables: Any = None,
+    failure_message: Any = None,
+    failure_type: Any = DEFAULT_FAILURE_TYPE,
+    **parameters: Any,
+) -> CodePipelineCompleteJobOperator:
+    """
+    Have a claimed job finished, whatever becomes of the work: call it when the work is wired.
+
+    It makes a :class:`CodePipelineCompleteJobOperator` in the current DAG or task group and puts it behind
+    all that follows the claim so far. In a mapped task group, each job is finished on its own.
+
+    :param claim: The claiming task, or its output.
+    :param task_id: The id of the new task.
+    :param current_revision: Told with success: a CurrentRevision, or a mapping with ``revision`` and
+        ``changeIdentifier`` (both needed), ``created``, ``revisionSummary``. (templated)
+    :param execution_details: Told with success: an ExecutionDetails, or a mapping with ``summary``,
+        ``externalExecutionId``, ``percentComplete``; what is missing gets a default. (templated)
+    :param output_variables: Told with the success of a custom job, for later actions of the pipeline: a
+        mapping of names (of ``0-9 A-Z a-z @ _ -``) to texts, at most 122,880 bytes in all. No secrets. For a
+        partner's job it must come to None. (templated)
+    :param failure_message: What the customer reads on failure, cut to 5000 characters; None takes what a
+        failed task told of an artifact, and else names the tasks that failed. (templated)
+    :param failure_type: ConfigurationError, PermissionError, RevisionOutOfSync, RevisionUnavailable,
+        SystemUnavailable; or JobFailed, which gives way to the type that a failed task told. (templated)
+    :param parameters: Any other parameter of :class:`CodePipelineCompleteJobOperator`; the AWS parameters are
+        the claiming task's where they are not given.
+    :raises InvalidInput: ``claim`` claims no job, is mapped by itself instead of in a task group, lies in
+        another mapped task group, or has a finishing task already.
+    """
+    claim = getattr(claim, "operator", claim)
+    if not getattr(claim, "claims_job", False):
+        raise InvalidInput(
+            "finish_job takes a CodePipelineClaimJobOperator or a @task.codepipeline_job (or its output), "
+            f"not a {type(claim).__name__}. Where the claim is to be mapped, expand a task group that holds "
+            "claim, work and finish_job."
+        )
+    followers = claim.get_flat_relatives(upstream=False)
+    for follower in followers:
+        if isinstance(follower, CodePipelineCompleteJobOperator) and follower.claim_task_id == claim.task_id:
+            raise InvalidInput(f"{claim.task_id} is finished by {follower.task_id} already; one is enough.")
+    inherited = {**aws_parameters_of(claim), "job": claim.job, "unknown_claim": claim.unknown_claim}
+    finish = CodePipelineCompleteJobOperator(
+        task_id=task_id,
+        claim_task_id=claim.task_id,
+        current_revision=current_revision,
+        execution_details=execution_details,
+        output_variables=output_variables,
+        failure_message=failure_message,
+        failure_type=failure_type,
+        **{**inherited, **parameters},
+    )
+    if mapped_group_of(finish) is not mapped_group_of(claim):
+        raise InvalidInput(
+            f"{finish.task_id} and {claim.task_id} must lie in the same mapped task group: call finish_job "
+            "inside the group that holds the claim."
+        )
+    leaves = [task for task in followers if not task.downstream_task_ids]
+    finish.set_upstream(leaves or [claim])
+    return finish

@@ -6,7 +6,8 @@ A task's own XCom is cleared when it is retried. Where claim, work and report ar
 claim does not run again while its job is worked on, so what is written there outlives a retry, or a death,
 of the task that reports; a task that does all of it keeps it in a second place as well, see ``memory``.
 Whoever finishes a job (the finishing piece, a callback) reads these records, never the claim's return
-value. They hold neither a client token nor a partner's nonce nor a credential nor a configuration value.
+value. They hold neither a client token nor a partner's nonce nor a credential nor a
+configuration value but the one that custom jobs were polled for with, which is no secret.
 """
 
 from __future__ import annotations

@@ -167,6 +167,8 @@ class _Success(_PutResultOperator):
         "execution_details",
         *_PutResultOperator.template_fields,
     )
+    #: A partner's result has none.
+    output_variables: Any = None
 
     def __init__(
         self,
@@ -195,7 +197,7 @@ class _Success(_PutResultOperator):
                 run_id=run_id,
                 continued=self.continuation_token is not None,
             ),
-            output_variables=getattr(self, "output_variables", None),
+            output_variables=self.output_variables,
         )
 
 

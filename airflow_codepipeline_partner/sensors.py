@@ -244,9 +244,10 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
         self, context: Any, event: Mapping[str, Any], deadline: float | None = None
     ) -> dict[str, Any]:
         """Claim the action's next job, if the trigger was offered it, and go on."""
-        continuing.raise_refusal(event)
         with no_retry_where_none_helps():
             claim = continuing.action_of(context, self.job)
+        continuing.raise_refusal(event, claim, timeout=self.continuation_timeout)
+        with no_retry_where_none_helps():
             continuing.claim_offered(self.hook, claim, event, timeout=self.continuation_timeout)
         return self._look(context, deadline or time.time() + self.timeout)
 

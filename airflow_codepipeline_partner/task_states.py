@@ -55,21 +55,20 @@ def _ask(ti: Any, task_ids: list[str], map_index: int | None = None) -> dict[str
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
-def unended_work(dag: Any, claim_task_id: str, states: Mapping[str, Collection[str | None]]) -> list[str]:
+def unended_work(task: Any, claim_task_id: str, states: Mapping[str, Collection[str | None]]) -> list[str]:
     """
-    Return which of some tasks are still to run, or run: the claiming one, and those that follow it.
+    Return which of those have not ended whose end a task waited for: the claim, and the tasks just before it.
 
-    A task may have been cleared when the one after it was on its way already.
+    One of them may have been cleared when the task was on its way already. Those further back need not have
+    ended, by the trigger rules of the tasks between.
 
-    :param dag: The DAG.
+    :param task: The task.
     :param claim_task_id: The id of the claiming task.
     :param states: Task id → the states of its task instances.
     """
-    work = {claim_task_id, *dag.get_task(claim_task_id).get_flat_relative_ids(upstream=False)}
+    awaited = {claim_task_id, *task.upstream_task_ids}
     return sorted(
-        task_id
-        for task_id, found in states.items()
-        if task_id in work and any(state not in ENDED for state in found)
+        task_id for task_id in awaited if any(state not in ENDED for state in states.get(task_id, ()))
     )
 
 

@@ -2,8 +2,9 @@
 """
 Tells a poll hub which of the offered jobs continues what.
 
-A poll says only whose a job is; its continuation token stands in its details. These are asked for only where
-a task here waits for a job of the same client, off the event loop, and nothing but the token is kept of them.
+A poll for custom jobs tells their continuation tokens. That for a partner's says only whose a job is; its
+token stands in its details. These are asked for only where a task here waits for a job of the same client,
+off the event loop, and nothing but the token is kept of them.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class TokenLookup:
         :param jobs: The jobs.
         :param holder: What holds the AWS parameters as attributes.
         """
+        jobs = list(jobs)
+        self._known |= {job.job_id: job.continuation_token for job in jobs if job.tells_token}
         unknown = [job for job in jobs if job.job_id not in self._known]
         if unknown:
             self._known |= await sync_to_async(self._ask, thread_sensitive=False, executor=_THREADS)(

@@ -46,7 +46,7 @@ class CodePipelineJobTrigger(BaseEventTrigger):
         a restart of the triggerer. None watches, as an asset's watcher does: there is an event for each poll
         that brought jobs, for ever and whatever goes wrong. Of a job that stays unclaimed and is offered
         again it tells again after 30 s, then after twice as long each time, up to an hour (of a custom job
-        up to 2 min).
+        up to 15 min).
     :param retry_deadline: For how many seconds CodePipeline may fail to answer before the wait ends in an
         error, where there is a deadline; the polls back off meanwhile, up to a minute.
     :param aws_conn_id: The ``aws`` connection, or None for boto3's default credentials.
@@ -132,8 +132,8 @@ class CodePipelineContinuationTrigger(CodePipelineJobTrigger):
     """
     Wait until CodePipeline offers the next job of an action, made for a continuation token of ours.
 
-    It shares the poll of all who wait for jobs of the action type. The details of the client's jobs that are
-    offered meanwhile are asked for, once each, since the poll does not tell tokens.
+    It shares the poll of all who wait for jobs of the action type. The details of a partner's client's jobs
+    that are offered meanwhile are asked for, once each, since the poll for those does not tell tokens.
 
     :param client_id: Whose job it will be; None for a custom job.
     :param continuation_token: The token that it will carry: it names the waiting task, and holds no secret.

@@ -13,8 +13,9 @@ from airflow_codepipeline_partner.jobs import OfferedJob
 FIRST_SILENCE_ABOUT_A_JOB = 30.0
 MAX_SILENCE_ABOUT_A_JOB = 3600.0
 #: The same for a custom job: with each offer the nonces of the former ones have gone stale, so that a claim
-#: which came too late can only be made good by a newer one.
-MAX_SILENCE_ABOUT_A_CUSTOM_JOB = 120.0
+#: which came too late can only be made good by a newer one. A hundred runs (``assets.MAX_ATTEMPTS``) last so
+#: for the 24 hours that a custom action may take.
+MAX_SILENCE_ABOUT_A_CUSTOM_JOB = 900.0
 
 
 @dataclass(eq=False)

@@ -3,15 +3,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from support import ACTION_TYPE, action_state, results_of
 
-from airflow_codepipeline_partner import continuing
+from airflow_codepipeline_partner import continuing, protocol
 from airflow_codepipeline_partner.continuation import WaitingTask
 from airflow_codepipeline_partner.exceptions import RequestRefused
 from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator
 from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+from airflow_codepipeline_partner.jobs import ActionType, ClaimedJob, OfferedJob
 from airflow_codepipeline_partner.memory import ClaimMemory
+from airflow_codepipeline_partner.operators import CodePipelineContinueJobOperator
+from airflow_codepipeline_partner.protocol import ClaimState
+from airflow_codepipeline_partner.records import ClaimInRun, ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.transport import Transport
 
 #: Results that CodePipeline took, in the ledger.
@@ -397,3 +403,35 @@ def test_a_wait_for_the_next_job_goes_on_until_its_own_time_is_over(emulator, of
     run = run_dag("continued", job=offer())
     assert run.state == "success"
     assert len(emulator.jobs()) == 3
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure"])
+def test_polls_that_are_not_answered_end_no_wait_before_its_time(emulator, offer, run_dag, monkeypatch, code):
+    monkeypatch.setattr(continuing, "LOOK_AT_RECORD_AFTER", 0.3)
+    job = offer()
+    status = 500 if code == "InternalFailure" else 400
+    emulator.inject("error", "PollForThirdPartyJobs", code=code, message="", status=status, times=6)
+    run = run_dag("continued", job=job)
+    assert run.state == "success"
+    assert len(emulator.ledger.polls().where(outcome=code)) == 6
+
+
+@pytest.mark.parametrize(("poll_interval", "look"), [(30, 120), (600, 600)])
+def test_a_wait_is_looked_at_now_and_again_and_has_all_its_time(monkeypatch, poll_interval, look):
+    token = WaitingTask("dag", "run", "task").token
+    job = OfferedJob("j", "c", ActionType.from_value(ACTION_TYPE))
+    put = ResultRecord.of_call("done", protocol.success(job, continuation_token=token))
+    place = SimpleNamespace(dag_id="dag", run_id="run", read_result=lambda job_id: put)
+    claim = ClaimInRun(place, ClaimRecord(ClaimState.CLAIMED, ClaimedJob(job)), "assume_ours")
+    task = CodePipelineContinueJobOperator(task_id="task", job=job)
+    deferrals = []
+    monkeypatch.setattr(CodePipelineContinueJobOperator, "defer", lambda self, **how: deferrals.append(how))
+    monkeypatch.setattr(continuing.time, "time", lambda: put.at.timestamp())
+    continuing.defer_for_next_job(
+        task, claim, timeout=3600, poll_interval=poll_interval, method_name="execute_complete"
+    )
+    [how] = deferrals
+    assert how["trigger"].timeout_deadline - put.at.timestamp() == pytest.approx(look)
+    assert how["timeout"].total_seconds() == pytest.approx(3660)
+    # There is no doubt about a job that was claimed for certain.
+    assert how["trigger"].doubtful_job_id is None

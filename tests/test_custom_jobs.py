@@ -208,6 +208,12 @@ def test_each_way_to_wait_asks_with_the_query(emulator, run_dag, queryable, way)
     assert states == {"shop": "Queued", "mill": "Dispatched"}
 
 
+@pytest.mark.parametrize("nonce", [3, 10**18, 10**49])
+def test_a_nonce_that_was_rendered_as_a_number_is_one(nonce):
+    job = OfferedJob.from_value({"job_id": "j", "action_type": CUSTOM_TYPE, "nonce": nonce})
+    assert job.nonce == str(nonce)
+
+
 # In a DAG.
 
 
@@ -262,12 +268,15 @@ def test_variables_that_codepipeline_finds_too_large_are_told_as_a_failure(emula
     assert results_of(emulator, job) == [code, "failure"]
 
 
-def test_a_stale_offer_is_skipped_and_the_job_left_to_its_next_offer(emulator, offer_own, hook, run_dag):
+def test_a_stale_offer_is_skipped_and_the_job_left_to_its_next_offer(
+    emulator, offer_own, hook, run_dag, capfd
+):
     job = offer_own()
     emulator.advance(60)
     [fresh] = hook.poll(CUSTOM_TYPE)
     run = run_dag(ONE_JOB, job=job)
     assert run.states["claim"] == "skipped"
+    assert "this offer of it was stale. Then it is offered again" in "".join(capfd.readouterr())
     assert results_of(emulator, job) == []
     assert run_dag(ONE_JOB, job=fresh.to_xcom()).state == "success"
     assert results_of(emulator, job) == ["success"]
@@ -306,6 +315,35 @@ def test_a_custom_action_goes_on_in_new_jobs(emulator, offer_own, run_dag, monke
     assert [job.status for job in emulator.jobs()] == ["Succeeded"] * 3
     assert {results_of(emulator, {"job_id": job.job_id})[0] for job in emulator.jobs()[:2]} == {"continue"}
     assert len({job.action_execution_id for job in emulator.jobs()}) == 1
+
+
+def test_which_job_continues_what_the_poll_tells_and_nobody_asks_for(emulator, offer_own, run_dag):
+    emulator.configure(continuation_delay=0)
+    assert run_dag("continued", job=offer_own()).state == "success"
+    # One for each of the three claims.
+    assert calls(emulator).count("GetJobDetails") == 3
+
+
+def test_an_old_offer_of_a_job_in_doubt_that_is_ours_takes_nothing_back(
+    emulator, offer_own, hook, run_dag, monkeypatch
+):
+    emulator.configure(continuation_delay=1)
+    emulator.inject("drop_response", "AcknowledgeJob")
+    job = offer_own()
+    offered = OfferedJob.from_value(job)
+    poll, polls = CodePipelinePartnerHook.poll, []
+
+    def poll_with_an_old_offer(self, *arguments, **more):
+        polls.append(arguments)
+        jobs = poll(self, *arguments, **more)
+        old = replace(offered, nonce="stale", tells_token=True)
+        return [old, *jobs] if len(polls) == 1 else jobs
+
+    monkeypatch.setattr(CodePipelinePartnerHook, "poll", poll_with_an_old_offer)
+    run = run_dag("continued", job=job)
+    assert run.state == "success"
+    assert emulator.ledger.where(operation="AcknowledgeJob", outcome="InvalidNonceException")
+    assert [found.status for found in emulator.jobs()] == ["Succeeded"] * 3
 
 
 def test_the_next_job_of_an_action_is_polled_for_with_the_query_of_the_first(
@@ -465,6 +503,10 @@ def test_a_result_for_a_job_that_nobody_claimed_is_not_taken(emulator, hook, off
             ),
             "exclude each other",
         ),
+        (
+            lambda: PutJobSuccessResultOperator(task_id="t", job={"job_id": "j", "client_id": "c"}),
+            "Use PutThirdPartyJobSuccessResultOperator",
+        ),
         (lambda: PutJobSuccessResultOperator(task_id="t"), "takes either job or job_id; neither was given"),
         (
             lambda: PutJobFailureResultOperator(task_id="t", job={"job_id": "j"}, job_id="j", message="m"),
@@ -509,12 +551,16 @@ def test_variables_that_are_known_later_are_not_checked_yet():
 @pytest.mark.parametrize("name", ["value", "check", "query_param"])
 def test_a_variable_may_have_any_name(name):
     with DAG("named", schedule=None):
-        PutJobSuccessResultOperator(task_id="put", job_id="j", output_variables={name: "{{ x }}"})
+        put = PutJobSuccessResultOperator(task_id="put", job_id="j", output_variables={name: "{{ x }}"})
+    assert put.output_variables == {name: "{{ x }}"}
 
 
 def test_a_query_may_be_known_later_in_part():
     with DAG("queried", schedule=None):
-        CodePipelineJobSensor(task_id="t", action_type=CUSTOM_TYPE, query_param={"Dag": "{{ params.d }}"})
+        sensor = CodePipelineJobSensor(
+            task_id="t", action_type=CUSTOM_TYPE, query_param={"Dag": "{{ params.d }}"}
+        )
+    assert sensor.query_param == {"Dag": "{{ params.d }}"}
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,17 @@ def test_work_that_was_cleared_when_it_was_about_to_be_reported_is_waited_for(
     assert results_of(emulator, job) == ["failure"]
 
 
+def test_work_further_back_that_need_not_have_ended_is_not_waited_for(emulator, offer, run_dag, monkeypatch):
+    job = offer()
+
+    def states_before(context, task):
+        return {**task_states.states_before(context, task), "elsewhere": [None]}
+
+    monkeypatch.setattr(finishing, "states_before", states_before)
+    assert run_dag(ONE_JOB, job=job).state == "success"
+    assert results_of(emulator, job) == ["success"]
+
+
 def test_the_user_words_the_failure(emulator, offer, run_dag):
     run_dag(ONE_JOB, job=offer(), work="fail", message="Ask the desk.", failure_type="PermissionError")
     assert action_state(emulator)["errorDetails"] == {"code": "PermissionError", "message": "Ask the desk."}

@@ -420,12 +420,12 @@ def test_a_job_that_stays_unclaimed_is_told_again_less_and_less_often(codepipeli
     assert {job_id for _, ids in told for job_id in ids} == {"a"}
 
 
-def test_of_a_custom_job_it_is_told_every_two_minutes_since_former_offers_go_stale(codepipeline):
+def test_of_a_custom_job_it_is_told_more_often_since_former_offers_go_stale(codepipeline):
     kind = ActionType("Build", "Own", owner="Custom")
-    codepipeline.answers = [[OfferedJob("a", None, kind, str(number))] for number in range(300)]
-    [told] = watched(codepipeline, 290, interval=10)
+    codepipeline.answers = [[OfferedJob("a", None, kind, str(number))] for number in range(500)]
+    [told] = watched(codepipeline, 490, interval=10)
     at = [moment - 1000 for moment, _ in told]
-    assert at[:6] == [0, 30, 90, 210, 330, 450]
+    assert at[:8] == [0, 30, 90, 210, 450, 930, 1830, 2730]
 
 
 def test_a_full_batch_of_news_is_followed_by_another_poll_at_once(codepipeline):

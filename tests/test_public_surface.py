@@ -58,6 +58,8 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "action_type": None,
         "nonce": None,
         "query_param": None,
+        "tells_token": False,
+        "continuation_token": None,
     },
     jobs.CurrentRevision: {
         "revision": NEEDED,
