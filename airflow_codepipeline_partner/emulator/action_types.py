@@ -128,6 +128,10 @@ class ActionTypes:
         """
         if type_id in self._deleted:
             raise ControlError(f"the action type {'/'.join(type_id)} was deleted", 409)
+        return self.as_it_was(type_id)
+
+    def as_it_was(self, type_id: ActionTypeId) -> ActionType:
+        """Return an action type, also one that was deleted."""
         return self._known.get(type_id, ActionType(type_id))
 
     def find(self, type_id: ActionTypeId) -> ActionType | None:

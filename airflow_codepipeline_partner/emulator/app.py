@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import socket
@@ -14,7 +15,8 @@ from airflow_codepipeline_partner.emulator.action_type_calls import ActionTypeCa
 from airflow_codepipeline_partner.emulator.artifacts import ArtifactCall, ArtifactGuard, Environ, service_of
 from airflow_codepipeline_partner.emulator.control_http import ControlHttp
 from airflow_codepipeline_partner.emulator.controls import Controls
-from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
+from airflow_codepipeline_partner.emulator.declared_pipelines import DeclaredPipelines
+from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.faults import MAX_SLOW_CALLS, Fault, change
 from airflow_codepipeline_partner.emulator.job_calls import JobCalls
 from airflow_codepipeline_partner.emulator.pipeline_calls import PipelineCalls
@@ -37,7 +39,7 @@ TARGET = "CodePipeline_20150709."
 _ANY_TARGET = "codepipeline"
 _ANY_CBOR_PATH = "/service/codepipeline"
 _log = logging.getLogger(__name__)
-# moto's own, which touch no job.
+# What moto does itself.
 _MOTO_OPERATIONS = frozenset(
     {
         "CreatePipeline",
@@ -65,9 +67,10 @@ class EmulatorApp:
         self._core = controls.core
         self._moto = moto
         self._stopping = stopping
-        self._job_calls = JobCalls(controls.core, controls.store)
+        self._job_calls = JobCalls(controls.core, controls.engine, controls.store)
         self._action_type_calls = ActionTypeCalls(controls.core)
         self._pipeline_calls: PipelineCalls = controls.pipeline_calls
+        self._declared = DeclaredPipelines(controls.core, controls.engine)
         self._guard = ArtifactGuard(controls.core)
         self._control = ControlHttp(controls)
         self._slow_calls = threading.Semaphore(MAX_SLOW_CALLS)
@@ -121,10 +124,7 @@ class EmulatorApp:
                 raise ApiError("UnknownOperationException", message)
             if operation in self._action_type_calls:
                 return json_answer(start, self._action_type_calls.answer(operation, request))
-            return self._pipeline_call(environ, start, operation, request)
-        except ControlError as error:
-            # The source artifacts could not be put in their bucket.
-            refusal = ApiError("ConflictException", error.message)
+            return self._pipeline_call(environ, start, operation, request, region)
         except ApiError as error:
             refusal = error
         with self._core.lock:
@@ -152,33 +152,43 @@ class EmulatorApp:
         return request, region, refusal
 
     def _pipeline_call(
-        self, environ: Environ, start: StartResponse, operation: str, request: Any
+        self, environ: Environ, start: StartResponse, operation: str, request: Any, region: str | None
     ) -> Iterable[bytes]:
         name = request.get("name") if isinstance(request, dict) else None
-        ours = isinstance(name, str) and name in self._core.pipelines
-        if operation in self._pipeline_calls and (ours or operation not in _MOTO_OPERATIONS):
+        told_by_moto = operation == "GetPipeline" and not self._core.is_own_pipeline(name)
+        if operation in self._pipeline_calls and not told_by_moto:
             return json_answer(start, self._pipeline_calls.answer(operation, request))
         if operation not in _MOTO_OPERATIONS:
             raise ApiError("NotImplementedException", f"The emulator does not know {operation}.")
         validate(operation, request)
         if operation == "ListPipelines":
             return self._list_pipelines(environ, start)
-        self._keep_ours(operation, request)
-        status, answer = call_app(self._ask_moto, environ)
-        if status >= 500:
-            raise ApiError("NotImplementedException", f"moto could not do this {operation}.")
+        if operation != "CreatePipeline":
+            self._keep_ours(operation, request)
+
+        def ask_moto(instead: Any) -> tuple[int, bytes]:
+            if instead is not None:
+                body = json.dumps(instead).encode()
+                environ.update({"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
+            status, answer, _ = call_app(self._ask_moto, environ)
+            if status >= 500:
+                raise ApiError("NotImplementedException", f"moto could not do this {operation}.")
+            return status, answer
+
+        if operation in self._declared.OPERATIONS:
+            status, answer = self._declared.answer(operation, request, region, ask_moto)
+        else:
+            status, answer = ask_moto(None)
         return reply(start, status, answer, AWS_JSON)
 
     def _keep_ours(self, operation: str, request: dict[str, Any]) -> None:
-        """Refuse to let moto make, change or delete a pipeline with the name of one of ours."""
+        """Refuse to let moto change or delete a pipeline that only the emulator knows."""
         name = request.get("name", request.get("pipeline", {}).get("name"))
-        if name in self._core.pipelines:
-            if operation == "CreatePipeline":
-                raise ApiError("PipelineNameInUseException", f"A pipeline with the name '{name}' exists.")
+        if self._core.is_own_pipeline(name):
             raise ApiError("NotImplementedException", f"The emulator's own pipelines know no {operation}.")
 
     def _list_pipelines(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
-        status, body = call_app(self._ask_moto, environ)
+        status, body, _ = call_app(self._ask_moto, environ)
         theirs = json.loads(body)["pipelines"] if status == 200 else []
         return json_answer(start, {"pipelines": [*self._pipeline_calls.summaries(), *theirs]})
 

@@ -204,7 +204,7 @@ def _is_form(environ: Mapping[str, Any]) -> bool:
 def _described(environ: Environ, call: ArtifactCall, told: Sequence[Any]) -> dict[str, Any]:
     action = call.credentials.job.action
     details: dict[str, Any] = {}
-    for artifact in (*action.execution.inputs, *action.outputs):
+    for artifact in (*action.inputs, *action.outputs):
         if (artifact.bucket, artifact.key) == (call.bucket, call.key):
             details["artifact"] = artifact.name
     if call.operation == "GetObject":

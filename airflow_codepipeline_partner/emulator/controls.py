@@ -4,30 +4,30 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
+import re
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from airflow_codepipeline_partner.emulator.action_types import (
-    CUSTOM,
-    THIRD_PARTY,
-    ActionType,
-    ActionTypeId,
-)
+from airflow_codepipeline_partner.emulator.action_types import CUSTOM, THIRD_PARTY, ActionTypeId
 from airflow_codepipeline_partner.emulator.core import Core
 from airflow_codepipeline_partner.emulator.customers import Customer
+from airflow_codepipeline_partner.emulator.engine import Engine
 from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
 from airflow_codepipeline_partner.emulator.faults import Fault
 from airflow_codepipeline_partner.emulator.jobs import JobSnapshot
 from airflow_codepipeline_partner.emulator.ledger import Ledger, moment
 from airflow_codepipeline_partner.emulator.pipeline_calls import PipelineCalls
-from airflow_codepipeline_partner.emulator.pipelines import Pipeline
+from airflow_codepipeline_partner.emulator.pipelines import S3_SOURCE, Action, Pipeline, Stage
 from airflow_codepipeline_partner.emulator.settings import MAX_NUMBER, Settings
-from airflow_codepipeline_partner.emulator.storage import MotoStore, small_zip
+from airflow_codepipeline_partner.emulator.storage import MotoStore
 from airflow_codepipeline_partner.emulator.validation import validate
 
 DEFAULT_ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
+SOURCE = "Source"
+
+_ARTIFACT_NAME = re.compile(r"[a-zA-Z0-9_\-]{1,100}")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 class Controls:
@@ -41,9 +41,8 @@ class Controls:
     def __init__(self, core: Core, store: MotoStore) -> None:
         self.core = core
         self.store = store
-        self.pipeline_calls = PipelineCalls(
-            core, lambda name: self.start_execution(name, trigger="StartPipelineExecution")
-        )
+        self.engine = Engine(core, store)
+        self.pipeline_calls = PipelineCalls(core, self.engine)
         # moto's S3 is one for the whole process, so each emulator has a bucket of its own.
         self._bucket = f"codepipeline-emulator-{uuid.uuid4().hex[:12]}"
 
@@ -168,27 +167,37 @@ class Controls:
             known = self.core.action_types.for_pipeline(type_id)
         configured = dict(_mapping("configuration", configuration))
         secret_keys = frozenset(_names("secret_configuration_keys", secret_configuration_keys))
-        pipeline = Pipeline(
-            name=name,
-            client_id=client_id,
+        inputs = _names("input_artifacts", input_artifacts)
+        outputs = _names("output_artifacts", output_artifacts)
+        _check_artifacts((*inputs, *outputs))
+        action = Action(
+            name=action_name,
             action_type=type_id,
             configuration=configured,
             secret_configuration_keys=secret_keys | (known.secret_keys & configured.keys()),
-            input_artifacts=_names("input_artifacts", input_artifacts),
-            output_artifacts=_names("output_artifacts", output_artifacts),
-            stage_name=stage_name,
-            action_name=action_name,
-            bucket=self._bucket if bucket is None else bucket,
-            encryption_key=encryption_key,
-            job_timeout=None if job_timeout is None else _seconds("job_timeout", job_timeout),
+            input_artifacts=inputs,
+            output_artifacts=outputs,
+            client_id=client_id,
+            queryable=known.queryable,
             execution_url_template=(
                 known.execution_url_template if execution_url_template is None else execution_url_template
             ),
-            created_at=self.core.clock.now(),
-            queryable=known.queryable,
+            job_timeout=None if job_timeout is None else _seconds("job_timeout", job_timeout),
         )
-        _check_action(known, pipeline)
-        if pipeline.input_artifacts or pipeline.output_artifacts:
+        source = Action(SOURCE, S3_SOURCE, output_artifacts=inputs)
+        bucket = self._bucket if bucket is None else bucket
+        if not isinstance(bucket, str) or not _BUCKET.fullmatch(bucket):
+            raise ControlError(f"a name of a bucket is 3 to 63 of a-z 0-9 . -, not {bucket!r}")
+        pipeline = Pipeline(
+            name=name,
+            stages=(Stage(SOURCE, (source,)), Stage(stage_name, (action,))),
+            bucket=bucket,
+            encryption_key=encryption_key,
+            created_at=self.core.clock.now(),
+        )
+        for fault in known.faults_of(configured, len(inputs), len(outputs)):
+            raise ControlError(fault)
+        if pipeline.has_artifacts:
             self.store.ensure_bucket(pipeline.bucket)
         self.core.add_pipeline(pipeline)
         return pipeline
@@ -197,31 +206,22 @@ class Controls:
         self, name: str, artifacts: Mapping[str, bytes] | None = None, *, trigger: str = "start_execution"
     ) -> str:
         """
-        Put the source artifacts in S3 and start a pipeline; a job is queued at once.
+        Start a pipeline; the jobs of its first actions are queued at once.
 
         :param name: The pipeline.
-        :param artifacts: Bytes by the name of an input artifact. Defaults to a small zip for each.
+        :param artifacts: Bytes by the name of an artifact of the source's. Defaults to what the source gives:
+            the object of an S3 source that is configured with one, else a small zip.
         :param trigger: What to show as having started the execution.
         :return: The pipeline execution's id.
         """
         pipeline = self.core.pipeline(name)
         bodies = dict(_mapping("artifacts", artifacts))
         for artifact_name, body in bodies.items():
-            if artifact_name not in pipeline.input_artifacts:
-                raise ControlError(f"pipeline {name} has no input artifact {artifact_name}")
+            if artifact_name not in pipeline.source_artifacts:
+                raise ControlError(f"the source of pipeline {name} has no artifact {artifact_name}")
             if not isinstance(body, bytes | bytearray):
                 raise ControlError(f"artifact {artifact_name} is bytes, not {type(body).__name__}")
-        if pipeline.input_artifacts or pipeline.output_artifacts:
-            # It is gone where another emulator in the process was reset.
-            self.store.ensure_bucket(pipeline.bucket)
-        inputs = []
-        for artifact_name in pipeline.input_artifacts:
-            body = bodies.get(artifact_name)
-            body = small_zip() if body is None else bytes(body)
-            artifact = pipeline.new_artifact(artifact_name, hashlib.sha256(body).hexdigest()[:40])
-            self.store.put(artifact.bucket, artifact.key, body)
-            inputs.append(artifact)
-        return self.core.start_execution(pipeline, tuple(inputs), trigger)
+        return self.engine.start(pipeline, trigger, bodies)
 
     def pipeline_state(self, name: str) -> dict[str, Any]:
         """Return what GetPipelineState answers, with times in seconds since the epoch."""
@@ -338,18 +338,20 @@ def _action_type(parts: Mapping[str, str]) -> ActionTypeId:
     return action_type
 
 
-def _check_action(action_type: ActionType, pipeline: Pipeline) -> None:
-    artifacts = len(pipeline.input_artifacts), len(pipeline.output_artifacts)
-    for fault in action_type.faults_of(pipeline.configuration, *artifacts):
-        raise ControlError(fault)
-
-
 def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
     if isinstance(names, Iterable) and not isinstance(names, str):
         listed = tuple(names)
         if all(isinstance(name, str) for name in listed):
             return listed
     raise ControlError(f"{what} is a list of names, not {names!r}")
+
+
+def _check_artifacts(names: tuple[str, ...]) -> None:
+    for name in names:
+        if not _ARTIFACT_NAME.fullmatch(name):
+            raise ControlError(f"a name of an artifact is 1 to 100 of A-Z a-z 0-9 - _, not {name!r}")
+    if len(set(names)) < len(names):
+        raise ControlError("each artifact of a pipeline has a name of its own")
 
 
 def _mapping(what: str, values: Mapping[str, Any] | None) -> Mapping[str, Any]:

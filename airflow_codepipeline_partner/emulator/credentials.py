@@ -51,7 +51,7 @@ class CredentialStore:
             secret_access_key=secrets.token_urlsafe(30),
             session_token=secrets.token_urlsafe(120),
             job=job,
-            reads=frozenset((artifact.bucket, artifact.key) for artifact in action.execution.inputs),
+            reads=frozenset((artifact.bucket, artifact.key) for artifact in action.inputs),
             writes=frozenset((artifact.bucket, artifact.key) for artifact in action.outputs),
             encryption_key=action.pipeline.encryption_key,
             expires_at=expires_at,

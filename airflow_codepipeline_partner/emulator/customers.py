@@ -9,6 +9,7 @@ import json
 import re
 import secrets
 import uuid
+from collections.abc import Iterator
 from urllib.parse import quote, urlsplit
 
 from airflow_codepipeline_partner.emulator.errors import ControlError
@@ -40,6 +41,9 @@ class Customers:
 
     def __contains__(self, client_id: object) -> bool:
         return isinstance(client_id, str) and client_id in self._current
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._current)
 
     def add(self, client_id: str | None, client_token: str | None) -> Customer:
         """

@@ -32,3 +32,16 @@ class ControlError(ValueError):
         super().__init__(message)
         self.message = message
         self.status = status
+
+
+class ActionFailed(Exception):
+    """
+    Let an action fail without a worker.
+
+    :param code: What GetPipelineState shows as the error's code.
+    :param message: What it shows as the message.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

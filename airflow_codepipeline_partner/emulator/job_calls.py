@@ -13,6 +13,7 @@ from airflow_codepipeline_partner.emulator.action_types import (
     ActionTypeId,
 )
 from airflow_codepipeline_partner.emulator.core import Core
+from airflow_codepipeline_partner.emulator.engine import Engine
 from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.faults import Fault
 from airflow_codepipeline_partner.emulator.jobs import Job, JobEvent, JobStatus, new_nonce
@@ -36,11 +37,13 @@ class JobCalls:
     Answer the job calls, and write each into the ledger.
 
     :param core: The state.
+    :param engine: What moves jobs and actions on.
     :param store: Where the artifacts lie.
     """
 
-    def __init__(self, core: Core, store: ObjectStore) -> None:
+    def __init__(self, core: Core, engine: Engine, store: ObjectStore) -> None:
         self._core = core
+        self._engine = engine
         self._store = store
         self._handlers: dict[str, Callable[[Call], Answer]] = {
             "PollForThirdPartyJobs": self._poll,
@@ -113,7 +116,7 @@ class JobCalls:
         for job in jobs:
             # A job that somebody is already working at stays as it is when it is handed out by mistake.
             if job.after(JobEvent.HAND_OUT) is not None:
-                self._core.hand_out(job, call.now)
+                self._engine.jobs.hand_out(job, call.now)
         call.details["jobs"] = [job.job_id for job in jobs]
         if call.owner == THIRD_PARTY:
             return {"jobs": [{"clientId": job.client_id, "jobId": job.job_id} for job in jobs]}
@@ -132,25 +135,25 @@ class JobCalls:
         return {"jobDetails": {"id": job.job_id, "nonce": job.nonce, "data": self._data(job, call.now)}}
 
     def _data(self, job: Job, now: float) -> dict[str, Any]:
-        action, pipeline = job.action, job.action.pipeline
+        action, declared, pipeline = job.action, job.action.action, job.action.pipeline
         context: dict[str, Any] = {
             "pipelineName": pipeline.name,
-            "stage": {"name": pipeline.stage_name},
-            "action": {"name": pipeline.action_name, "actionExecutionId": action.action_execution_id},
+            "stage": {"name": action.stage_name},
+            "action": {"name": declared.name, "actionExecutionId": action.action_execution_id},
         }
-        if pipeline.action_type.owner == CUSTOM:
+        if declared.action_type.owner == CUSTOM:
             # For third parties AWS leaves these two out.
             context["pipelineArn"] = pipeline.arn(self._core.settings.region)
             context["pipelineExecutionId"] = action.execution.pipeline_execution_id
         data: dict[str, Any] = {
-            "actionTypeId": pipeline.action_type.as_dict(),
-            "actionConfiguration": {"configuration": dict(pipeline.configuration)},
+            "actionTypeId": declared.action_type.as_dict(),
+            "actionConfiguration": {"configuration": dict(action.configuration)},
             "pipelineContext": context,
-            "inputArtifacts": [_artifact(artifact) for artifact in action.execution.inputs],
+            "inputArtifacts": [_artifact(artifact) for artifact in action.inputs],
             "outputArtifacts": [_artifact(artifact) for artifact in action.outputs],
         }
         # AWS: present "if the action requires access".
-        if not job.status.ended and (action.execution.inputs or action.outputs):
+        if not job.status.ended and (action.inputs or action.outputs):
             expires_at = now + self._core.settings.credentials_lifetime
             credentials = self._core.credentials.issue(job, expires_at)
             data["artifactCredentials"] = {
@@ -173,7 +176,7 @@ class JobCalls:
             if settings.repeated_acknowledge == "in_progress":
                 return {"status": job.status.value}
         elif job.after(JobEvent.ACKNOWLEDGE) is not None and nonce == job.nonce:
-            self._core.acknowledge(job, call.now)
+            self._engine.jobs.acknowledge(job, call.now)
             return {"status": job.status.value}
         raise ApiError(
             "InvalidNonceException", f"The nonce is not valid for job {job.job_id}, or the job is taken."
@@ -194,7 +197,7 @@ class JobCalls:
                 if not self._store.exists(artifact.bucket, artifact.key):
                     message = f"Output artifact {artifact.name} has no object at its location."
                     raise ApiError("ValidationException", message)
-        self._core.apply(job, event, call.now)
+        self._engine.jobs.apply(job, event, call.now)
         call.result = "success" if token is None else "continue"
         action = job.action
         action.summary = execution.get("summary", action.summary)
@@ -205,9 +208,9 @@ class JobCalls:
             action.current_revision = {"created": call.now} | revision
         action.updated_at = call.now
         if token is None:
-            self._core.end_action(action, "Succeeded", call.now)
+            self._engine.end_action(action, "Succeeded", call.now)
         else:
-            self._core.continue_action(action, token, call.now)
+            self._engine.jobs.go_on(action, token, call.now)
         return {}
 
     def _fail(self, call: Call) -> Answer:
@@ -215,12 +218,12 @@ class JobCalls:
         failure = call.request["failureDetails"]
         call.note_result("failureDetails")
         event = self._put_event(job, JobEvent.FAIL, JobEvent.FAIL_UNACKNOWLEDGED)
-        self._core.apply(job, event, call.now)
+        self._engine.jobs.apply(job, event, call.now)
         call.result = "failure"
         action = job.action
         action.external_execution_id = failure.get("externalExecutionId", action.external_execution_id)
         error = {"code": failure["type"], "message": failure["message"]}
-        self._core.end_action(action, "Failed", call.now, error)
+        self._engine.end_action(action, "Failed", call.now, error)
         return {}
 
     def _put_event(self, job: Job, usual: JobEvent, unacknowledged: JobEvent) -> JobEvent:
@@ -252,7 +255,7 @@ class Call:
         self._job_id = named if isinstance(named, str) else None
         job = core.jobs.get(self._job_id or "")
         #: A job of the other owner is not to be found by this call.
-        self._job = job if job is not None and job.action.pipeline.action_type.owner == self.owner else None
+        self._job = job if job is not None and job.action.action.action_type.owner == self.owner else None
         self._before = self._job.status.value if self._job is not None else None
 
     def find_job(self) -> Job:

@@ -9,7 +9,7 @@ import heapq
 import itertools
 import secrets
 
-from airflow_codepipeline_partner.emulator.pipelines import ActionExecution
+from airflow_codepipeline_partner.emulator.executions import ActionExecution
 
 
 class JobStatus(enum.StrEnum):
@@ -110,7 +110,7 @@ class Job:
     @property
     def client_id(self) -> str | None:
         """Whose job it is; a continuation is of the same client. None for a custom job."""
-        return self.action.pipeline.client_id
+        return self.action.action.client_id
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,16 +134,16 @@ class JobSnapshot:
     @classmethod
     def of(cls, job: Job) -> JobSnapshot:
         """Take the snapshot."""
-        pipeline = job.action.pipeline
+        action = job.action
         return cls(
             job_id=job.job_id,
             client_id=job.client_id,
             status=job.status.value,
-            pipeline_name=pipeline.name,
-            stage_name=pipeline.stage_name,
-            action_name=pipeline.action_name,
-            pipeline_execution_id=job.action.execution.pipeline_execution_id,
-            action_execution_id=job.action.action_execution_id,
+            pipeline_name=action.pipeline.name,
+            stage_name=action.stage_name,
+            action_name=action.action.name,
+            pipeline_execution_id=action.execution.pipeline_execution_id,
+            action_execution_id=action.action_execution_id,
             continuation_token=job.continuation_token,
             hand_outs=job.hand_outs,
             created_at=job.created_at,

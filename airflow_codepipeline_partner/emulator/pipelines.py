@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pipeline with a source and one action that a worker does, and its executions."""
+"""A pipeline as it is declared: its stages, and their actions."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ import dataclasses
 import re
 import secrets
 import string
-import uuid
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
 
+from airflow_codepipeline_partner.emulator.action_types import CUSTOM, THIRD_PARTY, ActionTypeId
 from airflow_codepipeline_partner.emulator.errors import ControlError
-
-if TYPE_CHECKING:
-    from airflow_codepipeline_partner.emulator.action_types import ActionTypeId
 
 ACCOUNT_ID = "123456789012"  # moto's default account
 DEFAULT_REGION = "us-east-1"
-SOURCE_STAGE = "Source"
-SOURCE_ACTION = "Source"
 MASKED = "****"
+PARALLEL, SUPERSEDED, QUEUED = "PARALLEL", "SUPERSEDED", "QUEUED"
+S3_SOURCE = ActionTypeId("Source", "AWS", "S3", "1")
+#: AWS's own, in spite of its owner.
+GITHUB_SOURCE = ActionTypeId("Source", "ThirdParty", "GitHub", "1")
 # CodePipeline cuts the names in an artifact's key, and ends the key with seven random characters.
 PIPELINE_KEY_CHARS, ARTIFACT_KEY_CHARS, SUFFIX_CHARS = 20, 10, 7
 MAX_URL_CHARS = 2048
@@ -29,8 +27,6 @@ MAX_ENCRYPTION_KEY_CHARS = 400
 CONFIG_PLACEHOLDER = re.compile(r"\{Config:([^}]*)\}")
 
 _NAME = re.compile(r"[A-Za-z0-9.@\-_]{1,100}")
-_ARTIFACT_NAME = re.compile(r"[a-zA-Z0-9_\-]{1,100}")
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,52 +40,34 @@ class Artifact:
 
 
 @dataclasses.dataclass(frozen=True)
-class Pipeline:
+class Action:
     """
-    A pipeline: an emulated source stage, then a stage with the one action that a worker does.
+    An action of a stage.
 
-    :param client_id: The customer, of a partner's action; None for a custom one.
+    :param client_id: The customer, of a partner's action; None for all others.
+    :param run_order: Actions with the same number run side by side, those with a higher one after them.
+    :param namespace: Under which later actions find its output variables; None where they do not.
     :param queryable: The configuration key by whose value a poll chooses jobs.
+    :param job_timeout: Seconds for one job; None for ``Settings.job_timeout``.
     """
 
     name: str
-    client_id: str | None
     action_type: ActionTypeId
-    configuration: Mapping[str, str] = dataclasses.field(repr=False)
-    secret_configuration_keys: frozenset[str]
-    input_artifacts: tuple[str, ...]
-    output_artifacts: tuple[str, ...]
-    stage_name: str
-    action_name: str
-    bucket: str
-    encryption_key: str | None
-    job_timeout: float | None
-    execution_url_template: str | None
-    created_at: float
+    configuration: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    secret_configuration_keys: frozenset[str] = frozenset()
+    input_artifacts: tuple[str, ...] = ()
+    output_artifacts: tuple[str, ...] = ()
+    run_order: int = 1
+    namespace: str | None = None
+    region: str | None = None
+    client_id: str | None = None
     queryable: str | None = None
+    execution_url_template: str | None = None
+    job_timeout: float | None = None
 
     def __post_init__(self) -> None:
-        for what, name in (
-            ("pipeline", self.name),
-            ("stage", self.stage_name),
-            ("action", self.action_name),
-        ):
-            if not isinstance(name, str) or not _NAME.fullmatch(name):
-                raise ControlError(f"a name of a {what} is 1 to 100 of A-Z a-z 0-9 . @ - _, not {name!r}")
-        artifacts = (*self.input_artifacts, *self.output_artifacts)
-        for name in artifacts:
-            if not isinstance(name, str) or not _ARTIFACT_NAME.fullmatch(name):
-                raise ControlError(f"a name of an artifact is 1 to 100 of A-Z a-z 0-9 - _, not {name!r}")
-        if len(set(artifacts)) < len(artifacts):
-            raise ControlError("each artifact of a pipeline has a name of its own")
-        if not isinstance(self.bucket, str) or not _BUCKET.fullmatch(self.bucket):
-            raise ControlError(f"a name of a bucket is 3 to 63 of a-z 0-9 . -, not {self.bucket!r}")
-        for what, text, most in (
-            ("encryption_key", self.encryption_key, MAX_ENCRYPTION_KEY_CHARS),
-            ("execution_url_template", self.execution_url_template, MAX_URL_CHARS),
-        ):
-            if text is not None and not (isinstance(text, str) and 1 <= len(text) <= most):
-                raise ControlError(f"{what} is a text of 1 to {most} characters")
+        _check_name("action", self.name)
+        _check_text("execution_url_template", self.execution_url_template, MAX_URL_CHARS)
         for key, value in self.configuration.items():
             # The value may be a secret, so it is not shown.
             if not (isinstance(key, str) and 1 <= len(key) <= 50):
@@ -107,70 +85,98 @@ class Pipeline:
         if self.job_timeout is not None and not self.job_timeout > 0:
             raise ControlError("job_timeout is seconds above 0")
 
-    def arn(self, region: str | None) -> str:
-        """Return the pipeline's ARN in a region, by default in that of those who name none."""
-        return f"arn:aws:codepipeline:{region or DEFAULT_REGION}:{ACCOUNT_ID}:{self.name}"
+    @property
+    def makes_jobs(self) -> bool:
+        """Whether a worker does it, and not AWS."""
+        return self.action_type.owner in (CUSTOM, THIRD_PARTY) and self.action_type != GITHUB_SOURCE
+
+    def shown(self, configuration: Mapping[str, str]) -> dict[str, str]:
+        """Return a configuration of this action as everybody but the worker sees it."""
+        secret = self.secret_configuration_keys
+        return {key: MASKED if key in secret else value for key, value in configuration.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A stage: what an execution enters and leaves as a whole."""
+
+    name: str
+    actions: tuple[Action, ...]
+
+    def __post_init__(self) -> None:
+        _check_name("stage", self.name)
+
+    def run_orders(self) -> list[int]:
+        """Return the numbers by which its actions run, the first first."""
+        return sorted({action.run_order for action in self.actions})
+
+
+@dataclasses.dataclass(frozen=True)
+class Pipeline:
+    """
+    A pipeline.
+
+    :param bucket: Where its artifacts lie.
+    :param encryption_key: KMS key id of the artifacts; None for AWS's managed key.
+    :param execution_mode: What an execution does where another one is in the stage that it comes to: with
+        ``PARALLEL`` it enters, with ``QUEUED`` it waits, with ``SUPERSEDED`` it waits and takes the place of
+        those that waited.
+    :param variables: The pipeline's own variables and their defaults; None where a start must give a value.
+    :param declared_in: The region whose CreatePipeline made it, so that moto keeps it, too; None for one that
+        was made by the emulator's control.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
+    bucket: str
+    encryption_key: str | None
+    created_at: float
+    version: int = 1
+    execution_mode: str = PARALLEL
+    variables: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    declared_in: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_name("pipeline", self.name)
+        _check_text("encryption_key", self.encryption_key, MAX_ENCRYPTION_KEY_CHARS)
+
+    def actions(self) -> Iterator[Action]:
+        """Yield the actions of all its stages."""
+        for stage in self.stages:
+            yield from stage.actions
 
     @property
-    def queue(self) -> tuple[ActionTypeId, str | None]:
-        """Where its jobs wait."""
-        return self.action_type, None if self.queryable is None else self.configuration.get(self.queryable)
+    def client_id(self) -> str | None:
+        """The customer whose pipeline it is; None where it has no action of a partner's."""
+        return next((action.client_id for action in self.actions() if action.client_id is not None), None)
 
-    def shown_configuration(self) -> dict[str, str]:
-        """Return the configuration as everybody but the worker sees it."""
-        secret = self.secret_configuration_keys
-        return {key: MASKED if key in secret else value for key, value in self.configuration.items()}
+    @property
+    def source_artifacts(self) -> tuple[str, ...]:
+        """The names of the artifacts that its first stage makes without a worker."""
+        built_in = (action for action in self.stages[0].actions if not action.makes_jobs)
+        return tuple(name for action in built_in for name in action.output_artifacts)
 
-    def execution_url(self, external_execution_id: str | None) -> str | None:
-        """Return the link to the worker's own page of an execution, or None if there is none yet."""
-        url = self.execution_url_template
-        if url is None or ("{ExternalExecutionId}" in url and external_execution_id is None):
-            return None
-        url = CONFIG_PLACEHOLDER.sub(lambda found: self.configuration[found[1]], url)
-        return url.replace("{ExternalExecutionId}", external_execution_id or "")[:MAX_URL_CHARS]
+    @property
+    def has_artifacts(self) -> bool:
+        """Whether any of its actions takes or makes an artifact."""
+        return any(action.input_artifacts or action.output_artifacts for action in self.actions())
 
-    def new_artifact(self, name: str, revision: str | None = None) -> Artifact:
+    def arn(self, region: str | None) -> str:
+        """Return the pipeline's ARN, where it is of no region itself in that one, or the default one."""
+        return f"arn:aws:codepipeline:{self.declared_in or region or DEFAULT_REGION}:{ACCOUNT_ID}:{self.name}"
+
+    def new_artifact(self, name: str) -> Artifact:
         """Assign an artifact of a new execution its place in S3."""
         suffix = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(SUFFIX_CHARS))
         key = f"{self.name[:PIPELINE_KEY_CHARS]}/{name[:ARTIFACT_KEY_CHARS]}/{suffix}"
-        return Artifact(name, self.bucket, key, revision)
+        return Artifact(name, self.bucket, key)
 
 
-@dataclasses.dataclass
-class PipelineExecution:
-    """One run of a pipeline."""
-
-    pipeline: Pipeline
-    started_at: float
-    trigger: str
-    pipeline_execution_id: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))
-    status: str = "InProgress"
-    updated_at: float = 0.0
-    stop_reason: str | None = None
-    source_execution_id: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))
-    inputs: tuple[Artifact, ...] = ()
-    actions: list[ActionExecution] = dataclasses.field(default_factory=list)
+def _check_name(what: str, name: str) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ControlError(f"a name of a {what} is 1 to 100 of A-Z a-z 0-9 . @ - _, not {name!r}")
 
 
-@dataclasses.dataclass
-class ActionExecution:
-    """One run of that action: one job, or several by continuation."""
-
-    execution: PipelineExecution
-    started_at: float
-    outputs: tuple[Artifact, ...]
-    action_execution_id: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))
-    status: str = "InProgress"
-    updated_at: float = 0.0
-    current_job_id: str | None = None
-    summary: str | None = None
-    external_execution_id: str | None = None
-    percent_complete: int | None = None
-    error_details: dict[str, str] | None = None
-    current_revision: dict[str, Any] | None = None
-    output_variables: dict[str, str] | None = None
-
-    @property
-    def pipeline(self) -> Pipeline:
-        """The pipeline whose action this is."""
-        return self.execution.pipeline
+def _check_text(what: str, text: str | None, most: int) -> None:
+    if text is not None and not (isinstance(text, str) and 1 <= len(text) <= most):
+        raise ControlError(f"{what} is a text of 1 to {most} characters")

@@ -55,6 +55,8 @@ class Settings:
         (``"refuse"``).
     :param region: The region in which the action types exist; a poll signed for another one finds no action
         type. None means every region.
+    :param connected_client_id: The customer whose a partner's action is in a pipeline that CreatePipeline
+        makes. None means the only customer there is.
     :param connect_parameter: Name of the query parameter that carries the document of a customer's Connect.
     :param connect_members: Three different names: of the client id, the client token and the one-time id in
         that document.
@@ -86,6 +88,7 @@ class Settings:
     credentials_lifetime: float = 15 * 60
     upload_encryption: Literal["record", "refuse"] = "record"
     region: str | None = None
+    connected_client_id: str | None = None
     connect_parameter: str = "request"
     connect_members: tuple[str, str, str] = ("clientId", "clientToken", "correlationId")
     max_requests_per_second: float | None = None

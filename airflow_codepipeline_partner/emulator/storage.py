@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
@@ -20,9 +22,22 @@ _AUTHORIZATION = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class StoredObject:
+    """
+    An object of S3.
+
+    :param version_id: None in a bucket that keeps no versions.
+    """
+
+    body: bytes = dataclasses.field(repr=False)
+    etag: str
+    version_id: str | None
+
+
 class MotoStore:
     """
-    Put objects in moto's S3.
+    Put objects in moto's S3, and get them.
 
     :param app: moto's WSGI application.
     """
@@ -32,43 +47,59 @@ class MotoStore:
 
     def ensure_bucket(self, bucket: str) -> None:
         """Make a bucket unless it is there."""
-        if self._call("HEAD", f"/{bucket}") == 404:
+        if self._call("HEAD", f"/{bucket}")[0] == 404:
             self._succeed("PUT", f"/{bucket}")
 
     def put(self, bucket: str, key: str, body: bytes) -> None:
         """Put an object."""
         self._succeed("PUT", f"/{bucket}/{key}", body)
 
+    def get(self, bucket: str, key: str, version_id: str | None = None) -> StoredObject | None:
+        """
+        Return an object, or None if there is none.
+
+        :param version_id: Which version of it. Defaults to the newest.
+        """
+        query = {} if version_id is None else {"versionId": version_id}
+        # Without a key this would be the list of a bucket's objects.
+        status, body, headers = self._call("GET", f"/{bucket}/{key}", query=query) if key else (404, b"", {})
+        if status != 200:
+            return None
+        return StoredObject(body, headers.get("etag", "").strip('"'), headers.get("x-amz-version-id"))
+
     def exists(self, bucket: str, key: str) -> bool:
         """Return whether there is such an object."""
-        return self._call("HEAD", f"/{bucket}/{key}") == 200
+        return self._call("HEAD", f"/{bucket}/{key}")[0] == 200
 
     def reset(self) -> None:
         """Make moto forget everything, in all its services."""
         self._succeed("POST", "/moto-api/reset")
 
     def _succeed(self, method: str, path: str, body: bytes = b"") -> None:
-        status = self._call(method, path, body)
+        status = self._call(method, path, body)[0]
         if status != 200:
             raise ControlError(f"moto answered {status} to {method} {path}")
 
-    def _call(self, method: str, path: str, body: bytes = b"") -> int:
+    def _call(
+        self, method: str, path: str, body: bytes = b"", query: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes, Mapping[str, str]]:
         builder = EnvironBuilder(
-            path=path,
+            path=quote(path),
+            query_string=query,
             method=method,
             data=body,
             headers=[("Authorization", _AUTHORIZATION), ("Host", "localhost")],
         )
         try:
-            return call_app(self._app, builder.get_environ())[0]
+            return call_app(self._app, builder.get_environ())
         finally:
             builder.close()
 
 
-def call_app(app: WsgiApp, environ: dict[str, Any]) -> tuple[int, bytes]:
-    """Call a WSGI application, and return the status and the body."""
-    chunks, status, _ = run_wsgi_app(app, environ, buffered=True)
-    return int(status.split()[0]), b"".join(chunks)
+def call_app(app: WsgiApp, environ: dict[str, Any]) -> tuple[int, bytes, Mapping[str, str]]:
+    """Call a WSGI application, and return the status, the body, and the headers by names in lower case."""
+    chunks, status, headers = run_wsgi_app(app, environ, buffered=True)
+    return int(status.split()[0]), b"".join(chunks), {name.lower(): value for name, value in headers}
 
 
 def small_zip() -> bytes:

@@ -57,10 +57,11 @@ def test_a_whole_story_from_the_command_line(run, tmp_path):
         "--execution-url-template",
         "https://x/{ExternalExecutionId}",
     )
-    pipeline = run.w.emu.core.pipelines["told"]
-    assert dict(pipeline.configuration) == {"Project": "p=1", "Password": "hush"}
-    assert pipeline.shown_configuration()["Password"] == "****"
-    assert (pipeline.stage_name, pipeline.action_name, pipeline.job_timeout) == ("Ship", "Partner", 90)
+    stage = run.w.emu.core.pipelines["told"].stages[1]
+    [action] = stage.actions
+    assert dict(action.configuration) == {"Project": "p=1", "Password": "hush"}
+    assert action.shown(action.configuration)["Password"] == "****"
+    assert (stage.name, action.name, action.job_timeout) == ("Ship", "Partner", 90)
     started = run("start-execution", "told", "--artifact", f"In={tmp_path / 'in.txt'}")
     [job] = run("jobs")["jobs"]
     assert job["pipeline_execution_id"] == started["pipeline_execution_id"]
@@ -85,7 +86,8 @@ def test_a_whole_story_from_the_command_line(run, tmp_path):
 
 def test_a_pipeline_needs_only_a_name_and_a_customer(run):
     run("add-pipeline", "plain", "--client-id", run.w.customer.client_id)
-    assert run.w.emu.core.pipelines["plain"].input_artifacts == ("SourceOutput",)
+    [_, action] = run.w.emu.core.pipelines["plain"].actions()
+    assert action.input_artifacts == ("SourceOutput",)
 
 
 def test_faults_from_the_command_line(run):

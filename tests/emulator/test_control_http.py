@@ -45,7 +45,7 @@ def test_all_that_a_test_needs_can_be_done_over_http(control, client):
     [job] = control("GET", "/jobs")[1]["jobs"]
     assert job["pipeline_execution_id"] == started["pipeline_execution_id"]
     assert (job["status"], job["client_id"]) == ("Queued", CLIENT_ID)
-    place = control.w.emu.core.jobs[job["job_id"]].action.execution.inputs[0]
+    place = control.w.emu.core.jobs[job["job_id"]].action.inputs[0]
     got = client("s3", control.w.emu).get_object(Bucket=place.bucket, Key=place.key)
     assert got["Body"].read() == b"source"
     state = control("GET", "/state?name=over-http")[1]
@@ -158,7 +158,7 @@ def test_what_there_is_can_be_listed(control):
         ("POST", "/connect", {"client_id": CLIENT_ID, "configuration_url": "https://x"}, 404, "no customer"),
         ("POST", "/action-types", {"action_type": {"category": "Test"}}, 400, "an action type has"),
         ("POST", "/executions", {"name": "none"}, 404, "no pipeline"),
-        ("POST", "/executions", {"name": "pipeline", "artifacts": {"X": "eA=="}}, 400, "no input artifact X"),
+        ("POST", "/executions", {"name": "pipeline", "artifacts": {"X": "eA=="}}, 400, "has no artifact X"),
         ("POST", "/executions", {"name": "pipeline", "artifacts": {"X": "?"}}, 400, "no base64"),
         ("POST", "/executions", {"name": "pipeline", "artifacts": {"X": 1}}, 400, "no base64"),
         ("GET", "/state?name=none", None, 404, "no pipeline"),

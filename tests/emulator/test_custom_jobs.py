@@ -318,7 +318,7 @@ def test_a_poll_for_custom_jobs_costs_the_same_with_few_and_with_many_of_them(cu
         w = custom_world()
         for _ in range(queued):
             w.start()
-        calls = JobCalls(w.emu.core, w.emu.store)
+        calls = JobCalls(w.emu.core, w.emu.engine, w.emu.store)
         asked = {"actionTypeId": CUSTOM_TYPE, "maxBatchSize": 2}
         # Once before, so that the model of the calls is read.
         calls.answer("PollForJobs", asked)
@@ -762,14 +762,15 @@ def test_a_custom_pipeline_can_be_added_from_the_command_line_without_a_customer
 
     custom = ("--action-type", "Build/Custom/Own/1")
     add("told", *custom, "--secret-configuration", "Password=hush", "--no-input-artifacts")
-    pipeline = w.emu.core.pipelines["told"]
-    assert pipeline.action_type.as_dict() == CUSTOM_TYPE
-    assert (pipeline.client_id, pipeline.input_artifacts) == (None, ())
+    [_, action] = w.emu.core.pipelines["told"].actions()
+    assert action.action_type.as_dict() == CUSTOM_TYPE
+    assert (action.client_id, action.input_artifacts) == (None, ())
     w.start("told")
     [job] = w.worker.poll()
     assert job["data"]["actionConfiguration"]["configuration"] == {"Password": "hush"}
     add("plain", *custom)
-    assert w.emu.core.pipelines["plain"].input_artifacts == ("SourceOutput",)
+    [_, action] = w.emu.core.pipelines["plain"].actions()
+    assert action.input_artifacts == ("SourceOutput",)
     assert "a custom one has none" in add("p", *custom, "--client-id", w.emu.add_customer().client_id, code=1)
     assert "needs client_id" in add("p", code=1)
     assert "needs client_id" in add("p", "--action-type", "Test/ThirdParty/New/1", code=1)

@@ -339,9 +339,9 @@ def test_nothing_leads_out_of_an_ended_state():
     assert {event for _, event in TRANSITIONS} == set(JobEvent)
 
 
-def test_the_core_refuses_what_the_table_does_not_have(world):
+def test_a_job_refuses_what_the_table_does_not_have(world):
     w = world()
     w.start()
     [job] = w.emu.core.jobs.values()
     with pytest.raises(ValueError, match="Queued cannot SUCCEED"):
-        w.emu.core.apply(job, JobEvent.SUCCEED, 0)
+        w.emu.engine.jobs.apply(job, JobEvent.SUCCEED, 0)

@@ -179,10 +179,15 @@ def test_start_over_the_wire_works_without_a_request_token(world, signed_call):
     assert len(ids) == 2
 
 
-def test_start_over_the_wire_that_finds_no_place_for_its_artifacts_is_a_clean_error(world, monkeypatch):
+def test_a_source_that_finds_no_place_for_its_artifact_fails(world, monkeypatch):
     w = world(pipeline={"input_artifacts": ["In"]})
-    monkeypatch.setattr(w.emu.store, "_call", lambda *call: 503)
-    assert refused(w.worker.client.start_pipeline_execution, name="pipeline") == "ConflictException"
+    monkeypatch.setattr(w.emu.store, "_call", lambda *call: (503, b"", {}))
+    w.worker.client.start_pipeline_execution(name="pipeline")
+    source = w.emu.pipeline_state("pipeline")["stageStates"][0]
+    assert source["latestExecution"]["status"] == "Failed"
+    error = source["actionStates"][0]["latestExecution"]["errorDetails"]
+    assert error["code"] == "ConfigurationError"
+    assert "moto answered 503" in error["message"]
     assert w.emu.jobs() == []
 
 
@@ -287,7 +292,6 @@ def test_pipelines_of_motos_stand_beside_ours(world, client):
     assert w.worker.client.get_pipeline(name=name)["pipeline"]["name"] == name
     listed = [shown["name"] for shown in w.worker.client.list_pipelines()["pipelines"]]
     assert {"pipeline", name} <= set(listed)
-    assert refused(w.worker.client.start_pipeline_execution, name=name) == "PipelineNotFoundException"
     w.worker.client.delete_pipeline(name=name)
     assert (
         refused(w.worker.client.create_pipeline, pipeline=declared | {"name": "pipeline"})

@@ -78,7 +78,7 @@ def test_two_emulators_have_artifacts_of_their_own(world):
         w = world(pipeline={"input_artifacts": ["In"]})
         w.start()
         [job] = w.emu.core.jobs.values()
-        places.append(job.action.execution.inputs[0].bucket)
+        places.append(job.action.inputs[0].bucket)
     assert places[0] != places[1]
 
 
@@ -128,7 +128,7 @@ def _steps_of_a_poll(queued):
     emu.add_pipeline("pipeline", client_id=customer.client_id, input_artifacts=())
     for _ in range(queued):
         emu.start_execution("pipeline")
-    calls = JobCalls(emu.core, emu.store)
+    calls = JobCalls(emu.core, emu.engine, emu.store)
     request = {"actionTypeId": ACTION_TYPE, "maxBatchSize": 5}
     assert len(calls.answer("PollForThirdPartyJobs", request)["jobs"]) == 5
     steps = itertools.count()
