@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
 from airflow_codepipeline_partner.emulator.errors import ActionFailed, ControlError
@@ -60,7 +61,7 @@ class BuiltInActions:
             "changeIdentifier": revision,
             "created": action.started_at,
         }
-        return Artifact(artifact.name, artifact.bucket, artifact.key, revision)
+        return dataclasses.replace(artifact, revision=revision)
 
     def _find(self, action: ActionExecution) -> StoredObject:
         bucket, key = action.configuration["S3Bucket"], action.configuration.get("S3ObjectKey", "")

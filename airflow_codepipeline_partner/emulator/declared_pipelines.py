@@ -16,6 +16,7 @@ from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.pipelines import (
     DEFAULT_REGION,
     MASKED,
+    SOURCE_CATEGORY,
     SUPERSEDED,
     Action,
     Pipeline,
@@ -23,8 +24,6 @@ from airflow_codepipeline_partner.emulator.pipelines import (
 )
 from airflow_codepipeline_partner.emulator.validation import validate
 from airflow_codepipeline_partner.emulator.variables import REFERENCE
-
-SOURCE_CATEGORY = "Source"
 
 Declaration = dict[str, Any]
 AskMoto = Callable[[Declaration | None], tuple[int, bytes]]

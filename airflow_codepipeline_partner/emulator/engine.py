@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,13 @@ from airflow_codepipeline_partner.emulator.errors import ActionFailed, ApiError
 from airflow_codepipeline_partner.emulator.executions import ActionExecution, PipelineExecution
 from airflow_codepipeline_partner.emulator.jobs import JobEvent
 from airflow_codepipeline_partner.emulator.lifecycle import JobLifecycle
-from airflow_codepipeline_partner.emulator.pipelines import PARALLEL, SUPERSEDED, Action, Pipeline
+from airflow_codepipeline_partner.emulator.pipelines import (
+    PARALLEL,
+    SOURCE_CATEGORY,
+    SUPERSEDED,
+    Action,
+    Pipeline,
+)
 from airflow_codepipeline_partner.emulator.storage import MotoStore
 from airflow_codepipeline_partner.emulator.variables import resolve
 
@@ -280,6 +287,11 @@ class Engine:
         action.status, action.updated_at, execution.updated_at = status, now, now
         action.error_details = dict(error) if error is not None else None
         if status == "Succeeded":
+            if action.action.action_type.category == SOURCE_CATEGORY and action.current_revision is not None:
+                revision = action.current_revision["revision"]
+                action.outputs = tuple(
+                    dataclasses.replace(each, revision=revision) for each in action.outputs
+                )
             execution.artifacts |= {artifact.name: artifact for artifact in action.outputs}
             if action.action.namespace is not None:
                 execution.variables[action.action.namespace] = dict(action.output_variables or {})

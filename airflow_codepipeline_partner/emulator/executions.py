@@ -12,6 +12,7 @@ from airflow_codepipeline_partner.emulator.action_types import ActionTypeId
 from airflow_codepipeline_partner.emulator.pipelines import (
     CONFIG_PLACEHOLDER,
     MAX_URL_CHARS,
+    SOURCE_CATEGORY,
     Action,
     Artifact,
     Pipeline,
@@ -63,11 +64,10 @@ class PipelineExecution:
 
     def source_actions(self) -> list[ActionExecution]:
         """Return the last run of each source action, with what it found."""
-        category = "Source"
         last = {
             (each.stage_name, each.action.name): each
             for each in self.actions
-            if each.action.action_type.category == category
+            if each.action.action_type.category == SOURCE_CATEGORY
         }
         return list(last.values())
 

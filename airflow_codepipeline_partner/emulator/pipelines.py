@@ -16,9 +16,10 @@ ACCOUNT_ID = "123456789012"  # moto's default account
 DEFAULT_REGION = "us-east-1"
 MASKED = "****"
 PARALLEL, SUPERSEDED, QUEUED = "PARALLEL", "SUPERSEDED", "QUEUED"
-S3_SOURCE = ActionTypeId("Source", "AWS", "S3", "1")
+SOURCE_CATEGORY = "Source"
+S3_SOURCE = ActionTypeId(SOURCE_CATEGORY, "AWS", "S3", "1")
 #: AWS's own, in spite of its owner.
-GITHUB_SOURCE = ActionTypeId("Source", "ThirdParty", "GitHub", "1")
+GITHUB_SOURCE = ActionTypeId(SOURCE_CATEGORY, "ThirdParty", "GitHub", "1")
 # CodePipeline cuts the names in an artifact's key, and ends the key with seven random characters.
 PIPELINE_KEY_CHARS, ARTIFACT_KEY_CHARS, SUFFIX_CHARS = 20, 10, 7
 MAX_URL_CHARS = 2048

@@ -8,7 +8,6 @@ import io
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
 
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
@@ -84,14 +83,17 @@ class MotoStore:
         self, method: str, path: str, body: bytes = b"", query: Mapping[str, str] | None = None
     ) -> tuple[int, bytes, Mapping[str, str]]:
         builder = EnvironBuilder(
-            path=quote(path),
             query_string=query,
             method=method,
             data=body,
             headers=[("Authorization", _AUTHORIZATION), ("Host", "localhost")],
         )
+        environ = builder.get_environ()
+        # As the server gives it to moto, whose reading of it is a key's name: bytes, read as Latin-1.
+        environ["PATH_INFO"] = path.encode().decode("latin-1")
+        del environ["REQUEST_URI"], environ["RAW_URI"]
         try:
-            return call_app(self._app, builder.get_environ())
+            return call_app(self._app, environ)
         finally:
             builder.close()
 

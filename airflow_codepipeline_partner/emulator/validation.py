@@ -15,6 +15,7 @@ from airflow_codepipeline_partner.emulator.errors import ApiError
 
 # Their values stay out of messages, which end up in logs.
 _SECRET_MEMBERS = frozenset({"clientToken", "nonce"})
+_HIDDEN_MAP = ".configuration."  # of an action
 MAX_SHOWN_CHARS = 200  # of a value in a message
 _START_OF_TIME = -62_135_596_800  # the year 1, in seconds since the epoch
 _INTEGER_BITS = {"integer": 32, "long": 64}
@@ -186,5 +187,6 @@ def _constraints(shape: Any, value: Any, path: str) -> Iterator[str]:
 
 
 def _violation(path: str, value: Any, constraint: str) -> str:
-    shown = "" if path in _SECRET_MEMBERS or isinstance(value, dict | list) else f" '{shortened(str(value))}'"
+    hidden = path in _SECRET_MEMBERS or _HIDDEN_MAP in path or isinstance(value, dict | list)
+    shown = "" if hidden else f" '{shortened(str(value))}'"
     return f"Value{shown} at '{path}' failed to satisfy constraint: {constraint}"
