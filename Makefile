@@ -24,7 +24,7 @@ ENVIRONMENT = $(PYTHON) demo/environment.py
 TESTS := env AIRFLOW_HOME="$(CURDIR)/$(VENV)/airflow-home" $(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadscope
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-chaos benchmark coverage lint types format environment newest-environment constraints clean
+.PHONY: help demo demo-ui test test-chaos test-clients benchmark coverage lint types format environment newest-environment constraints clean
 
 help: ## list what can be done
 	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
@@ -50,6 +50,12 @@ test: environment ## run the tests
 test-chaos: ## kill parts of a real Airflow on Celery while it works (needs PostgreSQL and Redis: compose.yaml)
 	@$(ENVIRONMENT) install $(AIRFLOW) --group $(call GROUP,$(AIRFLOW)) chaos
 	@$(VENV)/bin/python chaos/run.py --jobs $(JOBS) --kills $(KILLS) --seed $(SEED) $(ARGS)
+
+test-clients: environment ## try the emulator with the AWS CLI and the AWS SDK for JavaScript (needs Node.js)
+	@$(PYTHON) -m venv .venv/aws-cli
+	@.venv/aws-cli/bin/python -m pip install --quiet --disable-pip-version-check --requirement clients/requirements.txt
+	@npm install --prefix clients --no-package-lock --no-audit --no-fund --silent
+	$(TESTS) clients $(ARGS)
 
 benchmark: environment ## measure the transfer of artifacts against boto3 and zipfile (1 GiB, 5 rounds; ARGS="--mib 64")
 	@$(VENV)/bin/python benchmarks/artifacts.py $(ARGS)
@@ -81,5 +87,5 @@ constraints: ## resolve the pinned versions of AIRFLOW anew
 	$(ENVIRONMENT) constraints $(AIRFLOW) --group $(call GROUP,$(AIRFLOW)) chaos
 
 clean: ## remove what was made, the virtual environments too
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* dist build
+	rm -rf .venv clients/node_modules .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
