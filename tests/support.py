@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 REPO = Path(__file__).resolve().parent.parent
 #: The action type of the pipeline ``pipe``, and the default of the example DAGs.
 ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
@@ -26,6 +28,12 @@ def airflow_connections(emulator: Any, customer: Any) -> dict[str, str]:
         "password": customer.client_token,
     }
     return {"AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws), name: json.dumps(client)}
+
+
+def admin_client(emulator: Any, service: str) -> Any:
+    """Return a client of whoever administers the account."""
+    keys = {"aws_access_key_id": "AKIAADMIN", "aws_secret_access_key": "admin", "region_name": "us-east-1"}
+    return boto3.Session(**keys).client(service, endpoint_url=emulator.url)
 
 
 def results_of(emulator: Any, job: Mapping[str, Any]) -> list[str]:
