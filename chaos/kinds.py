@@ -34,7 +34,8 @@ class Kind:
     :param outcomes: What the work may come to, a key of :data:`RESULTS`, with its share.
     :param way: How its DAG works: with tasks between a claim and ``finish_job``; so, but going on in a new
         job before the work (``go_on``) or while it waits for it (``watch``); or as one function.
-    :param share: Of the jobs of the mix; 0 for kinds that have a run of their own.
+    :param share: Of the jobs of the mix; 0 for kinds that are not in it.
+    :param races: Whether its jobs are those for which a second worker races.
     :param unknown_claim: What a claim in doubt counts as.
     :param time_limit: ``dagrun_timeout`` in seconds, or None.
     :param owner: Of the action type.
@@ -44,6 +45,7 @@ class Kind:
     outcomes: Mapping[str, int]
     way: Literal["tasks", "go_on", "watch", "function"] = "tasks"
     share: int = 0
+    races: bool = False
     unknown_claim: Literal["assume_ours", "leave"] = "assume_ours"
     time_limit: float | None = None
     owner: Literal["ThirdParty", "Custom"] = "ThirdParty"
@@ -78,11 +80,19 @@ KINDS = {
         Kind(
             "custom",
             way="go_on",
+            share=2,
             outcomes={"succeed": 3, "linger": 2, "fail": 1},
             owner="Custom",
         ),
         Kind("time_limit", share=1, outcomes={"succeed": 1, "hang": 2}, time_limit=60),
-        Kind("rival", outcomes={"succeed": 3, "linger": 1, "fail": 1}, unknown_claim="leave"),
+        Kind("rival", races=True, outcomes={"succeed": 3, "linger": 1, "fail": 1}, unknown_claim="leave"),
+        Kind(
+            "custom_rival",
+            races=True,
+            outcomes={"succeed": 3, "linger": 1, "fail": 1},
+            unknown_claim="leave",
+            owner="Custom",
+        ),
     )
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from chaos.kinds import KINDS, pipeline_name
 
@@ -67,17 +67,18 @@ class Plan:
     blows: tuple[Blow, ...] = ()
 
 
-def make_plan(seed: int, jobs: int, kills: int, *, kind: str | None = None) -> Plan:
+def make_plan(seed: int, jobs: int, kills: int, *, kinds: Sequence[str] = ()) -> Plan:
     """
     Draw a plan; the same arguments give the same plan.
 
     :param seed: Any whole number.
     :param jobs: How many.
     :param kills: How many; one of each kind at least, unless there are none.
-    :param kind: The only kind of jobs. Defaults to the mix.
+    :param kinds: The only kinds of jobs, each as likely as the others. Defaults to the mix.
     """
-    chance = random.Random(f"{seed}/{kind}")  # noqa: S311 - repeatable, no secret
-    shares = {kind: 1} if kind else {each.name: each.share for each in KINDS.values() if each.share}
+    chance = random.Random(f"{seed}/{'+'.join(kinds)}")  # noqa: S311 - repeatable, no secret
+    mix = {each.name: each.share for each in KINDS.values() if each.share}
+    shares = dict.fromkeys(kinds, 1) or mix
     planned = []
     for number, name in enumerate(_mixed(chance, shares, jobs), start=1):
         outcome = _drawn(chance, KINDS[name].outcomes)

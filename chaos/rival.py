@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -22,9 +23,28 @@ WORK_SECONDS = (0.0, 3.0)
 _POLL_SECONDS = 1.0
 
 
+@dataclasses.dataclass(frozen=True)
+class Offer:
+    """
+    What a poll returned.
+
+    :param nonce: Of a custom job; that of a partner's comes with its details.
+    :param client_token: Of a partner's job.
+    """
+
+    job_id: str
+    nonce: str | None = None
+    client_token: str | None = None
+
+    def named(self) -> dict[str, str]:
+        """Return the members by which a call names the job."""
+        token = {} if self.client_token is None else {"clientToken": self.client_token}
+        return {"jobId": self.job_id} | token
+
+
 class Rival:
     """
-    Poll, claim, work and report in threads, until the context ends.
+    Poll, claim, work and report in threads, until the context ends; for a partner's or for custom jobs.
 
     :param endpoint: Where CodePipeline is.
     :param action_type: What to poll for.
@@ -38,6 +58,7 @@ class Rival:
         self.claimed: set[str] = set()
         self._known: set[str] = set()
         self._action_type = dict(action_type)
+        self._is_custom = action_type["owner"] == "Custom"
         self._token_of = token_of
         self._chance = random.Random(seed)  # noqa: S311 - repeatable, no secret
         self._stopping = threading.Event()
@@ -69,41 +90,57 @@ class Rival:
 
     def _poll_for_ever(self) -> None:
         while not self._stopping.wait(_POLL_SECONDS):
-            jobs: list[Any] = []
+            offers: list[Offer] = []
             with contextlib.suppress(ClientError, BotoCoreError):
-                jobs = self._client.poll_for_third_party_jobs(
-                    actionTypeId=self._action_type, maxBatchSize=10
-                )["jobs"]
-            for job in jobs:
-                if job["jobId"] in self._known:
+                offers = self._poll()
+            for offer in offers:
+                if offer.job_id in self._known:
                     continue
-                self._known.add(job["jobId"])
+                self._known.add(offer.job_id)
                 wait, work = (
                     self._chance.uniform(*seconds) for seconds in (HESITATION_SECONDS, WORK_SECONDS)
                 )
-                self._start(self._take, job["jobId"], self._token_of(job["clientId"]), wait, work)
+                self._start(self._take, offer, wait, work)
 
-    def _take(self, job_id: str, client_token: str, wait: float, work: float) -> None:
+    def _poll(self) -> list[Offer]:
+        asked = {"actionTypeId": self._action_type, "maxBatchSize": 10}
+        if self._is_custom:
+            jobs = self._client.poll_for_jobs(**asked)["jobs"]
+            return [Offer(job["id"], nonce=job["nonce"]) for job in jobs]
+        jobs = self._client.poll_for_third_party_jobs(**asked)["jobs"]
+        return [Offer(job["jobId"], client_token=self._token_of(job["clientId"])) for job in jobs]
+
+    def _take(self, offer: Offer, wait: float, work: float) -> None:
         self._stopping.wait(wait)
-        named = {"jobId": job_id, "clientToken": client_token}
         try:
-            nonce = self._client.get_third_party_job_details(**named)["jobDetails"]["nonce"]
-            status = self._client.acknowledge_third_party_job(**named, nonce=nonce)["status"]
+            status = self._acknowledge(offer)
         except (ClientError, BotoCoreError):
-            self._known.discard(job_id)
+            self._known.discard(offer.job_id)
             return
         if status != "InProgress":
             return
-        self.claimed.add(job_id)
+        self.claimed.add(offer.job_id)
         self._stopping.wait(work)
         # Until it is told: it keeps no record, and must not lose a job by itself.
-        while not self._is_told(named):
+        while not self._is_told(offer):
             self._stopping.wait(_POLL_SECONDS)
 
-    def _is_told(self, named: Mapping[str, str]) -> bool:
+    def _acknowledge(self, offer: Offer) -> str:
+        named = offer.named()
+        if self._is_custom:
+            return str(self._client.acknowledge_job(**named, nonce=offer.nonce)["status"])
+        nonce = self._client.get_third_party_job_details(**named)["jobDetails"]["nonce"]
+        return str(self._client.acknowledge_third_party_job(**named, nonce=nonce)["status"])
+
+    def _is_told(self, offer: Offer) -> bool:
+        put = (
+            self._client.put_job_success_result
+            if self._is_custom
+            else self._client.put_third_party_job_success_result
+        )
         try:
-            self._client.put_third_party_job_success_result(
-                **named,
+            put(
+                **offer.named(),
                 executionDetails={"externalExecutionId": RIVALS_EXECUTION_ID, "summary": "The rival's work."},
             )
         except ClientError as error:

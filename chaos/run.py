@@ -17,6 +17,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +49,15 @@ FAULTS: tuple[tuple[str, float, dict[str, Any]], ...] = (
     ("drop_response", 0.05, {}),
     ("slow", 0.05, {"seconds": 3}),
 )
+_RACED_CALLS = (
+    "GetThirdPartyJobDetails",
+    "PutThirdPartyJobSuccessResult",
+    "PutThirdPartyJobFailureResult",
+    "GetJobDetails",
+    "PutJobSuccessResult",
+    "PutJobFailureResult",
+)
+_ACKNOWLEDGES = ("AcknowledgeThirdPartyJob", "AcknowledgeJob")
 #: Without an end of any job for so long, those that are open are given up.
 STALLED_SECONDS = 300
 #: For what comes after the last result: runs that are still to end, and might do harm.
@@ -133,7 +143,8 @@ def _run(home: Path, narrator: Narrator, arguments: argparse.Namespace) -> int:
         with airflow:
             partner.add_customers()
             stage = Stage(emulator, airflow, services, metadata, partner, monkey, narrator, arguments.at_once)
-            plan = make_plan(arguments.seed, arguments.jobs, arguments.kills, kind=arguments.kind)
+            kinds = [arguments.kind] if arguments.kind else []
+            plan = make_plan(arguments.seed, arguments.jobs, arguments.kills, kinds=kinds)
             narrator.begin(f"the mix, seed {arguments.seed}: {len(plan.jobs)} jobs, {len(plan.blows)} blows")
             for number, (kind, probability, parameters) in enumerate(() if arguments.no_faults else FAULTS):
                 seed = arguments.seed + number
@@ -141,7 +152,8 @@ def _run(home: Path, narrator: Narrator, arguments: argparse.Namespace) -> int:
             findings = _show("The mix", arguments.seed, judge(_play(stage, plan)))
             emulator.clear_faults()
             if arguments.rival_jobs:
-                plan = make_plan(arguments.seed, arguments.rival_jobs, 0, kind="rival")
+                kinds = [kind.name for kind in KINDS.values() if kind.races]
+                plan = make_plan(arguments.seed, arguments.rival_jobs, 0, kinds=kinds)
                 narrator.begin(f"the race, seed {arguments.seed}: {len(plan.jobs)} jobs, and a rival")
                 findings += _show("The race", arguments.seed, judge(_race(stage, plan, arguments.seed)))
             narrator.begin("stopping everything")
@@ -153,25 +165,28 @@ def _run(home: Path, narrator: Narrator, arguments: argparse.Namespace) -> int:
 
 def _race(stage: Stage, plan: Plan, seed: int) -> Evidence:
     """Play a plan against a second worker, with no acknowledge whose answer is lost."""
+    emulator = stage.emulator
     for number, (kind, probability, parameters) in enumerate(FAULTS):
-        for operation in (
-            "GetThirdPartyJobDetails",
-            "PutThirdPartyJobSuccessResult",
-            "PutThirdPartyJobFailureResult",
-            *([] if kind == "drop_response" else ["AcknowledgeThirdPartyJob"]),
-        ):
-            stage.emulator.inject(
+        for operation in (*_RACED_CALLS, *(() if kind == "drop_response" else _ACKNOWLEDGES)):
+            emulator.inject(
                 kind, operation, times=None, probability=probability, seed=seed + number, **parameters
             )
-    # So that both are offered the same jobs, and at the same time.
-    stage.emulator.inject("duplicate", times=None, probability=0.5, seed=seed)
-    with Rival(stage.emulator.url, KINDS["rival"].action_type, stage.partner.token_of, seed) as rival:
-        evidence = _play(stage, plan, rival)
-    stage.emulator.clear_faults()
+    # So that both are offered the same jobs at the same time, and a custom job with the same nonce.
+    emulator.inject("duplicate", times=None, probability=0.5, seed=seed)
+    emulator.configure(nonce_on_redelivery="same")
+    with contextlib.ExitStack() as racing:
+        rivals = [
+            racing.enter_context(Rival(emulator.url, kind.action_type, stage.partner.token_of, seed))
+            for kind in KINDS.values()
+            if kind.races
+        ]
+        evidence = _play(stage, plan, rivals)
+    emulator.clear_faults()
+    emulator.configure(nonce_on_redelivery=SETTINGS.nonce_on_redelivery)
     return evidence
 
 
-def _play(stage: Stage, plan: Plan, rival: Rival | None = None) -> Evidence:
+def _play(stage: Stage, plan: Plan, rivals: Iterable[Rival] = ()) -> Evidence:
     """Start the jobs of a plan, strike its blows, wait for the end, and return what was seen."""
     first = len(stage.emulator.ledger)
     strikes_before = len(stage.monkey.strikes)
@@ -216,7 +231,7 @@ def _play(stage: Stage, plan: Plan, rival: Rival | None = None) -> Evidence:
         runs=[run for run in stage.metadata.runs() if job_of_run(run.run_id) in jobs],
         strikes=stage.monkey.strikes[strikes_before:],
         not_struck=stage.monkey.not_struck,
-        rivals_jobs=frozenset(rival.claimed) if rival else frozenset(),
+        rivals_jobs=frozenset(job_id for rival in rivals for job_id in rival.claimed),
     )
 
 

@@ -113,9 +113,11 @@ class _Trial:
         for run in self.evidence.runs:
             if run.state in ("queued", "running"):
                 yield Finding("unended", run.dag_id, f"{run.run_id} is still {run.state}")
-        races = any(job.kind == "rival" for job in self.evidence.jobs)
-        if races and not self.evidence.rivals_jobs:
-            yield Finding("no race", "all", "the rival claimed nothing")
+        for kind in sorted({job.kind for job in self.evidence.jobs if KINDS[job.kind].races}):
+            names = [job.name for job in self.evidence.jobs if job.kind == kind]
+            made = {job_id for name in names for job_id in job_ids(self.entries[name])}
+            if not made & self.evidence.rivals_jobs:
+                yield Finding("no race", kind, "the rival claimed nothing")
 
     def notes(self) -> Iterator[str]:
         """Yield, for each job that failed though its work would have succeeded, why."""

@@ -51,7 +51,7 @@ def test_the_mix_has_all_kinds_with_a_share_and_no_other() -> None:
 
 
 def test_a_run_of_one_kind_has_no_other() -> None:
-    assert {job.kind for job in make_plan(1, 50, 0, kind="rival").jobs} == {"rival"}
+    assert {job.kind for job in make_plan(1, 50, 0, kinds=["rival"]).jobs} == {"rival"}
 
 
 def test_every_outcome_of_a_kind_has_a_result() -> None:

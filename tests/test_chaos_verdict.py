@@ -145,6 +145,27 @@ def test_a_run_that_does_not_end_and_a_race_without_a_rival_are_found() -> None:
     assert kinds(QUEUED, CLAIMED, SUCCESS, job=race) == ["no race"]
 
 
+@pytest.mark.parametrize(
+    ("claimed", "missing"),
+    [
+        (set(), ["custom_rival", "rival"]),
+        ({"rival"}, ["custom_rival"]),
+        ({"rival", "custom_rival"}, []),
+    ],
+)
+def test_each_owner_has_a_race_of_its_own(claimed: set[str], missing: list[str]) -> None:
+    jobs = [PlannedJob(name, name, "succeed", 0) for name in ("rival", "custom_rival")]
+    theirs = {**SUCCESS, "details": THEIRS}
+    made = [
+        {**entry, "job_id": job.name, "pipeline_name": job.name}
+        for job in jobs
+        for entry in (QUEUED, CLAIMED, theirs)
+    ]
+    evidence = Evidence(jobs=jobs, ledger=ledger(*made), rivals_jobs=frozenset(claimed))
+    found = [finding.pipeline for finding in judge(evidence).findings if finding.kind == "no race"]
+    assert found == missing
+
+
 def test_a_job_that_timed_out_is_said_to_have() -> None:
     timed_out = {"kind": "job", "operation": "TimedOut"}
     [finding] = judge(Evidence(jobs=[JOB], ledger=ledger(QUEUED, CLAIMED, timed_out))).findings
