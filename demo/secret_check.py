@@ -30,7 +30,8 @@ class SecretCheck:
     def note(self, customer: Customer, job: JobSnapshot) -> None:
         """Note what a customer has told us in confidence."""
         self._jobs.append(job.job_id)
-        self.secrets["client token"].add(customer.client_token)
+        if not self.story.way.is_custom:
+            self.secrets["client token"].add(customer.client_token)
         if customer.known_token is not None:
             self.secrets["wrong client token"].add(customer.known_token)
         self.secrets["configuration value"].add(customer.configuration["Target"])
@@ -38,24 +39,27 @@ class SecretCheck:
 
     def let_jobs_fail(self) -> None:
         """
-        Run three jobs on the paths of errors.
+        Run jobs on the paths of errors.
 
-        One whose client token is wrong; one whose acknowledgement and one whose result are refused with a
-        message that quotes the secrets of the request, as a service may do.
+        One whose client token is wrong, if there are any; one whose acknowledgement and one whose result are
+        refused with a message that quotes the secrets of the request, as a service may do.
         """
         story = self.story
-        wrong = Customer("wrong-token", known_token=Customer("").client_token)
-        refused = Customer("refused-claim")
-        unheard = Customer("refused-result")
-        for customer in (wrong, refused, unheard):
+        refused, unheard = Customer("refused-claim"), Customer("refused-result")
+        customers = [refused, unheard]
+        acknowledge, put = "AcknowledgeJob", "PutJobSuccessResult"
+        if not story.way.is_custom:
+            customers.append(Customer("wrong-token", known_token=Customer("").client_token))
+            acknowledge, put = "AcknowledgeThirdPartyJob", "PutThirdPartyJobSuccessResult"
+        for customer in customers:
             story.add_pipeline(customer)
         jobs = {}
         with story.emulator.core.lock:  # no poll before the faults are set
-            for customer in (wrong, refused, unheard):
+            for customer in customers:
                 jobs[customer.pipeline_name] = job = story.start_pipeline(customer)
                 self.note(customer, job)
-            self._refuse(refused, jobs["refused-claim"], "AcknowledgeThirdPartyJob")
-            self._refuse(unheard, jobs["refused-result"], "PutThirdPartyJobSuccessResult")
+            self._refuse(refused, jobs["refused-claim"], acknowledge)
+            self._refuse(unheard, jobs["refused-result"], put)
         for name, job in jobs.items():
             run = story.wait_for_run(job)
             states = {task["task_id"]: task["state"] for task in story.tasks(run)}
@@ -87,8 +91,9 @@ class SecretCheck:
         return search(home, self.secrets)
 
     def _refuse(self, customer: Customer, job: JobSnapshot, operation: str) -> None:
-        quoted = f"clientToken {customer.client_token}"
-        if operation == "AcknowledgeThirdPartyJob":
+        # A custom job's nonce is no secret, and its calls bear no other.
+        quoted = "" if self.story.way.is_custom else f"clientToken {customer.client_token}"
+        if operation.startswith("Acknowledge"):
             quoted += f", nonce {self.story.emulator.core.jobs[job.job_id].nonce}"
         self.story.emulator.inject(
             "error",
@@ -104,7 +109,9 @@ class SecretCheck:
 
         def issue_and_note(job: Any, expires_at: float) -> Any:
             credentials = issue(job, expires_at)
-            self.secrets["nonce"].add(job.nonce)
+            if job.client_id is not None:
+                # That of a custom job comes with its offer, and lies where that lies.
+                self.secrets["nonce"].add(job.nonce)
             self.secrets["artifact access key id"].add(credentials.access_key_id)
             self.secrets["artifact secret key"].add(credentials.secret_access_key)
             self.secrets["artifact session token"].add(credentials.session_token)

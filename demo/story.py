@@ -142,6 +142,8 @@ class Story:
             configuration=customer.configuration,
             secret_configuration_keys=("ApiKey",),
             output_artifacts=("BuildOutput",),
+            stage_name=self.way.action_type["category"],
+            action_name=self.way.action_type["category"],
         )
         if self.way.is_custom:
             self.say(f"pipeline {customer.pipeline_name} has an action of that type")
