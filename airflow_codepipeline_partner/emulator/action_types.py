@@ -43,10 +43,12 @@ class ActionType:
 
     :param definition: What CreateCustomActionType was told beside the id; None for a type that was merely
         registered, whose actions may be configured with anything.
+    :param registered_secret_keys: The secret properties of a type that was merely registered.
     """
 
     id: ActionTypeId
     definition: Mapping[str, Any] | None = None
+    registered_secret_keys: frozenset[str] = frozenset()
 
     @property
     def properties(self) -> list[dict[str, Any]]:
@@ -56,7 +58,7 @@ class ActionType:
     @property
     def secret_keys(self) -> frozenset[str]:
         """The properties whose values only the worker sees."""
-        return frozenset(each["name"] for each in self.properties if each["secret"])
+        return self.registered_secret_keys.union(each["name"] for each in self.properties if each["secret"])
 
     @property
     def queryable(self) -> str | None:
@@ -115,10 +117,12 @@ class ActionTypes:
     def __iter__(self) -> Iterator[ActionType]:
         return (each for each in self._known.values() if each.id not in self._deleted)
 
-    def register(self, type_id: ActionTypeId) -> None:
-        """Let an action type be there. One that was deleted is there again as it was."""
+    def register(self, type_id: ActionTypeId, secret_keys: frozenset[str] = frozenset()) -> None:
+        """Let an action type be there, with more secrets. One that was deleted is there again as it was."""
         self._deleted.discard(type_id)
-        self._known.setdefault(type_id, ActionType(type_id))
+        known = self.as_it_was(type_id)
+        secret_keys |= known.registered_secret_keys
+        self._known[type_id] = dataclasses.replace(known, registered_secret_keys=secret_keys)
 
     def for_pipeline(self, type_id: ActionTypeId) -> ActionType:
         """

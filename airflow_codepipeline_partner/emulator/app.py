@@ -40,18 +40,7 @@ _ANY_TARGET = "codepipeline"
 _ANY_CBOR_PATH = "/service/codepipeline"
 _log = logging.getLogger(__name__)
 # What moto does itself.
-_MOTO_OPERATIONS = frozenset(
-    {
-        "CreatePipeline",
-        "DeletePipeline",
-        "GetPipeline",
-        "ListPipelines",
-        "ListTagsForResource",
-        "TagResource",
-        "UntagResource",
-        "UpdatePipeline",
-    }
-)
+_MOTO_OPERATIONS = frozenset({"ListTagsForResource", "TagResource", "UntagResource"})
 
 
 class EmulatorApp:
@@ -154,43 +143,24 @@ class EmulatorApp:
     def _pipeline_call(
         self, environ: Environ, start: StartResponse, operation: str, request: Any, region: str | None
     ) -> Iterable[bytes]:
-        name = request.get("name") if isinstance(request, dict) else None
-        told_by_moto = operation == "GetPipeline" and not self._core.is_own_pipeline(name)
-        if operation in self._pipeline_calls and not told_by_moto:
-            return json_answer(start, self._pipeline_calls.answer(operation, request))
-        if operation not in _MOTO_OPERATIONS:
-            raise ApiError("NotImplementedException", f"The emulator does not know {operation}.")
-        validate(operation, request)
-        if operation == "ListPipelines":
-            return self._list_pipelines(environ, start)
-        if operation != "CreatePipeline":
-            self._keep_ours(operation, request)
+        def ask_moto(named: str, instead: Any) -> tuple[int, bytes]:
+            body = json.dumps(instead).encode()
+            asked = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+            told = call_app(self._ask_moto, environ | asked | {"HTTP_X_AMZ_TARGET": TARGET + named})
+            if told[0] >= 500:
+                raise ApiError("NotImplementedException", f"moto could not do this {named}.")
+            return told[:2]
 
-        def ask_moto(instead: Any) -> tuple[int, bytes]:
-            if instead is not None:
-                body = json.dumps(instead).encode()
-                environ.update({"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
-            status, answer, _ = call_app(self._ask_moto, environ)
-            if status >= 500:
-                raise ApiError("NotImplementedException", f"moto could not do this {operation}.")
-            return status, answer
-
+        own = isinstance(request, dict) and self._core.is_own_pipeline(request.get("name"))
+        if operation in self._pipeline_calls and (own or operation not in self._declared.OPERATIONS):
+            return json_answer(start, self._pipeline_calls.answer(operation, request, region))
         if operation in self._declared.OPERATIONS:
             status, answer = self._declared.answer(operation, request, region, ask_moto)
+        elif operation in _MOTO_OPERATIONS:
+            status, answer = ask_moto(operation, validate(operation, request))
         else:
-            status, answer = ask_moto(None)
+            raise ApiError("NotImplementedException", f"The emulator does not know {operation}.")
         return reply(start, status, answer, AWS_JSON)
-
-    def _keep_ours(self, operation: str, request: dict[str, Any]) -> None:
-        """Refuse to let moto change or delete a pipeline that only the emulator knows."""
-        name = request.get("name", request.get("pipeline", {}).get("name"))
-        if self._core.is_own_pipeline(name):
-            raise ApiError("NotImplementedException", f"The emulator's own pipelines know no {operation}.")
-
-    def _list_pipelines(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
-        status, body, _ = call_app(self._ask_moto, environ)
-        theirs = json.loads(body)["pipelines"] if status == 200 else []
-        return json_answer(start, {"pipelines": [*self._pipeline_calls.summaries(), *theirs]})
 
     def _job_call(
         self,

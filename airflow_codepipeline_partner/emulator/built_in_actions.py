@@ -8,7 +8,7 @@ import hashlib
 
 from airflow_codepipeline_partner.emulator.errors import ActionFailed, ControlError
 from airflow_codepipeline_partner.emulator.executions import ActionExecution
-from airflow_codepipeline_partner.emulator.pipelines import S3_SOURCE, Artifact
+from airflow_codepipeline_partner.emulator.pipelines import S3_SOURCE, SOURCE_CATEGORY, Artifact
 from airflow_codepipeline_partner.emulator.storage import MotoStore, StoredObject, small_zip
 
 _REVISION_CHARS = 40
@@ -33,14 +33,12 @@ class BuiltInActions:
 
         :raises ActionFailed: The object is not there, or an artifact cannot be put.
         """
-        declared, given = action.action, action.execution.given
         found: StoredObject | None = None
-        if declared.action_type == S3_SOURCE:
-            if "S3Bucket" in action.configuration and not given.keys() & set(declared.output_artifacts):
-                found = self._find(action)
-        else:
-            name = "/".join(declared.action_type)
+        if action.action.action_type != S3_SOURCE:
+            name = "/".join(action.action.action_type)
             action.summary = f"The emulator does not do {name}: this action succeeded at once."
+        elif "S3Bucket" in action.configuration:
+            found = self._find(action)
         try:
             action.outputs = tuple(self._put(each, action, found) for each in action.outputs)
         except ControlError as error:
@@ -56,17 +54,17 @@ class BuiltInActions:
         # It is gone where another emulator in the process was reset.
         self._store.ensure_bucket(artifact.bucket)
         self._store.put(artifact.bucket, artifact.key, body)
-        action.current_revision = {
-            "revision": revision,
-            "changeIdentifier": revision,
-            "created": action.started_at,
-        }
+        if action.action.action_type.category == SOURCE_CATEGORY:
+            told = {"revision": revision, "changeIdentifier": revision}
+            action.current_revision = told | {"created": action.started_at}
         return dataclasses.replace(artifact, revision=revision)
 
     def _find(self, action: ActionExecution) -> StoredObject:
         bucket, key = action.configuration["S3Bucket"], action.configuration.get("S3ObjectKey", "")
         version = action.execution.source_revisions.get(action.action.name)
-        found = self._store.get(bucket, key, version)
+        given = [action.execution.given.get(artifact.name) for artifact in action.outputs]
+        found = next((_as_stored(body) for body in given if body is not None), None)
+        found = found or self._store.get(bucket, key, version)
         if found is None:
             where = f"{key} in the bucket {bucket}" + (f" with the version {version}" if version else "")
             raise ActionFailed("ConfigurationError", f"There is no object {where}.")
@@ -78,3 +76,8 @@ class BuiltInActions:
         }
         action.summary = f"Amazon S3 version id: {found.version_id or 'null'}"
         return found
+
+
+def _as_stored(body: bytes) -> StoredObject:
+    """Return what S3 would have of a body in a bucket that keeps no versions."""
+    return StoredObject(bytes(body), hashlib.md5(body, usedforsecurity=False).hexdigest(), None)

@@ -167,9 +167,16 @@ def _parser() -> argparse.ArgumentParser:
     added = command(
         "add-action-type",
         "register an action type that no pipeline uses yet",
-        lambda a: _post("/action-types", a, "action_type"),
+        lambda a: _post("/action-types", a, "action_type", "secret_configuration_keys"),
     )
     added.add_argument("action_type", type=_action_type, metavar=_ACTION_TYPE)
+    added.add_argument(
+        "--secret-configuration-key",
+        dest="secret_configuration_keys",
+        action="append",
+        metavar="KEY",
+        help="repeatable; its value only the worker sees",
+    )
 
     _add_pipeline_command(command)
     command("pipelines", "list the pipelines", lambda a: ("GET", "/pipelines", {}))
@@ -182,7 +189,15 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=FILE",
-        help="source artifact, repeatable; default a small zip",
+        help="source artifact, repeatable; default what the source gives, or a small zip",
+    )
+    added.add_argument(
+        "--variable",
+        type=_pair,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="of the pipeline's own variables, repeatable; default theirs",
     )
 
     command("clock", "tell the time", lambda a: ("GET", "/clock", {}))
@@ -327,7 +342,8 @@ def _add_pipeline(parsed: argparse.Namespace) -> tuple[str, str, dict[str, Any]]
 
 def _start_execution(parsed: argparse.Namespace) -> tuple[str, str, dict[str, Any]]:
     artifacts = {name: base64.b64encode(Path(file).read_bytes()).decode() for name, file in parsed.artifact}
-    return "POST", "/executions", {"name": parsed.name, "artifacts": artifacts}
+    members = {"name": parsed.name, "artifacts": artifacts, "variables": dict(parsed.variable)}
+    return "POST", "/executions", members
 
 
 def _inject(parsed: argparse.Namespace) -> tuple[str, str, dict[str, Any]]:

@@ -111,7 +111,7 @@ class ControlHttp:
             ("POST", "/action-types"): Route(
                 "register an action type",
                 lambda b: _done(controls.add_action_type(**b)),  # type: ignore[func-returns-value]
-                {"action_type": _MAP},
+                {"action_type": _MAP, "secret_configuration_keys": _LIST},
                 ("action_type",),
             ),
             ("GET", "/pipelines"): Route(
@@ -129,7 +129,7 @@ class ControlHttp:
             ("POST", "/executions"): Route(
                 "start a pipeline; artifacts are base64 by name",
                 self._start_execution,
-                {"name": _TEXT, "artifacts": _MAP},
+                {"name": _TEXT, "artifacts": _MAP, "variables": _MAP},
                 ("name",),
             ),
             ("GET", "/jobs"): Route(
@@ -206,7 +206,8 @@ class ControlHttp:
 
     def _start_execution(self, body: Body) -> Any:
         artifacts = {name: _decoded(name, value) for name, value in body.get("artifacts", {}).items()}
-        return {"pipeline_execution_id": self._controls.start_execution(body["name"], artifacts)}
+        started = self._controls.start_execution(body["name"], artifacts, variables=body.get("variables"))
+        return {"pipeline_execution_id": started}
 
     def _ledger(self, query: Body) -> Any:
         # All others that a query can name are texts.

@@ -108,7 +108,9 @@ class Controls:
         with self.core.lock:
             return self.core.customers.connect_url(client_id, configuration_url, self.core.settings)
 
-    def add_action_type(self, action_type: Mapping[str, str]) -> None:
+    def add_action_type(
+        self, action_type: Mapping[str, str], secret_configuration_keys: Iterable[str] = ()
+    ) -> None:
         """
         Register an action type that no pipeline uses yet, so that polling for it is no error.
 
@@ -116,10 +118,13 @@ class Controls:
         is there again as it was.
 
         :param action_type: category, owner ``ThirdParty`` or ``Custom``, provider and version.
+        :param secret_configuration_keys: Keys whose values only the worker sees in clear, in pipelines that
+            are made after this.
         """
+        secret_keys = frozenset(_names("secret_configuration_keys", secret_configuration_keys))
         with self.core.lock:
             known = _action_type(action_type)
-            self.core.action_types.register(known)
+            self.core.action_types.register(known, secret_keys)
             details = {"actionTypeId": known.as_dict()}
             self.core.record("control", "AddActionType", self.core.tick(), details=details)
 
@@ -194,6 +199,7 @@ class Controls:
             bucket=bucket,
             encryption_key=encryption_key,
             created_at=self.core.clock.now(),
+            updated_at=self.core.clock.now(),
         )
         for fault in known.faults_of(configured, len(inputs), len(outputs)):
             raise ControlError(fault)
@@ -203,7 +209,12 @@ class Controls:
         return pipeline
 
     def start_execution(
-        self, name: str, artifacts: Mapping[str, bytes] | None = None, *, trigger: str = "start_execution"
+        self,
+        name: str,
+        artifacts: Mapping[str, bytes] | None = None,
+        *,
+        trigger: str = "start_execution",
+        variables: Mapping[str, str] | None = None,
     ) -> str:
         """
         Start a pipeline; the jobs of its first actions are queued at once.
@@ -212,16 +223,23 @@ class Controls:
         :param artifacts: Bytes by the name of an artifact of the source's. Defaults to what the source gives:
             the object of an S3 source that is configured with one, else a small zip.
         :param trigger: What to show as having started the execution.
+        :param variables: Values of the pipeline's own variables; those without a default need one.
         :return: The pipeline execution's id.
         """
-        pipeline = self.core.pipeline(name)
-        bodies = dict(_mapping("artifacts", artifacts))
-        for artifact_name, body in bodies.items():
-            if artifact_name not in pipeline.source_artifacts:
-                raise ControlError(f"the source of pipeline {name} has no artifact {artifact_name}")
-            if not isinstance(body, bytes | bytearray):
-                raise ControlError(f"artifact {artifact_name} is bytes, not {type(body).__name__}")
-        return self.engine.start(pipeline, trigger, bodies)
+        bodies, values = dict(_mapping("artifacts", artifacts)), dict(_mapping("variables", variables))
+        with self.core.lock:
+            pipeline = self.core.pipeline(name)
+            for artifact_name, body in bodies.items():
+                if artifact_name not in pipeline.source_artifacts:
+                    raise ControlError(f"the source of pipeline {name} has no artifact {artifact_name}")
+                if not isinstance(body, bytes | bytearray):
+                    raise ControlError(f"artifact {artifact_name} is bytes, not {type(body).__name__}")
+            fault = pipeline.fault_of_variables(values)
+            if fault is not None:
+                raise ControlError(fault)
+            if not all(isinstance(value, str) for value in values.values()):
+                raise ControlError("the values of variables are texts")
+            return self.engine.start(pipeline, trigger, bodies, values)
 
     def pipeline_state(self, name: str) -> dict[str, Any]:
         """Return what GetPipelineState answers, with times in seconds since the epoch."""

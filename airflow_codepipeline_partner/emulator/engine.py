@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -16,15 +17,17 @@ from airflow_codepipeline_partner.emulator.jobs import JobEvent
 from airflow_codepipeline_partner.emulator.lifecycle import JobLifecycle
 from airflow_codepipeline_partner.emulator.pipelines import (
     PARALLEL,
+    S3_SOURCE,
     SOURCE_CATEGORY,
     SUPERSEDED,
     Action,
     Pipeline,
 )
 from airflow_codepipeline_partner.emulator.storage import MotoStore
-from airflow_codepipeline_partner.emulator.variables import resolve
+from airflow_codepipeline_partner.emulator.variables import OF_EXECUTION, OF_PIPELINE, resolve
 
 _RETRIED = ("Failed", "Abandoned")
+_log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -70,8 +73,8 @@ class Engine:
             )
             own = {name: value for name, value in pipeline.variables.items() if value is not None}
             execution.variables = {
-                "codepipeline": {"PipelineExecutionId": execution.pipeline_execution_id},
-                "variables": own | dict(variables or {}),
+                OF_EXECUTION: {"PipelineExecutionId": execution.pipeline_execution_id},
+                OF_PIPELINE: own | dict(variables or {}),
             }
             self._core.executions[pipeline.name].append(execution)
             self._core.record(
@@ -84,7 +87,8 @@ class Engine:
     def stop(self, execution: PipelineExecution, abandon: bool, reason: str | None) -> None:
         """Stop an execution: abandon its actions, or wait for those to end that have begun."""
         now = self._core.tick()
-        execution.status, execution.stop_reason, execution.updated_at = "Stopping", reason, now
+        execution.status, execution.updated_at = "Stopping", now
+        execution.stop_reason = reason or execution.stop_reason
         self._record_call("StopPipelineExecution", now, execution, abandon=abandon, reason=reason)
         if execution.waiting:
             self._core.waiting[execution.pipeline.name, execution.stage.name].remove(execution)
@@ -100,26 +104,41 @@ class Engine:
         """
         Run the failed actions of an execution's last stage again, or all of that stage's.
 
+        What was stopped goes on with the actions that were not begun. Failed actions can be run again while
+        those beside them still run.
+
         :raises ApiError: There is nothing to retry, or it cannot be done now.
         """
         pipeline = execution.pipeline
         again = [each for each in execution.group if each.status in _RETRIED]
-        if execution.in_progress or not again:
-            raise _not_retryable("the stage has no failed action, or is still in progress")
+        running = any(each.status == "InProgress" for each in execution.group)
+        if execution.status not in ("InProgress", "Failed", "Stopped") or (running and all_actions):
+            raise _not_retryable("it is still in progress")
+        if not again and execution.status != "Stopped":
+            raise _not_retryable("it has no failed action")
         if self._core.pipelines[pipeline.name].version != pipeline.version:
             raise _not_retryable("the pipeline has changed since")
-        if self._occupant(execution) is not None:
-            raise _not_retryable("another execution is in the stage")
+        if self._occupant(execution) not in (None, execution) or self._is_outrun(execution):
+            message = "A newer execution has entered the stage."
+            raise ApiError("NotLatestPipelineExecutionException", message)
         now = self._core.tick()
-        execution.status, execution.updated_at = "InProgress", now
+        execution.status, execution.stop_reason, execution.updated_at = "InProgress", None, now
         self._record_call("RetryStageExecution", now, execution)
         self._occupy(execution)
         if all_actions:
             self._begin_stage(execution, now)
-        else:
+        elif again:
             kept = [each for each in execution.group if each not in again]
             self._begin(execution, [each.action for each in again], now, kept)
         self._go_on(execution, now)
+
+    def _is_outrun(self, execution: PipelineExecution) -> bool:
+        """Return whether a newer execution has been in the stage that one is in."""
+        if execution.pipeline.execution_mode == PARALLEL:
+            return False
+        executions = self._core.executions[execution.pipeline.name]
+        newer = executions[executions.index(execution) + 1 :]
+        return any(execution.stage.name in each.stage_statuses for each in newer)
 
     def end_action(
         self, action: ActionExecution, status: str, now: float, error: Mapping[str, str] | None = None
@@ -187,7 +206,7 @@ class Engine:
             self._ready.append(following)
 
     def _finish(self, execution: PipelineExecution, status: str, now: float) -> None:
-        execution.status, execution.updated_at, execution.given = status, now, {}
+        execution.status, execution.updated_at = status, now
 
     # Actions.
 
@@ -219,6 +238,7 @@ class Engine:
             self._begin_group(execution, later[0], now)
             return True
         last = stage is pipeline.stages[-1]
+        execution.given = {}
         if last:
             self._finish(execution, "Succeeded", now)
         self._leave(execution, "Succeeded", now)
@@ -259,10 +279,22 @@ class Engine:
                 self._run(action, now)
             except ActionFailed as failed:
                 self._close(action, "Failed", now, {"code": failed.code, "message": str(failed)})
+            except Exception as error:
+                # Whatever moto cannot do must not leave an execution that nothing ends.
+                _log.debug("an action could not be run", exc_info=True)
+                message = f"The emulator could not run this action: {type(error).__name__}."
+                self._close(action, "Failed", now, {"code": "InternalError", "message": message})
 
     def _run(self, begun: ActionExecution, now: float) -> None:
         action, execution = begun.action, begun.execution
-        begun.configuration = resolve(action.configuration, execution.variables)
+        does_nothing = not action.makes_jobs and action.action_type != S3_SOURCE
+        try:
+            hidden = action.secret_configuration_keys
+            begun.configuration = resolve(action.configuration, execution.variables, hidden)
+        except ActionFailed:
+            # What the emulator does not do succeeds.
+            if not does_nothing:
+                raise
         missing = [name for name in action.input_artifacts if name not in execution.artifacts]
         if missing:
             raise ActionFailed("ConfigurationError", f"No action has made the artifact {missing[0]}.")
@@ -294,10 +326,17 @@ class Engine:
                 )
             execution.artifacts |= {artifact.name: artifact for artifact in action.outputs}
             if action.action.namespace is not None:
-                execution.variables[action.action.namespace] = dict(action.output_variables or {})
+                execution.variables[action.action.namespace] = self._variables_of(action)
         ids = _named(execution) | {"action_execution_id": action.action_execution_id}
         place = {"stageName": action.stage_name, "actionName": action.action.name}
         self._core.record("action", status, now, **ids, details=place | (action.error_details or {}))
+
+    @staticmethod
+    def _variables_of(run: ActionExecution) -> dict[str, str] | None:
+        """Return what later actions can read of an action; None where only AWS's would know."""
+        if run.action.makes_jobs or run.action.action_type == S3_SOURCE:
+            return dict(run.output_variables or {})
+        return None
 
     def _record_call(self, operation: str, now: float, execution: PipelineExecution, **details: Any) -> None:
         self._core.record("call", operation, now, **_named(execution), details=details)

@@ -32,7 +32,8 @@ class PipelineExecution:
     :param stage_statuses: The status of each stage that it entered.
     :param group: The actions that run side by side now, or ran last.
     :param artifacts: What its actions have made so far, by name.
-    :param variables: Values by namespace and name.
+    :param variables: Values by namespace and name; None where AWS's own action would give values that the
+        emulator does not know.
     """
 
     pipeline: Pipeline
@@ -50,7 +51,7 @@ class PipelineExecution:
     group: list[ActionExecution] = dataclasses.field(default_factory=list)
     actions: list[ActionExecution] = dataclasses.field(default_factory=list)
     artifacts: dict[str, Artifact] = dataclasses.field(default_factory=dict)
-    variables: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict, repr=False)
+    variables: dict[str, dict[str, str] | None] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def stage(self) -> Stage:

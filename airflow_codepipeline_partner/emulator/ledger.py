@@ -24,9 +24,9 @@ class LedgerEntry:
     :param number: Its place in the ledger, from 1.
     :param time: When, by the emulator's clock, in UTC.
     :param kind: ``call`` (a CodePipeline call: each of the job calls, each about action types, each that
-        stops or retries an execution, and each that is refused), ``artifact`` (an S3 call with a job's
-        credentials), ``job`` (what befell a job without a call, such as a timeout), ``action`` (the end of an
-        action), ``control`` (what the test did).
+        makes, changes or deletes a pipeline, stops or retries an execution, and each that is refused),
+        ``artifact`` (an S3 call with a job's credentials), ``job`` (what befell a job without a call, such as
+        a timeout), ``action`` (the end of an action), ``control`` (what the test did).
     :param operation: AWS's name of the call, or the name of the event; of an action the status it ended with.
     :param outcome: ``ok``, or the code of the error that was answered.
     :param status_before: The job's status before, None where there is no job.

@@ -11,7 +11,7 @@ from airflow_codepipeline_partner.emulator.core import Core
 from airflow_codepipeline_partner.emulator.engine import Engine
 from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.executions import PipelineExecution
-from airflow_codepipeline_partner.emulator.pipelines import ACCOUNT_ID, Pipeline
+from airflow_codepipeline_partner.emulator.pipelines import ACCOUNT_ID, S3_SOURCE, Pipeline
 from airflow_codepipeline_partner.emulator.validation import is_number, validate
 
 MAX_RESULTS = 100
@@ -47,10 +47,11 @@ class PipelineCalls:
     def __contains__(self, operation: str) -> bool:
         return operation in self._handlers
 
-    def answer(self, operation: str, request: Any) -> Answer:
+    def answer(self, operation: str, request: Any, region: str | None = None) -> Answer:
         """
         Do a call.
 
+        :param region: For which region the request was signed; None for all of them.
         :raises ApiError: The call is refused.
         """
         request = validate(operation, request)
@@ -58,7 +59,7 @@ class PipelineCalls:
             self._core.tick()
             name = request.get("name", request.get("pipelineName"))
             pipeline = self._core.pipelines.get(name)
-            if pipeline is None:
+            if pipeline is None or not pipeline.is_in(region):
                 raise ApiError(
                     "PipelineNotFoundException", f"Account '{ACCOUNT_ID}' does not have a pipeline '{name}'"
                 )
@@ -67,12 +68,6 @@ class PipelineCalls:
     def state(self, name: str) -> Answer:
         """Return what GetPipelineState answers for a pipeline."""
         return self.answer("GetPipelineState", {"name": name})
-
-    def summaries(self) -> list[Answer]:
-        """Return the pipelines that moto does not know as ListPipelines shows them."""
-        with self._core.lock:
-            pipelines = self._core.pipelines.values()
-            return [views.pipeline_summary(each) for each in pipelines if each.declared_in is None]
 
     def _get_pipeline(self, pipeline: Pipeline, request: Request) -> Answer:
         if request.get("version", pipeline.version) != pipeline.version:
@@ -111,8 +106,10 @@ class PipelineCalls:
         if token is not None and (pipeline.name, token) in known:
             return {"pipelineExecutionId": known[pipeline.name, token]}
         values = {each["name"]: each["value"] for each in request.get("variables", ())}
-        _check_variables(pipeline, values)
-        revisions = _s3_versions(request.get("sourceRevisions", ()))
+        fault = pipeline.fault_of_variables(values)
+        if fault is not None:
+            raise ApiError("ValidationException", f"{fault[0].upper()}{fault[1:]}.")
+        revisions = _s3_versions(pipeline, request.get("sourceRevisions", ()))
         started = self._engine.start(pipeline, _TRIGGER, variables=values, source_revisions=revisions)
         if token is not None:
             known[pipeline.name, token] = started
@@ -135,9 +132,9 @@ class PipelineCalls:
         if name not in {stage.name for stage in pipeline.stages}:
             raise ApiError("StageNotFoundException", f"The pipeline has no stage {name}.")
         execution = self._find(pipeline, request["pipelineExecutionId"], "StageNotRetryable")
-        if execution.stage.name != name:
-            message = f"The execution has not failed in {name}; the last stage it came to is"
-            raise ApiError("StageNotRetryableException", f"{message} {execution.stage.name}.")
+        if execution.stage.name != name or name not in execution.stage_statuses:
+            message = f"The execution has not failed or been stopped in {name}."
+            raise ApiError("StageNotRetryableException", message)
         self._engine.retry(execution, all_actions=request["retryMode"] == "ALL_ACTIONS")
         return {"pipelineExecutionId": execution.pipeline_execution_id}
 
@@ -150,17 +147,13 @@ class PipelineCalls:
         raise ApiError(f"{error}Exception", f"The pipeline has no execution {execution_id}.")
 
 
-def _check_variables(pipeline: Pipeline, values: dict[str, str]) -> None:
-    for name in values.keys() - pipeline.variables.keys():
-        raise ApiError("ValidationException", f"The pipeline has no variable {name}.")
-    for name, default in pipeline.variables.items():
-        if default is None and name not in values:
-            raise ApiError("ValidationException", f"The pipeline's variable {name} has no value.")
-
-
-def _s3_versions(revisions: Sequence[Request]) -> dict[str, str]:
+def _s3_versions(pipeline: Pipeline, revisions: Sequence[Request]) -> dict[str, str]:
     """Return which version of its object each source action is to take."""
+    sources = {action.name for action in pipeline.stages[0].actions if action.action_type == S3_SOURCE}
     for each in revisions:
+        if each["actionName"] not in sources:
+            message = f"The pipeline has no S3 source action {each['actionName']}."
+            raise ApiError("ValidationException", message)
         if each["revisionType"] != _S3_REVISION:
             message = f"The emulator takes source revisions of the type {_S3_REVISION} only."
             raise ApiError("ValidationException", message)

@@ -14,6 +14,7 @@ from airflow_codepipeline_partner.emulator.pipelines import (
     Pipeline,
     Stage,
 )
+from airflow_codepipeline_partner.emulator.variables import OF_PIPELINE
 
 Shape = dict[str, Any]
 
@@ -42,7 +43,7 @@ def declaration(pipeline: Pipeline, region: str | None) -> Shape:
         "metadata": {
             "pipelineArn": pipeline.arn(region),
             "created": pipeline.created_at,
-            "updated": pipeline.created_at,
+            "updated": pipeline.updated_at,
         },
     }
 
@@ -66,7 +67,7 @@ def pipeline_summary(pipeline: Pipeline) -> Shape:
         "pipelineType": "V2",
         "executionMode": pipeline.execution_mode,
         "created": pipeline.created_at,
-        "updated": pipeline.created_at,
+        "updated": pipeline.updated_at,
     }
 
 
@@ -81,7 +82,7 @@ def state(pipeline: Pipeline, executions: list[PipelineExecution]) -> Shape:
         "pipelineVersion": pipeline.version,
         "stageStates": [_stage_state(stage, executions) for stage in pipeline.stages],
         "created": pipeline.created_at,
-        "updated": pipeline.created_at,
+        "updated": pipeline.updated_at,
     }
 
 
@@ -93,7 +94,7 @@ def _stage_state(stage: Stage, executions: list[PipelineExecution]) -> Shape:
     }
     inbound = [each for each in executions if each.waiting and each.stage.name == stage.name]
     if inbound:
-        shape["inboundExecution"] = _stage_execution(inbound[-1], "InProgress")
+        shape["inboundExecution"] = _stage_execution(inbound[0], "InProgress")
         shape["inboundExecutions"] = [_stage_execution(each, "InProgress") for each in inbound]
     for each in reversed(executions):
         if stage.name in each.stage_statuses:
@@ -143,7 +144,7 @@ def execution(execution: PipelineExecution) -> Shape:
         for artifact in source.outputs
         if artifact.revision is not None
     ]
-    own = execution.variables.get("variables", {})
+    own = execution.variables.get(OF_PIPELINE) or {}
     return _present(
         {
             "pipelineName": execution.pipeline.name,

@@ -15,11 +15,12 @@ from airflow_codepipeline_partner.emulator.errors import ControlError
 ACCOUNT_ID = "123456789012"  # moto's default account
 DEFAULT_REGION = "us-east-1"
 MASKED = "****"
-PARALLEL, SUPERSEDED, QUEUED = "PARALLEL", "SUPERSEDED", "QUEUED"
+PARALLEL, SUPERSEDED = "PARALLEL", "SUPERSEDED"  # and QUEUED
 SOURCE_CATEGORY = "Source"
 S3_SOURCE = ActionTypeId(SOURCE_CATEGORY, "AWS", "S3", "1")
 #: AWS's own, in spite of its owner.
 GITHUB_SOURCE = ActionTypeId(SOURCE_CATEGORY, "ThirdParty", "GitHub", "1")
+GITHUB_SECRET = "OAuthToken"  # noqa: S105 - the name of a property
 # CodePipeline cuts the names in an artifact's key, and ends the key with seven random characters.
 PIPELINE_KEY_CHARS, ARTIFACT_KEY_CHARS, SUFFIX_CHARS = 20, 10, 7
 MAX_URL_CHARS = 2048
@@ -132,6 +133,7 @@ class Pipeline:
     bucket: str
     encryption_key: str | None
     created_at: float
+    updated_at: float
     version: int = 1
     execution_mode: str = PARALLEL
     variables: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
@@ -161,6 +163,19 @@ class Pipeline:
     def has_artifacts(self) -> bool:
         """Whether any of its actions takes or makes an artifact."""
         return any(action.input_artifacts or action.output_artifacts for action in self.actions())
+
+    def is_in(self, region: str | None) -> bool:
+        """Return whether a region has this pipeline; what is made by the emulator's control, all have."""
+        return None in (self.declared_in, region) or self.declared_in == region
+
+    def fault_of_variables(self, values: Mapping[str, str]) -> str | None:
+        """Return what is wrong with the values that a start gives for the pipeline's variables."""
+        for name in sorted(values.keys() - self.variables.keys()):
+            return f"the pipeline has no variable {name}"
+        for name, default in self.variables.items():
+            if default is None and name not in values:
+                return f"the pipeline's variable {name} has no value"
+        return None
 
     def arn(self, region: str | None) -> str:
         """Return the pipeline's ARN, where it is of no region itself in that one, or the default one."""

@@ -34,6 +34,9 @@ class StoredObject:
     version_id: str | None
 
 
+_MOTOS_OWN = "moto-api"
+
+
 class MotoStore:
     """
     Put objects in moto's S3, and get them.
@@ -60,8 +63,10 @@ class MotoStore:
         :param version_id: Which version of it. Defaults to the newest.
         """
         query = {} if version_id is None else {"versionId": version_id}
-        # Without a key this would be the list of a bucket's objects.
-        status, body, headers = self._call("GET", f"/{bucket}/{key}", query=query) if key else (404, b"", {})
+        if not key or bucket == _MOTOS_OWN:
+            # The list of a bucket's objects, or something of moto's that is no object.
+            return None
+        status, body, headers = self._call("GET", f"/{bucket}/{key}", query=query)
         if status != 200:
             return None
         return StoredObject(body, headers.get("etag", "").strip('"'), headers.get("x-amz-version-id"))
@@ -90,7 +95,7 @@ class MotoStore:
         )
         environ = builder.get_environ()
         # As the server gives it to moto, whose reading of it is a key's name: bytes, read as Latin-1.
-        environ["PATH_INFO"] = path.encode().decode("latin-1")
+        environ["PATH_INFO"] = path.encode(errors="surrogatepass").decode("latin-1")
         del environ["REQUEST_URI"], environ["RAW_URI"]
         try:
             return call_app(self._app, environ)

@@ -81,6 +81,10 @@ def _known(shape: Any, value: Any) -> Any:
     if shape.type_name == "structure":
         given = _known_members(shape, value)
         return {name: _known(shape.members[name], inner) for name, inner in given.items()}
+    if shape.type_name == "list":
+        return [_known(shape.member, inner) for inner in value]
+    if shape.type_name == "map":
+        return {key: _known(shape.value, inner) for key, inner in value.items()}
     return value
 
 

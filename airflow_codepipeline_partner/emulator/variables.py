@@ -4,28 +4,43 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from airflow_codepipeline_partner.emulator.errors import ActionFailed
 
-#: ``#{namespace.name}``; the two namespaces ``codepipeline`` and ``variables`` are always there.
+#: ``#{namespace.name}``
 REFERENCE = re.compile(r"#\{([A-Za-z0-9@_-]+)\.([A-Za-z0-9@_-]+)\}")
+OF_EXECUTION, OF_PIPELINE = "codepipeline", "variables"
+RESERVED_NAMESPACES = frozenset({OF_EXECUTION, OF_PIPELINE})
+
+#: Values by namespace and name; None where the values of a namespace cannot be known.
+Variables = Mapping[str, Mapping[str, str] | None]
 
 
-def resolve(configuration: Mapping[str, str], variables: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+def resolve(
+    configuration: Mapping[str, str], variables: Variables, secret_keys: Collection[str] = ()
+) -> dict[str, str]:
     """
     Return a configuration with the values of variables in the place of references to them.
 
-    :param variables: Values by namespace and name.
+    A reference to a namespace whose values cannot be known stays as it is.
+
+    :param secret_keys: The keys of the configuration of which an error says nothing.
     :raises ActionFailed: There is no such variable, or not yet.
     """
 
-    def value(found: re.Match[str]) -> str:
-        namespace, name = found.groups()
-        try:
-            return variables[namespace][name]
-        except KeyError:
-            message = f"There is no variable {name} in the namespace {namespace}, or not yet."
-            raise ActionFailed("ConfigurationError", message) from None
+    def resolved(key: str, text: str) -> str:
+        def value(found: re.Match[str]) -> str:
+            namespace, name = found.groups()
+            known = variables.get(namespace, {})
+            if known is None:
+                return found[0]
+            if name not in known:
+                which = "a variable" if key in secret_keys else f"the variable {namespace}.{name}"
+                message = f"The configuration property {key} refers to {which} that is not there, or not yet."
+                raise ActionFailed("ConfigurationError", message)
+            return known[name]
 
-    return {key: REFERENCE.sub(value, text) for key, text in configuration.items()}
+        return REFERENCE.sub(value, text)
+
+    return {key: resolved(key, text) for key, text in configuration.items()}

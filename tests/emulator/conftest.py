@@ -14,6 +14,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
+from declaring import Declaring
 
 from airflow_codepipeline_partner.emulator import Clock, Emulator, Settings
 
@@ -288,3 +289,19 @@ def artifacts_of():
 def artifacts(world):
     pipeline = {"input_artifacts": ["In"], "output_artifacts": ["Out"], "bucket": "artifact-bucket"}
     return Artifacts(world(pipeline=pipeline))
+
+
+@pytest.fixture
+def made(custom_world, client):
+    """An emulator with one custom action type, an object to begin with, and no pipeline."""
+
+    def make(*properties, **settings):
+        w = custom_world(pipeline=False, **settings)
+        # moto, which keeps the pipelines too, is one for all tests of the process.
+        w.emu.reset()
+        w.create(*properties)
+        declaring = Declaring(w, client)
+        declaring.put_source()
+        return declaring
+
+    return make

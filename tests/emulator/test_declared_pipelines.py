@@ -1,570 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pipelines that are made by CreatePipeline, and run from stage to stage."""
+"""Pipelines that are made by CreatePipeline: what is taken, kept and shown."""
 
 from __future__ import annotations
 
-import json
 import uuid
 
 import pytest
 from botocore.exceptions import ClientError
+from declaring import ACTION_TYPE, CODE_DEPLOY, CUSTOM_TYPE, S3, action, code, message, stage
 
-ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
-CUSTOM_TYPE = {"category": "Build", "owner": "Custom", "provider": "Own", "version": "1"}
-S3 = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"}
-CODE_DEPLOY = {"category": "Deploy", "owner": "AWS", "provider": "CodeDeploy", "version": "1"}
 SECRET = {"name": "Password", "secret": True}
-TRUST = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "codepipeline.amazonaws.com"},
-                "Action": "sts:AssumeRole",
-            }
-        ],
-    }
-)
-
-
-def code(call, **arguments):
-    with pytest.raises(ClientError) as error:
-        call(**arguments)
-    return error.value.response["Error"]["Code"]
-
-
-def message(call, **arguments):
-    with pytest.raises(ClientError) as error:
-        call(**arguments)
-    return error.value.response["Error"]["Message"]
-
-
-def action(name, action_type=CUSTOM_TYPE, inputs=(), outputs=(), **more):
-    return {
-        "name": name,
-        "actionTypeId": action_type,
-        "inputArtifacts": [{"name": each} for each in inputs],
-        "outputArtifacts": [{"name": each} for each in outputs],
-        **more,
-    }
-
-
-def stage(name, *actions):
-    return {"name": name, "actions": list(actions)}
-
-
-class Declaring:
-    """Make pipelines as a user of boto3 does."""
-
-    def __init__(self, w, client):
-        self.w, self.client = w, w.worker.client
-        self.s3 = client("s3", w.emu)
-        iam = client("iam", w.emu)
-        self.role = iam.create_role(RoleName=f"r-{uuid.uuid4().hex}", AssumeRolePolicyDocument=TRUST)["Role"]
-        self.s3.create_bucket(Bucket="sources")
-        self.s3.put_bucket_versioning(Bucket="sources", VersioningConfiguration={"Status": "Enabled"})
-        self.s3.create_bucket(Bucket="artifacts")
-
-    @property
-    def source(self):
-        configuration = {"S3Bucket": "sources", "S3ObjectKey": "app.zip"}
-        return stage(
-            "Source", action("Fetch", S3, outputs=["App"], configuration=configuration, namespace="Src")
-        )
-
-    def declared(self, *stages, name="made", **more):
-        return {
-            "name": name,
-            "roleArn": self.role["Arn"],
-            "artifactStore": {"type": "S3", "location": "artifacts"},
-            "stages": list(stages),
-            **more,
-        }
-
-    def create(self, *stages, **more):
-        return self.client.create_pipeline(pipeline=self.declared(*stages, **more))["pipeline"]
-
-    def update(self, *stages, **more):
-        return self.client.update_pipeline(pipeline=self.declared(*stages, **more))["pipeline"]
-
-    def put_source(self, body=b"zip", key="app.zip"):
-        return self.s3.put_object(Bucket="sources", Key=key, Body=body)
-
-    def start(self, name="made", **more):
-        return self.client.start_pipeline_execution(name=name, **more)["pipelineExecutionId"]
-
-    def status(self, execution_id, name="made"):
-        return self.client.get_pipeline_execution(pipelineName=name, pipelineExecutionId=execution_id)[
-            "pipelineExecution"
-        ]["status"]
-
-    def stages(self, name="made"):
-        """Return the status of each stage's latest execution."""
-        return {
-            each["stageName"]: each.get("latestExecution", {}).get("status")
-            for each in self.client.get_pipeline_state(name=name)["stageStates"]
-        }
-
-    def actions(self, name="made"):
-        """Return the status of each action's latest execution."""
-        return {
-            state["actionName"]: state.get("latestExecution", {}).get("status")
-            for each in self.client.get_pipeline_state(name=name)["stageStates"]
-            for state in each["actionStates"]
-        }
-
-    def runs(self, execution_id=None, name="made"):
-        """Return the executions of actions, the oldest first."""
-        asked = {} if execution_id is None else {"filter": {"pipelineExecutionId": execution_id}}
-        listed = self.client.list_action_executions(pipelineName=name, **asked)
-        return listed["actionExecutionDetails"][::-1]
-
-    def claim(self, **poll):
-        [job] = self.w.worker.poll(1, **poll)
-        assert self.w.worker.acknowledge(job["id"]) == "InProgress"
-        return job
-
-    def named(self, job):
-        return job["data"]["pipelineContext"]["action"]["name"]
-
-
-@pytest.fixture
-def made(custom_world, client):
-    """An emulator with one custom action type, an object to begin with, and no pipeline."""
-
-    def make(*properties, **settings):
-        w = custom_world(pipeline=False, **settings)
-        # moto, which keeps the pipelines too, is one for all tests of the process.
-        w.emu.reset()
-        w.create(*properties)
-        declaring = Declaring(w, client)
-        declaring.put_source()
-        return declaring
-
-    return make
-
-
-def test_stages_run_in_order_and_actions_by_run_order(made):
-    m = made()
-    m.create(
-        m.source,
-        stage("Build", action("One"), action("Two"), action("Last", runOrder=2)),
-        stage("Ship", action("Out")),
-    )
-    execution_id = m.start()
-    together = {m.named(job): job["id"] for job in m.w.worker.poll()}
-    assert sorted(together) == ["One", "Two"]
-    for job_id in together.values():
-        m.w.worker.acknowledge(job_id)
-    m.w.worker.succeed(together["Two"])
-    assert m.w.worker.poll() == []
-    assert m.actions() == {
-        "Fetch": "Succeeded",
-        "One": "InProgress",
-        "Two": "Succeeded",
-        "Last": None,
-        "Out": None,
-    }
-    m.w.worker.succeed(together["One"])
-    last = m.claim()
-    assert m.named(last) == "Last"
-    assert m.stages() == {"Source": "Succeeded", "Build": "InProgress", "Ship": None}
-    m.w.worker.succeed(last["id"])
-    out = m.claim()
-    assert m.named(out) == "Out"
-    assert m.status(execution_id) == "InProgress"
-    m.w.worker.succeed(out["id"])
-    assert m.status(execution_id) == "Succeeded"
-    assert m.stages() == {"Source": "Succeeded", "Build": "Succeeded", "Ship": "Succeeded"}
-    assert [run["actionName"] for run in m.runs()] == ["Fetch", "One", "Two", "Last", "Out"]
-
-
-def test_run_orders_need_not_follow_each_other_nor_the_order_of_the_declaration(made):
-    m = made()
-    m.create(m.source, stage("Build", action("B", runOrder=7), action("A", runOrder=3)))
-    m.start()
-    first = m.claim()
-    assert m.named(first) == "A"
-    m.w.worker.succeed(first["id"])
-    assert m.named(m.claim()) == "B"
-
-
-def test_the_object_of_an_s3_source_is_the_first_artifact(made):
-    m = made()
-    told = m.put_source(b"the source")
-    m.create(m.source, stage("Build", action("Do", inputs=["App"])))
-    execution_id = m.start()
-    job = m.claim()
-    [artifact] = job["data"]["inputArtifacts"]
-    place = artifact["location"]["s3Location"]
-    assert artifact["revision"] == told["VersionId"]
-    assert place["bucketName"] == "artifacts"
-    got = m.s3.get_object(Bucket=place["bucketName"], Key=place["objectKey"])
-    assert got["Body"].read() == b"the source"
-    [fetch, _] = m.runs(execution_id)
-    assert fetch["output"]["outputVariables"] == {
-        "BucketName": "sources",
-        "ETag": told["ETag"].strip('"'),
-        "ObjectKey": "app.zip",
-        "VersionId": told["VersionId"],
-    }
-    shown = m.client.get_pipeline_execution(pipelineName="made", pipelineExecutionId=execution_id)
-    [revision] = shown["pipelineExecution"]["artifactRevisions"]
-    assert (revision["name"], revision["revisionId"]) == ("App", told["VersionId"])
-    [listed] = m.client.list_pipeline_executions(pipelineName="made")["pipelineExecutionSummaries"]
-    assert listed["sourceRevisions"] == [{"actionName": "Fetch", "revisionId": told["VersionId"]}]
-
-
-def test_a_start_may_ask_for_a_version_of_the_source(made):
-    m = made()
-    old = m.put_source(b"old")["VersionId"]
-    m.put_source(b"new")
-    m.create(m.source, stage("Build", action("Do", inputs=["App"])))
-    asked = {"actionName": "Fetch", "revisionType": "S3_OBJECT_VERSION_ID", "revisionValue": old}
-    m.start(sourceRevisions=[asked])
-    [artifact] = m.claim()["data"]["inputArtifacts"]
-    assert artifact["revision"] == old
-    place = artifact["location"]["s3Location"]
-    got = m.s3.get_object(Bucket=place["bucketName"], Key=place["objectKey"])
-    assert got["Body"].read() == b"old"
-    other = asked | {"revisionType": "COMMIT_ID"}
-    assert code(m.client.start_pipeline_execution, name="made", sourceRevisions=[other]) == (
-        "ValidationException"
-    )
-
-
-def test_a_bucket_without_versions_serves_as_a_source_too(made):
-    m = made()
-    m.s3.create_bucket(Bucket="plain")
-    etag = m.s3.put_object(Bucket="plain", Key="a b/ü?.zip", Body=b"x")["ETag"].strip('"')
-    configuration = {"S3Bucket": "plain", "S3ObjectKey": "a b/ü?.zip"}
-    m.create(
-        stage("Source", action("Fetch", S3, outputs=["App"], configuration=configuration)),
-        stage("Build", action("Do", inputs=["App"])),
-    )
-    m.start()
-    [artifact] = m.claim()["data"]["inputArtifacts"]
-    assert artifact["revision"] == etag
-    assert m.runs()[0]["output"]["outputVariables"]["VersionId"] == "null"
-
-
-def test_a_source_whose_object_is_not_there_fails_and_can_be_retried(made):
-    m = made()
-    m.s3.delete_object(Bucket="sources", Key="app.zip")
-    m.create(m.source, stage("Build", action("Do", inputs=["App"])))
-    execution_id = m.start()
-    assert m.status(execution_id) == "Failed"
-    assert m.stages() == {"Source": "Failed", "Build": None}
-    [fetch] = m.runs()
-    error = fetch["output"]["executionResult"]["errorDetails"]
-    assert error["code"] == "ConfigurationError"
-    assert "no object app.zip in the bucket sources" in error["message"]
-    m.put_source()
-    m.client.retry_stage_execution(
-        pipelineName="made",
-        stageName="Source",
-        pipelineExecutionId=execution_id,
-        retryMode="FAILED_ACTIONS",
-    )
-    assert m.named(m.claim()) == "Do"
-
-
-def test_an_action_that_the_emulator_does_not_know_succeeds_and_says_so(made):
-    m = made()
-    m.create(
-        m.source,
-        stage("Build", action("Own", inputs=["App"])),
-        stage("Deploy", action("Roll", CODE_DEPLOY, inputs=["App"], outputs=["Log"])),
-        stage("Check", action("See", inputs=["Log"])),
-    )
-    m.start()
-    m.w.worker.succeed(m.claim()["id"])
-    roll = m.runs()[2]
-    assert (roll["actionName"], roll["status"]) == ("Roll", "Succeeded")
-    assert (
-        "does not do Deploy/AWS/CodeDeploy/1" in roll["output"]["executionResult"]["externalExecutionSummary"]
-    )
-    [log] = m.claim()["data"]["inputArtifacts"]
-    place = log["location"]["s3Location"]
-    got = m.s3.get_object(Bucket=place["bucketName"], Key=place["objectKey"])
-    assert got["Body"].read().startswith(b"PK")
-
-
-def test_a_pipeline_of_hundreds_of_actions_that_aws_does_ends_at_once(made):
-    m = made()
-    actions = [action(f"A{order}", CODE_DEPLOY, runOrder=order) for order in range(1, 900)]
-    m.create(m.source, stage("Deploy", *actions))
-    assert m.status(m.start()) == "Succeeded"
-
-
-def test_output_artifacts_of_one_action_are_the_input_of_the_next(made):
-    m = made()
-    m.create(
-        m.source,
-        stage(
-            "Build",
-            action("Do", inputs=["App"], outputs=["Built"]),
-            action("Test", inputs=["Built"], runOrder=2),
-        ),
-    )
-    m.start()
-    job = m.claim()
-    [goes] = job["data"]["outputArtifacts"]
-    m.w.worker.succeed(job["id"])
-    [came] = m.claim()["data"]["inputArtifacts"]
-    assert came["location"] == goes["location"]
-    assert came["name"] == "Built"
-
-
 PROJECT = {"name": "Project", "required": True, "queryable": True}
 
 
-def test_variables_reach_the_configuration_of_later_actions(made):
-    m = made({"name": "Image"}, {"name": "Run"}, {"name": "Stage"}, SECRET)
-    configuration = {
-        "Image": "#{Built.name}:#{Built.tag}",
-        "Run": "#{codepipeline.PipelineExecutionId}",
-        "Stage": "#{variables.Stage} of #{Src.VersionId}",
-        "Password": "#{Built.secret}",
-    }
-    m.create(
-        m.source,
-        stage("Build", action("Do", namespace="Built")),
-        stage("Deploy", action("Ship", configuration=configuration)),
-        pipelineType="V2",
-        variables=[{"name": "Stage", "defaultValue": "test"}],
-    )
-    execution_id = m.start(variables=[{"name": "Stage", "value": "live"}])
-    m.w.worker.succeed(m.claim()["id"], outputVariables={"name": "app", "tag": "1", "secret": "hush"})
-    version = m.runs()[0]["output"]["outputVariables"]["VersionId"]
-    resolved = {
-        "Image": "app:1",
-        "Run": execution_id,
-        "Stage": f"live of {version}",
-        "Password": "hush",
-    }
-    assert m.claim()["data"]["actionConfiguration"]["configuration"] == resolved
-    told = m.runs()[2]["input"]
-    assert told["configuration"] == configuration | {"Password": "****"}
-    assert told["resolvedConfiguration"] == resolved | {"Password": "****"}
-    assert m.runs()[1]["input"]["namespace"] == "Built"
-    shown = m.client.get_pipeline_execution(pipelineName="made", pipelineExecutionId=execution_id)
-    assert shown["pipelineExecution"]["variables"] == [{"name": "Stage", "resolvedValue": "live"}]
-
-
-@pytest.mark.parametrize("reference", ["#{Built.other}", "#{Other.name}", "#{variables.none}"])
-def test_an_action_with_a_variable_that_is_not_there_fails(made, reference):
-    m = made({"name": "Image"})
-    m.create(
-        m.source,
-        stage("Build", action("Do", namespace="Built")),
-        stage("Deploy", action("Ship", configuration={"Image": reference})),
-    )
-    execution_id = m.start()
-    m.w.worker.succeed(m.claim()["id"], outputVariables={"name": "app"})
-    assert m.status(execution_id) == "Failed"
-    assert m.actions()["Ship"] == "Failed"
-    assert "no variable" in m.runs()[2]["output"]["executionResult"]["errorDetails"]["message"]
-    assert m.w.worker.poll() == []
-
-
-def test_variables_of_a_pipeline_need_a_value_and_a_name_that_is_declared(made):
-    m = made()
-    m.create(m.source, stage("Build", action("Do")), variables=[{"name": "Stage"}], pipelineType="V2")
-    start = m.client.start_pipeline_execution
-    assert "Stage has no value" in message(start, name="made")
-    other = [{"name": "Stage", "value": "x"}, {"name": "Other", "value": "x"}]
-    assert "no variable Other" in message(start, name="made", variables=other)
-    assert m.w.emu.jobs() == []
-
-
-def test_a_queryable_value_may_come_from_a_variable_and_must_be_one_then(made):
-    m = made(PROJECT)
-    m.create(
-        m.source,
-        stage("Build", action("Do", namespace="Built", configuration={"Project": "first"})),
-        stage("Deploy", action("Ship", configuration={"Project": "#{Built.next}"})),
-    )
-    m.start()
-    m.w.worker.succeed(m.claim(query={"Project": "first"})["id"], outputVariables={"next": "second"})
-    assert m.w.worker.poll(query={"Project": "first"}) == []
-    ship = m.claim(query={"Project": "second"})
-    assert m.named(ship) == "Ship"
-    m.w.worker.succeed(ship["id"])
-    m.start()
-    m.w.worker.succeed(m.claim(query={"Project": "first"})["id"], outputVariables={"next": "not one"})
-    assert m.actions()["Ship"] == "Failed"
-    assert "queryable" in m.runs()[-1]["output"]["executionResult"]["errorDetails"]["message"]
-
-
-def test_variables_without_a_namespace_reach_nobody(made):
-    m = made({"name": "Image"})
-    m.create(
-        m.source,
-        stage("Build", action("Do")),
-        stage("Deploy", action("Ship", configuration={"Image": "#{Do.a}"})),
-    )
-    m.start()
-    m.w.worker.succeed(m.claim()["id"], outputVariables={"a": "1"})
-    assert m.actions()["Ship"] == "Failed"
-
-
-def test_a_failure_ends_the_execution_when_those_beside_it_have_ended(made):
-    m = made()
-    m.create(m.source, stage("Build", action("One"), action("Two"), action("Last", runOrder=2)))
-    execution_id = m.start()
-    jobs = {m.named(job): job["id"] for job in m.w.worker.poll()}
-    for job_id in jobs.values():
-        m.w.worker.acknowledge(job_id)
-    m.w.worker.fail(jobs["One"])
-    assert m.status(execution_id) == "InProgress"
-    retry = {
-        "pipelineName": "made",
-        "stageName": "Build",
-        "pipelineExecutionId": execution_id,
-        "retryMode": "FAILED_ACTIONS",
-    }
-    assert code(m.client.retry_stage_execution, **retry) == "StageNotRetryableException"
-    m.w.worker.succeed(jobs["Two"])
-    assert m.status(execution_id) == "Failed"
-    assert m.w.worker.poll() == []
-    wrong = retry | {"stageName": "Source"}
-    assert code(m.client.retry_stage_execution, **wrong) == "StageNotRetryableException"
-    m.client.retry_stage_execution(**retry)
-    again = m.claim()
-    assert m.named(again) == "One"
-    assert m.w.worker.poll() == []
-    m.w.worker.succeed(again["id"])
-    assert m.named(m.claim()) == "Last"
-
-
-def test_a_retry_of_all_actions_begins_the_stage_anew(made):
-    m = made()
-    m.create(m.source, stage("Build", action("One"), action("Last", runOrder=2)))
-    execution_id = m.start()
-    m.w.worker.succeed(m.claim()["id"])
-    m.w.worker.fail(m.claim()["id"])
-    m.client.retry_stage_execution(
-        pipelineName="made",
-        stageName="Build",
-        pipelineExecutionId=execution_id,
-        retryMode="ALL_ACTIONS",
-    )
-    assert m.named(m.claim()) == "One"
-
-
-def test_a_pipeline_that_was_changed_is_not_retried(made):
-    m = made()
-    stages = (m.source, stage("Build", action("Do")))
-    m.create(*stages)
-    execution_id = m.start()
-    m.w.worker.fail(m.claim()["id"])
-    m.update(*stages)
-    assert (
-        code(
-            m.client.retry_stage_execution,
-            pipelineName="made",
-            stageName="Build",
-            pipelineExecutionId=execution_id,
-            retryMode="ALL_ACTIONS",
-        )
-        == "StageNotRetryableException"
-    )
-
-
-@pytest.mark.parametrize("abandon", [True, False])
-def test_a_stop_keeps_the_stages_from_going_on(made, abandon):
-    m = made()
-    m.create(m.source, stage("Build", action("One"), action("Two")), stage("Ship", action("Out")))
-    execution_id = m.start()
-    first, second = (job["id"] for job in m.w.worker.poll())
-    m.w.worker.acknowledge(first)
-    m.client.stop_pipeline_execution(pipelineName="made", pipelineExecutionId=execution_id, abandon=abandon)
-    if abandon:
-        assert m.actions() | {"Fetch": None} == {
-            "Fetch": None,
-            "One": "Abandoned",
-            "Two": "Abandoned",
-            "Out": None,
-        }
-        assert code(m.w.worker.succeed, job_id=first) == "InvalidJobStateException"
-        assert m.w.worker.acknowledge(second) == "Failed"
-    else:
-        assert (m.status(execution_id), m.stages()["Build"]) == ("Stopping", "Stopping")
-        m.w.worker.succeed(first)
-        assert m.status(execution_id) == "Stopping"
-        m.w.worker.acknowledge(second)
-        m.w.worker.succeed(second)
-    assert (m.status(execution_id), m.stages()["Build"]) == ("Stopped", "Stopped")
-    assert m.w.worker.poll() == []
-    assert m.stages()["Ship"] is None
-
-
-def test_an_execution_waits_for_the_stage_and_a_newer_one_takes_its_place(made):
-    m = made()
-    m.create(m.source, stage("Build", action("Do", inputs=["App"])))
-    first, second, third = m.start(), m.start(), m.start()
-    job = m.claim()
-    assert m.w.worker.poll() == []
-    assert [m.status(each) for each in (first, second, third)] == ["InProgress", "Superseded", "InProgress"]
-    build = m.client.get_pipeline_state(name="made")["stageStates"][1]
-    assert build["latestExecution"]["pipelineExecutionId"] == first
-    assert [each["pipelineExecutionId"] for each in build["inboundExecutions"]] == [third]
-    m.w.worker.succeed(job["id"])
-    following = m.claim()
-    assert following["data"]["pipelineContext"]["pipelineExecutionId"] == third
-    m.w.worker.fail(following["id"])
-    assert [m.status(each) for each in (first, second, third)] == ["Succeeded", "Superseded", "Failed"]
-
-
-def test_queued_executions_follow_each_other(made):
-    m = made()
-    m.create(m.source, stage("Build", action("Do")), executionMode="QUEUED", pipelineType="V2")
-    started = [m.start() for _ in range(4)]
-    m.client.stop_pipeline_execution(pipelineName="made", pipelineExecutionId=started[1])
-    assert m.status(started[1]) == "Stopped"
-    done = []
-    while jobs := m.w.worker.poll():
-        [job] = jobs
-        m.w.worker.acknowledge(job["id"])
-        done.append(job["data"]["pipelineContext"]["pipelineExecutionId"])
-        m.w.worker.succeed(job["id"])
-    assert done == [started[0], *started[2:]]
-    assert [m.status(each) for each in started] == ["Succeeded", "Stopped", "Succeeded", "Succeeded"]
-
-
-def test_many_that_wait_for_what_aws_does_all_come_through(made):
-    m = made()
-    m.create(
-        m.source,
-        stage("Build", action("Do")),
-        stage("Deploy", action("Roll", CODE_DEPLOY)),
-        executionMode="QUEUED",
-        pipelineType="V2",
-    )
-    started = [m.start() for _ in range(3)]
-    for _ in started:
-        m.w.worker.succeed(m.claim()["id"])
-    assert [m.status(each) for each in started] == ["Succeeded"] * 3
-
-
-def test_parallel_executions_do_not_wait(made):
-    m = made()
-    m.create(m.source, stage("Build", action("Do")), executionMode="PARALLEL", pipelineType="V2")
-    started = [m.start() for _ in range(3)]
-    jobs = m.w.worker.poll()
-    assert [job["data"]["pipelineContext"]["pipelineExecutionId"] for job in jobs] == started
-
-
-def test_a_timeout_fails_its_action_and_lets_the_next_execution_in(made):
-    m = made(custom_action_timeout=100)
-    m.create(m.source, stage("Build", action("Do")))
-    first, second = m.start(), m.start()
-    m.w.emu.advance(101)
-    assert (m.status(first), m.status(second)) == ("Failed", "InProgress")
-    [job] = m.w.worker.poll()
-    assert job["data"]["pipelineContext"]["pipelineExecutionId"] == second
+def partner_pipeline(m):
+    return m.declared(m.source, stage("Deploy", action("Partner", ACTION_TYPE, inputs=["App"])))
 
 
 def test_secrets_are_masked_and_stay_when_they_come_back_masked(made, http):
@@ -605,6 +55,38 @@ def test_a_secret_that_is_too_long_is_not_told(made):
     assert "length less than or equal to 1000" in said
     assert "hush" not in said
     assert "hush" not in str([entry.as_dict() for entry in m.w.emu.ledger])
+
+
+def test_a_mask_is_taken_for_what_was_there_only_where_the_same_action_had_it(made):
+    m = made({"name": "Host"}, SECRET)
+    m.w.create({"name": "Password"}, provider="Plain")
+    plain = CUSTOM_TYPE | {"provider": "Plain"}
+    masked = {"configuration": {"Password": "****"}}
+    assert "no value before" in message(
+        m.client.create_pipeline, pipeline=m.declared(m.source, stage("Build", action("Do", **masked)))
+    )
+    m.create(m.source, stage("Build", action("Do", configuration={"Password": "hush"})))
+    renamed = m.declared(m.source, stage("Build", action("Other", **masked)))
+    assert "no value before" in message(m.client.update_pipeline, pipeline=renamed)
+    # Of another type the property of that name is no secret, and its stars are stars.
+    m.update(m.source, stage("Build", action("Do", plain, **masked)))
+    m.start()
+    assert (
+        m.claim(provider="Plain")["data"]["actionConfiguration"]["configuration"] == masked["configuration"]
+    )
+    assert "hush" not in str([m.runs(), m.client.get_pipeline(name="made")])
+
+
+def test_a_partners_action_type_may_have_secrets(made):
+    m = made()
+    m.w.emu.add_action_type(ACTION_TYPE, secret_configuration_keys=["ApiKey"])
+    m.w.emu.add_customer()
+    configuration = {"ApiKey": "hush", "Target": "t"}
+    deploy = action("Partner", ACTION_TYPE, configuration=configuration)
+    m.create(m.source, stage("Deploy", deploy))
+    m.start()
+    shown = m.client.get_pipeline(name="made")["pipeline"]["stages"][1]["actions"][0]["configuration"]
+    assert shown == m.runs()[1]["input"]["configuration"] == {"ApiKey": "****", "Target": "t"}
 
 
 def test_an_update_counts_versions_and_what_runs_goes_on_as_it_was(made):
@@ -713,12 +195,13 @@ def test_what_moto_takes_without_a_worker_is_taken(made):
 
 def test_a_pipeline_is_of_the_region_in_which_it_was_made(made, client):
     m = made()
-    m.create(m.source, stage("Build", action("Do")))
+    declared = m.declared(m.source, stage("Build", action("Do")))
+    m.client.create_pipeline(pipeline=declared)
     other = client("codepipeline", m.w.emu, region_name="eu-west-1")
     other.delete_pipeline(name="made")
-    assert code(other.update_pipeline, pipeline=m.declared(m.source, stage("Build", action("Do")))) == (
-        "NotImplementedException"
-    )
+    assert code(other.update_pipeline, pipeline=declared) == "NotImplementedException"
+    for call in (other.get_pipeline, other.get_pipeline_state, other.start_pipeline_execution):
+        assert code(call, name="made") == "PipelineNotFoundException"
     m.start()
     job = m.claim()
     assert job["data"]["pipelineContext"]["pipelineArn"] == "arn:aws:codepipeline:us-east-1:123456789012:made"
@@ -734,8 +217,84 @@ def test_tags_and_the_list_are_motos(made):
     assert [each["name"] for each in m.client.list_pipelines()["pipelines"]] == ["made"]
 
 
-def partner_pipeline(m):
-    return m.declared(m.source, stage("Deploy", action("Partner", ACTION_TYPE, inputs=["App"])))
+def test_times_are_the_emulators_and_numbers_as_aws_json_has_them(made, signed_call):
+    m = made()
+    declared = m.declared(m.source, stage("Build", action("Do")))
+    m.client.create_pipeline(pipeline=declared)
+    m.w.emu.advance(1000)
+    m.client.update_pipeline(pipeline=declared)
+    created = m.w.emu.now().timestamp() - 1000
+    times = {"created": created, "updated": created + 1000}
+    _, shown, _ = signed_call(m.w.emu, "GetPipeline", {"name": "made"})
+    _, listed, _ = signed_call(m.w.emu, "ListPipelines", {})
+    _, state, _ = signed_call(m.w.emu, "GetPipelineState", {"name": "made"})
+    for told in (shown["metadata"], *listed["pipelines"], state):
+        assert {name: told[name] for name in times} == times
+
+
+def test_nulls_are_as_if_they_were_not_there(made, signed_call):
+    m = made()
+    empty = {"configuration": None, "inputArtifacts": None, "outputArtifacts": None, "runOrder": None}
+    source = {**m.source["actions"][0], "namespace": None}
+    declared = m.declared(stage("Source", source), stage("Build", action("Do") | empty, action("Two")))
+    declared["artifactStore"] |= {"encryptionKey": None}
+    status, made_one, _ = signed_call(m.w.emu, "CreatePipeline", {"pipeline": declared, "tags": None})
+    assert (status, made_one["pipeline"]["version"]) == (200, 1)
+    m.start()
+    assert len(m.w.worker.poll()) == 2
+
+
+@pytest.mark.parametrize(
+    "namespaces", [("Same", "Same"), ("codepipeline", "x"), ("x", "variables"), ("Src", "x")]
+)
+def test_namespaces_are_each_one_actions(made, namespaces):
+    m = made()
+    first, second = namespaces
+    declared = m.declared(
+        m.source, stage("Build", action("A", namespace=first), action("B", namespace=second))
+    )
+    assert code(m.client.create_pipeline, pipeline=declared) == "InvalidActionDeclarationException"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pipelineType": "V1", "executionMode": "QUEUED"},
+        {"pipelineType": "V1", "variables": [{"name": "a"}]},
+        {"artifactStores": {"us-east-1": {"type": "S3", "location": "artifacts"}}},
+        {"artifactStore": None, "artifactStores": {"eu-west-1": {"type": "S3", "location": "artifacts"}}},
+        {"artifactStore": None},
+    ],
+)
+def test_what_does_not_go_together_is_refused(made, signed_call, change):
+    m = made()
+    declared = m.declared(m.source, stage("Build", action("Do"))) | change
+    assert signed_call(m.w.emu, "CreatePipeline", {"pipeline": declared})[1]["__type"] == (
+        "InvalidStructureException"
+    )
+
+
+def test_a_pipeline_whose_tags_are_refused_is_not_there(made):
+    m = made()
+    declared = m.declared(m.source, stage("Build", action("Do")))
+    tags = [{"key": "aws:x", "value": "y"}]
+    assert code(m.client.create_pipeline, pipeline=declared, tags=tags) == "InvalidTagsException"
+    assert m.client.list_pipelines()["pipelines"] == []
+    [told] = m.w.emu.ledger.where(operation="CreatePipeline")
+    assert told.outcome == "InvalidTagsException"
+    m.client.create_pipeline(pipeline=declared)
+
+
+def test_github_s_token_is_masked_where_the_emulator_shows_it(made):
+    m = made()
+    github = {"category": "Source", "owner": "ThirdParty", "provider": "GitHub", "version": "1"}
+    configuration = {"Owner": "o", "OAuthToken": "hush"}
+    m.create(
+        stage("Source", action("Clone", github, configuration=configuration)), stage("Build", action("Do"))
+    )
+    m.start()
+    told = m.runs()[0]["input"]
+    assert told["configuration"] == told["resolvedConfiguration"] == {"Owner": "o", "OAuthToken": "****"}
 
 
 def test_a_partners_action_makes_a_job_of_the_customer(made):
@@ -769,45 +328,6 @@ def test_of_several_customers_a_setting_chooses_one_who_stays(made):
     m.start()
     [job] = m.w.emu.jobs()
     assert job.client_id == second.client_id
-
-
-def test_aws_own_action_of_a_third_party_is_no_partners(made):
-    m = made()
-    github = {"category": "Source", "owner": "ThirdParty", "provider": "GitHub", "version": "1"}
-    m.create(
-        stage("Source", action("Clone", github, outputs=["App"])),
-        stage("Build", action("Do", inputs=["App"])),
-    )
-    m.start()
-    assert m.named(m.claim()) == "Do"
-    assert m.actions()["Clone"] == "Succeeded"
-
-
-def test_a_source_action_of_a_workers_own_begins_the_pipeline(made):
-    m = made()
-    own = {"category": "Source", "owner": "Custom", "provider": "Svn", "version": "1"}
-    m.w.create(category="Source", provider="Svn")
-    m.create(
-        stage("Source", action("Out", own, outputs=["App"])), stage("Build", action("Do", inputs=["App"]))
-    )
-    execution_id = m.start()
-    job = m.claim(**own)
-    [goes] = job["data"]["outputArtifacts"]
-    revision = {"revision": "r7", "changeIdentifier": "c7"}
-    m.w.worker.succeed(job["id"], currentRevision=revision)
-    [came] = m.claim()["data"]["inputArtifacts"]
-    assert (came["location"], came["revision"]) == (goes["location"], "r7")
-    shown = m.client.get_pipeline_execution(pipelineName="made", pipelineExecutionId=execution_id)
-    assert [each["revisionId"] for each in shown["pipelineExecution"]["artifactRevisions"]] == ["r7"]
-
-
-def test_artifacts_that_a_test_gives_come_before_the_source(made):
-    m = made()
-    m.create(m.source, stage("Build", action("Do", inputs=["App"])))
-    m.w.emu.start_execution("made", artifacts={"App": b"given"})
-    place = m.claim()["data"]["inputArtifacts"][0]["location"]["s3Location"]
-    got = m.s3.get_object(Bucket=place["bucketName"], Key=place["objectKey"])
-    assert got["Body"].read() == b"given"
 
 
 def test_a_reset_forgets_declared_pipelines_here_and_in_moto(made):
