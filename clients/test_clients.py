@@ -2,8 +2,8 @@
 """
 The emulator's clients of other makers: the AWS SDK for JavaScript, and the AWS CLI.
 
-``make test-clients`` installs them, and runs this. Both take one list of calls, which is a whole story of a
-custom and of a partner's action; what each is told must be the same.
+``make test-clients`` installs them, and runs this. Both take the same lists of calls: a whole story of a custom
+action, and one of a partner's.
 """
 
 from __future__ import annotations
@@ -16,24 +16,14 @@ from pathlib import Path
 
 import boto3
 import pytest
+from declaring import CUSTOM_TYPE, S3, TRUST
 
 from airflow_codepipeline_partner.emulator import Emulator, Settings
 
 HERE = Path(__file__).parent
+_OF_THE_USER = re.compile("^AWS_|_PROXY$", re.IGNORECASE)
 AWS_CLI = HERE.parent / ".venv" / "aws-cli" / "bin" / "aws"
-CUSTOM = {"category": "Build", "owner": "Custom", "provider": "Own", "version": "1"}
 PARTNER = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
-S3 = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"}
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "codepipeline.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
 ADMIN = {"aws_access_key_id": "AKIAADMIN", "aws_secret_access_key": "any", "region_name": "us-east-1"}
 
 
@@ -68,7 +58,9 @@ class AwsCli:
 
     def _call(self, operation, request, keep=()):
         command = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", operation).lower()
-        environment = os.environ | {
+        # Neither the user's AWS profile nor a proxy.
+        others = {name: os.environ[name] for name in os.environ if not _OF_THE_USER.search(name)}
+        environment = others | {
             "AWS_ACCESS_KEY_ID": "AKIAWORKER",
             "AWS_SECRET_ACCESS_KEY": "any",
             "AWS_MAX_ATTEMPTS": "1",
@@ -112,7 +104,7 @@ def tell(request):
     with Emulator(settings=Settings(continuation_delay=0)) as emulator:
         emulator.reset()
         iam = boto3.client("iam", endpoint_url=emulator.url, **ADMIN)
-        role = iam.create_role(RoleName="pipelines", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
+        role = iam.create_role(RoleName="pipelines", AssumeRolePolicyDocument=TRUST)["Role"]
         s3 = boto3.client("s3", endpoint_url=emulator.url, **ADMIN)
         s3.create_bucket(Bucket="sources")
         s3.put_object(Bucket="sources", Key="app.zip", Body=b"the source")
@@ -145,25 +137,25 @@ def pipeline(role, *actions):
 PROPERTY = {"required": True, "key": True, "secret": False}
 COUNTS = {"minimumCount": 0, "maximumCount": 5}
 JOB = {"jobId": "$job"}
-POLL = {"actionTypeId": CUSTOM, "maxBatchSize": 1, "queryParam": {"Project": "shop"}}
+POLL = {"actionTypeId": CUSTOM_TYPE, "maxBatchSize": 1, "queryParam": {"Project": "shop"}}
 
 
 def test_a_custom_action_from_its_type_to_its_output_variables(tell):
     build = {
         "name": "Build",
-        "actionTypeId": CUSTOM,
+        "actionTypeId": CUSTOM_TYPE,
         "configuration": {"Project": "shop"},
         "inputArtifacts": [{"name": "App"}],
         "namespace": "Built",
     }
-    check = {"name": "Check", "actionTypeId": CUSTOM, "configuration": {"Project": "#{Built.Digest}"}}
+    check = {"name": "Check", "actionTypeId": CUSTOM_TYPE, "configuration": {"Project": "#{Built.Digest}"}}
     kept_job = {"job": "jobs.0.id", "nonce": "jobs.0.nonce"}
     named = {"pipelineName": "shop"}
     told = tell(
         [
             (
                 "CreateCustomActionType",
-                {name: CUSTOM[name] for name in ("category", "provider", "version")}
+                {name: CUSTOM_TYPE[name] for name in ("category", "provider", "version")}
                 | {
                     "inputArtifactDetails": COUNTS,
                     "outputArtifactDetails": COUNTS,
@@ -172,9 +164,12 @@ def test_a_custom_action_from_its_type_to_its_output_variables(tell):
             ),
             ("ListActionTypes", {"actionOwnerFilter": "Custom"}),
             ("CreatePipeline", {"pipeline": pipeline(tell.role, build, check)}),
+            ("UpdatePipeline", {"pipeline": pipeline(tell.role, build, check)}),
+            ("GetPipeline", {"name": "shop"}),
+            ("ListPipelines", {}),
             ("StartPipelineExecution", {"name": "shop"}, {"run": "pipelineExecutionId"}),
             ("PollForJobs", {**POLL, "queryParam": {"Project": "other"}}),
-            ("PollForJobs", {"actionTypeId": CUSTOM, "maxBatchSize": 1}),
+            ("PollForJobs", {"actionTypeId": CUSTOM_TYPE, "maxBatchSize": 1}),
             ("PollForJobs", POLL, kept_job),
             ("GetJobDetails", JOB),
             ("AcknowledgeJob", {**JOB, "nonce": "0"}),
@@ -202,14 +197,19 @@ def test_a_custom_action_from_its_type_to_its_output_variables(tell):
             ("DeletePipeline", {"name": "shop"}),
             (
                 "DeleteCustomActionType",
-                {name: CUSTOM[name] for name in ("category", "provider", "version")},
+                {name: CUSTOM_TYPE[name] for name in ("category", "provider", "version")},
             ),
             ("PollForJobs", POLL),
         ]
     )
     answers = [answer for _, answer in told]
-    assert answers[0]["actionType"]["id"] == CUSTOM
-    assert [each["id"] for each in answers[1]["actionTypes"]] == [CUSTOM]
+    updated, shown, listed = answers[3:6]
+    assert updated["pipeline"]["version"] == shown["pipeline"]["version"] == 2
+    assert [each["name"] for each in listed["pipelines"]] == ["shop"]
+    assert shown["metadata"]["created"] == listed["pipelines"][0]["created"]
+    del answers[3:6]
+    assert answers[0]["actionType"]["id"] == CUSTOM_TYPE
+    assert [each["id"] for each in answers[1]["actionTypes"]] == [CUSTOM_TYPE]
     assert answers[2]["pipeline"]["version"] == 1
     assert answers[4].get("jobs") == []
     assert answers[5] == "ValidationException"

@@ -4,23 +4,11 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 
 import pytest
+from declaring import S3, TRUST, action, stage
 from support import ACTION_TYPE, CUSTOM_TYPE, admin_client
-
-SOURCE_TYPE = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"}
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "codepipeline.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
 
 
 @pytest.fixture
@@ -35,7 +23,7 @@ def hook(make_hook, emulator, customer):
 def shop(emulator, hook):
     """The pipeline ``shop``: a source, two custom actions, of which one is told of the other, a partner's."""
     client, s3, iam = (admin_client(emulator, name) for name in ("codepipeline", "s3", "iam"))
-    role = iam.create_role(RoleName="pipelines", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
+    role = iam.create_role(RoleName="pipelines", AssumeRolePolicyDocument=TRUST)["Role"]
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w") as archive:
         archive.writestr("one.txt", "1")
@@ -51,15 +39,6 @@ def shop(emulator, hook):
         outputArtifactDetails=counts,
     )
 
-    def action(name, type_id=CUSTOM_TYPE, inputs=(), outputs=(), **more):
-        return {
-            "name": name,
-            "actionTypeId": type_id,
-            "inputArtifacts": [{"name": each} for each in inputs],
-            "outputArtifacts": [{"name": each} for each in outputs],
-            **more,
-        }
-
     source = {"S3Bucket": "sources", "S3ObjectKey": "shop.zip"}
     target = {"Target": "#{Build.Files} files, #{Build.Digest}"}
     client.create_pipeline(
@@ -68,13 +47,10 @@ def shop(emulator, hook):
             "roleArn": role["Arn"],
             "artifactStore": {"type": "S3", "location": "artifacts"},
             "stages": [
-                {"name": name, "actions": [each]}
-                for name, each in (
-                    ("Source", action("Fetch", SOURCE_TYPE, outputs=["App"], configuration=source)),
-                    ("Build", action("Build", inputs=["App"], outputs=["Built"], namespace="Build")),
-                    ("Again", action("Again", inputs=["Built"], outputs=["Twice"], configuration=target)),
-                    ("Deploy", action("Deploy", ACTION_TYPE, inputs=["Twice"])),
-                )
+                stage("Source", action("Fetch", S3, outputs=["App"], configuration=source)),
+                stage("Build", action("Build", CUSTOM_TYPE, ["App"], ["Built"], namespace="Build")),
+                stage("Again", action("Again", CUSTOM_TYPE, ["Built"], ["Twice"], configuration=target)),
+                stage("Deploy", action("Deploy", ACTION_TYPE, ["Twice"])),
             ],
         }
     )
