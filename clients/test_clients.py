@@ -2,8 +2,8 @@
 """
 The emulator's clients of other makers: the AWS SDK for JavaScript, and the AWS CLI.
 
-``make test-clients`` installs them, and runs this. Both take the same lists of calls: a whole story of a custom
-action, and one of a partner's.
+``make test-clients`` installs them, and runs this. Both take the same lists of calls: a whole story of a
+custom action, and one of a partner's.
 """
 
 from __future__ import annotations
