@@ -112,8 +112,10 @@ class Engine:
         pipeline = execution.pipeline
         again = [each for each in execution.group if each.status in _RETRIED]
         running = any(each.status == "InProgress" for each in execution.group)
-        if execution.status not in ("InProgress", "Failed", "Stopped") or (running and all_actions):
-            raise _not_retryable("it is still in progress")
+        if execution.status not in ("InProgress", "Failed", "Stopped"):
+            raise _not_retryable(f"its execution is {execution.status}")
+        if running and all_actions:
+            raise _not_retryable("actions of it still run")
         if not again and execution.status != "Stopped":
             raise _not_retryable("it has no failed action")
         if self._core.pipelines[pipeline.name].version != pipeline.version:

@@ -20,7 +20,7 @@ from airflow_codepipeline_partner.emulator.pipelines import (
 )
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class PipelineExecution:
     """
     One run of a pipeline.
@@ -80,7 +80,7 @@ class PipelineExecution:
         return None
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class ActionExecution:
     """
     One run of an action: where a worker does it one job, or several by continuation.
