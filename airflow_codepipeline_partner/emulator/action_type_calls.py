@@ -71,8 +71,10 @@ class ActionTypeCalls:
         return {}
 
     def _list(self, request: Request) -> Answer:
-        owner = request.get("actionOwnerFilter")
+        owner, region = request.get("actionOwnerFilter"), self._core.settings.region
         found = [each.as_dict() for each in self._core.action_types if owner in (None, each.id.owner)]
+        if region is not None and request.get("regionFilter", region) != region:
+            found = []
         token = request.get("nextToken", "0")
         if not (is_number(token) and int(token) <= len(found)):
             raise ApiError("InvalidNextTokenException", "The next token is not one of this list's.")

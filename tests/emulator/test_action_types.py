@@ -294,3 +294,13 @@ def test_the_link_to_an_execution_is_the_action_types_unless_the_pipeline_has_it
     assert w.action("own")["externalExecutionUrl"] == "https://other.example/run-1"
     with pytest.raises(ControlError, match="1 to 2048"):
         add(w, "empty", execution_url_template="", **configured)
+
+
+def test_a_filter_of_another_region_lists_nothing(w):
+    w.create()
+    asked = {"actionOwnerFilter": "Custom", "regionFilter": "eu-west-1"}
+    assert len(w.worker.client.list_action_types(**asked)["actionTypes"]) == 1
+    w.emu.configure(region="us-east-1")
+    assert w.worker.client.list_action_types(**asked)["actionTypes"] == []
+    asked["regionFilter"] = "us-east-1"
+    assert len(w.worker.client.list_action_types(**asked)["actionTypes"]) == 1
