@@ -683,7 +683,13 @@ EMULATOR = {
         "execution_url_template": None,
         "bucket": None,
     },
-    "start_execution": {"name": NEEDED, "artifacts": None, "trigger": "start_execution"},
+    "start_execution": {
+        "name": NEEDED,
+        "artifacts": None,
+        "trigger": "start_execution",
+        "variables": None,
+    },
+    "add_action_type": {"action_type": NEEDED, "secret_configuration_keys": ()},
     "advance": {"seconds": NEEDED},
     "inject": {
         "kind": NEEDED,
