@@ -15,6 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -24,7 +25,7 @@ from typing import Any
 import pytest
 from support import ACTION_TYPE, REPO
 
-from airflow_codepipeline_partner.emulator import Customer, Emulator
+from airflow_codepipeline_partner.emulator import Clock, Customer, Emulator
 
 HOME = Path(tempfile.mkdtemp(prefix="codepipeline-partner-tests-"))
 DAGS_FOLDER = HOME / "dags"
@@ -68,7 +69,9 @@ def airflow_database() -> Iterator[None]:
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    with Emulator() as running:
+    # Where a machine's time is set forward, no lease may lapse by that.
+    began = time.time() - time.monotonic()
+    with Emulator(clock=Clock(lambda: began + time.monotonic())) as running:
         yield running
 
 
