@@ -8,7 +8,7 @@ import hashlib
 
 from airflow_codepipeline_partner.emulator.errors import ActionFailed, ControlError
 from airflow_codepipeline_partner.emulator.executions import ActionExecution
-from airflow_codepipeline_partner.emulator.pipelines import S3_SOURCE, SOURCE_CATEGORY, Artifact
+from airflow_codepipeline_partner.emulator.pipelines import SOURCE_CATEGORY, Artifact
 from airflow_codepipeline_partner.emulator.storage import MotoStore, StoredObject, small_zip
 
 _REVISION_CHARS = 40
@@ -34,7 +34,7 @@ class BuiltInActions:
         :raises ActionFailed: The object is not there, or an artifact cannot be put.
         """
         found: StoredObject | None = None
-        if action.action.action_type != S3_SOURCE:
+        if not action.action.is_emulated:
             name = "/".join(action.action.action_type)
             action.summary = f"The emulator does not do {name}: this action succeeded at once."
         elif "S3Bucket" in action.configuration:

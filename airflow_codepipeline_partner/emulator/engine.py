@@ -17,7 +17,6 @@ from airflow_codepipeline_partner.emulator.jobs import JobEvent
 from airflow_codepipeline_partner.emulator.lifecycle import JobLifecycle
 from airflow_codepipeline_partner.emulator.pipelines import (
     PARALLEL,
-    S3_SOURCE,
     SOURCE_CATEGORY,
     SUPERSEDED,
     Action,
@@ -289,13 +288,11 @@ class Engine:
 
     def _run(self, begun: ActionExecution, now: float) -> None:
         action, execution = begun.action, begun.execution
-        does_nothing = not action.makes_jobs and action.action_type != S3_SOURCE
         try:
             hidden = action.secret_configuration_keys
             begun.configuration = resolve(action.configuration, execution.variables, hidden)
         except ActionFailed:
-            # What the emulator does not do succeeds.
-            if not does_nothing:
+            if action.is_emulated:
                 raise
         missing = [name for name in action.input_artifacts if name not in execution.artifacts]
         if missing:
@@ -336,9 +333,7 @@ class Engine:
     @staticmethod
     def _variables_of(run: ActionExecution) -> dict[str, str] | None:
         """Return what later actions can read of an action; None where only AWS's would know."""
-        if run.action.makes_jobs or run.action.action_type == S3_SOURCE:
-            return dict(run.output_variables or {})
-        return None
+        return dict(run.output_variables or {}) if run.action.is_emulated else None
 
     def _record_call(self, operation: str, now: float, execution: PipelineExecution, **details: Any) -> None:
         self._core.record("call", operation, now, **_named(execution), details=details)

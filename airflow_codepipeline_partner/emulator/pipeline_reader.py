@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_codepipeline_partner.emulator.action_types import THIRD_PARTY, ActionType, ActionTypeId
 from airflow_codepipeline_partner.emulator.core import Core
-from airflow_codepipeline_partner.emulator.errors import ApiError
+from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
 from airflow_codepipeline_partner.emulator.pipelines import (
     GITHUB_SECRET,
     GITHUB_SOURCE,
@@ -108,14 +108,19 @@ class PipelineReader:
         plain = {key: REFERENCE.sub("x", value) for key, value in configuration.items()}
         for fault in known.faults_of(plain, len(inputs), len(outputs)):
             raise _invalid_action(f"{where}: {fault}.")
-        return dataclasses.replace(
-            action,
-            configuration=configuration,
-            secret_configuration_keys=secret_keys,
-            client_id=self._client_id(action, former) if type_id.owner == THIRD_PARTY else None,
-            queryable=known.queryable,
-            execution_url_template=known.execution_url_template,
-        )
+        client_id = self._client_id(action, former) if type_id.owner == THIRD_PARTY else None
+        try:
+            return dataclasses.replace(
+                action,
+                configuration=configuration,
+                secret_configuration_keys=secret_keys,
+                client_id=client_id,
+                queryable=known.queryable,
+                execution_url_template=known.execution_url_template,
+            )
+        except ControlError as error:
+            # A property that its type's link needs was registered as a secret later.
+            raise _invalid_action(f"{where}: {error}.") from None
 
     def _action_type(self, action: Action, region: str) -> ActionType:
         known = self._core.action_types.find(action.action_type)

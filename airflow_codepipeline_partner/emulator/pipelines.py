@@ -92,6 +92,11 @@ class Action:
         """Whether a worker does it, and not AWS."""
         return self.action_type.owner in (CUSTOM, THIRD_PARTY) and self.action_type != GITHUB_SOURCE
 
+    @property
+    def is_emulated(self) -> bool:
+        """Whether what it does is done, by a worker or here; AWS's other actions just succeed."""
+        return self.makes_jobs or self.action_type == S3_SOURCE
+
     def shown(self, configuration: Mapping[str, str]) -> dict[str, str]:
         """Return a configuration of this action as everybody but the worker sees it."""
         secret = self.secret_configuration_keys

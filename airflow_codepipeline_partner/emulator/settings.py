@@ -55,7 +55,7 @@ class Settings:
         (``"refuse"``).
     :param region: The region in which the action types exist; a poll signed for another one finds no action
         type. None means every region.
-    :param connected_client_id: The customer whose a partner's action is in a pipeline that CreatePipeline
+    :param connected_client_id: The customer to whom partners' actions belong in pipelines that CreatePipeline
         makes. None means the only customer there is.
     :param connect_parameter: Name of the query parameter that carries the document of a customer's Connect.
     :param connect_members: Three different names: of the client id, the client token and the one-time id in

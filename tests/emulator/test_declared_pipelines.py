@@ -363,3 +363,16 @@ def test_the_ledger_tells_of_pipelines_and_of_each_actions_end(made):
         ("Succeeded", {"stageName": "Source", "actionName": "Fetch"}),
         ("Succeeded", {"stageName": "Build", "actionName": "Do"}),
     ]
+
+
+def test_a_link_that_names_what_was_made_a_secret_later_is_a_clean_refusal(made):
+    m = made()
+    url = {"executionUrlTemplate": "https://own.example/{Config:Host}"}
+    m.w.create({"name": "Host", "required": True}, provider="Linked", settings=url)
+    linked = CUSTOM_TYPE | {"provider": "Linked"}
+    m.w.emu.add_action_type(linked, secret_configuration_keys=["Host"])
+    declared = m.declared(m.source, stage("Build", action("Do", linked, configuration={"Host": "hush"})))
+    with pytest.raises(ClientError, match="no secret: Host") as refused:
+        m.client.create_pipeline(pipeline=declared)
+    assert refused.value.response["Error"]["Code"] == "InvalidActionDeclarationException"
+    assert "hush" not in str(refused.value)

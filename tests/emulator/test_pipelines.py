@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import datetime
-import json
 import uuid
 
 import pytest
 from botocore.exceptions import ClientError
+from declaring import CODE_DEPLOY, S3, TRUST, action, stage
 
 URL = "https://partner.example/{Config:Project}/{ExternalExecutionId}"
 PIPELINE = {
@@ -280,13 +280,13 @@ def test_a_failed_action_can_be_retried_in_the_same_execution(world):
 
 def test_pipelines_of_motos_stand_beside_ours(world, client):
     w = world()
-    role = client("iam", w.emu).create_role(RoleName=f"r-{uuid.uuid4().hex}", AssumeRolePolicyDocument=_TRUST)
+    role = client("iam", w.emu).create_role(RoleName=f"r-{uuid.uuid4().hex}", AssumeRolePolicyDocument=TRUST)
     name = f"moto-{uuid.uuid4().hex}"
     declared = {
         "name": name,
         "roleArn": role["Role"]["Arn"],
         "artifactStore": {"type": "S3", "location": "some-bucket"},
-        "stages": [_stage("Source", "S3"), _stage("Deploy", "CodeDeploy")],
+        "stages": [stage("Source", action("Fetch", S3)), stage("Deploy", action("Roll", CODE_DEPLOY))],
     }
     w.worker.client.create_pipeline(pipeline=declared)
     assert w.worker.client.get_pipeline(name=name)["pipeline"]["name"] == name
@@ -298,22 +298,3 @@ def test_pipelines_of_motos_stand_beside_ours(world, client):
         == "PipelineNameInUseException"
     )
     assert refused(w.worker.client.delete_pipeline, name="pipeline") == "NotImplementedException"
-
-
-_TRUST = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "codepipeline.amazonaws.com"},
-                "Action": "sts:AssumeRole",
-            }
-        ],
-    }
-)
-
-
-def _stage(name, provider):
-    action_type = {"category": name, "owner": "AWS", "provider": provider, "version": "1"}
-    return {"name": name, "actions": [{"name": name, "actionTypeId": action_type}]}
