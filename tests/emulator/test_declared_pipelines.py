@@ -68,6 +68,9 @@ def test_a_mask_is_taken_for_what_was_there_only_where_the_same_action_had_it(ma
     m.create(m.source, stage("Build", action("Do", configuration={"Password": "hush"})))
     renamed = m.declared(m.source, stage("Build", action("Other", **masked)))
     assert "no value before" in message(m.client.update_pipeline, pipeline=renamed)
+    m.w.create(SECRET, provider="Else")
+    other = m.declared(m.source, stage("Build", action("Do", CUSTOM_TYPE | {"provider": "Else"}, **masked)))
+    assert "no value before" in message(m.client.update_pipeline, pipeline=other)
     # Of another type the property of that name is no secret, and its stars are stars.
     m.update(m.source, stage("Build", action("Do", plain, **masked)))
     m.start()
