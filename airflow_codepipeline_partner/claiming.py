@@ -53,6 +53,7 @@ def claim_job(
         )
     with no_retry_where_none_helps():
         job = OfferedJob.from_value(given)
+        dialect_of(job)  # a job of AWS's own is nobody's to claim, and leaves no record
         attempt = _Attempt(hook, context, job)
         claim = attempt.memory.claim_of_earlier_try(job.job_id) or attempt.claim()
         if not claim.is_ours(unknown_claim):

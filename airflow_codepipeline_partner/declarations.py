@@ -3,7 +3,7 @@
 What a user declares of a custom action type, read and checked as a whole.
 
 All that is wrong is told at once, each fault by its path in the declaration and its limit, so that a file is
-mended in one go. A fault names no value of the declaration.
+mended in one go. A fault shows names of members, but no value of the declaration.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from airflow_codepipeline_partner.limits import (
     number_fault,
     text_fault,
 )
+from airflow_codepipeline_partner.reading import quoted_name
 
 #: Our spelling → AWS's.
 MEMBERS = {
@@ -47,6 +48,12 @@ ARTIFACT_DETAILS = {"minimum_count": "minimumCount", "maximum_count": "maximumCo
 _TAG = {"key": "key", "value": "value"}
 _FLAGS = ("required", "key", "secret", "queryable")
 _PLACEHOLDER = re.compile(r"\{Config:([^{}]*)\}")
+#: What stands in a template for the id that the worker's result names.
+EXECUTION_ID = "{ExternalExecutionId}"
+_IN_BRACES = re.compile(r"\{[^{}]*\}")
+#: What a link begins with, if not with a placeholder. Browsers run what begins with some others.
+_SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:")
+_WEB = ("http://", "https://")
 
 
 class InvalidDeclaration(InvalidInput):
@@ -98,7 +105,9 @@ class _Reading:
             else:
                 self._refuse(name, "is missing")
         if "version" in given:
-            read["version"] = self._text(given["version"], "version")
+            dotted = isinstance(given["version"], str | float) and "." in str(given["version"])
+            hint = "; it can have no dot: write 1 or 1_0" if dotted else ""
+            read["version"] = self._text(given["version"], "version", hint=hint)
         self._check_owner(given.get("owner"))
         properties: list[dict[str, Any]] = []
         if "configuration_properties" in given:
@@ -136,13 +145,14 @@ class _Reading:
                     read[snake] = member
         return read
 
-    def _text(self, value: object, path: str, field: str = "") -> str | None:
+    def _text(self, value: object, path: str, field: str = "", hint: str = "") -> str | None:
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
             # A version 1, as everybody writes it.
             value = str(value)
         fault = text_fault(value, ACTION_TYPE_TEXTS[field or path][1])
         if fault:
-            hint = "; put it in quotes" if isinstance(value, bool | int | float) else ""
+            if not hint and isinstance(value, bool | int | float):
+                hint = "; put it in quotes"
             self._refuse(path, fault + hint)
         return value if isinstance(value, str) else None
 
@@ -161,9 +171,25 @@ class _Reading:
             if name in given:
                 path = f"settings.{aws}"
                 read[name] = self._text(given[name], path)
+                link = read[name] or ""
+                if _SCHEME.match(link) and not link.lower().startswith(_WEB):
+                    self._refuse(path, f"is to be a link, which begins with {' or '.join(_WEB)}")
                 if name.endswith("_template"):
-                    self._check_placeholders(read[name] or "", path, properties)
+                    self._check_placeholders(link, path, properties)
+                    self._check_spelling(link, path)
         return read
+
+    def _check_spelling(self, template: str, path: str) -> None:
+        """Refuse what is nearly a placeholder; what is none at all may be part of the link."""
+        for found in _IN_BRACES.finditer(template):
+            near, is_config = found[0].replace(" ", "").lower(), _PLACEHOLDER.fullmatch(found[0])
+            if near.startswith("{config:") and not is_config:
+                self._refuse(
+                    path,
+                    f"has at character {found.start() + 1} nearly a {{Config:name}}: write it just so",
+                )
+            elif found[0] != EXECUTION_ID and difflib.get_close_matches(near, [EXECUTION_ID.lower()], 1, 0.8):
+                self._refuse(path, f"has at character {found.start() + 1} nearly {EXECUTION_ID}")
 
     def _check_placeholders(self, template: str, path: str, properties: list[dict[str, Any]]) -> None:
         """Check what ``{Config:name}`` names; it may be a property that could not be read."""
@@ -289,13 +315,10 @@ def _kind(value: object) -> str:
 
 
 def _unknown(key: object, known: Collection[str]) -> str:
-    """Return that there is no such field, and which there are; the key itself may be anything."""
-    near: list[str] = []
+    """Return that there is no such field, and which there are."""
+    meant = ""
     if isinstance(key, str):
         plain = {re.sub("[^a-z]", "", name.lower()): name for name in known}
         near = difflib.get_close_matches(re.sub("[^a-z]", "", key.lower()), plain, 1)
-        near = [f"; {plain[each]} is meant?" for each in near]
-    size = (
-        f" of the name given ({len(key)} characters)" if isinstance(key, str) else f" named by {_kind(key)}"
-    )
-    return f"has no field{size}; it has {', '.join(known)}{''.join(near)}"
+        meant = "".join(f" ({plain[each]} is meant?)" for each in near)
+    return f"has no field {quoted_name(key)}{meant or '; it has ' + ', '.join(known)}"

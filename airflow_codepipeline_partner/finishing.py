@@ -26,6 +26,7 @@ from airflow_codepipeline_partner.parameters import (
     CodePipelineParameters,
     check_literal,
     check_success_literals,
+    check_variables_of_job,
     renderable,
 )
 from airflow_codepipeline_partner.protocol import Call, ClaimState, UnknownClaim
@@ -116,6 +117,7 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
         }
         super().__init__(**{**kwargs, **own})
         check_success_literals(current_revision, execution_details, output_variables)
+        check_variables_of_job(job, output_variables)
         check_literal(FailureDetails, failure_message)
         check_literal(lambda kind: FailureDetails("x", kind), failure_type)
         protocol.check_unknown_claim(unknown_claim)

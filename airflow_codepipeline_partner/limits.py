@@ -98,7 +98,7 @@ NUMBERS: dict[str, tuple[str, Number]] = {
 MAX_OUTPUT_VARIABLES_BYTES = 122_880
 
 
-def check_text(field: str, value: object, *, job_id: str | None = None) -> str:
+def check_text(field: str, value: object, *, job_id: str | None = None, named: str | None = None) -> str:
     """
     Return a text that keeps the field's limits.
 
@@ -108,6 +108,7 @@ def check_text(field: str, value: object, *, job_id: str | None = None) -> str:
     :param field: A key of :data:`TEXTS`.
     :param value: What was given.
     :param job_id: The job that it is for, to be named in the error.
+    :param named: What the user calls it, for the error; None takes the field.
     :raises LimitExceeded: The value does not fit.
     """
     limit = TEXTS[field][1]
@@ -131,7 +132,7 @@ def check_text(field: str, value: object, *, job_id: str | None = None) -> str:
                 )
                 return value[: limit.max_chars - len(CUT_MARK)] + CUT_MARK
             advice = " It is not cut, since a part of it would mean something else."
-    raise LimitExceeded(f"{field} {fault}.{advice}", field=field, job_id=job_id)
+    raise LimitExceeded(f"{named or field} {fault}.{advice}", field=field, job_id=job_id)
 
 
 def check_number(field: str, value: object, *, job_id: str | None = None) -> int:

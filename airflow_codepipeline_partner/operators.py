@@ -14,19 +14,22 @@ from airflow_codepipeline_partner.artifact_operators import (
 )
 from airflow_codepipeline_partner.claiming import claim_job
 from airflow_codepipeline_partner.continuation import WaitingTask
+from airflow_codepipeline_partner.dialects import dialect_of
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator
 from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
+from airflow_codepipeline_partner.jobs import ActionType
 from airflow_codepipeline_partner.parameters import (
     CodePipelineParameters,
     check_job,
     check_positive,
     check_success_literals,
+    is_known_later,
     no_retry_where_none_helps,
     renderable,
 )
 from airflow_codepipeline_partner.protocol import UnknownClaim
-from airflow_codepipeline_partner.records import ClaimInRun, mapped_group_of
+from airflow_codepipeline_partner.records import ClaimInRun, is_marked, mapped_group_of
 from airflow_codepipeline_partner.reporting import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner.result_operators import (
     PutJobFailureResultOperator,
@@ -235,7 +238,8 @@ def finish_job(
     :param parameters: Any other parameter of :class:`CodePipelineCompleteJobOperator`; the AWS parameters are
         the claiming task's where they are not given.
     :raises InvalidInput: ``claim`` claims no job, is mapped by itself instead of in a task group, lies in
-        another mapped task group, or has a finishing task already.
+        another mapped task group, or has a finishing task already; or there are output variables for what
+        can only be a partner's job.
     """
     claim = getattr(claim, "operator", claim)
     if not getattr(claim, "claims_job", False):
@@ -248,6 +252,8 @@ def finish_job(
     for follower in followers:
         if isinstance(follower, CodePipelineCompleteJobOperator) and follower.claim_task_id == claim.task_id:
             raise InvalidInput(f"{claim.task_id} is finished by {follower.task_id} already; one is enough.")
+    if isinstance(output_variables, Mapping) and output_variables:
+        _check_offers_take_variables(claim)
     inherited = {**aws_parameters_of(claim), "job": claim.job, "unknown_claim": claim.unknown_claim}
     finish = CodePipelineCompleteJobOperator(
         task_id=task_id,
@@ -267,3 +273,21 @@ def finish_job(
     leaves = [task for task in followers if not task.downstream_task_ids]
     finish.set_upstream(leaves or [claim])
     return finish
+
+
+def _check_offers_take_variables(claim: Any) -> None:
+    """
+    Check that the sensors before a claim do not all wait for partners' jobs, as far as that is known.
+
+    :raises InvalidInput: They do.
+    """
+    waits = [task for task in claim.get_flat_relatives(upstream=True) if is_marked(task, "offers_jobs")]
+    if any(task.is_mapped or is_known_later(task.action_type) for task in waits):
+        return
+    kinds = [ActionType.from_value(task.action_type) for task in waits]
+    if kinds and not any(dialect_of(kind).takes_output_variables for kind in kinds):
+        names = ", ".join(sorted(task.task_id for task in waits))
+        raise InvalidInput(
+            f"output_variables are for custom actions; {names} waits for a partner's jobs ({kinds[0]}), "
+            "whose result has none."
+        )

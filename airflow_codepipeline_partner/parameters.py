@@ -151,10 +151,10 @@ def check_job(job: object) -> None:
     """
     Check a job at construction, where it is known then.
 
-    :raises InvalidJobReference: It names none.
+    :raises InvalidInput: It names none, or one that AWS itself does.
     """
     if not is_known_later(job):
-        OfferedJob.from_value(job)
+        dialect_of(OfferedJob.from_value(job))
 
 
 def check_action_type(action_type: object, query_param: object = None) -> None:
@@ -192,6 +192,16 @@ def check_success_literals(
     named = output_variables if isinstance(output_variables, Mapping) else {}
     stand_ins = dict.fromkeys(map(str, named), "x")
     check_literal(read_output_variables, output_variables, **stand_ins)
+
+
+def check_variables_of_job(job: object, output_variables: object) -> None:
+    """
+    Check at construction that a job can have output variables, where both are known then.
+
+    :raises InvalidInput: It cannot.
+    """
+    if isinstance(output_variables, Mapping) and output_variables and not is_known_later(job):
+        protocol.check_output_variables_fit(OfferedJob.from_value(job), continued=False)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from airflow_codepipeline_partner.exceptions import LimitExceeded
 from airflow_codepipeline_partner.limits import check_text
-from airflow_codepipeline_partner.reading import is_missing, read_mapping
+from airflow_codepipeline_partner.reading import is_missing, quoted_name, read_mapping
 
 
 def read_query_param(value: object) -> dict[str, str] | None:
@@ -28,6 +28,8 @@ def read_query_param(value: object) -> dict[str, str] | None:
             field="queryParam",
         )
     return {
-        check_text("queryParam.key", name): check_text("queryParam.value", wanted)
+        check_text("queryParam.key", name, named=f"The name {quoted_name(name)} in query_param"): check_text(
+            "queryParam.value", wanted, named=f"The value of {quoted_name(name)} in query_param"
+        )
         for name, wanted in given.items()
     }

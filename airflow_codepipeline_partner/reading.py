@@ -12,6 +12,9 @@ from typing import Any
 
 from airflow_codepipeline_partner.exceptions import InvalidInput, LimitExceeded
 
+#: So many characters of a name are shown.
+_MOST_SHOWN = 50
+
 
 def read_mapping(value: object, what: str, names: Iterable[str] = ()) -> Mapping[str, Any]:
     """
@@ -49,6 +52,13 @@ def _read_literal(text: str) -> object:
     return None
 
 
+def quoted_name(name: object) -> str:
+    """Return a name (of a member, a property, a variable) in quotes; errors show names, but no values."""
+    shown = name[:_MOST_SHOWN] if isinstance(name, str) else name
+    text = repr(shown)[: _MOST_SHOWN + 2]
+    return f"{text}…" if isinstance(name, str) and len(name) > _MOST_SHOWN else text
+
+
 def is_missing(value: object) -> bool:
     """Tell whether an optional value is not there; Jinja renders a missing one to a text."""
     return value is None or value in ("", "None")
@@ -62,7 +72,7 @@ def by_snake_case(value: object, what: str, names: Mapping[str, str]) -> dict[st
         snake = key if key in names else aws_to_snake.get(key)
         if snake is None:
             raise InvalidInput(
-                f"{what} has no field of the name given ({len(str(key))} characters); "
+                f"{what} has no field {quoted_name(key)}; "
                 f"it has {', '.join(names.values())} (or {', '.join(names)})."
             )
         if snake in given:

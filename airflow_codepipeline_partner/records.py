@@ -218,12 +218,12 @@ class Place:
 
 def claiming_tasks(dag: Any) -> Iterator[Any]:
     """Return the tasks of a DAG that claim jobs, mapped or not."""
-    return (task for task in dag.tasks if _is_marked(task, "claims_job"))
+    return (task for task in dag.tasks if is_marked(task, "claims_job"))
 
 
 def reports_results(dag: Any) -> bool:
     """Tell whether a DAG has a task that ends jobs, or a callback, which may be the notifier."""
-    tasks = any(_is_marked(task, "ends_job") for task in dag.tasks)
+    tasks = any(is_marked(task, "ends_job") for task in dag.tasks)
     return tasks or bool(dag.has_on_failure_callback or dag.on_failure_callback)
 
 
@@ -233,7 +233,8 @@ def unknown_claim_of(claiming: Any) -> str:
     return str(given.get("unknown_claim", "assume_ours"))
 
 
-def _is_marked(task: Any, mark: str) -> bool:
+def is_marked(task: Any, mark: str) -> bool:
+    """Tell whether a task, mapped or not, is of a class that bears a mark of ours."""
     return bool(getattr(task.operator_class if task.is_mapped else type(task), mark, False))
 
 
@@ -366,8 +367,8 @@ def place_beside(context: Mapping[str, Any]) -> Place | None:
         place = seen_from(task, own, before)
         if place is not None:
             users = [dag.get_task(other) for other in before.downstream_task_ids]
-            several = sum(_is_marked(user, "puts_result") for user in users) > 1
-            others = several or place.map_index != own.map_index or _is_marked(before, "claims_job")
+            several = sum(is_marked(user, "puts_result") for user in users) > 1
+            others = several or place.map_index != own.map_index or is_marked(before, "claims_job")
             return replace(place, shared=others)
     for task_id in sorted(task.downstream_task_ids):
         place = seen_from(task, own, dag.get_task(task_id))

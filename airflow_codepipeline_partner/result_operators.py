@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from airflow_codepipeline_partner import protocol, reporting
 from airflow_codepipeline_partner._compat import AirflowSkipException
+from airflow_codepipeline_partner.dialects import dialect_of
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference, JobNotInProgress
 from airflow_codepipeline_partner.jobs import CUSTOM, THIRD_PARTY, FailureDetails, OfferedJob
 from airflow_codepipeline_partner.limits import check_text
@@ -69,9 +70,10 @@ class _PutResultOperator(CodePipelineParameters):
         """
         Return the job.
 
-        :raises InvalidJobReference: None is named, or one that another call gives its result.
+        :raises InvalidInput: None is named, or one that another call gives its result, or none does.
         """
         job = OfferedJob.from_value(self._given, owner=self.job_owner)
+        dialect_of(job)
         if job.owner != self.job_owner:
             raise InvalidJobReference(
                 f"{type(self).__name__} {self.task_id} is for jobs of owner {self.job_owner}, and job "

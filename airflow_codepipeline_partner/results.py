@@ -13,6 +13,7 @@ from airflow_codepipeline_partner.limits import MAX_OUTPUT_VARIABLES_BYTES, chec
 from airflow_codepipeline_partner.reading import (
     by_snake_case,
     is_missing,
+    quoted_name,
     read_created,
     read_mapping,
     without_none,
@@ -192,13 +193,15 @@ def read_output_variables(value: object) -> dict[str, str] | None:
     if is_missing(value):
         return None
     variables = {
-        check_text("outputVariables.key", name): _variable(name, held)
+        check_text(
+            "outputVariables.key", name, named=f"The name {quoted_name(name)} in output_variables"
+        ): _variable(name, held)
         for name, held in read_mapping(value, "output_variables").items()
     }
     size = sum(len(text.encode(errors="surrogatepass")) for pair in variables.items() for text in pair)
     if size > MAX_OUTPUT_VARIABLES_BYTES:
         raise LimitExceeded(
-            f"outputVariables have {size} bytes, names and values together; CodePipeline takes "
+            f"output_variables have {size} bytes, names and values together; CodePipeline takes "
             f"{MAX_OUTPUT_VARIABLES_BYTES} of an action. Put what is larger into an output artifact.",
             field="outputVariables",
         )
@@ -212,6 +215,6 @@ def _variable(name: str, value: object) -> str:
         return value
     # Of true and True, or of what JSON makes of a list, only the user knows which is meant.
     raise LimitExceeded(
-        f"outputVariables must be strings; {name} is of type {type(value).__name__}.",
+        f"output_variables must be strings; {quoted_name(name)} is of type {type(value).__name__}.",
         field="outputVariables",
     )

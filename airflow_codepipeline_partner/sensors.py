@@ -72,6 +72,8 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
         *CodePipelineParameters.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"action_type": "json", "query_param": "json"}
+    #: By this ``finish_job`` knows whose jobs are claimed.
+    offers_jobs: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, task_group
 from support import ACTION_TYPE, CUSTOM_TYPE, REPO, action_state, results_of
 
 from airflow_codepipeline_partner import continuing
@@ -29,6 +29,7 @@ from airflow_codepipeline_partner.operators import (
     CodePipelineClaimJobOperator,
     PutJobFailureResultOperator,
     PutJobSuccessResultOperator,
+    PutThirdPartyJobFailureResultOperator,
     PutThirdPartyJobSuccessResultOperator,
     finish_job,
 )
@@ -238,7 +239,7 @@ def test_custom_work_that_fails_ends_its_job_with_failure(emulator, offer_own, r
 @pytest.mark.parametrize(
     ("variables", "why"),
     [
-        ({"a b": "c"}, "outputVariables.key"),
+        ({"a b": "c"}, "The name 'a b' in output_variables"),
         ({"a": "v" * 122_880}, "122881 bytes"),
         ({"a": ["b"]}, "must be strings"),
         ("planted", "output_variables must be a mapping"),
@@ -457,6 +458,28 @@ def test_a_result_for_a_job_that_nobody_claimed_is_not_taken(emulator, hook, off
 
 # What does not fit is refused before any call, and in the DAG already where it can be known there.
 
+OF_AWS = {"job_id": "j", "action_type": {**CUSTOM_TYPE, "owner": "AWS"}}
+
+
+def finish_claims_of(*action_types, in_group=False):
+    """Finish what some sensors wait for, with output variables."""
+    waits = [
+        CodePipelineJobSensor(task_id=f"wait_{index}" if index else "wait", action_type=each)
+        for index, each in enumerate(action_types)
+    ]
+    if in_group:
+
+        @task_group
+        def handle(job):
+            claim = CodePipelineClaimJobOperator(task_id="claim", job=job)
+            finish_job(claim, output_variables={"Digest": "d"})
+
+        handle.expand(job=waits[0].output)
+        return
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ ti.xcom_pull('wait')[0] }}")
+    waits >> claim
+    finish_job(claim, output_variables={"Digest": "d"})
+
 
 @pytest.mark.parametrize(
     ("make", "why"),
@@ -467,7 +490,7 @@ def test_a_result_for_a_job_that_nobody_claimed_is_not_taken(emulator, hook, off
         ),
         (
             lambda: CodePipelineJobSensor(task_id="t", action_type=CUSTOM_TYPE, query_param={"a": "v" * 51}),
-            "queryParam.value has 51 characters",
+            "The value of 'a' in query_param has 51 characters",
         ),
         (
             lambda: CodePipelineJobSensor(
@@ -528,7 +551,34 @@ def test_a_result_for_a_job_that_nobody_claimed_is_not_taken(emulator, hook, off
             lambda: finish_job(
                 CodePipelineClaimJobOperator(task_id="claim", job="{{ x }}"), output_variables={"a b": "c"}
             ),
-            "outputVariables.key",
+            "The name 'a b' in output_variables (3 characters) must match",
+        ),
+        (
+            lambda: finish_job(
+                CodePipelineClaimJobOperator(task_id="claim", job={"job_id": "j", "client_id": "c"}),
+                output_variables={"Digest": "{{ x }}"},
+            ),
+            "output_variables are for custom actions; the result of the job j (client c)",
+        ),
+        (
+            lambda: finish_claims_of(ACTION_TYPE),
+            "output_variables are for custom actions; wait waits for a partner's jobs",
+        ),
+        (
+            lambda: finish_claims_of(ACTION_TYPE, in_group=True),
+            "output_variables are for custom actions; wait waits for a partner's jobs",
+        ),
+        (
+            lambda: CodePipelineClaimJobOperator(task_id="claim", job=OF_AWS),
+            "Jobs of owner AWS are not served",
+        ),
+        (
+            lambda: PutJobSuccessResultOperator(task_id="put", job=OF_AWS),
+            "Jobs of owner AWS are not served",
+        ),
+        (
+            lambda: PutThirdPartyJobFailureResultOperator(task_id="put", job=OF_AWS, message="m"),
+            "Jobs of owner AWS are not served",
         ),
     ],
 )
@@ -536,6 +586,14 @@ def test_a_literal_that_does_not_fit_is_refused_when_the_dag_is_parsed(make, why
     with DAG("refused", schedule=None), pytest.raises(InvalidInput) as refusal:
         make()
     assert why in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "kinds", [[CUSTOM_TYPE], [ACTION_TYPE, CUSTOM_TYPE], ["{{ x }}"], [ACTION_TYPE, "{{ x }}"]]
+)
+def test_variables_are_taken_where_a_custom_job_may_be_claimed(kinds):
+    with DAG("taken", schedule=None):
+        finish_claims_of(*kinds)
 
 
 def test_variables_that_are_known_later_are_not_checked_yet():

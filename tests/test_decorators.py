@@ -125,7 +125,7 @@ def test_a_continuation_has_the_action_go_on_in_a_new_job(emulator, offer, run_d
         ([], "deploy returned a value of type list."),
         (False, "deploy returned a value of type bool."),
         ("give itself", "deploy returned a value of type JobInProgress."),
-        ({"nonsense": 1}, "executionDetails has no field of the name given"),
+        ({"nonsense": 1}, "executionDetails has no field 'nonsense'"),
         ({"percentComplete": 101}, "executionDetails.percentComplete is 101; it must be"),
         ("continue with too much", "continuationToken has 2049 characters; CodePipeline takes 1 to 2048"),
         ("progress of 101", "executionDetails.percentComplete is 101"),

@@ -76,12 +76,23 @@ def test_members_are_found_under_either_spelling(given):
     assert by_snake_case(given, "It", NAMES) == {"revision": "r", "change_identifier": "c"}
 
 
-@pytest.mark.parametrize("key", ["planted", "ChangeIdentifier", "", 7, None, ("planted",)])
-def test_an_unknown_key_is_refused_with_the_known_ones_and_without_showing_it(key):
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("revison", "'revison'"),
+        ("ChangeIdentifier", "'ChangeIdentifier'"),
+        ("", "''"),
+        ("a" * 51, "'" + "a" * 50 + "'…"),
+        ("a\nb", r"'a\nb'"),
+        (7, "7"),
+        (None, "None"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_known_ones_and_without_its_value(key, shown):
     with pytest.raises(InvalidInput) as refusal:
         by_snake_case({key: "planted value"}, "currentRevision", NAMES)
     text = str(refusal.value)
-    assert "currentRevision has no field of the name given" in text
+    assert text.startswith(f"currentRevision has no field {shown}; it has ")
     assert "changeIdentifier" in text
     assert "change_identifier" in text
     assert "planted" not in text
