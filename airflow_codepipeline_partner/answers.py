@@ -68,16 +68,20 @@ _ANSWER_MEMBERS = {
     for member, name in ((dialect.details, "jobDetails"), (dialect.acknowledge, "status"))
 }
 _ADVICE: dict[type[CodePipelineError], str] = {
-    exceptions.ActionTypeNotFound: "Check category, owner, provider, version and region, that this AWS "
-    "account may poll for the action type, and query_param, which a custom action type with a queryable "
-    "property needs and any other must not have.",
+    exceptions.ActionTypeNotFound: "Check category, owner, provider, version and region, and that this AWS "
+    "account may poll for the action type.",
     exceptions.InvalidClientToken: "The client token in the Airflow connection of this client is not the "
     "one that CodePipeline knows; store the customer's current token there.",
-    exceptions.JobNotInProgress: "It has ended, timed out, or was never acknowledged, so this result was "
-    "not taken. To run the action again, retry it in CodePipeline.",
+    exceptions.JobNotInProgress: "The job has ended (its time was over, or the pipeline was stopped and its "
+    "action abandoned, or changed), or was never acknowledged, so this result was not taken. To run the "
+    "action again, retry it in CodePipeline.",
     exceptions.JobNotFound: "Check that job and AWS region belong together; CodePipeline forgets ended "
     "jobs after a while.",
 }
+_QUERY_ADVICE = (
+    "Check query_param: a custom action type with a queryable property needs it, under the property's name; "
+    "any other must not have it."
+)
 
 
 def fate_of_answer(code: str, http_status: int) -> Fate:
@@ -117,14 +121,16 @@ def error_for(
     """
     kind = _ERRORS.get(code, exceptions.RequestRefused)
     about = str(call.job) if call.job else "the poll"
+    advice = _ADVICE.get(kind, "")
     if "actionTypeId" in call.arguments:
         asked = call.arguments["actionTypeId"]
         about = "the poll for " + ", ".join(f"{part} {asked[part]}" for part in asked)
-        if code == "ValidationException":
-            # CodePipeline's answer to an owner that the operation does not serve, or to a query that the
-            # action type does not have.
+        if code == "ValidationException" and "queryparam" in said.lower():
+            advice = _QUERY_ADVICE
+        elif code == "ValidationException":
+            # CodePipeline's answer to an owner that the operation does not serve.
             kind = exceptions.ActionTypeNotFound
-    advice = _ADVICE.get(kind, "")
+            advice = f"{_ADVICE[kind]} {_QUERY_ADVICE}"
     return kind(
         f"CodePipeline refused {call.operation} for {about}, region {region_name}: "
         f"{code}: {sentence(said)} {advice}".strip(),

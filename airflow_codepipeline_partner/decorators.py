@@ -201,7 +201,8 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineParameter
         try:
             return reporting.put_once(self.hook, keeper, call, certain=certain)
         except (JobNotFound, JobNotInProgress) as error:
-            raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+            # As one that stands alone: the log is to be read by people.
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
         except CodePipelinePartnerError as error:
             refused = isinstance(error, RequestRefused) and not error.retryable
             if refused and not error.in_doubt:

@@ -204,7 +204,8 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
                 result = self._put(place, claimed, self._failure(job, message, why, **run))
         except (JobNotFound, JobNotInProgress) as error:
             # All else may pass: the claim had a token and credentials, so their absence now is trouble.
-            raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+            # As one that stands alone: the log is to be read by people.
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
         if result == "continue":
             self._go_on_with_the_next_job(context)
         self.show_link(claimed.pipeline_name)

@@ -141,7 +141,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
             (claim, result)
             for task in claiming_tasks(dag)
             for claim, result in self._records_of(task, context)
-            if claim.may_be_ours(unknown_claim_of(task)) and (result is None or result.state != "done")
+            if claim.may_be_ours(unknown_claim_of(task)) and (result is None or not result.is_last)
         ]
         hook = make_hook(self._within_time(), retry_deadline=0)
         deadline = time.monotonic() + CALLBACK_SECONDS

@@ -29,7 +29,7 @@ CLAIM_KEY = "codepipeline_claim"
 RESULT_KEY = "codepipeline_result"
 MAX_KEY_CHARS = 512  # of Airflow's table of XComs
 
-ResultState = Literal["intended", "done"]
+ResultState = Literal["intended", "done", "refused"]
 #: States of a run that may still claim a job.
 LIVING = ("queued", "running")
 
@@ -98,7 +98,8 @@ class ResultRecord:
     """
     Which result a job is to get, or got.
 
-    :param state: ``intended`` before the put, ``done`` after it.
+    :param state: ``intended`` before the put, ``done`` after it; ``refused`` where the job, which was ours,
+        took no result any more.
     :param job_id: The job.
     :param result: ``success``, ``continue`` or ``failure``.
     :param arguments: The put's arguments, without the client token.
@@ -138,8 +139,15 @@ class ResultRecord:
         }
 
     @property
+    def is_last(self) -> bool:
+        """Whether nothing is to be put any more: the job has its result, or takes none."""
+        return self.state in ("done", "refused")
+
+    @property
     def awaited_by(self) -> WaitingTask | None:
         """The task that goes on with the action's next job, by a token of ours; None for any other result."""
+        if self.state == "refused":
+            return None
         return WaitingTask.from_token(self.arguments.get("continuationToken"))
 
     def call(self, job: OfferedJob) -> Call:

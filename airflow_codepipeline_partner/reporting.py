@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from airflow_codepipeline_partner import protocol
 from airflow_codepipeline_partner.continuation import WaitingTask
-from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, RequestRefused
+from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, JobNotInProgress, RequestRefused
 from airflow_codepipeline_partner.jobs import ExecutionDetails, OfferedJob
 from airflow_codepipeline_partner.protocol import Call
 
@@ -38,6 +38,7 @@ def put_once(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call, *, 
         repeated instead: a result is never flipped.
     :param certain: Whether the job is certainly ours.
     :return: Which result the job has now: ``success``, ``continue`` or ``failure``.
+    :raises JobNotInProgress: The job takes no result any more, as is known from now on.
     :raises CodePipelineError: The result could not be put.
     """
     assert call.job is not None  # noqa: S101 - a result is always some job's
@@ -49,6 +50,13 @@ def put_once(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call, *, 
             record.result,
         )
         return record.result
+    if record is not None and record.state == "refused":
+        raise JobNotInProgress(
+            f"CodePipeline took no result of job {record.job_id} any more, so that no other is put. To run "
+            "the action again, retry it in CodePipeline.",
+            code="Refused",
+            job_id=record.job_id,
+        )
     if record is not None:
         log.warning(
             "Job %s: result %s was about to be put before; repeating it.", record.job_id, record.result
@@ -67,8 +75,12 @@ def put_once(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call, *, 
     except CodePipelinePartnerError as error:
         left = place.read_result(call.job.job_id)
         if not error.in_doubt and left is not None and left.state == "intended":
-            # Nothing was put, so that another result may be: the failure, for instance.
-            place.withdraw_result(call.job.job_id)
+            if certain and isinstance(error, JobNotInProgress):
+                # It was acknowledged by us, so that it has ended: whoever comes next need not ask.
+                place.write_result("refused", call)
+            else:
+                # Nothing was put, so that another result may be: the failure, for instance.
+                place.withdraw_result(call.job.job_id)
         raise
 
 

@@ -175,6 +175,17 @@ def test_an_unknown_action_type_is_named_with_all_its_parts_and_the_region(code)
     assert error.job_id is None
 
 
+def test_a_query_that_the_action_type_has_not_is_no_unknown_action_type():
+    said = "queryParam must have the key Project."
+    error = answers.error_for(
+        protocol.poll(CUSTOM_JOB.action_type, 1), "ValidationException", said, region_name="r", in_doubt=False
+    )
+    assert type(error) is RequestRefused
+    assert not error.retryable
+    assert "provider Own" in str(error)
+    assert f"{said} Check query_param" in str(error)
+
+
 @pytest.mark.parametrize(
     ("code", "advice"),
     [

@@ -22,6 +22,7 @@ from airflow_codepipeline_partner.exceptions import (
     InvalidJobReference,
     JobNotInProgress,
     LimitExceeded,
+    RequestRefused,
 )
 from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 from airflow_codepipeline_partner.jobs import OfferedJob
@@ -198,6 +199,15 @@ def test_a_query_gives_the_jobs_of_one_value_and_stays_with_them(emulator, make_
     assert job.query_param == {"Project": "mill"}
     assert make_hook().claim(job).pipeline_name == "mill"
     assert OfferedJob.from_value(job.to_xcom()) == job
+
+
+@pytest.mark.parametrize("query_param", [None, {"Projekt": "mill"}])
+def test_a_poll_with_the_wrong_query_says_so(emulator, make_hook, queryable, query_param):
+    with pytest.raises(RequestRefused) as refusal:
+        make_hook().poll(queryable, query_param=query_param)
+    assert not refusal.value.retryable
+    assert "needs it, under the property's name" in str(refusal.value)
+    assert f"provider {queryable['provider']}" in str(refusal.value)
 
 
 @pytest.mark.parametrize("way", ["poke", "reschedule", "deferrable"])

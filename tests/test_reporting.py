@@ -10,6 +10,7 @@ import pytest
 from support import ACTION_TYPE
 
 from airflow_codepipeline_partner import protocol, reporting
+from airflow_codepipeline_partner.continuation import WaitingTask
 from airflow_codepipeline_partner.exceptions import (
     ClientConnectionError,
     InvalidClientToken,
@@ -113,15 +114,42 @@ def test_the_record_of_another_job_is_not_this_jobs():
     assert hook.puts == [(SUCCESS, False)]
 
 
-@pytest.mark.parametrize(
-    "kind", [InvalidClientToken, JobNotFound, JobNotInProgress, RequestRefused, ServiceUnavailable]
-)
+@pytest.mark.parametrize("kind", [InvalidClientToken, JobNotFound, RequestRefused, ServiceUnavailable])
 def test_a_result_that_was_certainly_not_put_is_withdrawn_so_that_another_may_be(kind):
     memory = Memory()
     with pytest.raises(kind):
         reporting.put_once(Hook(memory, kind("m")), memory, SUCCESS)
     assert memory.history == ["intended", "withdrawn"]
     assert memory.record is None
+
+
+@pytest.mark.parametrize("call", [SUCCESS, CONTINUE, FAILURE], ids=protocol.result_of)
+def test_a_job_of_ours_that_takes_no_result_any_more_is_asked_once(call):
+    memory = Memory()
+    hook = Hook(memory, JobNotInProgress("m"))
+    with pytest.raises(JobNotInProgress, match=r"^m$"):
+        reporting.put_once(hook, memory, call)
+    assert memory.history == ["intended", "refused"]
+    assert memory.record is not None
+    assert memory.record.is_last
+    for other in (SUCCESS, CONTINUE, FAILURE):
+        with pytest.raises(JobNotInProgress, match="took no result of job job-1 any more"):
+            reporting.put_once(hook, memory, other)
+    assert len(hook.puts) == 1
+
+
+def test_a_job_that_may_be_anothers_is_asked_again():
+    memory = Memory()
+    with pytest.raises(JobNotInProgress):
+        reporting.put_once(Hook(memory, JobNotInProgress("m")), memory, SUCCESS, certain=False)
+    assert memory.history == ["intended", "withdrawn"]
+
+
+def test_a_continuation_that_was_not_taken_is_awaited_by_nobody():
+    token = WaitingTask("dag", "run", "task").token
+    call = protocol.success(JOB, continuation_token=token)
+    assert recorded("done", call).awaited_by is not None
+    assert recorded("refused", call).awaited_by is None
 
 
 @pytest.mark.parametrize("kind", [InvalidClientToken, JobNotFound, RequestRefused, ServiceUnavailable])

@@ -11,6 +11,7 @@ import pytest
 from support import ACTION_TYPE, CUSTOM_TYPE, action_state, admin_client, results_of
 
 REVISION = {"revision": "r-1", "changeIdentifier": "c-1"}
+PUTS = [f"Put{kind}Job{end}Result" for kind in ("ThirdParty", "") for end in ("Success", "Failure")]
 DETAILS = {"summary": "Half of it.", "externalExecutionId": "run-1", "percentComplete": 50}
 
 
@@ -115,3 +116,48 @@ def test_work_that_raises_is_reported_as_a_failure(emulator, offered, run_dag):
     jobs = offered(2)
     run_dag("many_jobs", jobs=jobs, work_of={jobs[0]["job_id"]: "fail", jobs[1]["job_id"]: "succeed"})
     assert [results_of(emulator, job) for job in jobs] == [["failure"], ["success"]]
+
+
+# A pipeline that is stopped, and its action abandoned, while the work goes on: no worker is told.
+
+
+def stop_of(emulator, job):
+    [found] = [each for each in emulator.jobs() if each.job_id == job["job_id"]]
+    return {"stop": found.pipeline_name, "execution": found.pipeline_execution_id}
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "red"),
+    [
+        ("function_alone_0_retries", ["deploy"]),
+        ("function_and_finish_0_retries", ["deploy", "finish_job"]),
+        ("function_and_finish_1_retries", ["deploy", "finish_job"]),
+    ],
+)
+def test_a_result_that_is_not_taken_any_more_is_put_once(emulator, offered, run_dag, caplog, dag_id, red):
+    [job] = offered(1)
+    run = run_dag(dag_id, job=job, how=stop_of(emulator, job))
+    assert run.state == "failed"
+    assert sorted(task for task, state in run.states.items() if state == "failed") == red
+    [put] = emulator.ledger.puts(job["job_id"])
+    assert (put.outcome, put.result) == ("InvalidJobStateException", None)
+    assert run.xcoms["deploy", "codepipeline_result"]["state"] == "refused"
+
+
+def test_the_callback_puts_no_other_either(emulator, offered, run_dag):
+    [job] = offered(1)
+    run_dag("function_with_callback", job=job, how=stop_of(emulator, job))
+    assert len(emulator.ledger.puts(job["job_id"])) == 1
+
+
+@pytest.mark.parametrize("work", ["succeed", "fail"])
+def test_finish_job_says_what_may_have_been(emulator, offered, run_dag, capfd, caplog, work):
+    [job] = offered(1)
+    for put in PUTS:
+        emulator.inject("error", put, job_id=job["job_id"], code="InvalidJobStateException", times=None)
+    run = run_dag("one_job_assume_ours_0_retries", job=job, work=work)
+    assert run.state == "failed"
+    assert len(emulator.ledger.puts(job["job_id"])) == 1
+    assert run.xcoms["claim", "codepipeline_result"]["state"] == "refused"
+    told = caplog.text + "".join(capfd.readouterr())
+    assert "the pipeline was stopped and its action abandoned" in told

@@ -62,6 +62,9 @@ def act(job: JobInProgress, how: Any) -> Any:
             raise KeyboardInterrupt(SECRET_TEXT)
         case "sleep":
             time.sleep(30)
+        case {"stop": str(pipeline), "execution": str(execution)}:
+            client = job.hook.get_client_type()
+            client.stop_pipeline_execution(pipelineName=pipeline, pipelineExecutionId=execution, abandon=True)
         case "missing variable":
             Variable.get("no_such_variable")
         case "progress":
