@@ -37,6 +37,7 @@ from airflow_codepipeline_partner.operators import (
 from airflow_codepipeline_partner.protocol import ClaimState
 from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
+from demo.local_airflow import free_port
 
 ONE_JOB = "one_job_assume_ours_0_retries"
 ONE_JOB_WITH_RETRY = "one_job_assume_ours_1_retries"
@@ -661,13 +662,18 @@ DOCS = re.findall(
 )
 
 
+def docs_of(kind):
+    return [block for found, block in DOCS if found == kind]
+
+
 def test_all_code_in_the_docs_is_run():
-    assert [kind for kind, _ in DOCS] == ["yaml", "bash", "python"]
+    assert [kind for kind, _ in DOCS] == ["yaml", "bash", "python", "python", "bash", "bash"]
 
 
 def test_the_commands_in_the_docs_do_what_they_say(emulator, tmp_path):
-    blocks = dict(DOCS)
-    (tmp_path / "action-type.yaml").write_text(blocks["yaml"])
+    [declared] = docs_of("yaml")
+    commands, *_ = docs_of("bash")
+    (tmp_path / "action-type.yaml").write_text(declared)
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -677,7 +683,7 @@ def test_the_commands_in_the_docs_do_what_they_say(emulator, tmp_path):
         "AWS_SECRET_ACCESS_KEY": "any",
     }
     done = subprocess.run(
-        ["bash", "-ec", blocks["bash"]],
+        ["bash", "-ec", commands],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -693,8 +699,36 @@ def test_the_commands_in_the_docs_do_what_they_say(emulator, tmp_path):
 
 
 def test_the_dag_in_the_docs_does_what_it_says(emulator, offer_own, dags_folder, load_dags):
-    (dags_folder / "custom_from_docs.py").write_text(dict(DOCS)["python"])
+    (dags_folder / "custom_from_docs.py").write_text(docs_of("python")[0])
     job = offer_own()
     assert load_dags().run("build_one_custom_job", **job).state == "success"
     [put] = emulator.ledger.terminal_results(job["job_id"])
     assert put.details["outputVariables"] == {"Digest": "0f3a"}
+
+
+def test_a_dag_of_ones_own_runs_against_the_emulator_as_the_docs_say(dags_folder, tmp_path):
+    (dags_folder / "custom_walk_from_docs.py").write_text(docs_of("python")[1])
+    (tmp_path / "action-type.yaml").write_text(docs_of("yaml")[0])
+    serve, walk = docs_of("bash")[1:]
+    script = f"""
+        airflow connections delete aws_default
+        set -e
+        {serve.strip()} &
+        trap "kill $!" EXIT
+        export CODEPIPELINE_EMULATOR_URL=http://127.0.0.1:8124
+        until python -m airflow_codepipeline_partner.emulator clock >/dev/null 2>&1; do sleep 0.1; done
+        {walk}
+    """
+    done = subprocess.run(
+        ["bash", "-c", script.replace("8124", str(free_port()))],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    state = json.loads(done.stdout[done.stdout.rindex('{\n  "pipelineName"') :])
+    shown = state["stageStates"][1]["actionStates"][0]["latestExecution"]
+    assert (shown["status"], shown["summary"]) == ("Succeeded", "Built by shop.")

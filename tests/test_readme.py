@@ -134,6 +134,7 @@ def test_a_dag_of_ones_own_runs_against_the_emulator_as_it_says(dags_folder, tmp
     wait = "until python -m airflow_codepipeline_partner.emulator clock >/dev/null 2>&1; do sleep 0.1; done"
     script = f"""
         airflow connections delete codepipeline_client_6f0d6e0c_2f3b_4c55_9d5e_0d3a1b2c3d4e
+        airflow connections delete aws_default
         set -e
         {onboarding}
         {serve} &
