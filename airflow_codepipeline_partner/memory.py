@@ -19,6 +19,7 @@ from airflow_codepipeline_partner.protocol import Call, Claim, ClaimState
 from airflow_codepipeline_partner.records import (
     CLAIM_KEY,
     MAX_KEY_CHARS,
+    NO_RESULT,
     RESULT_KEY,
     ClaimInRun,
     ClaimRecord,
@@ -95,6 +96,10 @@ class ClaimMemory:
         self._place.write_claim(record)
         if self._store is not None:
             self._store.set(CLAIM_KEY, record.to_xcom())
+
+    def expect_result(self) -> None:
+        """Make a place for the record of the job's result, before the job is claimed for the first time."""
+        self._place.expect_result()
 
     def note_end(self, claim: Claim) -> None:
         """Note that the task has done its work, by which it is known if a user has cleared it since."""
@@ -175,7 +180,7 @@ class _OwnResult:
 
     def withdraw_result(self, job_id: str) -> None:
         """Forget an intended result that certainly was not put."""
-        self._store.set(RESULT_KEY, {"job_id": None})
+        self._store.set(RESULT_KEY, dict(NO_RESULT))
 
 
 def result_keeper(context: Mapping[str, Any], claim: ClaimInRun | None) -> ResultKeeper:
@@ -228,7 +233,7 @@ class ResultOfClaimingTask:
         self._place.withdraw_result(job_id)
         kept = self._kept()
         # A failure would be another's in the next try.
-        self._keep({**kept, _WITHDRAWN: True} if kept.get("result") != "failure" else {"job_id": None})
+        self._keep({**kept, _WITHDRAWN: True} if kept.get("result") != "failure" else NO_RESULT)
 
     def result_of_earlier_try(self, job: OfferedJob) -> Call | None:
         """Return the result to which an earlier try came, whether or not it was put, or None."""
@@ -245,7 +250,7 @@ class ResultOfClaimingTask:
             self._place.write_result("intended", call)
 
     def _kept(self) -> Mapping[str, Any]:
-        return (None if self._store is None else self._store.get(RESULT_KEY)) or {"job_id": None}
+        return (None if self._store is None else self._store.get(RESULT_KEY)) or NO_RESULT
 
     def _keep(self, value: Mapping[str, Any]) -> None:
         if self._store is not None:

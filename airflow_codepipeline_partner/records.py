@@ -29,6 +29,8 @@ CLAIM_KEY = "codepipeline_claim"
 RESULT_KEY = "codepipeline_result"
 MAX_KEY_CHARS = 512  # of Airflow's table of XComs
 
+#: What lies there where there is no result yet, or none any more.
+NO_RESULT: Mapping[str, Any] = {"job_id": None}
 ResultState = Literal["intended", "done", "refused"]
 #: States of a run that may still claim a job.
 LIVING = ("queued", "running")
@@ -190,6 +192,15 @@ class Place:
         """Return the record of this job's result, or None."""
         return ResultRecord.of_job(job_id, self.read(self._result_key(job_id)))
 
+    def expect_result(self) -> None:
+        """
+        Write that there is no result yet, where Airflow else logs an error for each look at it.
+
+        That is for a mapped task alone: for any other :meth:`read` has a way to ask without that.
+        """
+        if self.map_index >= 0:
+            self.write(RESULT_KEY, NO_RESULT)
+
     def write_result(self, state: ResultState, call: Call) -> None:
         """Write the record of a result."""
         record = ResultRecord.of_call(state, call)
@@ -254,6 +265,7 @@ def records_of_run(
     results = {
         value["job_id"]: ResultRecord.from_xcom(value)
         for value in XCom.get_all(key=RESULT_KEY, **names) or ()
+        if value != NO_RESULT
     }
     for value in XCom.get_all(key=CLAIM_KEY, **names) or ():
         claim = ClaimRecord.from_xcom(value)

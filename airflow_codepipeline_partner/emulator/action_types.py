@@ -68,7 +68,20 @@ class ActionType:
     @property
     def execution_url_template(self) -> str | None:
         """The link to an execution of an action."""
-        url: str | None = (self.definition or {}).get("settings", {}).get("executionUrlTemplate")
+        return self._link("executionUrlTemplate")
+
+    @property
+    def entity_url_template(self) -> str | None:
+        """The link to what an action works on."""
+        return self._link("entityUrlTemplate")
+
+    @property
+    def revision_url_template(self) -> str | None:
+        """The link to where an action's configuration can be changed."""
+        return self._link("revisionUrlTemplate")
+
+    def _link(self, name: str) -> str | None:
+        url: str | None = ((self.definition or {}).get("settings") or {}).get(name)
         return url
 
     def faults_of(self, configuration: Mapping[str, str], inputs: int, outputs: int) -> Iterator[str]:

@@ -187,6 +187,8 @@ class Controls:
             execution_url_template=(
                 known.execution_url_template if execution_url_template is None else execution_url_template
             ),
+            entity_url_template=known.entity_url_template,
+            revision_url_template=known.revision_url_template,
             job_timeout=None if job_timeout is None else _seconds("job_timeout", job_timeout),
         )
         source = Action(SOURCE, S3_SOURCE, output_artifacts=inputs)

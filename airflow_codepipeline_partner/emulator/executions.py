@@ -10,8 +10,6 @@ from typing import Any
 
 from airflow_codepipeline_partner.emulator.action_types import ActionTypeId
 from airflow_codepipeline_partner.emulator.pipelines import (
-    CONFIG_PLACEHOLDER,
-    MAX_URL_CHARS,
     SOURCE_CATEGORY,
     Action,
     Artifact,
@@ -122,5 +120,5 @@ class ActionExecution:
         url = self.action.execution_url_template
         if url is None or ("{ExternalExecutionId}" in url and self.external_execution_id is None):
             return None
-        url = CONFIG_PLACEHOLDER.sub(lambda found: self.configuration.get(found[1], ""), url)
-        return url.replace("{ExternalExecutionId}", self.external_execution_id or "")[:MAX_URL_CHARS]
+        url = url.replace("{ExternalExecutionId}", self.external_execution_id or "")
+        return self.action.link(url, self.configuration)

@@ -92,6 +92,7 @@ class PipelineReader:
             region=declared.get("region"),
         )
         if not action.makes_jobs:
+            self._refuse_workers_type(action, region)
             hidden = {GITHUB_SECRET} & action.configuration.keys() if type_id == GITHUB_SOURCE else ()
             return dataclasses.replace(action, secret_configuration_keys=frozenset(hidden))
         known = self._action_type(action, region)
@@ -117,6 +118,8 @@ class PipelineReader:
                 client_id=client_id,
                 queryable=known.queryable,
                 execution_url_template=known.execution_url_template,
+                entity_url_template=known.entity_url_template,
+                revision_url_template=known.revision_url_template,
             )
         except ControlError as error:
             # A property that its type's link needs was registered as a secret later.
@@ -125,12 +128,15 @@ class PipelineReader:
     def _action_type(self, action: Action, region: str) -> ActionType:
         known = self._core.action_types.find(action.action_type)
         if known is None:
-            parts = zip(("Category", "Owner", "Provider", "Version"), action.action_type, strict=True)
-            named = ", ".join(f"{part}: '{value}'" for part, value in parts)
-            raise _invalid_action(
-                f"ActionType ({named}) in action '{action.name}' is not available in region {region}"
-            )
+            raise _not_available(action, region)
         return known
+
+    def _refuse_workers_type(self, action: Action, region: str) -> None:
+        """Refuse what is a worker's action type but for its owner: AWS has none of that name."""
+        asked = action.action_type
+        for known in self._core.action_types:
+            if (known.id.category, known.id.provider) == (asked.category, asked.provider):
+                raise _not_available(action, region, f"; there is one of the owner {known.id.owner}")
 
     def _client_id(self, action: Action, former: Pipeline | None) -> str:
         """Return whose a partner's action is. A console would know by the customer's Connect."""
@@ -176,6 +182,7 @@ def _faults(pipeline: Pipeline) -> Iterator[ApiError]:
     if len(set(namespaces)) < len(namespaces) or RESERVED_NAMESPACES.intersection(namespaces):
         reserved = " and ".join(sorted(RESERVED_NAMESPACES))
         yield _invalid_action(f"Each namespace is one action's, and {reserved} are CodePipeline's own.")
+    yield from _faults_of_references(pipeline, RESERVED_NAMESPACES.union(namespaces))
     for place, stage in enumerate(pipeline.stages):
         names = [action.name for action in stage.actions]
         if not names or len(set(names)) < len(names):
@@ -188,6 +195,20 @@ def _faults(pipeline: Pipeline) -> Iterator[ApiError]:
                     f"{stage.name} is of the category {action.action_type.category}."
                 )
     yield from _faults_of_artifacts(pipeline)
+
+
+def _faults_of_references(pipeline: Pipeline, namespaces: frozenset[str]) -> Iterator[ApiError]:
+    for stage in pipeline.stages:
+        for action in stage.actions:
+            for key, value in action.configuration.items():
+                for found in REFERENCE.finditer(value):
+                    if found[1] not in namespaces:
+                        # A secret may hold what looks like a reference.
+                        text = "" if key in action.secret_configuration_keys else f" {found[0]}"
+                        yield _invalid_action(
+                            f"The configuration property {key} of {action.name} in the stage {stage.name} "
+                            f"has a reference{text} to a namespace that no action has."
+                        )
 
 
 def _faults_of_artifacts(pipeline: Pipeline) -> Iterator[ApiError]:
@@ -204,6 +225,14 @@ def _faults_of_artifacts(pipeline: Pipeline) -> Iterator[ApiError]:
                     if name in made:
                         yield _invalid_structure(f"More than one action makes the artifact {name}.")
                     made.add(name)
+
+
+def _not_available(action: Action, region: str, also: str = "") -> ApiError:
+    parts = zip(("Category", "Owner", "Provider", "Version"), action.action_type, strict=True)
+    named = ", ".join(f"{part}: '{value}'" for part, value in parts)
+    return _invalid_action(
+        f"ActionType ({named}) in action '{action.name}' is not available in region {region}{also}"
+    )
 
 
 def _invalid_structure(message: str) -> ApiError:

@@ -112,6 +112,9 @@ def _action_state(stage: Stage, action: Action, executions: list[PipelineExecuti
     shape: Shape = {"actionName": action.name}
     runs = (each.latest(stage.name, action.name) for each in reversed(executions))
     latest = next((run for run in runs if run is not None), None)
+    configuration = None if latest is None else latest.configuration
+    links = {"entityUrl": action.entity_url_template, "revisionUrl": action.revision_url_template}
+    shape |= _present({name: action.link(url, configuration) for name, url in links.items()})
     if latest is None:
         return shape
     shape["latestExecution"] = _present(

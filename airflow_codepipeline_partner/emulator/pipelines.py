@@ -65,6 +65,8 @@ class Action:
     client_id: str | None = None
     queryable: str | None = None
     execution_url_template: str | None = None
+    entity_url_template: str | None = None
+    revision_url_template: str | None = None
     job_timeout: float | None = None
 
     def __post_init__(self) -> None:
@@ -96,6 +98,17 @@ class Action:
     def is_emulated(self) -> bool:
         """Whether what it does is done, by a worker or here; AWS's other actions just succeed."""
         return self.makes_jobs or self.action_type == S3_SOURCE
+
+    def link(self, template: str | None, configuration: Mapping[str, str] | None = None) -> str | None:
+        """
+        Return a link with the values of a configuration in it; None where there is none.
+
+        :param configuration: Defaults to the declared one, in which variables are still references.
+        """
+        if template is None:
+            return None
+        values = self.configuration if configuration is None else configuration
+        return CONFIG_PLACEHOLDER.sub(lambda found: values.get(found[1], ""), template)[:MAX_URL_CHARS]
 
     def shown(self, configuration: Mapping[str, str]) -> dict[str, str]:
         """Return a configuration of this action as everybody but the worker sees it."""

@@ -296,6 +296,23 @@ def test_the_link_to_an_execution_is_the_action_types_unless_the_pipeline_has_it
         add(w, "empty", execution_url_template="", **configured)
 
 
+def test_the_links_to_what_an_action_works_on_are_there_before_it_runs(w):
+    settings = {
+        "entityUrlTemplate": "https://own.example/{Config:Project}",
+        "revisionUrlTemplate": "https://own.example/{Config:Project}/edit",
+    }
+    w.create({"name": "Project", "required": True}, settings=settings)
+    add(w, configuration={"Project": "shop"})
+
+    def links():
+        [state] = w.worker.client.get_pipeline_state(name="pipeline")["stageStates"][1]["actionStates"]
+        return state["entityUrl"], state["revisionUrl"]
+
+    assert links() == ("https://own.example/shop", "https://own.example/shop/edit")
+    w.start("pipeline")
+    assert links() == ("https://own.example/shop", "https://own.example/shop/edit")
+
+
 def test_a_filter_of_another_region_lists_nothing(w):
     w.create()
     asked = {"actionOwnerFilter": "Custom", "regionFilter": "eu-west-1"}

@@ -379,3 +379,14 @@ def test_a_link_that_names_what_was_made_a_secret_later_is_a_clean_refusal(made)
         m.client.create_pipeline(pipeline=declared)
     assert refused.value.response["Error"]["Code"] == "InvalidActionDeclarationException"
     assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_workers_action_type_with_the_owner_aws_is_refused(made, version):
+    m = made()
+    typo = {**CUSTOM_TYPE, "owner": "AWS", "version": version}
+    refused = m.declared(m.source, stage("Build", action("Do", typo, ["App"])))
+    told = message(m.client.create_pipeline, pipeline=refused)
+    assert f"Provider: 'Own', Version: '{version}') in action 'Do' is not available" in told
+    assert "there is one of the owner Custom" in told
+    assert code(m.client.create_pipeline, pipeline=refused) == "InvalidActionDeclarationException"

@@ -144,13 +144,13 @@ def test_variables_reach_the_configuration_of_later_actions(made):
     assert shown["pipelineExecution"]["variables"] == [{"name": "Stage", "resolvedValue": "live"}]
 
 
-@pytest.mark.parametrize("reference", ["#{Built.other}", "#{Other.name}", "#{variables.none}"])
+@pytest.mark.parametrize("reference", ["#{Built.other}", "#{Shipped.name}", "#{variables.none}"])
 def test_an_action_with_a_variable_that_is_not_there_fails(made, reference):
     m = made({"name": "Image"})
     m.create(
         m.source,
         stage("Build", action("Do", namespace="Built")),
-        stage("Deploy", action("Ship", configuration={"Image": reference})),
+        stage("Deploy", action("Ship", configuration={"Image": reference}, namespace="Shipped")),
     )
     execution_id = m.start()
     m.w.worker.succeed(m.claim()["id"], outputVariables={"name": "app"})
@@ -194,20 +194,23 @@ def test_a_queryable_value_may_come_from_a_variable_and_must_be_one_then(made):
 
 
 def test_variables_without_a_namespace_reach_nobody(made):
-    m = made({"name": "Image"})
-    m.create(
-        m.source,
-        stage("Build", action("Do")),
-        stage("Deploy", action("Ship", configuration={"Image": "#{Do.a}"})),
-    )
-    m.start()
-    m.w.worker.succeed(m.claim()["id"], outputVariables={"a": "1"})
-    assert m.actions()["Ship"] == "Failed"
+    m = made({"name": "Image"}, SECRET)
+    ship = {"Image": "v#{Do.a}"}
+    stages = m.source, stage("Build", action("Do")), stage("Deploy", action("Ship", configuration=ship))
+    create = m.client.create_pipeline
+    assert code(create, pipeline=m.declared(*stages)) == "InvalidActionDeclarationException"
+    told = message(create, pipeline=m.declared(*stages))
+    assert "Image of Ship in the stage Deploy has a reference #{Do.a} to a namespace that no" in told
+    del ship["Image"]
+    ship["Password"] = "#{my.secretpart}"
+    told = message(create, pipeline=m.declared(*stages))
+    assert "Password of Ship in the stage Deploy has a reference to a namespace" in told
+    assert m.client.list_pipelines()["pipelines"] == []
 
 
 def test_a_variable_that_a_secret_needs_is_not_named(made):
     m = made(SECRET)
-    configuration = {"Password": "pre#{my.secretpart}post"}
+    configuration = {"Password": "pre#{Src.secretpart}post"}
     m.create(m.source, stage("Build", action("Do", configuration=configuration)))
     assert m.status(m.start()) == "Failed"
     told = str([m.runs(), m.w.emu.ledger, m.client.get_pipeline_state(name="made")])
@@ -265,7 +268,7 @@ def test_variables_of_what_the_emulator_does_not_do_stay_references(made):
     m.create(
         stage("Source", action("Fetch", commit, outputs=["App"], namespace="SourceVariables")),
         stage("Build", action("Do", configuration=configuration)),
-        stage("Deploy", action("Roll", CODE_DEPLOY, configuration={"Any": "#{none.at_all}"})),
+        stage("Deploy", action("Roll", CODE_DEPLOY, configuration={"Any": "#{variables.none}"})),
     )
     execution_id = m.start()
     job = m.claim()
