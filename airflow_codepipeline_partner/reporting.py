@@ -28,7 +28,14 @@ log = logging.getLogger(__name__)
 DEFAULT_FAILURE_TYPE = "JobFailed"
 
 
-def put_once(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call, *, certain: bool = True) -> str:
+def put_once(
+    hook: CodePipelinePartnerHook,
+    place: ResultKeeper,
+    call: Call,
+    *,
+    certain: bool = True,
+    was_claimed: bool = True,
+) -> str:
     """
     Give a job its result, unless the record says that it has one.
 
@@ -37,6 +44,7 @@ def put_once(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call, *, 
     :param call: The result. Where another was intended before and may have been put, that one is
         repeated instead: a result is never flipped.
     :param certain: Whether the job is certainly ours.
+    :param was_claimed: Whether that is known from its claim; else it may be claimed yet.
     :return: Which result the job has now: ``success``, ``continue`` or ``failure``.
     :raises JobNotInProgress: The job takes no result any more, as is known from now on.
     :raises CodePipelineError: The result could not be put.
@@ -75,7 +83,7 @@ def put_once(hook: CodePipelinePartnerHook, place: ResultKeeper, call: Call, *, 
     except CodePipelinePartnerError as error:
         left = place.read_result(call.job.job_id)
         if not error.in_doubt and left is not None and left.state == "intended":
-            if certain and isinstance(error, JobNotInProgress):
+            if certain and was_claimed and isinstance(error, JobNotInProgress):
                 # It was acknowledged by us, so that it has ended: whoever comes next need not ask.
                 place.write_result("refused", call)
             else:

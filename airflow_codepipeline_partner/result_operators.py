@@ -110,7 +110,10 @@ class _PutResultOperator(CodePipelineParameters):
                 )
             asked = protocol.result_of(call)
             certain = claim is None or claim.record.is_certain
-            result = reporting.put_once(self.hook, result_keeper(context, claim), call, certain=certain)
+            keeper = result_keeper(context, claim)
+            result = reporting.put_once(
+                self.hook, keeper, call, certain=certain, was_claimed=claim is not None
+            )
             if result != asked:
                 raise JobNotInProgress(
                     f"Job {job.job_id} has the result {result} already, so that {asked} was not put. To run "

@@ -627,7 +627,7 @@ def test_no_result_is_taken_for_a_job_that_is_not_acknowledged(emulator, hook, o
 
 def test_no_result_is_taken_for_a_job_that_timed_out(emulator, hook, claimed):
     emulator.advance(3601)
-    with pytest.raises(JobNotInProgress, match="timed out"):
+    with pytest.raises(JobNotInProgress, match="its state is TimedOut"):
         hook.succeed(claimed)
     assert emulator.ledger.terminal_results() == []
 

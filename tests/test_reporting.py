@@ -138,10 +138,11 @@ def test_a_job_of_ours_that_takes_no_result_any_more_is_asked_once(call):
     assert len(hook.puts) == 1
 
 
-def test_a_job_that_may_be_anothers_is_asked_again():
+@pytest.mark.parametrize("known", [{"certain": False}, {"was_claimed": False}])
+def test_a_job_that_may_be_anothers_or_nobodys_is_asked_again(known):
     memory = Memory()
     with pytest.raises(JobNotInProgress):
-        reporting.put_once(Hook(memory, JobNotInProgress("m")), memory, SUCCESS, certain=False)
+        reporting.put_once(Hook(memory, JobNotInProgress("m")), memory, SUCCESS, **known)
     assert memory.history == ["intended", "withdrawn"]
 
 
