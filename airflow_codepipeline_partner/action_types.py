@@ -294,11 +294,17 @@ def action_type_from_path(text: str) -> ActionType | None:
     """
     Return the custom action type that a text names as ``CATEGORY/PROVIDER/VERSION``; None if it names none.
 
+    ``CATEGORY/Custom/PROVIDER/VERSION`` names one, too.
+
     :param text: What a user gave, which may be the name of a file instead.
     """
-    if text.count("/") != PATH.count("/"):
+    parts = text.split("/")
+    if len(parts) == 4 and parts[1] == CUSTOM:
+        # So the emulator's commands name it.
+        del parts[1]
+    if len(parts) != 3:
         return None
-    category, provider, version = text.split("/")
+    category, provider, version = parts
     try:
         return ActionType(category, provider, version, CUSTOM)
     except InvalidInput:

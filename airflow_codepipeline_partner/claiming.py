@@ -109,7 +109,6 @@ class _Attempt:
         state = ClaimState.UNKNOWN if in_doubt else ClaimState.REFUSED
         claimed = ClaimedJob(self._job, certain=not in_doubt)
         memory.write(state, claimed)
-        memory.expect_result()
 
         def intend(about_to_claim: ClaimedJob) -> bool:
             nonlocal state, claimed

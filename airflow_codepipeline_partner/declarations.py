@@ -23,7 +23,7 @@ from airflow_codepipeline_partner.limits import (
     number_fault,
     text_fault,
 )
-from airflow_codepipeline_partner.reading import quoted_name
+from airflow_codepipeline_partner.reading import near_name, quoted_name
 
 #: Our spelling → AWS's.
 MEMBERS = {
@@ -316,9 +316,6 @@ def _kind(value: object) -> str:
 
 def _unknown(key: object, known: Collection[str]) -> str:
     """Return that there is no such field, and which there are."""
-    meant = ""
-    if isinstance(key, str):
-        plain = {re.sub("[^a-z]", "", name.lower()): name for name in known}
-        near = difflib.get_close_matches(re.sub("[^a-z]", "", key.lower()), plain, 1)
-        meant = "".join(f" ({plain[each]} is meant?)" for each in near)
-    return f"has no field {quoted_name(key)}{meant or '; it has ' + ', '.join(known)}"
+    near = near_name(key, known) if isinstance(key, str) else None
+    others = f"; it has {', '.join(known)}" if near is None else f" ({near} is meant?)"
+    return f"has no field {quoted_name(key)}{others}"

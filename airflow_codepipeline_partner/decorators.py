@@ -132,6 +132,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineParameter
         try:
             with no_retry_where_none_helps():
                 offered = OfferedJob.from_value(self.job)
+            Place.of(context["ti"]).expect_result()
             keeper = ResultOfClaimingTask(context)
             call = keeper.result_of_earlier_try(offered)
             if call is None:

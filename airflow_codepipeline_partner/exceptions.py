@@ -110,6 +110,12 @@ class InvalidInput(CodePipelinePartnerError, ValueError):
 
     failure_type = "ConfigurationError"
 
+    def name_task(self, task: str) -> None:
+        """Put the task whose parameter it is before the message, once."""
+        if task not in self.message:
+            self.message = f"{task}: {self.message}"
+            self.args = (self.message,)
+
 
 class LimitExceeded(InvalidInput):
     """

@@ -13,6 +13,7 @@ from airflow.sdk import TriggerRule
 
 from airflow_codepipeline_partner import continuing, protocol, reporting
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
+from airflow_codepipeline_partner.dialects import dialect_of
 from airflow_codepipeline_partner.exceptions import (
     ClientConnectionError,
     InvalidInput,
@@ -341,7 +342,9 @@ class CodePipelineCompleteJobOperator(CodePipelineParameters):
             return None
         # The claim died after a retry had cleared its record: in doubt, like an intent left over.
         try:
-            return replace(ClaimedJob.from_value(self.render_template(self.job, context)), certain=False)
+            claimed = ClaimedJob.from_value(self.render_template(self.job, context))
+            dialect_of(claimed.job)
+            return replace(claimed, certain=False)
         except Exception:
             self.log.warning("%s failed before it knew which job to claim.", self.claim_task_id)
             return None

@@ -255,6 +255,16 @@ class ClaimedJob:
         """Whose job it is; None for a custom job."""
         return self.job.client_id
 
+    @property
+    def owner(self) -> str:
+        """The action type's owner: ``ThirdParty`` for a partner's job, ``Custom`` for an account's own."""
+        return self.job.owner
+
+    @property
+    def action_type(self) -> ActionType | None:
+        """What was polled for, or None where it is not known."""
+        return self.job.action_type
+
     @classmethod
     def from_details(cls, job: OfferedJob, details: JobDetails) -> Self:
         """Return the claimed job, with all of the details that is no secret."""

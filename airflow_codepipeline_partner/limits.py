@@ -208,7 +208,8 @@ def text_fault(value: object, limit: Text) -> str | None:
         if value in limit.one_of:
             return None
         given = f"a string of {len(value)} characters was given that is none of them"
-        return f"must be one of {', '.join(limit.one_of)}; {given}"
+        meant = "".join(f"; {each} is meant?" for each in limit.one_of if each.lower() == value.lower())
+        return f"must be one of {', '.join(limit.one_of)}; {given}{meant}"
     if len(value) < limit.min_chars or (limit.max_chars is not None and len(value) > limit.max_chars):
         return f"has {len(value)} characters; CodePipeline takes {limit.min_chars} to {limit.max_chars}"
     if limit.pattern is not None and not re.fullmatch(limit.pattern, value):

@@ -97,10 +97,6 @@ class ClaimMemory:
         if self._store is not None:
             self._store.set(CLAIM_KEY, record.to_xcom())
 
-    def expect_result(self) -> None:
-        """Make a place for the record of the job's result, before the job is claimed for the first time."""
-        self._place.expect_result()
-
     def note_end(self, claim: Claim) -> None:
         """Note that the task has done its work, by which it is known if a user has cleared it since."""
         if self._store is not None:

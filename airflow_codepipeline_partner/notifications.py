@@ -141,7 +141,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
             (claim, result)
             for task in claiming_tasks(dag)
             for claim, result in self._records_of(task, context)
-            if claim.may_be_ours(unknown_claim_of(task)) and (result is None or not result.is_last)
+            if claim.may_be_ours(unknown_claim_of(task)) and (result is None or result.state != "done")
         ]
         hook = make_hook(self._within_time(), retry_deadline=0)
         deadline = time.monotonic() + CALLBACK_SECONDS
@@ -179,7 +179,8 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         try:
             # What was intended may have been put: the same again, never another.
             call = result.call(job) if result is not None else self._failure(job)
-            hook.put(call, intended_before=result is not None, certain=claim.is_certain)
+            intended_before = result is not None and result.state == "intended"
+            hook.put(call, intended_before=intended_before, certain=claim.is_certain)
         except JobNotInProgress:
             self.log.info("Job %s has ended already.", job.job_id)
         except Exception as error:

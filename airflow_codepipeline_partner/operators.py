@@ -29,7 +29,7 @@ from airflow_codepipeline_partner.parameters import (
     renderable,
 )
 from airflow_codepipeline_partner.protocol import UnknownClaim
-from airflow_codepipeline_partner.records import ClaimInRun, is_marked, mapped_group_of
+from airflow_codepipeline_partner.records import ClaimInRun, Place, is_marked, mapped_group_of
 from airflow_codepipeline_partner.reporting import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner.result_operators import (
     PutJobFailureResultOperator,
@@ -88,6 +88,7 @@ class CodePipelineClaimJobOperator(CodePipelineParameters):
 
         :raises AirflowSkipException: Another worker has it.
         """
+        Place.of(context["ti"]).expect_result()
         job = claim_job(self.hook, context, self.job, self.unknown_claim)
         self.show_link(job.pipeline_name)
         return job.to_xcom()
@@ -277,16 +278,19 @@ def finish_job(
 
 def _check_offers_take_variables(claim: Any) -> None:
     """
-    Check that the sensors before a claim do not all wait for partners' jobs, as far as that is known.
+    Check that a claim's job does not come from sensors that wait for partners' jobs only.
 
-    :raises InvalidInput: They do.
+    :raises InvalidInput: It does.
     """
-    waits = [task for task in claim.get_flat_relatives(upstream=True) if is_marked(task, "offers_jobs")]
-    if any(task.is_mapped or is_known_later(task.action_type) for task in waits):
+    refer = getattr(claim.job, "iter_references", None)
+    waits = [operator for operator, _ in refer()] if refer else []
+    if not all(is_marked(wait, "offers_jobs") and not wait.is_mapped for wait in waits):
         return
-    kinds = [ActionType.from_value(task.action_type) for task in waits]
+    if any(is_known_later(wait.action_type) for wait in waits):
+        return
+    kinds = [ActionType.from_value(wait.action_type) for wait in waits]
     if kinds and not any(dialect_of(kind).takes_output_variables for kind in kinds):
-        names = ", ".join(sorted(task.task_id for task in waits))
+        names = ", ".join(sorted({wait.task_id for wait in waits}))
         raise InvalidInput(
             f"output_variables are for custom actions; {names} waits for a partner's jobs ({kinds[0]}), "
             "whose result has none."

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -54,6 +55,12 @@ class CodePipelineParameters(BaseOperator):
     #: Where the link leads, once the task knows.
     pipeline_url: str | None = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Have what is refused at construction name the task: Airflow's page of import errors does not."""
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = _naming_the_task(cls.__init__)  # type: ignore[method-assign]
+
     def __init__(
         self,
         *,
@@ -90,6 +97,19 @@ class CodePipelineParameters(BaseOperator):
         except Exception as error:
             # A link is an extra: it never fails a task, least of all one that has claimed or reported.
             self.log.warning("There is no link to the pipeline: %s.", type(error).__name__)
+
+
+def _naming_the_task(init: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(init)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            init(self, *args, **kwargs)
+        except InvalidInput as refusal:
+            kind = getattr(type(self), "custom_operator_name", None) or type(self).__name__
+            refusal.name_task(f"{kind} {kwargs.get('task_id', '')}".rstrip())
+            raise
+
+    return wrapped
 
 
 def is_known_later(value: object) -> bool:
@@ -200,7 +220,8 @@ def check_variables_of_job(job: object, output_variables: object) -> None:
 
     :raises InvalidInput: It cannot.
     """
-    if isinstance(output_variables, Mapping) and output_variables and not is_known_later(job):
+    is_given = isinstance(output_variables, Mapping) and len(output_variables) > 0
+    if is_given and job is not None and not is_known_later(job):
         protocol.check_output_variables_fit(OfferedJob.from_value(job), continued=False)
 
 

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,8 +14,8 @@ from typing import Any
 
 from airflow_codepipeline_partner.exceptions import InvalidInput, LimitExceeded
 
-#: So many characters of a name are shown.
-_MOST_SHOWN = 50
+#: What cannot well be anything but a name.
+_PLAIN_NAME = re.compile("[A-Za-z_]{1,30}")
 
 
 def read_mapping(value: object, what: str, names: Iterable[str] = ()) -> Mapping[str, Any]:
@@ -53,10 +55,32 @@ def _read_literal(text: str) -> object:
 
 
 def quoted_name(name: object) -> str:
-    """Return a name (of a member, a property, a variable) in quotes; errors show names, but no values."""
-    shown = name[:_MOST_SHOWN] if isinstance(name, str) else name
-    text = repr(shown)[: _MOST_SHOWN + 2]
-    return f"{text}…" if isinstance(name, str) and len(name) > _MOST_SHOWN else text
+    """
+    Return a name that a user wrote, in quotes, for an error; of what may be no name only its length.
+
+    Not for what the work of a job gives: its keys may be a customer's data.
+
+    :param name: A name of a member or of a property.
+    """
+    if isinstance(name, str) and _PLAIN_NAME.fullmatch(name):
+        return repr(name)
+    return f"({len(str(name))} characters)"
+
+
+def near_name(name: object, known: Iterable[str]) -> str | None:
+    """Return the known name that was most likely meant, or None."""
+    plain = {_letters(each): each for each in known}
+    near = difflib.get_close_matches(_letters(str(name)), plain, 1)
+    return plain[near[0]] if near else None
+
+
+def _letters(name: str) -> str:
+    return re.sub("[^a-z]", "", name.lower())
+
+
+def _meant(key: object, known: Iterable[str]) -> str:
+    near = near_name(key, known)
+    return "" if near is None else f"; {near} is meant?"
 
 
 def is_missing(value: object) -> bool:
@@ -71,8 +95,10 @@ def by_snake_case(value: object, what: str, names: Mapping[str, str]) -> dict[st
     for key, member in read_mapping(value, what, names.values()).items():
         snake = key if key in names else aws_to_snake.get(key)
         if snake is None:
+            # What the work gives may have anything for a key, and what it gave wrong, customers read.
             raise InvalidInput(
-                f"{what} has no field {quoted_name(key)}; "
+                f"{what} has no field of the name given ({len(str(key))} characters"
+                f"{_meant(key, [*names, *names.values()])}); "
                 f"it has {', '.join(names.values())} (or {', '.join(names)})."
             )
         if snake in given:

@@ -100,8 +100,8 @@ class ResultRecord:
     """
     Which result a job is to get, or got.
 
-    :param state: ``intended`` before the put, ``done`` after it; ``refused`` where the job, which was ours,
-        took no result any more.
+    :param state: ``intended`` before the put, ``done`` after it; ``refused`` where the job, which is
+        certainly ours, did not take it: it has most likely ended.
     :param job_id: The job.
     :param result: ``success``, ``continue`` or ``failure``.
     :param arguments: The put's arguments, without the client token.
@@ -139,11 +139,6 @@ class ResultRecord:
             "call": self.arguments,
             "at": self.at.isoformat(),
         }
-
-    @property
-    def is_last(self) -> bool:
-        """Whether nothing is to be put any more: the job has its result, or takes none."""
-        return self.state in ("done", "refused")
 
     @property
     def awaited_by(self) -> WaitingTask | None:

@@ -46,11 +46,12 @@ def put_once(
     :param certain: Whether the job is certainly ours.
     :param was_claimed: Whether that is known from its claim; else it may be claimed yet.
     :return: Which result the job has now: ``success``, ``continue`` or ``failure``.
-    :raises JobNotInProgress: The job takes no result any more, as is known from now on.
+    :raises JobNotInProgress: The job takes no result any more. Who comes next asks with the same once more.
     :raises CodePipelineError: The result could not be put.
     """
-    assert call.job is not None  # noqa: S101 - a result is always some job's
-    record = place.read_result(call.job.job_id)
+    job = call.job
+    assert job is not None  # noqa: S101 - a result is always some job's
+    record = place.read_result(job.job_id)
     if record is not None and record.state == "done":
         log.info(
             "Job %s has its result already: %s. To run the action again, retry it in CodePipeline.",
@@ -59,18 +60,15 @@ def put_once(
         )
         return record.result
     if record is not None and record.state == "refused":
-        raise JobNotInProgress(
-            f"CodePipeline took no result of job {record.job_id} any more, so that no other is put. To run "
-            "the action again, retry it in CodePipeline.",
-            code="Refused",
-            job_id=record.job_id,
-        )
+        # Most likely the job has ended. Should it not have, the same result is still the right one.
+        log.info("Job %s did not take the result %s; asking once more.", record.job_id, record.result)
+        call, record = record.call(job), None
     if record is not None:
         log.warning(
             "Job %s: result %s was about to be put before; repeating it.", record.job_id, record.result
         )
         try:
-            return _put(hook, place, record.call(call.job), intended_before=True, certain=certain)
+            return _put(hook, place, record.call(job), intended_before=True, certain=certain)
         except RequestRefused as refusal:
             if refusal.retryable or refusal.in_doubt:
                 raise
@@ -81,14 +79,16 @@ def put_once(
     try:
         return _put(hook, place, call, intended_before=False, certain=certain)
     except CodePipelinePartnerError as error:
-        left = place.read_result(call.job.job_id)
-        if not error.in_doubt and left is not None and left.state == "intended":
+        left = place.read_result(job.job_id)
+        # An intent of another result is another task's, which has its own troubles.
+        ours = left is not None and left.state == "intended" and left.result == protocol.result_of(call)
+        if ours and not error.in_doubt:
             if certain and was_claimed and isinstance(error, JobNotInProgress):
-                # It was acknowledged by us, so that it has ended: whoever comes next need not ask.
+                # It was acknowledged by us, so that it has ended: no other result is to be tried.
                 place.write_result("refused", call)
             else:
                 # Nothing was put, so that another result may be: the failure, for instance.
-                place.withdraw_result(call.job.job_id)
+                place.withdraw_result(job.job_id)
         raise
 
 

@@ -13,7 +13,6 @@ from airflow_codepipeline_partner.limits import MAX_OUTPUT_VARIABLES_BYTES, chec
 from airflow_codepipeline_partner.reading import (
     by_snake_case,
     is_missing,
-    quoted_name,
     read_created,
     read_mapping,
     without_none,
@@ -192,11 +191,12 @@ def read_output_variables(value: object) -> dict[str, str] | None:
     """
     if is_missing(value):
         return None
+    # What the work gives may have anything for a name, and what it gave wrong, customers read.
     variables = {
-        check_text(
-            "outputVariables.key", name, named=f"The name {quoted_name(name)} in output_variables"
-        ): _variable(name, held)
-        for name, held in read_mapping(value, "output_variables").items()
+        check_text("outputVariables.key", name, named=f"The name of output_variables number {number}"): (
+            _variable(name, held)
+        )
+        for number, (name, held) in enumerate(read_mapping(value, "output_variables").items(), 1)
     }
     size = sum(len(text.encode(errors="surrogatepass")) for pair in variables.items() for text in pair)
     if size > MAX_OUTPUT_VARIABLES_BYTES:
@@ -215,6 +215,6 @@ def _variable(name: str, value: object) -> str:
         return value
     # Of true and True, or of what JSON makes of a list, only the user knows which is meant.
     raise LimitExceeded(
-        f"output_variables must be strings; {quoted_name(name)} is of type {type(value).__name__}.",
+        f"output_variables must be strings, or numbers; {name} is of type {type(value).__name__}.",
         field="outputVariables",
     )

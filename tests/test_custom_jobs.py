@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from airflow.sdk import DAG, task_group
+from airflow.sdk import DAG, task, task_group
 from support import ACTION_TYPE, CUSTOM_TYPE, REPO, action_state, results_of
 
 from airflow_codepipeline_partner import continuing
@@ -28,6 +28,7 @@ from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
 from airflow_codepipeline_partner.jobs import OfferedJob
 from airflow_codepipeline_partner.operators import (
     CodePipelineClaimJobOperator,
+    CodePipelineCompleteJobOperator,
     PutJobFailureResultOperator,
     PutJobSuccessResultOperator,
     PutThirdPartyJobFailureResultOperator,
@@ -250,9 +251,9 @@ def test_custom_work_that_fails_ends_its_job_with_failure(emulator, offer_own, r
 @pytest.mark.parametrize(
     ("variables", "why"),
     [
-        ({"a b": "c"}, "The name 'a b' in output_variables"),
+        ({"a b": "c"}, "The name of output_variables number 1 (3 characters)"),
         ({"a": "v" * 122_880}, "122881 bytes"),
-        ({"a": ["b"]}, "must be strings"),
+        ({"a": ["b"]}, "must be strings, or numbers"),
         ("planted", "output_variables must be a mapping"),
     ],
 )
@@ -269,6 +270,14 @@ def test_variables_for_a_partners_job_are_told_as_a_failure(emulator, offer, run
     run_dag(ONE_JOB, job=job, variables={"Digest": "abc"})
     assert results_of(emulator, job) == ["failure"]
     assert "output_variables are for custom actions" in action_state(emulator)["errorDetails"]["message"]
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_job_that_aws_does_itself_is_left(emulator, customer, run_dag, retries):
+    job = {"job_id": "j", "action_type": {**CUSTOM_TYPE, "owner": "AWS"}, "nonce": "3"}
+    run = run_dag(f"one_job_assume_ours_{retries}_retries", job=job)
+    assert (run.state, run.states["finish_job"]) == ("failed", "failed")
+    assert calls(emulator) == []
 
 
 def test_variables_that_codepipeline_finds_too_large_are_told_as_a_failure(emulator, offer_own, run_dag):
@@ -487,8 +496,8 @@ def finish_claims_of(*action_types, in_group=False):
 
         handle.expand(job=waits[0].output)
         return
-    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ ti.xcom_pull('wait')[0] }}")
-    waits >> claim
+    offered = waits[0].output if len(waits) == 1 else waits[0].output.concat(waits[1].output)
+    claim = CodePipelineClaimJobOperator(task_id="claim", job=offered)
     finish_job(claim, output_variables={"Digest": "d"})
 
 
@@ -562,7 +571,7 @@ def finish_claims_of(*action_types, in_group=False):
             lambda: finish_job(
                 CodePipelineClaimJobOperator(task_id="claim", job="{{ x }}"), output_variables={"a b": "c"}
             ),
-            "The name 'a b' in output_variables (3 characters) must match",
+            "The name of output_variables number 1 (3 characters) must match",
         ),
         (
             lambda: finish_job(
@@ -605,6 +614,37 @@ def test_a_literal_that_does_not_fit_is_refused_when_the_dag_is_parsed(make, why
 def test_variables_are_taken_where_a_custom_job_may_be_claimed(kinds):
     with DAG("taken", schedule=None):
         finish_claims_of(*kinds)
+
+
+def test_variables_are_taken_where_a_job_does_not_come_from_the_sensor_before_it():
+    with DAG("taken", schedule=None):
+        wait = CodePipelineJobSensor(task_id="wait", action_type=ACTION_TYPE)
+
+        @task
+        def other(offered):
+            return {"job_id": "j", "action_type": CUSTOM_TYPE, "nonce": "3"}
+
+        claim = CodePipelineClaimJobOperator(task_id="claim", job=other(wait.output))
+        finish_job(claim, output_variables={"Digest": "d"})
+        later = CodePipelineClaimJobOperator(task_id="later", job="{{ dag_run.conf['job'] }}")
+        claim >> later
+        finish_job(later, task_id="finish_later", output_variables={"Digest": "d"})
+
+
+def test_a_finishing_task_of_ones_own_needs_no_job():
+    with DAG("own", schedule=None):
+        CodePipelineCompleteJobOperator(task_id="fin", claim_task_id="claim", output_variables={"A": "1"})
+        claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ x }}")
+        finish_job(claim, job=None, output_variables={"A": "1"})
+
+
+def test_what_is_refused_names_the_task_once():
+    with DAG("refused", schedule=None), pytest.raises(InvalidInput) as refusal:
+        CodePipelineJobSensor(task_id="wait_here", action_type={**CUSTOM_TYPE, "owner": "AWS"})
+    assert str(refusal.value).startswith("CodePipelineJobSensor wait_here: Jobs of owner AWS are not served")
+    with DAG("refused", schedule=None), pytest.raises(InvalidInput) as refusal:
+        PutJobSuccessResultOperator(task_id="put_here")
+    assert str(refusal.value).count("put_here") == 1
 
 
 def test_variables_that_are_known_later_are_not_checked_yet():

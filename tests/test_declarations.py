@@ -81,7 +81,7 @@ WRONG = [
     ((["owner"]), ["planted"], "owner: must be Custom, or left out", ""),
     ((["extra"]), "planted", "It has no field 'extra'", "category, owner, provider"),
     ((["Category"]), 1, "It has no field 'Category' (category is meant?)", ""),
-    (([7]), 1, "It has no field 7", ""),
+    (([7]), 1, "It has no field (1 characters); it has", ""),
     ((["settings"]), ["planted"], "settings: must be a mapping with thirdPartyConfigurationUrl", "a list"),
     ((["settings", "extra"]), "planted", "settings: has no field 'extra'", "entityUrlTemplate"),
     (

@@ -125,7 +125,7 @@ def test_a_continuation_has_the_action_go_on_in_a_new_job(emulator, offer, run_d
         ([], "deploy returned a value of type list."),
         (False, "deploy returned a value of type bool."),
         ("give itself", "deploy returned a value of type JobInProgress."),
-        ({"nonsense": 1}, "executionDetails has no field 'nonsense'"),
+        ({"nonsense": 1}, "executionDetails has no field of the name given"),
         ({"percentComplete": 101}, "executionDetails.percentComplete is 101; it must be"),
         ("continue with too much", "continuationToken has 2049 characters; CodePipeline takes 1 to 2048"),
         ("progress of 101", "executionDetails.percentComplete is 101"),
@@ -689,6 +689,15 @@ def test_details_are_fresh_and_the_configuration_is_asked_for_once(emulator, wor
     assert working.details().pipeline_name == "pipe"
     assert working.configuration is working.configuration
     assert asked() == before + 3
+
+
+def test_what_a_result_was_keyed_by_is_not_told(emulator, offer, run_dag):
+    job = offer()
+    run_dag(ALONE, job=job, how={"jane.doe@customer.example": "ok", "planted": "ok"})
+    told = action_state(emulator)["errorDetails"]["message"]
+    assert "executionDetails has no field of the name given" in told
+    assert "jane" not in told
+    assert "planted" not in told
 
 
 def test_progress_is_checked_at_once_logged_and_remembered(working, caplog):

@@ -134,6 +134,20 @@ def test_a_claim_in_doubt_counts_as_its_task_says(
     assert results_of(emulator, job) == results
 
 
+@pytest.mark.parametrize("times", [1, None])
+def test_a_result_that_was_refused_is_asked_for_once_more_and_never_taken_for_put(
+    emulator, offer, run_dag, notify, times
+):
+    job = offer()
+    refused = {"job_id": job["job_id"], "code": "InvalidJobStateException", "times": times}
+    emulator.inject("error", "PutThirdPartyJobSuccessResult", **refused)
+    run = run_dag("many_jobs", jobs=[job], work_of={job["job_id"]: "succeed"})
+    assert results_of(emulator, job) == ["InvalidJobStateException"]
+    notify(run)
+    again = "success" if times == 1 else "InvalidJobStateException"
+    assert results_of(emulator, job) == ["InvalidJobStateException", again]
+
+
 def test_an_intended_result_is_repeated_and_never_flipped(emulator, offer, run_dag, notify, monkeypatch):
     job = offer()
     with monkeypatch.context() as patched:

@@ -10,7 +10,13 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from airflow_codepipeline_partner.exceptions import InvalidInput, LimitExceeded
-from airflow_codepipeline_partner.reading import by_snake_case, read_created, read_mapping, without_none
+from airflow_codepipeline_partner.reading import (
+    by_snake_case,
+    quoted_name,
+    read_created,
+    read_mapping,
+    without_none,
+)
 
 NAMES = {"change_identifier": "changeIdentifier", "revision": "revision"}
 HELD = {"a": 1, "b": [None, True], "c": "d'\"e"}
@@ -77,25 +83,40 @@ def test_members_are_found_under_either_spelling(given):
 
 
 @pytest.mark.parametrize(
-    ("key", "shown"),
+    ("key", "told"),
     [
-        ("revison", "'revison'"),
-        ("ChangeIdentifier", "'ChangeIdentifier'"),
-        ("", "''"),
-        ("a" * 51, "'" + "a" * 50 + "'…"),
-        ("a\nb", r"'a\nb'"),
-        (7, "7"),
-        (None, "None"),
+        ("planted", "7 characters"),
+        ("ChangeIdentifier", "16 characters; changeIdentifier is meant?"),
+        ("revison", "7 characters; revision is meant?"),
+        ("", "0 characters"),
+        (7, "1 characters"),
+        (None, "4 characters"),
+        (("planted",), "12 characters"),
     ],
 )
-def test_an_unknown_key_is_named_with_the_known_ones_and_without_its_value(key, shown):
+def test_an_unknown_key_is_refused_with_the_known_ones_and_without_showing_it(key, told):
     with pytest.raises(InvalidInput) as refusal:
         by_snake_case({key: "planted value"}, "currentRevision", NAMES)
     text = str(refusal.value)
-    assert text.startswith(f"currentRevision has no field {shown}; it has ")
+    assert text.startswith(f"currentRevision has no field of the name given ({told}); it has ")
     assert "changeIdentifier" in text
     assert "change_identifier" in text
     assert "planted" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("secert", "'secert'"),
+        ("", "(0 characters)"),
+        ("a" * 31, "(31 characters)"),
+        ("https://ci:hush@ci.example", "(26 characters)"),
+        ("hush1", "(5 characters)"),
+        (("hush",), "(9 characters)"),
+    ],
+)
+def test_a_name_that_may_be_none_is_not_shown(name, shown):
+    assert quoted_name(name) == shown
 
 
 def test_a_member_in_both_spellings_is_refused():

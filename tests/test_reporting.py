@@ -124,18 +124,32 @@ def test_a_result_that_was_certainly_not_put_is_withdrawn_so_that_another_may_be
 
 
 @pytest.mark.parametrize("call", [SUCCESS, CONTINUE, FAILURE], ids=protocol.result_of)
-def test_a_job_of_ours_that_takes_no_result_any_more_is_asked_once(call):
+@pytest.mark.parametrize("other", [SUCCESS, CONTINUE, FAILURE], ids=protocol.result_of)
+def test_a_job_of_ours_that_did_not_take_a_result_is_asked_for_no_other(call, other):
     memory = Memory()
     hook = Hook(memory, JobNotInProgress("m"))
-    with pytest.raises(JobNotInProgress, match=r"^m$"):
-        reporting.put_once(hook, memory, call)
-    assert memory.history == ["intended", "refused"]
-    assert memory.record is not None
-    assert memory.record.is_last
-    for other in (SUCCESS, CONTINUE, FAILURE):
-        with pytest.raises(JobNotInProgress, match="took no result of job job-1 any more"):
-            reporting.put_once(hook, memory, other)
-    assert len(hook.puts) == 1
+    for asked in (call, other):
+        with pytest.raises(JobNotInProgress, match=r"^m$"):
+            reporting.put_once(hook, memory, asked)
+        assert memory.record == recorded("refused", call)
+    # Never as what may have been put: then the refusal would be taken for a success.
+    assert hook.puts == [(call, False), (call, False)]
+    hook.error = None
+    assert reporting.put_once(hook, memory, other) == protocol.result_of(call)
+    assert memory.record == recorded("done", call)
+
+
+def test_the_intent_of_another_task_is_left_alone():
+    memory = Memory()
+
+    class Slow(Hook):
+        def put(self, call: Call, **known: bool) -> None:
+            memory.record = recorded("intended", CONTINUE)
+            raise JobNotInProgress("m")
+
+    with pytest.raises(JobNotInProgress):
+        reporting.put_once(Slow(memory), memory, FAILURE)
+    assert memory.record == recorded("intended", CONTINUE)
 
 
 @pytest.mark.parametrize("known", [{"certain": False}, {"was_claimed": False}])

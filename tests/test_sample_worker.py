@@ -69,6 +69,13 @@ def test_each_job_of_a_batch_is_acknowledged_and_worked_on(emulator, offered, ru
     assert sorted(entry.job_id for entry in acknowledged) == sorted(job["job_id"] for job in jobs)
 
 
+def test_functions_leave_no_error_of_airflows_either(emulator, offered, run_dag, capfd, caplog):
+    jobs = offered(2)
+    run = run_dag("function_in_mapped_group", jobs=jobs, how_of={job["job_id"]: None for job in jobs})
+    assert run.state == "success"
+    assert "XCom not found" not in "".join(capfd.readouterr()) + caplog.text
+
+
 def test_a_job_that_is_acknowledged_with_another_status_is_not_worked_on(emulator, offered, run_dag):
     jobs = offered(2)
     ended = jobs[0]["job_id"]
@@ -136,20 +143,26 @@ def stop_of(emulator, job):
         ("function_and_finish_1_retries", ["deploy", "finish_job"]),
     ],
 )
-def test_a_result_that_is_not_taken_any_more_is_put_once(emulator, offered, run_dag, caplog, dag_id, red):
+def test_no_other_result_is_tried_where_one_is_not_taken_any_more(emulator, offered, run_dag, dag_id, red):
     [job] = offered(1)
     run = run_dag(dag_id, job=job, how=stop_of(emulator, job))
     assert run.state == "failed"
     assert sorted(task for task, state in run.states.items() if state == "failed") == red
-    [put] = emulator.ledger.puts(job["job_id"])
-    assert (put.outcome, put.result) == ("InvalidJobStateException", None)
+    puts = emulator.ledger.puts(job["job_id"])
+    # Each who reports asks, and with the same result.
+    assert [put.outcome for put in puts] == ["InvalidJobStateException"] * len(red)
+    assert len({put.operation for put in puts}) == 1
+    assert "Success" in puts[0].operation
     assert run.xcoms["deploy", "codepipeline_result"]["state"] == "refused"
 
 
-def test_the_callback_puts_no_other_either(emulator, offered, run_dag):
+def test_a_result_that_was_refused_for_a_moment_is_put_by_whoever_comes_next(emulator, offered, run_dag):
     [job] = offered(1)
-    run_dag("function_with_callback", job=job, how=stop_of(emulator, job))
-    assert len(emulator.ledger.puts(job["job_id"])) == 1
+    for put in PUTS:
+        emulator.inject("error", put, job_id=job["job_id"], code="InvalidJobStateException")
+    run = run_dag("function_and_finish_0_retries", job=job)
+    assert run.state == "failed"
+    assert results_of(emulator, job) == ["InvalidJobStateException", "success"]
 
 
 @pytest.mark.parametrize("work", ["succeed", "fail"])

@@ -10,7 +10,37 @@ from typing import Any, NamedTuple
 
 from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
 
-CUSTOM, THIRD_PARTY = "Custom", "ThirdParty"
+AWS, CUSTOM, THIRD_PARTY = "AWS", "Custom", "ThirdParty"
+#: Providers of AWS's own action types, by CodePipeline's action structure reference.
+PROVIDERS_OF_AWS = frozenset(
+    {
+        "AppConfig",
+        "CloudFormation",
+        "CloudFormationStackInstances",
+        "CloudFormationStackSet",
+        "CodeBuild",
+        "CodeCommit",
+        "CodeDeploy",
+        "CodeDeployToECS",
+        "CodePipeline",
+        "CodeStarSourceConnection",
+        "Commands",
+        "DeviceFarm",
+        "EC2",
+        "ECR",
+        "ECRBuildAndPublish",
+        "ECS",
+        "EKS",
+        "ElasticBeanstalk",
+        "InspectorScan",
+        "Lambda",
+        "Manual",
+        "OpsWorks",
+        "S3",
+        "ServiceCatalog",
+        "StepFunctions",
+    }
+)
 MAX_CUSTOM_TYPES = 50  # in a region, by AWS's quotas
 MAX_QUERYABLE_CHARS = 20
 

@@ -118,7 +118,4 @@ class ActionExecution:
     def execution_url(self) -> str | None:
         """Return the link to the worker's own page of it, or None if there is none yet."""
         url = self.action.execution_url_template
-        if url is None or ("{ExternalExecutionId}" in url and self.external_execution_id is None):
-            return None
-        url = url.replace("{ExternalExecutionId}", self.external_execution_id or "")
-        return self.action.link(url, self.configuration)
+        return self.action.link(url, self.configuration, self.external_execution_id)

@@ -7,7 +7,13 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_codepipeline_partner.emulator.action_types import THIRD_PARTY, ActionType, ActionTypeId
+from airflow_codepipeline_partner.emulator.action_types import (
+    AWS,
+    PROVIDERS_OF_AWS,
+    THIRD_PARTY,
+    ActionType,
+    ActionTypeId,
+)
 from airflow_codepipeline_partner.emulator.core import Core
 from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
 from airflow_codepipeline_partner.emulator.pipelines import (
@@ -132,8 +138,10 @@ class PipelineReader:
         return known
 
     def _refuse_workers_type(self, action: Action, region: str) -> None:
-        """Refuse what is a worker's action type but for its owner: AWS has none of that name."""
+        """Refuse what is a worker's action type but for its owner, where AWS has none of that name."""
         asked = action.action_type
+        if asked.owner != AWS or asked.provider in PROVIDERS_OF_AWS:
+            return
         for known in self._core.action_types:
             if (known.id.category, known.id.provider) == (asked.category, asked.provider):
                 raise _not_available(action, region, f"; there is one of the owner {known.id.owner}")
@@ -179,15 +187,17 @@ def _faults(pipeline: Pipeline) -> Iterator[ApiError]:
     if len(set(names)) < len(names):
         yield _invalid_structure("Each stage has a name of its own.")
     namespaces = [action.namespace for action in pipeline.actions() if action.namespace is not None]
-    if len(set(namespaces)) < len(namespaces) or RESERVED_NAMESPACES.intersection(namespaces):
-        reserved = " and ".join(sorted(RESERVED_NAMESPACES))
-        yield _invalid_action(f"Each namespace is one action's, and {reserved} are CodePipeline's own.")
+    for name in sorted({each for each in namespaces if namespaces.count(each) > 1}):
+        yield _invalid_action(f"The namespace {name} is that of more than one action.")
+    for name in sorted(RESERVED_NAMESPACES.intersection(namespaces)):
+        yield _invalid_action(f"The namespace {name} is CodePipeline's own.")
     yield from _faults_of_references(pipeline, RESERVED_NAMESPACES.union(namespaces))
     for place, stage in enumerate(pipeline.stages):
         names = [action.name for action in stage.actions]
-        if not names or len(set(names)) < len(names):
-            message = f"The stage {stage.name} has one action or more, each with a name of its own."
-            yield ApiError("InvalidStageDeclarationException", message)
+        twice = sorted({each for each in names if names.count(each) > 1})
+        if not names or twice:
+            what = f"more than one action {twice[0]}" if twice else "no action"
+            yield ApiError("InvalidStageDeclarationException", f"The stage {stage.name} has {what}.")
         for action in stage.actions:
             if (action.action_type.category == SOURCE_CATEGORY) != (place == 0):
                 yield _invalid_structure(

@@ -27,6 +27,8 @@ MAX_URL_CHARS = 2048
 MAX_ENCRYPTION_KEY_CHARS = 400
 #: What stands in the template of a URL for a value of the action's configuration.
 CONFIG_PLACEHOLDER = re.compile(r"\{Config:([^}]*)\}")
+EXECUTION_ID = "{ExternalExecutionId}"
+_LINKS = ("execution_url_template", "entity_url_template", "revision_url_template")
 
 _NAME = re.compile(r"[A-Za-z0-9.@\-_]{1,100}")
 
@@ -71,7 +73,8 @@ class Action:
 
     def __post_init__(self) -> None:
         _check_name("action", self.name)
-        _check_text("execution_url_template", self.execution_url_template, MAX_URL_CHARS)
+        for name in _LINKS:
+            self._check_link(name, getattr(self, name))
         for key, value in self.configuration.items():
             # The value may be a secret, so it is not shown.
             if not (isinstance(key, str) and 1 <= len(key) <= 50):
@@ -81,13 +84,14 @@ class Action:
         unknown = self.secret_configuration_keys - set(self.configuration)
         if unknown:
             raise ControlError(f"no such configuration key: {', '.join(sorted(unknown))}")
-        for key in CONFIG_PLACEHOLDER.findall(self.execution_url_template or ""):
-            if key not in self.configuration or key in self.secret_configuration_keys:
-                raise ControlError(
-                    f"execution_url_template needs a configuration key that is no secret: {key}"
-                )
         if self.job_timeout is not None and not self.job_timeout > 0:
             raise ControlError("job_timeout is seconds above 0")
+
+    def _check_link(self, name: str, template: str | None) -> None:
+        _check_text(name, template, MAX_URL_CHARS)
+        for key in CONFIG_PLACEHOLDER.findall(template or ""):
+            if key not in self.configuration or key in self.secret_configuration_keys:
+                raise ControlError(f"{name} needs a configuration key that is no secret: {key}")
 
     @property
     def makes_jobs(self) -> bool:
@@ -99,16 +103,24 @@ class Action:
         """Whether what it does is done, by a worker or here; AWS's other actions just succeed."""
         return self.makes_jobs or self.action_type == S3_SOURCE
 
-    def link(self, template: str | None, configuration: Mapping[str, str] | None = None) -> str | None:
+    def link(
+        self, template: str | None, configuration: Mapping[str, str] | None, execution_id: str | None = None
+    ) -> str | None:
         """
-        Return a link with the values of a configuration in it; None where there is none.
+        Return a link with what its placeholders stand for; None where there is none, or not yet.
 
-        :param configuration: Defaults to the declared one, in which variables are still references.
+        :param configuration: None for the declared one, in which variables are still references.
+        :param execution_id: What the worker's result named.
         """
-        if template is None:
+        if template is None or (EXECUTION_ID in template and execution_id is None):
             return None
         values = self.configuration if configuration is None else configuration
-        return CONFIG_PLACEHOLDER.sub(lambda found: values.get(found[1], ""), template)[:MAX_URL_CHARS]
+        # Each by itself: what the worker named may look like a placeholder.
+        parts = [
+            CONFIG_PLACEHOLDER.sub(lambda found: values.get(found[1], ""), part)
+            for part in template.split(EXECUTION_ID)
+        ]
+        return (execution_id or "").join(parts)[:MAX_URL_CHARS]
 
     def shown(self, configuration: Mapping[str, str]) -> dict[str, str]:
         """Return a configuration of this action as everybody but the worker sees it."""

@@ -313,6 +313,22 @@ def test_the_links_to_what_an_action_works_on_are_there_before_it_runs(w):
     assert links() == ("https://own.example/shop", "https://own.example/shop/edit")
 
 
+@pytest.mark.parametrize("name", ["entityUrlTemplate", "revisionUrlTemplate", "executionUrlTemplate"])
+def test_no_link_shows_what_is_secret_in_one_pipeline(w, name):
+    w.create({"name": "Host", "required": True}, settings={name: "https://own.example/{Config:Host}"})
+    with pytest.raises(ControlError, match="needs a configuration key that is no secret: Host"):
+        add(w, configuration={"Host": "hush"}, secret_configuration_keys=["Host"])
+
+
+def test_what_a_worker_names_is_no_placeholder(w):
+    secret = {"name": "Password", "secret": True}
+    w.create(secret, settings={"executionUrlTemplate": "https://own.example/{ExternalExecutionId}"})
+    add(w, configuration={"Password": "hush"})
+    w.start("pipeline")
+    w.worker.succeed(w.worker.claim(), executionDetails={"externalExecutionId": "run-{Config:Password}"})
+    assert w.action()["externalExecutionUrl"] == "https://own.example/run-{Config:Password}"
+
+
 def test_a_filter_of_another_region_lists_nothing(w):
     w.create()
     asked = {"actionOwnerFilter": "Custom", "regionFilter": "eu-west-1"}

@@ -141,8 +141,8 @@ def test_a_pipeline_that_is_deleted_is_gone_with_its_jobs(made):
         ([stage("Build", action("Do", configuration={}))], "InvalidAction", "Project is required"),
         ([stage("Build", action("Do", inputs="ABCDEF"))], "InvalidAction", "0 to 5 input artifacts"),
         ([stage("Build", action("Do", inputs=["None"]))], "InvalidStructure", "makes its input None"),
-        ([stage("Build", action("Do"), action("Do"))], "InvalidStage", "a name of its own"),
-        ([stage("Build", action("Do")), stage("Empty")], "InvalidStage", "one action or more"),
+        ([stage("Build", action("Do"), action("Do"))], "InvalidStage", "more than one action Do"),
+        ([stage("Build", action("Do")), stage("Empty")], "InvalidStage", "Empty has no action"),
         ([stage("Source", action("Do"))], "InvalidStructure", "name of its own"),
         ([stage("Build", action("Do", outputs=["App"]))], "InvalidStructure", "makes the artifact App"),
         (
@@ -368,9 +368,10 @@ def test_the_ledger_tells_of_pipelines_and_of_each_actions_end(made):
     ]
 
 
-def test_a_link_that_names_what_was_made_a_secret_later_is_a_clean_refusal(made):
+@pytest.mark.parametrize("name", ["entityUrlTemplate", "revisionUrlTemplate", "executionUrlTemplate"])
+def test_a_link_that_names_what_was_made_a_secret_later_is_a_clean_refusal(made, name):
     m = made()
-    url = {"executionUrlTemplate": "https://own.example/{Config:Host}"}
+    url = {name: "https://own.example/{Config:Host}"}
     m.w.create({"name": "Host", "required": True}, provider="Linked", settings=url)
     linked = CUSTOM_TYPE | {"provider": "Linked"}
     m.w.emu.add_action_type(linked, secret_configuration_keys=["Host"])
@@ -390,3 +391,10 @@ def test_a_workers_action_type_with_the_owner_aws_is_refused(made, version):
     assert f"Provider: 'Own', Version: '{version}') in action 'Do' is not available" in told
     assert "there is one of the owner Custom" in told
     assert code(m.client.create_pipeline, pipeline=refused) == "InvalidActionDeclarationException"
+
+
+@pytest.mark.parametrize("owner", ["Custom", "ThirdParty"])
+def test_a_workers_action_type_may_have_a_name_that_aws_has_too(made, owner):
+    m = made()
+    m.w.emu.add_action_type({**CODE_DEPLOY, "owner": owner})
+    assert m.create(m.source, stage("Deploy", action("Roll", CODE_DEPLOY, ["App"])))["version"] == 1
