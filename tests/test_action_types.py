@@ -205,6 +205,7 @@ def test_differences_are_told_by_path(change, paths):
 def test_a_path_names_an_action_type():
     action_type = ActionType("Build", "Airflow", "2", "Custom")
     assert action_type_from_path("Build/Airflow/2") == action_type
+    assert action_type_from_path("Build/Custom/Airflow/2") == action_type
     assert path_of(action_type) == "Build/Airflow/2"
     assert CustomActionType.from_declaration(DECLARED).action_type == action_type
 
@@ -215,7 +216,8 @@ def test_a_path_names_an_action_type():
         "",
         "Build",
         "Build/Airflow",
-        "Build/Custom/Airflow/1",
+        "Build/ThirdParty/Airflow/1",
+        "Build/Custom/Airflow/1/2",
         "build/Airflow/1",
         "Build/Air flow/1",
         "./Build/A/1",

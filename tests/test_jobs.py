@@ -222,6 +222,13 @@ def test_an_offered_job_is_a_claimed_job_of_which_no_more_is_known(given):
     assert (claimed.job_id, claimed.client_id) == ("job-1", "client-1")
 
 
+@pytest.mark.parametrize("owner", ["ThirdParty", "Custom"])
+def test_a_claimed_job_tells_whose_it_is(owner):
+    kind = ActionType("Build", "Example", owner=owner)
+    claimed = ClaimedJob.from_value({"job_id": "j", "client_id": "c", "action_type": kind, "nonce": "3"})
+    assert (claimed.owner, claimed.action_type) == (owner, kind)
+
+
 def test_a_record_of_a_claim_is_a_claimed_job():
     record = {**CLAIMED_XCOM, "state": "claimed", "at": "2026-01-31T12:00:00+00:00"}
     assert ClaimedJob.from_value(record) == CLAIMED
