@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_codepipeline_partner import reporting
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
 from airflow_codepipeline_partner.continuation import WaitingTask
-from airflow_codepipeline_partner.dialects import dialect_of
+from airflow_codepipeline_partner.dialects import claimable, dialect_of
 from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner.memory import ClaimMemory
@@ -53,7 +53,7 @@ def claim_job(
         )
     with no_retry_where_none_helps():
         job = OfferedJob.from_value(given)
-        dialect_of(job)  # a job of AWS's own is nobody's to claim, and leaves no record
+        claimable(job)  # before anything is recorded of it
         attempt = _Attempt(hook, context, job)
         claim = attempt.memory.claim_of_earlier_try(job.job_id) or attempt.claim()
         if not claim.is_ours(unknown_claim):

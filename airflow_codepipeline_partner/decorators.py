@@ -48,7 +48,7 @@ from airflow_codepipeline_partner.jobs import ClaimedJob, ExecutionDetails, Offe
 from airflow_codepipeline_partner.memory import ClaimMemory, ResultOfClaimingTask
 from airflow_codepipeline_partner.parameters import (
     CodePipelineParameters,
-    check_job,
+    check_job_to_claim,
     no_retry_where_none_helps,
     renderable,
 )
@@ -112,7 +112,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineParameter
                 f'{name}("{{{{ dag_run.conf | tojson }}}}") or {name}.expand({self._parameter}=wait.output): '
                 "the function's first parameter then gets the job, claimed."
             )
-        check_job(named.get(self._parameter, args[0] if args else None))
+        check_job_to_claim(named.get(self._parameter, args[0] if args else None))
         super().__init__(python_callable=python_callable, op_args=args, op_kwargs=named, **kwargs)
         self.unknown_claim = unknown_claim
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_codepipeline_partner.exceptions import InvalidInput
+from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
 from airflow_codepipeline_partner.jobs import CUSTOM, THIRD_PARTY, ActionType, OfferedJob
 
 
@@ -79,5 +79,20 @@ def dialect_of(subject: ActionType | OfferedJob) -> Dialect:
         raise InvalidInput(
             f"Jobs of owner {subject.owner} are not served, only those of {', '.join(DIALECTS)} "
             f"(asked for {action_type})."
+        )
+    return dialect
+
+
+def claimable(job: OfferedJob) -> Dialect:
+    """
+    Return how a job is claimed.
+
+    :raises InvalidInput: It cannot be: it is AWS's own, or a custom one without the nonce of its offer.
+    """
+    dialect = dialect_of(job)
+    if dialect.poll_gives_nonce and not job.nonce:
+        raise InvalidJobReference(
+            f"The custom job {job.job_id} needs nonce, which its poll gave: it is claimed with that.",
+            job_id=job.job_id,
         )
     return dialect

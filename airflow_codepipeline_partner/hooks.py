@@ -15,14 +15,13 @@ from airflow_codepipeline_partner import answers, protocol
 from airflow_codepipeline_partner._compat import mask_secret
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
 from airflow_codepipeline_partner.continuation import WaitingTask
-from airflow_codepipeline_partner.dialects import dialect_of
+from airflow_codepipeline_partner.dialects import claimable, dialect_of
 from airflow_codepipeline_partner.endpoints import is_of_aws
 from airflow_codepipeline_partner.exceptions import (
     CodePipelineError,
     CodePipelinePartnerError,
     InvalidClientToken,
     InvalidInput,
-    InvalidJobReference,
     InvalidNonce,
     RequestRefused,
 )
@@ -197,12 +196,7 @@ class CodePipelinePartnerHook(AwsBaseHook):
         :raises CodePipelineError: As :meth:`claim`.
         """
         offered = OfferedJob.from_value(job)
-        is_offered = dialect_of(offered).poll_gives_nonce
-        if is_offered and not offered.nonce:
-            raise InvalidJobReference(
-                f"The custom job {offered.job_id} needs nonce, which its poll gave: it is claimed with that.",
-                job_id=offered.job_id,
-            )
+        is_offered = claimable(offered).poll_gives_nonce
         details = self.details(offered)
         claimed = ClaimedJob.from_details(offered, details)
         nonce = offered.nonce if is_offered else details.nonce

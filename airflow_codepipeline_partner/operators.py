@@ -22,6 +22,7 @@ from airflow_codepipeline_partner.jobs import ActionType
 from airflow_codepipeline_partner.parameters import (
     CodePipelineParameters,
     check_job,
+    check_job_to_claim,
     check_positive,
     check_success_literals,
     is_known_later,
@@ -77,7 +78,7 @@ class CodePipelineClaimJobOperator(CodePipelineParameters):
 
     def __init__(self, *, job: Any, unknown_claim: UnknownClaim = "assume_ours", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_job(job)
+        check_job_to_claim(job)
         protocol.check_unknown_claim(unknown_claim)
         self.job = renderable(job)
         self.unknown_claim = unknown_claim

@@ -14,7 +14,7 @@ from airflow.sdk import BaseOperator
 from airflow_codepipeline_partner import protocol
 from airflow_codepipeline_partner._compat import AirflowFailException, is_resolved_later
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
-from airflow_codepipeline_partner.dialects import dialect_of
+from airflow_codepipeline_partner.dialects import claimable, dialect_of
 from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, InvalidInput
 from airflow_codepipeline_partner.hook_parameters import make_hook
 from airflow_codepipeline_partner.jobs import (
@@ -175,6 +175,16 @@ def check_job(job: object) -> None:
     """
     if not is_known_later(job):
         dialect_of(OfferedJob.from_value(job))
+
+
+def check_job_to_claim(job: object) -> None:
+    """
+    Check at construction that a job can be claimed, where it is known then.
+
+    :raises InvalidInput: It names none, or one that cannot be.
+    """
+    if not is_known_later(job):
+        claimable(OfferedJob.from_value(job))
 
 
 def check_action_type(action_type: object, query_param: object = None) -> None:

@@ -589,6 +589,12 @@ def finish_claims_of(*action_types, in_group=False):
             "output_variables are for custom actions; wait waits for a partner's jobs",
         ),
         (
+            lambda: CodePipelineClaimJobOperator(
+                task_id="claim", job={"job_id": "j", "action_type": CUSTOM_TYPE}
+            ),
+            "CodePipelineClaimJobOperator claim: The custom job j needs nonce",
+        ),
+        (
             lambda: CodePipelineClaimJobOperator(task_id="claim", job=OF_AWS),
             "Jobs of owner AWS are not served",
         ),
