@@ -80,5 +80,8 @@ def make_airflow(
         components=(*COMPONENTS, *["triggerer"] * triggerers),
         environment=environment,
         arguments={WORKER: (*worker, *own)},
+        # Airflow's scheduler ends itself where two of them change a task at the same moment; whoever runs two
+        # has a supervisor.
+        supervised=("scheduler",),
         on_wait=on_wait,
     )

@@ -156,6 +156,8 @@ def _run(home: Path, narrator: Narrator, arguments: argparse.Namespace) -> int:
                 plan = make_plan(arguments.seed, arguments.rival_jobs, 0, kinds=kinds)
                 narrator.begin(f"the race, seed {arguments.seed}: {len(plan.jobs)} jobs, and a rival")
                 findings += _show("The race", arguments.seed, judge(_race(stage, plan, arguments.seed)))
+            for revival in airflow.revivals:
+                print(f"By itself, and started again: {revival}.")
             narrator.begin("stopping everything")
     print("Deaths are noticed soon, by these settings of Airflow:")
     print(", ".join(f"{name.lower().replace('__', '.')}={value}" for name, value in SOON_NOTICED.items()))

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
@@ -71,8 +71,12 @@ class LocalAirflow:
     :param environment: Environment variables beside ours and above them, for instance another executor.
     :param arguments: More arguments of a component's command, by its name; ``{number}`` in them is 1 for
         the first of a kind, 2 for the second.
+    :param supervised: Components that are started again where they end by themselves, at most
+        ``MOST_REVIVALS`` times in all. Any other that ends is a failure.
     :param on_wait: Called several times a second while waiting; what it raises ends the wait.
     """
+
+    MOST_REVIVALS: ClassVar[int] = 5
 
     def __init__(
         self,
@@ -82,6 +86,7 @@ class LocalAirflow:
         components: Sequence[str] = COMPONENTS,
         environment: Mapping[str, str] | None = None,
         arguments: Mapping[str, Iterable[str]] | None = None,
+        supervised: Iterable[str] = (),
         on_wait: Callable[[], None] = lambda: None,
     ) -> None:
         self.home = home
@@ -93,6 +98,9 @@ class LocalAirflow:
         self._names = tuple(components)
         self._arguments = {name: tuple(more) for name, more in (arguments or {}).items()}
         self._on_wait = on_wait
+        self._supervised = frozenset(supervised)
+        #: What ended by itself and was started again, one line each.
+        self.revivals: list[str] = []
         self._access_token: str | None = None
 
     @property
@@ -214,14 +222,17 @@ class LocalAirflow:
 
     def check_alive(self) -> None:
         """
-        Make sure that no component has ended.
+        Make sure that no component has ended, or start it again where it is supervised.
 
         :raises AirflowFailed: One has.
         """
-        for component in self.components:
-            if component.exit_code is not None:
-                message = f"airflow {component.kind} ended with exit code {component.exit_code}"
+        for component in [component for component in self.components if component.exit_code is not None]:
+            message = f"airflow {component.kind} ended with exit code {component.exit_code}"
+            if component.kind not in self._supervised or len(self.revivals) == self.MOST_REVIVALS:
                 raise AirflowFailed(message, component.log)
+            self.revivals.append(message)
+            self.kill(component)
+            self.start_component(component.kind)
 
     def kill(self, component: Component) -> None:
         """Kill a component with everything that it started, and forget it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from demo import environment
-from demo.local_airflow import LocalAirflow
+from demo.local_airflow import AirflowFailed, LocalAirflow
 from demo.processes import Component
 
 
@@ -24,6 +24,32 @@ def test_two_of_a_kind_have_numbers_and_who_comes_back_has_the_one_that_is_free(
     airflow.kill(first)
     again = airflow.start_component("celery worker")
     assert (again.command[-1], again.log) == ("worker-1.pid", first.log)
+
+
+def test_only_what_is_supervised_is_started_again_and_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Component, "start", lambda self: None)
+    monkeypatch.setattr(
+        Component, "exit_code", property(lambda self: 1 if any(self is each for each in ended) else None)
+    )
+    ended: list[Component] = []
+    airflow = LocalAirflow(tmp_path, tmp_path, supervised=["scheduler"])
+    airflow.start_component("scheduler")
+    for _ in range(airflow.MOST_REVIVALS):
+        ended = [airflow.components[0]]
+        airflow.check_alive()
+        [living] = airflow.components
+        assert living.kind == "scheduler"
+        assert living is not ended[0]
+    assert airflow.revivals == ["airflow scheduler ended with exit code 1"] * airflow.MOST_REVIVALS
+    ended = [airflow.components[0]]
+    with pytest.raises(AirflowFailed, match="scheduler ended"):
+        airflow.check_alive()
+    airflow = LocalAirflow(tmp_path, tmp_path, supervised=["scheduler"])
+    ended = [airflow.start_component("triggerer")]
+    with pytest.raises(AirflowFailed, match="triggerer ended"):
+        airflow.check_alive()
 
 
 def test_groups_that_are_installed_stay_and_are_not_installed_again(
