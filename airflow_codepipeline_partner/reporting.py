@@ -62,7 +62,8 @@ def put_once(
     if record is not None and record.state == "refused":
         # Most likely the job has ended. Should it not have, the same result is still the right one.
         log.info("Job %s did not take the result %s; asking once more.", record.job_id, record.result)
-        call, record = record.call(job), None
+        # The record stays what it is meanwhile: after a death here the next refusal is none of a put result.
+        return _put(hook, place, record.call(job), intended_before=False, certain=certain)
     if record is not None:
         log.warning(
             "Job %s: result %s was about to be put before; repeating it.", record.job_id, record.result

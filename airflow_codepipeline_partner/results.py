@@ -194,7 +194,7 @@ def read_output_variables(value: object) -> dict[str, str] | None:
     # What the work gives may have anything for a name, and what it gave wrong, customers read.
     variables = {
         check_text("outputVariables.key", name, named=f"The name of output_variables number {number}"): (
-            _variable(name, held)
+            _variable(number, held)
         )
         for number, (name, held) in enumerate(read_mapping(value, "output_variables").items(), 1)
     }
@@ -208,13 +208,13 @@ def read_output_variables(value: object) -> dict[str, str] | None:
     return variables or None
 
 
-def _variable(name: str, value: object) -> str:
+def _variable(number: int, value: object) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, str):
         return value
     # Of true and True, or of what JSON makes of a list, only the user knows which is meant.
     raise LimitExceeded(
-        f"output_variables must be strings, or numbers; {name} is of type {type(value).__name__}.",
+        f"output_variables must be strings, or numbers; number {number} is of type {type(value).__name__}.",
         field="outputVariables",
     )

@@ -618,8 +618,9 @@ def test_a_literal_that_does_not_fit_is_refused_when_the_dag_is_parsed(make, why
     "kinds", [[CUSTOM_TYPE], [ACTION_TYPE, CUSTOM_TYPE], ["{{ x }}"], [ACTION_TYPE, "{{ x }}"]]
 )
 def test_variables_are_taken_where_a_custom_job_may_be_claimed(kinds):
-    with DAG("taken", schedule=None):
+    with DAG("taken", schedule=None) as dag:
         finish_claims_of(*kinds)
+    assert dag.get_task("finish_job").output_variables == {"Digest": "d"}
 
 
 def test_variables_are_taken_where_a_job_does_not_come_from_the_sensor_before_it():
@@ -634,14 +635,19 @@ def test_variables_are_taken_where_a_job_does_not_come_from_the_sensor_before_it
         finish_job(claim, output_variables={"Digest": "d"})
         later = CodePipelineClaimJobOperator(task_id="later", job="{{ dag_run.conf['job'] }}")
         claim >> later
-        finish_job(later, task_id="finish_later", output_variables={"Digest": "d"})
+        finishes = finish_job(later, task_id="finish_later", output_variables={"Digest": "d"})
+    assert finishes.output_variables == {"Digest": "d"}
+    assert wait.task_id in finishes.get_flat_relative_ids(upstream=True)
 
 
 def test_a_finishing_task_of_ones_own_needs_no_job():
     with DAG("own", schedule=None):
-        CodePipelineCompleteJobOperator(task_id="fin", claim_task_id="claim", output_variables={"A": "1"})
+        own = CodePipelineCompleteJobOperator(
+            task_id="fin", claim_task_id="claim", output_variables={"A": "1"}
+        )
         claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ x }}")
-        finish_job(claim, job=None, output_variables={"A": "1"})
+        finish = finish_job(claim, job=None, output_variables={"A": "1"})
+    assert [(task.job, task.output_variables) for task in (own, finish)] == [(None, {"A": "1"})] * 2
 
 
 def test_what_is_refused_names_the_task_once():

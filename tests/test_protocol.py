@@ -244,7 +244,7 @@ def test_the_name_of_an_output_variable_keeps_its_pattern(name):
 
 @pytest.mark.parametrize("value", [None, True, ["a"], {"a": "b"}, b"a"])
 def test_an_output_variable_is_a_text(value):
-    with pytest.raises(LimitExceeded, match="must be strings, or numbers; Kind is of type") as refusal:
+    with pytest.raises(LimitExceeded, match="must be strings, or numbers; number 1 is of type") as refusal:
         protocol.success(CUSTOM_JOB, output_variables={"Kind": value})
     assert refusal.value.field == "outputVariables"
 

@@ -62,7 +62,7 @@ class Hook:
 
     def put(self, call: Call, *, intended_before: bool = False, certain: bool = True) -> None:
         assert self.memory.record is not None
-        assert self.memory.record.state == "intended"
+        assert self.memory.record.state in ("intended", "refused")
         self.puts.append((call, intended_before))
         if self.error is not None:
             raise self.error
@@ -132,6 +132,8 @@ def test_a_job_of_ours_that_did_not_take_a_result_is_asked_for_no_other(call, ot
         with pytest.raises(JobNotInProgress, match=r"^m$"):
             reporting.put_once(hook, memory, asked)
         assert memory.record == recorded("refused", call)
+    # Not intended again: who comes after a death in between must not take a refusal for what was put.
+    assert memory.history == ["intended", "refused"]
     # Never as what may have been put: then the refusal would be taken for a success.
     assert hook.puts == [(call, False), (call, False)]
     hook.error = None

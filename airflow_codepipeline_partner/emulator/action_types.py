@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
 
 AWS, CUSTOM, THIRD_PARTY = "AWS", "Custom", "ThirdParty"
-#: Providers of AWS's own action types, by CodePipeline's action structure reference.
+#: Providers of AWS's own action types, as far as they are known here: of these a worker's may bear the name.
 PROVIDERS_OF_AWS = frozenset(
     {
         "AppConfig",
