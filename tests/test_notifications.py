@@ -136,7 +136,7 @@ def test_a_claim_in_doubt_counts_as_its_task_says(
 
 @pytest.mark.parametrize("times", [1, None])
 def test_a_result_that_was_refused_is_asked_for_once_more_and_never_taken_for_put(
-    emulator, offer, run_dag, notify, times
+    emulator, offer, run_dag, notify, capfd, times
 ):
     job = offer()
     refused = {"job_id": job["job_id"], "code": "InvalidJobStateException", "times": times}
@@ -146,6 +146,9 @@ def test_a_result_that_was_refused_is_asked_for_once_more_and_never_taken_for_pu
     notify(run)
     again = "success" if times == 1 else "InvalidJobStateException"
     assert results_of(emulator, job) == ["InvalidJobStateException", again]
+    told = "".join(capfd.readouterr())
+    assert ("has ended already" in told) is (times is None)
+    assert "taken as put" not in told
 
 
 def test_an_intended_result_is_repeated_and_never_flipped(emulator, offer, run_dag, notify, monkeypatch):
