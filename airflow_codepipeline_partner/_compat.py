@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -40,7 +39,6 @@ __all__ = [
     "forget_cached_connections",
     "is_resolved_later",
     "is_retried",
-    "mask_secret",
     "task_decorator_factory",
     "task_state_store",
 ]
@@ -74,16 +72,6 @@ def task_state_store(context: Mapping[str, Any]) -> TaskStateStore | None:
     """Return what survives a task's retry (from Airflow 3.3 on), or None before."""
     store: TaskStateStore | None = context.get("task_state_store")
     return store
-
-
-def mask_secret(secret: str | None) -> None:
-    """Keep a secret out of this process's logs, and of the supervisor's where there is one."""
-    from airflow.sdk.log import mask_secret as mask
-
-    if secret:
-        mask(secret)
-        # As a service may quote it.
-        mask(json.dumps(secret)[1:-1])
 
 
 def forget_cached_connections() -> None:

@@ -10,12 +10,12 @@ from typing import Any
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Asset, AssetWatcher, get_current_context, task
 
+from airflow_codepipeline_partner._protocol.dialects import dialect_of
+from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
+from airflow_codepipeline_partner._protocol.parsing import check_number
+from airflow_codepipeline_partner._worker.record_store import LIVING, has_claimed
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
-from airflow_codepipeline_partner.dialects import dialect_of
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
-from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
-from airflow_codepipeline_partner.limits import check_number
-from airflow_codepipeline_partner.records import LIVING, has_claimed
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
 
 log = logging.getLogger(__name__)

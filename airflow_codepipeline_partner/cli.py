@@ -159,9 +159,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(name: str, parsed: argparse.Namespace) -> int:
-    from airflow_codepipeline_partner import action_type_commands
+    from airflow_codepipeline_partner.action_types import commands
 
-    return action_type_commands.run(name, parsed)
+    return commands.run(name, parsed)
 
 
 def _for_airflow(name: str) -> Callable[[argparse.Namespace], None]:

@@ -12,13 +12,10 @@ from typing import Any
 
 from airflow.sdk import BaseHook
 
-from airflow_codepipeline_partner._compat import (
-    AirflowNotFoundException,
-    forget_cached_connections,
-    mask_secret,
-)
+from airflow_codepipeline_partner._compat import AirflowNotFoundException, forget_cached_connections
+from airflow_codepipeline_partner._masking import mask_secret
+from airflow_codepipeline_partner._protocol.parsing import check_text
 from airflow_codepipeline_partner.exceptions import ClientConnectionError
-from airflow_codepipeline_partner.limits import check_text
 from airflow_codepipeline_partner.provider_info import CLIENT_FORM
 
 #: How a client's connection id is made from its client id, in which ``-`` is written ``_``.

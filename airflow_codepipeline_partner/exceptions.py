@@ -4,7 +4,7 @@ The errors of this package.
 
 ::
 
-    CodePipelinePartnerError
+    CodePipelineProviderError
     ├── JobFailure                the user's: the work failed, and why
     ├── InvalidInput              ours: something given to us cannot be sent
     │   ├── LimitExceeded         a field is over (or under) a limit of the API
@@ -30,11 +30,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_codepipeline_partner._limits import fit_text
+
 #: What the service, or botocore before it, finds wrong in a request itself.
 _INVALID_CODES = ("ValidationException", "ParamValidationError", "OutputVariablesSizeExceededException")
 
 
-class CodePipelinePartnerError(Exception):
+class CodePipelineProviderError(Exception):
     """
     The root of all errors of this package.
 
@@ -61,26 +63,26 @@ class CodePipelinePartnerError(Exception):
 
 
 def _rebuild(
-    cls: type[CodePipelinePartnerError], message: str, facts: dict[str, Any]
-) -> CodePipelinePartnerError:
+    cls: type[CodePipelineProviderError], message: str, facts: dict[str, Any]
+) -> CodePipelineProviderError:
     return cls(message, **facts)
 
 
-def described(error: CodePipelinePartnerError) -> str:
+def described(error: CodePipelineProviderError) -> str:
     """Return an error as the text that a trigger's event carries."""
     return f"{type(error).__name__}: {error}"
 
 
-def from_description(text: str) -> CodePipelinePartnerError:
+def from_description(text: str) -> CodePipelineProviderError:
     """Return the error that :func:`described` made a text of; a plain one where its type is not known."""
     name, _, message = text.partition(": ")
     kind = globals().get(name)
-    if isinstance(kind, type) and issubclass(kind, CodePipelinePartnerError):
+    if isinstance(kind, type) and issubclass(kind, CodePipelineProviderError):
         return kind(message)
     return CodePipelineError(text)
 
 
-class JobFailure(CodePipelinePartnerError):
+class JobFailure(CodePipelineProviderError):
     """
     Raise in the work on a job what its customer is to read; for ``@task.codepipeline_job``.
 
@@ -96,16 +98,20 @@ class JobFailure(CodePipelinePartnerError):
     def __init__(
         self, message: str, failure_type: str = "JobFailed", *, job_id: str | None = None, **facts: Any
     ) -> None:
-        # The limits' errors are of this module.
-        from airflow_codepipeline_partner.limits import check_text
-
-        failure_type = check_text("failureDetails.type", failure_type, job_id=job_id)
-        message = check_text("failureDetails.message", message, job_id=job_id)
+        failure_type = _fitting("failureDetails.type", failure_type, job_id)
+        message = _fitting("failureDetails.message", message, job_id)
         super().__init__(message, job_id=job_id, failure_type=failure_type, **facts)
         self.failure_type = failure_type
 
 
-class InvalidInput(CodePipelinePartnerError, ValueError):
+def _fitting(field: str, value: object, job_id: str | None) -> str:
+    text, fault = fit_text(field, value)
+    if text is None:
+        raise LimitExceeded(f"{field} {fault}", field=field, job_id=job_id)
+    return text
+
+
+class InvalidInput(CodePipelineProviderError, ValueError):
     """Something that was given to us cannot be sent; nothing was called."""
 
     failure_type = "ConfigurationError"
@@ -145,7 +151,7 @@ class ClientConnectionError(InvalidInput):
         self.conn_id = conn_id
 
 
-class ArtifactError(CodePipelinePartnerError):
+class ArtifactError(CodePipelineProviderError):
     """
     An artifact of a job could not be found, read, packed or handed on; nothing half-done was left.
 
@@ -175,7 +181,7 @@ class UnsafeArchive(ArtifactError):
     """An archive holds what could do harm, or more than the limits allow; nothing of it was unpacked."""
 
 
-class CodePipelineError(CodePipelinePartnerError):
+class CodePipelineError(CodePipelineProviderError):
     """
     CodePipeline refused a call, or did not answer it.
 

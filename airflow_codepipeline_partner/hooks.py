@@ -10,36 +10,33 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from botocore.config import Config
 
-from airflow_codepipeline_partner import answers, protocol
-from airflow_codepipeline_partner._compat import mask_secret
+from airflow_codepipeline_partner._endpoints import is_of_aws
+from airflow_codepipeline_partner._masking import mask_secret
+from airflow_codepipeline_partner._protocol import claims, requests, responses
+from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState, UnknownClaim
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._protocol.dialects import claimable, dialect_of
+from airflow_codepipeline_partner._protocol.job_details import JobDetails
+from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
-from airflow_codepipeline_partner.continuation import WaitingTask
-from airflow_codepipeline_partner.dialects import claimable, dialect_of
-from airflow_codepipeline_partner.endpoints import is_of_aws
 from airflow_codepipeline_partner.exceptions import (
     CodePipelineError,
-    CodePipelinePartnerError,
+    CodePipelineProviderError,
     InvalidClientToken,
     InvalidInput,
     InvalidNonce,
     RequestRefused,
 )
-from airflow_codepipeline_partner.jobs import (
-    ActionType,
-    ClaimedJob,
-    JobDetails,
-    OfferedJob,
-)
-from airflow_codepipeline_partner.protocol import Call, Claim, ClaimState, UnknownClaim
-from airflow_codepipeline_partner.transport import Transport
 
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
-    from botocore.config import Config
 
 
-class CodePipelinePartnerHook(AwsBaseHook):
+class CodePipelineHook(AwsBaseHook):
     """
     Poll for jobs of an action type, claim them, and give them their results.
 
@@ -50,8 +47,8 @@ class CodePipelinePartnerHook(AwsBaseHook):
     :param aws_conn_id: The ``aws`` connection, or None for boto3's default credentials.
     :param region_name: The region of the jobs; None takes the connection's.
     :param verify: Whether to verify TLS certificates, or the path of a CA bundle; None is boto3's default.
-    :param config: A botocore config, or a mapping of its arguments. For the job calls its retries do not
-        count; see ``retry_deadline``.
+    :param config: A botocore config, or a mapping of its arguments; merged over the ``config_kwargs`` of the
+        connection. For the job calls its retries do not count; see ``retry_deadline``.
     :param client_conn_id_template: How the connection id of a client is made from its client id
         (in which ``-`` is written ``_``).
     :param retry_deadline: For how many seconds a call is tried again when CodePipeline cannot be reached,
@@ -71,9 +68,10 @@ class CodePipelinePartnerHook(AwsBaseHook):
             aws_conn_id=aws_conn_id,
             region_name=region_name,
             verify=verify,
-            config=config,
             client_type="codepipeline",
         )
+        # Not handed to the base class, which would then pass over the connection's own config_kwargs.
+        self._given_config = Config(**config) if isinstance(config, Mapping) else config
         self.client_conn_id_template = client_conn_id_template
         self.retry_deadline = retry_deadline
         self._clock: Callable[[], float] = time.monotonic
@@ -103,12 +101,12 @@ class CodePipelinePartnerHook(AwsBaseHook):
         Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
         """
         kind = ActionType.from_value(action_type)
-        call = protocol.poll(kind, max_batch_size, query_param)
+        call = requests.poll(kind, max_batch_size, query_param)
         answer = self._send(call)
         jobs: dict[str, OfferedJob] = {}
         for offered in answer.get("jobs") or ():
             try:
-                job = answers.offered_job(kind, offered, call.arguments.get("queryParam"))
+                job = responses.offered_job(kind, offered, call.arguments.get("queryParam"))
             except InvalidInput as error:
                 # It must not hold up the others of its batch.
                 self.log.warning("CodePipeline offered what is no job: %s", error)
@@ -131,7 +129,7 @@ class CodePipelinePartnerHook(AwsBaseHook):
         Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
         """
         offered = OfferedJob.from_value(job)
-        answer = self._send(protocol.details(offered))
+        answer = self._send(requests.details(offered))
         details = JobDetails.from_api(answer.get("jobDetails") or {}, job_id=offered.job_id)
         credentials = details.artifact_credentials or {}
         for secret in (credentials.get("secretAccessKey"), credentials.get("sessionToken"), details.nonce):
@@ -146,12 +144,12 @@ class CodePipelinePartnerHook(AwsBaseHook):
 
         :param job: An object of ours, or a mapping with ``job_id`` and ``client_id`` or, of a custom job,
             ``action_type``.
-        :raises CodePipelinePartnerError: As :meth:`details`.
+        :raises CodePipelineProviderError: As :meth:`details`.
 
         Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
         """
         offered = OfferedJob.from_value(job)
-        answer = self._send(protocol.details(offered))
+        answer = self._send(requests.details(offered))
         return JobDetails.from_api(answer.get("jobDetails") or {}, job_id=offered.job_id).continuation_token
 
     def claim(self, job: object, unknown_claim: UnknownClaim = "assume_ours") -> ClaimedJob | None:
@@ -175,9 +173,9 @@ class CodePipelinePartnerHook(AwsBaseHook):
         Source: GetThirdPartyJobDetails, AcknowledgeThirdPartyJob, GetJobDetails, AcknowledgeJob, CodePipeline
         API 2015-07-09.
         """
-        protocol.check_unknown_claim(unknown_claim)
+        claims.check_unknown_claim(unknown_claim)
         claim = self.try_claim(job, before_acknowledge=_is_nobodys)
-        return claim.job if claim.is_ours(unknown_claim) else None
+        return claim.job if claim.counts_as_ours(unknown_claim) else None
 
     def try_claim(
         self,
@@ -210,7 +208,7 @@ class CodePipelinePartnerHook(AwsBaseHook):
             self.log.info("The %s is left to others.", offered)
             return Claim(ClaimState.LOST, claimed)
         try:
-            answer = self._send(protocol.acknowledge(offered), nonce=nonce)
+            answer = self._send(requests.acknowledge(offered), nonce=nonce)
         except InvalidNonce as refusal:
             if in_doubt or refusal.in_doubt:
                 claim = self._claim_in_doubt(claimed, nonce)
@@ -237,7 +235,7 @@ class CodePipelinePartnerHook(AwsBaseHook):
             # Whether details change the nonce by themselves, nobody knows; then it tells nothing.
             if not fresh or fresh == spent or fresh != self.details(claimed.job).nonce:
                 return unknown
-        except CodePipelinePartnerError as error:
+        except CodePipelineProviderError as error:
             self.log.info("Job %s stays in doubt: %s", claimed.job_id, type(error).__name__)
             return unknown
         return Claim(ClaimState.LOST, claimed)
@@ -269,7 +267,7 @@ class CodePipelinePartnerHook(AwsBaseHook):
         Source: PutThirdPartyJobSuccessResult, PutJobSuccessResult, CodePipeline API 2015-07-09.
         """
         self.put(
-            protocol.success(
+            requests.success(
                 OfferedJob.from_value(job),
                 current_revision=current_revision,
                 continuation_token=continuation_token,
@@ -303,7 +301,7 @@ class CodePipelinePartnerHook(AwsBaseHook):
         Source: PutThirdPartyJobFailureResult, PutJobFailureResult, CodePipeline API 2015-07-09.
         """
         self.put(
-            protocol.failure(
+            requests.failure(
                 OfferedJob.from_value(job),
                 message=message,
                 failure_type=failure_type,
@@ -313,7 +311,7 @@ class CodePipelinePartnerHook(AwsBaseHook):
 
     def put(self, call: Call, *, intended_before: bool = False, certain: bool = True) -> None:
         """
-        Give a job its result, as :func:`protocol.success` or :func:`protocol.failure` composed it.
+        Give a job its result, as :func:`requests.success` or :func:`requests.failure` composed it.
 
         :param call: The result's call.
         :param intended_before: Whether the same call may have been sent before this process.
@@ -324,14 +322,14 @@ class CodePipelinePartnerHook(AwsBaseHook):
         try:
             self._send(call)
         except CodePipelineError as error:
-            if not protocol.put_is_settled(error, intended_before=intended_before, certain=certain):
+            if not claims.put_is_settled(error, intended_before=intended_before, certain=certain):
                 raise
             self.log.warning(
                 "Job %s takes no result any more and this one may have been put before; taken as put.",
                 error.job_id,
             )
         else:
-            self.log.info("Job %s: result %s was put.", call.arguments["jobId"], protocol.result_of(call))
+            self.log.info("Job %s: result %s was put.", call.arguments["jobId"], requests.result_of(call))
 
     def client_token(self, client_id: str) -> str:
         """
@@ -352,8 +350,15 @@ class CodePipelinePartnerHook(AwsBaseHook):
 
     @cached_property
     def conn_config(self) -> AwsConnectionWrapper:
-        """The connection, with STS at the same place as a CodePipeline that is not AWS's own."""
+        """
+        The connection, with two additions.
+
+        The hook's ``config`` is merged over the connection's ``config_kwargs``, and STS is at the same place
+        as a CodePipeline that is not AWS's own.
+        """
         wrapper = super().conn_config
+        if self._given_config is not None:
+            wrapper.botocore_config = (wrapper.botocore_config or Config()).merge(self._given_config)
         if wrapper.role_arn and wrapper.endpoint_url and not is_of_aws(wrapper.endpoint_url):
             sts = {"endpoint_url": wrapper.endpoint_url, **(wrapper.service_config.get("sts") or {})}
             wrapper.service_config = {**wrapper.service_config, "sts": sts}
@@ -371,8 +376,6 @@ class CodePipelinePartnerHook(AwsBaseHook):
     @cached_property
     def _transport(self) -> Transport:
         """What carries the job calls, over a client without retries of its own."""
-        from botocore.config import Config
-
         once = Config(retries={"total_max_attempts": 1, "mode": "standard"})
 
         def make_client() -> Any:
@@ -410,4 +413,4 @@ class CodePipelinePartnerHook(AwsBaseHook):
 
 
 def _is_nobodys(job: ClaimedJob) -> bool:
-    return WaitingTask.from_token(job.continuation_token) is None
+    return TaskInstanceRef.from_token(job.continuation_token) is None

@@ -5,36 +5,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
-from airflow_codepipeline_partner import reporting
+from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._base_operator import check_literal
+from airflow_codepipeline_partner._protocol.jobs import OfferedJob
+from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._protocol.results import FailureDetails
+from airflow_codepipeline_partner._worker import report
+from airflow_codepipeline_partner._worker.dag import claiming_tasks, unknown_claim_of
+from airflow_codepipeline_partner._worker.record_store import records_before, records_of_run
+from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
+from airflow_codepipeline_partner._worker.report import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import (
     ClientConnectionError,
-    CodePipelinePartnerError,
+    CodePipelineProviderError,
     InvalidInput,
     JobNotInProgress,
 )
-from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator
-from airflow_codepipeline_partner.hook_parameters import aws_parameters_of, make_hook
-from airflow_codepipeline_partner.jobs import FailureDetails, OfferedJob
-from airflow_codepipeline_partner.parameters import check_literal
-from airflow_codepipeline_partner.protocol import Call
-from airflow_codepipeline_partner.records import (
-    ClaimRecord,
-    ResultRecord,
-    claiming_tasks,
-    records_before,
-    records_of_run,
-    unknown_claim_of,
-)
-from airflow_codepipeline_partner.reporting import DEFAULT_FAILURE_TYPE
+from airflow_codepipeline_partner.operators.finish import CodePipelineFinishJobOperator
 
 if TYPE_CHECKING:
-    from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+    from airflow_codepipeline_partner.hooks import CodePipelineHook
 
 #: Airflow's reason of a callback → what the customer reads.
 _REASONS = {"timed_out": "ran into its time limit"}
@@ -141,9 +136,9 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
             (claim, result)
             for task in claiming_tasks(dag)
             for claim, result in self._records_of(task, context)
-            if claim.may_be_ours(unknown_claim_of(task)) and (result is None or result.state != "done")
+            if claim.counts_as_ours(unknown_claim_of(task)) and (result is None or result.state != "done")
         ]
-        hook = make_hook(self._within_time(), retry_deadline=0)
+        hook = AwsParameters.of(self).with_config_defaults(**CALLBACK_TIMEOUTS).hook(retry_deadline=0)
         deadline = time.monotonic() + CALLBACK_SECONDS
         # Round by round, so that none waits for another's trouble to pass: a token may be stored a moment
         # after it was rotated.
@@ -173,7 +168,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
             self.log.exception("The records of %s could not be read.", task.task_id)
             return []
 
-    def _end(self, hook: CodePipelinePartnerHook, claim: ClaimRecord, result: ResultRecord | None) -> bool:
+    def _end(self, hook: CodePipelineHook, claim: ClaimRecord, result: ResultRecord | None) -> bool:
         """End a job, and tell whether to try again."""
         job = claim.job.job
         try:
@@ -185,7 +180,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
             self.log.info("Job %s has ended already.", job.job_id)
         except Exception as error:
             # Of whatever kind: the other jobs are still to be ended. The text of others might hold anything.
-            said = str(error) if isinstance(error, CodePipelinePartnerError) else ""
+            said = str(error) if isinstance(error, CodePipelineProviderError) else ""
             self.log.warning("Job %s is not ended: %s: %s", job.job_id, type(error).__name__, said)
             if _may_pass(error):
                 return True
@@ -195,29 +190,24 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
     def _failure(self, job: OfferedJob) -> Call:
         default = f"The work of this action in Airflow {self._reason} (DAG {self._run['dag_id']})."
         try:
-            return reporting.failure(
+            return report.failure(
                 job, self.message or default, self.failure_type or DEFAULT_FAILURE_TYPE, **self._run
             )
         except InvalidInput as error:
             self.log.error("%s The job is ended with the default message.", error)
-            return reporting.failure(job, default, DEFAULT_FAILURE_TYPE, **self._run)
-
-    def _within_time(self) -> SimpleNamespace:
-        parameters = aws_parameters_of(self)
-        config = {**CALLBACK_TIMEOUTS, **(self.botocore_config or {})}
-        return SimpleNamespace(**{**parameters, "botocore_config": config})
+            return report.failure(job, default, DEFAULT_FAILURE_TYPE, **self._run)
 
 
 def _may_pass(error: Exception) -> bool:
     if isinstance(error, ClientConnectionError):
         # It may be on its way to where it is looked for.
         return True
-    return isinstance(error, CodePipelinePartnerError) and (error.retryable or error.in_doubt)
+    return isinstance(error, CodePipelineProviderError) and (error.retryable or error.in_doubt)
 
 
 def _is_finished_by_a_task(claiming: Any, dag: Any) -> bool:
     return any(
-        isinstance(task, CodePipelineCompleteJobOperator) and task.claim_task_id == claiming.task_id
+        isinstance(task, CodePipelineFinishJobOperator) and task.claim_task_id == claiming.task_id
         for task in dag.tasks
     )
 

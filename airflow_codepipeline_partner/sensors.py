@@ -11,40 +11,45 @@ from typing import Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_codepipeline_partner import continuing
+from airflow_codepipeline_partner import triggers
+from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._base_operator import (
+    CodePipelineBaseOperator,
+    check_action_type,
+    check_job,
+    check_literal,
+    check_positive,
+    read_seconds,
+    to_templatable,
+)
 from airflow_codepipeline_partner._compat import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     conf,
 )
-from airflow_codepipeline_partner.continuation import WaitingTask
-from airflow_codepipeline_partner.continuing import DEFERRAL_MARGIN
-from airflow_codepipeline_partner.exceptions import InvalidInput, from_description
-from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
-from airflow_codepipeline_partner.jobs import ActionType, ExecutionDetails
-from airflow_codepipeline_partner.limits import check_number
-from airflow_codepipeline_partner.parameters import (
-    CodePipelineParameters,
-    check_action_type,
-    check_job,
-    check_literal,
-    check_positive,
-    no_retry_where_none_helps,
-    read_seconds,
-    renderable,
+from airflow_codepipeline_partner._polling.poller import with_jitter
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._protocol.jobs import ActionType
+from airflow_codepipeline_partner._protocol.parsing import (
+    check_number,
+    is_missing,
+    read_mapping,
+    read_query_param,
 )
-from airflow_codepipeline_partner.poll_hub import with_jitter
-from airflow_codepipeline_partner.queries import read_query_param
-from airflow_codepipeline_partner.reading import is_missing, read_mapping
-from airflow_codepipeline_partner.records import ClaimInRun
+from airflow_codepipeline_partner._protocol.results import ExecutionDetails
+from airflow_codepipeline_partner._worker import next_job
+from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
+from airflow_codepipeline_partner._worker.next_job import DEFERRAL_MARGIN
+from airflow_codepipeline_partner._worker.record_store import ClaimInRun
+from airflow_codepipeline_partner.exceptions import InvalidInput, from_description
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
 
 #: What part of a job's timeout may pass before it is renewed: workers may be busy, and answers be lost.
 RENEW_AFTER = 0.5
 
 
-class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
+class CodePipelineJobSensor(CodePipelineBaseOperator, BaseSensorOperator):
     """
     Wait until CodePipeline offers jobs of an action type, and return them.
 
@@ -69,7 +74,7 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
         "action_type",
         "max_batch_size",
         "query_param",
-        *CodePipelineParameters.template_fields,
+        *CodePipelineBaseOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"action_type": "json", "query_param": "json"}
     #: By this ``finish_job`` knows whose jobs are claimed.
@@ -89,7 +94,7 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
         check_action_type(action_type, query_param)
         check_positive("poke_interval", self.poke_interval)
         check_literal(lambda size: check_number("maxBatchSize", size), max_batch_size)
-        self.action_type = renderable(action_type)
+        self.action_type = to_templatable(action_type)
         self.max_batch_size = max_batch_size
         self.query_param = query_param
         self.deferrable = (
@@ -108,7 +113,7 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
             poll_interval=self.poke_interval,
             timeout_deadline=time.time() + self.timeout,
             query_param=read_query_param(self.query_param),
-            **aws_parameters_of(self),
+            **AwsParameters.of(self).to_arguments(),
         )
         self.defer(
             trigger=trigger,
@@ -130,7 +135,7 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
         :param context: The task's context.
         :param event: The trigger's event.
         :raises AirflowSensorTimeout: None was offered in time.
-        :raises CodePipelinePartnerError: The poll failed for good, with the error that a poke would raise.
+        :raises CodePipelineProviderError: The poll failed for good, with the error that a poke would raise.
         :raises AirflowSkipException: Either of them, with ``never_fail``.
         """
         if event["status"] == "offered":
@@ -150,7 +155,7 @@ class CodePipelineJobSensor(CodePipelineParameters, BaseSensorOperator):
         return with_jitter(super()._get_next_poke_interval(*args, **kwargs))
 
 
-class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
+class CodePipelineJobProgressSensor(CodePipelineBaseOperator, BaseSensorOperator):
     """
     Wait for the work of another system, and keep the action alive meanwhile, with progress to be seen.
 
@@ -187,7 +192,7 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
         "op_kwargs",
         "job_timeout",
         "progress_interval",
-        *CodePipelineParameters.template_fields,
+        *CodePipelineBaseOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"job": "json", "op_kwargs": "py"}
     #: By this it is known which tasks keep records of results.
@@ -203,7 +208,7 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
         progress_interval: Any = None,
         poke_interval: float | timedelta = 60,
         poll_interval: float = 30,
-        continuation_timeout: float = continuing.CONTINUATION_TIMEOUT,
+        continuation_timeout: float = next_job.CONTINUATION_TIMEOUT,
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
@@ -218,7 +223,7 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
             ("continuation_timeout", continuation_timeout),
         ):
             check_positive(name, seconds)
-        self.job = renderable(job)
+        self.job = to_templatable(job)
         self.progress = progress
         self.op_kwargs = op_kwargs
         self.job_timeout = job_timeout
@@ -246,26 +251,26 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
         self, context: Any, event: Mapping[str, Any], deadline: float | None = None
     ) -> dict[str, Any]:
         """Claim the action's next job, if the trigger was offered it, and go on."""
-        with no_retry_where_none_helps():
-            claim = continuing.action_of(context, self.job)
-        continuing.raise_refusal(event, claim, timeout=self.continuation_timeout)
-        with no_retry_where_none_helps():
-            continuing.claim_offered(self.hook, claim, event, timeout=self.continuation_timeout)
+        with fail_without_retry_if_permanent():
+            claim = next_job.action_of(context, self.job)
+        next_job.raise_refusal(event, claim, timeout=self.continuation_timeout)
+        with fail_without_retry_if_permanent():
+            next_job.claim_offered(self.hook, claim, event, timeout=self.continuation_timeout)
         return self._look(context, deadline or time.time() + self.timeout)
 
     def _look(self, context: Any, deadline: float) -> dict[str, Any]:
-        with no_retry_where_none_helps():
-            claim = continuing.action_of(context, self.job)
-            if continuing.is_in_doubt(claim):
-                claim = continuing.claim_next_job(self.hook, claim, claim.record.job.job)
-            me = WaitingTask.of(context["ti"])
-            awaited = continuing.awaited_token(claim.place, claim.record)
+        with fail_without_retry_if_permanent():
+            claim = next_job.action_of(context, self.job)
+            if next_job.is_in_doubt(claim):
+                claim = next_job.claim_next_job(self.hook, claim, claim.record.job.job)
+            me = TaskInstanceRef.of(context["ti"])
+            awaited = next_job.awaited_token(claim.store, claim.record)
             if awaited == me.token:
-                if claim.may_be_ours:
+                if claim.counts_as_ours:
                     # An earlier try may have died, or given up, over putting it.
-                    continuing.put_progress(self.hook, claim, me)
+                    next_job.put_progress(self.hook, claim, me)
                 self._wait_for_next_job(claim, deadline)
-            if awaited is None and not claim.may_be_ours:
+            if awaited is None and not claim.counts_as_ours:
                 raise AirflowFailException(
                     f"The claim of job {claim.record.job.job_id}, with which the action was to go on, is "
                     f"{claim.record.state}: it may be another's, and is left."
@@ -274,7 +279,7 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
         said = self.progress(claim.record.job, **read_mapping(self.op_kwargs or {}, "op_kwargs"))
         if said is True:
             return claim.record.job.to_xcom()
-        with no_retry_where_none_helps():
+        with fail_without_retry_if_permanent():
             details = self._read(said)
             if time.time() >= deadline:
                 self._give_up()
@@ -283,7 +288,7 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
                 self.log.info("%s Another task of this run goes on with the action.", _told(details))
                 self._look_again(min(time.time() + self.poke_interval, deadline), deadline)
             if time.time() >= renew_at:
-                continuing.put_progress(self.hook, claim, me, execution_details=details)
+                next_job.put_progress(self.hook, claim, me, execution_details=details)
                 self._wait_for_next_job(claim, deadline)
         self.log.info("%s The job is renewed in %.0f s.", _told(details), renew_at - time.time())
         self._look_again(min(time.time() + self.poke_interval, renew_at, deadline), deadline)
@@ -306,7 +311,7 @@ class CodePipelineJobProgressSensor(CodePipelineParameters, BaseSensorOperator):
 
     def _wait_for_next_job(self, claim: ClaimInRun, deadline: float) -> None:
         """Defer until the action's next job is offered."""
-        continuing.defer_for_next_job(
+        triggers.defer_for_next_job(
             self,
             claim,
             timeout=self.continuation_timeout,

@@ -3,19 +3,29 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from datetime import timedelta
 from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from airflow_codepipeline_partner import protocol
+from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._polling.poller import SharedPoller
+from airflow_codepipeline_partner._polling.subscribers import NextJobFilter
+from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
+from airflow_codepipeline_partner._worker.next_job import (
+    DEFERRAL_MARGIN,
+    LOOK_AT_RECORD_AFTER,
+    _action_type_of,
+    _deadline,
+    awaited_token,
+)
+from airflow_codepipeline_partner._worker.record_store import ClaimInRun
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
-from airflow_codepipeline_partner.exceptions import CodePipelinePartnerError, described
-from airflow_codepipeline_partner.hook_parameters import aws_parameters_of
-from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
-from airflow_codepipeline_partner.poll_hub import PollHub
-from airflow_codepipeline_partner.waiters import Continuation
+from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, described
 
 
 def event(status: str, jobs: list[OfferedJob] | None = None, error: str | None = None) -> TriggerEvent:
@@ -76,16 +86,12 @@ class CodePipelineJobTrigger(BaseEventTrigger):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.action_type = ActionType.from_value(action_type)
-        self.query_param = protocol.check_query_param(self.action_type, query_param)
+        self.query_param = requests.check_query_param(self.action_type, query_param)
         self.max_batch_size = max_batch_size
         self.poll_interval = poll_interval
         self.timeout_deadline = timeout_deadline
         self.retry_deadline = retry_deadline
-        self.aws_conn_id = aws_conn_id
-        self.region_name = region_name
-        self.verify = verify
-        self.botocore_config = botocore_config
-        self.client_conn_id_template = client_conn_id_template
+        self.aws = AwsParameters(aws_conn_id, region_name, verify, botocore_config, client_conn_id_template)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments, as they lie in Airflow's database."""
@@ -98,7 +104,7 @@ class CodePipelineJobTrigger(BaseEventTrigger):
                 "timeout_deadline": self.timeout_deadline,
                 "retry_deadline": self.retry_deadline,
                 "query_param": self.query_param,
-                **aws_parameters_of(self),
+                **self.aws.to_arguments(),
             },
         )
 
@@ -107,14 +113,14 @@ class CodePipelineJobTrigger(BaseEventTrigger):
         if self.timeout_deadline is not None:
             yield await self._first_event(self.timeout_deadline)
             return
-        hub = PollHub.for_(self.action_type, self, self.query_param)
+        hub = SharedPoller.for_(self.action_type, self.aws, self.query_param)
         async with aclosing(hub.watch(self.max_batch_size, self.poll_interval)) as offers:
             async for jobs in offers:
                 yield event("offered", jobs)
 
-    async def _first_event(self, deadline: float, continuation: Continuation | None = None) -> TriggerEvent:
+    async def _first_event(self, deadline: float, continuation: NextJobFilter | None = None) -> TriggerEvent:
         try:
-            jobs = await PollHub.for_(self.action_type, self, self.query_param).wait(
+            jobs = await SharedPoller.for_(self.action_type, self.aws, self.query_param).wait(
                 self.max_batch_size,
                 self.poll_interval,
                 deadline=deadline,
@@ -123,7 +129,7 @@ class CodePipelineJobTrigger(BaseEventTrigger):
             )
         except TimeoutError:
             return event("timeout")
-        except CodePipelinePartnerError as error:
+        except CodePipelineProviderError as error:
             return event("error", error=described(error))
         return event("offered", jobs)
 
@@ -172,5 +178,48 @@ class CodePipelineContinuationTrigger(CodePipelineJobTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait at the hub of this triggerer."""
-        continuation = Continuation(self.client_id, self.continuation_token, self, self.doubtful_job_id)
+        continuation = NextJobFilter(self.client_id, self.continuation_token, self.aws, self.doubtful_job_id)
         yield await self._first_event(self.timeout_deadline or 0.0, continuation)
+
+
+def defer_for_next_job(
+    task: Any,
+    claim: ClaimInRun,
+    *,
+    timeout: float,
+    poll_interval: float,
+    method_name: str,
+    kwargs: Mapping[str, Any] | None = None,
+) -> None:
+    """
+    Have the running task wait, in the triggerer, until the action's next job is offered.
+
+    :param task: The running task.
+    :param claim: The newest job's claim.
+    :param timeout: For how many seconds, from when the progress was put, by whichever try, or from when the
+        job was last offered and not won; one poll at least is waited for.
+    :param poll_interval: Seconds between two polls.
+    :param method_name: Which of the task's methods goes on with the event.
+    :param kwargs: More arguments of that method.
+    :raises InvalidJobReference: The job does not say what to poll for.
+    """
+    job = claim.record.job.job
+    result = claim.store.read_result(job.job_id)
+    now, deadline = time.time(), _deadline(claim, timeout)
+    task.defer(
+        trigger=CodePipelineContinuationTrigger(
+            action_type=_action_type_of(job),
+            client_id=job.client_id,
+            continuation_token=str(awaited_token(claim.store, claim.record)),
+            # Its result is taken for put where its answer was lost; was it never claimed, no next job comes.
+            doubtful_job_id=None if claim.record.is_certain or result is None else job.job_id,
+            poll_interval=poll_interval,
+            timeout_deadline=min(deadline, now + max(LOOK_AT_RECORD_AFTER, poll_interval)),
+            query_param=job.query_param,
+            **AwsParameters.of(task).to_arguments(),
+        ),
+        method_name=method_name,
+        kwargs=dict(kwargs or {}),
+        # A triggerer that is away for a while ends no wait before its time.
+        timeout=timedelta(seconds=max(deadline - now, LOOK_AT_RECORD_AFTER, poll_interval) + DEFERRAL_MARGIN),
+    )

@@ -101,10 +101,10 @@ def _tell(found: dict[tuple[str, str], list[dict[str, float]]]) -> int:
 
 
 def _measure(what: str, whose: str) -> dict[str, float]:
-    from airflow_codepipeline_partner.artifact_storage import ArtifactStorage
-    from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+    from airflow_codepipeline_partner.artifacts.job_storage import ArtifactStorage
+    from airflow_codepipeline_partner.hooks import CodePipelineHook
 
-    hook = CodePipelinePartnerHook()
+    hook = CodePipelineHook()
     storage = ArtifactStorage(hook, json.loads(os.environ["BENCHMARK_JOB"]))
     source = Path(os.environ["BENCHMARK_SOURCE"])
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
@@ -135,7 +135,7 @@ def _upload(result: Path, source: Path, storage: Any, hook: Any) -> Callable[[],
 
 
 def _extract(result: Path, source: Path, storage: Any, hook: Any) -> Callable[[], object]:
-    from airflow_codepipeline_partner.archives import extract
+    from airflow_codepipeline_partner.artifacts.extract import extract
 
     return lambda: extract(source, result, artifact="SourceOutput")
 
@@ -218,7 +218,7 @@ def _environment(folder: Path, url: str, customer: Any) -> dict[str, str]:
 
 def _claim(environment: dict[str, str]) -> dict[str, Any]:
     script = (
-        "import json; from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook as H; h = H(); "
+        "import json; from airflow_codepipeline_partner.hooks import CodePipelineHook as H; h = H(); "
         f"[job] = h.poll({ACTION_TYPE!r}); print(json.dumps(h.claim(job).to_xcom()))"
     )
     told = subprocess.run(  # noqa: S603

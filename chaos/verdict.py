@@ -12,7 +12,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from airflow_codepipeline_partner.continuation import WaitingTask
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner.emulator.ledger import Ledger, LedgerEntry
 from chaos.evidence import RIVALS_EXECUTION_ID, Claim, Evidence, Strike
 from chaos.kinds import KINDS, RESULTS
@@ -167,7 +167,7 @@ class _Trial:
     def _heirs(self, entries: Ledger, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Yield the further jobs that another run worked on than the one that goes on with the action."""
         for put in entries.where(result="continue"):
-            waiting = WaitingTask.from_token(put.details.get("continuationToken"))
+            waiting = TaskInstanceRef.from_token(put.details.get("continuationToken"))
             if waiting is None or put.job_id not in ids:
                 continue
             for job_id in ids[ids.index(put.job_id) + 1 :][:1]:

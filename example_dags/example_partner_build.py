@@ -18,7 +18,7 @@ from typing import Any
 from airflow.sdk import Param, dag, task
 
 from airflow_codepipeline_partner.exceptions import JobFailure
-from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 from airflow_codepipeline_partner.operators import CodePipelineClaimJobOperator, finish_job
 
@@ -48,7 +48,7 @@ def example_partner_build() -> None:
     def build(job: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
         from airflow_codepipeline_partner.artifacts import Workspace
 
-        hook = CodePipelinePartnerHook(aws_conn_id=params["aws_conn_id"])
+        hook = CodePipelineHook(aws_conn_id=params["aws_conn_id"])
         with Workspace(job, hook) as workspace:
             source = workspace.extract()
             # The customer's code. Here it is a process of the worker's own user, which can read what the

@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag, task
 
-from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 from airflow_codepipeline_partner.operators import CodePipelineClaimJobOperator, finish_job
 
@@ -43,7 +43,7 @@ def example_partner_job() -> None:
     def work(job: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
         # The configuration may hold the customer's secrets: it is asked for where it is used, and what is
         # returned from here (and so lies in XCom) is only what everybody may see.
-        details = CodePipelinePartnerHook(aws_conn_id=params["aws_conn_id"]).details(job)
+        details = CodePipelineHook(aws_conn_id=params["aws_conn_id"]).details(job)
         revisions = [artifact.revision for artifact in details.input_artifacts if artifact.revision]
         revision = revisions[0] if revisions else job["job_id"]
         return {"revision": revision, "change_identifier": job["job_id"]}

@@ -170,10 +170,10 @@ def quick_clients(botocore_loader: Any, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.fixture
 def make_hook(fake_time: FakeTime) -> Callable[..., Any]:
     """Make hooks that wait on the fake clock only."""
-    from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+    from airflow_codepipeline_partner.hooks import CodePipelineHook
 
-    def make(**parameters: Any) -> CodePipelinePartnerHook:
-        hook = CodePipelinePartnerHook(**parameters)
+    def make(**parameters: Any) -> CodePipelineHook:
+        hook = CodePipelineHook(**parameters)
         hook._clock, hook._sleep = fake_time.clock, fake_time.sleep
         return hook
 

@@ -14,7 +14,7 @@ from botocore.exceptions import (
     UnknownServiceError,
 )
 
-from airflow_codepipeline_partner.action_type_calls import ActionTypeCalls
+from airflow_codepipeline_partner.action_types.client import ActionTypeCalls
 from airflow_codepipeline_partner.exceptions import CodePipelineError, RequestRefused, ServiceUnavailable
 from airflow_codepipeline_partner.jobs import ActionType
 

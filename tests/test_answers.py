@@ -8,8 +8,10 @@ import botocore.session
 import pytest
 from botocore.retries.standard import ThrottledRetryableChecker
 
-from airflow_codepipeline_partner import answers, protocol
-from airflow_codepipeline_partner.answers import Fate
+from airflow_codepipeline_partner import _aws_errors
+from airflow_codepipeline_partner._protocol import requests, responses
+from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._protocol.responses import Outcome
 from airflow_codepipeline_partner.exceptions import (
     ActionTypeNotFound,
     InvalidClientToken,
@@ -20,7 +22,6 @@ from airflow_codepipeline_partner.exceptions import (
     RequestRefused,
 )
 from airflow_codepipeline_partner.jobs import ActionType, JobDetails, OfferedJob
-from airflow_codepipeline_partner.protocol import Call
 
 TYPE = ActionType("Deploy", "Example", "2")
 JOB = OfferedJob("job-1", "client-1", TYPE)
@@ -28,29 +29,29 @@ CUSTOM_TYPE = ActionType("Build", "Own", owner="Custom")
 CUSTOM_JOB = OfferedJob("job-2", None, CUSTOM_TYPE, "3")
 
 
-@pytest.mark.parametrize("code", sorted(answers.PASSING_CODES))
+@pytest.mark.parametrize("code", sorted(_aws_errors.TRANSIENT_ERROR_CODES))
 @pytest.mark.parametrize("http_status", [400, 429, 503])
 def test_what_was_throttled_was_not_carried_out(code, http_status):
-    assert answers.fate_of_answer(code, http_status) is Fate.NOT_CARRIED_OUT
+    assert responses.outcome_of_error_response(code, http_status) is Outcome.NOT_CARRIED_OUT
 
 
 def test_a_429_is_throttling_whatever_its_code():
-    assert answers.fate_of_answer("Unheard", 429) is Fate.NOT_CARRIED_OUT
+    assert responses.outcome_of_error_response("Unheard", 429) is Outcome.NOT_CARRIED_OUT
 
 
 @pytest.mark.parametrize("http_status", [500, 502, 503, 504, 599])
 def test_what_broke_in_the_service_is_in_doubt(http_status):
-    assert answers.fate_of_answer("InternalFailure", http_status) is Fate.IN_DOUBT
+    assert responses.outcome_of_error_response("InternalFailure", http_status) is Outcome.IN_DOUBT
 
 
 @pytest.mark.parametrize("http_status", [400, 403, 404, 413, 499])
 def test_another_refusal_is_final(http_status):
-    assert answers.fate_of_answer("AccessDeniedException", http_status) is Fate.REFUSED
+    assert responses.outcome_of_error_response("AccessDeniedException", http_status) is Outcome.REFUSED
 
 
 @pytest.mark.parametrize("code", ["", "302", "403", "404", "408"])
 def test_a_refusal_that_names_no_error_is_not_the_services_and_leaves_doubt(code):
-    assert answers.fate_of_answer(code, int(code or 400)) is Fate.IN_DOUBT
+    assert responses.outcome_of_error_response(code, int(code or 400)) is Outcome.IN_DOUBT
 
 
 def test_all_that_botocore_takes_for_throttling_of_this_service_is_throttling():
@@ -59,13 +60,16 @@ def test_all_that_botocore_takes_for_throttling_of_this_service_is_throttling():
         "ProvisionedThroughputExceededException",  # DynamoDB, Kinesis
         "TransactionInProgressException",  # DynamoDB
     }
-    assert set(ThrottledRetryableChecker._THROTTLED_ERROR_CODES) - of_other_services <= answers.PASSING_CODES
+    assert (
+        set(ThrottledRetryableChecker._THROTTLED_ERROR_CODES) - of_other_services
+        <= _aws_errors.TRANSIENT_ERROR_CODES
+    )
 
 
-@pytest.mark.parametrize("name", sorted(answers.UNSENT_FAILURES))
+@pytest.mark.parametrize("name", sorted(responses.UNSENT_FAILURES))
 def test_what_was_never_sent_was_not_carried_out(name):
     assert issubclass(getattr(botocore.exceptions, name), botocore.exceptions.BotoCoreError)
-    assert answers.fate_of_silence(name) is Fate.NOT_CARRIED_OUT
+    assert responses.outcome_of_transport_error(name) is Outcome.NOT_CARRIED_OUT
 
 
 @pytest.mark.parametrize(
@@ -80,23 +84,23 @@ def test_what_was_never_sent_was_not_carried_out(name):
     ],
 )
 def test_any_other_silence_is_in_doubt(name):
-    assert answers.fate_of_silence(name) is Fate.IN_DOUBT
+    assert responses.outcome_of_transport_error(name) is Outcome.IN_DOUBT
 
 
 @pytest.mark.parametrize(
     ("call", "answer", "is_one"),
     [
-        (protocol.details(JOB), {}, False),
-        (protocol.details(JOB), {"jobDetails": None}, False),
-        (protocol.details(JOB), {"jobDetails": {}}, True),
-        (protocol.acknowledge(JOB), {}, False),
-        (protocol.acknowledge(JOB), {"status": None}, False),
-        (protocol.acknowledge(JOB), {"status": "Failed"}, True),
+        (requests.details(JOB), {}, False),
+        (requests.details(JOB), {"jobDetails": None}, False),
+        (requests.details(JOB), {"jobDetails": {}}, True),
+        (requests.acknowledge(JOB), {}, False),
+        (requests.acknowledge(JOB), {"status": None}, False),
+        (requests.acknowledge(JOB), {"status": "Failed"}, True),
     ],
     ids=lambda value: value.operation if isinstance(value, Call) else str(value),
 )
 def test_an_answer_holds_what_makes_it_one(call, answer, is_one):
-    assert answers.is_answer(call, answer, b"whatever") is is_one
+    assert responses.is_answer(call, answer, b"whatever") is is_one
 
 
 @pytest.mark.parametrize(
@@ -114,9 +118,9 @@ def test_an_answer_holds_what_makes_it_one(call, answer, is_one):
     ],
 )
 def test_where_an_answer_may_be_empty_its_body_tells_whether_it_is_one(body, of_a_poll, of_a_put):
-    assert answers.is_answer(protocol.poll(TYPE, 1), {}, body) is of_a_poll
-    assert answers.is_answer(protocol.success(JOB), {}, body) is of_a_put
-    assert answers.is_answer(protocol.failure(JOB, message="m"), {}, body) is of_a_put
+    assert responses.is_answer(requests.poll(TYPE, 1), {}, body) is of_a_poll
+    assert responses.is_answer(requests.success(JOB), {}, body) is of_a_put
+    assert responses.is_answer(requests.failure(JOB, message="m"), {}, body) is of_a_put
 
 
 @pytest.mark.parametrize("in_doubt", [False, True])
@@ -136,8 +140,8 @@ def test_where_an_answer_may_be_empty_its_body_tells_whether_it_is_one(body, of_
     ],
 )
 def test_each_error_code_has_its_type(code, kind, in_doubt):
-    error = answers.error_for(
-        protocol.success(JOB), code, "As it said.", region_name="eu-west-1", in_doubt=in_doubt
+    error = responses.error_for(
+        requests.success(JOB), code, "As it said.", region_name="eu-west-1", in_doubt=in_doubt
     )
     assert type(error) is kind
     assert (error.code, error.job_id, error.in_doubt) == (code, "job-1", in_doubt)
@@ -151,24 +155,24 @@ def test_every_error_that_the_service_declares_has_its_type():
         call
         for job in (JOB, CUSTOM_JOB)
         for call in (
-            protocol.poll(job.action_type, 1),
-            protocol.details(job),
-            protocol.acknowledge(job),
-            protocol.success(job),
-            protocol.failure(job, message="m"),
+            requests.poll(job.action_type, 1),
+            requests.details(job),
+            requests.acknowledge(job),
+            requests.success(job),
+            requests.failure(job, message="m"),
         )
     ]
     declared = {shape.name for call in calls for shape in model.operation_model(call.operation).error_shapes}
     assert "OutputVariablesSizeExceededException" in declared
     # These two say of a request what is wrong in it; the operations' own limits come before them.
     for code in declared - {"ValidationException", "OutputVariablesSizeExceededException"}:
-        error = answers.error_for(calls[0], code, "", region_name="r", in_doubt=False)
+        error = responses.error_for(calls[0], code, "", region_name="r", in_doubt=False)
         assert type(error) is not RequestRefused, code
 
 
 @pytest.mark.parametrize("code", ["ActionTypeNotFoundException", "ValidationException"])
 def test_an_unknown_action_type_is_named_with_all_its_parts_and_the_region(code):
-    error = answers.error_for(protocol.poll(TYPE, 1), code, "No.", region_name="eu-west-1", in_doubt=False)
+    error = responses.error_for(requests.poll(TYPE, 1), code, "No.", region_name="eu-west-1", in_doubt=False)
     assert type(error) is ActionTypeNotFound
     for part in ("category Deploy", "owner ThirdParty", "provider Example", "version 2", "region eu-west-1"):
         assert part in str(error)
@@ -177,8 +181,8 @@ def test_an_unknown_action_type_is_named_with_all_its_parts_and_the_region(code)
 
 def test_a_query_that_the_action_type_has_not_is_no_unknown_action_type():
     said = "queryParam must have the key Project."
-    error = answers.error_for(
-        protocol.poll(CUSTOM_JOB.action_type, 1), "ValidationException", said, region_name="r", in_doubt=False
+    error = responses.error_for(
+        requests.poll(CUSTOM_JOB.action_type, 1), "ValidationException", said, region_name="r", in_doubt=False
     )
     assert type(error) is RequestRefused
     assert not error.retryable
@@ -195,24 +199,26 @@ def test_a_query_that_the_action_type_has_not_is_no_unknown_action_type():
     ],
 )
 def test_an_error_says_what_to_do(code, advice):
-    error = answers.error_for(protocol.success(JOB), code, "No.", region_name="r", in_doubt=False)
+    error = responses.error_for(requests.success(JOB), code, "No.", region_name="r", in_doubt=False)
     assert advice in str(error)
 
 
 @pytest.mark.parametrize("code", ["ValidationException", "OutputVariablesSizeExceededException"])
 def test_what_is_found_invalid_stays_so(code):
-    error = answers.error_for(protocol.success(JOB), code, "No.", region_name="r", in_doubt=False)
+    error = responses.error_for(requests.success(JOB), code, "No.", region_name="r", in_doubt=False)
     assert not error.retryable
 
 
 def test_the_refusal_of_a_custom_job_names_no_client():
-    error = answers.error_for(protocol.success(CUSTOM_JOB), "Unheard", "No.", region_name="r", in_doubt=False)
+    error = responses.error_for(
+        requests.success(CUSTOM_JOB), "Unheard", "No.", region_name="r", in_doubt=False
+    )
     assert "for job job-2, region r" in str(error)
 
 
 def test_a_refused_query_is_advised_of():
-    call = protocol.poll(CUSTOM_TYPE, 1)
-    error = answers.error_for(call, "ValidationException", "No.", region_name="r", in_doubt=False)
+    call = requests.poll(CUSTOM_TYPE, 1)
+    error = responses.error_for(call, "ValidationException", "No.", region_name="r", in_doubt=False)
     assert "query_param" in str(error)
 
 
@@ -220,13 +226,13 @@ def test_a_refused_query_is_advised_of():
 
 
 def test_a_partners_job_is_offered_with_its_client():
-    job = answers.offered_job(TYPE, {"jobId": "j", "clientId": "c", "nonce": "never there"})
+    job = responses.offered_job(TYPE, {"jobId": "j", "clientId": "c", "nonce": "never there"})
     assert job == OfferedJob("j", "c", TYPE)
 
 
 def test_a_custom_job_is_offered_with_its_nonce_and_keeps_nothing_of_its_data():
     offered = {"id": "j", "nonce": "3", "accountId": "1", "data": {"artifactCredentials": {"a": "planted"}}}
-    job = answers.offered_job(CUSTOM_TYPE, offered, {"Project": "shop"})
+    job = responses.offered_job(CUSTOM_TYPE, offered, {"Project": "shop"})
     assert job == OfferedJob("j", None, CUSTOM_TYPE, "3", {"Project": "shop"})
     assert "planted" not in f"{job!r}{vars(job)}"
 
@@ -246,7 +252,7 @@ def test_a_custom_job_is_offered_with_its_nonce_and_keeps_nothing_of_its_data():
 )
 def test_what_nobody_could_claim_is_no_offer(kind, offered):
     with pytest.raises(InvalidJobReference):
-        answers.offered_job(kind, offered)
+        responses.offered_job(kind, offered)
 
 
 # In AWS's own examples ids and nonces are of no form that its model would allow.
@@ -302,7 +308,7 @@ DOCUMENTED_POLL = {
 
 def test_a_documented_poll_is_understood():
     [offered] = DOCUMENTED_POLL["jobs"]
-    job = answers.offered_job(CUSTOM_TYPE, offered)
+    job = responses.offered_job(CUSTOM_TYPE, offered)
     assert (job.job_id, job.nonce) == ("ef66c259-64f9-EXAMPLE", "3")
 
 

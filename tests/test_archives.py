@@ -7,19 +7,22 @@ import gzip
 import io
 import os
 import random
+import shutil
 import stat
 import struct
 import tarfile
 import tracemalloc
 import warnings
 import zipfile
+from pathlib import Path
 
 import pytest
 
-from airflow_codepipeline_partner import archives, unpacking
-from airflow_codepipeline_partner.archives import extract, format_of
+from airflow_codepipeline_partner.artifacts import archive_guard
+from airflow_codepipeline_partner.artifacts.archive_guard import ArchiveLimits
+from airflow_codepipeline_partner.artifacts.extract import extract
+from airflow_codepipeline_partner.artifacts.formats import format_of
 from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput, UnsafeArchive
-from airflow_codepipeline_partner.unpacking import ArchiveLimits
 
 LINK, FIFO = stat.S_IFLNK | 0o777, stat.S_IFIFO | 0o644
 KINDS = ("zip", "tar", "tar.gz")
@@ -347,7 +350,7 @@ def test_the_limits_are_kept(unpack, refused, kind):
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
 def test_a_bomb_is_refused_by_its_ratio(refused, monkeypatch, kind):
     content = MAKE[kind]([file("zeros", bytes(3_000_000))])
-    monkeypatch.setattr(unpacking, "RATIO_FROM_BYTES", 100_000)
+    monkeypatch.setattr(archive_guard, "RATIO_FROM_BYTES", 100_000)
     assert "max_ratio (200 bytes for each of its own)" in refused(content)
 
 
@@ -357,7 +360,7 @@ def test_what_is_small_may_be_dense(unpack):
 
 def test_a_bomb_in_a_zip_is_refused_before_any_of_it_is_written(tmp_path, unpack, monkeypatch):
     written = []
-    monkeypatch.setattr(unpacking.UnpackedTree, "add_file", lambda *arguments: written.append(arguments))
+    monkeypatch.setattr(archive_guard.ArchiveGuard, "add_file", lambda *arguments: written.append(arguments))
     content = make_zip([file("small"), file("zeros", bytes(1000))])
     with pytest.raises(UnsafeArchive):
         unpack(content, limits=ArchiveLimits(max_bytes=500))
@@ -388,7 +391,7 @@ def test_a_file_with_holes_is_refused(refused, size):
 
 
 def test_a_file_smaller_than_nothing_does_not_make_room_for_others(tmp_path):
-    tree = unpacking.UnpackedTree(tmp_path, "Source", ArchiveLimits(max_bytes=10), 10)
+    tree = archive_guard.ArchiveGuard(tmp_path, "Source", ArchiveLimits(max_bytes=10), 10)
     with pytest.raises(UnsafeArchive, match="smaller than nothing"):
         tree.count(-(2**40), "a")
 
@@ -416,7 +419,7 @@ def test_a_link_that_is_longer_than_any_path_is_not_read_whole(refused, says):
 
 def test_a_zip_with_more_members_than_are_allowed_is_refused_before_they_are_read(refused, monkeypatch):
     content = make_zip([file(f"{number:060}") for number in range(4000)])
-    monkeypatch.setattr(archives.zipfile, "ZipInfo", None)
+    monkeypatch.setattr(zipfile, "ZipInfo", None)
     text = refused(content, limits=ArchiveLimits(max_members=3999))
     assert "more entries than max_members (3999)" in text
     assert "max_members (5)" in refused(content, limits=ArchiveLimits(max_members=5))
@@ -442,7 +445,7 @@ def test_a_header_of_digits_is_not_searched(refused):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_names_are_not_longer_than_honest_ones(refused, kind, monkeypatch):
-    monkeypatch.setattr(unpacking, "MAX_LISTED_BYTES", 100)
+    monkeypatch.setattr(archive_guard, "MAX_LISTED_BYTES", 100)
     links = [(f"l{number}" + "x" * 90, b"y" * 90, LINK) for number in range(3)]
     limits = ArchiveLimits(max_members=4)
     assert "has longer names" in refused(MAKE[kind](links), limits=limits)
@@ -580,14 +583,14 @@ def test_where_the_new_folder_cannot_take_its_place_the_former_one_stays(tmp_pat
     target = tmp_path / "out" / "target"
     target.mkdir(parents=True)
     (target / "mine").write_text("mine")
-    rename = archives.Path.rename
+    rename = Path.rename
 
     def failing(self, to):
         if self.name.startswith(".target") and to == target and not self.name.endswith("-former"):
             raise OSError(5, "Input/output error")
         return rename(self, to)
 
-    monkeypatch.setattr(archives.Path, "rename", failing)
+    monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(ArtifactError, match="Input/output error"):
         unpack(make_zip([file("a")]), replace=True)
     assert [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*")] == [
@@ -606,6 +609,6 @@ def test_a_full_disk_is_named_and_nothing_is_left(refused, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(archives.shutil, "copyfileobj", full)
+    monkeypatch.setattr(shutil, "copyfileobj", full)
     text = refused(make_zip([file("a")]), ArtifactError)
     assert "could not be unpacked on the worker: No space left on device" in text

@@ -13,14 +13,13 @@ import boto3
 import pytest
 from support import ACTION_TYPE, REPO, action_state, results_of
 
-from airflow_codepipeline_partner import stored_objects
-from airflow_codepipeline_partner.artifacts import Workspace
+from airflow_codepipeline_partner.artifacts import Workspace, external_storage
+from airflow_codepipeline_partner.artifacts.external_storage import local_path, stored_object
 from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
 from airflow_codepipeline_partner.operators import (
-    DownloadInputArtifactsOperator,
-    UploadOutputArtifactsOperator,
+    CodePipelineDownloadArtifactsOperator,
+    CodePipelineUploadArtifactsOperator,
 )
-from airflow_codepipeline_partner.stored_objects import local_path, stored_object
 
 CARRIED, EXTRACTED = "artifacts_carried_as_they_are", "artifacts_carried_extracted"
 JOB = {"job_id": "j", "client_id": "c"}
@@ -332,7 +331,7 @@ def test_a_key_may_hold_what_urls_end_at():
     assert stored_object("s3://c@b/a?b#c", None, "Built")._where == {"Bucket": "b", "Key": "a?b#c"}
     assert stored_object("s3://c@b/k", "mine", "Built")._conn_id == "mine"
     assert stored_object("s3://c@b/k", None, "Built")._conn_id == "c"
-    assert stored_object("s3://b/k", None, "Built")._conn_id == stored_objects._DEFAULT_CONN_ID
+    assert stored_object("s3://b/k", None, "Built")._conn_id == external_storage._DEFAULT_CONN_ID
 
 
 def test_only_a_path_is_local():
@@ -345,11 +344,15 @@ def test_only_a_path_is_local():
 
 
 def download(**parameters):
-    return DownloadInputArtifactsOperator(task_id="d", **{"job": JOB, "destination": "/x", **parameters})
+    return CodePipelineDownloadArtifactsOperator(
+        task_id="d", **{"job": JOB, "destination": "/x", **parameters}
+    )
 
 
 def upload(**parameters):
-    return UploadOutputArtifactsOperator(task_id="u", **{"job": JOB, "artifacts": {"a": "/x"}, **parameters})
+    return CodePipelineUploadArtifactsOperator(
+        task_id="u", **{"job": JOB, "artifacts": {"a": "/x"}, **parameters}
+    )
 
 
 @pytest.mark.parametrize(

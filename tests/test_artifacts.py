@@ -23,17 +23,24 @@ from botocore.exceptions import (
 )
 from support import ACTION_TYPE
 
-from airflow_codepipeline_partner import artifact_credentials, artifact_storage, artifacts, transfer_log
+from airflow_codepipeline_partner import artifacts
 from airflow_codepipeline_partner._compat import AirflowFailException
-from airflow_codepipeline_partner.artifact_streams import MAX_RESUMPTIONS, ResumedStream
-from airflow_codepipeline_partner.artifacts import ArchiveLimits, Workspace
+from airflow_codepipeline_partner.artifacts import (
+    ArchiveLimits,
+    Workspace,
+    credentials,
+    job_storage,
+    transfer,
+    transfer_log,
+)
+from airflow_codepipeline_partner.artifacts.errors import s3_errors
+from airflow_codepipeline_partner.artifacts.transfer import MAX_RESUMPTIONS, ResumedStream
 from airflow_codepipeline_partner.exceptions import (
     ArtifactError,
     InvalidJobReference,
     JobFailure,
     ServiceUnavailable,
 )
-from airflow_codepipeline_partner.s3_errors import s3_errors
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 LARGE = os.urandom(20_000_000)
@@ -181,7 +188,7 @@ def test_uploads_are_encrypted_with_the_jobs_key_or_without_an_id(world, tmp_pat
 @pytest.mark.parametrize("size", [1000, len(LARGE)])
 def test_s3_takes_an_upload_only_with_the_files_checksum(world, tmp_path, monkeypatch, size):
     (tmp_path / "f").write_bytes(LARGE[:size])
-    crc32_of = artifact_storage._crc32_of
+    crc32_of = job_storage._crc32_of
 
     def then_it_changes(path):
         checksum = crc32_of(path)
@@ -189,7 +196,7 @@ def test_s3_takes_an_upload_only_with_the_files_checksum(world, tmp_path, monkey
             file.write(b"changed")
         return checksum
 
-    monkeypatch.setattr(artifact_storage, "_crc32_of", then_it_changes)
+    monkeypatch.setattr(job_storage, "_crc32_of", then_it_changes)
     with Workspace(world.claim(), world.hook) as workspace:
         refusal = refused("Built of job .* BadDigest", lambda: workspace.upload("Built", tmp_path / "f"))
     assert refusal.failure_type == "SystemUnavailable"
@@ -199,9 +206,7 @@ def test_s3_takes_an_upload_only_with_the_files_checksum(world, tmp_path, monkey
 def test_the_checksum_is_that_of_s3(tmp_path):
     (tmp_path / "f").write_bytes(LARGE)
 
-    assert base64.b64decode(artifact_storage._crc32_of(tmp_path / "f")) == zlib.crc32(LARGE).to_bytes(
-        4, "big"
-    )
+    assert base64.b64decode(job_storage._crc32_of(tmp_path / "f")) == zlib.crc32(LARGE).to_bytes(4, "big")
 
 
 # Whose credentials.
@@ -254,7 +259,7 @@ def test_credentials_are_asked_for_again_by_their_age(world, signed_with):
     with Workspace(world.claim(), world.hook) as workspace:
         workspace._storage._credentials._clock = world.time.clock
         workspace.upload("Built", workspace.download())
-        world.time.now += artifact_credentials.REFRESH_AFTER - 1
+        world.time.now += credentials.REFRESH_AFTER - 1
         workspace.upload("Built", workspace.download())
         assert len(set(signed_with)) == 1
         world.time.now += 1
@@ -269,10 +274,10 @@ def test_old_credentials_serve_while_new_ones_cannot_be_had(world, caplog):
         workspace._storage._credentials._clock = world.time.clock
         workspace.upload("Built", workspace.download())
         world.emulator.inject("throttle", "GetThirdPartyJobDetails", times=None)
-        world.time.now += artifact_credentials.REFRESH_AFTER
+        world.time.now += credentials.REFRESH_AFTER
         workspace.upload("Built", workspace.download())
         assert "serve on" in caplog.text
-        world.time.now += artifact_credentials.LIFETIME
+        world.time.now += credentials.LIFETIME
         refused(
             "ThrottlingException", lambda: workspace.upload("Built", workspace.download()), ServiceUnavailable
         )
@@ -332,7 +337,7 @@ def test_a_job_that_ends_in_mid_transfer_is_named(world):
 @pytest.mark.parametrize("behind", [False, True])
 def test_what_a_task_of_its_own_words_says_is_told(world, monkeypatch, behind):
     told = []
-    monkeypatch.setattr(artifacts, "tell_failure", told.append)
+    monkeypatch.setattr(artifacts, "record_failure", told.append)
     failure = JobFailure("Name a Target.", "ConfigurationError")
 
     def work():
@@ -528,7 +533,7 @@ def test_a_stream_with_another_content_than_its_checksum_is_refused(world):
             return data
 
     answer = {"ContentLength": 7, "ETag": "e", "Body": Body(b"content")}
-    stream = ResumedStream(lambda **how: answer, "Source", transfer_log.TransferLog("Reading"))
+    stream = ResumedStream(lambda **how: answer, "Source", transfer.TransferLog("Reading"))
     assert refused("Source could not be read: what arrived has not the checksum", stream.read).retryable
 
 
@@ -536,14 +541,14 @@ def test_many_requests_that_find_their_credentials_expired_ask_once(world):
     world.hook.claim(world.claim())
     job = world.claim()
     asked = len(world.emulator.ledger.where(operation="GetThirdPartyJobDetails"))
-    credentials = artifact_credentials.JobCredentials(world.hook, job.job)
+    job_credentials = credentials.JobCredentials(world.hook, job.job)
     together = threading.Barrier(10)
 
     def request():
-        credentials.get_frozen_credentials()
+        job_credentials.get_frozen_credentials()
         together.wait(30)
-        credentials.discard()
-        credentials.get_frozen_credentials()
+        job_credentials.discard()
+        job_credentials.get_frozen_credentials()
 
     threads = [threading.Thread(target=request) for _ in range(10)]
     for thread in threads:
@@ -744,7 +749,7 @@ def test_an_extracted_folder_is_replaced_where_that_is_asked_for(world, tmp_path
 
 def test_a_long_transfer_is_told_of_now_and_again(fake_time, caplog):
     caplog.set_level("INFO", logger=transfer_log.__name__)
-    told = transfer_log.TransferLog("Uploading", 10 * 1024**2, fake_time.clock)
+    told = transfer.TransferLog("Uploading", 10 * 1024**2, fake_time.clock)
     for _ in range(20):
         fake_time.now += 1
         told(1024**2 // 2)
@@ -760,11 +765,11 @@ def test_a_long_transfer_is_told_of_now_and_again(fake_time, caplog):
 
 def test_a_transfer_of_unknown_size_and_one_of_nothing_are_told_of(fake_time, caplog):
     caplog.set_level("INFO", logger=transfer_log.__name__)
-    unknown = transfer_log.TransferLog("Reading", None, fake_time.clock)
+    unknown = transfer.TransferLog("Reading", None, fake_time.clock)
     fake_time.now += 1
     unknown(100)
     unknown.end()
-    transfer_log.TransferLog("Uploading", 0, fake_time.clock).end()
+    transfer.TransferLog("Uploading", 0, fake_time.clock).end()
     assert [record.getMessage() for record in caplog.records] == [
         "Reading: done, 100 bytes in 1.0 s, 100 bytes/s",
         "Uploading: done, 0 bytes of 0 bytes in 0.0 s, 0 bytes/s",

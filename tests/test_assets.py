@@ -10,12 +10,13 @@ import pytest
 from airflow.sdk import Asset
 from support import ACTION_TYPE
 
-from airflow_codepipeline_partner import assets, protocol
+from airflow_codepipeline_partner import assets
+from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._protocol.claims import ClaimState
+from airflow_codepipeline_partner._worker.records import CLAIM_KEY, RESULT_KEY, ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.assets import codepipeline_jobs, offered_jobs
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
-from airflow_codepipeline_partner.protocol import ClaimState
-from airflow_codepipeline_partner.records import CLAIM_KEY, RESULT_KEY, ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
 
 JOB = {"job_id": "j", "client_id": "c", "action_type": ACTION_TYPE}
@@ -150,7 +151,7 @@ def claim_in(run_id, state, job, *, result=False):
     with run_in_database(run_id) as (session, run):
         session.add(XComModel(dag_run_id=run.id, key=CLAIM_KEY, value=record, **names))
         if result:
-            put = ResultRecord.of_call("done", protocol.failure(OfferedJob.from_value(job), message="m"))
+            put = ResultRecord.of_call("done", requests.failure(OfferedJob.from_value(job), message="m"))
             session.add(XComModel(dag_run_id=run.id, key=RESULT_KEY, value=put.to_xcom(), **names))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_codepipeline_partner.continuation import WaitingTask
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner.emulator.ledger import Ledger, LedgerEntry
 from chaos.evidence import RIVALS_EXECUTION_ID, Claim, Evidence, Run, Strike
 from chaos.plan import PlannedJob
@@ -131,7 +131,7 @@ def test_work_that_was_begun_after_the_result_is_found() -> None:
 
 
 def test_a_further_job_that_another_run_worked_on_is_found() -> None:
-    token = WaitingTask("d", RUN, "go_on").token
+    token = TaskInstanceRef("d", RUN, "go_on").token
     go_on = {**CONTINUE, "details": {"continuationToken": token}}
     second = [{**entry, "job_id": "k"} for entry in (QUEUED, CLAIMED, SUCCESS)]
     for run, found in ((RUN, []), (f"{RUN}__2", ["doubled"])):

@@ -15,7 +15,7 @@ from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientT
 from airflow_codepipeline_partner.emulator import Customer
 from airflow_codepipeline_partner.exceptions import (
     ClientConnectionError,
-    CodePipelinePartnerError,
+    CodePipelineProviderError,
     InvalidClientToken,
     LimitExceeded,
 )
@@ -318,6 +318,6 @@ def test_a_connection_that_would_not_work_says_why(store_token, changed, told):
 
 def test_every_error_of_a_look_up_is_ours(store_token):
     store_token(CUSTOMER, password=None)
-    with pytest.raises(CodePipelinePartnerError) as refusal:
+    with pytest.raises(CodePipelineProviderError) as refusal:
         get_token()
     assert refusal.value.failure_type == "ConfigurationError"

@@ -8,14 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_codepipeline_partner.continuation import WaitingTask
-from airflow_codepipeline_partner.limits import check_text
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._protocol.parsing import check_text
 
-TASK = WaitingTask("dag", "manual__2026-01-31T12:00:00+00:00", "group.go_on", 3)
+TASK = TaskInstanceRef("dag", "manual__2026-01-31T12:00:00+00:00", "group.go_on", 3)
 
 
 def test_a_token_names_the_task_and_is_read_back():
-    assert WaitingTask.from_token(TASK.token) == TASK
+    assert TaskInstanceRef.from_token(TASK.token) == TASK
 
 
 def test_a_tokens_shape_is_kept_since_it_lies_in_codepipeline_while_versions_change():
@@ -30,7 +30,7 @@ def test_a_tokens_shape_is_kept_since_it_lies_in_codepipeline_while_versions_cha
 
 @pytest.mark.parametrize("letter", ["x", "ü", '"', "\\"])
 def test_the_longest_names_of_airflow_fit(letter):
-    token = WaitingTask(letter * 250, letter * 250, letter * 250, 100_000).token
+    token = TaskInstanceRef(letter * 250, letter * 250, letter * 250, 100_000).token
     assert check_text("continuationToken", token) == token
 
 
@@ -49,11 +49,11 @@ def test_the_longest_names_of_airflow_fit(letter):
     ],
 )
 def test_any_other_token_is_the_users(token):
-    assert WaitingTask.from_token(token) is None
+    assert TaskInstanceRef.from_token(token) is None
 
 
 def test_the_running_task_is_told_by_its_instance():
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=None)
-    assert WaitingTask.of(ti) == WaitingTask("d", "r", "t", -1)
-    assert WaitingTask.of(ti).is_of_run("d", "r")
-    assert not WaitingTask.of(ti).is_of_run("d", "other")
+    assert TaskInstanceRef.of(ti) == TaskInstanceRef("d", "r", "t", -1)
+    assert TaskInstanceRef.of(ti).is_of_run("d", "r")
+    assert not TaskInstanceRef.of(ti).is_of_run("d", "other")

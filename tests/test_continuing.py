@@ -8,17 +8,20 @@ from types import SimpleNamespace
 import pytest
 from support import ACTION_TYPE, action_state, results_of
 
-from airflow_codepipeline_partner import continuing, protocol
-from airflow_codepipeline_partner.continuation import WaitingTask
+from airflow_codepipeline_partner import triggers
+from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._protocol.claims import ClaimState
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._transport import Transport
+from airflow_codepipeline_partner._worker import next_job
+from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint
+from airflow_codepipeline_partner._worker.record_store import ClaimInRun
+from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.exceptions import RequestRefused
-from airflow_codepipeline_partner.finishing import CodePipelineCompleteJobOperator
-from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.jobs import ActionType, ClaimedJob, OfferedJob
-from airflow_codepipeline_partner.memory import ClaimMemory
 from airflow_codepipeline_partner.operators import CodePipelineContinueJobOperator
-from airflow_codepipeline_partner.protocol import ClaimState
-from airflow_codepipeline_partner.records import ClaimInRun, ClaimRecord, ResultRecord
-from airflow_codepipeline_partner.transport import Transport
+from airflow_codepipeline_partner.operators.finish import CodePipelineFinishJobOperator
 
 #: Results that CodePipeline took, in the ledger.
 TAKEN = ("continue", "success", "failure")
@@ -27,21 +30,21 @@ TAKEN = ("continue", "success", "failure")
 @pytest.fixture(autouse=True)
 def quick(emulator, customer, quick_clients, monkeypatch):
     emulator.configure(continuation_delay=0, lease_seconds=0.2)
-    monkeypatch.setattr(continuing, "CONTINUATION_TIMEOUT", 5.0)
-    monkeypatch.setattr(CodePipelineCompleteJobOperator, "POLL_INTERVAL", 0.1)
+    monkeypatch.setattr(next_job, "CONTINUATION_TIMEOUT", 5.0)
+    monkeypatch.setattr(CodePipelineFinishJobOperator, "POLL_INTERVAL", 0.1)
 
 
 @pytest.fixture
 def puts(monkeypatch):
     """The arguments of all results that are put."""
     arguments = []
-    put = CodePipelinePartnerHook.put
+    put = CodePipelineHook.put
 
     def record(self, call, **more):
         arguments.append(call.arguments)
         return put(self, call, **more)
 
-    monkeypatch.setattr(CodePipelinePartnerHook, "put", record)
+    monkeypatch.setattr(CodePipelineHook, "put", record)
     return arguments
 
 
@@ -136,7 +139,7 @@ def test_the_finishing_piece_takes_the_job_that_nobody_waits_for_any_more(
 
 def test_a_job_that_never_comes_fails_the_run_and_hangs_no_task(emulator, offer, run_dag, monkeypatch):
     emulator.configure(continuation_delay=3600)
-    monkeypatch.setattr(continuing, "CONTINUATION_TIMEOUT", 0.5)
+    monkeypatch.setattr(next_job, "CONTINUATION_TIMEOUT", 0.5)
     run = run_dag("dying_continuation", job=offer(), die="nowhere")
     assert run.state == "failed"
     assert run.states["go_on"] == run.states["finish_job"] == "failed"
@@ -159,7 +162,7 @@ def test_a_retry_that_knows_nothing_of_its_earlier_try_leaves_it_too(
     run = ended_run(emulator, offer, run_dag)
     set_state(run, "running")
     [offered] = make_hook().poll(ACTION_TYPE)
-    monkeypatch.setattr(ClaimMemory, "acknowledged_before", lambda self, job_id: True)
+    monkeypatch.setattr(ClaimCheckpoint, "acknowledged_before", lambda self, job_id: True)
     other = run_dag("one_job_assume_ours_0_retries", job=offered.to_xcom())
     assert other.states["claim"] == "skipped"
     assert results(emulator)[offered.job_id] == []
@@ -237,7 +240,7 @@ def test_a_result_for_a_former_job_is_refused(emulator, offer, run_dag):
 
 def test_a_refused_poll_for_the_next_job_is_made_again_by_the_retry(emulator, offer, run_dag, monkeypatch):
     job = offer()
-    poll = CodePipelinePartnerHook.poll
+    poll = CodePipelineHook.poll
     refused = []
 
     def refuse_once(self, *args, **kwargs):
@@ -246,7 +249,7 @@ def test_a_refused_poll_for_the_next_job_is_made_again_by_the_retry(emulator, of
             raise RequestRefused("The security token is expired.", code="ExpiredTokenException")
         return poll(self, *args, **kwargs)
 
-    monkeypatch.setattr(CodePipelinePartnerHook, "poll", refuse_once)
+    monkeypatch.setattr(CodePipelineHook, "poll", refuse_once)
     run = run_dag("continued", job=job)
     assert refused
     assert run.state == "success"
@@ -289,7 +292,7 @@ def test_a_continuation_of_a_job_that_was_not_ours_after_all_is_waited_for_in_va
     emulator, offer, run_dag, make_hook, monkeypatch
 ):
     job, send, rival = offer(), Transport.send, make_hook()
-    monkeypatch.setattr(continuing, "CONTINUATION_TIMEOUT", 0.5)
+    monkeypatch.setattr(next_job, "CONTINUATION_TIMEOUT", 0.5)
     emulator.inject("drop_response", operation="AcknowledgeThirdPartyJob", times=1)
     ended = []
 
@@ -358,7 +361,7 @@ def test_the_next_job_of_another_airflow_with_a_run_of_the_same_id_is_left(
     other_airflow.claim(job)
     ours = run_dag("one_job_assume_ours_0_retries", job=job)
     assert ours.states["claim"] == "skipped"
-    token = WaitingTask(ours.dag_id, ours.run_id, "go_on").token
+    token = TaskInstanceRef(ours.dag_id, ours.run_id, "go_on").token
     other_airflow.succeed(job, continuation_token=token)
     [offered] = other_airflow.poll(ACTION_TYPE)
     run = run_dag("one_job_assume_ours_0_retries", job=offered.to_xcom())
@@ -376,29 +379,29 @@ def test_nothing_is_put_where_the_next_job_could_not_be_polled_for(emulator, off
 def test_a_job_that_a_task_claimed_after_it_was_given_up_is_found_by_its_record(
     emulator, offer, run_dag, monkeypatch
 ):
-    monkeypatch.setattr(continuing, "LOOK_AT_RECORD_AFTER", 0.5)
+    monkeypatch.setattr(next_job, "LOOK_AT_RECORD_AFTER", 0.5)
     waits = []
-    defer = continuing.defer_for_next_job
+    defer = triggers.defer_for_next_job
 
     def defer_while_another_claims(task, claim, **more):
         waits.append(claim.record.job.job_id)
         if len(waits) == 1:
             # As if a task that was marked as failed had just got it: nobody is offered it any more.
             [_, following] = emulator.jobs()
-            hook = CodePipelinePartnerHook()
+            hook = CodePipelineHook()
             [offered] = hook.poll(ACTION_TYPE)
             assert offered.job_id == following.job_id
-            continuing.claim_next_job(hook, claim, offered)
+            next_job.claim_next_job(hook, claim, offered)
         defer(task, claim, **more)
 
-    monkeypatch.setattr(continuing, "defer_for_next_job", defer_while_another_claims)
+    monkeypatch.setattr(next_job, "defer_for_next_job", defer_while_another_claims)
     run = run_dag("continued", job=offer())
     assert run.state == "success"
     assert [job.status for job in emulator.jobs()] == ["Succeeded"] * 3
 
 
 def test_a_wait_for_the_next_job_goes_on_until_its_own_time_is_over(emulator, offer, run_dag, monkeypatch):
-    monkeypatch.setattr(continuing, "LOOK_AT_RECORD_AFTER", 0.2)
+    monkeypatch.setattr(next_job, "LOOK_AT_RECORD_AFTER", 0.2)
     emulator.configure(continuation_delay=1)
     run = run_dag("continued", job=offer())
     assert run.state == "success"
@@ -407,7 +410,7 @@ def test_a_wait_for_the_next_job_goes_on_until_its_own_time_is_over(emulator, of
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure"])
 def test_polls_that_are_not_answered_end_no_wait_before_its_time(emulator, offer, run_dag, monkeypatch, code):
-    monkeypatch.setattr(continuing, "LOOK_AT_RECORD_AFTER", 0.3)
+    monkeypatch.setattr(next_job, "LOOK_AT_RECORD_AFTER", 0.3)
     job = offer()
     status = 500 if code == "InternalFailure" else 400
     emulator.inject("error", "PollForThirdPartyJobs", code=code, message="", status=status, times=6)
@@ -418,16 +421,16 @@ def test_polls_that_are_not_answered_end_no_wait_before_its_time(emulator, offer
 
 @pytest.mark.parametrize(("poll_interval", "look"), [(30, 120), (600, 600)])
 def test_a_wait_is_looked_at_now_and_again_and_has_all_its_time(monkeypatch, poll_interval, look):
-    token = WaitingTask("dag", "run", "task").token
+    token = TaskInstanceRef("dag", "run", "task").token
     job = OfferedJob("j", "c", ActionType.from_value(ACTION_TYPE))
-    put = ResultRecord.of_call("done", protocol.success(job, continuation_token=token))
+    put = ResultRecord.of_call("done", requests.success(job, continuation_token=token))
     place = SimpleNamespace(dag_id="dag", run_id="run", read_result=lambda job_id: put)
     claim = ClaimInRun(place, ClaimRecord(ClaimState.CLAIMED, ClaimedJob(job)), "assume_ours")
     task = CodePipelineContinueJobOperator(task_id="task", job=job)
     deferrals = []
     monkeypatch.setattr(CodePipelineContinueJobOperator, "defer", lambda self, **how: deferrals.append(how))
-    monkeypatch.setattr(continuing.time, "time", lambda: put.at.timestamp())
-    continuing.defer_for_next_job(
+    monkeypatch.setattr(next_job.time, "time", lambda: put.at.timestamp())
+    triggers.defer_for_next_job(
         task, claim, timeout=3600, poll_interval=poll_interval, method_name="execute_complete"
     )
     [how] = deferrals

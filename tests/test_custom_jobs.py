@@ -15,7 +15,8 @@ import pytest
 from airflow.sdk import DAG, task, task_group
 from support import ACTION_TYPE, CUSTOM_TYPE, REPO, action_state, results_of
 
-from airflow_codepipeline_partner import continuing
+from airflow_codepipeline_partner._protocol.claims import ClaimState
+from airflow_codepipeline_partner._worker import next_job
 from airflow_codepipeline_partner.assets import codepipeline_jobs
 from airflow_codepipeline_partner.exceptions import (
     InvalidInput,
@@ -24,18 +25,17 @@ from airflow_codepipeline_partner.exceptions import (
     LimitExceeded,
     RequestRefused,
 )
-from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.jobs import OfferedJob
 from airflow_codepipeline_partner.operators import (
     CodePipelineClaimJobOperator,
-    CodePipelineCompleteJobOperator,
+    CodePipelineFinishJobOperator,
     PutJobFailureResultOperator,
     PutJobSuccessResultOperator,
     PutThirdPartyJobFailureResultOperator,
     PutThirdPartyJobSuccessResultOperator,
     finish_job,
 )
-from airflow_codepipeline_partner.protocol import ClaimState
 from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
 from demo.local_airflow import free_port
@@ -330,7 +330,7 @@ def test_a_batch_may_hold_jobs_of_both_owners(emulator, offer, offer_own, run_da
 
 def test_a_custom_action_goes_on_in_new_jobs(emulator, offer_own, run_dag, monkeypatch):
     emulator.configure(continuation_delay=0)
-    monkeypatch.setattr(continuing, "CONTINUATION_TIMEOUT", 5.0)
+    monkeypatch.setattr(next_job, "CONTINUATION_TIMEOUT", 5.0)
     run = run_dag("continued", job=offer_own())
     assert run.state == "success"
     assert [job.status for job in emulator.jobs()] == ["Succeeded"] * 3
@@ -352,7 +352,7 @@ def test_an_old_offer_of_a_job_in_doubt_that_is_ours_takes_nothing_back(
     emulator.inject("drop_response", "AcknowledgeJob")
     job = offer_own()
     offered = OfferedJob.from_value(job)
-    poll, polls = CodePipelinePartnerHook.poll, []
+    poll, polls = CodePipelineHook.poll, []
 
     def poll_with_an_old_offer(self, *arguments, **more):
         polls.append(arguments)
@@ -360,7 +360,7 @@ def test_an_old_offer_of_a_job_in_doubt_that_is_ours_takes_nothing_back(
         old = replace(offered, nonce="stale", tells_token=True)
         return [old, *jobs] if len(polls) == 1 else jobs
 
-    monkeypatch.setattr(CodePipelinePartnerHook, "poll", poll_with_an_old_offer)
+    monkeypatch.setattr(CodePipelineHook, "poll", poll_with_an_old_offer)
     run = run_dag("continued", job=job)
     assert run.state == "success"
     assert emulator.ledger.where(operation="AcknowledgeJob", outcome="InvalidNonceException")
@@ -379,14 +379,14 @@ def test_the_next_job_of_an_action_is_polled_for_with_the_query_of_the_first(
 
 def test_a_next_job_whose_offer_went_stale_is_waited_for_again(emulator, offer_own, run_dag, monkeypatch):
     emulator.configure(continuation_delay=0, lease_seconds=0.3)
-    try_claim = CodePipelinePartnerHook.try_claim
+    try_claim = CodePipelineHook.try_claim
     claims = []
 
     def first_next_job_too_late(self, job, **more):
         claims.append(job)
         return try_claim(self, replace(job, nonce="stale") if len(claims) == 2 else job, **more)
 
-    monkeypatch.setattr(CodePipelinePartnerHook, "try_claim", first_next_job_too_late)
+    monkeypatch.setattr(CodePipelineHook, "try_claim", first_next_job_too_late)
     run = run_dag("continued", job=offer_own())
     assert run.state == "success"
     assert [job.status for job in emulator.jobs()] == ["Succeeded"] * 3
@@ -642,9 +642,7 @@ def test_variables_are_taken_where_a_job_does_not_come_from_the_sensor_before_it
 
 def test_a_finishing_task_of_ones_own_needs_no_job():
     with DAG("own", schedule=None):
-        own = CodePipelineCompleteJobOperator(
-            task_id="fin", claim_task_id="claim", output_variables={"A": "1"}
-        )
+        own = CodePipelineFinishJobOperator(task_id="fin", claim_task_id="claim", output_variables={"A": "1"})
         claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ x }}")
         finish = finish_job(claim, job=None, output_variables={"A": "1"})
     assert [(task.job, task.output_variables) for task in (own, finish)] == [(None, {"A": "1"})] * 2

@@ -10,7 +10,7 @@ import sys
 import pytest
 import yaml
 
-from airflow_codepipeline_partner.declaration_files import MAX_BYTES, dump, parse, read_file
+from airflow_codepipeline_partner.action_types.yaml_file import MAX_BYTES, dump, parse, read_file
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
 

@@ -8,7 +8,7 @@ import pickle
 
 import pytest
 
-from airflow_codepipeline_partner.declarations import InvalidDeclaration, read_declaration
+from airflow_codepipeline_partner.action_types.declaration import InvalidDeclaration, read_declaration
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
 GOOD = {

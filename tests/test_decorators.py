@@ -12,14 +12,14 @@ from packaging.version import Version
 from support import ACTION_TYPE, action_state, results_of
 from test_secrets import all_that_airflow_keeps, found, planted
 
-from airflow_codepipeline_partner import protocol
+from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._transport import Transport
+from airflow_codepipeline_partner._worker.checkpoints import ResultCheckpoint
+from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner.decorators import Continuation, JobInProgress, codepipeline_job_task
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference, LimitExceeded
 from airflow_codepipeline_partner.jobs import ClaimedJob, ExecutionDetails, OfferedJob
-from airflow_codepipeline_partner.memory import ResultOfClaimingTask
 from airflow_codepipeline_partner.operators import finish_job
-from airflow_codepipeline_partner.records import Place
-from airflow_codepipeline_partner.transport import Transport
 
 __all__ = ["planted"]
 
@@ -328,7 +328,7 @@ def test_a_task_that_died_after_its_put_does_not_do_the_work_again(
 def test_a_task_that_died_with_all_done_is_as_if_it_had_not(
     emulator, offer, run_dag, calls, monkeypatch, how
 ):
-    write, deaths = ResultOfClaimingTask.write_result, []
+    write, deaths = ResultCheckpoint.write_result, []
 
     def dying(self, state, call):
         write(self, state, call)
@@ -336,7 +336,7 @@ def test_a_task_that_died_with_all_done_is_as_if_it_had_not(
             deaths.append(call)
             raise SystemExit(9)
 
-    monkeypatch.setattr(ResultOfClaimingTask, "write_result", dying)
+    monkeypatch.setattr(ResultCheckpoint, "write_result", dying)
     job = offer()
     run = run_dag(FINISHED_WITH_RETRY, job=job, how=how)
     assert run.states == {"deploy": "success", "finish_job": "success"}
@@ -350,21 +350,21 @@ def test_a_task_that_died_with_all_done_is_as_if_it_had_not(
 def next_try(monkeypatch):
     """What a task knows of its results, and what it knows in its next try, when its XCom is cleared."""
     xcom, stored = {}, {}
-    monkeypatch.setattr(Place, "read", lambda self, key: xcom.get(key))
-    monkeypatch.setattr(Place, "write", lambda self, key, value: xcom.update({key: value}))
-    monkeypatch.setattr(Place, "withdraw_result", lambda self, job_id: xcom.clear())
+    monkeypatch.setattr(RecordStore, "read", lambda self, key: xcom.get(key))
+    monkeypatch.setattr(RecordStore, "write", lambda self, key, value: xcom.update({key: value}))
+    monkeypatch.setattr(RecordStore, "withdraw_result", lambda self, job_id: xcom.clear())
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1)
     store = SimpleNamespace(get=stored.get, set=stored.__setitem__)
 
     def begin():
         xcom.clear()
-        return ResultOfClaimingTask({"ti": ti, "task_state_store": store})
+        return ResultCheckpoint({"ti": ti, "task_state_store": store})
 
     return begin
 
 
-SUCCESS = protocol.success(OfferedJob("j", "c"))
-FAILURE = protocol.failure(OfferedJob("j", "c"), message="m")
+SUCCESS = requests.success(OfferedJob("j", "c"))
+FAILURE = requests.failure(OfferedJob("j", "c"), message="m")
 
 
 @pytest.mark.parametrize("state", ["intended", "done"])
@@ -374,7 +374,7 @@ def test_the_next_try_knows_a_result_that_may_have_been_put(next_try, state, cal
     later = next_try()
     assert later.result_of_earlier_try(call.job) == call
     assert later.read_result("j").state == state
-    assert Place("d", "r", "t").read_result("j").state == state
+    assert RecordStore("d", "r", "t").read_result("j").state == state
     assert later.result_of_earlier_try(OfferedJob("another", "c")) is None
 
 
@@ -412,11 +412,11 @@ def test_a_failure_that_an_earlier_try_put_stays_one(emulator, offer, run_dag, c
 @pytest.fixture
 def no_patience(monkeypatch):
     """Have calls be tried once only."""
-    from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+    from airflow_codepipeline_partner.hooks import CodePipelineHook
 
-    init = CodePipelinePartnerHook.__init__
+    init = CodePipelineHook.__init__
     monkeypatch.setattr(
-        CodePipelinePartnerHook,
+        CodePipelineHook,
         "__init__",
         lambda self, *args, **kwargs: init(self, *args, **{**kwargs, "retry_deadline": 0}),
     )

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from airflow_codepipeline_partner.artifact_credentials import JobCredentials, make_client
-from airflow_codepipeline_partner.endpoints import s3_endpoint_of
-from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+from airflow_codepipeline_partner._endpoints import s3_endpoint_of
+from airflow_codepipeline_partner.artifacts.credentials import JobCredentials, make_client
+from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.jobs import OfferedJob
 
 OF_CODEPIPELINE = "https://vpce-1.codepipeline.eu-west-1.vpce.amazonaws.com"
@@ -21,7 +21,7 @@ def hook_with(monkeypatch):
     def make(**extra):
         connection = {"conn_type": "aws", "login": "AKIAWORKER", "password": "worker", "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
-        return CodePipelinePartnerHook(region_name="eu-west-1")
+        return CodePipelineHook(region_name="eu-west-1")
 
     return make
 

@@ -14,12 +14,13 @@ import sys
 import pytest
 
 from airflow_codepipeline_partner import exceptions
+from airflow_codepipeline_partner._limits import FAILURE_TYPES
 from airflow_codepipeline_partner.exceptions import (
     ActionTypeNotFound,
     ArtifactError,
     ClientConnectionError,
     CodePipelineError,
-    CodePipelinePartnerError,
+    CodePipelineProviderError,
     InvalidClientToken,
     InvalidInput,
     InvalidJobReference,
@@ -33,19 +34,18 @@ from airflow_codepipeline_partner.exceptions import (
     ServiceUnavailable,
     UnsafeArchive,
 )
-from airflow_codepipeline_partner.limits import FAILURE_TYPES
 
 #: Class → its parent, the failure type a job ends with because of it, whether a retry may help.
 TREE = {
-    CodePipelinePartnerError: (Exception, "JobFailed", False),
-    JobFailure: (CodePipelinePartnerError, "JobFailed", False),
-    InvalidInput: (CodePipelinePartnerError, "ConfigurationError", False),
+    CodePipelineProviderError: (Exception, "JobFailed", False),
+    JobFailure: (CodePipelineProviderError, "JobFailed", False),
+    InvalidInput: (CodePipelineProviderError, "ConfigurationError", False),
     LimitExceeded: (InvalidInput, "ConfigurationError", False),
     InvalidJobReference: (InvalidInput, "ConfigurationError", False),
     ClientConnectionError: (InvalidInput, "ConfigurationError", False),
-    ArtifactError: (CodePipelinePartnerError, "JobFailed", False),
+    ArtifactError: (CodePipelineProviderError, "JobFailed", False),
     UnsafeArchive: (ArtifactError, "JobFailed", False),
-    CodePipelineError: (CodePipelinePartnerError, "SystemUnavailable", False),
+    CodePipelineError: (CodePipelineProviderError, "SystemUnavailable", False),
     ActionTypeNotFound: (CodePipelineError, "ConfigurationError", False),
     JobNotFound: (CodePipelineError, "SystemUnavailable", False),
     InvalidClientToken: (CodePipelineError, "PermissionError", True),
@@ -91,7 +91,7 @@ def test_the_tree_that_is_drawn_is_the_tree_that_is_there():
             line_of_parents = [*line_of_parents[:depth], found[2]]
             drawn[found[2]] = line_of_parents[-2] if depth else None
     real = {
-        cls.__name__: None if cls is CodePipelinePartnerError else parent.__name__
+        cls.__name__: None if cls is CodePipelineProviderError else parent.__name__
         for cls, (parent, _, _) in TREE.items()
     }
     assert drawn == real

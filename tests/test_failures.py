@@ -13,7 +13,8 @@ import pytest
 import requests.exceptions
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 
-from airflow_codepipeline_partner import exceptions, failures
+from airflow_codepipeline_partner import exceptions
+from airflow_codepipeline_partner._aws_errors import TRANSIENT_ERROR_CODES
 from airflow_codepipeline_partner._compat import (
     AirflowConfigException,
     AirflowFailException,
@@ -21,9 +22,9 @@ from airflow_codepipeline_partner._compat import (
     AirflowSkipException,
     AirflowTaskTimeout,
 )
-from airflow_codepipeline_partner.answers import PASSING_CODES
+from airflow_codepipeline_partner._limits import FAILURE_TYPES
+from airflow_codepipeline_partner._worker import failures
 from airflow_codepipeline_partner.exceptions import JobFailure
-from airflow_codepipeline_partner.limits import FAILURE_TYPES
 
 TEXT = "a text that may hold anything"
 RUN = {"dag_id": "shop", "task_id": "deploy"}
@@ -76,7 +77,7 @@ def caused(error, cause):
         (refused("InternalError", 500), "SystemUnavailable"),
         (refused("503", 503, NoSuchKey), "SystemUnavailable"),
         (refused("NoSuchKey", 404, NoSuchKey), "JobFailed"),
-        *((refused(code), "SystemUnavailable") for code in sorted(PASSING_CODES)),
+        *((refused(code), "SystemUnavailable") for code in sorted(TRANSIENT_ERROR_CODES)),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
@@ -99,7 +100,7 @@ OURS = sorted(
     (
         kind
         for kind in vars(exceptions).values()
-        if isinstance(kind, type) and issubclass(kind, exceptions.CodePipelinePartnerError)
+        if isinstance(kind, type) and issubclass(kind, exceptions.CodePipelineProviderError)
     ),
     key=lambda kind: kind.__name__,
 )

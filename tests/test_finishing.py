@@ -10,20 +10,21 @@ import pytest
 from airflow.sdk import DAG, BaseOperator, task, task_group
 from support import ACTION_TYPE, action_state, results_of
 
-from airflow_codepipeline_partner import finishing, task_states
+from airflow_codepipeline_partner._transport import Transport
+from airflow_codepipeline_partner._worker import dag
 from airflow_codepipeline_partner.exceptions import (
     ClientConnectionError,
     InvalidInput,
     LimitExceeded,
     RequestRefused,
 )
-from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.operators import (
     CodePipelineClaimJobOperator,
-    CodePipelineCompleteJobOperator,
+    CodePipelineFinishJobOperator,
+    finish,
     finish_job,
 )
-from airflow_codepipeline_partner.transport import Transport
 
 pytestmark = pytest.mark.usefixtures("customer")
 
@@ -89,12 +90,12 @@ def test_work_that_was_cleared_when_it_was_about_to_be_reported_is_waited_for(
     looks = []
 
     def states_before(context, task):
-        states = task_states.states_before(context, task)
+        states = dag.states_before(context, task)
         looks.append(states)
         return {**states, cleared: [unended]} if len(looks) == 1 else states
 
-    monkeypatch.setattr(finishing, "states_before", states_before)
-    monkeypatch.setattr(CodePipelineCompleteJobOperator, "LOOK_AGAIN_AFTER", timedelta(milliseconds=1))
+    monkeypatch.setattr(finish, "states_before", states_before)
+    monkeypatch.setattr(CodePipelineFinishJobOperator, "LOOK_AGAIN_AFTER", timedelta(milliseconds=1))
     run = run_dag(ONE_JOB, job=job, work="fail")
     assert len(looks) == 2
     assert run.states["finish_job"] == "failed"
@@ -105,9 +106,9 @@ def test_work_further_back_that_need_not_have_ended_is_not_waited_for(emulator, 
     job = offer()
 
     def states_before(context, task):
-        return {**task_states.states_before(context, task), "elsewhere": [None]}
+        return {**dag.states_before(context, task), "elsewhere": [None]}
 
-    monkeypatch.setattr(finishing, "states_before", states_before)
+    monkeypatch.setattr(finish, "states_before", states_before)
     assert run_dag(ONE_JOB, job=job).state == "success"
     assert results_of(emulator, job) == ["success"]
 
@@ -385,11 +386,11 @@ def test_default_args_do_not_take_its_retries_priority_and_time_away():
         hostile["retry_policy"] = "never"
     with DAG("d", schedule=None, default_args=hostile):
         finish = finish_job(a_claim())
-    assert finish.retries == CodePipelineCompleteJobOperator.MIN_RETRIES
-    assert finish.retry_delay == CodePipelineCompleteJobOperator.RETRY_DELAY
+    assert finish.retries == CodePipelineFinishJobOperator.MIN_RETRIES
+    assert finish.retry_delay == CodePipelineFinishJobOperator.RETRY_DELAY
     assert finish.retry_exponential_backoff
     assert finish.execution_timeout is None
-    assert finish.priority_weight == CodePipelineCompleteJobOperator.PRIORITY_WEIGHT
+    assert finish.priority_weight == CodePipelineFinishJobOperator.PRIORITY_WEIGHT
     assert finish.weight_rule.__class__.__name__ == "_AbsolutePriorityWeightStrategy" or str(
         finish.weight_rule
     ).endswith("absolute")
@@ -523,7 +524,7 @@ def test_a_link_that_cannot_be_made_fails_neither_claim_nor_result(emulator, off
         raise RuntimeError("no region")
 
     job = offer()
-    monkeypatch.setattr(CodePipelinePartnerHook, "location", property(no_location))
+    monkeypatch.setattr(CodePipelineHook, "location", property(no_location))
     assert run_dag(ONE_JOB, job=job).state == "success"
     assert results_of(emulator, job) == ["success"]
 

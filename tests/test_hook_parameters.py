@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_codepipeline_partner.hook_parameters import make_hook
+from airflow_codepipeline_partner._aws_parameters import make_hook
 
 
 def parameters(**given):

@@ -16,12 +16,14 @@ import pytest
 from botocore.config import Config
 from support import ACTION_TYPE
 
+from airflow_codepipeline_partner._limits import CUT_MARK
+from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner.client_tokens import ClientTokenHook
 from airflow_codepipeline_partner.emulator import Emulator
 from airflow_codepipeline_partner.exceptions import (
     ActionTypeNotFound,
     ClientConnectionError,
-    CodePipelinePartnerError,
+    CodePipelineProviderError,
     InvalidClientToken,
     InvalidInput,
     InvalidJobReference,
@@ -32,8 +34,6 @@ from airflow_codepipeline_partner.exceptions import (
     ServiceUnavailable,
 )
 from airflow_codepipeline_partner.jobs import ActionType, CurrentRevision, OfferedJob
-from airflow_codepipeline_partner.limits import CUT_MARK
-from airflow_codepipeline_partner.protocol import ClaimState
 
 pytestmark = pytest.mark.usefixtures("quick_clients", "customer")
 
@@ -608,9 +608,9 @@ def test_a_put_that_was_only_throttled_is_not_taken_as_put(emulator, hook, claim
 
 
 def test_a_put_that_an_earlier_process_intended_is_taken_as_put(emulator, hook, claimed):
-    from airflow_codepipeline_partner import protocol
+    from airflow_codepipeline_partner._protocol import requests
 
-    call = protocol.success(claimed.job)
+    call = requests.success(claimed.job)
     hook.put(call)
     hook.put(call, intended_before=True)
     with pytest.raises(JobNotInProgress):
@@ -905,7 +905,7 @@ def test_no_secret_is_shown_whatever_goes_wrong(
     for operation in (DETAILS, ACKNOWLEDGE, SUCCESS, FAILURE):
         try:
             work(operation)
-        except CodePipelinePartnerError as error:
+        except CodePipelineProviderError as error:
             failed.append(operation)
             shown.append(everything(error))
             # What a log of the exception would hold.
@@ -969,4 +969,4 @@ def test_the_user_agent_names_the_hook_without_a_look_at_the_stack(make_hook, mo
     # The amazon provider looks there, which takes longer than all else that makes a client.
     monkeypatch.setattr(inspect, "stack", look)
     agent = make_hook()._transport.client.meta.config.user_agent
-    assert "Caller/CodePipelinePartnerHook" in agent
+    assert "Caller/CodePipelineHook" in agent

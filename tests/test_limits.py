@@ -11,8 +11,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from airflow_codepipeline_partner.exceptions import LimitExceeded
-from airflow_codepipeline_partner.limits import (
+from airflow_codepipeline_partner._limits import (
     ACTION_TYPE_NUMBERS,
     ACTION_TYPE_TEXTS,
     CATEGORIES,
@@ -23,11 +22,11 @@ from airflow_codepipeline_partner.limits import (
     OWNERS,
     PROPERTY_TYPES,
     TEXTS,
-    check_number,
-    check_text,
     number_fault,
     text_fault,
 )
+from airflow_codepipeline_partner._protocol.parsing import check_number, check_text
+from airflow_codepipeline_partner.exceptions import LimitExceeded
 
 OPERATIONS = (
     # First those of custom jobs, whose ids are UUIDs, which nothing has to be that we take.
@@ -147,7 +146,7 @@ def test_free_text_over_its_limit_is_cut_with_a_mark_and_a_warning(field, over, 
     assert cut.removesuffix(CUT_MARK) == given[: most - len(CUT_MARK)]
     [record] = caplog.records
     assert record.levelno == logging.WARNING
-    assert record.name == "airflow_codepipeline_partner.limits"
+    assert record.name == "airflow_codepipeline_partner._limits"
     told = record.getMessage()
     assert field in told
     assert str(most) in told

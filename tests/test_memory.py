@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
+from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint
+from airflow_codepipeline_partner._worker.record_store import RecordStore
+from airflow_codepipeline_partner._worker.records import CLAIM_KEY, ClaimRecord
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
-from airflow_codepipeline_partner.memory import ClaimMemory
-from airflow_codepipeline_partner.protocol import Claim, ClaimState
-from airflow_codepipeline_partner.records import CLAIM_KEY, ClaimRecord, Place
 
 
 def record(job_id, state):
@@ -39,18 +40,18 @@ def test_whether_an_earlier_try_may_have_acknowledged_the_job(stored, try_number
     )
     store = None if stored == "no store" else SimpleNamespace(get={CLAIM_KEY: stored}.get)
     task = SimpleNamespace(upstream_task_ids=[], downstream_task_ids=[])
-    memory = ClaimMemory({"ti": ti, "task": task, "dag": None, "task_state_store": store})
+    memory = ClaimCheckpoint({"ti": ti, "task": task, "dag": None, "task_state_store": store})
     assert memory.acknowledged_before("j") is in_doubt
 
 
 @pytest.mark.parametrize("state", ClaimState)
 def test_only_a_claim_that_was_certainly_won_is_taken_up_again(monkeypatch, state):
     written = []
-    monkeypatch.setattr(Place, "write_claim", lambda self, record: written.append(record))
+    monkeypatch.setattr(RecordStore, "write_claim", lambda self, record: written.append(record))
     stored = {CLAIM_KEY: record("j", state)}
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=2, max_tries=1)
     store = SimpleNamespace(get=stored.get, set=stored.__setitem__)
-    memory = ClaimMemory({"ti": ti, "task": None, "dag": None, "task_state_store": store})
+    memory = ClaimCheckpoint({"ti": ti, "task": None, "dag": None, "task_state_store": store})
     assert memory.claim_of_earlier_try("another") is None
     claim = memory.claim_of_earlier_try("j")
     assert (claim is not None) is (state is ClaimState.CLAIMED)
@@ -60,7 +61,7 @@ def test_only_a_claim_that_was_certainly_won_is_taken_up_again(monkeypatch, stat
 
 @pytest.mark.parametrize(("max_tries", "goes_on"), [(1, True), (3, False)])
 def test_a_retry_after_the_end_goes_on_and_a_users_clear_asks_codepipeline(monkeypatch, max_tries, goes_on):
-    monkeypatch.setattr(Place, "write_claim", lambda self, record: None)
+    monkeypatch.setattr(RecordStore, "write_claim", lambda self, record: None)
     stored = {}
     store = SimpleNamespace(get=stored.get, set=stored.__setitem__)
 
@@ -68,7 +69,7 @@ def test_a_retry_after_the_end_goes_on_and_a_users_clear_asks_codepipeline(monke
         ti = SimpleNamespace(
             dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=try_number, max_tries=max_tries
         )
-        return ClaimMemory({"ti": ti, "task": None, "dag": None, "task_state_store": store})
+        return ClaimCheckpoint({"ti": ti, "task": None, "dag": None, "task_state_store": store})
 
     memory(1, 1).note_end(Claim(ClaimState.CLAIMED, ClaimedJob(OfferedJob("j", "c"))))
     # A clear of an ended task raises its max_tries, a retry leaves it.

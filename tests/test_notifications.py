@@ -10,10 +10,10 @@ from airflow.sdk import DAG
 from support import action_state, results_of
 
 from airflow_codepipeline_partner import notifications
+from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner.exceptions import LimitExceeded, RequestRefused, ServiceUnavailable
-from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
-from airflow_codepipeline_partner.transport import Transport
 
 
 @pytest.fixture(autouse=True)
@@ -239,7 +239,7 @@ def test_silence_takes_no_more_time_than_there_is(
         fake_time.now += 15
         raise ServiceUnavailable("No answer.")
 
-    monkeypatch.setattr(CodePipelinePartnerHook, "put", silent)
+    monkeypatch.setattr(CodePipelineHook, "put", silent)
     notify(run)
     assert len(puts) == 2
     shown = "".join(capfd.readouterr())

@@ -10,6 +10,7 @@ from airflow.sdk import DAG, task
 from packaging.version import Version
 from support import ACTION_TYPE, action_state, results_of
 
+from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner.exceptions import ClientConnectionError, InvalidInput, LimitExceeded
 from airflow_codepipeline_partner.jobs import ActionType, ExecutionDetails, OfferedJob
 from airflow_codepipeline_partner.operators import (
@@ -17,7 +18,6 @@ from airflow_codepipeline_partner.operators import (
     PutThirdPartyJobFailureResultOperator,
     PutThirdPartyJobSuccessResultOperator,
 )
-from airflow_codepipeline_partner.transport import Transport
 
 #: From Airflow 3.3 on a task has a store that outlives its retries.
 REMEMBERS = Version(version("apache-airflow-task-sdk")) >= Version("1.3")

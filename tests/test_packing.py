@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 import tarfile
@@ -12,10 +13,9 @@ import zipfile
 
 import pytest
 
-from airflow_codepipeline_partner import packing
-from airflow_codepipeline_partner.archives import extract
+from airflow_codepipeline_partner.artifacts.extract import extract
+from airflow_codepipeline_partner.artifacts.pack import _Folder, pack
 from airflow_codepipeline_partner.exceptions import ArtifactError
-from airflow_codepipeline_partner.packing import pack
 
 KINDS = ("zip", "tar", "tar.gz")
 
@@ -155,14 +155,14 @@ MOMENTS = [(change, "before it is opened") for change in CHANGES] + [
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("change", "when"), MOMENTS)
 def test_a_file_that_changes_while_it_is_packed_is_named(folder, refused, monkeypatch, kind, change, when):
-    open_file, change = packing._Folder.open_file, CHANGES[change]
+    open_file, change = _Folder.open_file, CHANGES[change]
 
     def changing(self, entry):
         if entry.path == "a" and when == "before it is opened":
             change(folder / "a")
         return open_file(self, entry)
 
-    monkeypatch.setattr(packing._Folder, "open_file", changing)
+    monkeypatch.setattr(_Folder, "open_file", changing)
     if when == "while it is read":
         fstat, seen = os.fstat, []
 
@@ -173,7 +173,7 @@ def test_a_file_that_changes_while_it_is_packed_is_named(folder, refused, monkey
                 change(folder / "a")
             return fstat(number)
 
-        monkeypatch.setattr(packing.os, "fstat", after)
+        monkeypatch.setattr(os, "fstat", after)
     assert "its entry 'a' changed while it was packed" in refused(folder, kind)
 
 
@@ -182,7 +182,7 @@ def test_a_file_that_changes_while_it_is_packed_is_named(folder, refused, monkey
 def test_what_vanishes_is_named(folder, refused, monkeypatch, what, when):
     gone = folder / "b" / "gone"
     {"file": gone.touch, "folder": gone.mkdir, "link": lambda: gone.symlink_to("c")}[what]()
-    find = packing._Folder._entry
+    find = _Folder._entry
 
     def vanish(self, path, name, in_folder):
         if name == "gone" and when == "before it is looked at":
@@ -192,13 +192,13 @@ def test_what_vanishes_is_named(folder, refused, monkeypatch, what, when):
             gone.rename(folder.parent / "elsewhere")
         return found
 
-    monkeypatch.setattr(packing._Folder, "_entry", vanish)
+    monkeypatch.setattr(_Folder, "_entry", vanish)
     assert "its entry 'b/gone' vanished while it was packed" in refused(folder)
 
 
 def test_what_is_put_in_the_place_of_a_folder_is_not_followed(tmp_path, folder, refused, monkeypatch):
     secret = fill(tmp_path / "elsewhere", ["secret"])
-    find = packing._Folder._entry
+    find = _Folder._entry
 
     def swap(self, path, name, in_folder):
         found = find(self, path, name, in_folder)
@@ -207,14 +207,14 @@ def test_what_is_put_in_the_place_of_a_folder_is_not_followed(tmp_path, folder, 
             (folder / "b").symlink_to(secret)
         return found
 
-    monkeypatch.setattr(packing._Folder, "_entry", swap)
+    monkeypatch.setattr(_Folder, "_entry", swap)
     assert "its entry 'b' vanished" in refused(folder)
 
 
 def test_what_is_put_in_the_place_of_a_folder_that_is_read_is_not_read(tmp_path, folder, monkeypatch):
     secret = fill(tmp_path / "elsewhere", ["c"])
     (secret / "c").write_text("secret")
-    open_file = packing._Folder.open_file
+    open_file = _Folder.open_file
 
     def swap(self, entry):
         if entry.path == "b/c":
@@ -222,7 +222,7 @@ def test_what_is_put_in_the_place_of_a_folder_that_is_read_is_not_read(tmp_path,
             (folder / "b").symlink_to(secret)
         return open_file(self, entry)
 
-    monkeypatch.setattr(packing._Folder, "open_file", swap)
+    monkeypatch.setattr(_Folder, "open_file", swap)
     pack(folder, tmp_path / "archive", artifact="Built")
     with zipfile.ZipFile(tmp_path / "archive") as archive:
         assert archive.read("b/c") == b"content of b/c"
@@ -253,7 +253,7 @@ def test_a_full_disk_is_named_and_nothing_is_left(folder, refused, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(packing.shutil, "copyfileobj", full)
+    monkeypatch.setattr(shutil, "copyfileobj", full)
     assert "Built could not be packed on the worker: No space left on device" in refused(folder)
 
 

@@ -11,15 +11,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_codepipeline_partner import poll_hub
+from airflow_codepipeline_partner._polling import poller
+from airflow_codepipeline_partner._polling.poller import SharedPoller
+from airflow_codepipeline_partner._polling.subscribers import (
+    MAX_SILENCE_ABOUT_A_JOB,
+    JobWatcher,
+    NextJobFilter,
+)
 from airflow_codepipeline_partner.exceptions import (
     ActionTypeNotFound,
     RequestRefused,
     ServiceUnavailable,
 )
 from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
-from airflow_codepipeline_partner.poll_hub import PollHub
-from airflow_codepipeline_partner.waiters import MAX_SILENCE_ABOUT_A_JOB, Continuation, Watcher
 
 TYPE = ActionType("Deploy", "Example")
 LATER = 4_000_000_000.0
@@ -81,11 +85,11 @@ class CodePipeline:
             world.pauses.append(seconds)
             world.now += seconds
 
-        monkeypatch.setattr(poll_hub, "make_hook", make_hook)
-        monkeypatch.setattr(poll_hub, "with_jitter", lambda seconds: seconds)
-        monkeypatch.setattr(poll_hub.time, "time", lambda: self.now)
-        monkeypatch.setattr(poll_hub.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(PollHub, "_pause", pause)
+        monkeypatch.setattr(poller, "make_hook", make_hook)
+        monkeypatch.setattr(poller, "with_jitter", lambda seconds: seconds)
+        monkeypatch.setattr(poller.time, "time", lambda: self.now)
+        monkeypatch.setattr(poller.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(SharedPoller, "_pause", pause)
 
 
 @pytest.fixture
@@ -94,7 +98,7 @@ def codepipeline(monkeypatch):
 
 
 def sensor(hub=None, *, batch=10, interval=30, deadline=LATER, retry_deadline=300):
-    hub = hub or PollHub.for_(TYPE, holder())
+    hub = hub or SharedPoller.for_(TYPE, holder())
     return hub.wait(batch, interval, deadline=deadline, retry_deadline=retry_deadline)
 
 
@@ -148,7 +152,7 @@ def test_it_polls_at_the_shortest_interval_for_the_largest_batch(codepipeline):
 @pytest.mark.parametrize("when", ["during a poll", "between polls"])
 def test_one_who_comes_later_causes_no_poll_but_is_not_kept_longer_than_wanted(codepipeline, when):
     async def run():
-        hub, loop, later = PollHub.for_(TYPE, holder()), asyncio.get_running_loop(), []
+        hub, loop, later = SharedPoller.for_(TYPE, holder()), asyncio.get_running_loop(), []
 
         def come_later():
             later.append(asyncio.ensure_future(sensor(hub, interval=40, deadline=1150)))
@@ -166,16 +170,16 @@ def test_one_who_comes_later_causes_no_poll_but_is_not_kept_longer_than_wanted(c
 
 def test_connections_and_action_types_have_hubs_of_their_own_and_tokens_do_not_matter():
     async def run():
-        hub = PollHub.for_(TYPE, holder())
-        assert PollHub.for_(TYPE, holder(client_conn_id_template="other_{client_id}")) is hub
+        hub = SharedPoller.for_(TYPE, holder())
+        assert SharedPoller.for_(TYPE, holder(client_conn_id_template="other_{client_id}")) is hub
         others = [
-            PollHub.for_(ActionType("Test", "Example"), holder()),
-            PollHub.for_(TYPE, holder(aws_conn_id="other")),
-            PollHub.for_(TYPE, holder(region_name="eu-west-1")),
-            PollHub.for_(TYPE, holder(verify=False)),
-            PollHub.for_(TYPE, holder(botocore_config={"read_timeout": 5})),
-            PollHub.for_(TYPE, holder(), {"Project": "shop"}),
-            PollHub.for_(TYPE, holder(), {"Project": "mill"}),
+            SharedPoller.for_(ActionType("Test", "Example"), holder()),
+            SharedPoller.for_(TYPE, holder(aws_conn_id="other")),
+            SharedPoller.for_(TYPE, holder(region_name="eu-west-1")),
+            SharedPoller.for_(TYPE, holder(verify=False)),
+            SharedPoller.for_(TYPE, holder(botocore_config={"read_timeout": 5})),
+            SharedPoller.for_(TYPE, holder(), {"Project": "shop"}),
+            SharedPoller.for_(TYPE, holder(), {"Project": "mill"}),
         ]
         assert len({id(other) for other in [hub, *others]}) == 8
         return hub
@@ -186,11 +190,11 @@ def test_connections_and_action_types_have_hubs_of_their_own_and_tokens_do_not_m
 
 def test_it_ends_with_the_last_who_waits_and_begins_anew(codepipeline):
     async def run():
-        hub = PollHub.for_(TYPE, holder())
+        hub = SharedPoller.for_(TYPE, holder())
         await outcomes(sensor(hub, deadline=1010))
         await asyncio.sleep(0)
         assert hub._task.done()
-        again = PollHub.for_(TYPE, holder())
+        again = SharedPoller.for_(TYPE, holder())
         assert again is not hub
         codepipeline.answers = [jobs("a")]
         assert await outcomes(sensor(again)) == [["a"]]
@@ -201,7 +205,7 @@ def test_it_ends_with_the_last_who_waits_and_begins_anew(codepipeline):
 
 def test_one_who_is_cancelled_leaves_the_others_waiting(codepipeline):
     async def run():
-        hub = PollHub.for_(TYPE, holder())
+        hub = SharedPoller.for_(TYPE, holder())
         killed = asyncio.ensure_future(sensor(hub))
         other = asyncio.ensure_future(sensor(hub))
         await asyncio.sleep(0)
@@ -258,7 +262,7 @@ def test_silence_that_ends_leaves_no_trace(codepipeline):
 def test_a_refusal_ends_all_waits_and_the_connection_is_read_anew(codepipeline, error):
     async def run():
         codepipeline.answers = [error]
-        hub = PollHub.for_(TYPE, holder())
+        hub = SharedPoller.for_(TYPE, holder())
         assert await outcomes(sensor(hub), sensor(hub)) == [error, error]
         codepipeline.answers = [jobs("a")]
         assert await outcomes(sensor()) == [["a"]]
@@ -275,7 +279,7 @@ def test_what_airflow_raises_is_trouble_that_may_pass_and_is_not_quoted(codepipe
 
 
 def test_a_mistake_of_ours_ends_the_waits_and_no_watch(codepipeline, monkeypatch):
-    hand_out = PollHub._hand_out
+    hand_out = SharedPoller._deliver
     mistakes = [ZeroDivisionError()]
 
     def broken(self, found):
@@ -283,11 +287,11 @@ def test_a_mistake_of_ours_ends_the_waits_and_no_watch(codepipeline, monkeypatch
             raise mistakes.pop()
         return hand_out(self, found)
 
-    monkeypatch.setattr(PollHub, "_hand_out", broken)
+    monkeypatch.setattr(SharedPoller, "_deliver", broken)
     codepipeline.answers = [[], jobs("a")]
 
     async def run():
-        hub = PollHub.for_(TYPE, holder())
+        hub = SharedPoller.for_(TYPE, holder())
         ended = await outcomes(sensor(hub), anext(hub.watch(10, 30)))
         assert isinstance(ended[0], ZeroDivisionError)
         assert ended[1] == ["a"]
@@ -298,7 +302,7 @@ def test_a_mistake_of_ours_ends_the_waits_and_no_watch(codepipeline, monkeypatch
 @pytest.mark.parametrize("late", [-50, 0, 5])
 def test_one_whose_time_is_nearly_over_gets_its_poll_and_spins_nowhere(codepipeline, late):
     async def run():
-        hub, later = PollHub.for_(TYPE, holder()), []
+        hub, later = SharedPoller.for_(TYPE, holder()), []
         hurried = sensor(hub, interval=300, deadline=1000 + late)
         codepipeline.meanwhile = [lambda: later.append(asyncio.ensure_future(hurried))]
         await outcomes(sensor(hub, interval=300, deadline=1400))
@@ -312,7 +316,7 @@ def test_one_whose_time_is_nearly_over_gets_its_poll_and_spins_nowhere(codepipel
 
 def test_a_newcomer_does_not_cut_the_back_off_short(codepipeline):
     async def run():
-        hub, later = PollHub.for_(TYPE, holder()), []
+        hub, later = SharedPoller.for_(TYPE, holder()), []
         eager = sensor(hub, interval=1, deadline=1200)
         codepipeline.meanwhile = [
             lambda: None,
@@ -368,7 +372,7 @@ def test_a_slow_poll_keeps_nobody_beyond_the_deadline(codepipeline):
     codepipeline.answers = [[], slow]
 
     async def run():
-        hub = PollHub.for_(TYPE, holder())
+        hub = SharedPoller.for_(TYPE, holder())
         patient = asyncio.ensure_future(sensor(hub, interval=10))
         ended = await outcomes(sensor(hub, interval=10, deadline=1010.05))
         assert isinstance(ended[0], TimeoutError)
@@ -387,7 +391,7 @@ def watched(codepipeline, polls, *, batch=10, interval=10, watchers=1):
     told = [[] for _ in range(watchers)]
 
     async def run():
-        hub = PollHub.for_(TYPE, holder())
+        hub = SharedPoller.for_(TYPE, holder())
 
         async def watch(heard):
             async for offer in hub.watch(batch, interval):
@@ -464,7 +468,7 @@ def test_a_job_goes_to_a_sensor_and_to_each_watcher(codepipeline):
     codepipeline.answers = [jobs("a")]
 
     async def run():
-        hub = PollHub.for_(TYPE, holder())
+        hub = SharedPoller.for_(TYPE, holder())
         watching = asyncio.ensure_future(anext(hub.watch(10, 30)))
         assert await outcomes(sensor(hub), watching) == [["a"], ["a"]]
 
@@ -472,7 +476,7 @@ def test_a_job_goes_to_a_sensor_and_to_each_watcher(codepipeline):
 
 
 def test_what_was_not_offered_for_long_is_forgotten():
-    watcher = Watcher(10, 30)
+    watcher = JobWatcher(10, 30)
     watcher.tell(jobs("a"), 0.0)
     watcher.tell(jobs("b"), 30.0 + 2 * MAX_SILENCE_ABOUT_A_JOB)
     assert list(watcher._told) == ["b"]
@@ -493,14 +497,14 @@ class Lookup:
 @pytest.fixture
 def lookup(monkeypatch):
     found = Lookup(next="token-1", other="token-2")
-    monkeypatch.setattr(poll_hub, "TokenLookup", lambda: found)
+    monkeypatch.setattr(poller, "TokenLookup", lambda: found)
     return found
 
 
 def next_job(which=1, client_id="client", **more):
-    hub = PollHub.for_(TYPE, holder())
+    hub = SharedPoller.for_(TYPE, holder())
     limits = {"deadline": LATER, "retry_deadline": 300, **more}
-    return hub.wait(10, 30, continuation=Continuation(client_id, f"token-{which}", holder()), **limits)
+    return hub.wait(10, 30, continuation=NextJobFilter(client_id, f"token-{which}", holder()), **limits)
 
 
 def test_the_job_that_continues_goes_to_the_task_that_waits_for_it(codepipeline, lookup):
@@ -533,7 +537,7 @@ def test_a_slow_look_up_holds_up_no_other_clients_jobs(codepipeline, monkeypatch
             await asked.wait()
             return await super().tokens_of(jobs, holder)
 
-    monkeypatch.setattr(poll_hub, "TokenLookup", lambda: Slow(next="token-1"))
+    monkeypatch.setattr(poller, "TokenLookup", lambda: Slow(next="token-1"))
     codepipeline.answers = [[*jobs("next"), OfferedJob("new", "stranger", TYPE)]]
 
     async def run():
@@ -574,11 +578,11 @@ def test_jobs_that_nobody_claims_do_not_hide_the_others(codepipeline, lookup):
     """The oldest are offered first, and of these there are more than a poll and a lease can hold."""
     stale = [jobs("a", "b"), jobs("c", "d"), jobs("e", "f")]
     codepipeline.answers = [*stale, *stale, jobs("next")]
-    hub = PollHub.for_
+    hub = SharedPoller.for_
     limits = {"deadline": LATER, "retry_deadline": 300, "continuation": CONTINUED}
     assert together(lambda: [hub(TYPE, holder()).wait(2, 30, **limits)]) == [["next"]]
     # The first time they are new, and another may be about to claim them; then they are passed over at once.
     assert [now for now, _ in codepipeline.polls] == [1000, 1030, 1060, 1090, 1090, 1090, 1090]
 
 
-CONTINUED = Continuation("client", "token-1", holder())
+CONTINUED = NextJobFilter("client", "token-1", holder())

@@ -12,7 +12,10 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
-from airflow_codepipeline_partner import exceptions, protocol
+from airflow_codepipeline_partner import exceptions
+from airflow_codepipeline_partner._protocol import claims, requests
+from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
+from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner.exceptions import (
     InvalidClientToken,
     InvalidInput,
@@ -29,7 +32,6 @@ from airflow_codepipeline_partner.jobs import (
     ExecutionDetails,
     OfferedJob,
 )
-from airflow_codepipeline_partner.protocol import Call, Claim, ClaimState
 
 TYPE = ActionType("Deploy", "Example", "2")
 JOB = OfferedJob("job-1", "client-1", TYPE)
@@ -43,18 +45,18 @@ AWS_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", 
 
 
 def test_a_poll_is_composed():
-    assert protocol.poll(TYPE, "7") == Call(
+    assert requests.poll(TYPE, "7") == Call(
         "PollForThirdPartyJobs", {"actionTypeId": AWS_TYPE, "maxBatchSize": 7}, None
     )
 
 
 def test_details_and_acknowledge_are_composed_without_token_and_nonce():
-    assert protocol.details(JOB) == Call("GetThirdPartyJobDetails", {"jobId": "job-1"}, JOB)
-    assert protocol.acknowledge(JOB) == Call("AcknowledgeThirdPartyJob", {"jobId": "job-1"}, JOB)
+    assert requests.details(JOB) == Call("GetThirdPartyJobDetails", {"jobId": "job-1"}, JOB)
+    assert requests.acknowledge(JOB) == Call("AcknowledgeThirdPartyJob", {"jobId": "job-1"}, JOB)
 
 
 def test_a_success_is_composed_with_all_its_fields():
-    call = protocol.success(
+    call = requests.success(
         JOB,
         current_revision=CurrentRevision("r1", "c1", NOON, "What changed"),
         continuation_token="step-2",
@@ -83,18 +85,18 @@ def test_a_success_is_composed_with_all_its_fields():
 
 @pytest.mark.parametrize("nothing", [None, {}, "{}", ExecutionDetails()])
 def test_a_bare_success_names_only_its_job(nothing):
-    assert protocol.success(JOB, execution_details=nothing) == Call(
+    assert requests.success(JOB, execution_details=nothing) == Call(
         "PutThirdPartyJobSuccessResult", {"jobId": "job-1"}, JOB
     )
 
 
 def test_a_revision_without_a_time_has_none():
-    call = protocol.success(JOB, current_revision={"revision": "r", "changeIdentifier": "c"})
+    call = requests.success(JOB, current_revision={"revision": "r", "changeIdentifier": "c"})
     assert call.arguments["currentRevision"] == {"revision": "r", "changeIdentifier": "c"}
 
 
 def test_a_failure_is_composed_with_all_its_fields():
-    assert protocol.failure(
+    assert requests.failure(
         JOB,
         message="No such bucket.",
         failure_type="ConfigurationError",
@@ -114,7 +116,7 @@ def test_a_failure_is_composed_with_all_its_fields():
 
 
 def test_a_bare_failure_is_of_type_job_failed():
-    assert protocol.failure(JOB, message="m").arguments == {
+    assert requests.failure(JOB, message="m").arguments == {
         "jobId": "job-1",
         "failureDetails": {"type": "JobFailed", "message": "m"},
     }
@@ -122,21 +124,21 @@ def test_a_bare_failure_is_of_type_job_failed():
 
 def composed() -> list[Call]:
     return [
-        protocol.poll(TYPE, 10),
-        protocol.details(JOB),
-        protocol.acknowledge(JOB),
-        protocol.success(
+        requests.poll(TYPE, 10),
+        requests.details(JOB),
+        requests.acknowledge(JOB),
+        requests.success(
             JOB,
             current_revision={"revision": "r", "changeIdentifier": "c", "created": NOON},
             continuation_token="t",
             execution_details={"percentComplete": "50"},
         ),
-        protocol.failure(JOB, message="m"),
-        protocol.poll(CUSTOM_TYPE, 10, {"Project": "shop"}),
-        protocol.details(CUSTOM_JOB),
-        protocol.acknowledge(CUSTOM_JOB),
-        protocol.success(CUSTOM_JOB, output_variables={"Digest": "abc"}),
-        protocol.failure(CUSTOM_JOB, message="m"),
+        requests.failure(JOB, message="m"),
+        requests.poll(CUSTOM_TYPE, 10, {"Project": "shop"}),
+        requests.details(CUSTOM_JOB),
+        requests.acknowledge(CUSTOM_JOB),
+        requests.success(CUSTOM_JOB, output_variables={"Digest": "abc"}),
+        requests.failure(CUSTOM_JOB, message="m"),
     ]
 
 
@@ -154,12 +156,12 @@ def test_every_call_is_json_and_passes_botocores_own_check(call):
 @pytest.mark.parametrize(
     ("compose", "of_partner", "of_account"),
     [
-        (lambda job: protocol.poll(job.action_type, 1), "PollForThirdPartyJobs", "PollForJobs"),
-        (protocol.details, "GetThirdPartyJobDetails", "GetJobDetails"),
-        (protocol.acknowledge, "AcknowledgeThirdPartyJob", "AcknowledgeJob"),
-        (protocol.success, "PutThirdPartyJobSuccessResult", "PutJobSuccessResult"),
+        (lambda job: requests.poll(job.action_type, 1), "PollForThirdPartyJobs", "PollForJobs"),
+        (requests.details, "GetThirdPartyJobDetails", "GetJobDetails"),
+        (requests.acknowledge, "AcknowledgeThirdPartyJob", "AcknowledgeJob"),
+        (requests.success, "PutThirdPartyJobSuccessResult", "PutJobSuccessResult"),
         (
-            lambda job: protocol.failure(job, message="m"),
+            lambda job: requests.failure(job, message="m"),
             "PutThirdPartyJobFailureResult",
             "PutJobFailureResult",
         ),
@@ -171,20 +173,20 @@ def test_the_owner_of_the_action_type_decides_which_api_is_called(compose, of_pa
 
 
 def test_a_query_is_part_of_a_custom_poll():
-    call = protocol.poll(CUSTOM_TYPE, 1, {"Project": "shop_1-a"})
+    call = requests.poll(CUSTOM_TYPE, 1, {"Project": "shop_1-a"})
     assert call.arguments["queryParam"] == {"Project": "shop_1-a"}
-    assert "queryParam" not in protocol.poll(CUSTOM_TYPE, 1).arguments
+    assert "queryParam" not in requests.poll(CUSTOM_TYPE, 1).arguments
 
 
 @pytest.mark.parametrize("nothing", [None, {}, "", "None", "{}"])
 def test_no_query_is_none_for_either_owner(nothing):
-    assert "queryParam" not in protocol.poll(CUSTOM_TYPE, 1, nothing).arguments
-    assert "queryParam" not in protocol.poll(TYPE, 1, nothing).arguments
+    assert "queryParam" not in requests.poll(CUSTOM_TYPE, 1, nothing).arguments
+    assert "queryParam" not in requests.poll(TYPE, 1, nothing).arguments
 
 
 def test_a_query_for_a_partners_action_type_is_refused_with_its_name():
     with pytest.raises(InvalidInput, match=r"query_param is for custom action types.*provider Example"):
-        protocol.poll(TYPE, 1, {"Project": "planted"})
+        requests.poll(TYPE, 1, {"Project": "planted"})
 
 
 @pytest.mark.parametrize(
@@ -201,7 +203,7 @@ def test_a_query_for_a_partners_action_type_is_refused_with_its_name():
 )
 def test_a_query_over_its_limits_is_refused_by_name(query, field):
     with pytest.raises(LimitExceeded) as refusal:
-        protocol.poll(CUSTOM_TYPE, 1, query)
+        requests.poll(CUSTOM_TYPE, 1, query)
     assert refusal.value.field == field
     assert "planted" not in str(refusal.value)
 
@@ -209,79 +211,79 @@ def test_a_query_over_its_limits_is_refused_by_name(query, field):
 @pytest.mark.parametrize("query", ["planted", ["planted"], 7])
 def test_a_query_that_is_no_mapping_is_refused(query):
     with pytest.raises(InvalidInput, match="query_param must be a mapping") as refusal:
-        protocol.poll(CUSTOM_TYPE, 1, query)
+        requests.poll(CUSTOM_TYPE, 1, query)
     assert "planted" not in str(refusal.value)
 
 
 def test_a_custom_success_may_have_output_variables():
-    call = protocol.success(CUSTOM_JOB, output_variables={"Digest": "abc", "Files_1-@": 2, "Share": 0.5})
+    call = requests.success(CUSTOM_JOB, output_variables={"Digest": "abc", "Files_1-@": 2, "Share": 0.5})
     assert call.arguments["outputVariables"] == {"Digest": "abc", "Files_1-@": "2", "Share": "0.5"}
 
 
 @pytest.mark.parametrize("nothing", [None, {}, "", "None", "{}"])
 @pytest.mark.parametrize("job", [JOB, CUSTOM_JOB])
 def test_no_output_variables_are_none_for_either_owner(job, nothing):
-    assert "outputVariables" not in protocol.success(job, output_variables=nothing).arguments
+    assert "outputVariables" not in requests.success(job, output_variables=nothing).arguments
 
 
 def test_output_variables_of_a_partners_job_are_refused_with_their_name():
     with pytest.raises(InvalidInput, match="output_variables are for custom actions") as refusal:
-        protocol.success(JOB, output_variables={"a": "b"})
+        requests.success(JOB, output_variables={"a": "b"})
     assert refusal.value.job_id == "job-1"
 
 
 def test_output_variables_and_a_continuation_token_exclude_each_other():
     with pytest.raises(InvalidInput, match="exclude each other"):
-        protocol.success(CUSTOM_JOB, output_variables={"a": "b"}, continuation_token="t")
+        requests.success(CUSTOM_JOB, output_variables={"a": "b"}, continuation_token="t")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "ä", "a.b", "a#"])
 def test_the_name_of_an_output_variable_keeps_its_pattern(name):
     with pytest.raises(LimitExceeded) as refusal:
-        protocol.success(CUSTOM_JOB, output_variables={name: "v"})
+        requests.success(CUSTOM_JOB, output_variables={name: "v"})
     assert refusal.value.field == "outputVariables.key"
 
 
 @pytest.mark.parametrize("value", [None, True, ["a"], {"a": "b"}, b"a"])
 def test_an_output_variable_is_a_text(value):
     with pytest.raises(LimitExceeded, match="must be strings, or numbers; number 1 is of type") as refusal:
-        protocol.success(CUSTOM_JOB, output_variables={"Kind": value})
+        requests.success(CUSTOM_JOB, output_variables={"Kind": value})
     assert refusal.value.field == "outputVariables"
 
 
 def test_output_variables_have_a_limit_of_all_together_in_bytes():
     fits = {"a": "é" * 30_000, "b": "v" * (122_880 - 60_000 - 2)}
-    assert protocol.success(CUSTOM_JOB, output_variables=fits).arguments["outputVariables"] == fits
+    assert requests.success(CUSTOM_JOB, output_variables=fits).arguments["outputVariables"] == fits
     with pytest.raises(LimitExceeded, match="122881 bytes") as refusal:
-        protocol.success(CUSTOM_JOB, output_variables={**fits, "b": fits["b"] + "v"})
+        requests.success(CUSTOM_JOB, output_variables={**fits, "b": fits["b"] + "v"})
     assert refusal.value.field == "outputVariables"
 
 
 @pytest.mark.parametrize("size", [0, -1, "0", None, "many", 1.5])
 def test_a_poll_for_less_than_one_job_is_refused(size):
     with pytest.raises(LimitExceeded) as refusal:
-        protocol.poll(TYPE, size)
+        requests.poll(TYPE, size)
     assert refusal.value.field == "maxBatchSize"
 
 
 @pytest.mark.parametrize("length", [1, 2048])
 def test_a_continuation_token_within_its_limits_is_taken(length):
     assert (
-        protocol.success(JOB, continuation_token="t" * length).arguments["continuationToken"] == "t" * length
+        requests.success(JOB, continuation_token="t" * length).arguments["continuationToken"] == "t" * length
     )
 
 
 @pytest.mark.parametrize("length", [0, 2049])
 def test_a_continuation_token_out_of_its_limits_is_refused_and_never_cut(length):
     with pytest.raises(LimitExceeded, match=f"{length} characters") as refusal:
-        protocol.success(JOB, continuation_token="t" * length)
+        requests.success(JOB, continuation_token="t" * length)
     assert refusal.value.field == "continuationToken"
     assert refusal.value.job_id == "job-1"
 
 
 def test_jinjas_none_is_no_continuation_token_and_the_way_out_is_named():
     with pytest.raises(LimitExceeded, match="XComArg") as refusal:
-        protocol.success(JOB, continuation_token="None")
+        requests.success(JOB, continuation_token="None")
     assert refusal.value.field == "continuationToken"
     assert refusal.value.job_id == "job-1"
 
@@ -289,11 +291,11 @@ def test_jinjas_none_is_no_continuation_token_and_the_way_out_is_named():
 @pytest.mark.parametrize(
     "compose",
     [
-        lambda job: protocol.poll(job.action_type, 1),
-        protocol.details,
-        protocol.acknowledge,
-        protocol.success,
-        lambda job: protocol.failure(job, message="m"),
+        lambda job: requests.poll(job.action_type, 1),
+        requests.details,
+        requests.acknowledge,
+        requests.success,
+        lambda job: requests.failure(job, message="m"),
     ],
     ids=["poll", "details", "acknowledge", "success", "failure"],
 )
@@ -308,19 +310,19 @@ def test_jobs_of_awss_own_actions_are_refused_with_clear_text(compose):
 
 
 def test_a_job_whose_action_type_is_not_known_is_a_partners():
-    assert protocol.details(OfferedJob("j", "c")).operation == "GetThirdPartyJobDetails"
+    assert requests.details(OfferedJob("j", "c")).operation == "GetThirdPartyJobDetails"
 
 
 @pytest.mark.parametrize(
     ("call", "result"),
     [
-        (protocol.success(JOB), "success"),
-        (protocol.success(JOB, continuation_token="t"), "continue"),
-        (protocol.failure(JOB, message="m"), "failure"),
+        (requests.success(JOB), "success"),
+        (requests.success(JOB, continuation_token="t"), "continue"),
+        (requests.failure(JOB, message="m"), "failure"),
     ],
 )
 def test_a_result_is_named(call, result):
-    assert protocol.result_of(call) == result
+    assert requests.result_of(call) == result
 
 
 @pytest.mark.parametrize(
@@ -337,16 +339,16 @@ def test_a_result_is_named(call, result):
     ],
 )
 def test_the_external_execution_id_leads_back_to_the_run(dag_id, run_id, name):
-    assert protocol.external_execution_id(dag_id, run_id) == name
+    assert requests.external_execution_id(dag_id, run_id) == name
     assert [unquote(part) for part in name.split("/runs/")] == [dag_id, run_id]
 
 
 def test_an_external_execution_id_that_would_be_too_long_is_left_out():
     fits = 1500 - len("/runs/r")
-    assert len(protocol.external_execution_id("d" * fits, "r")) == 1500
-    assert protocol.external_execution_id("d" * (fits + 1), "r") is None
+    assert len(requests.external_execution_id("d" * fits, "r")) == 1500
+    assert requests.external_execution_id("d" * (fits + 1), "r") is None
     # Quoted, a sign can take many characters.
-    assert protocol.external_execution_id("é" * 250, "é" * 250) is None
+    assert requests.external_execution_id("é" * 250, "é" * 250) is None
 
 
 # Claims.
@@ -380,22 +382,22 @@ def test_only_in_progress_makes_a_job_ours(status, state):
 )
 def test_only_an_unknown_claim_depends_on_the_choice(state, assumed, left):
     claim = Claim(state, CLAIMED)
-    assert claim.is_ours("assume_ours") is assumed
-    assert claim.is_ours("leave") is left
+    assert claim.counts_as_ours("assume_ours") is assumed
+    assert claim.counts_as_ours("leave") is left
 
 
-@pytest.mark.parametrize("choice", protocol.UNKNOWN_CLAIM_CHOICES)
+@pytest.mark.parametrize("choice", claims.UNKNOWN_CLAIM_CHOICES)
 def test_both_choices_pass(choice):
-    assert protocol.check_unknown_claim(choice) == choice
+    assert claims.check_unknown_claim(choice) == choice
 
 
 @pytest.mark.parametrize("choice", ["planted", "", "ASSUME_OURS", None, True, ["leave"]])
 def test_another_choice_is_refused_with_the_right_ones(choice):
     with pytest.raises(InvalidInput, match="assume_ours, leave") as refusal:
-        protocol.check_unknown_claim(choice)
+        claims.check_unknown_claim(choice)
     assert "planted" not in str(refusal.value)
     with pytest.raises(InvalidInput):
-        Claim(ClaimState.UNKNOWN, CLAIMED).is_ours(choice)
+        Claim(ClaimState.UNKNOWN, CLAIMED).counts_as_ours(choice)
 
 
 # Puts.
@@ -405,14 +407,14 @@ def test_another_choice_is_refused_with_the_right_ones(choice):
 @pytest.mark.parametrize("in_doubt", [False, True])
 def test_a_job_that_takes_no_result_has_ours_only_if_we_may_have_put_it(in_doubt, intended_before):
     error = JobNotInProgress("m", in_doubt=in_doubt)
-    settled = protocol.put_is_settled(error, intended_before=intended_before)
+    settled = claims.put_is_settled(error, intended_before=intended_before)
     assert settled is (in_doubt or intended_before)
     # Nobody may have acknowledged it.
-    assert not protocol.put_is_settled(error, intended_before=intended_before, certain=False)
+    assert not claims.put_is_settled(error, intended_before=intended_before, certain=False)
 
 
 @pytest.mark.parametrize(
     "kind", [InvalidClientToken, JobNotFound, RequestRefused, ServiceUnavailable, exceptions.InvalidNonce]
 )
 def test_no_other_refusal_settles_a_put(kind):
-    assert not protocol.put_is_settled(kind("m", in_doubt=True), intended_before=True)
+    assert not claims.put_is_settled(kind("m", in_doubt=True), intended_before=True)

@@ -30,12 +30,12 @@ from airflow_codepipeline_partner import (
     links,
     notifications,
     operators,
-    protocol,
     provider_info,
-    records,
     sensors,
     triggers,
 )
+from airflow_codepipeline_partner._protocol import claims, requests
+from airflow_codepipeline_partner._worker import record_store, records
 
 NEEDED = inspect.Parameter.empty
 TEMPLATE = "codepipeline_client_{client_id}"
@@ -70,7 +70,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
     jobs.ExecutionDetails: {"summary": None, "external_execution_id": None, "percent_complete": None},
     jobs.FailureDetails: {"message": NEEDED, "type": "JobFailed", "external_execution_id": None},
     jobs.Artifact: {"name": NEEDED, "revision": None, "bucket": None, "key": None},
-    hooks.CodePipelinePartnerHook: {
+    hooks.CodePipelineHook: {
         "aws_conn_id": "aws_default",
         "region_name": None,
         "verify": None,
@@ -78,23 +78,23 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "client_conn_id_template": TEMPLATE,
         "retry_deadline": 300,
     },
-    hooks.CodePipelinePartnerHook.poll: {"action_type": NEEDED, "max_batch_size": 10, "query_param": None},
-    hooks.CodePipelinePartnerHook.claim: {"job": NEEDED, "unknown_claim": "assume_ours"},
-    hooks.CodePipelinePartnerHook.details: {"job": NEEDED},
-    hooks.CodePipelinePartnerHook.succeed: {
+    hooks.CodePipelineHook.poll: {"action_type": NEEDED, "max_batch_size": 10, "query_param": None},
+    hooks.CodePipelineHook.claim: {"job": NEEDED, "unknown_claim": "assume_ours"},
+    hooks.CodePipelineHook.details: {"job": NEEDED},
+    hooks.CodePipelineHook.succeed: {
         "job": NEEDED,
         "current_revision": None,
         "continuation_token": None,
         "execution_details": None,
         "output_variables": None,
     },
-    hooks.CodePipelinePartnerHook.fail: {
+    hooks.CodePipelineHook.fail: {
         "job": NEEDED,
         "message": NEEDED,
         "failure_type": "JobFailed",
         "external_execution_id": None,
     },
-    hooks.CodePipelinePartnerHook.client_token: {"client_id": NEEDED},
+    hooks.CodePipelineHook.client_token: {"client_id": NEEDED},
     operators.PutThirdPartyJobSuccessResultOperator: {
         "current_revision": None,
         "continuation_token": None,
@@ -127,7 +127,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         **AWS,
     },
     operators.CodePipelineClaimJobOperator: {"job": NEEDED, "unknown_claim": "assume_ours", **AWS},
-    operators.CodePipelineCompleteJobOperator: {
+    operators.CodePipelineFinishJobOperator: {
         "claim_task_id": NEEDED,
         "job": None,
         "unknown_claim": "assume_ours",
@@ -146,7 +146,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "timeout": 3600.0,
         **AWS,
     },
-    operators.DownloadInputArtifactsOperator: {
+    operators.CodePipelineDownloadArtifactsOperator: {
         "job": NEEDED,
         "destination": NEEDED,
         "artifacts": None,
@@ -156,7 +156,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "limits": None,
         **AWS,
     },
-    operators.UploadOutputArtifactsOperator: {
+    operators.CodePipelineUploadArtifactsOperator: {
         "job": NEEDED,
         "artifacts": NEEDED,
         "storage_conn_id": None,
@@ -284,9 +284,7 @@ def test_what_may_be_given_by_position_keeps_its_place(function):
     assert list(parameters_of(function)) == list(SIGNATURES[function])
 
 
-@pytest.mark.parametrize(
-    "function", [hooks.CodePipelinePartnerHook.succeed, hooks.CodePipelinePartnerHook.fail]
-)
+@pytest.mark.parametrize("function", [hooks.CodePipelineHook.succeed, hooks.CodePipelineHook.fail])
 def test_what_a_result_tells_is_given_by_name(function):
     kinds = [parameter.kind for parameter in inspect.signature(function).parameters.values()]
     assert kinds[2:] == [inspect.Parameter.KEYWORD_ONLY] * len(kinds[2:])
@@ -300,10 +298,10 @@ def test_what_a_result_tells_is_given_by_name(function):
         operators.PutJobSuccessResultOperator,
         operators.PutJobFailureResultOperator,
         operators.CodePipelineClaimJobOperator,
-        operators.CodePipelineCompleteJobOperator,
+        operators.CodePipelineFinishJobOperator,
         operators.CodePipelineContinueJobOperator,
-        operators.DownloadInputArtifactsOperator,
-        operators.UploadOutputArtifactsOperator,
+        operators.CodePipelineDownloadArtifactsOperator,
+        operators.CodePipelineUploadArtifactsOperator,
         sensors.CodePipelineJobProgressSensor,
         decorators._CodePipelineJobDecoratedOperator,
         sensors.CodePipelineJobSensor,
@@ -348,10 +346,10 @@ TEMPLATED = {
     },
     operators.CodePipelineClaimJobOperator: {"job"},
     operators.CodePipelineContinueJobOperator: {"job", "execution_details", "current_revision"},
-    operators.DownloadInputArtifactsOperator: {"job", "destination", "artifacts", "storage_conn_id"},
-    operators.UploadOutputArtifactsOperator: {"job", "artifacts", "storage_conn_id"},
+    operators.CodePipelineDownloadArtifactsOperator: {"job", "destination", "artifacts", "storage_conn_id"},
+    operators.CodePipelineUploadArtifactsOperator: {"job", "artifacts", "storage_conn_id"},
     sensors.CodePipelineJobProgressSensor: {"job", "op_kwargs", "job_timeout", "progress_interval"},
-    operators.CodePipelineCompleteJobOperator: {
+    operators.CodePipelineFinishJobOperator: {
         "current_revision",
         "execution_details",
         "output_variables",
@@ -392,14 +390,14 @@ PUBLIC = {
     },
     operators: {
         "CodePipelineClaimJobOperator",
-        "CodePipelineCompleteJobOperator",
+        "CodePipelineFinishJobOperator",
         "CodePipelineContinueJobOperator",
-        "DownloadInputArtifactsOperator",
+        "CodePipelineDownloadArtifactsOperator",
         "PutJobFailureResultOperator",
         "PutJobSuccessResultOperator",
         "PutThirdPartyJobFailureResultOperator",
         "PutThirdPartyJobSuccessResultOperator",
-        "UploadOutputArtifactsOperator",
+        "CodePipelineUploadArtifactsOperator",
         "finish_job",
     },
     artifacts: {"ArchiveFormat", "ArchiveLimits", "Workspace"},
@@ -429,7 +427,7 @@ def test_the_names_of_the_errors_are_as_they_were():
         "ArtifactError",
         "ClientConnectionError",
         "CodePipelineError",
-        "CodePipelinePartnerError",
+        "CodePipelineProviderError",
         "InvalidClientToken",
         "InvalidInput",
         "InvalidJobReference",
@@ -560,8 +558,8 @@ def test_a_triggers_event_has_the_keys_that_it_had(event, payload):
 def test_the_names_under_which_deferred_tasks_go_on_are_as_they_were():
     assert callable(sensors.CodePipelineJobSensor.execute_complete)
     assert callable(operators.CodePipelineContinueJobOperator.execute_complete)
-    assert callable(operators.CodePipelineCompleteJobOperator.execute_next_job)
-    assert callable(operators.CodePipelineCompleteJobOperator.execute_again)
+    assert callable(operators.CodePipelineFinishJobOperator.execute_next_job)
+    assert callable(operators.CodePipelineFinishJobOperator.execute_again)
     assert callable(sensors.CodePipelineJobProgressSensor.execute_again)
     assert callable(sensors.CodePipelineJobProgressSensor.execute_complete)
 
@@ -573,7 +571,7 @@ def test_the_keys_of_the_records_are_as_they_were():
 
 @pytest.mark.parametrize("state", ["intent", "claimed", "unknown", "lost", "refused"])
 def test_a_claim_is_recorded_as_it_was(state):
-    record = records.ClaimRecord(protocol.ClaimState(state), jobs.ClaimedJob(OFFERED))
+    record = records.ClaimRecord(claims.ClaimState(state), jobs.ClaimedJob(OFFERED))
     written = record.to_xcom()
     assert written.pop("at")
     assert written == {
@@ -595,7 +593,7 @@ def test_a_custom_jobs_claim_is_recorded_as_it_was():
     kind = jobs.ActionType("Build", "Own", owner="Custom")
     job = jobs.OfferedJob("j", None, kind, "3", {"Project": "shop"})
     claimed = jobs.ClaimedJob(job, account_id="1", pipeline_arn="arn", pipeline_execution_id="e")
-    written = records.ClaimRecord(protocol.ClaimState.CLAIMED, claimed).to_xcom()
+    written = records.ClaimRecord(claims.ClaimState.CLAIMED, claimed).to_xcom()
     assert {
         name: written[name] for name in ("job_id", "client_id", "action_type", "nonce", "query_param")
     } == {
@@ -614,7 +612,7 @@ def test_a_custom_jobs_claim_is_recorded_as_it_was():
 
 
 def test_these_are_all_the_states_of_a_claim():
-    assert [str(state) for state in protocol.ClaimState] == [
+    assert [str(state) for state in claims.ClaimState] == [
         "intent",
         "claimed",
         "unknown",
@@ -627,17 +625,19 @@ def test_these_are_all_the_states_of_a_claim():
 @pytest.mark.parametrize(
     ("call", "result"),
     [
-        (protocol.success(OFFERED), "success"),
-        (protocol.success(OFFERED, continuation_token="t"), "continue"),
-        (protocol.failure(OFFERED, message="m"), "failure"),
+        (requests.success(OFFERED), "success"),
+        (requests.success(OFFERED, continuation_token="t"), "continue"),
+        (requests.failure(OFFERED, message="m"), "failure"),
     ],
     ids=["success", "continue", "failure"],
 )
 def test_a_result_is_recorded_as_it_was(monkeypatch, state, call, result):
     written: dict[str, Any] = {}
-    monkeypatch.setattr(records.Place, "write", lambda self, key, value: written.update({key: value}))
-    monkeypatch.setattr(records.Place, "read", lambda self, key: written.get(key))
-    place = records.Place("dag", "run", "task")
+    monkeypatch.setattr(
+        record_store.RecordStore, "write", lambda self, key, value: written.update({key: value})
+    )
+    monkeypatch.setattr(record_store.RecordStore, "read", lambda self, key: written.get(key))
+    place = record_store.RecordStore("dag", "run", "task")
     place.write_result(state, call)
     record = written["codepipeline_result"]
     assert record["at"]
@@ -653,7 +653,7 @@ def test_a_result_is_recorded_as_it_was(monkeypatch, state, call, result):
 
 def test_the_links_name_and_the_choices_for_an_unknown_claim_are_as_they_were():
     assert links.CodePipelineLink.name == "CodePipeline"
-    assert protocol.UNKNOWN_CLAIM_CHOICES == ("assume_ours", "leave")
+    assert claims.UNKNOWN_CLAIM_CHOICES == ("assume_ours", "leave")
 
 
 def test_a_sensor_may_be_told_its_interval_as_a_duration():

@@ -9,14 +9,14 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from airflow_codepipeline_partner.exceptions import InvalidInput, LimitExceeded
-from airflow_codepipeline_partner.reading import (
+from airflow_codepipeline_partner._protocol.parsing import (
     by_snake_case,
     quoted_name,
     read_created,
     read_mapping,
     without_none,
 )
+from airflow_codepipeline_partner.exceptions import InvalidInput, LimitExceeded
 
 NAMES = {"change_identifier": "changeIdentifier", "revision": "revision"}
 HELD = {"a": 1, "b": [None, True], "c": "d'\"e"}

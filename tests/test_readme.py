@@ -161,7 +161,7 @@ def test_a_dag_of_ones_own_runs_against_the_emulator_as_it_says(dags_folder, tmp
 
 
 def test_the_policy_allows_what_is_called_and_nothing_else():
-    from airflow_codepipeline_partner.dialects import dialect_of
+    from airflow_codepipeline_partner._protocol.dialects import dialect_of
     from airflow_codepipeline_partner.jobs import ActionType
 
     [policy] = map(json.loads, blocks("json"))

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from support import ACTION_TYPE
 
-from airflow_codepipeline_partner import protocol, reporting
-from airflow_codepipeline_partner.continuation import WaitingTask
+from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._worker import report
+from airflow_codepipeline_partner._worker.records import ResultRecord
 from airflow_codepipeline_partner.exceptions import (
     ClientConnectionError,
     InvalidClientToken,
@@ -20,17 +23,15 @@ from airflow_codepipeline_partner.exceptions import (
     ServiceUnavailable,
 )
 from airflow_codepipeline_partner.jobs import ExecutionDetails, OfferedJob
-from airflow_codepipeline_partner.protocol import Call
-from airflow_codepipeline_partner.records import ResultRecord
 
 JOB = OfferedJob("job-1", "client-1")
-SUCCESS = protocol.success(JOB, execution_details={"summary": "Done."})
-CONTINUE = protocol.success(JOB, continuation_token="step-2")
-FAILURE = protocol.failure(JOB, message="Broken.")
+SUCCESS = requests.success(JOB, execution_details={"summary": "Done."})
+CONTINUE = requests.success(JOB, continuation_token="step-2")
+FAILURE = requests.failure(JOB, message="Broken.")
 
 
 class Memory:
-    """Keeps the record as a Place does, without Airflow."""
+    """Keeps the record as a RecordStore does, without Airflow."""
 
     def __init__(self, record: ResultRecord | None = None) -> None:
         self.record = record
@@ -42,7 +43,7 @@ class Memory:
     def write_result(self, state: Any, call: Call) -> None:
         self.history.append(state)
         self.record = ResultRecord(
-            state, call.arguments["jobId"], protocol.result_of(call), dict(call.arguments)
+            state, call.arguments["jobId"], requests.result_of(call), dict(call.arguments)
         )
 
     def withdraw_result(self, job_id: str) -> None:
@@ -69,36 +70,36 @@ class Hook:
 
 
 def recorded(state: Any, call: Call) -> ResultRecord:
-    return ResultRecord(state, call.arguments["jobId"], protocol.result_of(call), dict(call.arguments))
+    return ResultRecord(state, call.arguments["jobId"], requests.result_of(call), dict(call.arguments))
 
 
-@pytest.mark.parametrize("call", [SUCCESS, CONTINUE, FAILURE], ids=protocol.result_of)
+@pytest.mark.parametrize("call", [SUCCESS, CONTINUE, FAILURE], ids=requests.result_of)
 def test_a_result_is_recorded_before_and_after_it_is_put(call):
     memory = Memory()
     hook = Hook(memory)
-    assert reporting.put_once(hook, memory, call) == protocol.result_of(call)
+    assert report.put_once(hook, memory, call) == requests.result_of(call)
     assert hook.puts == [(call, False)]
     assert memory.history == ["intended", "done"]
     assert memory.record == recorded("done", call)
 
 
-@pytest.mark.parametrize("done", [SUCCESS, CONTINUE, FAILURE], ids=protocol.result_of)
-@pytest.mark.parametrize("call", [SUCCESS, CONTINUE, FAILURE], ids=protocol.result_of)
+@pytest.mark.parametrize("done", [SUCCESS, CONTINUE, FAILURE], ids=requests.result_of)
+@pytest.mark.parametrize("call", [SUCCESS, CONTINUE, FAILURE], ids=requests.result_of)
 def test_a_job_that_has_its_result_gets_no_other(call, done):
     memory = Memory(recorded("done", done))
     hook = Hook(memory)
-    assert reporting.put_once(hook, memory, call) == protocol.result_of(done)
+    assert report.put_once(hook, memory, call) == requests.result_of(done)
     assert hook.puts == []
     assert memory.history == []
 
 
-@pytest.mark.parametrize("intended", [SUCCESS, CONTINUE, FAILURE], ids=protocol.result_of)
-@pytest.mark.parametrize("call", [SUCCESS, CONTINUE, FAILURE], ids=protocol.result_of)
+@pytest.mark.parametrize("intended", [SUCCESS, CONTINUE, FAILURE], ids=requests.result_of)
+@pytest.mark.parametrize("call", [SUCCESS, CONTINUE, FAILURE], ids=requests.result_of)
 def test_what_was_intended_before_is_repeated_unchanged_and_never_flipped(call, intended, caplog):
     memory = Memory(recorded("intended", intended))
     hook = Hook(memory)
     with caplog.at_level(logging.WARNING):
-        assert reporting.put_once(hook, memory, call) == protocol.result_of(intended)
+        assert report.put_once(hook, memory, call) == requests.result_of(intended)
     [(put, intended_before)] = hook.puts
     assert put == intended
     assert intended_before is True
@@ -107,10 +108,10 @@ def test_what_was_intended_before_is_repeated_unchanged_and_never_flipped(call, 
 
 
 def test_the_record_of_another_job_is_not_this_jobs():
-    other = protocol.failure(OfferedJob("job-2", "client-2"), message="m")
+    other = requests.failure(OfferedJob("job-2", "client-2"), message="m")
     memory = Memory(recorded("done", other))
     hook = Hook(memory)
-    assert reporting.put_once(hook, memory, SUCCESS) == "success"
+    assert report.put_once(hook, memory, SUCCESS) == "success"
     assert hook.puts == [(SUCCESS, False)]
 
 
@@ -118,26 +119,26 @@ def test_the_record_of_another_job_is_not_this_jobs():
 def test_a_result_that_was_certainly_not_put_is_withdrawn_so_that_another_may_be(kind):
     memory = Memory()
     with pytest.raises(kind):
-        reporting.put_once(Hook(memory, kind("m")), memory, SUCCESS)
+        report.put_once(Hook(memory, kind("m")), memory, SUCCESS)
     assert memory.history == ["intended", "withdrawn"]
     assert memory.record is None
 
 
-@pytest.mark.parametrize("call", [SUCCESS, CONTINUE, FAILURE], ids=protocol.result_of)
-@pytest.mark.parametrize("other", [SUCCESS, CONTINUE, FAILURE], ids=protocol.result_of)
+@pytest.mark.parametrize("call", [SUCCESS, CONTINUE, FAILURE], ids=requests.result_of)
+@pytest.mark.parametrize("other", [SUCCESS, CONTINUE, FAILURE], ids=requests.result_of)
 def test_a_job_of_ours_that_did_not_take_a_result_is_asked_for_no_other(call, other):
     memory = Memory()
     hook = Hook(memory, JobNotInProgress("m"))
     for asked in (call, other):
         with pytest.raises(JobNotInProgress, match=r"^m$"):
-            reporting.put_once(hook, memory, asked)
+            report.put_once(hook, memory, asked)
         assert memory.record == recorded("refused", call)
     # Not intended again: who comes after a death in between must not take a refusal for what was put.
     assert memory.history == ["intended", "refused"]
     # Never as what may have been put: then the refusal would be taken for a success.
     assert hook.puts == [(call, False), (call, False)]
     hook.error = None
-    assert reporting.put_once(hook, memory, other) == protocol.result_of(call)
+    assert report.put_once(hook, memory, other) == requests.result_of(call)
     assert memory.record == recorded("done", call)
 
 
@@ -150,7 +151,7 @@ def test_the_intent_of_another_task_is_left_alone():
             raise JobNotInProgress("m")
 
     with pytest.raises(JobNotInProgress):
-        reporting.put_once(Slow(memory), memory, FAILURE)
+        report.put_once(Slow(memory), memory, FAILURE)
     assert memory.record == recorded("intended", CONTINUE)
 
 
@@ -158,13 +159,13 @@ def test_the_intent_of_another_task_is_left_alone():
 def test_a_job_that_may_be_anothers_or_nobodys_is_asked_again(known):
     memory = Memory()
     with pytest.raises(JobNotInProgress):
-        reporting.put_once(Hook(memory, JobNotInProgress("m")), memory, SUCCESS, **known)
+        report.put_once(Hook(memory, JobNotInProgress("m")), memory, SUCCESS, **known)
     assert memory.history == ["intended", "withdrawn"]
 
 
 def test_a_continuation_that_was_not_taken_is_awaited_by_nobody():
-    token = WaitingTask("dag", "run", "task").token
-    call = protocol.success(JOB, continuation_token=token)
+    token = TaskInstanceRef("dag", "run", "task").token
+    call = requests.success(JOB, continuation_token=token)
     assert recorded("done", call).awaited_by is not None
     assert recorded("refused", call).awaited_by is None
 
@@ -173,7 +174,7 @@ def test_a_continuation_that_was_not_taken_is_awaited_by_nobody():
 def test_a_result_that_may_have_been_put_stays_intended(kind):
     memory = Memory()
     with pytest.raises(kind):
-        reporting.put_once(Hook(memory, kind("m", in_doubt=True)), memory, SUCCESS)
+        report.put_once(Hook(memory, kind("m", in_doubt=True)), memory, SUCCESS)
     assert memory.record == recorded("intended", SUCCESS)
 
 
@@ -181,7 +182,7 @@ def test_a_result_that_may_have_been_put_stays_intended(kind):
 def test_what_was_intended_before_stays_intended_whatever_this_try_says(kind):
     memory = Memory(recorded("intended", FAILURE))
     with pytest.raises(kind):
-        reporting.put_once(Hook(memory, kind("m")), memory, SUCCESS)
+        report.put_once(Hook(memory, kind("m")), memory, SUCCESS)
     assert memory.record == recorded("intended", FAILURE)
 
 
@@ -201,7 +202,7 @@ class Choosy(Hook):
 def test_what_was_intended_before_gives_way_where_codepipeline_never_takes_it():
     memory = Memory(recorded("intended", SUCCESS))
     hook = Choosy(memory, SUCCESS, RequestRefused("m", code="ValidationException"))
-    assert reporting.put_once(hook, memory, FAILURE) == "failure"
+    assert report.put_once(hook, memory, FAILURE) == "failure"
     assert hook.puts == [(SUCCESS, True), (FAILURE, False)]
     assert memory.record == recorded("done", FAILURE)
 
@@ -219,7 +220,7 @@ def test_what_was_intended_before_gives_way_to_no_other_refusal(refusal):
     memory = Memory(recorded("intended", SUCCESS))
     hook = Choosy(memory, SUCCESS, refusal)
     with pytest.raises(RequestRefused):
-        reporting.put_once(hook, memory, FAILURE)
+        report.put_once(hook, memory, FAILURE)
     assert hook.puts == [(SUCCESS, True)]
     assert memory.record == recorded("intended", SUCCESS)
 
@@ -227,7 +228,7 @@ def test_what_was_intended_before_gives_way_to_no_other_refusal(refusal):
 def test_a_process_that_dies_in_the_put_leaves_it_intended():
     memory = Memory()
     with pytest.raises(KeyboardInterrupt):
-        reporting.put_once(Hook(memory, KeyboardInterrupt()), memory, SUCCESS)
+        report.put_once(Hook(memory, KeyboardInterrupt()), memory, SUCCESS)
     assert memory.record == recorded("intended", SUCCESS)
 
 
@@ -235,7 +236,7 @@ def test_a_result_that_was_not_even_sent_is_withdrawn():
     # Else a later try takes a job that meanwhile timed out for one that got this result.
     memory = Memory()
     with pytest.raises(ClientConnectionError):
-        reporting.put_once(Hook(memory, ClientConnectionError("No connection.")), memory, SUCCESS)
+        report.put_once(Hook(memory, ClientConnectionError("No connection.")), memory, SUCCESS)
     assert memory.record is None
 
 
@@ -246,17 +247,17 @@ def test_a_result_that_was_never_sent_is_not_taken_for_put_when_the_job_has_time
     hook = make_hook()
     [offered] = hook.poll(ACTION_TYPE)
     job = hook.claim(offered).job
-    call = protocol.success(job)
+    call = requests.success(job)
     memory = Memory()
     # The customer's connection is spoilt for a while, so that nothing can be sent; meanwhile the job ends.
     store_token(customer, password=None)
     with pytest.raises(ClientConnectionError):
-        reporting.put_once(hook, memory, call)
+        report.put_once(hook, memory, call)
     assert emulator.ledger.puts() == []
     emulator.advance(3601)
     store_token(customer)
     with pytest.raises(JobNotInProgress):
-        reporting.put_once(hook, memory, call)
+        report.put_once(hook, memory, call)
     assert emulator.ledger.terminal_results() == []
 
 
@@ -265,7 +266,7 @@ def test_a_result_that_was_never_sent_is_not_taken_for_put_when_the_job_has_time
 
 @pytest.mark.parametrize("nothing", [None, {}, "{}", ExecutionDetails()])
 def test_what_is_missing_is_filled_in_and_percent_stays_unset(nothing):
-    assert reporting.with_defaults(nothing, dag_id="my dag", run_id="r:1") == ExecutionDetails(
+    assert report.with_defaults(nothing, dag_id="my dag", run_id="r:1") == ExecutionDetails(
         summary="The Airflow DAG my dag completed this action.",
         external_execution_id="my%20dag/runs/r%3A1",
         percent_complete=None,
@@ -273,23 +274,23 @@ def test_what_is_missing_is_filled_in_and_percent_stays_unset(nothing):
 
 
 def test_a_continued_action_is_said_to_go_on():
-    details = reporting.with_defaults(None, dag_id="d", run_id="r", continued=True)
+    details = report.with_defaults(None, dag_id="d", run_id="r", continued=True)
     assert details.summary == "The Airflow DAG d is at work on this action."
 
 
 @pytest.mark.parametrize("as_text", [False, True])
 def test_what_is_given_is_kept(as_text):
     given = {"summary": "Mine.", "externalExecutionId": "mine", "percentComplete": "0"}
-    details = reporting.with_defaults(str(given) if as_text else given, dag_id="d", run_id="r")
+    details = report.with_defaults(str(given) if as_text else given, dag_id="d", run_id="r")
     assert details == ExecutionDetails("Mine.", "mine", 0)
 
 
 def test_an_id_that_would_be_too_long_is_left_out():
-    assert reporting.with_defaults(None, dag_id="é" * 250, run_id="é" * 250).external_execution_id is None
+    assert report.with_defaults(None, dag_id="é" * 250, run_id="é" * 250).external_execution_id is None
 
 
 def test_a_failure_leads_back_to_the_run():
-    call = reporting.failure(JOB, "Broken.", "SystemUnavailable", dag_id="my dag", run_id="r:1")
+    call = report.failure(JOB, "Broken.", "SystemUnavailable", dag_id="my dag", run_id="r:1")
     assert call == Call(
         "PutThirdPartyJobFailureResult",
         {
@@ -320,11 +321,11 @@ def test_a_failure_leads_back_to_the_run():
 )
 def test_work_that_was_done_is_a_success(states):
     leaves = {"work", "other"} & set(states)
-    assert reporting.failure_of_run("dag", states, leaves) is None
+    assert report.failure_of_run("dag", states, leaves) is None
 
 
 def test_a_run_without_work_is_a_success():
-    assert reporting.failure_of_run("dag", {"claim": ["success"]}, set()) is None
+    assert report.failure_of_run("dag", {"claim": ["success"]}, set()) is None
 
 
 @pytest.mark.parametrize(
@@ -340,7 +341,7 @@ def test_a_run_without_work_is_a_success():
     ids=str,
 )
 def test_a_task_that_failed_or_could_not_run_is_a_failure_that_names_it(states, told):
-    message = reporting.failure_of_run("dag", states, {"work"})
+    message = report.failure_of_run("dag", states, {"work"})
     assert message == f"The work of this action failed in Airflow: {told}."
 
 
@@ -354,17 +355,17 @@ def test_a_task_that_failed_or_could_not_run_is_a_failure_that_names_it(states, 
     ids=str,
 )
 def test_work_that_was_all_skipped_is_a_failure(states, told):
-    message = reporting.failure_of_run("dag", states, {"work", "also"} & set(states))
+    message = report.failure_of_run("dag", states, {"work", "also"} & set(states))
     assert message == f"The work of this action was skipped in Airflow: {told}."
 
 
 def test_a_message_names_ten_tasks_at_most():
     states = {f"t{i:02}": ["failed"] for i in range(13)}
-    message = reporting.failure_of_run("dag", states, set(states))
+    message = report.failure_of_run("dag", states, set(states))
     assert "t00, t01, t02, t03, t04, t05, t06, t07, t08, t09 and 3 more of DAG dag failed" in message
 
 
 def test_the_longest_message_fits():
     states = {f"{i:02}{'t' * 248}": ["failed"] for i in range(100)}
-    message = reporting.failure_of_run("d" * 250, states, set(states))
-    assert protocol.failure(JOB, message=message).arguments["failureDetails"]["message"] == message
+    message = report.failure_of_run("d" * 250, states, set(states))
+    assert requests.failure(JOB, message=message).arguments["failureDetails"]["message"] == message

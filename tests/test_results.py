@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from airflow_codepipeline_partner._limits import CUT_MARK
 from airflow_codepipeline_partner.exceptions import InvalidInput, LimitExceeded
 from airflow_codepipeline_partner.jobs import CurrentRevision, ExecutionDetails, FailureDetails
-from airflow_codepipeline_partner.limits import CUT_MARK
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 REVISION = CurrentRevision("r1", "c1", NOON, "What changed")

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from support import ACTION_TYPE, results_of
 
+from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner.emulator import Customer
-from airflow_codepipeline_partner.transport import Transport
 
 TOKEN = "planted-client-token-7c1e5a"
 STALE_TOKEN = "planted-stale-token-90b2d4"

@@ -9,10 +9,10 @@ import threading
 import pytest
 from support import ACTION_TYPE
 
-from airflow_codepipeline_partner import token_lookup
-from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+from airflow_codepipeline_partner._polling import token_lookup
+from airflow_codepipeline_partner._polling.token_lookup import TokenLookup
+from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.jobs import OfferedJob
-from airflow_codepipeline_partner.token_lookup import TokenLookup
 from airflow_codepipeline_partner.triggers import CodePipelineContinuationTrigger
 
 
@@ -53,7 +53,7 @@ def test_it_is_asked_off_the_loop_with_little_patience(continued, holder, monkey
 
     def make_hook(parameters, **more):
         asked.append((threading.current_thread().name, parameters.botocore_config, more))
-        return CodePipelinePartnerHook(**more)
+        return CodePipelineHook(**more)
 
     monkeypatch.setattr(token_lookup, "make_hook", make_hook)
     holder.botocore_config = {"read_timeout": 3}
@@ -84,7 +84,7 @@ def test_after_trouble_the_connection_is_looked_up_anew(emulator, continued, hol
 
     def make_hook(parameters, **more):
         made.append(parameters)
-        return CodePipelinePartnerHook(**more)
+        return CodePipelineHook(**more)
 
     monkeypatch.setattr(token_lookup, "make_hook", make_hook)
     monkeypatch.setattr(token_lookup, "LOOKUP_RETRY_DEADLINE", 0)
@@ -101,7 +101,7 @@ def test_no_secret_of_the_details_reaches_masker_or_log(continued, holder, monke
     masked = []
     monkeypatch.setattr(hooks, "mask_secret", masked.append)
     secrets = []
-    send = CodePipelinePartnerHook._send
+    send = CodePipelineHook._send
 
     def note(self, call, **more):
         answer = send(self, call, **more)
@@ -109,7 +109,7 @@ def test_no_secret_of_the_details_reaches_masker_or_log(continued, holder, monke
         secrets.extend([told["nonce"], told["data"]["artifactCredentials"]["secretAccessKey"]])
         return answer
 
-    monkeypatch.setattr(CodePipelinePartnerHook, "_send", note)
+    monkeypatch.setattr(CodePipelineHook, "_send", note)
     with caplog.at_level("DEBUG", logger="airflow_codepipeline_partner"):
         asyncio.run(TokenLookup().tokens_of([continued], holder))
     assert secrets

@@ -21,14 +21,16 @@ import botocore.loaders
 import pytest
 from support import ACTION_TYPE
 
+from airflow_codepipeline_partner._masking import without_secrets
+from airflow_codepipeline_partner._protocol.claims import ClaimState
+from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._transport import MAX_BACKOFF, Transport
 from airflow_codepipeline_partner.emulator import Emulator
 from airflow_codepipeline_partner.exceptions import (
-    CodePipelinePartnerError,
+    CodePipelineProviderError,
     RequestRefused,
     ServiceUnavailable,
 )
-from airflow_codepipeline_partner.protocol import Call, ClaimState
-from airflow_codepipeline_partner.transport import MAX_BACKOFF, Transport, _without
 
 pytestmark = pytest.mark.usefixtures("quick_clients")
 
@@ -300,7 +302,7 @@ def test_each_retry_is_logged_with_its_reason(emulator, customer, make_hook, cap
     told = [
         record.getMessage()
         for record in caplog.records
-        if record.name == "airflow_codepipeline_partner.transport"
+        if record.name == "airflow_codepipeline_partner._transport"
     ]
     assert len(told) == 2
     for number, text in enumerate(told, 1):
@@ -380,7 +382,7 @@ def test_without_any_region_the_error_is_ours_and_says_so(customer, make_hook, m
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "missing"))
     connection = {"conn_type": "aws", "login": "AKIAEXAMPLE", "password": "example-secret"}
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
-    with pytest.raises(CodePipelinePartnerError, match="region"):
+    with pytest.raises(CodePipelineProviderError, match="region"):
         make_hook().poll(ACTION_TYPE)
 
 
@@ -473,7 +475,7 @@ def test_an_answer_in_cbor_is_left_to_botocore(customer, make_hook, monkeypatch)
 @pytest.mark.parametrize("token", ['quo"ted-token', "back\\slashed", "t\u00f6ken-\u00fc"])
 def test_a_secret_that_is_quoted_in_json_is_taken_out_of_messages_too(token):
     for written in (token, json.dumps(token), json.dumps(token, ensure_ascii=False)):
-        assert _without({"clientToken": token}, f"Not valid: {written}.").count("***") == 1
+        assert without_secrets({"clientToken": token}, f"Not valid: {written}.").count("***") == 1
 
 
 @pytest.fixture
@@ -657,7 +659,7 @@ def test_a_malformed_answer_of_sts_leaves_no_doubt_about_the_call(
     connect_with_role()
     for _ in range(100):
         front.spoil("AssumeRole", b"<html>Bad gateway</html>")
-    with pytest.raises(CodePipelinePartnerError) as error:
+    with pytest.raises(CodePipelineProviderError) as error:
         make_hook(retry_deadline=5)._transport.send(*sent(SUCCESS))
     assert error.value.in_doubt is False
     assert emulator.ledger.where(kind="call") == []
@@ -720,7 +722,7 @@ def test_a_connection_with_a_mistake_ends_in_an_error_of_ours_at_once_and_leaves
     emulator, customer, make_hook, monkeypatch, fake_time, extra
 ):
     connect(monkeypatch, **{"endpoint_url": emulator.url, **extra})
-    with pytest.raises(CodePipelinePartnerError) as error:
+    with pytest.raises(CodePipelineProviderError) as error:
         make_hook()._transport.send(*sent(SUCCESS))
     # Nothing was sent: a result that is told to be in doubt would be taken for put later.
     assert error.value.in_doubt is False

@@ -12,9 +12,9 @@ from contextlib import aclosing
 import pytest
 from support import ACTION_TYPE
 
-from airflow_codepipeline_partner import poll_hub
-from airflow_codepipeline_partner.continuation import WaitingTask
-from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+from airflow_codepipeline_partner._polling import poller
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.triggers import CodePipelineContinuationTrigger, CodePipelineJobTrigger
 
 #: A time that no test comes to.
@@ -41,10 +41,10 @@ def waits(monkeypatch, emulator):
         if len(noted) > 200:
             raise AssertionError("the trigger waits for ever")
 
-    monkeypatch.setattr(poll_hub.PollHub, "_pause", pause)
-    monkeypatch.setattr(poll_hub.time, "time", lambda: now[0])
-    monkeypatch.setattr(poll_hub.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(poll_hub, "with_jitter", lambda seconds: seconds)
+    monkeypatch.setattr(poller.SharedPoller, "_pause", pause)
+    monkeypatch.setattr(poller.time, "time", lambda: now[0])
+    monkeypatch.setattr(poller.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(poller, "with_jitter", lambda seconds: seconds)
     return noted
 
 
@@ -148,14 +148,14 @@ def test_what_codepipeline_does_not_know_is_an_error_at_once(customer, waits):
 def test_the_loop_is_free_while_a_poll_is_slow(emulator, customer, monkeypatch):
     emulator.start_execution("pipe")
     loop_turned = threading.Event()
-    poll = CodePipelinePartnerHook.poll
+    poll = CodePipelineHook.poll
 
     def slow_poll(self, *args):
         # In vain, if the loop waited for this poll meanwhile.
         assert loop_turned.wait(timeout=30)
         return poll(self, *args)
 
-    monkeypatch.setattr(CodePipelinePartnerHook, "poll", slow_poll)
+    monkeypatch.setattr(CodePipelineHook, "poll", slow_poll)
 
     trigger = CodePipelineJobTrigger(ACTION_TYPE, timeout_deadline=LATER)
 
@@ -205,7 +205,7 @@ def test_it_comes_back_from_the_database_as_it_was():
 
 
 def test_500_waiting_tasks_are_counted_as_one_at_the_server(emulator, customer, waits):
-    ours = WaitingTask("dag", "run", "task").token
+    ours = TaskInstanceRef("dag", "run", "task").token
 
     async def wait_all():
         sensors = [CodePipelineJobTrigger(ACTION_TYPE, timeout_deadline=1_000_100.0) for _ in range(250)]
@@ -229,7 +229,7 @@ def test_500_waiting_tasks_are_counted_as_one_at_the_server(emulator, customer, 
 
 def test_the_next_job_of_an_action_is_told_by_its_token(emulator, customer, make_hook, offer):
     emulator.configure(continuation_delay=0)
-    token = WaitingTask("dag", "run", "task").token
+    token = TaskInstanceRef("dag", "run", "task").token
     hook, job = make_hook(), offer()
     hook.claim(job)
     hook.succeed(job, continuation_token=token)

@@ -84,10 +84,10 @@ def do_all(world):
     out_of_time = world.runs["the run is out of time"]
     airflow.wait_for(lambda: len(out_of_time.action_jobs()) == 2, "the next job", SECONDS)
     hand_out(emulator)
-    heir = out_of_time.action_jobs()[-1]
-    world.claimer = Run(world, "deaths_0_retries", "heir", heir)
+    waiter = out_of_time.action_jobs()[-1]
+    world.claimer = Run(world, "deaths_0_retries", "waiter", waiter)
     world.claimer.start({"job": world.claimer.job})
-    airflow.wait_for(lambda: world.claimer.state() in ("success", "failed"), "the heir", SECONDS)
+    airflow.wait_for(lambda: world.claimer.state() in ("success", "failed"), "the waiter", SECONDS)
     world.before = {what: run.results() for what, run in world.runs.items()}
     for what, task_ids in (("nothing", ["work"]), ("nothing else", ["claim"])):
         world.runs[what].clear(task_ids)

@@ -10,10 +10,10 @@ It needs neither Airflow nor the client in this package: ``pip install airflow-c
 from __future__ import annotations
 
 from airflow_codepipeline_partner.emulator.clock import Clock
-from airflow_codepipeline_partner.emulator.customers import Customer
 from airflow_codepipeline_partner.emulator.errors import ControlError
-from airflow_codepipeline_partner.emulator.jobs import JobSnapshot
 from airflow_codepipeline_partner.emulator.ledger import Ledger, LedgerEntry
+from airflow_codepipeline_partner.emulator.model.customers import Customer
+from airflow_codepipeline_partner.emulator.model.jobs import JobSnapshot
 
 try:
     from airflow_codepipeline_partner.emulator.server import Emulator

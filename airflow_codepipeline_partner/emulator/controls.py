@@ -9,19 +9,20 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from airflow_codepipeline_partner.emulator.action_types import CUSTOM, THIRD_PARTY, ActionTypeId
-from airflow_codepipeline_partner.emulator.core import Core
-from airflow_codepipeline_partner.emulator.customers import Customer
-from airflow_codepipeline_partner.emulator.engine import Engine
+from airflow_codepipeline_partner._protocol.jobs import CUSTOM, THIRD_PARTY
+from airflow_codepipeline_partner.emulator.api.executions import PipelineCalls
+from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore
+from airflow_codepipeline_partner.emulator.engine.pipeline_runner import Engine
+from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
 from airflow_codepipeline_partner.emulator.faults import Fault
-from airflow_codepipeline_partner.emulator.jobs import JobSnapshot
 from airflow_codepipeline_partner.emulator.ledger import Ledger, moment
-from airflow_codepipeline_partner.emulator.pipeline_calls import PipelineCalls
-from airflow_codepipeline_partner.emulator.pipelines import S3_SOURCE, Action, Pipeline, Stage
+from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId
+from airflow_codepipeline_partner.emulator.model.customers import Customer
+from airflow_codepipeline_partner.emulator.model.jobs import JobSnapshot
+from airflow_codepipeline_partner.emulator.model.pipelines import S3_SOURCE, Action, Pipeline, Stage
+from airflow_codepipeline_partner.emulator.service_model import validate
 from airflow_codepipeline_partner.emulator.settings import MAX_NUMBER, Settings
-from airflow_codepipeline_partner.emulator.storage import MotoStore
-from airflow_codepipeline_partner.emulator.validation import validate
 
 DEFAULT_ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
 SOURCE = "Source"
@@ -38,7 +39,7 @@ class Controls:
     :param store: Where artifacts lie.
     """
 
-    def __init__(self, core: Core, store: MotoStore) -> None:
+    def __init__(self, core: State, store: MotoStore) -> None:
         self.core = core
         self.store = store
         self.engine = Engine(core, store)
@@ -316,7 +317,7 @@ class Controls:
             return fault
 
     def faults(self) -> list[Fault]:
-        """Return the faults that are still to befall calls."""
+        """Return the faults that are still to match calls."""
         with self.core.lock:
             return list(self.core.faults.active)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.errors import ControlError
-from airflow_codepipeline_partner.emulator.validation import has_member, is_number
+from airflow_codepipeline_partner.emulator.service_model import has_member, is_number
 
 JOB_CALLS = (
     "PollForThirdPartyJobs",
@@ -100,7 +100,7 @@ class Fault:
 
 
 class Faults:
-    """Keep the injected faults, and say which befall a call."""
+    """Keep the injected faults, and say which match a call."""
 
     def __init__(self) -> None:
         self.active: list[Fault] = []
@@ -148,9 +148,9 @@ class Faults:
         self.active.append(fault)
         return fault
 
-    def befall(self, operation: str, job_id: str | None, client_id: str | None) -> list[Fault]:
+    def match(self, operation: str, job_id: str | None, client_id: str | None) -> list[Fault]:
         """
-        Return the faults that befall a call, and count them down.
+        Return the faults that match a call, and count them down.
 
         Of those that stop a call only the first befalls it, so that two of them hit two calls.
         """

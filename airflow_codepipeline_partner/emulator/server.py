@@ -16,12 +16,12 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
 
-from airflow_codepipeline_partner.emulator.app import EmulatorApp
 from airflow_codepipeline_partner.emulator.controls import Controls
-from airflow_codepipeline_partner.emulator.core import Core, TimeSource
+from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore
+from airflow_codepipeline_partner.emulator.engine.state import State, TimeSource
 from airflow_codepipeline_partner.emulator.faults import MAX_SLOW_CALLS
+from airflow_codepipeline_partner.emulator.http.app import EmulatorApp
 from airflow_codepipeline_partner.emulator.settings import Settings
-from airflow_codepipeline_partner.emulator.storage import MotoStore
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 5 * 1024**3  # the largest object that S3 takes in one piece
@@ -61,7 +61,7 @@ class Emulator(Controls):
         self, port: int = 0, settings: Settings | None = None, clock: TimeSource | None = None
     ) -> None:
         self._moto = DomainDispatcherApplication(create_backend_app)
-        super().__init__(Core(settings, clock), MotoStore(self._moto))
+        super().__init__(State(settings, clock), MotoStore(self._moto))
         self._port = port
         self._stopping = threading.Event()
         self._server: Any = None

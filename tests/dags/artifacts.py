@@ -14,8 +14,8 @@ from airflow_codepipeline_partner.decorators import JobInProgress
 from airflow_codepipeline_partner.exceptions import ArtifactError
 from airflow_codepipeline_partner.operators import (
     CodePipelineClaimJobOperator,
-    DownloadInputArtifactsOperator,
-    UploadOutputArtifactsOperator,
+    CodePipelineDownloadArtifactsOperator,
+    CodePipelineUploadArtifactsOperator,
     finish_job,
 )
 
@@ -26,7 +26,7 @@ for extract in (False, True):
         render_template_as_native_obj=True,
     ):
         claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
-        download = DownloadInputArtifactsOperator(
+        download = CodePipelineDownloadArtifactsOperator(
             task_id="download",
             job=claim.output,
             destination="{{ dag_run.conf['destination'] }}",
@@ -36,7 +36,7 @@ for extract in (False, True):
             retries=2,
             retry_delay=timedelta(0),
         )
-        upload = UploadOutputArtifactsOperator(
+        upload = CodePipelineUploadArtifactsOperator(
             task_id="upload",
             job=claim.output,
             artifacts="{{ dag_run.conf['outputs'] }}",

@@ -10,7 +10,7 @@ from typing import Any
 from airflow.sdk import DAG, task, task_group
 
 from airflow_codepipeline_partner._compat import AirflowFailException
-from airflow_codepipeline_partner.continuing import action_of
+from airflow_codepipeline_partner._worker.next_job import action_of
 from airflow_codepipeline_partner.exceptions import ServiceUnavailable
 from airflow_codepipeline_partner.jobs import ClaimedJob
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier

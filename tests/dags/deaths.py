@@ -11,9 +11,9 @@ from typing import Any
 
 from airflow.sdk import DAG, task
 
+from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 from airflow_codepipeline_partner.operators import CodePipelineClaimJobOperator, finish_job
-from airflow_codepipeline_partner.transport import Transport
 
 
 def die() -> None:

@@ -11,12 +11,12 @@ from airflow.sdk import DAG, dag, setup, task, task_group, teardown
 
 from airflow_codepipeline_partner._compat import AirflowSkipException
 from airflow_codepipeline_partner.assets import dispatch_jobs, offered_jobs
-from airflow_codepipeline_partner.hooks import CodePipelinePartnerHook
+from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.jobs import CurrentRevision, ExecutionDetails, OfferedJob
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 from airflow_codepipeline_partner.operators import (
     CodePipelineClaimJobOperator,
-    CodePipelineCompleteJobOperator,
+    CodePipelineFinishJobOperator,
     PutJobFailureResultOperator,
     PutJobSuccessResultOperator,
     PutThirdPartyJobFailureResultOperator,
@@ -136,13 +136,13 @@ with DAG("details_in_xcom", schedule=None):
 
     @task
     def details(**context: Any) -> Any:
-        return CodePipelinePartnerHook().details(context["dag_run"].conf["job"])
+        return CodePipelineHook().details(context["dag_run"].conf["job"])
 
     details()
 
 with DAG("finish_without_claim_before_it", schedule=None):
     claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
-    CodePipelineCompleteJobOperator(task_id="finish", claim_task_id="claim") >> claim
+    CodePipelineFinishJobOperator(task_id="finish", claim_task_id="claim") >> claim
 
 with DAG("finish_is_retried_at_once", schedule=None):
     claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
@@ -237,7 +237,7 @@ class ImpatientClaim(CodePipelineClaimJobOperator):
 
     @cached_property
     def hook(self) -> Any:
-        hook = CodePipelinePartnerHook()
+        hook = CodePipelineHook()
         hook.retry_deadline = 0
         return hook
 

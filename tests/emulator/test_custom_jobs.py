@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 from airflow_codepipeline_partner.emulator import ControlError, cli
-from airflow_codepipeline_partner.emulator.job_calls import MAX_OUTPUT_VARIABLES_BYTES, JobCalls
+from airflow_codepipeline_partner.emulator.api.jobs import MAX_OUTPUT_VARIABLES_BYTES, JobCalls
 
 CUSTOM_TYPE = {"category": "Build", "owner": "Custom", "provider": "Own", "version": "1"}
 PARTNER_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}

@@ -22,9 +22,9 @@ def code(call, *arguments, **options):
 
 
 def entries(w):
-    """Count the calls that have come so far that a fault may befall them."""
-    entered, befall = threading.Semaphore(0), w.emu.core.faults.befall
-    w.emu.core.faults.befall = lambda *call: (entered.release(), befall(*call))[1]
+    """Count the calls that have come so far that a fault may match them."""
+    entered, match = threading.Semaphore(0), w.emu.core.faults.match
+    w.emu.core.faults.match = lambda *call: (entered.release(), match(*call))[1]
     return entered
 
 
@@ -168,7 +168,7 @@ def test_a_reset_ends_the_waiting_too(world):
 
 
 def test_more_slow_calls_than_can_wait_do_not_wait(world, monkeypatch):
-    monkeypatch.setattr("airflow_codepipeline_partner.emulator.app.MAX_SLOW_CALLS", 0)
+    monkeypatch.setattr("airflow_codepipeline_partner.emulator.http.app.MAX_SLOW_CALLS", 0)
     w = world()
     w.emu.inject("slow", POLL, seconds=60)
     assert w.worker.poll() == []

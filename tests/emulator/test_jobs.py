@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from airflow_codepipeline_partner.emulator.jobs import TRANSITIONS, JobEvent, JobStatus
+from airflow_codepipeline_partner.emulator.model.jobs import TRANSITIONS, JobEvent, JobStatus
 
 
 def test_a_job_goes_from_queue_to_success(world):

@@ -14,7 +14,7 @@ import threading
 import pytest
 
 from airflow_codepipeline_partner.emulator import Clock, Emulator, Settings
-from airflow_codepipeline_partner.emulator.job_calls import JobCalls
+from airflow_codepipeline_partner.emulator.api.jobs import JobCalls
 
 ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
 

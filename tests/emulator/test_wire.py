@@ -283,7 +283,7 @@ def test_operations_that_do_not_exist_are_unknown(world, signed_call):
 def test_a_failure_inside_moto_is_no_500(world, signed_call, monkeypatch):
     w = world()
     monkeypatch.setattr(
-        "airflow_codepipeline_partner.emulator.app.call_app", lambda app, environ: (500, b"<html>", {})
+        "airflow_codepipeline_partner.emulator.http.app.call_app", lambda app, environ: (500, b"<html>", {})
     )
     answer = signed_call(
         w.emu, "ListTagsForResource", {"resourceArn": "arn:aws:codepipeline:us-east-1:123456789012:x"}

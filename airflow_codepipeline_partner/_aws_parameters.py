@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters by which operators, triggers and notifiers reach AWS, and the hook that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.hooks import CodePipelineHook
+
+#: What Jinja renders for values that are no texts.
+_RENDERED: Mapping[str, bool | None] = {"None": None, "": None, "True": True, "False": False}
+
+
+@dataclass(frozen=True)
+class AwsParameters:
+    """
+    How one task, trigger or notifier reaches AWS.
+
+    :param aws_conn_id: The ``aws`` connection, or None for boto3's default credentials.
+    :param region_name: The region of the jobs; None takes the connection's.
+    :param verify: Whether to verify TLS certificates, or the path of a CA bundle; None is boto3's default.
+    :param botocore_config: A mapping of arguments of botocore's Config, or None.
+    :param client_conn_id_template: How a client's connection id is made from its client id.
+    """
+
+    aws_conn_id: str | None = "aws_default"
+    region_name: str | None = None
+    verify: bool | str | None = None
+    botocore_config: Mapping[str, Any] | None = None
+    client_conn_id_template: str = DEFAULT_TEMPLATE
+
+    @classmethod
+    def of(cls, holder: object) -> Self:
+        """Return the parameters that an operator, trigger or notifier holds as attributes."""
+        return cls(**{part.name: getattr(holder, part.name) for part in fields(cls)})
+
+    def to_arguments(self) -> dict[str, Any]:
+        """Return them by name, for another operator or for a trigger."""
+        return asdict(self)
+
+    def with_config_defaults(self, **defaults: Any) -> Self:
+        """Return them with arguments of botocore's Config that ``botocore_config`` does not give."""
+        return replace(self, botocore_config={**defaults, **(self.botocore_config or {})})
+
+    def hook(self, **more: Any) -> CodePipelineHook:
+        """
+        Make the hook.
+
+        :param more: Other parameters of the hook, such as ``retry_deadline``.
+        """
+        # boto3 and the amazon provider take half a second to import: not while a DAG is parsed.
+        from airflow_codepipeline_partner.hooks import CodePipelineHook
+
+        return CodePipelineHook(
+            aws_conn_id=_as_value(self.aws_conn_id),
+            region_name=_as_value(self.region_name),
+            verify=_as_value(self.verify),
+            config=None if self.botocore_config is None else dict(self.botocore_config),
+            client_conn_id_template=self.client_conn_id_template,
+            **more,
+        )
+
+
+def _as_value(given: Any) -> Any:
+    return _RENDERED.get(given, given) if isinstance(given, str) else given

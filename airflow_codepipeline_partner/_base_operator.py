@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters that every operator and sensor takes, and the checks that can be made of a literal."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._compat import is_resolved_later
+from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._protocol.dialects import claimable, dialect_of
+from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._protocol.parsing import read_query_param
+from airflow_codepipeline_partner._protocol.results import (
+    CurrentRevision,
+    ExecutionDetails,
+    read_output_variables,
+)
+from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
+from airflow_codepipeline_partner.exceptions import InvalidInput
+from airflow_codepipeline_partner.links import CodePipelineLink, pipeline_url
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.hooks import CodePipelineHook
+
+_JINJA_MARKS = ("{{", "{%", "{#")
+
+
+class CodePipelineBaseOperator(BaseOperator):
+    """
+    An operator or sensor that talks to CodePipeline.
+
+    :param aws_conn_id: The ``aws`` connection with credentials, region, role and endpoint; None for boto3's
+        default credentials. (templated)
+    :param region_name: The region of the jobs; None takes the connection's. (templated)
+    :param verify: Whether to verify TLS certificates, or the path of a CA bundle; None is boto3's default.
+        (templated)
+    :param botocore_config: A mapping of arguments of botocore's Config, or None.
+    :param client_conn_id_template: How the connection id of a client, whose password is the client token,
+        is made from its client id (in which ``-`` is written ``_``). (templated)
+    """
+
+    template_fields: Sequence[str] = ("aws_conn_id", "region_name", "verify", "client_conn_id_template")
+    operator_extra_links = (CodePipelineLink(),)
+    ui_color = "#d7e9f7"
+
+    #: Where the link leads, once the task knows.
+    pipeline_url: str | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Have what is refused at construction name the task: Airflow's page of import errors does not."""
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = _naming_the_task(cls.__init__)  # type: ignore[method-assign]
+
+    def __init__(
+        self,
+        *,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        botocore_config: dict[str, Any] | None = None,
+        client_conn_id_template: str = DEFAULT_TEMPLATE,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_literal(lambda template: ClientTokenHook.for_client("x", template), client_conn_id_template)
+        self.aws_conn_id = aws_conn_id
+        self.region_name = region_name
+        self.verify = verify
+        self.botocore_config = botocore_config
+        self.client_conn_id_template = client_conn_id_template
+
+    @cached_property
+    def hook(self) -> CodePipelineHook:
+        """The hook with these parameters."""
+        return AwsParameters.of(self).hook()
+
+    def show_link(self, pipeline_name: str | None) -> None:
+        """
+        Have the task's page lead to a pipeline.
+
+        :param pipeline_name: The pipeline, or None where the job's details named none.
+        """
+        if not pipeline_name:
+            return
+        try:
+            self.pipeline_url = pipeline_url(*self.hook.location, pipeline_name)
+        except Exception as error:
+            # A link is an extra: it never fails a task, least of all one that has claimed or reported.
+            self.log.warning("There is no link to the pipeline: %s.", type(error).__name__)
+
+
+def _naming_the_task(init: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(init)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            init(self, *args, **kwargs)
+        except InvalidInput as refusal:
+            kind = getattr(type(self), "custom_operator_name", None) or type(self).__name__
+            refusal.name_task(f"{kind} {kwargs.get('task_id', '')}".rstrip())
+            raise
+
+    return wrapped
+
+
+def is_known_later(value: object) -> bool:
+    """Tell whether a value, or a part of it, is rendered or pulled only in the task."""
+    if isinstance(value, str):
+        return any(mark in value for mark in _JINJA_MARKS)
+    if isinstance(value, Mapping):
+        return any(map(is_known_later, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(is_known_later, value))
+    return is_resolved_later(value)
+
+
+def check_literal(check: Callable[[Any], object], value: object, /, **stand_ins: object) -> None:
+    """
+    Check a value at construction as far as it is known then.
+
+    :param check: Raises an error of ours where the value does not fit.
+    :param value: What was given; None is not checked.
+    :param stand_ins: For a mapping, what fits in the place of a member that is known later, by both
+        spellings of its name; other such members are left out of the check.
+    """
+    if isinstance(value, Mapping):
+        known = {
+            key: stand_ins.get(str(key)) if is_known_later(member) else member
+            for key, member in value.items()
+        }
+        check(known)
+    elif value is not None and not is_known_later(value):
+        check(value)
+
+
+def check_positive(name: str, seconds: float) -> float:
+    """
+    Return a number of seconds that is more than 0.
+
+    :raises InvalidInput: It is not.
+    """
+    if not seconds > 0:
+        raise InvalidInput(f"{name} must be more than 0 seconds; {seconds:g} was given.")
+    return seconds
+
+
+def read_seconds(name: str, value: Any) -> float:
+    """
+    Return the seconds, more than 0, that a number or a text that Jinja rendered holds.
+
+    :raises InvalidInput: It holds none.
+    """
+    try:
+        return check_positive(name, float(value))
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InvalidInput):
+            raise
+        raise InvalidInput(f"{name} must be a number of seconds, not a {type(value).__name__}.") from None
+
+
+def check_job(job: object) -> None:
+    """
+    Check a job at construction, where it is known then.
+
+    :raises InvalidInput: It names none, or one that AWS itself does.
+    """
+    if not is_known_later(job):
+        dialect_of(OfferedJob.from_value(job))
+
+
+def check_job_to_claim(job: object) -> None:
+    """
+    Check at construction that a job can be claimed, where it is known then.
+
+    :raises InvalidInput: It names none, or one that cannot be.
+    """
+    if not is_known_later(job):
+        claimable(OfferedJob.from_value(job))
+
+
+def check_action_type(action_type: object, query_param: object = None) -> None:
+    """
+    Check what is to be polled for, as far as it is known at construction.
+
+    :raises InvalidInput: Nobody but AWS does such actions, or a poll for them has no such query.
+    """
+    if not is_known_later(query_param):
+        check_literal(read_query_param, query_param)
+    if is_known_later(action_type):
+        return
+    kind = ActionType.from_value(action_type)
+    dialect_of(kind)
+    if not is_known_later(query_param):
+        requests.check_query_param(kind, query_param)
+
+
+def to_templatable(value: object) -> object:
+    """Return a value in which Airflow renders templates; it passes over dataclasses."""
+    if isinstance(value, CurrentRevision | ExecutionDetails | ActionType):
+        return value.to_api()
+    if isinstance(value, OfferedJob | ClaimedJob):
+        return value.to_xcom()
+    return value
+
+
+def check_success_literals(
+    current_revision: object, execution_details: object, output_variables: object = None
+) -> None:
+    """Check the arguments of a success result as far as they are known at construction."""
+    stand_ins = dict.fromkeys(("revision", "changeIdentifier", "change_identifier"), "x")
+    check_literal(CurrentRevision.from_value, current_revision, **stand_ins)
+    check_literal(ExecutionDetails.from_value, execution_details)
+    named = output_variables if isinstance(output_variables, Mapping) else {}
+    stand_ins = dict.fromkeys(map(str, named), "x")
+    check_literal(read_output_variables, output_variables, **stand_ins)
+
+
+def check_variables_of_job(job: object, output_variables: object) -> None:
+    """
+    Check at construction that a job can have output variables, where both are known then.
+
+    :raises InvalidInput: It cannot.
+    """
+    is_given = isinstance(output_variables, Mapping) and len(output_variables) > 0
+    if is_given and job is not None and not is_known_later(job):
+        requests.check_output_variables_fit(OfferedJob.from_value(job), continued=False)

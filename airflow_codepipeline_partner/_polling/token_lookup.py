@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Tells a poll hub which of the offered jobs continues what.
+
+A poll for custom jobs tells their continuation tokens. That for a partner's says only whose a job is; its
+token stands in its details. These are asked for only where a task here waits for a job of the same client,
+off the event loop, and nothing but the token is kept of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from asgiref.sync import sync_to_async
+
+from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._protocol.jobs import OfferedJob
+from airflow_codepipeline_partner.exceptions import (
+    CodePipelineProviderError,
+    RequestRefused,
+    ServiceUnavailable,
+)
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.hooks import CodePipelineHook
+
+log = logging.getLogger(__name__)
+
+#: How long one answer may take, in seconds, where ``botocore_config`` says nothing else: the jobs of the same
+#: client wait meanwhile.
+LOOKUP_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 10}
+#: For how long a throttled or lost look-up is tried again, in seconds: whoever waits for the job would else
+#: wait until it is offered once more.
+LOOKUP_RETRY_DEADLINE = 5.0
+MAX_KNOWN_TOKENS = 10_000
+#: Few, and threads of their own: a customer whose answers are slow must not hold up the polls.
+_THREADS = ThreadPoolExecutor(4, thread_name_prefix="codepipeline-details")
+
+
+class TokenLookup:
+    """Ask for the continuation tokens of jobs, and remember them: a job keeps what it was made with."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str | None] = {}
+        self._hooks: dict[str, CodePipelineHook] = {}
+
+    async def tokens_of(self, jobs: Iterable[OfferedJob], aws: AwsParameters) -> dict[str, str | None]:
+        """
+        Return the continuation token of each job; None where it has none, or where that cannot be known.
+
+        :param jobs: The jobs.
+        :param aws: How CodePipeline is asked.
+        """
+        jobs = list(jobs)
+        self._known |= {job.job_id: job.continuation_token for job in jobs if job.tells_token}
+        unknown = [job for job in jobs if job.job_id not in self._known]
+        if unknown:
+            self._known |= await sync_to_async(self._ask, thread_sensitive=False, executor=_THREADS)(
+                unknown, aws
+            )
+        tokens = {job.job_id: self._known.get(job.job_id) for job in jobs}
+        for job_id in list(self._known)[:-MAX_KNOWN_TOKENS]:
+            del self._known[job_id]
+        return tokens
+
+    def _ask(self, jobs: list[OfferedJob], aws: AwsParameters) -> dict[str, str | None]:
+        told: dict[str, str | None] = {}
+        for job in jobs:
+            try:
+                told[job.job_id] = self._hook(aws).continuation_token(job)
+            except CodePipelineProviderError as error:
+                # Whoever is given the job instead leaves it, if it is another task's.
+                if isinstance(error, RequestRefused | ServiceUnavailable):
+                    self._forget(aws)
+                log.warning("Whether job %s continues another could not be asked. %s", job.job_id, error)
+            except Exception as error:
+                # Of Airflow's own look-up of a connection, for instance. Its text might hold anything.
+                name = type(error).__name__
+                self._forget(aws)
+                log.warning("Whether job %s continues another could not be asked: %s.", job.job_id, name)
+        return told
+
+    def _forget(self, aws: AwsParameters) -> None:
+        """Make a new hook for the next look-up: somebody may mend the connection."""
+        self._hooks.pop(aws.client_conn_id_template, None)
+
+    def _hook(self, aws: AwsParameters) -> CodePipelineHook:
+        template = aws.client_conn_id_template
+        if template not in self._hooks:
+            in_time = aws.with_config_defaults(**LOOKUP_TIMEOUTS)
+            self._hooks[template] = in_time.hook(retry_deadline=LOOKUP_RETRY_DEADLINE)
+        return self._hooks[template]

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The continuation tokens of ours, which name the task that waits for an action's next job.
+
+A result with a continuation token makes CodePipeline offer a new job of the same action, to whoever polls.
+By the token it is known whose it is. The token lies in CodePipeline and in Airflow's database, and holds no
+secret. A user's own tokens are no concern of this module: they are passed through untouched.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+#: The first member of a token of ours, and its version.
+_MARK = "airflow_codepipeline_partner"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TaskInstanceRef:
+    """
+    A task instance that waits for the next job of an action.
+
+    :param dag_id: Its DAG.
+    :param run_id: Its run.
+    :param task_id: Its task.
+    :param map_index: Which of a mapped task's instances it is; -1 for an unmapped one.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+
+    @classmethod
+    def of(cls, ti: Any) -> Self:
+        """Return the running task."""
+        return cls(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
+
+    @classmethod
+    def from_token(cls, token: str | None) -> Self | None:
+        """Return the task that a continuation token of ours names, or None for any other token."""
+        if token is None or _MARK not in token:
+            return None
+        try:
+            held = json.loads(token)
+        except ValueError:
+            return None
+        if not isinstance(held, Mapping) or held.get(_MARK) != _VERSION:
+            return None
+        named: dict[str, Any] = {field.name: held.get(field.name) for field in fields(cls)}
+        is_ours = all(isinstance(value, int if name == "map_index" else str) for name, value in named.items())
+        return cls(**named) if is_ours else None
+
+    @property
+    def token(self) -> str:
+        """
+        The continuation token that names this task.
+
+        It fits into the 2048 characters of the API with the longest names that Airflow takes (250 each).
+        """
+        return json.dumps({_MARK: _VERSION, **asdict(self)}, ensure_ascii=False, separators=(",", ":"))
+
+    def is_of_run(self, dag_id: str, run_id: str) -> bool:
+        """Tell whether it is a task of this run."""
+        return (self.dag_id, self.run_id) == (dag_id, run_id)
+
+    def __str__(self) -> str:
+        """Name the task, for logs and errors."""
+        return f"task {self.task_id} of run {self.run_id} of DAG {self.dag_id}"

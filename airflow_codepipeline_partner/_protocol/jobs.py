@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What goes over the wire and through XCom, as frozen, checked values.
+
+Each class reads from what a user gives (:meth:`from_value`: one of ours, a mapping with AWS's or with
+snake_case keys, or a string that holds such a mapping, as Jinja renders it) and writes what CodePipeline
+takes (:meth:`to_api`) or what may lie in XCom (:meth:`to_xcom`). What CodePipeline answers is read
+leniently: every member of a job's data is optional.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from airflow_codepipeline_partner._protocol.job_details import Artifact, JobDetails
+from airflow_codepipeline_partner._protocol.parsing import (
+    by_snake_case,
+    check_text,
+    read_mapping,
+    read_query_param,
+)
+from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
+
+THIRD_PARTY = "ThirdParty"
+CUSTOM = "Custom"
+
+
+@dataclass(frozen=True)
+class ActionType:
+    """
+    A kind of action, as CodePipeline names it.
+
+    :param category: One of Source, Build, Deploy, Test, Invoke, Approval, Compute.
+    :param provider: The provider's name, 1 to 35 of ``0-9 A-Z a-z _ -``.
+    :param version: The version, 1 to 9 of ``0-9 A-Z a-z _ -``.
+    :param owner: ``ThirdParty`` for a partner's action, ``Custom`` for an account's own.
+    :raises LimitExceeded: A member does not fit.
+
+    Source: ActionTypeId, CodePipeline API 2015-07-09.
+    """
+
+    category: str
+    provider: str
+    version: str = "1"
+    owner: str = THIRD_PARTY
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            checked = check_text(f"actionTypeId.{part.name}", getattr(self, part.name))
+            object.__setattr__(self, part.name, checked)
+
+    @classmethod
+    def from_value(cls, value: object) -> Self:
+        """
+        Return the action type that a value names.
+
+        :param value: One of ours, a mapping in AWS's shape, a string that holds such a mapping, or the text
+            ``category/owner/provider/version``.
+        :raises InvalidInput: It names none.
+        """
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, str) and value.count("/") == 3:
+            category, owner, provider, version = value.strip().split("/")
+            return cls(category=category, owner=owner, provider=provider, version=version)
+        names = {part.name: part.name for part in fields(cls)}
+        given = by_snake_case(value, "An action type", names)
+        for required in ("category", "provider"):
+            if given.get(required) is None:
+                raise InvalidInput(
+                    f"An action type needs {required}; it has category, provider, version, owner."
+                )
+        return cls(**given)
+
+    def to_api(self) -> dict[str, str]:
+        """Return AWS's shape, which is also the shape in XCom."""
+        return {
+            "category": self.category,
+            "owner": self.owner,
+            "provider": self.provider,
+            "version": self.version,
+        }
+
+    def __str__(self) -> str:
+        """Name all four parts, for errors and logs."""
+        return (
+            f"category {self.category}, owner {self.owner}, provider {self.provider}, version {self.version}"
+        )
+
+
+@dataclass(frozen=True)
+class OfferedJob:
+    """
+    A job that a poll offered. It is nobody's yet.
+
+    :param job_id: The job's id.
+    :param client_id: Whose job it is; the client token is looked up by it. None for a custom job.
+    :param action_type: What was polled for, or None where it is not known.
+    :param nonce: What the acknowledgement of a custom job spends; it holds until the job is offered again.
+        None for a partner's, whose details give it.
+    :param query_param: What the poll for a custom job was restricted to, or None: the action's next job is
+        polled for in the same way.
+    :param tells_token: Whether it is known which continuation token the job carries: the poll for custom jobs
+        tells it. Not in XCom.
+    :param continuation_token: That token, or None.
+
+    Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
+    """
+
+    job_id: str
+    client_id: str | None = None
+    action_type: ActionType | None = None
+    nonce: str | None = field(default=None, repr=False)
+    query_param: Mapping[str, str] | None = field(default=None, hash=False)
+    tells_token: bool = field(default=False, repr=False, compare=False)
+    continuation_token: str | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def owner(self) -> str:
+        """The action type's owner, which decides which API is called; only a partner's job has a client."""
+        if self.action_type is not None:
+            return self.action_type.owner
+        return CUSTOM if self.client_id is None else THIRD_PARTY
+
+    @classmethod
+    def from_value(cls, value: object, *, owner: str = THIRD_PARTY) -> OfferedJob:
+        """
+        Return the job that a value names: one of ours, or a mapping.
+
+        A partner's job needs ``job_id`` and ``client_id``; a custom one ``job_id`` and ``action_type`` and,
+        to be claimed, ``nonce``. Other keys are passed over, so that a claimed job's XCom names its job too.
+
+        :param value: The job.
+        :param owner: Whose it is where it does not say: ``ThirdParty`` or ``Custom``.
+        :raises InvalidJobReference: It names none.
+        """
+        if isinstance(value, ClaimedJob):
+            return value.job
+        if isinstance(value, cls):
+            return value
+        try:
+            given = read_mapping(value, "A job")
+        except InvalidInput as error:
+            one = "one of the jobs that the sensor returned" if isinstance(value, list) else "one job"
+            raise InvalidJobReference(
+                f"{error} Give {one}, what the claim returned, or a mapping with job_id and client_id (a "
+                "partner's job) or action_type (a custom one)."
+            ) from None
+        job_id = given.get("job_id")
+        if not isinstance(job_id, str):
+            kind = "" if job_id is None else f", and job_id is of type {type(job_id).__name__}"
+            raise InvalidJobReference(
+                f"A job needs job_id and client_id, which are strings; {_names_of(given)} was given{kind}. "
+                "(A custom job needs action_type in the place of client_id.)"
+            )
+        check_text("jobId", job_id)
+        told = given.get("action_type")
+        action_type = None if told is None else ActionType.from_value(told)
+        client_id = given.get("client_id") or None
+        if action_type is not None:
+            owner = action_type.owner
+        elif client_id is not None:
+            # Only a partner's job has one.
+            owner = THIRD_PARTY
+        if owner != THIRD_PARTY:
+            nonce = given.get("nonce") or None
+            if nonce is not None:
+                # A number of any size, where Jinja rendered it.
+                digits = isinstance(nonce, int) and not isinstance(nonce, bool)
+                nonce = check_text("nonce", str(nonce) if digits else nonce, job_id=job_id)
+            query_param = read_query_param(given.get("query_param"))
+            return cls(job_id, None, action_type, nonce, query_param)
+        if not isinstance(client_id, str):
+            raise InvalidJobReference(
+                f"The partner job {job_id} needs client_id, a string: the client token is looked up by it. "
+                "(A custom job is known by its action_type.)",
+                job_id=job_id,
+            )
+        return cls(job_id, client_id, action_type)
+
+    def __str__(self) -> str:
+        """Name the job, for errors and logs."""
+        return f"job {self.job_id}" + ("" if self.client_id is None else f" (client {self.client_id})")
+
+    def to_xcom(self) -> dict[str, Any]:
+        """Return what may lie in XCom: a reference to the job, never its data."""
+        reference: dict[str, Any] = {
+            "job_id": self.job_id,
+            "client_id": self.client_id,
+            "action_type": None if self.action_type is None else self.action_type.to_api(),
+        }
+        of_custom_jobs = {"nonce": self.nonce, "query_param": self.query_param}
+        return reference | {name: value for name, value in of_custom_jobs.items() if value is not None}
+
+
+def _names_of(mapping: Mapping[str, Any]) -> str:
+    """Name a mapping's keys for an error; values might be secrets, keys of a job are not."""
+    if not mapping:
+        return "an empty mapping"
+    return "a mapping with the keys " + ", ".join(sorted(str(key)[:40] for key in mapping)[:10])
+
+
+@dataclass(frozen=True)
+class ClaimedJob:
+    """
+    A job that is ours: from here on it ends in exactly one result, by us.
+
+    It holds neither credentials nor configuration values (but what was polled for with ``query_param``); ask
+    the hook for the :meth:`~airflow_codepipeline_partner.hooks.CodePipelineHook.details` where they
+    are needed.
+
+    :param job: The job that was offered.
+    :param certain: False where the answer to our acknowledgement was lost, so that the job may be
+        another worker's.
+    :param continuation_token: The token that the former job of this action was ended with, or None.
+    :param pipeline_name: Name of the customer's pipeline, or None.
+    :param stage_name: Name of the stage, or None.
+    :param action_name: Name of the action, or None.
+    :param action_execution_id: One id for all the jobs of one run of the action, or None.
+    :param account_id: The pipeline's AWS account; of a custom job only.
+    :param pipeline_arn: The pipeline's ARN; of a custom job only.
+    :param pipeline_execution_id: The run of the pipeline; of a custom job only.
+    :param input_artifacts: What the action is given.
+    :param output_artifacts: Where the action is to put what it makes.
+    """
+
+    job: OfferedJob
+    certain: bool = True
+    continuation_token: str | None = None
+    pipeline_name: str | None = None
+    stage_name: str | None = None
+    action_name: str | None = None
+    action_execution_id: str | None = None
+    account_id: str | None = None
+    pipeline_arn: str | None = None
+    pipeline_execution_id: str | None = None
+    input_artifacts: tuple[Artifact, ...] = ()
+    output_artifacts: tuple[Artifact, ...] = ()
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self.job.job_id
+
+    @property
+    def client_id(self) -> str | None:
+        """Whose job it is; None for a custom job."""
+        return self.job.client_id
+
+    @property
+    def owner(self) -> str:
+        """The action type's owner: ``ThirdParty`` for a partner's job, ``Custom`` for an account's own."""
+        return self.job.owner
+
+    @property
+    def action_type(self) -> ActionType | None:
+        """What was polled for, or None where it is not known."""
+        return self.job.action_type
+
+    @classmethod
+    def from_details(cls, job: OfferedJob, details: JobDetails) -> Self:
+        """Return the claimed job, with all of the details that is no secret."""
+        names = (*_CONTEXT_NAMES, *_CUSTOM_NAMES, *_ARTIFACT_NAMES)
+        told: dict[str, Any] = {name: getattr(details, name) for name in names}
+        return cls(job=job, **told)
+
+    @classmethod
+    def from_value(cls, value: object) -> Self:
+        """
+        Return the claimed job that a value (XCom or one of ours) holds.
+
+        :raises InvalidJobReference: It holds none.
+        """
+        if isinstance(value, cls):
+            return value
+        job = OfferedJob.from_value(value)
+        if isinstance(value, OfferedJob):
+            return cls(job)
+        given = read_mapping(value, "A claimed job")
+        members: dict[str, Any] = {name: given.get(name) for name in (*_CONTEXT_NAMES, *_CUSTOM_NAMES)}
+        for name in _ARTIFACT_NAMES:
+            members[name] = tuple(
+                Artifact.from_xcom(artifact, job.job_id) for artifact in _listed(given, name)
+            )
+        return cls(job=job, certain=bool(given.get("certain", True)), **members)
+
+    def to_xcom(self) -> dict[str, Any]:
+        """Return what may lie in XCom: the offered job and what of its details is no secret."""
+        return {
+            **self.job.to_xcom(),
+            "certain": self.certain,
+            **{name: getattr(self, name) for name in _CONTEXT_NAMES},
+            **{name: told for name in _CUSTOM_NAMES if (told := getattr(self, name)) is not None},
+            **{name: [artifact.to_xcom() for artifact in getattr(self, name)] for name in _ARTIFACT_NAMES},
+        }
+
+
+def _listed(given: Mapping[str, Any], name: str) -> list[Any]:
+    """Return a member that is a list, or none; anything else is one thing that is not as it should be."""
+    value = given.get(name)
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+_CONTEXT_NAMES = (
+    "continuation_token",
+    "pipeline_name",
+    "stage_name",
+    "action_name",
+    "action_execution_id",
+)
+#: What the details tell of custom jobs only.
+_CUSTOM_NAMES = ("account_id", "pipeline_arn", "pipeline_execution_id")
+_ARTIFACT_NAMES = ("input_artifacts", "output_artifacts")

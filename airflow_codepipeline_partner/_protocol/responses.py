@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What CodePipeline's answers mean, and what it means where none comes; without any IO.
+
+Be lenient in what is taken: AWS's own examples have ids and nonces that its service model would not allow.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import StrEnum
+from typing import Any
+
+from airflow_codepipeline_partner import exceptions
+from airflow_codepipeline_partner._aws_errors import ServiceError
+from airflow_codepipeline_partner._protocol.dialects import DIALECTS, dialect_of
+from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
+from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner.exceptions import CodePipelineError, InvalidJobReference
+
+
+class Outcome(StrEnum):
+    """The outcome of an attempt that got no proper answer."""
+
+    REFUSED = "refused"  #: The service said no, and will say so again.
+    NOT_CARRIED_OUT = "not carried out"  #: Nothing happened; the same call may be sent again.
+    UNKNOWN = "unknown"  #: It may have been carried out; the same call may be sent again.
+
+
+#: Transport failures, by botocore's class name, before which no request can have reached the service.
+UNSENT_FAILURES = frozenset(
+    # Not SSLError: the encryption may break as well when the answer is on its way.
+    {"ConnectTimeoutError", "EndpointConnectionError", "ProxyConnectionError"}
+)
+
+_ERRORS: dict[str, type[CodePipelineError]] = {
+    "ActionTypeNotFoundException": exceptions.ActionTypeNotFound,
+    "InvalidClientTokenException": exceptions.InvalidClientToken,
+    "InvalidJobException": exceptions.JobNotFound,
+    "InvalidJobStateException": exceptions.JobNotInProgress,
+    "InvalidNonceException": exceptions.InvalidNonce,
+    "JobNotFoundException": exceptions.JobNotFound,
+}
+_ANSWER_MEMBERS = {
+    member: name
+    for dialect in DIALECTS.values()
+    for member, name in ((dialect.details, "jobDetails"), (dialect.acknowledge, "status"))
+}
+_ADVICE: dict[type[CodePipelineError], str] = {
+    exceptions.ActionTypeNotFound: "Check category, owner, provider, version and region, and that this AWS "
+    "account may poll for the action type.",
+    exceptions.InvalidClientToken: "The client token in the Airflow connection of this client is not the "
+    "one that CodePipeline knows; store the customer's current token there.",
+    exceptions.JobNotInProgress: "The job has ended (its time was over, or the pipeline was stopped and its "
+    "action abandoned, or changed), or was never acknowledged, so this result was not taken. To run the "
+    "action again, retry it in CodePipeline.",
+    exceptions.JobNotFound: "Check that job and AWS region belong together; CodePipeline forgets ended "
+    "jobs after a while.",
+}
+_QUERY_ADVICE = (
+    "Check query_param: a custom action type with a queryable property needs it, under the property's name; "
+    "any other must not have it."
+)
+
+
+def outcome_of_error_response(error: ServiceError) -> Outcome:
+    """
+    Return the outcome of an attempt that the service answered with an error.
+
+    From status 500 on the service may have acted before it broke. A code of digits is botocore's, which puts
+    the status there if the answer has no code: then it is not the service that answered.
+    """
+    if error.was_not_carried_out:
+        return Outcome.NOT_CARRIED_OUT
+    is_named = bool(error.code) and not error.code.isdigit()
+    return Outcome.REFUSED if is_named and error.status < 500 else Outcome.UNKNOWN
+
+
+def outcome_of_transport_error(failure_name: str) -> Outcome:
+    """
+    Return the outcome of an attempt that got no answer.
+
+    :param failure_name: The name of botocore's exception class.
+    """
+    return Outcome.NOT_CARRIED_OUT if failure_name in UNSENT_FAILURES else Outcome.UNKNOWN
+
+
+def error_for(
+    call: Call, code: str, said: str, *, region_name: str | None, in_doubt: bool
+) -> CodePipelineError:
+    """
+    Return the error for a call that CodePipeline refused for good.
+
+    :param call: The call.
+    :param code: The error's code.
+    :param said: The service's own message, already without secrets.
+    :param region_name: The region that was asked.
+    :param in_doubt: Whether an earlier attempt may have been carried out.
+    """
+    kind = _ERRORS.get(code, exceptions.RequestRefused)
+    about = str(call.job) if call.job else "the poll"
+    advice = _ADVICE.get(kind, "")
+    if "actionTypeId" in call.arguments:
+        asked = call.arguments["actionTypeId"]
+        about = "the poll for " + ", ".join(f"{part} {asked[part]}" for part in asked)
+        if code == "ValidationException" and "queryparam" in said.lower():
+            advice = _QUERY_ADVICE
+        elif code == "ValidationException":
+            # CodePipeline's answer to an owner that the operation does not serve.
+            kind = exceptions.ActionTypeNotFound
+            advice = f"{_ADVICE[kind]} {_QUERY_ADVICE}"
+    return kind(
+        f"CodePipeline refused {call.operation} for {about}, region {region_name}: "
+        f"{code}: {sentence(said)} {advice}".strip(),
+        code=code,
+        in_doubt=in_doubt,
+        job_id=call.job.job_id if call.job else None,
+    )
+
+
+def sentence(text: str) -> str:
+    """Return a text of somebody else's so that another sentence can follow it."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def is_answer(call: Call, answer: Mapping[str, Any], body: bytes) -> bool:
+    """
+    Tell whether an answer is CodePipeline's.
+
+    botocore makes an empty answer of a page that some proxy put in its place. A poll may well be answered
+    with no jobs, and a put always is with nothing; an acknowledgement without a status says nothing about
+    the job.
+
+    :param call: The call.
+    :param answer: What botocore made of the answer.
+    :param body: The answer's body, in JSON.
+    """
+    needed = _ANSWER_MEMBERS.get(call.operation)
+    if needed is not None:
+        return answer.get(needed) is not None
+    try:
+        members = json.loads(body or b"{}")
+    except ValueError:
+        return False
+    is_put = "actionTypeId" not in call.arguments
+    return isinstance(members, dict) and not (is_put and members)
+
+
+def offered_job(
+    action_type: ActionType, offered: Mapping[str, Any] | None, query_param: Mapping[str, str] | None = None
+) -> OfferedJob:
+    """
+    Return a job that a poll's answer holds.
+
+    Of a custom job the poll tells everything, secrets included; only its id, its nonce and its continuation
+    token are kept.
+
+    :param action_type: What was polled for.
+    :param offered: One member of the answer's ``jobs``.
+    :param query_param: What the poll was restricted to.
+    :raises InvalidJobReference: It is no job, or one that nobody could claim.
+    """
+    dialect, told = dialect_of(action_type), offered or {}
+    job = OfferedJob.from_value(
+        {
+            "job_id": told.get(dialect.offered_job_id),
+            "client_id": told.get("clientId"),
+            "action_type": action_type,
+            "nonce": told.get("nonce"),
+            "query_param": query_param,
+        }
+    )
+    if dialect.poll_gives_nonce and job.nonce is None:
+        raise InvalidJobReference(f"The {job} was offered without a nonce.", job_id=job.job_id)
+    if dialect.poll_gives_nonce and isinstance(told.get("data"), Mapping):
+        return replace(job, tells_token=True, continuation_token=told["data"].get("continuationToken"))
+    return job

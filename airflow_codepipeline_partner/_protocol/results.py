@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a result tells CodePipeline: the revision, how the work stands, why it failed. Frozen and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+from airflow_codepipeline_partner._limits import MAX_OUTPUT_VARIABLES_BYTES
+from airflow_codepipeline_partner._protocol.parsing import (
+    by_snake_case,
+    check_number,
+    check_text,
+    is_missing,
+    read_created,
+    read_mapping,
+    without_none,
+)
+from airflow_codepipeline_partner.exceptions import LimitExceeded
+
+
+@dataclass(frozen=True)
+class CurrentRevision:
+    """
+    The revision that the job made or found.
+
+    :param revision: The revision id, 1 to 1500 characters.
+    :param change_identifier: What tells that the revision changed, 1 to 100 characters.
+    :param created: When it was made; a datetime or an ISO 8601 string, UTC where it has no zone.
+    :param revision_summary: What changed, at most 2048 characters; longer text is cut.
+    :raises LimitExceeded: A member does not fit.
+
+    Source: CurrentRevision, CodePipeline API 2015-07-09.
+    """
+
+    revision: str
+    change_identifier: str
+    created: datetime | None = None
+    revision_summary: str | None = None
+
+    _NAMES: ClassVar[Mapping[str, str]] = {
+        "revision": "revision",
+        "change_identifier": "changeIdentifier",
+        "created": "created",
+        "revision_summary": "revisionSummary",
+    }
+
+    def __post_init__(self) -> None:
+        revision = check_text("currentRevision.revision", self.revision)
+        change_identifier = check_text("currentRevision.changeIdentifier", self.change_identifier)
+        object.__setattr__(self, "revision", revision)
+        object.__setattr__(self, "change_identifier", change_identifier)
+        object.__setattr__(self, "created", read_created(self.created))
+        if self.revision_summary is not None:
+            summary = check_text("currentRevision.revisionSummary", self.revision_summary)
+            object.__setattr__(self, "revision_summary", summary)
+
+    @classmethod
+    def from_value(cls, value: object) -> Self | None:
+        """
+        Return the revision that a value holds; None stays None.
+
+        :raises InvalidInput: It holds none, or one that does not fit.
+        """
+        if is_missing(value):
+            return None
+        if isinstance(value, cls):
+            return value
+        given = by_snake_case(value, "currentRevision", cls._NAMES)
+        for required in ("revision", "change_identifier"):
+            if given.get(required) is None:
+                aws_name = cls._NAMES[required]
+                raise LimitExceeded(
+                    f"currentRevision needs {aws_name}: CodePipeline takes a revision only with "
+                    "both revision and changeIdentifier.",
+                    field=f"currentRevision.{aws_name}",
+                )
+        return cls(**given)
+
+    def to_api(self) -> dict[str, Any]:
+        """Return AWS's shape."""
+        return without_none(
+            revision=self.revision,
+            changeIdentifier=self.change_identifier,
+            created=self.created,
+            revisionSummary=self.revision_summary,
+        )
+
+
+@dataclass(frozen=True)
+class ExecutionDetails:
+    """
+    How the work stands, for the CodePipeline console.
+
+    :param summary: A sentence, at most 2048 characters; longer text is cut.
+    :param external_execution_id: The id of the work in our own system, 1 to 1500 characters; the
+        console's execution link is made from it.
+    :param percent_complete: 0 to 100; a numeric string is a number.
+    :raises LimitExceeded: A member does not fit.
+
+    Source: ExecutionDetails, CodePipeline API 2015-07-09.
+    """
+
+    summary: str | None = None
+    external_execution_id: str | None = None
+    percent_complete: int | None = None
+
+    _NAMES: ClassVar[Mapping[str, str]] = {
+        "summary": "summary",
+        "external_execution_id": "externalExecutionId",
+        "percent_complete": "percentComplete",
+    }
+
+    def __post_init__(self) -> None:
+        if self.summary is not None:
+            object.__setattr__(self, "summary", check_text("executionDetails.summary", self.summary))
+        if self.external_execution_id is not None:
+            name = check_text("executionDetails.externalExecutionId", self.external_execution_id)
+            object.__setattr__(self, "external_execution_id", name)
+        if self.percent_complete is not None:
+            percent = check_number("executionDetails.percentComplete", self.percent_complete)
+            object.__setattr__(self, "percent_complete", percent)
+
+    @classmethod
+    def from_value(cls, value: object) -> Self | None:
+        """
+        Return the details that a value holds; None stays None.
+
+        :raises InvalidInput: It holds none, or some that do not fit.
+        """
+        if is_missing(value):
+            return None
+        if isinstance(value, cls):
+            return value
+        return cls(**by_snake_case(value, "executionDetails", cls._NAMES))
+
+    def to_api(self) -> dict[str, Any]:
+        """Return AWS's shape."""
+        return without_none(
+            summary=self.summary,
+            externalExecutionId=self.external_execution_id,
+            percentComplete=self.percent_complete,
+        )
+
+
+@dataclass(frozen=True)
+class FailureDetails:
+    """
+    Why the job failed, for the customer.
+
+    :param message: What went wrong and what to do, at most 5000 characters; longer text is cut.
+    :param type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
+        RevisionUnavailable, SystemUnavailable.
+    :param external_execution_id: The id of the work in our own system, 1 to 1500 characters.
+    :raises LimitExceeded: A member does not fit.
+
+    Source: FailureDetails, CodePipeline API 2015-07-09.
+    """
+
+    message: str
+    type: str = "JobFailed"
+    external_execution_id: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", check_text("failureDetails.message", self.message))
+        check_text("failureDetails.type", self.type)
+        if self.external_execution_id is not None:
+            name = check_text("failureDetails.externalExecutionId", self.external_execution_id)
+            object.__setattr__(self, "external_execution_id", name)
+
+    def to_api(self) -> dict[str, Any]:
+        """Return AWS's shape."""
+        return without_none(
+            type=self.type,
+            message=self.message,
+            externalExecutionId=self.external_execution_id,
+        )
+
+
+def read_output_variables(value: object) -> dict[str, str] | None:
+    """
+    Return the output variables that a value holds; None, and an empty mapping, are none.
+
+    They show in the CodePipeline console and in later actions' configuration: no place for secrets.
+
+    :param value: A mapping of names, of ``0-9 A-Z a-z @ _ -``, to texts; a number is a text. Names and values
+        together have at most 122,880 bytes in UTF-8.
+    :raises InvalidInput: It holds something else, or too much.
+
+    Source: PutJobSuccessResult, CodePipeline API 2015-07-09; quotas, CodePipeline user guide.
+    """
+    if is_missing(value):
+        return None
+    # What the work gives may have anything for a name, and what it gave wrong, customers read.
+    variables = {
+        check_text("outputVariables.key", name, named=f"The name of output_variables number {number}"): (
+            _variable(number, held)
+        )
+        for number, (name, held) in enumerate(read_mapping(value, "output_variables").items(), 1)
+    }
+    size = sum(len(text.encode(errors="surrogatepass")) for pair in variables.items() for text in pair)
+    if size > MAX_OUTPUT_VARIABLES_BYTES:
+        raise LimitExceeded(
+            f"output_variables have {size} bytes, names and values together; CodePipeline takes "
+            f"{MAX_OUTPUT_VARIABLES_BYTES} of an action. Put what is larger into an output artifact.",
+            field="outputVariables",
+        )
+    return variables or None
+
+
+def _variable(number: int, value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str):
+        return value
+    # Of true and True, or of what JSON makes of a list, only the user knows which is meant.
+    raise LimitExceeded(
+        f"output_variables must be strings, or numbers; number {number} is of type {type(value).__name__}.",
+        field="outputVariables",
+    )

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Carries one call to CodePipeline, and tells what became of it.
+
+boto3's own retries are switched off for these calls. They hide whether an answer was lost, and on that
+hangs whether a spent nonce was spent by us and whether a result was put by us.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+import tenacity
+
+from airflow_codepipeline_partner._aws_errors import ServiceError
+from airflow_codepipeline_partner._masking import without_secrets
+from airflow_codepipeline_partner._protocol import responses
+from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._protocol.responses import Outcome
+from airflow_codepipeline_partner.exceptions import RequestRefused, ServiceUnavailable
+
+log = logging.getLogger(__name__)
+
+#: Longest wait between two attempts of one call, in seconds.
+MAX_BACKOFF = 20.0
+
+
+class _Unanswered(Exception):
+    """One attempt got no proper answer, and the call may be sent again."""
+
+    def __init__(self, reason: str, outcome: Outcome) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+
+
+class Transport:
+    """
+    Send calls with one boto3 client, again and again until they are answered or the deadline has passed.
+
+    :param make_client: Makes boto3's client, which must not retry by itself, when the first call is sent:
+        that may take a call to STS, which can fail like any other.
+    :param aws_conn_id: The Airflow connection that the client is made with, for errors to name.
+    :param retry_deadline: For how many seconds a call is tried again; 0 tries once.
+    :param clock: Seconds, for measuring the deadline.
+    :param sleep: Waits so many seconds.
+    """
+
+    def __init__(
+        self,
+        make_client: Callable[[], Any],
+        aws_conn_id: str | None,
+        retry_deadline: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._make_client = make_client
+        self._aws_conn_id = aws_conn_id
+        # Of the attempt at hand, in each thread: one hook may serve several.
+        self._attempt = threading.local()
+        self.retry_deadline = retry_deadline
+        self._clock = clock
+        self._sleep = sleep
+
+    @cached_property
+    def client(self) -> Any:
+        """boto3's client."""
+        client = self._make_client()
+        # What goes wrong before this (signing, credentials from STS, a value that cannot be written) leaves
+        # no doubt about the call.
+        client.meta.events.register("before-send.codepipeline", self._note_sending)
+        client.meta.events.register("response-received.codepipeline", self._note_body)
+        return client
+
+    def _note_sending(self, **event: Any) -> None:
+        self._attempt.sent = True
+
+    def _note_body(self, response_dict: Mapping[str, Any] | None, **event: Any) -> None:
+        received = response_dict or {}
+        # botocore may come to prefer CBOR, which it does not make an answer of where it is none.
+        is_cbor = "cbor" in str((received.get("headers") or {}).get("content-type"))
+        self._attempt.body = b"" if is_cbor else received.get("body") or b""
+
+    def send(
+        self, call: Call, secrets: Mapping[str, str] | None = None, *, in_doubt: bool = False
+    ) -> Mapping[str, Any]:
+        """
+        Send a call and return its answer.
+
+        :param call: The call.
+        :param secrets: Arguments that no message may show: ``clientToken``, ``nonce``.
+        :param in_doubt: Whether an earlier attempt of the same call may have been carried out.
+        :raises CodePipelineError: CodePipeline refused it, or did not answer until the deadline. Whether an
+            attempt may have been carried out, its ``in_doubt`` says.
+        """
+        doubts = [in_doubt]
+
+        def attempt() -> Mapping[str, Any]:
+            try:
+                return self._send_once(call, secrets or {}, in_doubt=any(doubts))
+            except _Unanswered as silence:
+                doubts.append(silence.outcome is Outcome.UNKNOWN)
+                raise
+
+        started = self._clock()
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_Unanswered),
+            wait=tenacity.wait_exponential(multiplier=0.5, max=MAX_BACKOFF) + tenacity.wait_random(0, 0.5),
+            stop=lambda state: self._clock() - started + state.upcoming_sleep > self.retry_deadline,
+            sleep=self._sleep,
+            before_sleep=lambda state: _log_retry(call, state),
+        )
+        try:
+            answer: Mapping[str, Any] = retrying(attempt)
+            return answer
+        except tenacity.RetryError as error:
+            attempts, last = error.last_attempt.attempt_number, error.last_attempt.exception()
+        about = f" for job {call.job.job_id}" if call.job else ""
+        client = vars(self).get("client")
+        whom = client.meta.endpoint_url if client else "AWS"
+        raise ServiceUnavailable(
+            f"{call.operation}{about} got no answer from {whom} in {self._clock() - started:.0f} s and "
+            f"{attempts} attempts (retry_deadline {self.retry_deadline:g} s); the last failed with: "
+            f"{responses.sentence(str(last))} If that goes on, check {self._connection}.",
+            code="NoAnswer",
+            in_doubt=any(doubts),
+            job_id=call.job.job_id if call.job else None,
+        )
+
+    def _send_once(self, call: Call, secrets: Mapping[str, str], *, in_doubt: bool) -> Mapping[str, Any]:
+        """Send a call once; what is raised holds no secret and no trace of an exception that does."""
+        from botocore import xform_name
+
+        self._attempt.sent, self._attempt.body = False, b""
+        failure: Exception
+        try:
+            method = getattr(self.client, xform_name(call.operation))
+            answer: Mapping[str, Any] = method(**call.arguments, **secrets)
+            if responses.is_answer(call, answer, self._attempt.body):
+                return answer
+            failure = _Unanswered("the answer is none", Outcome.UNKNOWN)
+        except Exception as error:
+            failure = self._failure_for(call, error, secrets, in_doubt=in_doubt)
+        raise failure
+
+    def _failure_for(
+        self, call: Call, error: Exception, secrets: Mapping[str, str], *, in_doubt: bool
+    ) -> Exception:
+        """Return what an exception of botocore's means."""
+        from botocore.exceptions import BotoCoreError, ConnectionError, HTTPClientError
+
+        answer = ServiceError.of(error)
+        if answer is not None:
+            return self._refusal_for(call, answer, secrets, in_doubt=in_doubt)
+        name, said = type(error).__name__, without_secrets(secrets, str(error))
+        if isinstance(error, ConnectionError | HTTPClientError):
+            was_sent = self._attempt.sent
+            outcome = responses.outcome_of_transport_error(name) if was_sent else Outcome.NOT_CARRIED_OUT
+            return _Unanswered(f"{name}: {said}", outcome)
+        if self._attempt.sent and not isinstance(error, BotoCoreError):
+            # A parser's, on what is no answer of AWS's; its text may quote it.
+            return _Unanswered(f"the answer could not be read: {name}", Outcome.UNKNOWN)
+        return RequestRefused(
+            f"{call.operation} could not be sent: {name}: {responses.sentence(said)} "
+            f"Check {self._connection}.",
+            code=name,
+            in_doubt=in_doubt,
+            job_id=call.job.job_id if call.job else None,
+        )
+
+    @property
+    def _connection(self) -> str:
+        if self._aws_conn_id is None:
+            return "boto3's default credentials and region (aws_conn_id is None)"
+        return f"the Airflow connection {self._aws_conn_id!r} of type aws"
+
+    def _refusal_for(
+        self, call: Call, error: ServiceError, secrets: Mapping[str, str], *, in_doubt: bool
+    ) -> Exception:
+        """Return what an error that a service answered means: CodePipeline, or STS before it."""
+        said = without_secrets(secrets, error.message)
+        outcome = responses.outcome_of_error_response(error)
+        if error.operation == call.operation:
+            if outcome is not Outcome.REFUSED:
+                return _Unanswered(f"{error.code}: {said}", outcome)
+            region_name = self.client.meta.region_name
+            return responses.error_for(call, error.code, said, region_name=region_name, in_doubt=in_doubt)
+        if outcome is not Outcome.REFUSED:
+            return _Unanswered(f"{error.operation}: {error.code}: {said}", Outcome.NOT_CARRIED_OUT)
+        return RequestRefused(
+            f"{call.operation} could not be sent: {error.operation}, which gives the credentials, was "
+            f"refused: {error.code}: {responses.sentence(said)} Check the role in {self._connection}.",
+            code=error.code,
+            in_doubt=in_doubt,
+            job_id=call.job.job_id if call.job else None,
+        )
+
+
+def _log_retry(call: Call, state: tenacity.RetryCallState) -> None:
+    log.warning(
+        "%s: attempt %d failed (%s); the next follows in %.1f s.",
+        call.operation,
+        state.attempt_number,
+        state.outcome.exception() if state.outcome else "",
+        state.upcoming_sleep,
+    )

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a task claims a job: recorded before it is done, and never a job that another task waits for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
+from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._protocol.dialects import claimable, dialect_of
+from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._worker import report
+from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint
+from airflow_codepipeline_partner._worker.dag import reports_results
+from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
+from airflow_codepipeline_partner._worker.record_store import LIVING, RecordStore, has_continued
+from airflow_codepipeline_partner.exceptions import CodePipelineProviderError
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.hooks import CodePipelineHook
+
+log = logging.getLogger(__name__)
+
+
+def claim_job(
+    hook: CodePipelineHook,
+    context: Mapping[str, Any],
+    given: object,
+    unknown_claim: str,
+    *,
+    ends_with_claim: bool = True,
+) -> ClaimedJob:
+    """
+    Claim a job for the running task, or go on with the claim of its earlier try.
+
+    :param hook: What claims it.
+    :param context: The running task's context.
+    :param given: The job, as the user named it.
+    :param unknown_claim: What a claim in doubt counts as.
+    :param ends_with_claim: Whether the task has nothing more to do; where it has, its retries go on with the
+        claim.
+    :raises AirflowSkipException: Another worker, or another run, has it.
+    :raises AirflowFailException: Trying the same again would not help: the job has ended, for one.
+    """
+    if not reports_results(context["dag"]):
+        log.warning(
+            "No task and no callback of this DAG gives the job its result, so that CodePipeline waits "
+            "until the job's timeout unless your own code puts it. Add finish_job(%s).",
+            context["ti"].task_id,
+        )
+    with fail_without_retry_if_permanent():
+        job = OfferedJob.from_value(given)
+        claimable(job)  # before anything is recorded of it
+        attempt = _Attempt(hook, context, job)
+        claim = attempt.memory.claim_of_earlier_try(job.job_id) or attempt.claim()
+        if not claim.counts_as_ours(unknown_claim):
+            if claim.has_ended and (attempt.in_doubt or context["dag_run"].clear_number):
+                # Most likely it was this run's. To skip its work now would make the run green.
+                raise AirflowFailException(
+                    f"Job {job.job_id}, which this run may have claimed before, has ended: {claim.status}. "
+                    "To run the action again, retry it in CodePipeline, which makes a new job."
+                )
+            raise AirflowSkipException(attempt.left_to or _lost(claim))
+        attempt.end_if_abandoned(claim.job)
+        if ends_with_claim:
+            attempt.memory.note_end(claim)
+        return claim.job
+
+
+def _lost(claim: Claim) -> str:
+    if claim.status is None and dialect_of(claim.job.job).poll_gives_nonce:
+        return (
+            f"The claim of job {claim.job.job_id} is {claim.state}: another worker has it, or this offer "
+            "of it was stale. Then it is offered again, and claimed by another run."
+        )
+    return (
+        f"The claim of job {claim.job.job_id} is {claim.state}: another worker may have it, or it has ended. "
+        "To run the action again, retry it in CodePipeline."
+    )
+
+
+class _Attempt:
+    """
+    One task's claim of one job.
+
+    :param hook: What claims it.
+    :param context: The running task's context.
+    :param job: The job.
+    """
+
+    def __init__(self, hook: CodePipelineHook, context: Mapping[str, Any], job: OfferedJob) -> None:
+        self._hook = hook
+        self._ti = context["ti"]
+        self._job = job
+        self.memory = ClaimCheckpoint(context)
+        #: Why the job was left alone, where another run waits for it.
+        self.left_to: str | None = None
+        #: Whether an earlier try may have acknowledged it.
+        self.in_doubt = False
+
+    def claim(self) -> Claim:
+        """Claim the job; the record says in the end how that went, whatever happens in between."""
+        memory = self.memory
+        in_doubt = self.in_doubt = memory.acknowledged_before(self._job.job_id)
+        # Until the acknowledgement is about to be sent nothing is claimed, however this task ends.
+        state = ClaimState.UNKNOWN if in_doubt else ClaimState.REFUSED
+        claimed = ClaimedJob(self._job, certain=not in_doubt)
+        memory.write(state, claimed)
+
+        def intend(about_to_claim: ClaimedJob) -> bool:
+            nonlocal state, claimed
+            # Even where an earlier try may have acknowledged it: a retry that goes by the number of the try
+            # alone would take a living run's job, and end it.
+            if self._is_awaited(about_to_claim):
+                return False
+            state, claimed = ClaimState.INTENT, about_to_claim
+            memory.write(state, claimed)
+            return True
+
+        try:
+            claim = self._hook.try_claim(self._job, in_doubt=in_doubt, before_acknowledge=intend)
+        except CodePipelineProviderError as error:
+            unknown = in_doubt or (state is ClaimState.INTENT and error.in_doubt)
+            state = ClaimState.UNKNOWN if unknown else ClaimState.REFUSED
+            memory.write(state, replace(claimed, certain=not unknown))
+            if not unknown and not memory.outlives_a_retry:
+                # A retry could not tell that nothing was acknowledged, and might end another run's job.
+                raise AirflowFailException(
+                    f"{type(error).__name__}: {error} Not retried, since before Airflow 3.3 a retry of a "
+                    "claim with no task before or after it knows nothing of it. The job is offered again."
+                ) from error
+            raise
+        memory.write(claim.state, claim.job)
+        return claim
+
+    def end_if_abandoned(self, job: ClaimedJob) -> None:
+        """
+        End a job with failure if it continues the work of a run that has ended without it.
+
+        :raises AirflowFailException: It did, and is ended.
+        """
+        waiting = TaskInstanceRef.from_token(job.continuation_token)
+        if waiting is None or waiting.is_of_run(self._ti.dag_id, self._ti.run_id):
+            return
+        message = (
+            f"The work of this action was begun by {waiting} in Airflow. That run has ended. "
+            "Retry the action."
+        )
+        run = {"dag_id": waiting.dag_id, "run_id": waiting.run_id}
+        failure = report.failure(job.job, message, "JobFailed", **run)
+        result = report.put_once(self._hook, RecordStore.of(self._ti), failure, certain=job.certain)
+        raise AirflowFailException(
+            f"Job {job.job_id} continues the work of {waiting}, which has ended. Its result is {result}."
+        )
+
+    def _is_awaited(self, job: ClaimedJob) -> bool:
+        """Tell whether a job is another task's to claim: one that waits for it, of any run."""
+        waiting = TaskInstanceRef.from_token(job.continuation_token)
+        if waiting is None:
+            return False
+        run = {"dag_id": waiting.dag_id, "run_ids": [waiting.run_id]}
+        if self._ti.get_dr_count(**run, states=list(LIVING)):
+            self.left_to = f"Job {job.job_id} is left to {waiting}, which waits for it."
+        elif not self._ti.get_dr_count(**run) or not has_continued(self._ti, waiting):
+            self.left_to = f"Job {job.job_id} is left to {waiting}, which is another Airflow's, or forgotten."
+            log.warning(
+                "%s If no other Airflow does, CodePipeline ends it when its time is over.", self.left_to
+            )
+        return self.left_to is not None

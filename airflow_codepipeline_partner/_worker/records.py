@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The records of a claim and of a result, in the XCom of the task instance that claimed.
+
+A task's own XCom is cleared when it is retried. Where claim, work and report are tasks of their own, the
+claim does not run again while its job is worked on, so what is written there outlives a retry, or a death,
+of the task that reports; a task that does all of it keeps it in a second place as well, see ``memory``.
+Whoever finishes a job (the finishing piece, a callback) reads these records, never the claim's return
+value. They hold neither a client token nor a partner's nonce nor a credential nor a
+configuration value but the one that custom jobs were polled for with, which is no secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, Self
+
+from airflow_codepipeline_partner._protocol.claims import ClaimState
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._protocol.dialects import dialect_of
+from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._protocol.requests import Call, result_of
+
+#: XCom key of the claim's record: the claimed job with ``state`` and ``at``.
+CLAIM_KEY = "codepipeline_claim"
+#: XCom key of the result's record: ``state``, ``result``, ``job_id``, ``call``, ``at``.
+RESULT_KEY = "codepipeline_result"
+
+#: What lies there where there is no result yet, or none any more.
+NO_RESULT: Mapping[str, Any] = {"job_id": None}
+ResultState = Literal["intended", "done", "refused"]
+
+
+@dataclass(frozen=True)
+class ClaimRecord:
+    """
+    Where the claim of a job stands.
+
+    Where an action goes on in a new job, the record is of the newest one.
+
+    :param state: See :class:`~airflow_codepipeline_partner._protocol.requests.ClaimState`.
+    :param job: The job, with what its details told if they were asked for.
+    :param former_job_ids: The action's earlier jobs, which this run ended with a continuation token of ours.
+    :param at: When it was written.
+    """
+
+    state: ClaimState
+    job: ClaimedJob
+    former_job_ids: tuple[str, ...] = ()
+    at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
+
+    @classmethod
+    def from_xcom(cls, value: Mapping[str, Any]) -> Self:
+        """Return the record that lies in XCom."""
+        return cls(
+            ClaimState(value["state"]),
+            ClaimedJob.from_value(value),
+            tuple(value.get("former_job_ids") or ()),
+            datetime.fromisoformat(value["at"]),
+        )
+
+    def to_xcom(self) -> dict[str, Any]:
+        """Return what is written."""
+        return {
+            **self.job.to_xcom(),
+            "state": str(self.state),
+            "at": self.at.isoformat(),
+            **({"former_job_ids": list(self.former_job_ids)} if self.former_job_ids else {}),
+        }
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the job is certainly ours."""
+        return self.state is ClaimState.CLAIMED
+
+    def is_about(self, job_id: str) -> bool:
+        """Tell whether it is the record of this job, or of one that followed it."""
+        return job_id == self.job.job_id or job_id in self.former_job_ids
+
+    def counts_as_ours(self, unknown_claim: str) -> bool:
+        """Tell whether the job is ours to end; see :meth:`ClaimState.counts_as_ours`."""
+        return self.state.counts_as_ours(unknown_claim)
+
+
+@dataclass(frozen=True)
+class ResultRecord:
+    """
+    Which result a job is to get, or got.
+
+    :param state: ``intended`` before the put, ``done`` after it; ``refused`` where the job, which is
+        certainly ours, did not take it: it has most likely ended.
+    :param job_id: The job.
+    :param result: ``success``, ``continue`` or ``failure``.
+    :param arguments: The put's arguments, without the client token.
+    :param at: When it was written.
+    """
+
+    state: ResultState
+    job_id: str
+    result: str
+    arguments: Mapping[str, Any]
+    at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
+
+    @classmethod
+    def from_xcom(cls, value: Mapping[str, Any]) -> Self:
+        """Return the record that lies in XCom."""
+        at = datetime.fromisoformat(value["at"])
+        return cls(value["state"], value["job_id"], value["result"], value["call"], at)
+
+    @classmethod
+    def of_job(cls, job_id: str, value: Mapping[str, Any] | None) -> Self | None:
+        """Return the record that lies there if it is this job's, or None."""
+        return None if value is None or value["job_id"] != job_id else cls.from_xcom(value)
+
+    @classmethod
+    def of_call(cls, state: ResultState, call: Call) -> Self:
+        """Return the record of a put."""
+        return cls(state, call.arguments["jobId"], result_of(call), dict(call.arguments))
+
+    def to_xcom(self) -> dict[str, Any]:
+        """Return what is written."""
+        return {
+            "state": self.state,
+            "result": self.result,
+            "job_id": self.job_id,
+            "call": self.arguments,
+            "at": self.at.isoformat(),
+        }
+
+    @property
+    def awaited_by(self) -> TaskInstanceRef | None:
+        """The task that goes on with the action's next job, by a token of ours; None for any other result."""
+        if self.state == "refused":
+            return None
+        return TaskInstanceRef.from_token(self.arguments.get("continuationToken"))
+
+    def call(self, job: OfferedJob) -> Call:
+        """Return the call that was intended, to be sent again unchanged."""
+        dialect = dialect_of(job)
+        operation = dialect.failure if self.result == "failure" else dialect.success
+        return Call(operation, self.arguments, job)

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+How a result reaches CodePipeline exactly once, and which result it is to be.
+
+The record of a result is written before the put and after it, so that whoever comes next (a retry, the
+finishing piece, a callback) repeats an intended call unchanged and stops only at one that is done.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._protocol.jobs import OfferedJob
+from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._protocol.results import ExecutionDetails
+from airflow_codepipeline_partner.exceptions import (
+    CodePipelineProviderError,
+    JobNotInProgress,
+    RequestRefused,
+)
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner._worker.checkpoints import ResultStore
+    from airflow_codepipeline_partner.hooks import CodePipelineHook
+
+log = logging.getLogger(__name__)
+
+DEFAULT_FAILURE_TYPE = "JobFailed"
+
+
+def put_once(
+    hook: CodePipelineHook,
+    store: ResultStore,
+    call: Call,
+    *,
+    certain: bool = True,
+    was_claimed: bool = True,
+) -> str:
+    """
+    Give a job its result, unless the record says that it has one.
+
+    :param hook: What puts it.
+    :param store: Where the record is kept.
+    :param call: The result. Where another was intended before and may have been put, that one is
+        repeated instead: a result is never flipped.
+    :param certain: Whether the job is certainly ours.
+    :param was_claimed: Whether that is known from its claim; else it may be claimed yet.
+    :return: Which result the job has now: ``success``, ``continue`` or ``failure``.
+    :raises JobNotInProgress: The job takes no result any more. Who comes next asks with the same once more.
+    :raises CodePipelineError: The result could not be put.
+    """
+    job = call.job
+    assert job is not None  # noqa: S101 - a result is always some job's
+    record = store.read_result(job.job_id)
+    if record is not None and record.state == "done":
+        log.info(
+            "Job %s has its result already: %s. To run the action again, retry it in CodePipeline.",
+            record.job_id,
+            record.result,
+        )
+        return record.result
+    if record is not None and record.state == "refused":
+        # Most likely the job has ended. Should it not have, the same result is still the right one.
+        log.info("Job %s did not take the result %s; asking once more.", record.job_id, record.result)
+        # The record stays what it is meanwhile: after a death here the next refusal is none of a put result.
+        return _put(hook, store, record.call(job), intended_before=False, certain=certain)
+    if record is not None:
+        log.warning(
+            "Job %s: result %s was about to be put before; repeating it.", record.job_id, record.result
+        )
+        try:
+            return _put(hook, store, record.call(job), intended_before=True, certain=certain)
+        except RequestRefused as refusal:
+            if refusal.retryable or refusal.in_doubt:
+                raise
+            log.warning(
+                "Job %s: it cannot have been put, since CodePipeline does not take it.", record.job_id
+            )
+    store.write_result("intended", call)
+    try:
+        return _put(hook, store, call, intended_before=False, certain=certain)
+    except CodePipelineProviderError as error:
+        left = store.read_result(job.job_id)
+        # An intent of another result is another task's, which has its own troubles.
+        ours = left is not None and left.state == "intended" and left.result == requests.result_of(call)
+        if ours and not error.in_doubt:
+            if certain and was_claimed and isinstance(error, JobNotInProgress):
+                # It was acknowledged by us, so that it has ended: no other result is to be tried.
+                store.write_result("refused", call)
+            else:
+                # Nothing was put, so that another result may be: the failure, for instance.
+                store.withdraw_result(job.job_id)
+        raise
+
+
+def _put(
+    hook: CodePipelineHook, store: ResultStore, call: Call, *, intended_before: bool, certain: bool
+) -> str:
+    # A token of ours needs no certainty: whoever puts it waits for the action's next job, which bears that
+    # token and so proves that the put was ours; if it was not, none comes, and the wait tells.
+    goes_on = TaskInstanceRef.from_token(call.arguments.get("continuationToken")) is not None
+    hook.put(call, intended_before=intended_before, certain=certain or goes_on)
+    store.write_result("done", call)
+    return requests.result_of(call)
+
+
+def with_defaults(details: object, *, dag_id: str, run_id: str, continued: bool = False) -> ExecutionDetails:
+    """
+    Return execution details in which what is missing is filled in.
+
+    :param details: What the user gave, or None.
+    :param dag_id: The DAG that did the work.
+    :param run_id: Its run; both are named in the external execution id, which leads back to the run.
+    :param continued: Whether the action goes on, with a continuation token.
+    """
+    given = ExecutionDetails.from_value(details) or ExecutionDetails()
+    outcome = "is at work on this action" if continued else "completed this action"
+    return replace(
+        given,
+        summary=given.summary or f"The Airflow DAG {dag_id} {outcome}.",
+        external_execution_id=given.external_execution_id or requests.external_execution_id(dag_id, run_id),
+    )
+
+
+def failure_of_run(
+    dag_id: str, states: Mapping[str, Collection[str | None]], leaves: Collection[str]
+) -> str | None:
+    """
+    Judge the work by its tasks' states, and return the message for the customer, or None for success.
+
+    :param dag_id: The DAG that did the work.
+    :param states: Task id → the states of its task instances, of all tasks before the finishing piece.
+    :param leaves: The ids of the tasks just before it, the claim left out.
+    """
+    for state in ("failed", "upstream_failed"):
+        failed = sorted(task_id for task_id, found in states.items() if state in found)
+        if failed:
+            what = "failed" if state == "failed" else "could not run"
+            return f"The work of this action failed in Airflow: {_tasks(failed)} of DAG {dag_id} {what}."
+    if leaves and all(state == "skipped" for leaf in leaves for state in states.get(leaf, ())):
+        return f"The work of this action was skipped in Airflow: {_tasks(sorted(leaves))} of DAG {dag_id}."
+    return None
+
+
+def _tasks(task_ids: Collection[str]) -> str:
+    shown = list(task_ids)[:10]
+    more = f" and {len(task_ids) - len(shown)} more" if len(task_ids) > len(shown) else ""
+    return ("task " if len(task_ids) == 1 else "tasks ") + ", ".join(shown) + more
+
+
+def failure(job: OfferedJob, message: str, failure_type: str, *, dag_id: str, run_id: str) -> Call:
+    """
+    Compose the failure result of a job that a run of ours worked on.
+
+    :param job: The job.
+    :param message: What the customer reads.
+    :param failure_type: One of the failure types of the API.
+    :param dag_id: The DAG that did the work.
+    :param run_id: Its run.
+    """
+    return requests.failure(
+        job,
+        message=message,
+        failure_type=failure_type,
+        external_execution_id=requests.external_execution_id(dag_id, run_id),
+    )

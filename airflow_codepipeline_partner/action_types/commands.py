@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What the commands on custom action types do.
+
+The standard output is for what can be worked with further: declarations, the list, policies. What is told to
+whoever ran the command goes to the standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TextIO
+
+from airflow_codepipeline_partner._aws_errors import is_access_denied
+from airflow_codepipeline_partner._protocol.jobs import ActionType
+from airflow_codepipeline_partner.action_types import yaml_file
+from airflow_codepipeline_partner.action_types.client import ALREADY_EXISTS, ActionTypeCalls
+from airflow_codepipeline_partner.action_types.model import (
+    PATH,
+    CustomActionType,
+    action_type_from_path,
+    partner_worker_policy,
+    path_of,
+    worker_policy,
+)
+from airflow_codepipeline_partner.exceptions import CodePipelineError, InvalidInput, RequestRefused
+
+DONE, REFUSED, WRONG = 0, 1, 2
+#: So many of the action types that there are, are named where one is not found.
+_NAMED = 5
+
+
+def run(name: str, parsed: Namespace) -> int:
+    """
+    Run a command.
+
+    :param name: Its name.
+    :param parsed: Its arguments.
+    :return: 0 for done, 1 for refused or unreachable, 2 for a wrong command line or declaration.
+    """
+    commands: dict[str, Callable[[Namespace, TextIO], int]] = {
+        "create": _create,
+        "show": _show,
+        "list": _list,
+        "delete": _delete,
+        "policy": _policy,
+    }
+    try:
+        with _logs_on_stderr() as output:
+            return commands[name](parsed, output)
+    except InvalidInput as error:
+        _tell(str(error))
+        return WRONG
+    except CodePipelineError as error:
+        _tell(str(error))
+        return REFUSED
+    except KeyboardInterrupt:
+        _tell("Interrupted.")
+        return REFUSED
+
+
+def _create(parsed: Namespace, output: TextIO) -> int:
+    declared = _declared(parsed.file)
+    with _connected(parsed) as calls:
+        path, place, partition = declared.path, calls.region_name, calls.partition
+        existing = _among(_listed(calls) or (), declared.action_type) or _create_or_find(calls, declared)
+    if existing is None:
+        _tell(f"Created {path} in {place}. The IAM policy of its worker:")
+    elif differences := declared.differences(existing):
+        _tell(
+            f"There is a {path} in {place} already, and the declaration differs from it in "
+            f"{', '.join(differences)}.\n"
+            "AWS changes no custom action type: declare the change under a version that was never used, and "
+            "have the pipelines name that.\n"
+            f"See what is there with: action-type show {path}\n"
+            f"Delete it with: action-type delete {path}"
+        )
+        return REFUSED
+    else:
+        untold = " (Tags are not compared: CodePipeline does not tell them.)" if declared.tags else ""
+        _tell(f"{path} is there already in {place}, as declared.{untold} The IAM policy of its worker:")
+    _print_json(worker_policy(declared.action_type, region=place, partition=partition), output)
+    return DONE
+
+
+def _create_or_find(calls: ActionTypeCalls, declared: CustomActionType) -> CustomActionType | None:
+    """Create an action type; return it where it is there all the same, None where it is new."""
+    try:
+        calls.create_custom_action_type(declared)
+    except RequestRefused as refusal:
+        # Somebody else may have created it since, or we with a try whose answer was lost.
+        there = _listed(calls)
+        if existing := _among(there or (), declared.action_type):
+            return existing
+        if refusal.code != ALREADY_EXISTS or there is None:
+            raise
+        raise RequestRefused(
+            f"{refusal} It is not listed, so it was deleted, and then its version can be created again only "
+            "exactly as it was. Declare a version that was never used.",
+            code=refusal.code,
+        ) from None
+    return None
+
+
+def _show(parsed: Namespace, output: TextIO) -> int:
+    action_type = _action_type(parsed.target)
+    with _connected(parsed) as calls:
+        there, place = calls.list_action_types(), calls.region_name
+    found = _among(there, action_type)
+    if found is None:
+        return _not_found(action_type, there, place)
+    untold = "its tags"
+    if any(each.type is None for each in found.configuration_properties):
+        untold += ", nor all types of its properties"
+    print(f"# {found.path} in {place}. CodePipeline does not tell {untold}.", file=output)
+    print(yaml_file.dump(found.to_declaration()), end="", file=output)
+    return DONE
+
+
+def _list(parsed: Namespace, output: TextIO) -> int:
+    with _connected(parsed) as calls:
+        there, place = calls.list_action_types(), calls.region_name
+    for each in there:
+        inputs, outputs = each.input_artifact_details, each.output_artifact_details
+        count = len(each.configuration_properties)
+        print(
+            each.path,
+            f"{inputs.minimum_count}-{inputs.maximum_count} input artifacts",
+            f"{outputs.minimum_count}-{outputs.maximum_count} output artifacts",
+            f"{count} {'property' if count == 1 else 'properties'}",
+            sep="\t",
+            file=output,
+        )
+    if not there:
+        _tell(f"There is no custom action type in {place}.")
+    return DONE
+
+
+def _delete(parsed: Namespace, output: TextIO) -> int:
+    action_type = _action_type(parsed.target)
+    path = path_of(action_type)
+    if not parsed.yes and (parsed.target == yaml_file.STDIN or not sys.stdin.isatty()):
+        raise InvalidInput(f"Without a terminal nobody can be asked whether to delete {path}: give --yes.")
+    with _connected(parsed) as calls:
+        there, place = _listed(calls), calls.region_name
+        if there is not None and _among(there, action_type) is None:
+            return _not_found(action_type, there, place)
+        if not parsed.yes and not _is_confirmed(path, place):
+            _tell("Nothing was deleted.")
+            return REFUSED
+        calls.delete_custom_action_type(action_type)
+    _tell(
+        f"Deleted {path} in {place}. To have it back, create it exactly as it was; for anything else take a "
+        "version that was never used."
+    )
+    return DONE
+
+
+def _is_confirmed(path: str, place: str) -> bool:
+    sys.stderr.write(
+        f"Delete {path} in {place}? Polls for its jobs fail from then on, in all pipelines that use it, and "
+        "its version can only be created again exactly as it was. [y/N] "
+    )
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _policy(parsed: Namespace, output: TextIO) -> int:
+    place = {"account_id": parsed.account_id, "region": parsed.region, "partition": parsed.partition}
+    if parsed.partner:
+        if parsed.target is not None or set(place.values()) != {"*"}:
+            raise InvalidInput(
+                "--partner goes alone: the calls for partner actions know neither action type nor place."
+            )
+        policy = partner_worker_policy()
+    elif parsed.target is None:
+        raise InvalidInput(
+            f"Name a custom action type ({PATH}) or the file that declares it, or give --partner."
+        )
+    else:
+        policy = worker_policy(_action_type(parsed.target), **place)
+    _print_json(policy, output)
+    return DONE
+
+
+def _declared(file: str) -> CustomActionType:
+    value = yaml_file.read_file(file)
+    try:
+        return CustomActionType.from_declaration(value)
+    except InvalidInput as error:
+        raise InvalidInput(f"{yaml_file.shown_name(file)}: {error}") from None
+
+
+def _action_type(target: str) -> ActionType:
+    """Return the action type that a path names or a file declares; ``./`` before it makes it a file."""
+    named = action_type_from_path(target)
+    if named is not None:
+        return named
+    try:
+        return _declared(target).action_type
+    except InvalidInput as error:
+        raise InvalidInput(f"{error} ({target!r} is not {PATH}, so it is a file.)") from None
+
+
+@contextlib.contextmanager
+def _connected(parsed: Namespace) -> Iterator[ActionTypeCalls]:
+    if parsed.aws_conn_id is not None and (parsed.profile or parsed.endpoint_url):
+        raise InvalidInput(
+            "--aws-conn-id goes neither with --profile nor with --endpoint-url: the connection has its own."
+        )
+    calls = ActionTypeCalls.connect(
+        aws_conn_id=parsed.aws_conn_id,
+        region_name=parsed.region,
+        profile_name=parsed.profile,
+        endpoint_url=parsed.endpoint_url,
+    )
+    with contextlib.closing(calls):
+        yield calls
+
+
+def _listed(calls: ActionTypeCalls) -> list[CustomActionType] | None:
+    """Return what is there; None where that may not be listed, as by some who may create and delete."""
+    try:
+        return calls.list_action_types()
+    except RequestRefused as refusal:
+        if not is_access_denied(refusal.code):
+            raise
+        return None
+
+
+def _among(there: Iterable[CustomActionType], wanted: ActionType) -> CustomActionType | None:
+    return next((each for each in there if each.path == path_of(wanted)), None)
+
+
+def _not_found(wanted: ActionType, there: list[CustomActionType], place: str) -> int:
+    names = [each.path for each in there]
+    more = f" and {len(names) - _NAMED} more (action-type list)" if len(names) > _NAMED else ""
+    others = f"there are {', '.join(names[:_NAMED])}{more}" if names else "there is none at all"
+    _tell(f"There is no custom action type {path_of(wanted)} in {place}; {others}.")
+    return REFUSED
+
+
+@contextlib.contextmanager
+def _logs_on_stderr() -> Iterator[TextIO]:
+    """Give the standard output, and keep off it what Airflow logs, which it does there by default."""
+    output = sys.stdout
+    # As it was started, where it is Airflow's command line that runs us.
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is output:
+            handler.setStream(sys.stderr)
+    with contextlib.redirect_stdout(sys.stderr):
+        yield output
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _print_json(value: Any, output: TextIO) -> None:
+    print(json.dumps(value, indent=2), file=output)

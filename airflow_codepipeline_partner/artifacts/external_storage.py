@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Where users keep what is to become an artifact, or came of one: S3 of their own, or any object storage.
+
+``s3://`` is read and written by boto3 with an Airflow connection; all else (``file://``, a plain path,
+``gs://`` …) by Airflow's ``ObjectStoragePath``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import IO, Any, Protocol
+from urllib.parse import urlsplit
+
+from airflow_codepipeline_partner.artifacts.errors import disk_errors, s3_errors
+from airflow_codepipeline_partner.artifacts.formats import CHUNK_BYTES
+from airflow_codepipeline_partner.artifacts.transfer import (
+    ResumedStream,
+    TransferLog,
+    subscribers_of,
+    transfer_manager,
+)
+from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
+
+_DEFAULT_CONN_ID = "aws_default"
+
+
+class StoredObject(Protocol):
+    """One object of the user's."""
+
+    def open(self) -> AbstractContextManager[tuple[IO[bytes], int | None]]:
+        """Yield a stream of its content, and its size where that is known."""
+
+    def write(self, content: IO[bytes], size: int | None = None) -> None:
+        """Write all that a stream gives, so many bytes; the object appears when it is complete."""
+
+
+def stored_object(location: str, conn_id: str | None, artifact: str) -> StoredObject:
+    """
+    Return the object at a location.
+
+    :param location: ``s3://bucket/key``, a path on the worker, or what ``ObjectStoragePath`` takes.
+    :param conn_id: The connection with the credentials; ``s3://`` takes ``aws_default`` where it is None and
+        none is in the location (``s3://conn_id@bucket/key``).
+    :param artifact: The artifact's name, for errors.
+    :raises InvalidInput: The location is none.
+    """
+    place = urlsplit(location)
+    if place.scheme != "s3":
+        return _AnyObject(location, conn_id, artifact)
+    in_location, _, bucket = place.netloc.rpartition("@")
+    # A key may hold what other URLs end at.
+    key = location.split("://", 1)[1].partition("/")[2]
+    if not bucket or not key or key.endswith("/"):
+        raise InvalidInput(f"{location!r:.200} names no object in S3; s3://bucket/key does.")
+    return _S3Object(bucket, key, conn_id or in_location or _DEFAULT_CONN_ID, artifact)
+
+
+def local_path(location: str) -> Path | None:
+    """Return the path on the worker that a location is, or None where it is elsewhere."""
+    if "://" not in location:
+        return Path(location)
+    return Path(location.removeprefix("file://")) if location.startswith("file:///") else None
+
+
+def _for_customer(artifact: str) -> str:
+    # Where the worker keeps things is no business of theirs.
+    return f"The artifact {artifact} could not be carried to or from the worker's own storage."
+
+
+class _S3Object:
+    def __init__(self, bucket: str, key: str, conn_id: str, artifact: str) -> None:
+        self._where = {"Bucket": bucket, "Key": key}
+        self._name = f"s3://{bucket}/{key}"
+        self._conn_id = conn_id
+        self._artifact = artifact
+
+    @property
+    def _client(self) -> Any:
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+        return S3Hook(self._conn_id).conn
+
+    def _errors(self, what: str) -> AbstractContextManager[None]:
+        return s3_errors(
+            f"{self._name}, for the artifact {self._artifact}, could not be {what}",
+            self._name,
+            f"Check what the Airflow connection {self._conn_id!r} may do.",
+            for_customer=_for_customer(self._artifact),
+        )
+
+    @contextmanager
+    def open(self) -> Iterator[tuple[IO[bytes], int | None]]:
+        client = self._client
+
+        def get(**how: str) -> Any:
+            with self._errors("read"):
+                return client.get_object(**self._where, **how)
+
+        with ResumedStream(get, self._artifact, TransferLog(f"Reading {self._name}")) as stream:
+            yield stream, stream.size
+
+    def write(self, content: IO[bytes], size: int | None = None) -> None:
+        progress = TransferLog(f"Writing {self._name}", size)
+        with self._errors("written"), transfer_manager(self._client) as manager:
+            manager.upload(
+                content,
+                self._where["Bucket"],
+                self._where["Key"],
+                subscribers=subscribers_of(progress, size),
+            ).result()
+
+
+class _AnyObject:
+    def __init__(self, location: str, conn_id: str | None, artifact: str) -> None:
+        from airflow.sdk import ObjectStoragePath
+
+        self._location = location
+        self._artifact = artifact
+        place = location if "://" in location else f"file://{os.path.abspath(location)}"
+        try:
+            path = ObjectStoragePath(place, conn_id=conn_id)
+            self._fs, self._path = path.fs, path.path
+        except (ValueError, ImportError) as error:
+            # No provider serves the scheme, or what that needs is not installed; both say what.
+            raise InvalidInput(f"{location!r:.200} cannot be reached: {error}") from error
+
+    @contextmanager
+    def open(self) -> Iterator[tuple[IO[bytes], int | None]]:
+        with disk_errors(self._artifact, "read"):
+            try:
+                size = self._fs.size(self._path)
+                stream = self._fs.open(self._path, "rb")
+            except (FileNotFoundError, IsADirectoryError) as error:
+                what = "nothing" if isinstance(error, FileNotFoundError) else "a folder"
+                raise ArtifactError(
+                    f"There is {what} at {self._location!r:.200}, which was to be uploaded as the artifact "
+                    f"{self._artifact}. Check the location, and that the work before it made it.",
+                    for_customer=_for_customer(self._artifact),
+                ) from error
+            with stream:
+                yield stream, size
+
+    def write(self, content: IO[bytes], size: int | None = None) -> None:
+        fs, path = self._fs, self._path
+        half = f"{path}.{uuid.uuid4().hex}.part"
+        with disk_errors(self._artifact, "stored"):
+            try:
+                fs.makedirs(os.path.dirname(path), exist_ok=True)
+                with fs.open(half, "wb") as file:
+                    shutil.copyfileobj(content, file, CHUNK_BYTES)
+                fs.mv(half, path)
+            except BaseException:
+                if fs.exists(half):
+                    fs.rm(half)
+                raise

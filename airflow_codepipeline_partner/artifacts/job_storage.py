@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A job's artifacts in S3: whole files by boto3's transfer manager, or as streams.
+
+Nothing is held in memory whole, and nothing half-written is left.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import zlib
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from airflow_codepipeline_partner._protocol.job_details import Artifact, JobDetails
+from airflow_codepipeline_partner._protocol.jobs import OfferedJob
+from airflow_codepipeline_partner.artifacts.credentials import JobCredentials, make_client
+from airflow_codepipeline_partner.artifacts.errors import disk_errors, s3_errors
+from airflow_codepipeline_partner.artifacts.formats import CHUNK_BYTES
+from airflow_codepipeline_partner.artifacts.transfer import (
+    CountedStream,
+    ResumedStream,
+    TransferLog,
+    subscribers_of,
+    transfer_manager,
+)
+from airflow_codepipeline_partner.exceptions import ArtifactError
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.hooks import CodePipelineHook
+
+
+class ArtifactStorage:
+    """
+    The artifacts of one job.
+
+    :param hook: What asks for the job's details.
+    :param job: The job, as every method of the hook takes it.
+
+    Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09; GetObject, PutObject, UploadPart,
+    S3 API 2006-03-01.
+    """
+
+    def __init__(self, hook: CodePipelineHook, job: object) -> None:
+        self.hook = hook
+        self.job = OfferedJob.from_value(job)
+        self._credentials = JobCredentials(hook, self.job)
+
+    @cached_property
+    def client(self) -> Any:
+        """The S3 client, which signs with the job's credentials only."""
+        return make_client(self.hook, self._credentials)
+
+    def close(self) -> None:
+        """Close the connections to S3."""
+        client = self.__dict__.pop("client", None)
+        if client is not None:
+            client.close()
+
+    @property
+    def _details(self) -> JobDetails:
+        return self._credentials.details
+
+    @property
+    def inputs(self) -> tuple[Artifact, ...]:
+        """What the action is given."""
+        return self._details.input_artifacts
+
+    @property
+    def outputs(self) -> tuple[Artifact, ...]:
+        """Where the action is to put what it makes."""
+        return self._details.output_artifacts
+
+    @property
+    def pipeline_name(self) -> str | None:
+        """The customer's pipeline, or None where the details do not name it."""
+        return self._details.pipeline_name
+
+    def find_input(self, name: str | None = None) -> Artifact:
+        """
+        Return an input artifact.
+
+        :param name: Its name; None where there is only one.
+        :raises ArtifactError: The job has none of that name, or two.
+        """
+        return self._find(self.inputs, name, "input")
+
+    def find_output(self, name: str | None = None) -> Artifact:
+        """
+        Return the place of an output artifact.
+
+        :param name: Its name; None where there is only one.
+        :raises ArtifactError: The job has none of that name, or two.
+        """
+        return self._find(self.outputs, name, "output")
+
+    def _find(self, artifacts: tuple[Artifact, ...], name: str | None, kind: str) -> Artifact:
+        found = [artifact for artifact in artifacts if name in (None, artifact.name)]
+        there_are = ", ".join(artifact.name for artifact in artifacts) or "none"
+        if len(found) != 1:
+            what = f"{kind} artifact" + ("" if name is None else f" {str(name)[:100]!r}")
+            how = "no" if not found else "more than one" if name is None else f"{len(found)} times the"
+            raise ArtifactError(
+                f"Job {self.job.job_id} has {how} {what}; its {kind} artifacts: {there_are}. Check the "
+                f"action's {kind} artifacts in the pipeline, and the name that is asked for.",
+                failure_type="ConfigurationError",
+                job_id=self.job.job_id,
+            )
+        [artifact] = found
+        if not artifact.bucket or not artifact.key:
+            raise ArtifactError(
+                f"CodePipeline does not say where the {kind} artifact {artifact.name} of job "
+                f"{self.job.job_id} is.",
+                job_id=self.job.job_id,
+            )
+        return artifact
+
+    def download(self, artifact: Artifact, path: Path) -> None:
+        """
+        Download an artifact to a file, which appears when it is complete.
+
+        :param artifact: Which.
+        :param path: The file.
+        :raises ArtifactError: It could not be.
+        """
+        progress = self._log_of("Downloading", artifact)
+        with (
+            self._errors(artifact, "downloaded"),
+            disk_errors(artifact.name, "stored"),
+            transfer_manager(self.client) as manager,
+        ):
+            manager.download(
+                artifact.bucket, artifact.key, os.fspath(path), subscribers=subscribers_of(progress)
+            ).result()
+        progress.end()
+
+    def open(self, artifact: Artifact) -> ResumedStream:
+        """
+        Return an artifact's content as a stream, which goes on where the connection is cut.
+
+        :param artifact: Which.
+        :raises ArtifactError: It could not be; so does each read.
+        """
+
+        def get(**how: str) -> Any:
+            with self._errors(artifact, "read"):
+                return self.client.get_object(Bucket=artifact.bucket, Key=artifact.key, **how)
+
+        return ResumedStream(get, artifact.name, self._log_of("Reading", artifact))
+
+    def upload(self, artifact: Artifact, path: Path) -> None:
+        """
+        Upload a file as an output artifact; S3 takes it only if it has the file's checksum.
+
+        :param artifact: Its place.
+        :param path: The file; it must not change meanwhile.
+        :raises ArtifactError: It could not be.
+        """
+        with self._errors(artifact, "uploaded"), disk_errors(artifact.name, "read"):
+            size = path.stat().st_size
+            progress = self._log_of("Uploading", artifact, size)
+            with transfer_manager(self.client) as manager:
+                manager.upload(
+                    os.fspath(path),
+                    artifact.bucket,
+                    artifact.key,
+                    extra_args={**self._encryption, "ChecksumCRC32": _crc32_of(path)},
+                    subscribers=subscribers_of(progress),
+                ).result()
+        progress.end()
+
+    def upload_stream(self, artifact: Artifact, stream: IO[bytes], size: int | None = None) -> None:
+        """
+        Upload what a stream gives as an output artifact; S3 checks the checksum of each part.
+
+        :param artifact: Its place.
+        :param stream: What gives it.
+        :param size: How many bytes it must give, or None where that is not known.
+        :raises ArtifactError: It could not be, or there were more or fewer bytes.
+        """
+        progress = self._log_of("Uploading", artifact, size)
+        counted = CountedStream(stream, size, artifact.name)
+        with self._errors(artifact, "uploaded"), transfer_manager(self.client) as manager:
+            manager.upload(
+                counted,
+                artifact.bucket,
+                artifact.key,
+                extra_args={**self._encryption, "ChecksumAlgorithm": "CRC32"},
+                subscribers=subscribers_of(progress, size),
+            ).result()
+        progress.end()
+
+    @property
+    def _encryption(self) -> dict[str, str]:
+        key = self._details.encryption_key or {}
+        # Without a key id S3 takes the AWS managed key.
+        named = {"SSEKMSKeyId": key["id"]} if key.get("id") else {}
+        return {"ServerSideEncryption": "aws:kms", **named}
+
+    def _log_of(self, doing: str, artifact: Artifact, size: int | None = None) -> TransferLog:
+        return TransferLog(f"{doing} artifact {artifact.name} of job {self.job.job_id}", size)
+
+    def _errors(self, artifact: Artifact, what: str) -> AbstractContextManager[None]:
+        """
+        Have what goes wrong name the artifact, and say what to do.
+
+        :param artifact: Which.
+        :param what: What was to be done with it: ``downloaded``.
+        """
+        return s3_errors(
+            f"The artifact {artifact.name} of job {self.job.job_id} could not be {what}",
+            f"s3://{artifact.bucket}/{artifact.key}",
+            "Check that the pipeline's role, and the policies of the bucket and of its KMS key, allow it.",
+            job_id=self.job.job_id,
+        )
+
+
+def _crc32_of(path: Path) -> str:
+    """Return a file's CRC-32 as S3 writes it."""
+    value = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            value = zlib.crc32(chunk, value)
+    return base64.b64encode(value.to_bytes(4, "big")).decode()

@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Folders packed for a pipeline: the same content makes the same bytes, and no link leads out.
+
+What differs from machine to machine (the order of a folder's entries, times, owners, the umask) is not in the
+archive.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import posixpath
+import shutil
+import stat
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol, cast
+
+from airflow_codepipeline_partner.artifacts.archive_guard import MAX_DEPTH, is_foreign, is_inside, shown
+from airflow_codepipeline_partner.artifacts.errors import disk_errors
+from airflow_codepipeline_partner.artifacts.formats import CHUNK_BYTES, FORMATS, ArchiveFormat
+from airflow_codepipeline_partner.exceptions import ArtifactError
+
+#: The earliest that a zip can tell.
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+_UNIX = 3
+_IS_FOLDER_IN_DOS = 0x10
+_LEVEL = 6
+# Never through a link, nor waiting for whoever writes into a pipe.
+_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+_OPEN_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY
+
+
+def pack(folder: Path, archive: Path, *, artifact: str, archive_format: ArchiveFormat = "zip") -> None:
+    """
+    Pack what is in a folder; the same content makes the same bytes.
+
+    Links are not followed: one that leads to another place in the folder is packed as a link, any other is
+    refused. Files have the mode 644, or 755 if their owner may run them; times are 1980-01-01 in a zip and
+    1970-01-01 in a tar, owners are nobody.
+
+    :param folder: The folder.
+    :param archive: Where to write; it appears when it is complete.
+    :param artifact: The artifact's name, for errors.
+    :param archive_format: ``zip``, ``tar`` or ``tar.gz``.
+    :raises ArtifactError: The folder holds no file, a link that leads out, a file that changes meanwhile, or
+        what is neither file, folder nor link; or the disk is full.
+    """
+    if archive_format == "raw" or archive_format not in FORMATS:
+        raise ArtifactError(
+            f"A folder is packed as zip, tar or tar.gz, not as {archive_format!r:.40}.",
+            failure_type="ConfigurationError",
+        )
+    if not folder.is_dir():
+        raise ArtifactError(
+            f"There is no folder {folder.name}, which was to be packed as the artifact {artifact}. Check the "
+            "path, and that the work before it made it."
+        )
+    if archive.parent.resolve().is_relative_to(folder.resolve()):
+        raise ArtifactError(
+            f"The archive {archive.name} cannot lie in the folder that is packed.",
+            failure_type="ConfigurationError",
+        )
+    with disk_errors(artifact, "packed"):
+        number, half = tempfile.mkstemp(prefix=f".{archive.name[:100]}-", dir=archive.parent)
+        try:
+            with open(number, "wb") as file:
+                _write(_Folder(folder, artifact), file, archive_format)
+            os.replace(half, archive)
+        except BaseException:
+            Path(half).unlink(missing_ok=True)
+            raise
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """
+    What is in a folder that is held open, so that nothing can be put in its place.
+
+    :param path: From the root.
+    :param name: In the folder.
+    :param folder: The folder's file descriptor.
+    :param state: What it was when it was found.
+    """
+
+    path: str
+    name: str
+    folder: int
+    state: os.stat_result
+
+
+class _Folder:
+    """
+    What is to be packed, in an order of its own.
+
+    :param root: The folder.
+    :param artifact: The artifact's name, for errors.
+    """
+
+    def __init__(self, root: Path, artifact: str) -> None:
+        self._root = os.path.realpath(root)
+        self._artifact = artifact
+
+    def entries(self) -> Generator[_Entry, None, None]:
+        """
+        Yield all that is in it, each folder before what is in it.
+
+        :raises ArtifactError: There is no file, or something that cannot be packed.
+        """
+        holds_file = False
+        for entry in self._entries("", os.open(self._root, _OPEN_FOLDER)):
+            holds_file |= not stat.S_ISDIR(entry.state.st_mode)
+            yield entry
+        if not holds_file:
+            raise ArtifactError(
+                f"The folder that was to be packed as the artifact {self._artifact} holds no file. Check the "
+                "path, and that the work before it wrote there."
+            )
+
+    def _entries(self, path: str, folder: int) -> Generator[_Entry, None, None]:
+        try:
+            with os.scandir(folder) as found:
+                names = sorted((entry.name for entry in found), key=os.fsencode)
+            for name in names:
+                entry = self._entry(posixpath.join(path, name), name, folder)
+                yield entry
+                if stat.S_ISDIR(entry.state.st_mode):
+                    with self._vanishing(entry.path):
+                        below = os.open(name, _OPEN_FOLDER, dir_fd=folder)
+                    yield from self._entries(entry.path, below)
+        finally:
+            os.close(folder)
+
+    def _entry(self, path: str, name: str, folder: int) -> _Entry:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise self.refusal(path, "has a name that is no UTF-8") from None
+        if is_foreign(path) or path.count("/") > MAX_DEPTH:
+            raise self.refusal(path, "has a path that is not unpacked everywhere")
+        with self._vanishing(path):
+            return _Entry(path, name, folder, os.stat(name, dir_fd=folder, follow_symlinks=False))
+
+    @contextmanager
+    def _vanishing(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError):
+            raise self.refusal(path, "vanished while it was packed") from None
+        except OSError as error:
+            raise self.refusal(path, f"could not be read ({os.strerror(error.errno or 0)})") from error
+
+    def link_at(self, entry: _Entry) -> str:
+        """
+        Return where a link leads.
+
+        :raises ArtifactError: It leads out of the folder.
+        """
+        with self._vanishing(entry.path):
+            leads_to = os.readlink(entry.name, dir_fd=entry.folder)
+        as_written = posixpath.normpath(posixpath.join(posixpath.dirname(entry.path), leads_to))
+        leads_in = is_inside(self._root, os.path.join(self._root, entry.path))
+        if is_foreign(leads_to) or as_written.split("/")[0] == ".." or not leads_in:
+            raise self.refusal(entry.path, "is a link that leads out of the folder")
+        return leads_to
+
+    @contextmanager
+    def open_file(self, entry: _Entry) -> Iterator[IO[bytes]]:
+        """
+        Yield a file, to be read whole.
+
+        :raises ArtifactError: It is another one than was seen, or changes while it is read.
+        """
+        with self._vanishing(entry.path):
+            number = os.open(entry.name, _OPEN_FILE, dir_fd=entry.folder)
+        with open(number, "rb", buffering=0) as file:
+            trouble: Exception | None = None
+            try:
+                yield file
+            except Exception as error:
+                # Those who pack stumble over a size that is another one than was said.
+                trouble = error
+            read, after = file.tell(), os.fstat(number)
+        is_same = _version(after) == _version(entry.state)
+        if not is_same or (trouble is None and read != entry.state.st_size):
+            raise self.refusal(entry.path, "changed while it was packed") from trouble
+        if trouble is not None:
+            raise trouble
+
+    def refusal(self, path: str, why: str) -> ArtifactError:
+        """Return the error for an entry."""
+        return ArtifactError(f"The artifact {self._artifact} was not packed: its entry {shown(path)} {why}.")
+
+
+def _version(state: os.stat_result) -> tuple[int, ...]:
+    return (state.st_dev, state.st_ino, state.st_mode, state.st_size, state.st_mtime_ns)
+
+
+class _Archive(Protocol):
+    """What takes entries."""
+
+    def add_folder(self, path: str) -> None: ...
+
+    def add_link(self, path: str, leads_to: str) -> None: ...
+
+    def add_file(self, path: str, size: int, file: IO[bytes], *, is_run: bool) -> None: ...
+
+
+def _write(folder: _Folder, file: IO[bytes], archive_format: ArchiveFormat) -> None:
+    with _OPEN[archive_format](file) as archive, closing(folder.entries()) as entries:
+        for entry in entries:
+            mode = entry.state.st_mode
+            if stat.S_ISDIR(mode):
+                archive.add_folder(entry.path)
+            elif stat.S_ISLNK(mode):
+                archive.add_link(entry.path, folder.link_at(entry))
+            elif stat.S_ISREG(mode):
+                with folder.open_file(entry) as content:
+                    is_run = bool(mode & stat.S_IXUSR)
+                    archive.add_file(entry.path, entry.state.st_size, content, is_run=is_run)
+            else:
+                raise folder.refusal(entry.path, "is neither a file, a folder nor a link")
+
+
+class _Zip:
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+
+    def add_folder(self, path: str) -> None:
+        self._archive.writestr(_zip_entry(f"{path}/", stat.S_IFDIR | 0o755, _IS_FOLDER_IN_DOS), b"")
+
+    def add_link(self, path: str, leads_to: str) -> None:
+        self._archive.writestr(_zip_entry(path, stat.S_IFLNK | 0o777), os.fsencode(leads_to))
+
+    def add_file(self, path: str, size: int, file: IO[bytes], *, is_run: bool) -> None:
+        entry = _zip_entry(path, stat.S_IFREG | (0o755 if is_run else 0o644))
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        # By it the entry is made fit for more than 4 GiB, or not.
+        entry.file_size = size
+        with self._archive.open(entry, "w") as packed:
+            shutil.copyfileobj(file, packed, CHUNK_BYTES)
+
+
+def _zip_entry(name: str, mode: int, dos: int = 0) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _ZIP_TIME)
+    # What it is by itself depends on the system.
+    entry.create_system = _UNIX
+    entry.external_attr = mode << 16 | dos
+    return entry
+
+
+class _Tar:
+    def __init__(self, archive: tarfile.TarFile) -> None:
+        self._archive = archive
+
+    def add_folder(self, path: str) -> None:
+        self._add(path, tarfile.DIRTYPE, 0o755)
+
+    def add_link(self, path: str, leads_to: str) -> None:
+        self._add(path, tarfile.SYMTYPE, 0o777, linkname=leads_to)
+
+    def add_file(self, path: str, size: int, file: IO[bytes], *, is_run: bool) -> None:
+        self._add(path, tarfile.REGTYPE, 0o755 if is_run else 0o644, file, size=size)
+
+    def _add(
+        self, path: str, kind: bytes, mode: int, file: IO[bytes] | None = None, **fields: str | int
+    ) -> None:
+        entry = tarfile.TarInfo(path)
+        entry.type, entry.mode = kind, mode
+        for name, value in fields.items():
+            setattr(entry, name, value)
+        self._archive.addfile(entry, file)
+        # It keeps all that it has written.
+        self._archive.members.clear()  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _zip(file: IO[bytes]) -> Iterator[_Archive]:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+        yield _Zip(archive)
+
+
+@contextmanager
+def _tar(file: IO[bytes]) -> Iterator[_Archive]:
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        yield _Tar(archive)
+
+
+@contextmanager
+def _tar_gz(file: IO[bytes]) -> Iterator[_Archive]:
+    # Neither a name nor a time in its header.
+    with gzip.GzipFile("", "wb", _LEVEL, file, 0) as packed, _tar(cast("IO[bytes]", packed)) as archive:
+        yield archive
+
+
+_OPEN = {"zip": _zip, "tar": _tar, "tar.gz": _tar_gz}

@@ -1,0 +1,329 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+``@task.codepipeline_job``: work that is one Python function. The task claims, runs it and reports.
+
+::
+
+    @task.codepipeline_job
+    def deploy(job: JobInProgress):
+        if "Target" not in job.configuration:
+            raise JobFailure("The action's configuration names no Target.", "ConfigurationError")
+        job.progress(50, "Half way.")
+        return {"summary": "Deployed.", "percentComplete": 100}
+
+    finish_job(deploy("{{ dag_run.conf | tojson }}"))
+
+The call is given the offered job; the function gets the :class:`JobInProgress`. An exception is retried as
+Airflow retries, with the same job, and is reported as the job's failure when no retry is left; see
+:mod:`~airflow_codepipeline_partner._worker.failures`. With ``finish_job`` behind it, a job also ends if the
+task can report nothing itself: if it is killed in its last try, or marked by a user. Without it, only the
+callback of the DAG does that, and only for a run that fails: not if a user marks the task as a success.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from airflow_codepipeline_partner._base_operator import (
+    CodePipelineBaseOperator,
+    check_job_to_claim,
+    to_templatable,
+)
+from airflow_codepipeline_partner._compat import (
+    AirflowFailException,
+    DecoratedOperator,
+    KeywordParameters,
+    context_names,
+    ends_task_otherwise,
+    is_retried,
+    task_decorator_factory,
+)
+from airflow_codepipeline_partner._protocol import claims, requests
+from airflow_codepipeline_partner._protocol.claims import UnknownClaim
+from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._protocol.results import ExecutionDetails
+from airflow_codepipeline_partner._worker import failures, report
+from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint, ResultCheckpoint
+from airflow_codepipeline_partner._worker.claim import claim_job
+from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
+from airflow_codepipeline_partner._worker.record_store import RecordStore
+from airflow_codepipeline_partner._worker.records import ClaimRecord
+from airflow_codepipeline_partner.decorators.job_in_progress import Completion, Continuation, JobInProgress
+from airflow_codepipeline_partner.exceptions import (
+    CodePipelineProviderError,
+    InvalidInput,
+    JobNotFound,
+    JobNotInProgress,
+    RequestRefused,
+)
+
+if TYPE_CHECKING:
+    from airflow.sdk.bases.decorator import TaskDecorator
+
+
+_NAME = "@task.codepipeline_job"
+_MAY_RETURN = (
+    "return nothing, execution details (ExecutionDetails, or a mapping with summary, externalExecutionId, "
+    "percentComplete), a Completion, or a Continuation"
+)
+
+
+class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOperator):
+    """
+    Claim a job, have a function work on it, and report what that came to.
+
+    :param python_callable: The function; its first parameter gets the :class:`JobInProgress`.
+    :param op_args: What it was called with, the first of which is the offered job. (templated)
+    :param op_kwargs: The same, by name. (templated)
+    :param unknown_claim: What a claim in doubt counts as: ``assume_ours`` or ``leave``.
+
+    Source: GetThirdPartyJobDetails, AcknowledgeThirdPartyJob, PutThirdPartyJobSuccessResult,
+    PutThirdPartyJobFailureResult, and the same calls for custom jobs, CodePipeline API 2015-07-09.
+    """
+
+    template_fields = (*DecoratedOperator.template_fields, *CodePipelineBaseOperator.template_fields)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"op_args": "py", "op_kwargs": "py"}
+    custom_operator_name = _NAME
+    #: By these it is known which tasks keep records of claims, and of results.
+    claims_job: ClassVar[bool] = True
+    puts_result: ClassVar[bool] = True
+    ends_job: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        python_callable: Callable[..., Any],
+        op_args: Collection[Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        unknown_claim: UnknownClaim = "assume_ours",
+        **kwargs: Any,
+    ) -> None:
+        claims.check_unknown_claim(unknown_claim)
+        self._parameter = _parameter_of(python_callable)
+        args, named = list(op_args or ()), dict(op_kwargs or {})
+        if self._parameter in named:
+            named[self._parameter] = to_templatable(named[self._parameter])
+        elif args:
+            args[0] = to_templatable(args[0])
+        else:
+            name = python_callable.__name__
+            raise InvalidInput(
+                f"{_NAME} {name} was called without a job. Call it with the offered job, as in "
+                f'{name}("{{{{ dag_run.conf | tojson }}}}") or {name}.expand({self._parameter}=wait.output): '
+                "the function's first parameter then gets the job, claimed."
+            )
+        check_job_to_claim(named.get(self._parameter, args[0] if args else None))
+        super().__init__(python_callable=python_callable, op_args=args, op_kwargs=named, **kwargs)
+        self.unknown_claim = unknown_claim
+
+    @property
+    def job(self) -> Any:
+        """The offered job, as it was given."""
+        by_name = self._parameter in self.op_kwargs
+        return self.op_kwargs[self._parameter] if by_name else next(iter(self.op_args))
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """
+        Claim, work and report; where an earlier try has come to a result, only report.
+
+        :raises AirflowSkipException: Another worker, or another run, has the job.
+        :raises AirflowFailException: No retry can help.
+        """
+        try:
+            with fail_without_retry_if_permanent():
+                offered = OfferedJob.from_value(self.job)
+            RecordStore.of(context["ti"]).expect_result()
+            keeper = ResultCheckpoint(context)
+            call = keeper.result_of_earlier_try(offered)
+            if call is None:
+                claimed = claim_job(self.hook, context, self.job, self.unknown_claim, ends_with_claim=False)
+                call = self._work(context, claimed)
+            else:
+                self.log.info("Job %s: an earlier try has done the work.", offered.job_id)
+                claimed = ClaimCheckpoint(context).restore(offered.job_id) or ClaimedJob(
+                    offered, certain=False
+                )
+        except BaseException as error:
+            self._end(context, error)
+            raise
+        self.show_link(claimed.pipeline_name)
+        result = self._report(context, keeper, call, certain=claimed.certain)
+        if result == "failure":
+            raise AirflowFailException(
+                f"Job {offered.job_id} was reported as failed. To run the action again, retry it in "
+                "CodePipeline."
+            )
+        return claimed.to_xcom()
+
+    def _work(self, context: Any, claimed: ClaimedJob) -> Call:
+        """Have the function work, and return the result that it came to."""
+        working = JobInProgress(claimed, self.hook)
+        args, named = list(self.op_args), dict(self.op_kwargs)
+        if self._parameter in named:
+            named[self._parameter] = working
+        else:
+            args[0] = working
+        wanted = KeywordParameters.determine(self.python_callable, args, {**context, **named})
+        return self._result(context, working, self.python_callable(*args, **wanted.unpacking()))
+
+    def _result(self, context: Any, working: JobInProgress, returned: object) -> Call:
+        """
+        Return the result that a function's return value stands for.
+
+        :raises InvalidInput: It stands for none, or for one that cannot be sent.
+        :raises ArtifactError: An upload failed, whatever the function made of that.
+        """
+        working.check_uploads()
+        continuation = returned if isinstance(returned, Continuation) else None
+        completion = returned if isinstance(returned, Completion) else None
+        told = continuation or completion
+        details = returned if told is None else told.execution_details
+        if not isinstance(details, ExecutionDetails | Mapping | None):
+            raise InvalidInput(
+                f"The function {self.python_callable.__name__} returned a value of type "
+                f"{type(returned).__name__}. Have it {_MAY_RETURN}.",
+                job_id=working.job_id,
+            )
+        ti = context["ti"]
+        shown = report.with_defaults(
+            working.told if details is None else details,
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            continued=continuation is not None,
+        )
+        return requests.success(
+            working.job.job,
+            current_revision=working.current_revision,
+            continuation_token=None if continuation is None else continuation.token,
+            execution_details=shown,
+            output_variables=None if completion is None else completion.output_variables,
+        )
+
+    def _report(self, context: Any, keeper: ResultCheckpoint, call: Call, *, certain: bool) -> str:
+        """Put the result of the work, and return which one the job has."""
+        try:
+            return report.put_once(self.hook, keeper, call, certain=certain)
+        except (JobNotFound, JobNotInProgress) as error:
+            # As one that stands alone: the log is to be read by people.
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+        except CodePipelineProviderError as error:
+            refused = isinstance(error, RequestRefused) and not error.retryable
+            if refused and not error.in_doubt:
+                # The same again would be refused again.
+                self.log.error("The work was done, but its result is not taken: %s", error)
+                self._end(context, InvalidInput("CodePipeline does not take it.", job_id=error.job_id))
+            keeper.leave_to_others(call)
+            raise
+        except BaseException as error:
+            # A time limit, most likely.
+            self._end(context, error)
+            raise
+
+    def _end(self, context: Any, error: BaseException) -> None:
+        """
+        Report a failure where no retry is left for it, if the job is ours.
+
+        :param error: What the task is about to raise.
+        :raises AirflowFailException: Another try would not help, or the task would not fail by itself.
+        """
+        record = RecordStore.of(context["ti"]).read_claim()
+        if record is None or not record.counts_as_ours(self.unknown_claim):
+            return
+        no_retry = failures.cannot_be_sent(error) or ends_task_otherwise(error)
+        forgets = self.unknown_claim == "leave" and not ClaimCheckpoint(context).outlives_a_retry
+        if not no_retry and not forgets and is_retried(context, error):
+            return
+        job = record.job.job
+        outcome = self._report_failure(context, record, error)
+        if no_retry:
+            raise AirflowFailException(
+                f"{type(error).__name__}: {error} Job {job.job_id} {outcome}. The function of {_NAME} has to "
+                f"{_MAY_RETURN}, or to raise what went wrong."
+            ) from error
+        if forgets and is_retried(context, error):
+            raise AirflowFailException(
+                f"Not retried after {type(error).__name__}, since before Airflow 3.3 a task with no task "
+                'before or after it knows nothing of its earlier tries, and unknown_claim="leave" leaves a '
+                f"job in doubt. Put finish_job behind it. Job {job.job_id} {outcome}."
+            ) from error
+
+    def _report_failure(self, context: Any, record: ClaimRecord, error: BaseException) -> str:
+        """Put the failure, and say what became of that; it must not hide why the work failed."""
+        job = record.job.job
+        run = {"dag_id": context["ti"].dag_id, "run_id": context["ti"].run_id}
+        why = failures.failure_of(error, dag_id=run["dag_id"], task_id=self.task_id)
+        call = report.failure(job, why.message, why.type, **run)
+        keeper = ResultCheckpoint(context)
+        try:
+            result = report.put_once(self.hook, keeper, call, certain=record.is_certain)
+            outcome = f"has the result {result}"
+        except Exception as trouble:
+            ours = isinstance(trouble, CodePipelineProviderError)
+            self.log.error("The failure was not put: %s: %s", type(trouble).__name__, trouble if ours else "")
+            if ours and not isinstance(trouble, JobNotFound | JobNotInProgress):
+                keeper.leave_to_others(call)
+            outcome = "is not ended by this task"
+        self.log.info("Job %s %s.", job.job_id, outcome)
+        return outcome
+
+
+def codepipeline_job_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
+    """
+    Make a task of a function that works on a CodePipeline job: the task claims, runs it and reports.
+
+    Call the task with the offered job; the function's first parameter gets the :class:`JobInProgress`. What
+    it returns is the job's result: nothing or execution details for success, a :class:`Completion` for one
+    with output variables, a :class:`Continuation` where the action goes on in a new job. The task itself
+    returns the claimed job. If another worker has the job, the task is skipped.
+
+    :param python_callable: The function, where the decorator is used without parentheses.
+    :param kwargs: ``unknown_claim``, the AWS parameters, and what every operator takes (``retries``,
+        ``execution_timeout``).
+    :raises InvalidInput: The function takes no job, or is none that can be called and waited for.
+    """
+    if kwargs.pop("multiple_outputs", None):
+        raise InvalidInput(f"{_NAME} has no multiple_outputs: the task returns one value, the claimed job.")
+
+    def decorate(function: Callable[..., Any]) -> TaskDecorator:
+        _parameter_of(function)
+        return task_decorator_factory(
+            function,
+            multiple_outputs=False,
+            decorated_operator_class=_CodePipelineJobDecoratedOperator,
+            **kwargs,
+        )
+
+    if python_callable is None:
+        return cast("TaskDecorator", decorate)
+    return decorate(python_callable)
+
+
+def _parameter_of(function: Callable[..., Any]) -> str:
+    """
+    Return the name of the parameter that gets the job: the first.
+
+    :raises InvalidInput: There is none, or the function is not run by calling it.
+    """
+    name = getattr(function, "__name__", "the function")
+    plain = inspect.unwrap(function)
+    if (
+        inspect.iscoroutinefunction(plain)
+        or inspect.isgeneratorfunction(plain)
+        or inspect.isasyncgenfunction(plain)
+    ):
+        raise InvalidInput(
+            f"{_NAME} {name} must be a plain function (def, without yield), which has done the work when it "
+            "returns. Run a coroutine in it with asyncio.run."
+        )
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    if first is None or first.kind in (first.VAR_POSITIONAL, first.VAR_KEYWORD):
+        raise InvalidInput(f"{_NAME} {name} needs a first parameter, which gets the job: def {name}(job).")
+    if first.name in context_names():
+        raise InvalidInput(
+            f"The first parameter of {_NAME} {name} gets the job, and cannot be {first.name}, which is of "
+            f"Airflow's context: def {name}(job, {first.name}=None)."
+        )
+    return first.name

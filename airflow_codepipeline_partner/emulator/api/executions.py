@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The calls that start, stop and show pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from airflow_codepipeline_partner.emulator.api import pipeline_shapes as views
+from airflow_codepipeline_partner.emulator.engine.pipeline_runner import Engine
+from airflow_codepipeline_partner.emulator.engine.state import State
+from airflow_codepipeline_partner.emulator.errors import ApiError
+from airflow_codepipeline_partner.emulator.model.executions import PipelineExecution
+from airflow_codepipeline_partner.emulator.model.pipelines import ACCOUNT_ID, S3_SOURCE, Pipeline
+from airflow_codepipeline_partner.emulator.service_model import is_number, validate
+
+MAX_RESULTS = 100
+_TRIGGER = "StartPipelineExecution"
+_S3_REVISION = "S3_OBJECT_VERSION_ID"
+
+Request = dict[str, Any]
+Answer = dict[str, Any]
+
+
+class PipelineCalls:
+    """
+    Answer the calls about pipelines and their executions.
+
+    :param core: The state.
+    :param engine: What runs pipelines.
+    """
+
+    def __init__(self, core: State, engine: Engine) -> None:
+        self._core = core
+        self._engine = engine
+        self._handlers: dict[str, Callable[[Pipeline, Request], Answer]] = {
+            "GetPipeline": self._get_pipeline,
+            "GetPipelineState": self._get_state,
+            "GetPipelineExecution": self._get_execution,
+            "ListPipelineExecutions": self._list_executions,
+            "ListActionExecutions": self._list_actions,
+            "StartPipelineExecution": self._start_execution,
+            "StopPipelineExecution": self._stop_execution,
+            "RetryStageExecution": self._retry,
+        }
+
+    def __contains__(self, operation: str) -> bool:
+        return operation in self._handlers
+
+    def answer(self, operation: str, request: Any, region: str | None = None) -> Answer:
+        """
+        Do a call.
+
+        :param region: For which region the request was signed; None for all of them.
+        :raises ApiError: The call is refused.
+        """
+        request = validate(operation, request)
+        with self._core.lock:
+            self._core.tick()
+            name = request.get("name", request.get("pipelineName"))
+            pipeline = self._core.pipelines.get(name)
+            if pipeline is None or not pipeline.is_in(region):
+                raise ApiError(
+                    "PipelineNotFoundException", f"Account '{ACCOUNT_ID}' does not have a pipeline '{name}'"
+                )
+            return self._handlers[operation](pipeline, request)
+
+    def state(self, name: str) -> Answer:
+        """Return what GetPipelineState answers for a pipeline."""
+        return self.answer("GetPipelineState", {"name": name})
+
+    def _get_pipeline(self, pipeline: Pipeline, request: Request) -> Answer:
+        if request.get("version", pipeline.version) != pipeline.version:
+            raise ApiError("PipelineVersionNotFoundException", f"There is only version {pipeline.version}.")
+        return views.declaration(pipeline, self._core.settings.region)
+
+    def _get_state(self, pipeline: Pipeline, request: Request) -> Answer:
+        return views.state(pipeline, self._core.executions[pipeline.name])
+
+    def _get_execution(self, pipeline: Pipeline, request: Request) -> Answer:
+        return {"pipelineExecution": views.execution(self._find(pipeline, request["pipelineExecutionId"]))}
+
+    def _list_executions(self, pipeline: Pipeline, request: Request) -> Answer:
+        executions = self._core.executions[pipeline.name][::-1]
+        stage = request.get("filter", {}).get("succeededInStage", {}).get("stageName")
+        if stage is not None:
+            executions = [each for each in executions if each.stage_statuses.get(stage) == "Succeeded"]
+        page, following = _page(executions, request)
+        return {"pipelineExecutionSummaries": [views.execution_summary(each) for each in page]} | following
+
+    def _list_actions(self, pipeline: Pipeline, request: Request) -> Answer:
+        asked = request.get("filter", {})
+        latest = asked.get("latestInPipelineExecution", {})
+        execution_id = asked.get("pipelineExecutionId", latest.get("pipelineExecutionId"))
+        executions = self._core.executions[pipeline.name][::-1]
+        if execution_id is not None:
+            executions = [self._find(pipeline, execution_id)]
+        runs = [run for execution in executions for run in execution.actions[::-1]]
+        page, following = _page(runs, request)
+        region = self._core.settings.region
+        return {"actionExecutionDetails": [views.action_execution(run, region) for run in page]} | following
+
+    def _start_execution(self, pipeline: Pipeline, request: Request) -> Answer:
+        token = request.get("clientRequestToken")
+        known = self._core.start_tokens
+        if token is not None and (pipeline.name, token) in known:
+            return {"pipelineExecutionId": known[pipeline.name, token]}
+        values = {each["name"]: each["value"] for each in request.get("variables", ())}
+        fault = pipeline.fault_of_variables(values)
+        if fault is not None:
+            raise ApiError("ValidationException", f"{fault[0].upper()}{fault[1:]}.")
+        revisions = _s3_versions(pipeline, request.get("sourceRevisions", ()))
+        started = self._engine.start(pipeline, _TRIGGER, variables=values, source_revisions=revisions)
+        if token is not None:
+            known[pipeline.name, token] = started
+        return {"pipelineExecutionId": started}
+
+    def _stop_execution(self, pipeline: Pipeline, request: Request) -> Answer:
+        execution = self._find(pipeline, request["pipelineExecutionId"], "PipelineExecutionNotStoppable")
+        abandon = request.get("abandon", False)
+        if execution.status == "Stopping" and not abandon:
+            raise ApiError("DuplicatedStopRequestException", "The execution is already stopping.")
+        if not execution.in_progress:
+            raise ApiError(
+                "PipelineExecutionNotStoppableException", f"The execution is already {execution.status}."
+            )
+        self._engine.stop(execution, abandon, request.get("reason"))
+        return {"pipelineExecutionId": execution.pipeline_execution_id}
+
+    def _retry(self, pipeline: Pipeline, request: Request) -> Answer:
+        name = request["stageName"]
+        if name not in {stage.name for stage in pipeline.stages}:
+            raise ApiError("StageNotFoundException", f"The pipeline has no stage {name}.")
+        execution = self._find(pipeline, request["pipelineExecutionId"], "StageNotRetryable")
+        if execution.stage.name != name or name not in execution.stage_statuses:
+            message = f"The execution has not failed or been stopped in {name}."
+            raise ApiError("StageNotRetryableException", message)
+        self._engine.retry(execution, all_actions=request["retryMode"] == "ALL_ACTIONS")
+        return {"pipelineExecutionId": execution.pipeline_execution_id}
+
+    def _find(
+        self, pipeline: Pipeline, execution_id: str, error: str = "PipelineExecutionNotFound"
+    ) -> PipelineExecution:
+        for execution in self._core.executions[pipeline.name]:
+            if execution.pipeline_execution_id == execution_id:
+                return execution
+        raise ApiError(f"{error}Exception", f"The pipeline has no execution {execution_id}.")
+
+
+def _s3_versions(pipeline: Pipeline, revisions: Sequence[Request]) -> dict[str, str]:
+    """Return which version of its object each source action is to take."""
+    sources = {action.name for action in pipeline.stages[0].actions if action.action_type == S3_SOURCE}
+    for each in revisions:
+        if each["actionName"] not in sources:
+            message = f"The pipeline has no S3 source action {each['actionName']}."
+            raise ApiError("ValidationException", message)
+        if each["revisionType"] != _S3_REVISION:
+            message = f"The emulator takes source revisions of the type {_S3_REVISION} only."
+            raise ApiError("ValidationException", message)
+    return {each["actionName"]: each["revisionValue"] for each in revisions}
+
+
+def _page(items: Sequence[Any], request: Request) -> tuple[Sequence[Any], dict[str, str]]:
+    token = request.get("nextToken", "0")
+    if not (is_number(token) and int(token) <= len(items)):
+        raise ApiError("InvalidNextTokenException", "The next token is not one of this list's.")
+    start = int(token)
+    end = start + request.get("maxResults", MAX_RESULTS)
+    return items[start:end], {"nextToken": str(end)} if end < len(items) else {}

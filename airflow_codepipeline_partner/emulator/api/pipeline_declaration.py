@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pipeline's declaration in AWS's shape, read and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from airflow_codepipeline_partner._protocol.jobs import THIRD_PARTY
+from airflow_codepipeline_partner.emulator.engine.state import State
+from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
+from airflow_codepipeline_partner.emulator.model.action_types import (
+    AWS,
+    PROVIDERS_OF_AWS,
+    ActionType,
+    ActionTypeId,
+)
+from airflow_codepipeline_partner.emulator.model.pipelines import (
+    GITHUB_SECRET,
+    GITHUB_SOURCE,
+    MASKED,
+    SOURCE_CATEGORY,
+    SUPERSEDED,
+    Action,
+    Pipeline,
+    Stage,
+)
+from airflow_codepipeline_partner.emulator.model.variables import REFERENCE, RESERVED_NAMESPACES
+
+Declaration = dict[str, Any]
+
+
+class PipelineReader:
+    """
+    Read declarations.
+
+    Only where a worker has an action is one checked as AWS does it: for all others moto's word is enough.
+
+    :param core: The state; it knows the action types and the customers.
+    """
+
+    def __init__(self, core: State) -> None:
+        self._core = core
+
+    def read(self, declared: Declaration, region: str, now: float, former: Pipeline | None) -> Pipeline:
+        """
+        Return the pipeline that is declared.
+
+        :param region: In which it is.
+        :param former: What it is to take the place of.
+        :raises ApiError: AWS would refuse it, or the emulator cannot run it.
+        """
+        name = declared["name"]
+        if former is not None and former.declared_in != region:
+            # The names of moto's are each region's own.
+            message = f"The emulator runs one pipeline of a name, and has {name} in {former.declared_in}."
+            raise ApiError("NotImplementedException", message)
+        store: Declaration = (
+            declared.get("artifactStore") or declared.get("artifactStores", {}).get(region) or {}
+        )
+        pipeline = Pipeline(
+            name=name,
+            stages=tuple(
+                Stage(
+                    stage["name"],
+                    tuple(self._action(stage["name"], each, former, region) for each in stage["actions"]),
+                )
+                for stage in declared["stages"]
+            ),
+            bucket=store.get("location", ""),
+            encryption_key=store.get("encryptionKey", {}).get("id"),
+            created_at=now if former is None else former.created_at,
+            updated_at=now,
+            execution_mode=declared.get("executionMode", SUPERSEDED),
+            variables={each["name"]: each.get("defaultValue") for each in declared.get("variables", ())},
+            declared_in=region,
+        )
+        if any(action.makes_jobs for action in pipeline.actions()):
+            for refusal in (*_faults_of_store(declared, region), *_faults(pipeline)):
+                raise refusal
+        return pipeline
+
+    def _action(self, stage_name: str, declared: Declaration, former: Pipeline | None, region: str) -> Action:
+        type_id = ActionTypeId.of(declared["actionTypeId"])
+        inputs, outputs = (
+            tuple(each["name"] for each in declared.get(kind, ()))
+            for kind in ("inputArtifacts", "outputArtifacts")
+        )
+        action = Action(
+            name=declared["name"],
+            action_type=type_id,
+            configuration=declared.get("configuration", {}),
+            input_artifacts=inputs,
+            output_artifacts=outputs,
+            run_order=declared.get("runOrder", 1),
+            namespace=declared.get("namespace"),
+            region=declared.get("region"),
+        )
+        if not action.makes_jobs:
+            self._refuse_workers_type(action, region)
+            hidden = {GITHUB_SECRET} & action.configuration.keys() if type_id == GITHUB_SOURCE else ()
+            return dataclasses.replace(action, secret_configuration_keys=frozenset(hidden))
+        known = self._action_type(action, region)
+        where = f"Action {action.name} of the stage {stage_name}"
+        secret_keys = frozenset(known.secret_keys & action.configuration.keys())
+        # What is masked when it is read is unchanged when it comes back.
+        before = _secrets(former, stage_name, action)
+        configuration = dict(action.configuration)
+        for key in secret_keys:
+            if configuration[key] == MASKED:
+                if key not in before:
+                    raise _invalid_action(f"{where}: {key} is masked, and there was no value before.")
+                configuration[key] = before[key]
+        plain = {key: REFERENCE.sub("x", value) for key, value in configuration.items()}
+        for fault in known.faults_of(plain, len(inputs), len(outputs)):
+            raise _invalid_action(f"{where}: {fault}.")
+        client_id = self._client_id(action, former) if type_id.owner == THIRD_PARTY else None
+        try:
+            return dataclasses.replace(
+                action,
+                configuration=configuration,
+                secret_configuration_keys=secret_keys,
+                client_id=client_id,
+                queryable=known.queryable,
+                execution_url_template=known.execution_url_template,
+                entity_url_template=known.entity_url_template,
+                revision_url_template=known.revision_url_template,
+            )
+        except ControlError as error:
+            # A property that its type's link needs was registered as a secret later.
+            raise _invalid_action(f"{where}: {error}.") from None
+
+    def _action_type(self, action: Action, region: str) -> ActionType:
+        known = self._core.action_types.find(action.action_type)
+        if known is None:
+            raise _not_available(action, region)
+        return known
+
+    def _refuse_workers_type(self, action: Action, region: str) -> None:
+        """Refuse what is a worker's action type but for its owner, where AWS has none of that name."""
+        asked = action.action_type
+        if asked.owner != AWS or asked.provider in PROVIDERS_OF_AWS:
+            return
+        for known in self._core.action_types:
+            if (known.id.category, known.id.provider) == (asked.category, asked.provider):
+                raise _not_available(action, region, f"; there is one of the owner {known.id.owner}")
+
+    def _client_id(self, action: Action, former: Pipeline | None) -> str:
+        """Return whose a partner's action is. A console would know by the customer's Connect."""
+        chosen = former.client_id if former is not None else None
+        chosen = chosen or self._core.settings.connected_client_id
+        customers = list(self._core.customers)
+        if chosen is None and len(customers) == 1:
+            return customers[0]
+        if chosen is None or chosen not in customers:
+            raise _invalid_action(
+                f"No customer of the partner's is connected to the action {action.name}: the emulator has "
+                f"{len(customers)} customers; add one, or choose one by the setting connected_client_id."
+            )
+        return chosen
+
+
+def _secrets(former: Pipeline | None, stage_name: str, action: Action) -> Mapping[str, str]:
+    """Return the secrets that the same action had before."""
+    for stage in former.stages if former is not None else ():
+        for each in stage.actions:
+            same = (stage.name, each.name, each.action_type) == (stage_name, action.name, action.action_type)
+            if same:
+                return {key: each.configuration[key] for key in each.secret_configuration_keys}
+    return {}
+
+
+def _faults_of_store(declared: Declaration, region: str) -> Iterator[ApiError]:
+    stores = [name for name in ("artifactStore", "artifactStores") if name in declared]
+    if len(stores) != 1 or region not in declared.get("artifactStores", {region: {}}):
+        yield _invalid_structure(f"It takes either artifactStore or artifactStores, with one for {region}.")
+    if declared.get("pipelineType") == "V1" and (
+        declared.get("variables") or declared.get("executionMode", SUPERSEDED) != SUPERSEDED
+    ):
+        yield _invalid_structure("Variables and execution modes beside SUPERSEDED need the pipeline type V2.")
+
+
+def _faults(pipeline: Pipeline) -> Iterator[ApiError]:
+    """Yield what AWS does not take in a pipeline's stages, and moto does."""
+    names = [stage.name for stage in pipeline.stages]
+    if len(set(names)) < len(names):
+        yield _invalid_structure("Each stage has a name of its own.")
+    namespaces = [action.namespace for action in pipeline.actions() if action.namespace is not None]
+    for name in sorted({each for each in namespaces if namespaces.count(each) > 1}):
+        yield _invalid_action(f"The namespace {name} is that of more than one action.")
+    for name in sorted(RESERVED_NAMESPACES.intersection(namespaces)):
+        yield _invalid_action(f"The namespace {name} is CodePipeline's own.")
+    yield from _faults_of_references(pipeline, RESERVED_NAMESPACES.union(namespaces))
+    for place, stage in enumerate(pipeline.stages):
+        names = [action.name for action in stage.actions]
+        twice = sorted({each for each in names if names.count(each) > 1})
+        if not names or twice:
+            what = f"more than one action {twice[0]}" if twice else "no action"
+            yield ApiError("InvalidStageDeclarationException", f"The stage {stage.name} has {what}.")
+        for action in stage.actions:
+            if (action.action_type.category == SOURCE_CATEGORY) != (place == 0):
+                yield _invalid_structure(
+                    f"The first stage has source actions only, and no other has any: {action.name} of "
+                    f"{stage.name} is of the category {action.action_type.category}."
+                )
+    yield from _faults_of_artifacts(pipeline)
+
+
+def _faults_of_references(pipeline: Pipeline, namespaces: frozenset[str]) -> Iterator[ApiError]:
+    for stage in pipeline.stages:
+        for action in stage.actions:
+            for key, value in action.configuration.items():
+                for found in REFERENCE.finditer(value):
+                    if found[1] not in namespaces:
+                        # A secret may hold what looks like a reference.
+                        text = "" if key in action.secret_configuration_keys else f" {found[0]}"
+                        yield _invalid_action(
+                            f"The configuration property {key} of {action.name} in the stage {stage.name} "
+                            f"has a reference{text} to a namespace that no action has."
+                        )
+
+
+def _faults_of_artifacts(pipeline: Pipeline) -> Iterator[ApiError]:
+    made: set[str] = set()
+    for stage in pipeline.stages:
+        for order in stage.run_orders():
+            side_by_side = [action for action in stage.actions if action.run_order == order]
+            for action in side_by_side:
+                for name in action.input_artifacts:
+                    if name not in made:
+                        yield _invalid_structure(f"No action before {action.name} makes its input {name}.")
+            for action in side_by_side:
+                for name in action.output_artifacts:
+                    if name in made:
+                        yield _invalid_structure(f"More than one action makes the artifact {name}.")
+                    made.add(name)
+
+
+def _not_available(action: Action, region: str, also: str = "") -> ApiError:
+    parts = zip(("Category", "Owner", "Provider", "Version"), action.action_type, strict=True)
+    named = ", ".join(f"{part}: '{value}'" for part, value in parts)
+    return _invalid_action(
+        f"ActionType ({named}) in action '{action.name}' is not available in region {region}{also}"
+    )
+
+
+def _invalid_structure(message: str) -> ApiError:
+    return ApiError("InvalidStructureException", message)
+
+
+def _invalid_action(message: str) -> ApiError:
+    return ApiError("InvalidActionDeclarationException", message)

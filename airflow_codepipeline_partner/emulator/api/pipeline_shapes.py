@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pipelines and their executions in AWS's shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_codepipeline_partner.emulator.model.executions import ActionExecution, PipelineExecution
+from airflow_codepipeline_partner.emulator.model.pipelines import (
+    ACCOUNT_ID,
+    DEFAULT_REGION,
+    Action,
+    Artifact,
+    Pipeline,
+    Stage,
+)
+from airflow_codepipeline_partner.emulator.model.variables import OF_PIPELINE
+
+Shape = dict[str, Any]
+
+ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/codepipeline-emulator"
+_TRIGGER = {"triggerType": "StartPipelineExecution"}
+
+
+def declaration(pipeline: Pipeline, region: str | None) -> Shape:
+    """Return what GetPipeline answers, secrets masked."""
+    store: Shape = {"type": "S3", "location": pipeline.bucket}
+    if pipeline.encryption_key is not None:
+        store["encryptionKey"] = {"id": pipeline.encryption_key, "type": "KMS"}
+    return {
+        "pipeline": {
+            "name": pipeline.name,
+            "roleArn": ROLE_ARN,
+            "artifactStore": store,
+            "stages": [
+                {"name": stage.name, "actions": [_declared(action) for action in stage.actions]}
+                for stage in pipeline.stages
+            ],
+            "version": pipeline.version,
+            "executionMode": pipeline.execution_mode,
+            "pipelineType": "V2",
+        },
+        "metadata": {
+            "pipelineArn": pipeline.arn(region),
+            "created": pipeline.created_at,
+            "updated": pipeline.updated_at,
+        },
+    }
+
+
+def _declared(action: Action) -> Shape:
+    return {
+        "name": action.name,
+        "actionTypeId": action.action_type.as_dict(),
+        "runOrder": action.run_order,
+        "configuration": action.shown(action.configuration),
+        "inputArtifacts": [{"name": name} for name in action.input_artifacts],
+        "outputArtifacts": [{"name": name} for name in action.output_artifacts],
+    }
+
+
+def pipeline_summary(pipeline: Pipeline) -> Shape:
+    """Return a pipeline as ListPipelines shows it."""
+    return {
+        "name": pipeline.name,
+        "version": pipeline.version,
+        "pipelineType": "V2",
+        "executionMode": pipeline.execution_mode,
+        "created": pipeline.created_at,
+        "updated": pipeline.updated_at,
+    }
+
+
+def state(pipeline: Pipeline, executions: list[PipelineExecution]) -> Shape:
+    """
+    Return what GetPipelineState answers.
+
+    :param executions: The pipeline's executions, the oldest first.
+    """
+    return {
+        "pipelineName": pipeline.name,
+        "pipelineVersion": pipeline.version,
+        "stageStates": [_stage_state(stage, executions) for stage in pipeline.stages],
+        "created": pipeline.created_at,
+        "updated": pipeline.updated_at,
+    }
+
+
+def _stage_state(stage: Stage, executions: list[PipelineExecution]) -> Shape:
+    shape: Shape = {
+        "stageName": stage.name,
+        "inboundTransitionState": {"enabled": True},
+        "actionStates": [_action_state(stage, action, executions) for action in stage.actions],
+    }
+    inbound = [each for each in executions if each.waiting and each.stage.name == stage.name]
+    if inbound:
+        shape["inboundExecution"] = _stage_execution(inbound[0], "InProgress")
+        shape["inboundExecutions"] = [_stage_execution(each, "InProgress") for each in inbound]
+    for each in reversed(executions):
+        if stage.name in each.stage_statuses:
+            shape["latestExecution"] = _stage_execution(each, each.stage_statuses[stage.name])
+            break
+    return shape
+
+
+def _stage_execution(execution: PipelineExecution, status: str) -> Shape:
+    ids = {"pipelineExecutionId": execution.pipeline_execution_id}
+    return ids | {"status": status, "type": "STANDARD"}
+
+
+def _action_state(stage: Stage, action: Action, executions: list[PipelineExecution]) -> Shape:
+    shape: Shape = {"actionName": action.name}
+    runs = (each.latest(stage.name, action.name) for each in reversed(executions))
+    latest = next((run for run in runs if run is not None), None)
+    configuration = None if latest is None else latest.configuration
+    links = {"entityUrl": action.entity_url_template, "revisionUrl": action.revision_url_template}
+    shape |= _present({name: action.link(url, configuration) for name, url in links.items()})
+    if latest is None:
+        return shape
+    shape["latestExecution"] = _present(
+        {
+            "actionExecutionId": latest.action_execution_id,
+            "status": latest.status,
+            "summary": latest.summary,
+            "lastStatusChange": latest.updated_at,
+            "externalExecutionId": latest.external_execution_id,
+            "externalExecutionUrl": latest.execution_url(),
+            "percentComplete": latest.percent_complete,
+            "errorDetails": latest.error_details,
+        }
+    )
+    revision = latest.current_revision
+    if revision is not None:
+        shape["currentRevision"] = {
+            "revisionId": revision["revision"],
+            "revisionChangeId": revision["changeIdentifier"],
+            "created": revision["created"],
+        }
+    return shape
+
+
+def execution(execution: PipelineExecution) -> Shape:
+    """Return an execution as GetPipelineExecution shows it."""
+    revisions = [
+        {"name": artifact.name, "revisionId": artifact.revision}
+        for source in execution.source_actions()
+        for artifact in source.outputs
+        if artifact.revision is not None
+    ]
+    own = execution.variables.get(OF_PIPELINE) or {}
+    return _present(
+        {
+            "pipelineName": execution.pipeline.name,
+            "pipelineVersion": execution.pipeline.version,
+            "pipelineExecutionId": execution.pipeline_execution_id,
+            "status": execution.status,
+            "statusSummary": execution.stop_reason,
+            "artifactRevisions": revisions,
+            "variables": [{"name": name, "resolvedValue": value} for name, value in own.items()] or None,
+            "trigger": _TRIGGER | {"triggerDetail": execution.trigger},
+            "executionMode": execution.pipeline.execution_mode,
+            "executionType": "STANDARD",
+        }
+    )
+
+
+def execution_summary(execution: PipelineExecution) -> Shape:
+    """Return an execution as ListPipelineExecutions shows it."""
+    revisions = [
+        {"actionName": source.action.name, "revisionId": artifact.revision}
+        for source in execution.source_actions()
+        for artifact in source.outputs
+        if artifact.revision is not None
+    ]
+    return _present(
+        {
+            "pipelineExecutionId": execution.pipeline_execution_id,
+            "status": execution.status,
+            "startTime": execution.started_at,
+            "lastUpdateTime": execution.updated_at,
+            "sourceRevisions": revisions,
+            "trigger": _TRIGGER | {"triggerDetail": execution.trigger},
+            "stopTrigger": {"reason": execution.stop_reason} if execution.stop_reason else None,
+            "executionMode": execution.pipeline.execution_mode,
+            "executionType": "STANDARD",
+        }
+    )
+
+
+def action_execution(run: ActionExecution, region: str | None) -> Shape:
+    """Return an action's execution as ListActionExecutions shows it, secrets masked."""
+    action = run.action
+    result = {
+        "externalExecutionId": run.external_execution_id,
+        "externalExecutionSummary": run.summary,
+        "externalExecutionUrl": run.execution_url(),
+        "errorDetails": run.error_details,
+    }
+    return {
+        "pipelineExecutionId": run.execution.pipeline_execution_id,
+        "actionExecutionId": run.action_execution_id,
+        "pipelineVersion": run.pipeline.version,
+        "stageName": run.stage_name,
+        "actionName": action.name,
+        "startTime": run.started_at,
+        "lastUpdateTime": run.updated_at,
+        "status": run.status,
+        "input": _present(
+            {
+                "actionTypeId": action.action_type.as_dict(),
+                "configuration": action.shown(action.configuration),
+                "resolvedConfiguration": action.shown(run.configuration),
+                "region": action.region or run.pipeline.declared_in or region or DEFAULT_REGION,
+                "inputArtifacts": [_located(artifact) for artifact in run.inputs],
+                "namespace": action.namespace,
+            }
+        ),
+        "output": _present(
+            {
+                "outputArtifacts": [_located(artifact) for artifact in run.outputs],
+                "executionResult": _present(result),
+                "outputVariables": run.output_variables or None,
+            }
+        ),
+    }
+
+
+def _located(artifact: Artifact) -> Shape:
+    return {"name": artifact.name, "s3location": {"bucket": artifact.bucket, "key": artifact.key}}
+
+
+def _present(values: Shape) -> Shape:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How executions move on, from stage to stage and from action to action."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_codepipeline_partner.emulator.engine.built_in_actions import BuiltInActions
+from airflow_codepipeline_partner.emulator.engine.job_lifecycle import JobLifecycle
+from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore
+from airflow_codepipeline_partner.emulator.engine.state import State
+from airflow_codepipeline_partner.emulator.errors import ActionFailed, ApiError
+from airflow_codepipeline_partner.emulator.model.executions import ActionExecution, PipelineExecution
+from airflow_codepipeline_partner.emulator.model.jobs import JobEvent
+from airflow_codepipeline_partner.emulator.model.pipelines import (
+    PARALLEL,
+    SOURCE_CATEGORY,
+    SUPERSEDED,
+    Action,
+    Pipeline,
+)
+from airflow_codepipeline_partner.emulator.model.variables import OF_EXECUTION, OF_PIPELINE, resolve
+
+_RETRIED = ("Failed", "Abandoned")
+_log = logging.getLogger(__name__)
+
+
+class Engine:
+    """
+    Run pipelines.
+
+    :param core: The state.
+    :param store: Where artifacts lie.
+    """
+
+    def __init__(self, core: State, store: MotoStore) -> None:
+        self._core = core
+        self._built_in = BuiltInActions(store)
+        self.jobs = JobLifecycle(core, self.end_action)
+        # Executions with which something may go on; none of them while nobody holds the lock.
+        self._ready: deque[PipelineExecution] = deque()
+
+    def start(
+        self,
+        pipeline: Pipeline,
+        trigger: str,
+        given: Mapping[str, bytes] | None = None,
+        variables: Mapping[str, str] | None = None,
+        source_revisions: Mapping[str, str] | None = None,
+    ) -> str:
+        """
+        Start a pipeline, and return the execution's id.
+
+        :param trigger: What to show as having started it.
+        :param given: Bodies of source artifacts by name, instead of what their source would give.
+        :param variables: Values of the pipeline's own variables, beside their defaults.
+        :param source_revisions: By the name of a source action which version of its object to take.
+        """
+        with self._core.lock:
+            now = self._core.tick()
+            execution = PipelineExecution(
+                pipeline=pipeline,
+                started_at=now,
+                updated_at=now,
+                trigger=trigger,
+                given=given or {},
+                source_revisions=source_revisions or {},
+            )
+            own = {name: value for name, value in pipeline.variables.items() if value is not None}
+            execution.variables = {
+                OF_EXECUTION: {"PipelineExecutionId": execution.pipeline_execution_id},
+                OF_PIPELINE: own | dict(variables or {}),
+            }
+            self._core.executions[pipeline.name].append(execution)
+            self._core.record(
+                "control", "StartExecution", now, **_named(execution), details={"trigger": trigger}
+            )
+            self._arrive(execution, 0, now)
+            self._go_on(execution, now)
+            return execution.pipeline_execution_id
+
+    def stop(self, execution: PipelineExecution, abandon: bool, reason: str | None) -> None:
+        """Stop an execution: abandon its actions, or wait for those to end that have begun."""
+        now = self._core.tick()
+        execution.status, execution.updated_at = "Stopping", now
+        execution.stop_reason = reason or execution.stop_reason
+        self._record_call("StopPipelineExecution", now, execution, abandon=abandon, reason=reason)
+        if execution.waiting:
+            self._core.waiting[execution.pipeline.name, execution.stage.name].remove(execution)
+            execution.waiting = False
+            self._finish(execution, "Stopped", now)
+            return
+        execution.stage_statuses[execution.stage.name] = "Stopping"
+        if abandon:
+            self._abandon(execution, now)
+        self._go_on(execution, now)
+
+    def retry(self, execution: PipelineExecution, all_actions: bool) -> None:
+        """
+        Run the failed actions of an execution's last stage again, or all of that stage's.
+
+        What was stopped goes on with the actions that were not begun. Failed actions can be run again while
+        those beside them still run.
+
+        :raises ApiError: There is nothing to retry, or it cannot be done now.
+        """
+        pipeline = execution.pipeline
+        again = [each for each in execution.group if each.status in _RETRIED]
+        running = any(each.status == "InProgress" for each in execution.group)
+        if execution.status not in ("InProgress", "Failed", "Stopped"):
+            raise _not_retryable(f"its execution is {execution.status}")
+        if running and all_actions:
+            raise _not_retryable("actions of it still run")
+        if not again and execution.status != "Stopped":
+            raise _not_retryable("it has no failed action")
+        if self._core.pipelines[pipeline.name].version != pipeline.version:
+            raise _not_retryable("the pipeline has changed since")
+        if self._occupant(execution) not in (None, execution) or self._is_outrun(execution):
+            message = "A newer execution has entered the stage."
+            raise ApiError("NotLatestPipelineExecutionException", message)
+        now = self._core.tick()
+        execution.status, execution.stop_reason, execution.updated_at = "InProgress", None, now
+        self._record_call("RetryStageExecution", now, execution)
+        self._occupy(execution)
+        if all_actions:
+            self._begin_stage(execution, now)
+        elif again:
+            kept = [each for each in execution.group if each not in again]
+            self._begin(execution, [each.action for each in again], now, kept)
+        self._go_on(execution, now)
+
+    def _is_outrun(self, execution: PipelineExecution) -> bool:
+        """Return whether a newer execution has been in the stage that one is in."""
+        if execution.pipeline.execution_mode == PARALLEL:
+            return False
+        executions = self._core.executions[execution.pipeline.name]
+        newer = executions[executions.index(execution) + 1 :]
+        return any(execution.stage.name in each.stage_statuses for each in newer)
+
+    def end_action(
+        self, action: ActionExecution, status: str, now: float, error: Mapping[str, str] | None = None
+    ) -> None:
+        """End an action, and begin what comes after it."""
+        self._close(action, status, now, error)
+        self._go_on(action.execution, now)
+
+    def withdraw(self, name: str) -> None:
+        """Forget a pipeline; what it has begun is abandoned."""
+        now = self._core.tick()
+        for execution in self._core.executions.get(name, ()):
+            if execution.in_progress:
+                self._abandon(execution, now)
+                self._finish(execution, "Stopped", now)
+        self._core.remove_pipeline(name)
+
+    def _abandon(self, execution: PipelineExecution, now: float) -> None:
+        for action in execution.group:
+            if action.status == "InProgress":
+                self.jobs.end(action, JobEvent.WITHDRAW, now)
+                self._close(action, "Abandoned", now)
+
+    # Stages.
+
+    def _arrive(self, execution: PipelineExecution, place: int, now: float) -> None:
+        """Let an execution enter a stage, or wait for it."""
+        execution.place, execution.group, execution.updated_at = place, [], now
+        pipeline, stage = execution.pipeline, execution.stage
+        if self._occupant(execution) is None:
+            self._occupy(execution)
+            self._begin_stage(execution, now)
+            return
+        waiting = self._core.waiting[pipeline.name, stage.name]
+        if pipeline.execution_mode == SUPERSEDED:
+            for older in waiting:
+                older.waiting = False
+                self._finish(older, "Superseded", now)
+            waiting.clear()
+        waiting.append(execution)
+        execution.waiting = True
+
+    def _occupant(self, execution: PipelineExecution) -> PipelineExecution | None:
+        """Return the execution for whose leaving the stage this one has to wait."""
+        if execution.pipeline.execution_mode == PARALLEL:
+            return None
+        return self._core.occupants.get((execution.pipeline.name, execution.stage.name))
+
+    def _occupy(self, execution: PipelineExecution) -> None:
+        execution.stage_statuses[execution.stage.name] = "InProgress"
+        if execution.pipeline.execution_mode != PARALLEL:
+            self._core.occupants[execution.pipeline.name, execution.stage.name] = execution
+
+    def _leave(self, execution: PipelineExecution, status: str, now: float) -> None:
+        """Let an execution leave its stage, and the one that waited longest enter."""
+        execution.stage_statuses[execution.stage.name] = status
+        place = execution.pipeline.name, execution.stage.name
+        if self._core.occupants.get(place) is not execution:
+            return
+        del self._core.occupants[place]
+        if self._core.waiting[place]:
+            following = self._core.waiting[place].pop(0)
+            following.waiting = False
+            self._arrive(following, following.place, now)
+            self._ready.append(following)
+
+    def _finish(self, execution: PipelineExecution, status: str, now: float) -> None:
+        execution.status, execution.updated_at = status, now
+
+    # Actions.
+
+    def _go_on(self, execution: PipelineExecution, now: float) -> None:
+        """Do all that can be done now; a loop, for a pipeline may have hundreds of actions."""
+        self._ready.append(execution)
+        while self._ready:
+            current = self._ready.popleft()
+            while self._step(current, now):
+                pass
+
+    def _step(self, execution: PipelineExecution, now: float) -> bool:
+        """Go on to the next actions if those that run have ended, and return whether there are any."""
+        if not execution.in_progress or execution.waiting:
+            return False
+        statuses = {action.status for action in execution.group}
+        if "InProgress" in statuses:
+            return False
+        stage, pipeline = execution.stage, execution.pipeline
+        done = {action.action.run_order for action in execution.group}
+        # Where moto took a stage without actions, there is nothing to do in it.
+        later = [each for each in stage.run_orders() if each > max(done)] if done else []
+        if execution.status == "Stopping" or statuses - {"Succeeded"}:
+            status = "Stopped" if execution.status == "Stopping" else "Failed"
+            self._finish(execution, status, now)
+            self._leave(execution, status, now)
+            return False
+        if later:
+            self._begin_group(execution, later[0], now)
+            return True
+        last = stage is pipeline.stages[-1]
+        execution.given = {}
+        if last:
+            self._finish(execution, "Succeeded", now)
+        self._leave(execution, "Succeeded", now)
+        if not last:
+            self._arrive(execution, execution.place + 1, now)
+        return not last
+
+    def _begin_stage(self, execution: PipelineExecution, now: float) -> None:
+        self._begin_group(execution, min(execution.stage.run_orders(), default=1), now)
+
+    def _begin_group(self, execution: PipelineExecution, order: int, now: float) -> None:
+        actions = [action for action in execution.stage.actions if action.run_order == order]
+        self._begin(execution, actions, now)
+
+    def _begin(
+        self,
+        execution: PipelineExecution,
+        actions: list[Action],
+        now: float,
+        beside: list[ActionExecution] | None = None,
+    ) -> None:
+        """Begin actions that run side by side; what AWS itself does has ended when this returns."""
+        begun = [
+            ActionExecution(
+                execution=execution,
+                stage_name=execution.stage.name,
+                action=action,
+                started_at=now,
+                updated_at=now,
+                configuration=action.configuration,
+            )
+            for action in actions
+        ]
+        execution.group = [*(beside or ()), *begun]
+        execution.actions += begun
+        for action in begun:
+            try:
+                self._run(action, now)
+            except ActionFailed as failed:
+                self._close(action, "Failed", now, {"code": failed.code, "message": str(failed)})
+            except Exception as error:
+                # Whatever moto cannot do must not leave an execution that nothing ends.
+                _log.debug("an action could not be run", exc_info=True)
+                message = f"The emulator could not run this action: {type(error).__name__}."
+                self._close(action, "Failed", now, {"code": "InternalError", "message": message})
+
+    def _run(self, begun: ActionExecution, now: float) -> None:
+        action, execution = begun.action, begun.execution
+        try:
+            hidden = action.secret_configuration_keys
+            begun.configuration = resolve(action.configuration, execution.variables, hidden)
+        except ActionFailed:
+            if action.is_emulated:
+                raise
+        missing = [name for name in action.input_artifacts if name not in execution.artifacts]
+        if missing:
+            raise ActionFailed("ConfigurationError", f"No action has made the artifact {missing[0]}.")
+        begun.inputs = tuple(execution.artifacts[name] for name in action.input_artifacts)
+        begun.outputs = tuple(execution.pipeline.new_artifact(name) for name in action.output_artifacts)
+        if not action.makes_jobs:
+            self._built_in.perform(begun)
+            self._close(begun, "Succeeded", now)
+            return
+        if begun.configuration != action.configuration:
+            counts = len(action.input_artifacts), len(action.output_artifacts)
+            known = self._core.action_types.as_it_was(action.action_type)
+            for fault in known.faults_of(begun.configuration, *counts):
+                raise ActionFailed("ConfigurationError", f"With the variables' values {fault}.")
+        self.jobs.begin(begun, now)
+
+    def _close(
+        self, action: ActionExecution, status: str, now: float, error: Mapping[str, str] | None = None
+    ) -> None:
+        """End an action, and keep what it made."""
+        execution = action.execution
+        action.status, action.updated_at, execution.updated_at = status, now, now
+        action.error_details = dict(error) if error is not None else None
+        if status == "Succeeded":
+            if action.action.action_type.category == SOURCE_CATEGORY and action.current_revision is not None:
+                revision = action.current_revision["revision"]
+                action.outputs = tuple(
+                    dataclasses.replace(each, revision=revision) for each in action.outputs
+                )
+            execution.artifacts |= {artifact.name: artifact for artifact in action.outputs}
+            if action.action.namespace is not None:
+                execution.variables[action.action.namespace] = self._variables_of(action)
+        ids = _named(execution) | {"action_execution_id": action.action_execution_id}
+        place = {"stageName": action.stage_name, "actionName": action.action.name}
+        self._core.record("action", status, now, **ids, details=place | (action.error_details or {}))
+
+    @staticmethod
+    def _variables_of(run: ActionExecution) -> dict[str, str] | None:
+        """Return what later actions can read of an action; None where only AWS's would know."""
+        return dict(run.output_variables or {}) if run.action.is_emulated else None
+
+    def _record_call(self, operation: str, now: float, execution: PipelineExecution, **details: Any) -> None:
+        self._core.record("call", operation, now, **_named(execution), details=details)
+
+
+def _named(execution: PipelineExecution) -> dict[str, Any]:
+    """Return what an entry of the ledger says of an execution."""
+    return {
+        "pipeline_name": execution.pipeline.name,
+        "client_id": execution.pipeline.client_id,
+        "pipeline_execution_id": execution.pipeline_execution_id,
+    }
+
+
+def _not_retryable(why: str) -> ApiError:
+    return ApiError("StageNotRetryableException", f"The stage cannot be retried: {why}.")

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The emulated CodePipeline: its state."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from typing import Any, Protocol
+
+from airflow_codepipeline_partner.emulator.clock import Clock, Timers
+from airflow_codepipeline_partner.emulator.errors import ControlError
+from airflow_codepipeline_partner.emulator.faults import Faults
+from airflow_codepipeline_partner.emulator.ledger import Ledger, LedgerEntry, moment
+from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId, ActionTypes
+from airflow_codepipeline_partner.emulator.model.credentials import CredentialStore
+from airflow_codepipeline_partner.emulator.model.customers import Customers
+from airflow_codepipeline_partner.emulator.model.executions import PipelineExecution
+from airflow_codepipeline_partner.emulator.model.jobs import Job, JobQueue, JobSnapshot
+from airflow_codepipeline_partner.emulator.model.pipelines import Pipeline
+from airflow_codepipeline_partner.emulator.settings import Settings
+
+
+class TimeSource(Protocol):
+    """What the core needs of a clock."""
+
+    def now(self) -> float:
+        """Return the time in seconds since the epoch."""
+
+    def advance(self, seconds: float) -> float:
+        """Move the time forward, and return it."""
+
+
+class State:
+    """
+    Hold all state.
+
+    Everything that changes it holds :attr:`lock` and calls :meth:`tick` first. It knows no HTTP.
+
+    :param settings: How to behave where AWS documents nothing.
+    :param clock: The time. Defaults to the machine's, which can be advanced.
+    """
+
+    def __init__(self, settings: Settings | None = None, clock: TimeSource | None = None) -> None:
+        self.lock = threading.RLock()
+        self.settings = settings or Settings()
+        self.clock: TimeSource = clock or Clock()
+        self.faults = Faults()
+        self._now = 0.0
+        self.reset()
+
+    def reset(self, settings: Settings | None = None) -> None:
+        """
+        Forget everything but the time.
+
+        :param settings: New settings. Defaults to those that hold.
+        """
+        with self.lock:
+            self.settings = settings or self.settings
+            self.customers = Customers()
+            self.pipelines: dict[str, Pipeline] = {}
+            self.executions: dict[str, list[PipelineExecution]] = {}
+            #: By pipeline and stage: who is in it, and who waits for that to leave. Not with PARALLEL.
+            self.occupants: dict[tuple[str, str], PipelineExecution] = {}
+            self.waiting: dict[tuple[str, str], list[PipelineExecution]] = defaultdict(list)
+            self.start_tokens: dict[tuple[str, str], str] = {}
+            self.action_types = ActionTypes()
+            self.queues: dict[tuple[ActionTypeId, str | None], JobQueue] = defaultdict(JobQueue)
+            self.jobs: dict[str, Job] = {}
+            self.credentials = CredentialStore()
+            self.faults.clear()
+            self._allowances: dict[str, tuple[float, float]] = {}
+            self.ledger = Ledger()
+            self.timers = Timers()
+
+    def tick(self) -> float:
+        """Do what is due by now, and return the time, which never goes back even where a machine's does."""
+        self._now = max(self._now, self.clock.now())
+        self.timers.run(self._now)
+        return self._now
+
+    def allows(self, operation: str) -> bool:
+        """Return whether one more call keeps to ``Settings.max_requests_per_second``, and count it."""
+        rate = self.settings.max_requests_per_second
+        if rate is None:
+            return True
+        now, burst = self.tick(), max(1.0, rate)
+        left, at = self._allowances.get(operation, (burst, now))
+        left = min(burst, left + (now - at) * rate)
+        self._allowances[operation] = (left - 1 if left >= 1 else left, now)
+        return left >= 1
+
+    def record(self, kind: str, operation: str, at: float, job: Job | None = None, **values: Any) -> None:
+        """Write an entry of the ledger; :class:`LedgerEntry` says what the values mean."""
+        if job is not None:
+            values = {
+                "job_id": job.job_id,
+                "client_id": job.client_id,
+                "pipeline_name": job.action.pipeline.name,
+                "pipeline_execution_id": job.action.execution.pipeline_execution_id,
+                "action_execution_id": job.action.action_execution_id,
+                "status_after": job.status.value,
+            } | values
+        number = len(self.ledger) + 1
+        self.ledger.append(LedgerEntry(number, moment(at), kind, operation, **values))
+
+    # The pipelines.
+
+    def add_pipeline(self, pipeline: Pipeline) -> None:
+        """Add a pipeline."""
+        with self.lock:
+            now = self.tick()
+            if pipeline.name in self.pipelines:
+                raise ControlError(f"there is already a pipeline {pipeline.name}", 409)
+            if pipeline.client_id is not None and pipeline.client_id not in self.customers:
+                raise ControlError(f"there is no customer {pipeline.client_id}", 404)
+            for action in pipeline.actions():
+                if action.makes_jobs:
+                    self.action_types.register(action.action_type)
+            self.pipelines[pipeline.name] = pipeline
+            self.executions[pipeline.name] = []
+            self.record(
+                "control", "AddPipeline", now, pipeline_name=pipeline.name, client_id=pipeline.client_id
+            )
+
+    def remove_pipeline(self, name: str) -> None:
+        """Forget a pipeline and its executions."""
+        del self.pipelines[name], self.executions[name]
+        for places in (self.occupants, self.waiting, self.start_tokens):
+            for key in [key for key in places if key[0] == name]:
+                del places[key]
+
+    def is_own_pipeline(self, name: object) -> bool:
+        """Return whether a pipeline is there that moto does not know."""
+        found = self.pipelines.get(name) if isinstance(name, str) else None
+        return found is not None and found.declared_in is None
+
+    def pipeline(self, name: str) -> Pipeline:
+        """Return a pipeline."""
+        with self.lock:
+            if not isinstance(name, str) or name not in self.pipelines:
+                raise ControlError(f"there is no pipeline {name!r}", 404)
+            return self.pipelines[name]
+
+    # What can be seen.
+
+    def snapshots(self) -> list[JobSnapshot]:
+        """Return all jobs that are still known, the oldest first."""
+        with self.lock:
+            self.tick()
+            return [JobSnapshot.of(job) for job in self.jobs.values()]
+
+    def entries(self) -> Ledger:
+        """Return a copy of the ledger."""
+        with self.lock:
+            self.tick()
+            return Ledger(self.ledger)

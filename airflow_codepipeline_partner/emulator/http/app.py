@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The HTTP face: CodePipeline's calls are answered here, everything else is moto's."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import socket
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from airflow_codepipeline_partner.emulator.api.action_types import ActionTypeCalls
+from airflow_codepipeline_partner.emulator.api.executions import PipelineCalls
+from airflow_codepipeline_partner.emulator.api.jobs import JobCalls
+from airflow_codepipeline_partner.emulator.api.pipelines import DeclaredPipelines
+from airflow_codepipeline_partner.emulator.controls import Controls
+from airflow_codepipeline_partner.emulator.engine.moto_store import WsgiApp, call_app
+from airflow_codepipeline_partner.emulator.errors import ApiError
+from airflow_codepipeline_partner.emulator.faults import MAX_SLOW_CALLS, Fault, change
+from airflow_codepipeline_partner.emulator.http.control import ControlHttp
+from airflow_codepipeline_partner.emulator.http.responses import (
+    AWS_JSON,
+    StartResponse,
+    cbor_error,
+    json_answer,
+    json_error,
+    query_error,
+    reply,
+    s3_error,
+)
+from airflow_codepipeline_partner.emulator.http.s3_guard import (
+    ArtifactCall,
+    ArtifactGuard,
+    Environ,
+    service_of,
+)
+from airflow_codepipeline_partner.emulator.http.signature import read_signature
+from airflow_codepipeline_partner.emulator.http.uploads import read_body
+from airflow_codepipeline_partner.emulator.service_model import operations, shortened, validate
+
+TARGET = "CodePipeline_20150709."
+_ANY_TARGET = "codepipeline"
+_ANY_CBOR_PATH = "/service/codepipeline"
+_log = logging.getLogger(__name__)
+# What moto does itself.
+_MOTO_OPERATIONS = frozenset({"ListTagsForResource", "TagResource", "UntagResource"})
+
+
+class EmulatorApp:
+    """
+    A WSGI application.
+
+    :param controls: The state and its control.
+    :param moto: moto's WSGI application.
+    :param stopping: Set when the server stops, so that slow answers do not hold it up.
+    """
+
+    def __init__(self, controls: Controls, moto: WsgiApp, stopping: threading.Event) -> None:
+        self._core = controls.core
+        self._moto = moto
+        self._stopping = stopping
+        self._job_calls = JobCalls(controls.core, controls.engine, controls.store)
+        self._action_type_calls = ActionTypeCalls(controls.core)
+        self._pipeline_calls: PipelineCalls = controls.pipeline_calls
+        self._declared = DeclaredPipelines(controls.core, controls.engine)
+        self._guard = ArtifactGuard(controls.core)
+        self._control = ControlHttp(controls)
+        self._slow_calls = threading.Semaphore(MAX_SLOW_CALLS)
+
+    def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        """Answer a request, or hand it on to moto."""
+        answer = self._answer(environ, start)
+        if environ["REQUEST_METHOD"] != "HEAD":
+            return answer
+        # A client would read a body as the beginning of the next answer.
+        getattr(answer, "close", lambda: None)()
+        return []
+
+    def _answer(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path == "/_emu" or path.startswith("/_emu/"):
+            return self._control(environ, start)
+        if path == "/moto-api/reset" and environ["REQUEST_METHOD"] == "POST":
+            self._core.reset()
+        if self._guard.handles(environ):
+            return self._artifact(environ, start)
+        if path.lower().startswith(_ANY_CBOR_PATH):
+            message = "The emulator speaks AWS JSON 1.1: send X-Amz-Target and no CBOR."
+            return cbor_error(start, "UnsupportedProtocolException", message)
+        if _is_codepipeline(environ):
+            return self._codepipeline(environ, start)
+        return self._ask_moto(environ, start)
+
+    def _ask_moto(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        """Let moto answer. What it cannot do it raises, and every client would try a 500 again, in vain."""
+        try:
+            return self._moto(environ, start)
+        except NotImplementedError as error:
+            refusal = ApiError("NotImplemented", f"moto does not know this call: {error}", 501)
+        except Exception as error:
+            _log.debug("moto raised", exc_info=True)
+            refusal = ApiError("InvalidRequest", f"moto could not do this: {error!r}")
+        return _denied(environ, start, refusal)
+
+    def _codepipeline(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        operation = target.removeprefix(TARGET) if target.startswith(TARGET) else ""
+        request, region, refusal = self._read(environ, operation)
+        if operation in self._job_calls:
+            return self._job_call(environ, start, operation, request, region, refusal)
+        try:
+            if refusal is not None:
+                raise refusal
+            if operation not in operations():
+                message = f"X-Amz-Target names no operation of CodePipeline's: {shortened(target)!r}."
+                raise ApiError("UnknownOperationException", message)
+            if operation in self._action_type_calls:
+                return json_answer(start, self._action_type_calls.answer(operation, request))
+            return self._pipeline_call(environ, start, operation, request, region)
+        except ApiError as error:
+            refusal = error
+        with self._core.lock:
+            named = shortened(operation or target) or "Unknown"
+            self._core.record("call", named, self._core.tick(), outcome=refusal.code)
+        return json_error(start, refusal.code, refusal.message, refusal.status)
+
+    def _read(self, environ: Environ, operation: str) -> tuple[Any, str | None, ApiError | None]:
+        """Return a call's request, the region that it is signed for, and why it is refused if it is."""
+        request, region, refusal = None, None, None
+        try:
+            request = _parse(read_body(environ))
+        except ApiError as error:
+            refusal = error
+        # All this a service looks at before the body.
+        try:
+            if environ["REQUEST_METHOD"] != "POST":
+                raise ApiError("UnknownOperationException", "Each call of CodePipeline's is a POST.")
+            region = _signed_region(environ)
+            with self._core.lock:
+                if not self._core.allows(operation):
+                    raise ApiError("ThrottlingException", "Rate exceeded")
+        except ApiError as error:
+            refusal = error
+        return request, region, refusal
+
+    def _pipeline_call(
+        self, environ: Environ, start: StartResponse, operation: str, request: Any, region: str | None
+    ) -> Iterable[bytes]:
+        def ask_moto(named: str, instead: Any) -> tuple[int, bytes]:
+            body = json.dumps(instead).encode()
+            asked = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+            told = call_app(self._ask_moto, environ | asked | {"HTTP_X_AMZ_TARGET": TARGET + named})
+            if told[0] >= 500:
+                raise ApiError("NotImplementedException", f"moto could not do this {named}.")
+            return told[:2]
+
+        own = isinstance(request, dict) and self._core.is_own_pipeline(request.get("name"))
+        if operation in self._pipeline_calls and (own or operation not in self._declared.OPERATIONS):
+            return json_answer(start, self._pipeline_calls.answer(operation, request, region))
+        if operation in self._declared.OPERATIONS:
+            status, answer = self._declared.answer(operation, request, region, ask_moto)
+        elif operation in _MOTO_OPERATIONS:
+            status, answer = ask_moto(operation, validate(operation, request))
+        else:
+            raise ApiError("NotImplementedException", f"The emulator does not know {operation}.")
+        return reply(start, status, answer, AWS_JSON)
+
+    def _job_call(
+        self,
+        environ: Environ,
+        start: StartResponse,
+        operation: str,
+        request: Any,
+        region: str | None,
+        refusal: ApiError | None,
+    ) -> Iterable[bytes]:
+        job_id = request.get("jobId") if isinstance(request, dict) else None
+        faults = self._befall(operation, job_id if isinstance(job_id, str) else None)
+        stop = _stopping_fault(faults)
+        if stop is not None:
+            self._record_stopped(operation, job_id, stop, faults)
+            if stop.kind == "drop_request":
+                return hang_up(environ, start)
+            code, message, status = _fault_error(stop)
+            return json_error(start, code, message, status)
+        error = None
+        answer: dict[str, Any] = {}
+        try:
+            answer = self._job_calls.answer(operation, request, region, faults, refusal)
+        except ApiError as refused:
+            error = refused
+        if any(fault.kind == "drop_response" for fault in faults):
+            return hang_up(environ, start)
+        if error is not None:
+            return json_error(start, error.code, error.message, error.status)
+        return json_answer(start, change(answer, faults))
+
+    def _befall(self, operation: str, job_id: str | None) -> list[Fault]:
+        with self._core.lock:
+            job = self._core.jobs.get(job_id or "")
+            client_id = job.client_id if job is not None else None
+            faults = self._core.faults.match(operation, job_id, client_id)
+            cleared = self._core.faults.cleared
+        seconds = sum(fault.params["seconds"] for fault in faults if fault.kind == "slow")
+        # Whoever stops the server says so first and wakes those who wait after that.
+        if seconds and not self._stopping.is_set() and self._slow_calls.acquire(blocking=False):
+            try:
+                cleared.wait(seconds)
+            finally:
+                self._slow_calls.release()
+        return faults
+
+    def _record_stopped(self, operation: str, job_id: Any, stop: Fault, faults: Sequence[Fault]) -> None:
+        with self._core.lock:
+            now = self._core.tick()
+            named = job_id if isinstance(job_id, str) else None
+            job = self._core.jobs.get(named or "")
+            values = {"job_id": named} if job is None else {"status_before": job.status.value}
+            self._core.record(
+                "call",
+                operation,
+                now,
+                job,
+                outcome=stop.kind if stop.kind == "drop_request" else _fault_error(stop)[0],
+                faults=tuple(fault.kind for fault in faults),
+                **values,
+            )
+
+    def _artifact(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        call: ArtifactCall | None = None
+        faults: list[Fault] = []
+        try:
+            call = self._guard.check(environ)
+            faults = self._befall(call.operation, call.credentials.job.job_id)
+            stop = _stopping_fault(faults)
+            if stop is not None and stop.kind == "drop_request":
+                self._guard.record(environ, call, stop.kind, tuple(fault.kind for fault in faults))
+                return hang_up(environ, start)
+            if stop is not None:
+                raise ApiError(*_fault_error(stop, in_s3=True))
+            told: list[Any] = []
+            answer = self._ask_s3(call, environ, lambda *line_and_headers: told.extend(line_and_headers))
+        except ApiError as error:
+            self._guard.record(environ, call, error.code, tuple(fault.kind for fault in faults))
+            return _denied(environ, start, error)
+        self._guard.record(environ, call, "ok", tuple(fault.kind for fault in faults), told)
+        if any(fault.kind == "drop_response" for fault in faults):
+            return hang_up(environ, start)
+        start(*told)
+        cuts = [fault.params["after_bytes"] for fault in faults if fault.kind == "cut_body"]
+        # Where an answer is shorter than it said, waitress closes the connection.
+        return [b"".join(answer)[: min(cuts)]] if cuts else answer
+
+    def _ask_s3(self, call: ArtifactCall, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        try:
+            return self._moto(environ, start)
+        except Exception as error:
+            _log.debug("moto raised", exc_info=True)
+            if "Part" in call.operation or "Multipart" in call.operation:
+                message = "The specified upload does not exist. It may have been aborted or completed."
+                raise ApiError("NoSuchUpload", message, 404) from None
+            raise ApiError("InvalidRequest", f"moto could not do this: {error!r}") from None
+
+
+def hang_up(environ: Environ, start: Any) -> Iterable[bytes]:
+    """Close the connection without an answer, as a broken network does."""
+    # waitress hands out nothing of the connection but this method of its channel.
+    channel = environ["waitress.client_disconnected"].__self__
+    channel.socket.shutdown(socket.SHUT_RDWR)
+    start("500 Internal Server Error", [("Content-Length", "0")])
+    return []
+
+
+def _is_codepipeline(environ: Environ) -> bool:
+    """Return whether a request is for CodePipeline, well made or not; moto could only fail at those."""
+    if environ.get("HTTP_X_AMZ_TARGET", "").lower().startswith(_ANY_TARGET):
+        return True
+    signature = read_signature(environ)
+    if signature is not None:
+        return signature.service == "codepipeline"
+    # AWS JSON that names neither an operation nor, legibly, a service.
+    return "HTTP_X_AMZ_TARGET" not in environ and _is_aws_json(environ)
+
+
+def _is_aws_json(environ: Environ) -> bool:
+    return str(environ.get("CONTENT_TYPE", "")).lower().startswith("application/x-amz-json")
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return json.loads(body or b"{}", parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise ApiError("SerializationException", "The request body is no JSON.") from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is Python's and not JSON's")
+
+
+def _signed_region(environ: Environ) -> str:
+    """Return for which region a call is signed. Which key signed it does not matter: moto knows none."""
+    if not environ.get("HTTP_AUTHORIZATION"):
+        raise ApiError("MissingAuthenticationTokenException", "Missing Authentication Token")
+    signature = read_signature(environ)
+    if signature is None:
+        raise ApiError("IncompleteSignatureException", "The Authorization header is no AWS4-HMAC-SHA256.")
+    if signature.service != "codepipeline":
+        message = "Credential should be scoped to correct service: 'codepipeline'."
+        raise ApiError("InvalidSignatureException", message)
+    return signature.region
+
+
+def _stopping_fault(faults: Iterable[Fault]) -> Fault | None:
+    stops = ("throttle", "server_error", "error", "drop_request")
+    return next((fault for fault in faults if fault.kind in stops), None)
+
+
+def _fault_error(fault: Fault, in_s3: bool = False) -> tuple[str, str, int]:
+    if fault.kind == "throttle":
+        if in_s3:
+            return "SlowDown", "Please reduce your request rate.", 503
+        return "ThrottlingException", "Rate exceeded", 400
+    if fault.kind == "server_error":
+        code = "InternalError" if in_s3 else "InternalFailure"
+        return code, "The request processing has failed.", fault.params["status"]
+    return fault.params["code"], fault.params["message"], fault.params["status"]
+
+
+def _denied(environ: Environ, start: StartResponse, error: ApiError) -> Iterable[bytes]:
+    """Answer a denial in the words of the service that was called."""
+    if environ.get("HTTP_X_AMZ_TARGET") or _is_aws_json(environ):
+        code = error.code if error.code.endswith("Exception") else f"{error.code}Exception"
+        return json_error(start, code, error.message, 400)
+    if service_of(environ) == "s3":
+        return s3_error(start, error.code, error.message, error.status)
+    return query_error(start, error.code, error.message, error.status)

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guard before S3: a job's credentials open its artifacts and nothing else."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl, unquote, unquote_to_bytes
+
+from airflow_codepipeline_partner.emulator.engine.state import State
+from airflow_codepipeline_partner.emulator.errors import ApiError
+from airflow_codepipeline_partner.emulator.http.signature import (
+    Signature,
+    is_genuine,
+    read_signature,
+    request_headers,
+)
+from airflow_codepipeline_partner.emulator.http.uploads import Uploads, read_body
+from airflow_codepipeline_partner.emulator.model.credentials import ACCESS_KEY_PREFIX, JobCredentials
+
+Environ = dict[str, Any]
+
+# Beside these an object's URL may bear the signature's own parameters.
+_PLAIN_PARAMETERS = frozenset({"x-id", "versionId", "partNumber"})
+_PATH_STYLE_HOST = re.compile(r"(localhost|127\.0\.0\.1)(:\d+)?", re.IGNORECASE)
+# What needs permissions that a job's credentials do not have.
+_FOREIGN_HEADERS = (
+    "x-amz-copy-source",
+    "x-amz-acl",
+    "x-amz-grant-",
+    "x-amz-tagging",
+    "x-amz-object-lock-",
+    "x-amz-website-redirect-location",
+    "x-amz-target",
+)
+_UNSIGNED = "UNSIGNED-PAYLOAD"
+_UNSIGNED_CHUNKS = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+_DATE = "%Y%m%dT%H%M%SZ"
+_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+MAX_PRESIGNED_SECONDS = 604_800  # a week
+
+
+class ArtifactCall:
+    """
+    One S3 call with a job's credentials.
+
+    :param operation: AWS's name of it.
+    """
+
+    def __init__(self, operation: str, bucket: str, key: str, credentials: JobCredentials) -> None:
+        self.operation = operation
+        self.bucket = bucket
+        self.key = key
+        self.credentials = credentials
+
+
+class ArtifactGuard:
+    """
+    Look at each request before moto sees it, and let through what a job's credentials may do.
+
+    Requests without a job's credentials are none of its business.
+
+    :param core: The state.
+    :param wall: The clients' time in seconds since the epoch, by which presigned URLs expire.
+    """
+
+    def __init__(self, core: State, wall: Callable[[], float] = time.time) -> None:
+        self._core = core
+        self._wall = wall
+        self._uploads = Uploads()
+
+    def handles(self, environ: Environ) -> bool:
+        """Return whether the request bears an access key of ours, anywhere a client could put it."""
+        query = unquote(environ.get("QUERY_STRING", ""))
+        if ACCESS_KEY_PREFIX in f"{environ.get('HTTP_AUTHORIZATION', '')} {query}":
+            return True
+        return _is_form(environ) and ACCESS_KEY_PREFIX.encode() in unquote_to_bytes(read_body(environ))
+
+    def check(self, environ: Environ) -> ArtifactCall:
+        """
+        Check a request that bears an access key of ours.
+
+        :return: What it asks for; its body can be read again.
+        :raises ApiError: It is denied.
+        """
+        signature = read_signature(environ)
+        query = unquote(environ.get("QUERY_STRING", ""))
+        if signature is None or not signature.access_key_id.startswith(ACCESS_KEY_PREFIX):
+            if _is_form(environ):
+                # A presigned POST, whose policy could name any key that a job may not write.
+                raise ApiError("AccessDenied", "Access Denied", 403)
+            raise ApiError("InvalidRequest", "Please use AWS4-HMAC-SHA256, once, with one access key.")
+        if not signature.presigned and ACCESS_KEY_PREFIX in query:
+            raise ApiError("InvalidArgument", "Only one auth mechanism allowed.")
+        credentials = self._credentials(signature, environ)
+        if signature.service != "s3":
+            raise ApiError("AccessDenied", f"These credentials do not open {signature.service}.", 403)
+        return self._allow(environ, credentials)
+
+    def _credentials(self, signature: Signature, environ: Environ) -> JobCredentials:
+        with self._core.lock:
+            credentials = self._core.credentials.find(signature.access_key_id)
+            now = self._core.tick()
+        if credentials is None:
+            message = "The AWS Access Key Id you provided does not exist in our records."
+            raise ApiError("InvalidAccessKeyId", message, 403)
+        if signature.session_token != credentials.session_token:
+            raise ApiError("InvalidToken", "The provided token is malformed or otherwise invalid.")
+        body_sha256 = hashlib.sha256(read_body(environ)).hexdigest()
+        if not is_genuine(signature, environ, body_sha256, credentials.secret_access_key):
+            raise ApiError(
+                "SignatureDoesNotMatch",
+                "The request signature we calculated does not match the signature you provided.",
+                403,
+            )
+        if now >= credentials.expires_at:
+            raise ApiError("ExpiredToken", "The provided token has expired.")
+        if signature.presigned:
+            self._check_presigned(signature)
+        else:
+            _check_body(environ, body_sha256)
+        return credentials
+
+    def _check_presigned(self, signature: Signature) -> None:
+        try:
+            made = datetime.datetime.strptime(signature.timestamp, _DATE).replace(tzinfo=datetime.UTC)
+        except ValueError:
+            raise ApiError("AuthorizationQueryParametersError", "X-Amz-Date is no date.") from None
+        if not 1 <= (signature.expires or 0) <= MAX_PRESIGNED_SECONDS:
+            message = f"X-Amz-Expires must be 1 to {MAX_PRESIGNED_SECONDS} seconds."
+            raise ApiError("AuthorizationQueryParametersError", message)
+        if self._wall() >= made.timestamp() + (signature.expires or 0):
+            raise ApiError("AccessDenied", "Request has expired", 403)
+
+    def _allow(self, environ: Environ, credentials: JobCredentials) -> ArtifactCall:
+        denied = ApiError("AccessDenied", "Access Denied", 403)
+        # In a virtual host's name moto would find another bucket than is in the path.
+        if not _PATH_STYLE_HOST.fullmatch(environ.get("HTTP_HOST", "")):
+            raise denied
+        bucket, _, key = (
+            environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")[1:].partition("/")
+        )
+        operation = _operation(environ)
+        if operation is None or any(name.startswith(_FOREIGN_HEADERS) for name in request_headers(environ)):
+            raise denied
+        allowed = credentials.reads if operation in ("GetObject", "HeadObject") else credentials.writes
+        if (bucket, key) not in allowed:
+            raise denied
+        call = ArtifactCall(operation, bucket, key, credentials)
+        if operation in ("PutObject", "CreateMultipartUpload"):
+            right = _encryption(environ) == ("aws:kms", credentials.encryption_key)
+            if not right and self._core.settings.upload_encryption == "refuse":
+                raise denied
+        self._uploads.check(operation, environ)
+        return call
+
+    def record(
+        self,
+        environ: Environ,
+        call: ArtifactCall | None,
+        outcome: str,
+        faults: tuple[str, ...],
+        told: Sequence[Any] = (),
+    ) -> None:
+        """
+        Write what was asked with a job's credentials, and what came of it, into the ledger.
+
+        :param call: None if it was not allowed.
+        :param outcome: ``ok``, or the error that was answered.
+        :param told: The status line and the headers of moto's answer, if it was asked.
+        """
+        signature = read_signature(environ)
+        details: dict[str, Any] = {"method": environ["REQUEST_METHOD"], "path": environ.get("PATH_INFO", "")}
+        operation = _operation(environ) or ("PostObject" if _is_form(environ) else "Unknown")
+        if told and int(told[0].split()[0]) >= 400:
+            outcome = f"HTTP {told[0].split()[0]}"
+        with self._core.lock:
+            now = self._core.tick()
+            known = self._core.credentials.find(signature.access_key_id) if signature else None
+            if call is not None:
+                details |= _described(environ, call, told)
+            job = known.job if known is not None else None
+            self._core.record(
+                "artifact", operation, now, job, outcome=outcome, faults=faults, details=details
+            )
+
+
+def service_of(environ: Mapping[str, Any]) -> str:
+    """Return the service that a request is signed for; S3 where that cannot be read."""
+    signature = read_signature(environ)
+    return signature.service if signature is not None else "s3"
+
+
+def _is_form(environ: Mapping[str, Any]) -> bool:
+    """Return whether S3 would take a request for a form that uploads an object."""
+    posts = environ["REQUEST_METHOD"] == "POST" and service_of(environ) == "s3"
+    return posts and environ.get("CONTENT_TYPE", "").lower().startswith(_FORMS)
+
+
+def _described(environ: Environ, call: ArtifactCall, told: Sequence[Any]) -> dict[str, Any]:
+    action = call.credentials.job.action
+    details: dict[str, Any] = {}
+    for artifact in (*action.inputs, *action.outputs):
+        if (artifact.bucket, artifact.key) == (call.bucket, call.key):
+            details["artifact"] = artifact.name
+    if call.operation == "GetObject":
+        headers = {name.lower(): value for name, value in told[1]} if told else {}
+        details["bytes"] = int(headers.get("content-length", 0))
+    elif call.operation in ("PutObject", "UploadPart"):
+        chunked = environ.get("HTTP_X_AMZ_DECODED_CONTENT_LENGTH", "")
+        details["bytes"] = int(chunked if chunked.isdecimal() else environ.get("CONTENT_LENGTH") or 0)
+    algorithm, key_id = _encryption(environ)
+    if algorithm is not None:
+        details |= {"serverSideEncryption": algorithm, "kmsKeyId": key_id}
+    return details
+
+
+def _operation(environ: Mapping[str, Any]) -> str | None:
+    """Return the operation on an object, or None for one that no job may do."""
+    method = environ["REQUEST_METHOD"]
+    names = {
+        name
+        for name, _ in parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+        if not name.lower().startswith("x-amz-")
+    }
+    if method in ("GET", "HEAD"):
+        rest = {name for name in names - _PLAIN_PARAMETERS if not name.startswith("response-")}
+        return None if rest else {"GET": "GetObject", "HEAD": "HeadObject"}[method]
+    names -= {"x-id"}
+    return {
+        ("PUT", frozenset()): "PutObject",
+        ("PUT", frozenset({"partNumber", "uploadId"})): "UploadPart",
+        ("POST", frozenset({"uploads"})): "CreateMultipartUpload",
+        ("POST", frozenset({"uploadId"})): "CompleteMultipartUpload",
+        ("DELETE", frozenset({"uploadId"})): "AbortMultipartUpload",
+    }.get((method, frozenset(names)))
+
+
+def _encryption(environ: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    return (
+        environ.get("HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION"),
+        environ.get("HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION_AWS_KMS_KEY_ID"),
+    )
+
+
+def _check_body(environ: Environ, body_sha256: str) -> None:
+    signed = environ.get("HTTP_X_AMZ_CONTENT_SHA256", body_sha256)
+    if signed in (_UNSIGNED, _UNSIGNED_CHUNKS):
+        return
+    if signed.startswith("STREAMING-"):
+        raise ApiError("NotImplemented", f"The emulator does not read {signed} bodies.", 501)
+    if signed != body_sha256:
+        message = "The provided 'x-amz-content-sha256' header does not match what was computed."
+        raise ApiError("XAmzContentSHA256Mismatch", message)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AWS signatures, version 4, as a request bears them, and as they should be."""
+
+from __future__ import annotations
+
+import dataclasses
+import hmac
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.compat import HTTPHeaders
+from botocore.credentials import Credentials
+
+from airflow_codepipeline_partner.emulator.service_model import is_number
+
+_ALGORITHM = "AWS4-HMAC-SHA256"
+_PARAMETER = re.compile(r"(Credential|SignedHeaders|Signature)=([^,\s]+)")
+# An unsigned query string of the signature's own parameters.
+_PRESIGNED = "X-Amz-Credential"
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """
+    What a request says of its signature.
+
+    :param presigned: Whether it is in the URL.
+    :param expires: Seconds for which a presigned URL is valid, 0 where it does not say so in digits; else
+        None.
+    """
+
+    access_key_id: str
+    date: str
+    region: str
+    service: str
+    signed_headers: tuple[str, ...]
+    signature: str
+    timestamp: str
+    session_token: str | None
+    presigned: bool
+    expires: int | None
+
+
+def read_signature(environ: Mapping[str, Any]) -> Signature | None:
+    """
+    Read the signature of a request.
+
+    :return: None if it has none of version 4, or one that cannot be read.
+    """
+    query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+    authorization = environ.get("HTTP_AUTHORIZATION", "")
+    if authorization:
+        if not authorization.startswith(_ALGORITHM):
+            return None
+        found = dict(_PARAMETER.findall(authorization))
+        timestamp = environ.get("HTTP_X_AMZ_DATE", "")
+        token = environ.get("HTTP_X_AMZ_SECURITY_TOKEN")
+        expires = None
+    elif _PRESIGNED in query:
+        names = {
+            "Credential": _PRESIGNED,
+            "SignedHeaders": "X-Amz-SignedHeaders",
+            "Signature": "X-Amz-Signature",
+        }
+        found = {name: query.get(parameter, "") for name, parameter in names.items()}
+        timestamp = query.get("X-Amz-Date", "")
+        token = query.get("X-Amz-Security-Token")
+        seconds = query.get("X-Amz-Expires", "")
+        expires = int(seconds) if is_number(seconds) else 0
+    else:
+        return None
+    scope = found.get("Credential", "").split("/")
+    if len(scope) != 5 or not found.get("Signature") or not found.get("SignedHeaders"):
+        return None
+    return Signature(
+        access_key_id=scope[0],
+        date=scope[1],
+        region=scope[2],
+        service=scope[3],
+        signed_headers=tuple(found["SignedHeaders"].split(";")),
+        signature=found["Signature"],
+        timestamp=timestamp,
+        session_token=token,
+        presigned=not authorization,
+        expires=expires,
+    )
+
+
+class _Recomputed(S3SigV4Auth):
+    """botocore's signer, for exactly the headers that the client signed."""
+
+    def __init__(self, signature: Signature, secret_access_key: str) -> None:
+        credentials = Credentials(signature.access_key_id, secret_access_key)
+        super().__init__(credentials, signature.service, signature.region)
+        self._names = signature.signed_headers
+
+    def headers_to_sign(self, request: Any) -> Any:
+        """Return the headers that the client says it signed."""
+        headers = HTTPHeaders()
+        for name in self._names:
+            headers[name] = request.headers.get(name, "")
+        return headers
+
+
+def is_genuine(
+    signature: Signature, environ: Mapping[str, Any], body_sha256: str, secret_access_key: str
+) -> bool:
+    """
+    Return whether the request was signed with the secret.
+
+    Where a header names the hash of the body, whether it is the body's is for the caller to see.
+
+    :param signature: What the request says.
+    :param body_sha256: The hash of the body, in hexadecimal, for requests that name none.
+    """
+    if "host" not in signature.signed_headers or not signature.timestamp.startswith(signature.date):
+        return False
+    # WSGI hands on the path decoded, as bytes in Latin-1; S3 signs it encoded once, and not normalised.
+    path = quote(environ.get("PATH_INFO", "").encode("latin-1"), safe="/~")
+    parameters = environ.get("QUERY_STRING", "").split("&")
+    query = "&".join(pair for pair in parameters if pair and not pair.startswith("X-Amz-Signature="))
+    request = AWSRequest(
+        method=environ["REQUEST_METHOD"],
+        url=f"http://{environ.get('HTTP_HOST', '')}{path}?{query}",
+        headers=request_headers(environ),
+    )
+    request.context["timestamp"] = signature.timestamp
+    if "X-Amz-Content-SHA256" not in request.headers:
+        request.headers["X-Amz-Content-SHA256"] = "UNSIGNED-PAYLOAD" if signature.presigned else body_sha256
+    signer = _Recomputed(signature, secret_access_key)
+    expected = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
+    return hmac.compare_digest(expected, signature.signature)
+
+
+def request_headers(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Return a request's headers by their names in lower case."""
+    headers = {
+        name[5:].replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            headers[name.replace("_", "-").lower()] = environ[name]
+    return headers

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The executions of pipelines, and of their actions."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId
+from airflow_codepipeline_partner.emulator.model.pipelines import (
+    SOURCE_CATEGORY,
+    Action,
+    Artifact,
+    Pipeline,
+    Stage,
+)
+
+
+@dataclasses.dataclass(eq=False)
+class PipelineExecution:
+    """
+    One run of a pipeline.
+
+    :param pipeline: The pipeline as it was when this began.
+    :param given: Bodies of source artifacts, by name, that come from the test and not from their source.
+    :param place: Which stage it is in, or waits for, from 0.
+    :param waiting: Whether it waits for that stage, because another execution is in it.
+    :param stage_statuses: The status of each stage that it entered.
+    :param group: The actions that run side by side now, or ran last.
+    :param artifacts: What its actions have made so far, by name.
+    :param variables: Values by namespace and name; None where AWS's own action would give values that the
+        emulator does not know.
+    """
+
+    pipeline: Pipeline
+    started_at: float
+    trigger: str
+    given: Mapping[str, bytes] = dataclasses.field(default_factory=dict, repr=False)
+    source_revisions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    pipeline_execution_id: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))
+    status: str = "InProgress"
+    updated_at: float = 0.0
+    stop_reason: str | None = None
+    place: int = 0
+    waiting: bool = False
+    stage_statuses: dict[str, str] = dataclasses.field(default_factory=dict)
+    group: list[ActionExecution] = dataclasses.field(default_factory=list)
+    actions: list[ActionExecution] = dataclasses.field(default_factory=list)
+    artifacts: dict[str, Artifact] = dataclasses.field(default_factory=dict)
+    variables: dict[str, dict[str, str] | None] = dataclasses.field(default_factory=dict, repr=False)
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that it is in, or waits for."""
+        return self.pipeline.stages[self.place]
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether something is still to happen."""
+        return self.status in ("InProgress", "Stopping")
+
+    def source_actions(self) -> list[ActionExecution]:
+        """Return the last run of each source action, with what it found."""
+        last = {
+            (each.stage_name, each.action.name): each
+            for each in self.actions
+            if each.action.action_type.category == SOURCE_CATEGORY
+        }
+        return list(last.values())
+
+    def latest(self, stage_name: str, action_name: str) -> ActionExecution | None:
+        """Return the last run of an action, or None if it has not begun."""
+        for each in reversed(self.actions):
+            if (each.stage_name, each.action.name) == (stage_name, action_name):
+                return each
+        return None
+
+
+@dataclasses.dataclass(eq=False)
+class ActionExecution:
+    """
+    One run of an action: where a worker does it one job, or several by continuation.
+
+    :param configuration: With the variables' values in their places.
+    """
+
+    execution: PipelineExecution
+    stage_name: str
+    action: Action
+    started_at: float
+    configuration: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    inputs: tuple[Artifact, ...] = ()
+    outputs: tuple[Artifact, ...] = ()
+    action_execution_id: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))
+    status: str = "InProgress"
+    updated_at: float = 0.0
+    current_job_id: str | None = None
+    summary: str | None = None
+    external_execution_id: str | None = None
+    percent_complete: int | None = None
+    error_details: dict[str, str] | None = None
+    current_revision: dict[str, Any] | None = None
+    output_variables: dict[str, str] | None = None
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The pipeline whose action this is."""
+        return self.execution.pipeline
+
+    @property
+    def queue(self) -> tuple[ActionTypeId, str | None]:
+        """Where its jobs wait."""
+        key = self.action.queryable
+        return self.action.action_type, None if key is None else self.configuration.get(key)
+
+    def execution_url(self) -> str | None:
+        """Return the link to the worker's own page of it, or None if there is none yet."""
+        url = self.action.execution_url_template
+        return self.action.link(url, self.configuration, self.external_execution_id)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operators: claim a job, go on with its action, carry artifacts, and give the job its result."""
+
+from __future__ import annotations
+
+from airflow_codepipeline_partner.operators.artifacts import (
+    CodePipelineDownloadArtifactsOperator,
+    CodePipelineUploadArtifactsOperator,
+)
+from airflow_codepipeline_partner.operators.claim_job import CodePipelineClaimJobOperator
+from airflow_codepipeline_partner.operators.continue_job import CodePipelineContinueJobOperator
+from airflow_codepipeline_partner.operators.finish import CodePipelineFinishJobOperator, finish_job
+from airflow_codepipeline_partner.operators.put_result import (
+    PutJobFailureResultOperator,
+    PutJobSuccessResultOperator,
+    PutThirdPartyJobFailureResultOperator,
+    PutThirdPartyJobSuccessResultOperator,
+)
+
+__all__ = [
+    "CodePipelineClaimJobOperator",
+    "CodePipelineContinueJobOperator",
+    "CodePipelineDownloadArtifactsOperator",
+    "CodePipelineFinishJobOperator",
+    "CodePipelineUploadArtifactsOperator",
+    "PutJobFailureResultOperator",
+    "PutJobSuccessResultOperator",
+    "PutThirdPartyJobFailureResultOperator",
+    "PutThirdPartyJobSuccessResultOperator",
+    "finish_job",
+]

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operators that carry a job's artifacts to where other tasks find them, and back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+from airflow_codepipeline_partner._base_operator import (
+    CodePipelineBaseOperator,
+    check_job,
+    check_literal,
+    to_templatable,
+)
+from airflow_codepipeline_partner._protocol.parsing import read_list, read_mapping
+from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent, record_failure
+from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, InvalidInput
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner._protocol.job_details import Artifact
+    from airflow_codepipeline_partner.artifacts.archive_guard import ArchiveLimits
+    from airflow_codepipeline_partner.artifacts.job_storage import ArtifactStorage
+
+
+class _ArtifactOperator(CodePipelineBaseOperator):
+    """An operator that moves a job's artifacts."""
+
+    @contextmanager
+    def _storage(self, job: Any) -> Iterator[ArtifactStorage]:
+        # botocore takes long to import: not while a DAG is parsed.
+        from airflow_codepipeline_partner.artifacts.job_storage import ArtifactStorage
+
+        with fail_without_retry_if_permanent():
+            try:
+                with closing(ArtifactStorage(self.hook, job)) as storage:
+                    yield storage
+                    self.show_link(storage.pipeline_name)
+            except CodePipelineProviderError as error:
+                record_failure(error)
+                raise
+
+
+class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
+    """
+    Carry a job's input artifacts to where the tasks after this one find them.
+
+    To S3 or to another object storage an artifact is streamed, so that workers on different machines can
+    share it; what is there already is replaced. The artifacts are read with the job's own credentials.
+
+    :param job: What the claim returned, or a mapping with ``job_id`` and ``client_id``. (templated)
+    :param destination: A folder: ``s3://bucket/prefix``, a path on the worker, or what ``ObjectStoragePath``
+        takes. Each artifact lies below it under its name. (templated)
+    :param artifacts: The names of the artifacts; None takes all. (templated)
+    :param storage_conn_id: The connection of the destination; for ``s3://`` an ``aws`` connection,
+        ``aws_default`` where it is None. (templated)
+    :param extract: Whether to unpack the artifacts, each into a folder of its name; only to a path on the
+        worker. An archive that holds what could do harm is refused whole.
+    :param archive_format: With ``extract``: what each artifact must be, ``zip``, ``tar``, ``tar.gz`` or
+        ``raw``; None takes what it is.
+    :param limits: With ``extract``: how much an archive may hold, an
+        :class:`~airflow_codepipeline_partner.artifacts.ArchiveLimits`; None takes its defaults.
+
+    Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09; GetObject, S3 API 2006-03-01.
+    """
+
+    template_fields = (
+        "job",
+        "destination",
+        "artifacts",
+        "storage_conn_id",
+        *CodePipelineBaseOperator.template_fields,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"job": "json", "artifacts": "json"}
+
+    def __init__(
+        self,
+        *,
+        job: Any,
+        destination: Any,
+        artifacts: Any = None,
+        storage_conn_id: str | None = None,
+        extract: bool = False,
+        archive_format: Literal["zip", "tar", "tar.gz", "raw"] | None = None,
+        limits: ArchiveLimits | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_job(job)
+        check_literal(_check_location, destination)
+        check_literal(_check_names, artifacts)
+        if archive_format not in (None, "zip", "tar", "tar.gz", "raw"):
+            raise InvalidInput(f"archive_format must be zip, tar, tar.gz or raw, not {archive_format!r:.40}.")
+        self.job = to_templatable(job)
+        self.destination = destination
+        self.artifacts = artifacts
+        self.storage_conn_id = storage_conn_id
+        self.extract = extract
+        self.archive_format = archive_format
+        self.limits = limits
+
+    def execute(self, context: Any) -> dict[str, str]:
+        """
+        Carry the artifacts, and return where each of them is, by its name.
+
+        :raises ArtifactError: One of them could not be read; a retry may.
+        :raises AirflowFailException: One of them is refused, or no retry can help.
+        """
+        with self._storage(self.job) as storage:
+            names = _check_names(self.artifacts)
+            wanted = [artifact.name for artifact in storage.inputs] if names is None else names
+            destination = _check_location(self.destination).rstrip("/")
+            found = [storage.find_input(name) for name in wanted]
+            return {artifact.name: self._carry(storage, artifact, destination) for artifact in found}
+
+    def _carry(self, storage: ArtifactStorage, artifact: Artifact, destination: str) -> str:
+        from airflow_codepipeline_partner.artifacts.errors import disk_errors
+        from airflow_codepipeline_partner.artifacts.external_storage import local_path, stored_object
+        from airflow_codepipeline_partner.artifacts.workspace import Workspace
+
+        location = f"{destination}/{artifact.name}"
+        path = local_path(location)
+        if self.extract:
+            if path is None:
+                raise InvalidInput(
+                    f"An artifact can only be extracted to a path on the worker; {destination!r:.200} is "
+                    "elsewhere."
+                )
+            with disk_errors(artifact.name, "stored"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            # On the disk where there has to be room anyway.
+            with Workspace.over(storage, limits=self.limits, parent=path.parent) as workspace:
+                workspace.extract(artifact.name, path, archive_format=self.archive_format, replace=True)
+        elif path is not None:
+            with disk_errors(artifact.name, "stored"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            storage.download(artifact, path)
+        else:
+            target = stored_object(location, self.storage_conn_id, artifact.name)
+            with storage.open(artifact) as content:
+                target.write(content, content.size)
+        self.log.info("Artifact %s is at %s.", artifact.name, location)
+        return location
+
+
+class CodePipelineUploadArtifactsOperator(_ArtifactOperator):
+    """
+    Make a job's output artifacts of what the tasks before this one made.
+
+    From S3 or another object storage an artifact is streamed. It is written with the job's own credentials,
+    encrypted with the pipeline's KMS key (or the AWS managed key, where it has none), and this task succeeds
+    when S3 has confirmed the checksum of each; so what reports the job's success comes after it.
+
+    :param job: What the claim returned, or a mapping with ``job_id`` and ``client_id``. (templated)
+    :param artifacts: A mapping from output artifacts' names to where each is: a file or a folder on the
+        worker, which is packed; or a file at ``s3://bucket/key`` or wherever ``ObjectStoragePath`` leads.
+        (templated)
+    :param storage_conn_id: The connection of the places; for ``s3://`` an ``aws`` connection,
+        ``aws_default`` where it is None. (templated)
+    :param archive_format: How folders are packed: ``zip`` (the default), ``tar`` or ``tar.gz``.
+
+    Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09; PutObject, UploadPart, S3 API 2006-03-01.
+    """
+
+    template_fields = ("job", "artifacts", "storage_conn_id", *CodePipelineBaseOperator.template_fields)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"job": "json", "artifacts": "json"}
+
+    def __init__(
+        self,
+        *,
+        job: Any,
+        artifacts: Any,
+        storage_conn_id: str | None = None,
+        archive_format: Literal["zip", "tar", "tar.gz"] = "zip",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_job(job)
+        check_literal(partial(_read_sources, is_rendered=False), artifacts)
+        if archive_format not in ("zip", "tar", "tar.gz"):
+            raise InvalidInput(f"archive_format must be zip, tar or tar.gz, not {archive_format!r:.40}.")
+        self.job = to_templatable(job)
+        self.artifacts = artifacts
+        self.storage_conn_id = storage_conn_id
+        self.archive_format = archive_format
+
+    def execute(self, context: Any) -> list[dict[str, Any]]:
+        """
+        Upload the artifacts, and return them.
+
+        :raises ArtifactError: One of them could not be uploaded; a retry may.
+        :raises AirflowFailException: No retry can help.
+        """
+        with self._storage(self.job) as storage:
+            sources = _read_sources(self.artifacts)
+            # All names first: none is uploaded where one is wrong.
+            found = [(storage.find_output(name), source) for name, source in sources.items()]
+            for artifact, source in found:
+                self._upload(storage, artifact, source)
+            return [artifact.to_xcom() for artifact, _ in found]
+
+    def _upload(self, storage: ArtifactStorage, artifact: Artifact, source: str) -> None:
+        from airflow_codepipeline_partner.artifacts.external_storage import local_path, stored_object
+        from airflow_codepipeline_partner.artifacts.workspace import Workspace
+
+        path = local_path(source)
+        if path is not None:
+            with Workspace.over(storage) as workspace:
+                workspace.upload(artifact.name, path, archive_format=self.archive_format)
+            return
+        with stored_object(source, self.storage_conn_id, artifact.name).open() as (content, size):
+            storage.upload_stream(artifact, content, size)
+
+
+def _check_location(value: Any) -> str:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str) or not value or value == "None":
+        raise InvalidInput(
+            f"A place of artifacts is a path or a URL, as s3://bucket/prefix, not a {type(value).__name__}."
+        )
+    try:
+        has_password = urlsplit(value).password is not None
+    except ValueError as error:
+        raise InvalidInput(f"A place of artifacts is no URL: {error}.") from None
+    if has_password:
+        # Before it is in a message.
+        raise InvalidInput("A place of artifacts bears no password: put it into a connection.")
+    return value
+
+
+def _check_names(value: Any) -> list[str] | None:
+    if value is None:
+        return None
+    # A list that Jinja rendered is a text.
+    names = read_list(value) if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names) or not names:
+        raise InvalidInput(f"artifacts must be a list of artifacts' names, not a {type(value).__name__}.")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidInput(f"artifacts names {', '.join(twice)} more than once.")
+    return list(names)
+
+
+def _read_sources(value: Any, *, is_rendered: bool = True) -> dict[str, str]:
+    sources = read_mapping(value, "artifacts")
+    if not sources:
+        raise InvalidInput("artifacts names no output artifact: map its name to what is to be uploaded.")
+    return {
+        name: "" if source is None and not is_rendered else _check_location(source)
+        for name, source in sources.items()
+    }

@@ -1,0 +1,483 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The finishing piece: whatever becomes of the work, the claimed job gets its one result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, ClassVar, NoReturn
+
+from airflow.sdk import TriggerRule
+
+from airflow_codepipeline_partner import triggers
+from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._base_operator import (
+    CodePipelineBaseOperator,
+    check_literal,
+    check_success_literals,
+    check_variables_of_job,
+    is_known_later,
+    to_templatable,
+)
+from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
+from airflow_codepipeline_partner._protocol import claims, requests
+from airflow_codepipeline_partner._protocol.claims import UnknownClaim
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._protocol.dialects import dialect_of
+from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._protocol.results import FailureDetails
+from airflow_codepipeline_partner._worker import next_job, report
+from airflow_codepipeline_partner._worker.dag import (
+    is_marked,
+    mapped_group_of,
+    states_before,
+    unended_work,
+    work_before,
+)
+from airflow_codepipeline_partner._worker.failures import recorded_failure
+from airflow_codepipeline_partner._worker.record_store import ClaimInRun, RecordStore
+from airflow_codepipeline_partner._worker.report import DEFAULT_FAILURE_TYPE
+from airflow_codepipeline_partner.exceptions import (
+    ClientConnectionError,
+    InvalidInput,
+    JobNotFound,
+    JobNotInProgress,
+    NextJobNotOffered,
+    RequestRefused,
+)
+
+_RESULT_FIELDS = (
+    "current_revision",
+    "execution_details",
+    "output_variables",
+    "failure_message",
+    "failure_type",
+)
+
+
+class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
+    """
+    Finish the job that a claiming task won, whatever became of the work; see :func:`finish_job`.
+
+    A teardown: it runs when all tasks before it have ended, however they ended. Where nothing was claimed
+    it puts nothing and is skipped (or fails, if a task before it failed). It puts the failure result if any
+    task before it failed or could not run, or if all the work was skipped; else the success result. It never
+    works against a result that the job already has. Having put a failure it fails itself, so that the run is
+    not green.
+
+    Its retries (never fewer than ``MIN_RETRIES``), their back-off, its priority and the absence of an
+    execution timeout are its own: ``default_args`` do not take them away.
+
+    :param claim_task_id: The id of the claiming task.
+    :param job: What the claiming task was given; only used where that task died without a record.
+    :param unknown_claim: What a claim in doubt counts as, as for the claiming task.
+    :param current_revision: For success: a CurrentRevision or a mapping of that kind, or None. (templated)
+    :param execution_details: For success: an ExecutionDetails or a mapping of that kind; what is missing
+        gets a default. (templated)
+    :param output_variables: For the success of a custom job: a mapping of names to texts. (templated)
+    :param failure_message: What the customer reads on failure; None takes what a failed task told of an
+        artifact, and else names the tasks that failed. (templated)
+    :param failure_type: ConfigurationError, PermissionError, RevisionOutOfSync, RevisionUnavailable,
+        SystemUnavailable; or JobFailed, which gives way to the type that a failed task told. (templated)
+
+    Source: PutThirdPartyJobSuccessResult, PutThirdPartyJobFailureResult, PutJobSuccessResult,
+    PutJobFailureResult, CodePipeline API 2015-07-09.
+    """
+
+    #: By these it is known that the DAG reports its jobs' results.
+    puts_result: ClassVar[bool] = True
+    ends_job: ClassVar[bool] = True
+    #: Fewest retries of the task; each try goes on for the hook's ``retry_deadline`` by itself.
+    MIN_RETRIES: ClassVar[int] = 5
+    #: Wait before the first retry, doubled each time up to :attr:`MAX_RETRY_DELAY`.
+    RETRY_DELAY: ClassVar[timedelta] = timedelta(seconds=10)
+    MAX_RETRY_DELAY: ClassVar[timedelta] = timedelta(minutes=5)
+    #: Seconds between two polls for the next job of an action, where no task before this one waited for it.
+    POLL_INTERVAL: ClassVar[float] = 30
+    #: Wait between two looks at work that was cleared when this task was about to report it.
+    LOOK_AGAIN_AFTER: ClassVar[timedelta] = timedelta(seconds=10)
+    #: Above what people give their tasks, so that results are put before new work begins.
+    PRIORITY_WEIGHT: ClassVar[int] = 10_000
+
+    template_fields = (*_RESULT_FIELDS, *CodePipelineBaseOperator.template_fields)
+    template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(_RESULT_FIELDS[:3], "json")
+
+    def __init__(
+        self,
+        *,
+        claim_task_id: str,
+        job: Any = None,
+        unknown_claim: UnknownClaim = "assume_ours",
+        current_revision: Any = None,
+        execution_details: Any = None,
+        output_variables: Any = None,
+        failure_message: Any = None,
+        failure_type: Any = DEFAULT_FAILURE_TYPE,
+        **kwargs: Any,
+    ) -> None:
+        own = {
+            "retries": max(kwargs.get("retries") or 0, self.MIN_RETRIES),
+            "retry_delay": self.RETRY_DELAY,
+            "retry_exponential_backoff": True,
+            "max_retry_delay": self.MAX_RETRY_DELAY,
+            "execution_timeout": None,
+            "priority_weight": max(kwargs.get("priority_weight") or 0, self.PRIORITY_WEIGHT),
+            "weight_rule": "absolute",
+            "depends_on_past": False,
+            "wait_for_downstream": False,
+        }
+        super().__init__(**{**kwargs, **own})
+        check_success_literals(current_revision, execution_details, output_variables)
+        check_variables_of_job(job, output_variables)
+        check_literal(FailureDetails, failure_message)
+        check_literal(lambda kind: FailureDetails("x", kind), failure_type)
+        claims.check_unknown_claim(unknown_claim)
+        self._unrendered: dict[str, str] = {}
+        self.claim_task_id = claim_task_id
+        self.job = job
+        self.unknown_claim = unknown_claim
+        self.current_revision = to_templatable(current_revision)
+        self.execution_details = to_templatable(execution_details)
+        self.output_variables = output_variables
+        self.failure_message = failure_message
+        self.failure_type = failure_type
+        # Without setups: a teardown with setups does not run when its setup, the claim, died.
+        self.as_teardown(on_failure_fail_dagrun=True)
+        # A teardown's own rule lets it pass over where a setup just before it failed or was skipped.
+        self.trigger_rule = TriggerRule.ALL_DONE
+        # Airflow 3.3 would take it from default_args, and with it the retries.
+        self.retry_policy = None
+
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """Render what can be rendered; a value that cannot must not keep the job from its result."""
+        self._unrendered = {}
+        for name in _RESULT_FIELDS:
+            try:
+                rendered = self.render_template(getattr(self, name), context, jinja_env)
+                # What is no JSON, as the infinity that native rendering makes of the text 12e4567, Airflow
+                # cannot show, and ends the task for it.
+                json.dumps(rendered, allow_nan=False, default=str)
+                setattr(self, name, rendered)
+            except Exception as error:
+                # Most often the work failed and left nothing to render from. The text might hold anything.
+                self._unrendered[name] = type(error).__name__
+                setattr(self, name, None)
+        for name in CodePipelineBaseOperator.template_fields:
+            setattr(self, name, self.render_template(getattr(self, name), context, jinja_env))
+
+    def execute(self, context: Any) -> None:
+        """
+        Put the result that the work came to.
+
+        :raises AirflowSkipException: Nothing was claimed.
+        :raises AirflowFailException: A task before this one failed, and so does the run, now that
+            CodePipeline knows what there was to know.
+        """
+        states = states_before(context, self)
+        if self.claim_task_id not in states:
+            raise AirflowFailException(
+                f"{self.task_id} must come after {self.claim_task_id}, the task whose job it is to finish; "
+                "finish_job wires it so."
+            )
+        if unended := unended_work(self, self.claim_task_id, states):
+            self._wait_for_work(unended)
+        store = self._store_of_claim(context)
+        run = {"dag_id": context["ti"].dag_id, "run_id": context["ti"].run_id}
+        failure = report.failure_of_run(
+            run["dag_id"], states, work_before(context["dag"], self, self.claim_task_id)
+        )
+        told = None if failure is None else recorded_failure(context, states)
+        in_run = self._claim_in_run(context)
+        if in_run is not None and next_job.is_in_doubt(in_run):
+            # Whoever claimed the action's next job died over it, or was never answered.
+            in_run = next_job.claim_next_job(self.hook, in_run, in_run.record.job.job)
+        claimed = self._claimed_job(context, store, states[self.claim_task_id])
+        if claimed is None:
+            self._go_on_with_the_next_job(context)
+            if in_run is not None and in_run.record.former_job_ids:
+                raise AirflowFailException(
+                    f"The action went on with job {in_run.record.job.job_id}, whose claim is "
+                    f"{in_run.record.state}: it may be another's, and is left."
+                )
+            self._end_without_a_job(states, in_run)
+        job = claimed.job
+        self._refuse_a_cleared_run(context, store, job)
+        message = self.failure_message
+        try:
+            if failure is None:
+                try:
+                    result = self._put(store, claimed, self._success(job, **run))
+                except (InvalidInput, RequestRefused) as error:
+                    # The user's words are about work that failed, and do not say so.
+                    failure = message = self._why_it_cannot_be_told(error)
+            if failure is not None:
+                why = told or FailureDetails(failure)
+                result = self._put(store, claimed, self._failure(job, message, why, **run))
+        except (JobNotFound, JobNotInProgress) as error:
+            # All else may pass: the claim had a token and credentials, so their absence now is trouble.
+            # As one that stands alone: the log is to be read by people.
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+        if result == "continue":
+            self._go_on_with_the_next_job(context)
+        self.show_link(claimed.pipeline_name)
+        if failure is not None or result == "failure":
+            raise AirflowFailException(
+                f"Job {job.job_id} has the result {result}. {failure or 'It was reported as failed.'} "
+                "This task fails so that the run does, too. To run the action again, retry it in "
+                "CodePipeline."
+            )
+
+    def _wait_for_work(self, task_ids: Collection[str]) -> NoReturn:
+        """
+        Look again a little later, holding no worker slot meanwhile.
+
+        Airflow starts this task when those just before it have ended. Where one of them is cleared just then,
+        what it comes to this time is what counts.
+        """
+        from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+
+        self.log.warning("%s has not ended, and is waited for.", ", ".join(task_ids))
+        self.defer(trigger=TimeDeltaTrigger(self.LOOK_AGAIN_AFTER), method_name="execute_again")
+
+    def execute_again(self, context: Any, event: Any = None) -> None:
+        """Put the result that the work came to, if it has ended now."""
+        self.execute(context)
+
+    def _refuse_a_cleared_run(self, context: Any, store: RecordStore, job: OfferedJob) -> None:
+        """
+        Fail where tasks were cleared after the job had its result: their work does not reach the customer.
+
+        :raises AirflowFailException: It is so.
+        """
+        run, result = context["dag_run"], store.read_result(job.job_id)
+        # A run starts anew as a user clears tasks of it after its end, and only then.
+        if result is None or result.state != "done" or not run.clear_number or not run.start_date:
+            return
+        if result.awaited_by is not None:
+            # It is no last result; the action's next job may still be to be ended.
+            return
+        if result.at < run.start_date:
+            raise AirflowFailException(
+                f"Job {job.job_id} had the result {result.result} before tasks of this run were cleared, and "
+                "keeps it. To run the action again, retry it in CodePipeline, which makes a new job."
+            )
+
+    def _go_on_with_the_next_job(self, context: Any) -> None:
+        """Wait for the action's next job where this run is to claim one, and no task before this one did."""
+        claim = self._claim_in_run(context)
+        if claim is None or next_job.awaited_token(claim.store, claim.record) is None:
+            return
+        self.log.warning("The task that was to go on with the action did not; this one does, to end it.")
+        triggers.defer_for_next_job(
+            self,
+            claim,
+            timeout=next_job.CONTINUATION_TIMEOUT,
+            poll_interval=self.POLL_INTERVAL,
+            method_name="execute_next_job",
+        )
+
+    def execute_next_job(self, context: Any, event: Mapping[str, Any]) -> None:
+        """
+        Claim the action's next job, and end it.
+
+        :param context: The task's context.
+        :param event: The trigger's event.
+        :raises AirflowFailException: It was not offered in time.
+        """
+        claim = self._claim_in_run(context)
+        if claim is None:
+            raise AirflowFailException(f"The record of {self.claim_task_id}'s claim is gone.")
+        timeout = next_job.CONTINUATION_TIMEOUT
+        next_job.raise_refusal(event, claim, timeout=timeout)
+        try:
+            next_job.claim_offered(self.hook, claim, event, timeout=timeout)
+        except NextJobNotOffered as error:
+            raise AirflowFailException(str(error)) from error
+        self.execute(context)
+
+    def _claim_in_run(self, context: Any) -> ClaimInRun | None:
+        store = self._store_of_claim(context)
+        record = store.read_claim()
+        return None if record is None else ClaimInRun(store, record, self.unknown_claim)
+
+    def _why_it_cannot_be_told(self, error: InvalidInput | RequestRefused) -> str:
+        """Return why a success cannot be reported, for the customer, or raise what may pass."""
+        if isinstance(error, RequestRefused):
+            if error.in_doubt or error.retryable:
+                raise error
+            # The same again would be refused again, and the job would wait for its timeout.
+            why = "The work was done in Airflow, but CodePipeline does not take its result."
+        elif isinstance(error, ClientConnectionError):
+            raise error
+        else:
+            why = f"The work was done in Airflow, but its result cannot be sent: {error}"
+        self.log.error("The work was done, but its result cannot be told: %s", error)
+        return why
+
+    def _end_without_a_job(
+        self, states: Mapping[str, Collection[str | None]], claim: ClaimInRun | None
+    ) -> NoReturn:
+        """Put nothing, and let the run be as green as the tasks before this one are."""
+        why = f"{self.claim_task_id} claimed no job, so that none is ended."
+        if claim is not None and claim.record.state.is_unknown:
+            why = (
+                f"The claim of job {claim.record.job.job_id} is in doubt ({claim.record.state}), and is left "
+                'by unknown_claim="leave".'
+            )
+        failed = sorted(task_id for task_id, found in states.items() if "failed" in found)
+        if failed:
+            raise AirflowFailException(
+                f"{why} This task fails, as {', '.join(failed)} did, so that the run does, too."
+            )
+        raise AirflowSkipException(why)
+
+    def _store_of_claim(self, context: Any) -> RecordStore:
+        own = TaskInstanceRef.of(context["ti"])
+        claim = context["dag"].get_task(self.claim_task_id)
+        same_group = mapped_group_of(claim) is not None
+        map_index = own.map_index if same_group else -1
+        return RecordStore(replace(own, task_id=self.claim_task_id, map_index=map_index))
+
+    def _claimed_job(self, context: Any, store: RecordStore, states: list[str | None]) -> ClaimedJob | None:
+        """Return the job that is ours to end, by the claim's record, or None."""
+        record = store.read_claim()
+        if record is not None:
+            ours = record.counts_as_ours(self.unknown_claim)
+            return replace(record.job, certain=record.is_certain) if ours else None
+        if "failed" not in states or self.unknown_claim != "assume_ours":
+            return None
+        claim = context["dag"].get_task(self.claim_task_id)
+        if not claim.retries and not context["dag_run"].clear_number:
+            # It ran once at most, and did not come to ask: the job is not ours, and may be another run's.
+            self.log.warning("%s failed before it asked for a job.", self.claim_task_id)
+            return None
+        # The claim died after a retry had cleared its record: in doubt, like an intent left over.
+        try:
+            claimed = ClaimedJob.from_value(self.render_template(self.job, context))
+            dialect_of(claimed.job)
+            return replace(claimed, certain=False)
+        except Exception:
+            self.log.warning("%s failed before it knew which job to claim.", self.claim_task_id)
+            return None
+
+    def _put(self, store: RecordStore, claimed: ClaimedJob, call: Call) -> str:
+        return report.put_once(self.hook, store, call, certain=claimed.certain)
+
+    def _success(self, job: OfferedJob, *, dag_id: str, run_id: str) -> Call:
+        for name in ("current_revision", "execution_details", "output_variables"):
+            if name in self._unrendered:
+                raise InvalidInput(f"{name} could not be rendered ({self._unrendered[name]}).")
+        details = report.with_defaults(self.execution_details, dag_id=dag_id, run_id=run_id)
+        return requests.success(
+            job,
+            current_revision=self.current_revision,
+            execution_details=details,
+            output_variables=self.output_variables,
+        )
+
+    def _failure(
+        self, job: OfferedJob, message: Any, why: FailureDetails, *, dag_id: str, run_id: str
+    ) -> Call:
+        run = {"dag_id": dag_id, "run_id": run_id}
+        is_given = self.failure_type not in (None, DEFAULT_FAILURE_TYPE)
+        kind = self.failure_type if is_given else why.type
+        try:
+            return report.failure(job, message or why.message, kind, **run)
+        except InvalidInput as error:
+            self.log.error("%s The job is ended with the default message.", error)
+            return report.failure(job, why.message, why.type, **run)
+
+
+def finish_job(
+    claim: Any,
+    *,
+    task_id: str = "finish_job",
+    current_revision: Any = None,
+    execution_details: Any = None,
+    output_variables: Any = None,
+    failure_message: Any = None,
+    failure_type: Any = DEFAULT_FAILURE_TYPE,
+    **parameters: Any,
+) -> CodePipelineFinishJobOperator:
+    """
+    Have a claimed job finished, whatever becomes of the work: call it when the work is wired.
+
+    It makes a :class:`CodePipelineFinishJobOperator` in the current DAG or task group and puts it behind
+    all that follows the claim so far. In a mapped task group, each job is finished on its own.
+
+    :param claim: The claiming task, or its output.
+    :param task_id: The id of the new task.
+    :param current_revision: Told with success: a CurrentRevision, or a mapping with ``revision`` and
+        ``changeIdentifier`` (both needed), ``created``, ``revisionSummary``. (templated)
+    :param execution_details: Told with success: an ExecutionDetails, or a mapping with ``summary``,
+        ``externalExecutionId``, ``percentComplete``; what is missing gets a default. (templated)
+    :param output_variables: Told with the success of a custom job, for later actions of the pipeline: a
+        mapping of names (of ``0-9 A-Z a-z @ _ -``) to texts, at most 122,880 bytes in all. No secrets. For a
+        partner's job it must come to None. (templated)
+    :param failure_message: What the customer reads on failure, cut to 5000 characters; None takes what a
+        failed task told of an artifact, and else names the tasks that failed. (templated)
+    :param failure_type: ConfigurationError, PermissionError, RevisionOutOfSync, RevisionUnavailable,
+        SystemUnavailable; or JobFailed, which gives way to the type that a failed task told. (templated)
+    :param parameters: Any other parameter of :class:`CodePipelineFinishJobOperator`; the AWS parameters are
+        the claiming task's where they are not given.
+    :raises InvalidInput: ``claim`` claims no job, is mapped by itself instead of in a task group, lies in
+        another mapped task group, or has a finishing task already; or there are output variables for what
+        can only be a partner's job.
+    """
+    claim = getattr(claim, "operator", claim)
+    if not getattr(claim, "claims_job", False):
+        raise InvalidInput(
+            "finish_job takes a CodePipelineClaimJobOperator or a @task.codepipeline_job (or its output), "
+            f"not a {type(claim).__name__}. Where the claim is to be mapped, expand a task group that holds "
+            "claim, work and finish_job."
+        )
+    followers = claim.get_flat_relatives(upstream=False)
+    for follower in followers:
+        if isinstance(follower, CodePipelineFinishJobOperator) and follower.claim_task_id == claim.task_id:
+            raise InvalidInput(f"{claim.task_id} is finished by {follower.task_id} already; one is enough.")
+    if isinstance(output_variables, Mapping) and output_variables:
+        _check_offers_take_variables(claim)
+    aws = AwsParameters.of(claim).to_arguments()
+    inherited = {**aws, "job": claim.job, "unknown_claim": claim.unknown_claim}
+    finish = CodePipelineFinishJobOperator(
+        task_id=task_id,
+        claim_task_id=claim.task_id,
+        current_revision=current_revision,
+        execution_details=execution_details,
+        output_variables=output_variables,
+        failure_message=failure_message,
+        failure_type=failure_type,
+        **{**inherited, **parameters},
+    )
+    if mapped_group_of(finish) is not mapped_group_of(claim):
+        raise InvalidInput(
+            f"{finish.task_id} and {claim.task_id} must lie in the same mapped task group: call finish_job "
+            "inside the group that holds the claim."
+        )
+    leaves = [task for task in followers if not task.downstream_task_ids]
+    finish.set_upstream(leaves or [claim])
+    return finish
+
+
+def _check_offers_take_variables(claim: Any) -> None:
+    """
+    Check that a claim's job does not come from sensors that wait for partners' jobs only.
+
+    :raises InvalidInput: It does.
+    """
+    refer = getattr(claim.job, "iter_references", None)
+    waits = [operator for operator, _ in refer()] if refer else []
+    if not all(is_marked(wait, "offers_jobs") and not wait.is_mapped for wait in waits):
+        return
+    if any(is_known_later(wait.action_type) for wait in waits):
+        return
+    kinds = [ActionType.from_value(wait.action_type) for wait in waits]
+    if kinds and not any(dialect_of(kind).takes_output_variables for kind in kinds):
+        names = ", ".join(sorted({wait.task_id for wait in waits}))
+        raise InvalidInput(
+            f"output_variables are for custom actions; {names} waits for a partner's jobs ({kinds[0]}), "
+            "whose result has none."
+        )

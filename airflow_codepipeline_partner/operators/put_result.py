@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The operators that are one call each and bear its name: those that give a job its result.
+
+The results carry defaults that lead the customer back to the DAG run; see the README.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from airflow_codepipeline_partner._base_operator import (
+    CodePipelineBaseOperator,
+    check_literal,
+    check_success_literals,
+    is_known_later,
+    to_templatable,
+)
+from airflow_codepipeline_partner._compat import AirflowSkipException
+from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._protocol.dialects import dialect_of
+from airflow_codepipeline_partner._protocol.jobs import CUSTOM, THIRD_PARTY, OfferedJob
+from airflow_codepipeline_partner._protocol.parsing import check_text
+from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._protocol.results import FailureDetails
+from airflow_codepipeline_partner._worker import report
+from airflow_codepipeline_partner._worker.checkpoints import result_store
+from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
+from airflow_codepipeline_partner._worker.record_store import find_claim
+from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference, JobNotInProgress
+
+
+class _PutResultOperator(CodePipelineBaseOperator):
+    """
+    Give a job one result.
+
+    :param job: What the sensor or the claim returned, or a mapping that names a job. (templated)
+    :param job_id: Instead of ``job``: the job's id. (templated)
+    """
+
+    template_fields = ("job", "job_id", *CodePipelineBaseOperator.template_fields)
+    #: By these it is known which tasks keep records of results, and which end jobs.
+    puts_result: ClassVar[bool] = True
+    ends_job: ClassVar[bool] = True
+    template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("job", "current_revision", "execution_details", "output_variables"), "json"
+    )
+    #: Whose jobs the call is for, and the operator for the others'.
+    job_owner: ClassVar[str]
+    others: ClassVar[str]
+
+    def __init__(self, *, job: Any = None, job_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if (job is None) == (job_id is None):
+            raise InvalidInput(
+                f"{type(self).__name__} {self.task_id} takes either job or job_id; "
+                f"{'neither' if job is None else 'both'} was given."
+            )
+        self.job = to_templatable(job)
+        self.job_id = job_id
+        if not is_known_later(self._given):
+            self._named_job()
+        check_literal(lambda value: check_text("jobId", value), job_id)
+
+    @property
+    def _given(self) -> Any:
+        """What names the job."""
+        return {"job_id": self.job_id} if self.job is None else self.job
+
+    def _named_job(self) -> OfferedJob:
+        """
+        Return the job.
+
+        :raises InvalidInput: None is named, or one that another call gives its result, or none does.
+        """
+        job = OfferedJob.from_value(self._given, owner=self.job_owner)
+        dialect_of(job)
+        if job.owner != self.job_owner:
+            raise InvalidJobReference(
+                f"{type(self).__name__} {self.task_id} is for jobs of owner {self.job_owner}, and job "
+                f"{job.job_id} is of owner {job.owner}. Use {self.others}, or finish_job, which serves both.",
+                job_id=job.job_id,
+            )
+        return job
+
+    def compose(self, job: OfferedJob, dag_id: str, run_id: str) -> Call:
+        """Return the call that gives the result."""
+        raise NotImplementedError(type(self).__name__)
+
+    def execute(self, context: Any) -> None:
+        """
+        Put the result, unless the job's record says that it has it already.
+
+        :raises AirflowSkipException: The run did not win the job.
+        """
+        ti = context["ti"]
+        with fail_without_retry_if_permanent():
+            job = self._named_job()
+            call = self.compose(job, ti.dag_id, ti.run_id)
+            claim = find_claim(context, job.job_id)
+            if claim is not None and not claim.counts_as_ours:
+                raise AirflowSkipException(
+                    f"Job {job.job_id} is not this run's, which has its claim as {claim.record.state}; "
+                    "nothing is put."
+                )
+            if claim is not None and claim.record.job.job_id != job.job_id:
+                raise JobNotInProgress(
+                    f"Job {job.job_id} has gone on as job {claim.record.job.job_id}. Hand on what "
+                    "CodePipelineContinueJobOperator returned.",
+                    job_id=job.job_id,
+                )
+            asked = requests.result_of(call)
+            certain = claim is None or claim.record.is_certain
+            keeper = result_store(context, claim)
+            result = report.put_once(self.hook, keeper, call, certain=certain, was_claimed=claim is not None)
+            if result != asked:
+                raise JobNotInProgress(
+                    f"Job {job.job_id} has the result {result} already, so that {asked} was not put. To run "
+                    "the action again, retry it in CodePipeline.",
+                    job_id=job.job_id,
+                )
+            if claim is not None:
+                self.show_link(claim.record.job.pipeline_name)
+
+
+class _OfPartner(_PutResultOperator):
+    """
+    Give a partner's job its result.
+
+    The client token is taken from the connection of the job's client, never from an argument: a literal
+    would lie in clear in the serialized DAG.
+
+    :param client_id: With ``job_id``: whose job it is; the client token is looked up by it. (templated)
+    """
+
+    template_fields = ("client_id", *_PutResultOperator.template_fields)
+    job_owner = THIRD_PARTY
+
+    def __init__(self, *, client_id: str | None = None, **kwargs: Any) -> None:
+        self.client_id = client_id
+        name = f"{type(self).__name__} {kwargs.get('task_id')}"
+        if kwargs.get("job") is not None and client_id is not None:
+            raise InvalidInput(f"{name} takes either job or job_id (with client_id); both was given.")
+        if kwargs.get("job_id") is not None and client_id is None:
+            raise InvalidInput(f"{name} needs client_id beside job_id: the client token is looked up by it.")
+        super().__init__(**kwargs)
+
+    @property
+    def _given(self) -> Any:
+        return {"job_id": self.job_id, "client_id": self.client_id} if self.job is None else self.job
+
+
+class _OfAccount(_PutResultOperator):
+    """Give a custom job its result."""
+
+    job_owner = CUSTOM
+
+
+class _Success(_PutResultOperator):
+    """
+    Put a success.
+
+    :param current_revision: A CurrentRevision or a mapping of that kind, or None. (templated)
+    :param continuation_token: 1 to 2048 characters, or None. (templated)
+    :param execution_details: An ExecutionDetails or a mapping of that kind, or None. (templated)
+    """
+
+    template_fields = (
+        "current_revision",
+        "continuation_token",
+        "execution_details",
+        *_PutResultOperator.template_fields,
+    )
+    #: A partner's result has none.
+    output_variables: Any = None
+
+    def __init__(
+        self,
+        *,
+        current_revision: Any = None,
+        continuation_token: Any = None,
+        execution_details: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_success_literals(current_revision, execution_details)
+        check_literal(requests.check_continuation_token, continuation_token)
+        self.current_revision = to_templatable(current_revision)
+        self.continuation_token = continuation_token
+        self.execution_details = to_templatable(execution_details)
+
+    def compose(self, job: OfferedJob, dag_id: str, run_id: str) -> Call:
+        """Return the call that gives the result."""
+        return requests.success(
+            job,
+            current_revision=self.current_revision,
+            continuation_token=self.continuation_token,
+            execution_details=report.with_defaults(
+                self.execution_details,
+                dag_id=dag_id,
+                run_id=run_id,
+                continued=self.continuation_token is not None,
+            ),
+            output_variables=self.output_variables,
+        )
+
+
+class _Failure(_PutResultOperator):
+    """
+    Put a failure.
+
+    :param message: What the customer reads; cut to 5000 characters. (templated)
+    :param failure_type: One of the failure types of the API. (templated)
+    :param external_execution_id: The id of the work in our own system, or None. (templated)
+    """
+
+    template_fields = (
+        "message",
+        "failure_type",
+        "external_execution_id",
+        *_PutResultOperator.template_fields,
+    )
+
+    def __init__(
+        self,
+        *,
+        message: Any,
+        failure_type: Any = "JobFailed",
+        external_execution_id: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not is_known_later(message):
+            FailureDetails(message)
+        check_literal(lambda kind: FailureDetails("x", kind), failure_type)
+        check_literal(lambda name: FailureDetails("x", external_execution_id=name), external_execution_id)
+        self.message = message
+        self.failure_type = failure_type
+        self.external_execution_id = external_execution_id
+
+    def compose(self, job: OfferedJob, dag_id: str, run_id: str) -> Call:
+        """Return the call that gives the result."""
+        return requests.failure(
+            job,
+            message=self.message,
+            failure_type=self.failure_type,
+            external_execution_id=(
+                self.external_execution_id or requests.external_execution_id(dag_id, run_id)
+            ),
+        )
+
+
+class PutThirdPartyJobSuccessResultOperator(_Success, _OfPartner):
+    """
+    End a partner job with success, or with a continuation token, for which CodePipeline makes a new job.
+
+    The client token is taken from the connection of the job's client, never from an argument: a literal
+    would lie in clear in the serialized DAG.
+
+    :param job: What the sensor or the claim returned, or a mapping with ``job_id`` and ``client_id``.
+        (templated)
+    :param job_id: Instead of ``job``: the job's id. (templated)
+    :param client_id: With ``job_id``: whose job it is. (templated)
+    :param current_revision: A :class:`~airflow_codepipeline_partner.jobs.CurrentRevision` or a mapping with
+        AWS's or snake_case keys, or None. (templated)
+    :param continuation_token: 1 to 2048 characters: the action goes on, in a new job that carries this
+        token. None: the action is complete. (templated)
+    :param execution_details: An :class:`~airflow_codepipeline_partner.jobs.ExecutionDetails` or a mapping
+        with AWS's or snake_case keys. What is missing gets a default: a summary with the DAG's name, and an
+        external execution id that leads to the DAG run; ``percentComplete`` stays unset. (templated)
+
+    Source: PutThirdPartyJobSuccessResult, CodePipeline API 2015-07-09.
+    """
+
+    template_fields = (*_Success.template_fields[:3], *_OfPartner.template_fields)
+    others = "PutJobSuccessResultOperator"
+
+
+class PutThirdPartyJobFailureResultOperator(_Failure, _OfPartner):
+    """
+    End a partner job with failure.
+
+    :param job: What the sensor or the claim returned, or a mapping with ``job_id`` and ``client_id``.
+        (templated)
+    :param job_id: Instead of ``job``: the job's id. (templated)
+    :param client_id: With ``job_id``: whose job it is. (templated)
+    :param message: What the customer reads; cut to 5000 characters. (templated)
+    :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
+        RevisionUnavailable, SystemUnavailable. (templated)
+    :param external_execution_id: The id of the work in our own system, 1 to 1500 characters; None leads to
+        the DAG run. (templated)
+
+    Source: PutThirdPartyJobFailureResult, CodePipeline API 2015-07-09.
+    """
+
+    template_fields = (*_Failure.template_fields[:3], *_OfPartner.template_fields)
+    others = "PutJobFailureResultOperator"
+
+
+class PutJobSuccessResultOperator(_Success, _OfAccount):
+    """
+    End a custom job with success, or with a continuation token, for which CodePipeline makes a new job.
+
+    :param job: What the sensor or the claim returned, or a mapping with ``job_id``. (templated)
+    :param job_id: Instead of ``job``: the job's id. (templated)
+    :param current_revision: As for :class:`PutThirdPartyJobSuccessResultOperator`. (templated)
+    :param continuation_token: As there. (templated)
+    :param execution_details: As there. (templated)
+    :param output_variables: For later actions of the pipeline, without a continuation token: a mapping of
+        names (of ``0-9 A-Z a-z @ _ -``) to texts, at most 122,880 bytes in all. No secrets. (templated)
+
+    Source: PutJobSuccessResult, CodePipeline API 2015-07-09.
+    """
+
+    template_fields = ("output_variables", *_Success.template_fields[:3], *_OfAccount.template_fields)
+    others = "PutThirdPartyJobSuccessResultOperator"
+
+    def __init__(
+        self, *, output_variables: Any = None, continuation_token: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(continuation_token=continuation_token, **kwargs)
+        check_success_literals(None, None, output_variables)
+        both = output_variables and continuation_token
+        if both and not is_known_later([continuation_token]) and isinstance(output_variables, Mapping):
+            raise InvalidInput(
+                f"{type(self).__name__} {self.task_id}: output_variables and continuation_token exclude each "
+                "other, since the action's variables are those of its last job."
+            )
+        self.output_variables = output_variables
+
+
+class PutJobFailureResultOperator(_Failure, _OfAccount):
+    """
+    End a custom job with failure.
+
+    :param job: What the sensor or the claim returned, or a mapping with ``job_id``. (templated)
+    :param job_id: Instead of ``job``: the job's id. (templated)
+    :param message: What people read in the pipeline; cut to 5000 characters. (templated)
+    :param failure_type: As for :class:`PutThirdPartyJobFailureResultOperator`. (templated)
+    :param external_execution_id: As there. (templated)
+
+    Source: PutJobFailureResult, CodePipeline API 2015-07-09.
+    """
+
+    template_fields = (*_Failure.template_fields[:3], *_OfAccount.template_fields)
+    others = "PutThirdPartyJobFailureResultOperator"
