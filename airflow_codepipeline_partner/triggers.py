@@ -17,15 +17,19 @@ from airflow_codepipeline_partner._polling.subscribers import NextJobFilter
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._worker.next_job import (
-    DEFERRAL_MARGIN,
-    LOOK_AT_RECORD_AFTER,
-    _action_type_of,
-    _deadline,
+    action_type_of,
     awaited_token,
+    wait_deadline,
 )
 from airflow_codepipeline_partner._worker.record_store import ClaimInRun
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, described
+
+#: After so many seconds in the triggerer a task looks at the record, and waits on: another task of the run,
+#: marked as failed while it went on, may have claimed the job, which only the record tells.
+LOOK_AT_RECORD_AFTER = 120.0
+#: How much later than its own deadline Airflow may end a deferral whose trigger does not run, in seconds.
+DEFERRAL_MARGIN = 60
 
 
 def event(status: str, jobs: list[OfferedJob] | None = None, error: str | None = None) -> TriggerEvent:
@@ -205,10 +209,10 @@ def defer_for_next_job(
     """
     job = claim.record.job.job
     result = claim.store.read_result(job.job_id)
-    now, deadline = time.time(), _deadline(claim, timeout)
+    now, deadline = time.time(), wait_deadline(claim, timeout)
     task.defer(
         trigger=CodePipelineContinuationTrigger(
-            action_type=_action_type_of(job),
+            action_type=action_type_of(job),
             client_id=job.client_id,
             continuation_token=str(awaited_token(claim.store, claim.record)),
             # Its result is taken for put where its answer was lost; was it never claimed, no next job comes.

@@ -9,6 +9,7 @@ import pytest
 from botocore.retries.standard import ThrottledRetryableChecker
 
 from airflow_codepipeline_partner import _aws_errors
+from airflow_codepipeline_partner._aws_errors import ServiceError
 from airflow_codepipeline_partner._protocol import requests, responses
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.responses import Outcome
@@ -29,29 +30,33 @@ CUSTOM_TYPE = ActionType("Build", "Own", owner="Custom")
 CUSTOM_JOB = OfferedJob("job-2", None, CUSTOM_TYPE, "3")
 
 
+def outcome_of(code, http_status):
+    return responses.outcome_of_error_response(ServiceError(code, http_status, "", "PollForJobs"))
+
+
 @pytest.mark.parametrize("code", sorted(_aws_errors.TRANSIENT_ERROR_CODES))
 @pytest.mark.parametrize("http_status", [400, 429, 503])
 def test_what_was_throttled_was_not_carried_out(code, http_status):
-    assert responses.outcome_of_error_response(code, http_status) is Outcome.NOT_CARRIED_OUT
+    assert outcome_of(code, http_status) is Outcome.NOT_CARRIED_OUT
 
 
 def test_a_429_is_throttling_whatever_its_code():
-    assert responses.outcome_of_error_response("Unheard", 429) is Outcome.NOT_CARRIED_OUT
+    assert outcome_of("Unheard", 429) is Outcome.NOT_CARRIED_OUT
 
 
 @pytest.mark.parametrize("http_status", [500, 502, 503, 504, 599])
 def test_what_broke_in_the_service_is_in_doubt(http_status):
-    assert responses.outcome_of_error_response("InternalFailure", http_status) is Outcome.IN_DOUBT
+    assert outcome_of("InternalFailure", http_status) is Outcome.UNKNOWN
 
 
 @pytest.mark.parametrize("http_status", [400, 403, 404, 413, 499])
 def test_another_refusal_is_final(http_status):
-    assert responses.outcome_of_error_response("AccessDeniedException", http_status) is Outcome.REFUSED
+    assert outcome_of("AccessDeniedException", http_status) is Outcome.REFUSED
 
 
 @pytest.mark.parametrize("code", ["", "302", "403", "404", "408"])
 def test_a_refusal_that_names_no_error_is_not_the_services_and_leaves_doubt(code):
-    assert responses.outcome_of_error_response(code, int(code or 400)) is Outcome.IN_DOUBT
+    assert outcome_of(code, int(code or 400)) is Outcome.UNKNOWN
 
 
 def test_all_that_botocore_takes_for_throttling_of_this_service_is_throttling():
@@ -84,7 +89,7 @@ def test_what_was_never_sent_was_not_carried_out(name):
     ],
 )
 def test_any_other_silence_is_in_doubt(name):
-    assert responses.outcome_of_transport_error(name) is Outcome.IN_DOUBT
+    assert responses.outcome_of_transport_error(name) is Outcome.UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,6 @@ from airflow_codepipeline_partner.artifacts import (
     credentials,
     job_storage,
     transfer,
-    transfer_log,
 )
 from airflow_codepipeline_partner.artifacts.errors import s3_errors
 from airflow_codepipeline_partner.artifacts.transfer import MAX_RESUMPTIONS, ResumedStream
@@ -748,7 +747,7 @@ def test_an_extracted_folder_is_replaced_where_that_is_asked_for(world, tmp_path
 
 
 def test_a_long_transfer_is_told_of_now_and_again(fake_time, caplog):
-    caplog.set_level("INFO", logger=transfer_log.__name__)
+    caplog.set_level("INFO", logger=transfer.__name__)
     told = transfer.TransferLog("Uploading", 10 * 1024**2, fake_time.clock)
     for _ in range(20):
         fake_time.now += 1
@@ -764,7 +763,7 @@ def test_a_long_transfer_is_told_of_now_and_again(fake_time, caplog):
 
 
 def test_a_transfer_of_unknown_size_and_one_of_nothing_are_told_of(fake_time, caplog):
-    caplog.set_level("INFO", logger=transfer_log.__name__)
+    caplog.set_level("INFO", logger=transfer.__name__)
     unknown = transfer.TransferLog("Reading", None, fake_time.clock)
     fake_time.now += 1
     unknown(100)

@@ -379,7 +379,7 @@ def test_nothing_is_put_where_the_next_job_could_not_be_polled_for(emulator, off
 def test_a_job_that_a_task_claimed_after_it_was_given_up_is_found_by_its_record(
     emulator, offer, run_dag, monkeypatch
 ):
-    monkeypatch.setattr(next_job, "LOOK_AT_RECORD_AFTER", 0.5)
+    monkeypatch.setattr(triggers, "LOOK_AT_RECORD_AFTER", 0.5)
     waits = []
     defer = triggers.defer_for_next_job
 
@@ -394,14 +394,14 @@ def test_a_job_that_a_task_claimed_after_it_was_given_up_is_found_by_its_record(
             next_job.claim_next_job(hook, claim, offered)
         defer(task, claim, **more)
 
-    monkeypatch.setattr(next_job, "defer_for_next_job", defer_while_another_claims)
+    monkeypatch.setattr(triggers, "defer_for_next_job", defer_while_another_claims)
     run = run_dag("continued", job=offer())
     assert run.state == "success"
     assert [job.status for job in emulator.jobs()] == ["Succeeded"] * 3
 
 
 def test_a_wait_for_the_next_job_goes_on_until_its_own_time_is_over(emulator, offer, run_dag, monkeypatch):
-    monkeypatch.setattr(next_job, "LOOK_AT_RECORD_AFTER", 0.2)
+    monkeypatch.setattr(triggers, "LOOK_AT_RECORD_AFTER", 0.2)
     emulator.configure(continuation_delay=1)
     run = run_dag("continued", job=offer())
     assert run.state == "success"
@@ -410,7 +410,7 @@ def test_a_wait_for_the_next_job_goes_on_until_its_own_time_is_over(emulator, of
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure"])
 def test_polls_that_are_not_answered_end_no_wait_before_its_time(emulator, offer, run_dag, monkeypatch, code):
-    monkeypatch.setattr(next_job, "LOOK_AT_RECORD_AFTER", 0.3)
+    monkeypatch.setattr(triggers, "LOOK_AT_RECORD_AFTER", 0.3)
     job = offer()
     status = 500 if code == "InternalFailure" else 400
     emulator.inject("error", "PollForThirdPartyJobs", code=code, message="", status=status, times=6)
@@ -424,12 +424,13 @@ def test_a_wait_is_looked_at_now_and_again_and_has_all_its_time(monkeypatch, pol
     token = TaskInstanceRef("dag", "run", "task").token
     job = OfferedJob("j", "c", ActionType.from_value(ACTION_TYPE))
     put = ResultRecord.of_call("done", requests.success(job, continuation_token=token))
-    place = SimpleNamespace(dag_id="dag", run_id="run", read_result=lambda job_id: put)
+    ref = TaskInstanceRef("dag", "run", "claim")
+    place = SimpleNamespace(ref=ref, read_result=lambda job_id: put)
     claim = ClaimInRun(place, ClaimRecord(ClaimState.CLAIMED, ClaimedJob(job)), "assume_ours")
     task = CodePipelineContinueJobOperator(task_id="task", job=job)
     deferrals = []
     monkeypatch.setattr(CodePipelineContinueJobOperator, "defer", lambda self, **how: deferrals.append(how))
-    monkeypatch.setattr(next_job.time, "time", lambda: put.at.timestamp())
+    monkeypatch.setattr(triggers.time, "time", lambda: put.at.timestamp())
     triggers.defer_for_next_job(
         task, claim, timeout=3600, poll_interval=poll_interval, method_name="execute_complete"
     )

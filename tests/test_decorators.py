@@ -13,10 +13,16 @@ from support import ACTION_TYPE, action_state, results_of
 from test_secrets import all_that_airflow_keeps, found, planted
 
 from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner._worker.checkpoints import ResultCheckpoint
 from airflow_codepipeline_partner._worker.record_store import RecordStore
-from airflow_codepipeline_partner.decorators import Continuation, JobInProgress, codepipeline_job_task
+from airflow_codepipeline_partner.decorators import (
+    Continuation,
+    JobInProgress,
+    codepipeline_job,
+    codepipeline_job_task,
+)
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference, LimitExceeded
 from airflow_codepipeline_partner.jobs import ClaimedJob, ExecutionDetails, OfferedJob
 from airflow_codepipeline_partner.operators import finish_job
@@ -374,7 +380,7 @@ def test_the_next_try_knows_a_result_that_may_have_been_put(next_try, state, cal
     later = next_try()
     assert later.result_of_earlier_try(call.job) == call
     assert later.read_result("j").state == state
-    assert RecordStore("d", "r", "t").read_result("j").state == state
+    assert RecordStore(TaskInstanceRef("d", "r", "t")).read_result("j").state == state
     assert later.result_of_earlier_try(OfferedJob("another", "c")) is None
 
 
@@ -398,11 +404,9 @@ def test_what_may_have_been_put_is_not_exchanged_for_what_is_left_to_others(next
 
 @pytest.mark.skipif(not REMEMBERS, reason=FORGETS)
 def test_a_failure_that_an_earlier_try_put_stays_one(emulator, offer, run_dag, calls, monkeypatch):
-    from airflow_codepipeline_partner import decorators
-
     job = offer()
     # As if the task were killed just after it has put the failure, in a try that Airflow repeats.
-    monkeypatch.setattr(decorators, "is_retried", lambda context, error: False)
+    monkeypatch.setattr(codepipeline_job, "is_retried", lambda context, error: False)
     run = run_dag(ALONE_WITH_RETRY, job=job, how="raise in first try")
     assert run.states["deploy"] == "failed"
     assert results_of(emulator, job) == ["failure"]

@@ -161,6 +161,21 @@ def test_an_error_needs_no_more_than_its_message(cls):
 # What the core may import; each in a process of its own, since this one has imported everything.
 
 
+PROTOCOL = tuple(
+    f"_protocol.{name}"
+    for name in (
+        "claims",
+        "continuation_tokens",
+        "dialects",
+        "jobs",
+        "parsing",
+        "requests",
+        "responses",
+        "results",
+    )
+)
+
+
 def modules_after(statement: str) -> set[str]:
     program = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
@@ -174,7 +189,7 @@ def packages(modules: set[str]) -> set[str]:
 
 
 def test_the_core_and_the_emulator_import_no_airflow():
-    names = ("jobs", "protocol", "exceptions", "results", "limits", "reading", "emulator", "reporting")
+    names = ("jobs", "exceptions", "emulator", "_limits", *PROTOCOL)
     imports = "\n".join(f"import airflow_codepipeline_partner.{name}" for name in names)
     modules = modules_after(imports)
     assert {f"airflow_codepipeline_partner.{name}" for name in names} <= modules
@@ -182,7 +197,7 @@ def test_the_core_and_the_emulator_import_no_airflow():
 
 
 def test_the_core_without_the_emulator_imports_no_sdk_either():
-    names = ("jobs", "protocol", "exceptions", "results", "limits", "reading")
+    names = ("jobs", "exceptions", "_limits", *PROTOCOL)
     modules = modules_after("\n".join(f"import airflow_codepipeline_partner.{name}" for name in names))
     assert packages(modules).isdisjoint({"airflow", "boto3", "botocore", "moto", "tenacity"})
 

@@ -173,7 +173,8 @@ def test_a_message_keeps_the_limit_of_the_api():
 
 def test_the_table_imports_no_library_that_the_work_has_not_imported():
     program = (
-        "import sys, airflow_codepipeline_partner.decorators, airflow_codepipeline_partner.failures as f\n"
+        "import sys, airflow_codepipeline_partner.decorators\n"
+        "import airflow_codepipeline_partner._worker.failures as f\n"
         "f.failure_of(ValueError(), dag_id='d', task_id='t')\n"
         "print({'boto3', 'botocore', 'requests'} & set(sys.modules))"
     )

@@ -3,22 +3,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import json
 
 import pytest
+from botocore.config import Config
 
-from airflow_codepipeline_partner._aws_parameters import make_hook
-
-
-def parameters(**given):
-    defaults = {
-        "aws_conn_id": "aws_default",
-        "region_name": None,
-        "verify": None,
-        "botocore_config": None,
-        "client_conn_id_template": "c_{client_id}",
-    }
-    return SimpleNamespace(**(defaults | given))
+from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner.hooks import CodePipelineHook
 
 
 @pytest.mark.parametrize(
@@ -37,6 +28,36 @@ def parameters(**given):
     ],
 )
 def test_what_is_no_text_is_none_after_it_was_rendered(name, rendered, meant):
-    hook = make_hook(parameters(**{name: rendered}))
+    hook = AwsParameters(**{name: rendered}).hook()
     found = getattr(hook, {"region_name": "_region_name", "verify": "_verify"}.get(name, name))
     assert found is meant if meant is None or isinstance(meant, bool) else found == meant
+
+
+@pytest.fixture
+def behind_a_proxy(monkeypatch):
+    """A connection whose ``config_kwargs`` name a proxy, and patience of its own."""
+    config = {"proxies": {"https": "http://proxy.example:3128"}, "read_timeout": 50, "connect_timeout": 40}
+    connection = {"conn_type": "aws", "extra": {"region_name": "eu-west-1", "config_kwargs": config}}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+
+
+@pytest.mark.parametrize(
+    ("given", "read_timeout"), [(None, 50), ({}, 50), ({"read_timeout": 7}, 7), (Config(read_timeout=7), 7)]
+)
+def test_the_connections_config_stays_in_force(behind_a_proxy, given, read_timeout):
+    config = CodePipelineHook(config=given).config
+    assert config.proxies == {"https": "http://proxy.example:3128"}
+    assert (config.read_timeout, config.connect_timeout) == (read_timeout, 40)
+
+
+def test_defaults_of_ours_are_merged_over_it_and_the_users_over_these(behind_a_proxy):
+    aws = AwsParameters(botocore_config={"connect_timeout": 3})
+    config = aws.with_config_defaults(connect_timeout=5, read_timeout=10).hook().config
+    assert config.proxies == {"https": "http://proxy.example:3128"}
+    assert (config.read_timeout, config.connect_timeout) == (10, 3)
+
+
+def test_the_job_calls_go_through_the_connections_proxy(behind_a_proxy):
+    used = CodePipelineHook(config={"read_timeout": 7})._transport.client.meta.config
+    assert used.proxies == {"https": "http://proxy.example:3128"}
+    assert used.read_timeout == 7

@@ -69,6 +69,27 @@ def test_an_action_type_is_read_in_every_form_with_its_defaults(given):
     assert ActionType.from_value(given) == TYPE
 
 
+def test_an_action_type_may_be_one_text():
+    assert ActionType.from_value("Deploy/ThirdParty/Acme/1") == ActionType(
+        "Deploy", "Acme", "1", "ThirdParty"
+    )
+    assert OfferedJob.from_value({"job_id": "j", "action_type": "Build/Custom/Own/2"}).owner == "Custom"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("deploy/ThirdParty/Acme/1", "not 'deploy'; did you mean 'Deploy'"),
+        ("Deploy/Acme/ThirdParty/1", "actionTypeId.owner must be one of"),
+        ("Deploy/ThirdParty//1", "actionTypeId.provider has 0 characters"),
+        ("Deploy/ThirdParty/Acme", "category/owner/provider/version"),
+    ],
+)
+def test_a_wrong_text_says_what_is_wrong(text, why):
+    with pytest.raises(InvalidInput, match=why):
+        ActionType.from_value(text)
+
+
 def test_an_artifact_that_is_none_is_passed_over():
     details = JobDetails.from_api({"data": {"inputArtifacts": [None, {"name": "In"}]}}, job_id="j")
     assert [artifact.name for artifact in details.input_artifacts] == ["In"]

@@ -199,13 +199,27 @@ def test_each_choice_passes(field):
 
 
 @pytest.mark.parametrize("field", CHOICES)
-@pytest.mark.parametrize("value", ["", "planted-choice", "jobfailed", "THIRDPARTY"])
+@pytest.mark.parametrize("value", ["", "planted-choice", "AWSplantedSecretThirdParty", "ThirdParty1234"])
 def test_another_choice_is_refused_and_the_right_ones_are_named(field, value):
     with pytest.raises(LimitExceeded) as refusal:
         check_text(field, value)
     for choice in TEXTS[field][1].one_of:
         assert choice in str(refusal.value)
     assert not value or value not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "meant"),
+    [
+        ("actionTypeId.category", "deploy", "Deploy"),
+        ("actionTypeId.category", "Deployment", "Deploy"),
+        ("actionTypeId.owner", "THIRDPARTY", "ThirdParty"),
+        ("failureDetails.type", "jobfailed", "JobFailed"),
+    ],
+)
+def test_a_misspelt_choice_is_shown_with_the_right_one(field, value, meant):
+    with pytest.raises(LimitExceeded, match=f"not '{value}'; did you mean '{meant}'\\?"):
+        check_text(field, value)
 
 
 def test_a_whole_number_is_a_text_too_as_xcom_and_native_rendering_give_it():

@@ -7,10 +7,10 @@ import asyncio
 import contextvars
 import itertools
 import threading
-from types import SimpleNamespace
 
 import pytest
 
+from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling import poller
 from airflow_codepipeline_partner._polling.poller import SharedPoller
 from airflow_codepipeline_partner._polling.subscribers import (
@@ -28,17 +28,6 @@ from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
 TYPE = ActionType("Deploy", "Example")
 LATER = 4_000_000_000.0
 SILENCE = ServiceUnavailable("no answer")
-
-
-def holder(**given):
-    defaults = {
-        "aws_conn_id": "aws_default",
-        "region_name": None,
-        "verify": None,
-        "botocore_config": None,
-        "client_conn_id_template": "c_{client_id}",
-    }
-    return SimpleNamespace(**(defaults | given))
 
 
 def jobs(*job_ids):
@@ -85,7 +74,7 @@ class CodePipeline:
             world.pauses.append(seconds)
             world.now += seconds
 
-        monkeypatch.setattr(poller, "make_hook", make_hook)
+        monkeypatch.setattr(AwsParameters, "hook", make_hook)
         monkeypatch.setattr(poller, "with_jitter", lambda seconds: seconds)
         monkeypatch.setattr(poller.time, "time", lambda: self.now)
         monkeypatch.setattr(poller.time, "monotonic", lambda: self.now)
@@ -98,7 +87,7 @@ def codepipeline(monkeypatch):
 
 
 def sensor(hub=None, *, batch=10, interval=30, deadline=LATER, retry_deadline=300):
-    hub = hub or SharedPoller.for_(TYPE, holder())
+    hub = hub or SharedPoller.for_(TYPE, AwsParameters())
     return hub.wait(batch, interval, deadline=deadline, retry_deadline=retry_deadline)
 
 
@@ -152,7 +141,7 @@ def test_it_polls_at_the_shortest_interval_for_the_largest_batch(codepipeline):
 @pytest.mark.parametrize("when", ["during a poll", "between polls"])
 def test_one_who_comes_later_causes_no_poll_but_is_not_kept_longer_than_wanted(codepipeline, when):
     async def run():
-        hub, loop, later = SharedPoller.for_(TYPE, holder()), asyncio.get_running_loop(), []
+        hub, loop, later = SharedPoller.for_(TYPE, AwsParameters()), asyncio.get_running_loop(), []
 
         def come_later():
             later.append(asyncio.ensure_future(sensor(hub, interval=40, deadline=1150)))
@@ -170,16 +159,16 @@ def test_one_who_comes_later_causes_no_poll_but_is_not_kept_longer_than_wanted(c
 
 def test_connections_and_action_types_have_hubs_of_their_own_and_tokens_do_not_matter():
     async def run():
-        hub = SharedPoller.for_(TYPE, holder())
-        assert SharedPoller.for_(TYPE, holder(client_conn_id_template="other_{client_id}")) is hub
+        hub = SharedPoller.for_(TYPE, AwsParameters())
+        assert SharedPoller.for_(TYPE, AwsParameters(client_conn_id_template="other_{client_id}")) is hub
         others = [
-            SharedPoller.for_(ActionType("Test", "Example"), holder()),
-            SharedPoller.for_(TYPE, holder(aws_conn_id="other")),
-            SharedPoller.for_(TYPE, holder(region_name="eu-west-1")),
-            SharedPoller.for_(TYPE, holder(verify=False)),
-            SharedPoller.for_(TYPE, holder(botocore_config={"read_timeout": 5})),
-            SharedPoller.for_(TYPE, holder(), {"Project": "shop"}),
-            SharedPoller.for_(TYPE, holder(), {"Project": "mill"}),
+            SharedPoller.for_(ActionType("Test", "Example"), AwsParameters()),
+            SharedPoller.for_(TYPE, AwsParameters(aws_conn_id="other")),
+            SharedPoller.for_(TYPE, AwsParameters(region_name="eu-west-1")),
+            SharedPoller.for_(TYPE, AwsParameters(verify=False)),
+            SharedPoller.for_(TYPE, AwsParameters(botocore_config={"read_timeout": 5})),
+            SharedPoller.for_(TYPE, AwsParameters(), {"Project": "shop"}),
+            SharedPoller.for_(TYPE, AwsParameters(), {"Project": "mill"}),
         ]
         assert len({id(other) for other in [hub, *others]}) == 8
         return hub
@@ -190,11 +179,11 @@ def test_connections_and_action_types_have_hubs_of_their_own_and_tokens_do_not_m
 
 def test_it_ends_with_the_last_who_waits_and_begins_anew(codepipeline):
     async def run():
-        hub = SharedPoller.for_(TYPE, holder())
+        hub = SharedPoller.for_(TYPE, AwsParameters())
         await outcomes(sensor(hub, deadline=1010))
         await asyncio.sleep(0)
         assert hub._task.done()
-        again = SharedPoller.for_(TYPE, holder())
+        again = SharedPoller.for_(TYPE, AwsParameters())
         assert again is not hub
         codepipeline.answers = [jobs("a")]
         assert await outcomes(sensor(again)) == [["a"]]
@@ -205,7 +194,7 @@ def test_it_ends_with_the_last_who_waits_and_begins_anew(codepipeline):
 
 def test_one_who_is_cancelled_leaves_the_others_waiting(codepipeline):
     async def run():
-        hub = SharedPoller.for_(TYPE, holder())
+        hub = SharedPoller.for_(TYPE, AwsParameters())
         killed = asyncio.ensure_future(sensor(hub))
         other = asyncio.ensure_future(sensor(hub))
         await asyncio.sleep(0)
@@ -262,7 +251,7 @@ def test_silence_that_ends_leaves_no_trace(codepipeline):
 def test_a_refusal_ends_all_waits_and_the_connection_is_read_anew(codepipeline, error):
     async def run():
         codepipeline.answers = [error]
-        hub = SharedPoller.for_(TYPE, holder())
+        hub = SharedPoller.for_(TYPE, AwsParameters())
         assert await outcomes(sensor(hub), sensor(hub)) == [error, error]
         codepipeline.answers = [jobs("a")]
         assert await outcomes(sensor()) == [["a"]]
@@ -291,7 +280,7 @@ def test_a_mistake_of_ours_ends_the_waits_and_no_watch(codepipeline, monkeypatch
     codepipeline.answers = [[], jobs("a")]
 
     async def run():
-        hub = SharedPoller.for_(TYPE, holder())
+        hub = SharedPoller.for_(TYPE, AwsParameters())
         ended = await outcomes(sensor(hub), anext(hub.watch(10, 30)))
         assert isinstance(ended[0], ZeroDivisionError)
         assert ended[1] == ["a"]
@@ -302,7 +291,7 @@ def test_a_mistake_of_ours_ends_the_waits_and_no_watch(codepipeline, monkeypatch
 @pytest.mark.parametrize("late", [-50, 0, 5])
 def test_one_whose_time_is_nearly_over_gets_its_poll_and_spins_nowhere(codepipeline, late):
     async def run():
-        hub, later = SharedPoller.for_(TYPE, holder()), []
+        hub, later = SharedPoller.for_(TYPE, AwsParameters()), []
         hurried = sensor(hub, interval=300, deadline=1000 + late)
         codepipeline.meanwhile = [lambda: later.append(asyncio.ensure_future(hurried))]
         await outcomes(sensor(hub, interval=300, deadline=1400))
@@ -316,7 +305,7 @@ def test_one_whose_time_is_nearly_over_gets_its_poll_and_spins_nowhere(codepipel
 
 def test_a_newcomer_does_not_cut_the_back_off_short(codepipeline):
     async def run():
-        hub, later = SharedPoller.for_(TYPE, holder()), []
+        hub, later = SharedPoller.for_(TYPE, AwsParameters()), []
         eager = sensor(hub, interval=1, deadline=1200)
         codepipeline.meanwhile = [
             lambda: None,
@@ -372,7 +361,7 @@ def test_a_slow_poll_keeps_nobody_beyond_the_deadline(codepipeline):
     codepipeline.answers = [[], slow]
 
     async def run():
-        hub = SharedPoller.for_(TYPE, holder())
+        hub = SharedPoller.for_(TYPE, AwsParameters())
         patient = asyncio.ensure_future(sensor(hub, interval=10))
         ended = await outcomes(sensor(hub, interval=10, deadline=1010.05))
         assert isinstance(ended[0], TimeoutError)
@@ -391,7 +380,7 @@ def watched(codepipeline, polls, *, batch=10, interval=10, watchers=1):
     told = [[] for _ in range(watchers)]
 
     async def run():
-        hub = SharedPoller.for_(TYPE, holder())
+        hub = SharedPoller.for_(TYPE, AwsParameters())
 
         async def watch(heard):
             async for offer in hub.watch(batch, interval):
@@ -468,7 +457,7 @@ def test_a_job_goes_to_a_sensor_and_to_each_watcher(codepipeline):
     codepipeline.answers = [jobs("a")]
 
     async def run():
-        hub = SharedPoller.for_(TYPE, holder())
+        hub = SharedPoller.for_(TYPE, AwsParameters())
         watching = asyncio.ensure_future(anext(hub.watch(10, 30)))
         assert await outcomes(sensor(hub), watching) == [["a"], ["a"]]
 
@@ -502,9 +491,11 @@ def lookup(monkeypatch):
 
 
 def next_job(which=1, client_id="client", **more):
-    hub = SharedPoller.for_(TYPE, holder())
+    hub = SharedPoller.for_(TYPE, AwsParameters())
     limits = {"deadline": LATER, "retry_deadline": 300, **more}
-    return hub.wait(10, 30, continuation=NextJobFilter(client_id, f"token-{which}", holder()), **limits)
+    return hub.wait(
+        10, 30, continuation=NextJobFilter(client_id, f"token-{which}", AwsParameters()), **limits
+    )
 
 
 def test_the_job_that_continues_goes_to_the_task_that_waits_for_it(codepipeline, lookup):
@@ -580,9 +571,9 @@ def test_jobs_that_nobody_claims_do_not_hide_the_others(codepipeline, lookup):
     codepipeline.answers = [*stale, *stale, jobs("next")]
     hub = SharedPoller.for_
     limits = {"deadline": LATER, "retry_deadline": 300, "continuation": CONTINUED}
-    assert together(lambda: [hub(TYPE, holder()).wait(2, 30, **limits)]) == [["next"]]
+    assert together(lambda: [hub(TYPE, AwsParameters()).wait(2, 30, **limits)]) == [["next"]]
     # The first time they are new, and another may be about to claim them; then they are passed over at once.
     assert [now for now, _ in codepipeline.polls] == [1000, 1030, 1060, 1090, 1090, 1090, 1090]
 
 
-CONTINUED = NextJobFilter("client", "token-1", holder())
+CONTINUED = NextJobFilter("client", "token-1", AwsParameters())

@@ -377,7 +377,7 @@ def test_only_in_progress_makes_a_job_ours(status, state):
         (ClaimState.UNKNOWN, True, False),
         (ClaimState.LOST, False, False),
         (ClaimState.REFUSED, False, False),
-        (ClaimState.INTENT, False, False),
+        (ClaimState.INTENT, True, False),
     ],
 )
 def test_only_an_unknown_claim_depends_on_the_choice(state, assumed, left):

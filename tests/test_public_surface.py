@@ -35,7 +35,9 @@ from airflow_codepipeline_partner import (
     triggers,
 )
 from airflow_codepipeline_partner._protocol import claims, requests
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker import record_store, records
+from airflow_codepipeline_partner.decorators import codepipeline_job
 
 NEEDED = inspect.Parameter.empty
 TEMPLATE = "codepipeline_client_{client_id}"
@@ -187,7 +189,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
     },
     exceptions.JobFailure: {"message": NEEDED, "failure_type": "JobFailed", "job_id": None},
     decorators.codepipeline_job_task: {"python_callable": None},
-    decorators._CodePipelineJobDecoratedOperator: {
+    codepipeline_job._CodePipelineJobDecoratedOperator: {
         "python_callable": NEEDED,
         "op_args": None,
         "op_kwargs": None,
@@ -303,7 +305,7 @@ def test_what_a_result_tells_is_given_by_name(function):
         operators.CodePipelineDownloadArtifactsOperator,
         operators.CodePipelineUploadArtifactsOperator,
         sensors.CodePipelineJobProgressSensor,
-        decorators._CodePipelineJobDecoratedOperator,
+        codepipeline_job._CodePipelineJobDecoratedOperator,
         sensors.CodePipelineJobSensor,
     ],
 )
@@ -356,7 +358,7 @@ TEMPLATED = {
         "failure_message",
         "failure_type",
     },
-    decorators._CodePipelineJobDecoratedOperator: {"op_args", "op_kwargs"},
+    codepipeline_job._CodePipelineJobDecoratedOperator: {"op_args", "op_kwargs"},
     sensors.CodePipelineJobSensor: {"action_type", "max_batch_size", "query_param"},
     notifications.CodePipelineJobFailureNotifier: {"message", "failure_type"},
 }
@@ -637,7 +639,7 @@ def test_a_result_is_recorded_as_it_was(monkeypatch, state, call, result):
         record_store.RecordStore, "write", lambda self, key, value: written.update({key: value})
     )
     monkeypatch.setattr(record_store.RecordStore, "read", lambda self, key: written.get(key))
-    place = record_store.RecordStore("dag", "run", "task")
+    place = record_store.RecordStore(TaskInstanceRef("dag", "run", "task"))
     place.write_result(state, call)
     record = written["codepipeline_result"]
     assert record["at"]

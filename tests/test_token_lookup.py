@@ -9,18 +9,16 @@ import threading
 import pytest
 from support import ACTION_TYPE
 
+from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling import token_lookup
 from airflow_codepipeline_partner._polling.token_lookup import TokenLookup
 from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.jobs import OfferedJob
-from airflow_codepipeline_partner.triggers import CodePipelineContinuationTrigger
 
 
 @pytest.fixture
-def holder():
-    return CodePipelineContinuationTrigger(
-        action_type=ACTION_TYPE, client_id="c", continuation_token="t", timeout_deadline=0.0
-    )
+def aws():
+    return AwsParameters()
 
 
 @pytest.fixture
@@ -38,64 +36,63 @@ def details_of(emulator):
     return [entry.job_id for entry in emulator.ledger if entry.operation == "GetThirdPartyJobDetails"]
 
 
-def test_the_token_of_each_job_is_told_and_asked_for_once(emulator, continued, offer, holder):
+def test_the_token_of_each_job_is_told_and_asked_for_once(emulator, continued, offer, aws):
     fresh = OfferedJob.from_value(offer())
     before = len(details_of(emulator))
     lookup = TokenLookup()
     for _ in range(2):
-        tokens = asyncio.run(lookup.tokens_of([continued, fresh], holder))
+        tokens = asyncio.run(lookup.tokens_of([continued, fresh], aws))
         assert tokens == {continued.job_id: "step-2", fresh.job_id: None}
     assert details_of(emulator)[before:] == [continued.job_id, fresh.job_id]
 
 
-def test_it_is_asked_off_the_loop_with_little_patience(continued, holder, monkeypatch):
+def test_it_is_asked_off_the_loop_with_little_patience(continued, monkeypatch):
     asked = []
 
     def make_hook(parameters, **more):
         asked.append((threading.current_thread().name, parameters.botocore_config, more))
         return CodePipelineHook(**more)
 
-    monkeypatch.setattr(token_lookup, "make_hook", make_hook)
-    holder.botocore_config = {"read_timeout": 3}
-    asyncio.run(TokenLookup().tokens_of([continued], holder))
+    monkeypatch.setattr(AwsParameters, "hook", make_hook)
+    asyncio.run(TokenLookup().tokens_of([continued], AwsParameters(botocore_config={"read_timeout": 3})))
     [(thread, config, more)] = asked
     assert thread.startswith("codepipeline-details")
     assert config == {"connect_timeout": 5, "read_timeout": 3}
     assert more == {"retry_deadline": 5}
 
 
-def test_one_jobs_trouble_is_not_anothers(continued, holder, caplog):
+def test_one_jobs_trouble_is_not_anothers(continued, aws, caplog):
     nobodys = OfferedJob("5f1d2b8c-0000-4000-8000-000000000000", "6f0d6e0c-2f3b-4c55-9d5e-0d3a1b2c3d4e")
     lookup = TokenLookup()
-    tokens = asyncio.run(lookup.tokens_of([nobodys, continued], holder))
+    tokens = asyncio.run(lookup.tokens_of([nobodys, continued], aws))
     assert tokens == {nobodys.job_id: None, continued.job_id: "step-2"}
     assert "There is no Airflow connection" in caplog.text
 
 
-def test_a_look_up_that_is_throttled_once_is_made_again_at_once(emulator, continued, holder):
+def test_a_look_up_that_is_throttled_once_is_made_again_at_once(emulator, continued, aws):
     emulator.inject("throttle", operation="GetThirdPartyJobDetails")
     # Otherwise whoever waits for the job waits until it is offered again.
-    assert asyncio.run(TokenLookup().tokens_of([continued], holder)) == {continued.job_id: "step-2"}
+    assert asyncio.run(TokenLookup().tokens_of([continued], aws)) == {continued.job_id: "step-2"}
     assert [entry.faults for entry in emulator.ledger if entry.faults] == [("throttle",)]
 
 
-def test_after_trouble_the_connection_is_looked_up_anew(emulator, continued, holder, monkeypatch):
+def test_after_trouble_the_connection_is_looked_up_anew(emulator, continued, aws, monkeypatch):
     made = []
 
     def make_hook(parameters, **more):
         made.append(parameters)
         return CodePipelineHook(**more)
 
-    monkeypatch.setattr(token_lookup, "make_hook", make_hook)
+    monkeypatch.setattr(AwsParameters, "hook", make_hook)
     monkeypatch.setattr(token_lookup, "LOOKUP_RETRY_DEADLINE", 0)
     lookup = TokenLookup()
     emulator.inject("throttle", operation="GetThirdPartyJobDetails")
-    assert asyncio.run(lookup.tokens_of([continued], holder)) == {continued.job_id: None}
-    assert asyncio.run(lookup.tokens_of([continued], holder)) == {continued.job_id: "step-2"}
+    assert asyncio.run(lookup.tokens_of([continued], aws)) == {continued.job_id: None}
+    assert asyncio.run(lookup.tokens_of([continued], aws)) == {continued.job_id: "step-2"}
     assert len(made) == 2
 
 
-def test_no_secret_of_the_details_reaches_masker_or_log(continued, holder, monkeypatch, caplog):
+def test_no_secret_of_the_details_reaches_masker_or_log(continued, aws, monkeypatch, caplog):
     from airflow_codepipeline_partner import hooks
 
     masked = []
@@ -111,17 +108,17 @@ def test_no_secret_of_the_details_reaches_masker_or_log(continued, holder, monke
 
     monkeypatch.setattr(CodePipelineHook, "_send", note)
     with caplog.at_level("DEBUG", logger="airflow_codepipeline_partner"):
-        asyncio.run(TokenLookup().tokens_of([continued], holder))
+        asyncio.run(TokenLookup().tokens_of([continued], aws))
     assert secrets
     assert not [secret for secret in secrets if secret in caplog.text]
     # Each new secret would have the masker compile all of them anew, while the loop waits.
     assert masked == []
 
 
-def test_it_does_not_remember_for_ever(continued, holder, monkeypatch):
+def test_it_does_not_remember_for_ever(continued, aws, monkeypatch):
     monkeypatch.setattr(token_lookup, "MAX_KNOWN_TOKENS", 2)
-    monkeypatch.setattr(TokenLookup, "_ask", lambda self, jobs, holder: {job.job_id: "t" for job in jobs})
+    monkeypatch.setattr(TokenLookup, "_ask", lambda self, jobs, aws: {job.job_id: "t" for job in jobs})
     lookup = TokenLookup()
     for number in range(5):
-        asyncio.run(lookup.tokens_of([OfferedJob(f"job-{number}", "c")], holder))
+        asyncio.run(lookup.tokens_of([OfferedJob(f"job-{number}", "c")], aws))
     assert list(lookup._known) == ["job-3", "job-4"]

@@ -66,7 +66,7 @@ class ActionType:
             category, owner, provider, version = value.strip().split("/")
             return cls(category=category, owner=owner, provider=provider, version=version)
         names = {part.name: part.name for part in fields(cls)}
-        given = by_snake_case(value, "An action type", names)
+        given = by_snake_case(value, "An action type (or its text category/owner/provider/version)", names)
         for required in ("category", "provider"):
             if given.get(required) is None:
                 raise InvalidInput(

@@ -42,11 +42,6 @@ log = logging.getLogger(__name__)
 #: For how long the next job of an action is waited for, in seconds. AWS documents 30 s until it is offered,
 #: for another kind of action; it is never offered if the customer has stopped the pipeline.
 CONTINUATION_TIMEOUT = 3600.0
-#: After so many seconds in the triggerer a task looks at the record, and waits on: another task of the run,
-#: marked as failed while it went on, may have claimed the job, which only the record tells.
-LOOK_AT_RECORD_AFTER = 120.0
-#: How much later than its own deadline Airflow may end a deferral whose trigger does not run, in seconds.
-DEFERRAL_MARGIN = 60
 
 
 def action_of(context: Mapping[str, Any], job: object) -> ClaimInRun:
@@ -118,7 +113,7 @@ def put_progress(
     """
     job = claim.record.job.job
     # Before anything is put: who cannot wait for the next job must not end this one.
-    _action_type_of(job)
+    action_type_of(job)
     details = report.with_defaults(execution_details, dag_id=me.dag_id, run_id=me.run_id, continued=True)
     call = requests.success(
         job, current_revision=current_revision, continuation_token=me.token, execution_details=details
@@ -132,12 +127,12 @@ def put_progress(
         )
 
 
-def _deadline(claim: ClaimInRun, timeout: float) -> float:
+def wait_deadline(claim: ClaimInRun, timeout: float) -> float:
     result = claim.store.read_result(claim.record.job.job_id)
     return (claim.record.at if result is None else result.at).timestamp() + timeout
 
 
-def _action_type_of(job: OfferedJob) -> ActionType:
+def action_type_of(job: OfferedJob) -> ActionType:
     if job.action_type is None:
         raise InvalidJobReference(
             f"Job {job.job_id} does not say its action type, so that its action's next job cannot be polled "
@@ -162,7 +157,7 @@ def raise_refusal(event: Mapping[str, Any], claim: ClaimInRun, *, timeout: float
     if event["status"] != "error":
         return
     refusal = from_description(event["error"])
-    if isinstance(refusal, ServiceUnavailable) and time.time() < _deadline(claim, timeout):
+    if isinstance(refusal, ServiceUnavailable) and time.time() < wait_deadline(claim, timeout):
         log.warning("%s The next job is waited for all the same.", refusal)
         return
     raise refusal
@@ -185,7 +180,7 @@ def claim_offered(
     if awaited_token(claim.store, claim.record) is None:
         # Another task of this run waited for it, too, and has claimed it.
         return claim
-    if event["status"] != "offered" and time.time() < _deadline(claim, timeout):
+    if event["status"] != "offered" and time.time() < wait_deadline(claim, timeout):
         return claim
     if event["status"] != "offered":
         raise NextJobNotOffered(

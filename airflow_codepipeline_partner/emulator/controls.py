@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from airflow_codepipeline_partner._protocol.jobs import CUSTOM, THIRD_PARTY
 from airflow_codepipeline_partner.emulator.api.executions import PipelineCalls
 from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore
 from airflow_codepipeline_partner.emulator.engine.pipeline_runner import Engine
@@ -17,7 +16,7 @@ from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
 from airflow_codepipeline_partner.emulator.faults import Fault
 from airflow_codepipeline_partner.emulator.ledger import Ledger, moment
-from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId
+from airflow_codepipeline_partner.emulator.model.action_types import CUSTOM, THIRD_PARTY, ActionTypeId
 from airflow_codepipeline_partner.emulator.model.customers import Customer
 from airflow_codepipeline_partner.emulator.model.jobs import JobSnapshot
 from airflow_codepipeline_partner.emulator.model.pipelines import S3_SOURCE, Action, Pipeline, Stage

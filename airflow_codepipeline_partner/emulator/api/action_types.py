@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from airflow_codepipeline_partner._protocol.jobs import CUSTOM
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
-from airflow_codepipeline_partner.emulator.model.action_types import ActionType, ActionTypeId
+from airflow_codepipeline_partner.emulator.model.action_types import CUSTOM, ActionType, ActionTypeId
 from airflow_codepipeline_partner.emulator.model.pipelines import ACCOUNT_ID, CONFIG_PLACEHOLDER
 from airflow_codepipeline_partner.emulator.service_model import is_number, validate
 

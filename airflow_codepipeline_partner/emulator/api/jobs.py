@@ -6,12 +6,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from airflow_codepipeline_partner._protocol.jobs import CUSTOM, THIRD_PARTY
 from airflow_codepipeline_partner.emulator.engine.pipeline_runner import Engine
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.faults import Fault
-from airflow_codepipeline_partner.emulator.model.action_types import ActionType, ActionTypeId
+from airflow_codepipeline_partner.emulator.model.action_types import (
+    CUSTOM,
+    THIRD_PARTY,
+    ActionType,
+    ActionTypeId,
+)
 from airflow_codepipeline_partner.emulator.model.jobs import Job, JobEvent, JobStatus, new_nonce
 from airflow_codepipeline_partner.emulator.model.pipelines import ACCOUNT_ID, Artifact
 from airflow_codepipeline_partner.emulator.service_model import validate

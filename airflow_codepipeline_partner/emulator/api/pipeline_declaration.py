@@ -7,12 +7,12 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_codepipeline_partner._protocol.jobs import THIRD_PARTY
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
 from airflow_codepipeline_partner.emulator.model.action_types import (
     AWS,
     PROVIDERS_OF_AWS,
+    THIRD_PARTY,
     ActionType,
     ActionTypeId,
 )

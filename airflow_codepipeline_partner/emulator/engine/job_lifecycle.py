@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from airflow_codepipeline_partner._protocol.jobs import CUSTOM
 from airflow_codepipeline_partner.emulator.engine.state import State
+from airflow_codepipeline_partner.emulator.model.action_types import CUSTOM
 from airflow_codepipeline_partner.emulator.model.executions import ActionExecution
 from airflow_codepipeline_partner.emulator.model.jobs import Job, JobEvent, JobStatus, new_nonce
 

@@ -9,9 +9,8 @@ import secrets
 import string
 from collections.abc import Iterator, Mapping
 
-from airflow_codepipeline_partner._protocol.jobs import CUSTOM, THIRD_PARTY
 from airflow_codepipeline_partner.emulator.errors import ControlError
-from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId
+from airflow_codepipeline_partner.emulator.model.action_types import CUSTOM, THIRD_PARTY, ActionTypeId
 
 ACCOUNT_ID = "123456789012"  # moto's default account
 DEFAULT_REGION = "us-east-1"
