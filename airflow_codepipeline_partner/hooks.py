@@ -17,10 +17,15 @@ from airflow_codepipeline_partner._masking import mask_secret
 from airflow_codepipeline_partner._protocol import claims, requests, responses
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState, UnknownClaim
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._protocol.dialects import claimable, dialect_of
 from airflow_codepipeline_partner._protocol.job_details import JobDetails
 from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._protocol.parsing import check_number
 from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._protocol.results import (
+    CurrentRevision,
+    ExecutionDetails,
+    read_output_variables,
+)
 from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
 from airflow_codepipeline_partner.exceptions import (
@@ -53,6 +58,8 @@ class CodePipelineHook(AwsBaseHook):
         (in which ``-`` is written ``_``).
     :param retry_deadline: For how many seconds a call is tried again when CodePipeline cannot be reached,
         throttles, or fails; 0 tries once.
+    :param clock: Seconds, which measure ``retry_deadline``; for tests.
+    :param sleep: Waits that many seconds between two tries; for tests.
     """
 
     def __init__(
@@ -63,6 +70,9 @@ class CodePipelineHook(AwsBaseHook):
         config: Config | dict[str, Any] | None = None,
         client_conn_id_template: str = DEFAULT_TEMPLATE,
         retry_deadline: float = 300,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         super().__init__(
             aws_conn_id=aws_conn_id,
@@ -74,8 +84,8 @@ class CodePipelineHook(AwsBaseHook):
         self._given_config = Config(**config) if isinstance(config, Mapping) else config
         self.client_conn_id_template = client_conn_id_template
         self.retry_deadline = retry_deadline
-        self._clock: Callable[[], float] = time.monotonic
-        self._sleep: Callable[[float], None] = time.sleep
+        self._clock = clock
+        self._sleep = sleep
 
     # The way of a job.
 
@@ -101,12 +111,13 @@ class CodePipelineHook(AwsBaseHook):
         Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
         """
         kind = ActionType.from_value(action_type)
-        call = requests.poll(kind, max_batch_size, query_param)
+        query = requests.check_query_param(kind, query_param)
+        call = requests.poll(kind, check_number("maxBatchSize", max_batch_size), query)
         answer = self._send(call)
         jobs: dict[str, OfferedJob] = {}
         for offered in answer.get("jobs") or ():
             try:
-                job = responses.offered_job(kind, offered, call.arguments.get("queryParam"))
+                job = responses.offered_job(kind, offered, query)
             except InvalidInput as error:
                 # It must not hold up the others of its batch.
                 self.log.warning("CodePipeline offered what is no job: %s", error)
@@ -128,29 +139,31 @@ class CodePipelineHook(AwsBaseHook):
 
         Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
         """
-        offered = OfferedJob.from_value(job)
-        answer = self._send(requests.details(offered))
-        details = JobDetails.from_api(answer.get("jobDetails") or {}, job_id=offered.job_id)
+        return self._details(OfferedJob.from_value(job))
+
+    def _details(self, job: OfferedJob) -> JobDetails:
+        details = self._unmasked_details(job)
         credentials = details.artifact_credentials or {}
         for secret in (credentials.get("secretAccessKey"), credentials.get("sessionToken"), details.nonce):
             mask_secret(secret)
         return details
 
-    def continuation_token(self, job: object) -> str | None:
+    def _unmasked_details(self, job: OfferedJob) -> JobDetails:
+        answer = self._send(requests.details(job))
+        return JobDetails.from_api(answer.get("jobDetails") or {}, job_id=job.job_id)
+
+    def continuation_token(self, job: OfferedJob) -> str | None:
         """
         Ask which continuation token a job carries, if any.
 
         Nothing else of its details is kept, so that the masker need not learn their secrets.
 
-        :param job: An object of ours, or a mapping with ``job_id`` and ``client_id`` or, of a custom job,
-            ``action_type``.
+        :param job: The job.
         :raises CodePipelineProviderError: As :meth:`details`.
 
         Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
         """
-        offered = OfferedJob.from_value(job)
-        answer = self._send(requests.details(offered))
-        return JobDetails.from_api(answer.get("jobDetails") or {}, job_id=offered.job_id).continuation_token
+        return self._unmasked_details(job).continuation_token
 
     def claim(self, job: object, unknown_claim: UnknownClaim = "assume_ours") -> ClaimedJob | None:
         """
@@ -174,12 +187,14 @@ class CodePipelineHook(AwsBaseHook):
         API 2015-07-09.
         """
         claims.check_unknown_claim(unknown_claim)
-        claim = self.try_claim(job, before_acknowledge=_is_nobodys)
+        offered = OfferedJob.from_value(job)
+        offered.check_claimable()
+        claim = self.try_claim(offered, before_acknowledge=_is_awaited_by_nobody)
         return claim.job if claim.counts_as_ours(unknown_claim) else None
 
     def try_claim(
         self,
-        job: object,
+        job: OfferedJob,
         *,
         in_doubt: bool = False,
         before_acknowledge: Callable[[ClaimedJob], bool | None] = lambda claimed: None,
@@ -187,28 +202,26 @@ class CodePipelineHook(AwsBaseHook):
         """
         Claim an offered job and tell how that went.
 
-        :param job: As for :meth:`claim`.
+        :param job: A job that can be claimed; see :meth:`OfferedJob.check_claimable`.
         :param in_doubt: Whether an earlier try of ours may have acknowledged the job already.
         :param before_acknowledge: Called with the job's data when the acknowledgement is about to be
             sent, so that the intent can be recorded; where it returns False, the job is left to others.
         :raises CodePipelineError: As :meth:`claim`.
         """
-        offered = OfferedJob.from_value(job)
-        is_offered = claimable(offered).poll_gives_nonce
-        details = self.details(offered)
-        claimed = ClaimedJob.from_details(offered, details)
-        nonce = offered.nonce if is_offered else details.nonce
+        details = self._details(job)
+        claimed = ClaimedJob.from_details(job, details)
+        nonce = job.nonce if job.dialect.poll_gives_nonce else details.nonce
         if not nonce:
             raise RequestRefused(
-                f"The details of job {offered.job_id} hold no nonce, so it cannot be acknowledged.",
+                f"The details of job {job.job_id} hold no nonce, so it cannot be acknowledged.",
                 code="NoNonce",
-                job_id=offered.job_id,
+                job_id=job.job_id,
             )
         if before_acknowledge(claimed) is False:
-            self.log.info("The %s is left to others.", offered)
+            self.log.info("The %s is left to others.", job)
             return Claim(ClaimState.LOST, claimed)
         try:
-            answer = self._send(requests.acknowledge(offered), nonce=nonce)
+            answer = self._send(requests.acknowledge(job), nonce=nonce)
         except InvalidNonce as refusal:
             if in_doubt or refusal.in_doubt:
                 claim = self._claim_in_doubt(claimed, nonce)
@@ -216,7 +229,7 @@ class CodePipelineHook(AwsBaseHook):
                 claim = Claim(ClaimState.LOST, claimed)
         else:
             claim = Claim.from_status(claimed, answer.get("status"))
-        self.log.info("Claim of %s: %s", offered, claim.state)
+        self.log.info("Claim of %s: %s", job, claim.state)
         return claim
 
     def _claim_in_doubt(self, claimed: ClaimedJob, spent: str) -> Claim:
@@ -228,12 +241,12 @@ class CodePipelineHook(AwsBaseHook):
         custom job only a poll tells the nonce.
         """
         unknown = Claim(ClaimState.UNKNOWN, replace(claimed, certain=False))
-        if dialect_of(claimed.job).poll_gives_nonce:
+        if claimed.job.dialect.poll_gives_nonce:
             return unknown
         try:
-            fresh = self.details(claimed.job).nonce
+            fresh = self._details(claimed.job).nonce
             # Whether details change the nonce by themselves, nobody knows; then it tells nothing.
-            if not fresh or fresh == spent or fresh != self.details(claimed.job).nonce:
+            if not fresh or fresh == spent or fresh != self._details(claimed.job).nonce:
                 return unknown
         except CodePipelineProviderError as error:
             self.log.info("Job %s stays in doubt: %s", claimed.job_id, type(error).__name__)
@@ -269,10 +282,10 @@ class CodePipelineHook(AwsBaseHook):
         self.put(
             requests.success(
                 OfferedJob.from_value(job),
-                current_revision=current_revision,
+                current_revision=CurrentRevision.from_value(current_revision),
                 continuation_token=continuation_token,
-                execution_details=execution_details,
-                output_variables=output_variables,
+                execution_details=ExecutionDetails.from_value(execution_details),
+                output_variables=read_output_variables(output_variables),
             )
         )
 
@@ -412,5 +425,5 @@ class CodePipelineHook(AwsBaseHook):
         return self._transport.send(call, secrets, in_doubt=refused.in_doubt)
 
 
-def _is_nobodys(job: ClaimedJob) -> bool:
+def _is_awaited_by_nobody(job: ClaimedJob) -> bool:
     return TaskInstanceRef.from_token(job.continuation_token) is None

@@ -173,9 +173,7 @@ def make_hook(fake_time: FakeTime) -> Callable[..., Any]:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
 
     def make(**parameters: Any) -> CodePipelineHook:
-        hook = CodePipelineHook(**parameters)
-        hook._clock, hook._sleep = fake_time.clock, fake_time.sleep
-        return hook
+        return CodePipelineHook(**parameters, clock=fake_time.clock, sleep=fake_time.sleep)
 
     return make
 

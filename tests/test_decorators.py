@@ -708,7 +708,7 @@ def test_progress_is_checked_at_once_logged_and_remembered(working, caplog):
     caplog.set_level("INFO")
     working.progress(40, "Begun.")
     working.progress("50")
-    assert working.told == ExecutionDetails("Begun.", None, 50)
+    assert working._progress == ExecutionDetails("Begun.", None, 50)
     assert f"Job {working.job_id}: 40% Begun." in caplog.text
     assert f"Job {working.job_id}: 50%" in caplog.text
     for percent in (-1, 101, 1.5, "many"):
@@ -716,7 +716,7 @@ def test_progress_is_checked_at_once_logged_and_remembered(working, caplog):
             working.progress(percent)
     with pytest.raises(InvalidInput, match="progress needs"):
         working.progress()
-    assert working.told == ExecutionDetails("Begun.", None, 50)
+    assert working._progress == ExecutionDetails("Begun.", None, 50)
 
 
 def test_a_revision_is_checked_at_once(working):

@@ -60,7 +60,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "action_type": None,
         "nonce": None,
         "query_param": None,
-        "tells_token": False,
+        "_is_token_known": False,
         "continuation_token": None,
     },
     jobs.CurrentRevision: {

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from airflow_codepipeline_partner._protocol.dialects import CUSTOM, THIRD_PARTY, Dialect, dialect_of
 from airflow_codepipeline_partner._protocol.job_details import Artifact, JobDetails
 from airflow_codepipeline_partner._protocol.parsing import (
     by_snake_case,
@@ -22,9 +23,6 @@ from airflow_codepipeline_partner._protocol.parsing import (
     read_query_param,
 )
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
-
-THIRD_PARTY = "ThirdParty"
-CUSTOM = "Custom"
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,23 @@ class ActionType:
                 )
         return cls(**given)
 
+    @property
+    def dialect(self) -> Dialect:
+        """
+        How jobs of this action type are polled for, claimed and reported.
+
+        :raises InvalidInput: AWS does such jobs itself.
+        """
+        return dialect_of(self.owner, self)
+
+    def check_served(self) -> None:
+        """
+        Check that a worker can do jobs of this action type.
+
+        :raises InvalidInput: AWS does such jobs itself.
+        """
+        dialect_of(self.owner, self)
+
     def to_api(self) -> dict[str, str]:
         """Return AWS's shape, which is also the shape in XCom."""
         return {
@@ -93,7 +108,7 @@ class ActionType:
 @dataclass(frozen=True)
 class OfferedJob:
     """
-    A job that a poll offered. It is nobody's yet.
+    A job that a poll offered. It is not yet claimed.
 
     :param job_id: The job's id.
     :param client_id: Whose job it is; the client token is looked up by it. None for a custom job.
@@ -102,9 +117,8 @@ class OfferedJob:
         None for a partner's, whose details give it.
     :param query_param: What the poll for a custom job was restricted to, or None: the action's next job is
         polled for in the same way.
-    :param tells_token: Whether it is known which continuation token the job carries: the poll for custom jobs
-        tells it. Not in XCom.
-    :param continuation_token: That token, or None.
+    :param continuation_token: The token that the job carries, or None. Only a poll for custom jobs returns it.
+        Not in XCom.
 
     Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
@@ -114,7 +128,8 @@ class OfferedJob:
     action_type: ActionType | None = None
     nonce: str | None = field(default=None, repr=False)
     query_param: Mapping[str, str] | None = field(default=None, hash=False)
-    tells_token: bool = field(default=False, repr=False, compare=False)
+    # Whether the continuation token, or that there is none, is known.
+    _is_token_known: bool = field(default=False, repr=False, compare=False)
     continuation_token: str | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -123,6 +138,35 @@ class OfferedJob:
         if self.action_type is not None:
             return self.action_type.owner
         return CUSTOM if self.client_id is None else THIRD_PARTY
+
+    @property
+    def dialect(self) -> Dialect:
+        """
+        How the job is claimed and reported.
+
+        :raises InvalidInput: AWS does such jobs itself.
+        """
+        return dialect_of(self.owner, self.action_type)
+
+    def check_served(self) -> None:
+        """
+        Check that a worker can do the job.
+
+        :raises InvalidInput: AWS does such jobs itself.
+        """
+        dialect_of(self.owner, self.action_type)
+
+    def check_claimable(self) -> None:
+        """
+        Check that the job can be claimed.
+
+        :raises InvalidInput: AWS does it itself, or it is a custom job without the nonce of its offer.
+        """
+        if self.dialect.poll_gives_nonce and not self.nonce:
+            raise InvalidJobReference(
+                f"The custom job {self.job_id} needs nonce, which its poll gave: it is claimed with that.",
+                job_id=self.job_id,
+            )
 
     @classmethod
     def from_value(cls, value: object, *, owner: str = THIRD_PARTY) -> OfferedJob:

@@ -16,14 +16,12 @@ from urllib.parse import quote
 
 from airflow_codepipeline_partner import exceptions
 from airflow_codepipeline_partner._limits import TEXTS
-from airflow_codepipeline_partner._protocol.dialects import dialect_of
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
-from airflow_codepipeline_partner._protocol.parsing import check_number, check_text, read_query_param
+from airflow_codepipeline_partner._protocol.parsing import check_text, read_query_param
 from airflow_codepipeline_partner._protocol.results import (
     CurrentRevision,
     ExecutionDetails,
     FailureDetails,
-    read_output_variables,
 )
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
@@ -43,23 +41,21 @@ class Call:
     job: OfferedJob | None = None
 
 
-def poll(action_type: ActionType, max_batch_size: object, query_param: object = None) -> Call:
+def poll(action_type: ActionType, max_batch_size: int, query_param: Mapping[str, str] | None = None) -> Call:
     """
     Compose a poll.
 
     :param action_type: What to poll for.
     :param max_batch_size: Most jobs to be offered, at least 1.
-    :param query_param: Only jobs whose configuration has this value: a mapping of one name to one value.
-    :raises InvalidInput: The batch size is no number of 1 or more, or there can be no such query.
+    :param query_param: What :func:`check_query_param` returned.
+    :raises InvalidInput: AWS does such jobs itself.
 
     Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
-    size = check_number("maxBatchSize", max_batch_size)
-    arguments: dict[str, Any] = {"actionTypeId": action_type.to_api(), "maxBatchSize": size}
-    query = check_query_param(action_type, query_param)
-    if query is not None:
-        arguments["queryParam"] = query
-    return Call(dialect_of(action_type).poll, arguments)
+    arguments: dict[str, Any] = {"actionTypeId": action_type.to_api(), "maxBatchSize": max_batch_size}
+    if query_param is not None:
+        arguments["queryParam"] = dict(query_param)
+    return Call(action_type.dialect.poll, arguments)
 
 
 def check_query_param(action_type: ActionType, value: object) -> dict[str, str] | None:
@@ -71,7 +67,7 @@ def check_query_param(action_type: ActionType, value: object) -> dict[str, str] 
     :raises InvalidInput: It is none, or the action type's owner knows no queries.
     """
     query = read_query_param(value)
-    if query is not None and not dialect_of(action_type).takes_query_param:
+    if query is not None and not action_type.dialect.takes_query_param:
         raise InvalidInput(
             f"query_param is for custom action types; polls for owner {action_type.owner} have none "
             f"({action_type})."
@@ -85,7 +81,7 @@ def details(job: OfferedJob) -> Call:
 
     Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
     """
-    return Call(dialect_of(job).details, {"jobId": job.job_id}, job)
+    return Call(job.dialect.details, {"jobId": job.job_id}, job)
 
 
 def acknowledge(job: OfferedJob) -> Call:
@@ -94,47 +90,43 @@ def acknowledge(job: OfferedJob) -> Call:
 
     Source: AcknowledgeThirdPartyJob, AcknowledgeJob, CodePipeline API 2015-07-09.
     """
-    return Call(dialect_of(job).acknowledge, {"jobId": job.job_id}, job)
+    return Call(job.dialect.acknowledge, {"jobId": job.job_id}, job)
 
 
 def success(
     job: OfferedJob,
     *,
-    current_revision: object = None,
+    current_revision: CurrentRevision | None = None,
     continuation_token: str | None = None,
-    execution_details: object = None,
-    output_variables: object = None,
+    execution_details: ExecutionDetails | None = None,
+    output_variables: Mapping[str, str] | None = None,
 ) -> Call:
     """
     End a job with success, or with a continuation token, for which CodePipeline makes a new job.
 
     :param job: The job.
-    :param current_revision: A :class:`CurrentRevision` or a mapping of that kind, or None.
+    :param current_revision: The revision that the work made or found, or None.
     :param continuation_token: 1 to 2048 characters, or None where the action is complete.
-    :param execution_details: An :class:`ExecutionDetails` or a mapping of that kind, or None.
-    :param output_variables: For later actions, of a custom job and without a continuation token: a mapping of
-        names to texts, or None.
+    :param execution_details: What the console shows, or None.
+    :param output_variables: For later actions; of a custom job, without a continuation token. None for none.
     :raises InvalidInput: A value does not fit.
 
     Source: PutThirdPartyJobSuccessResult, PutJobSuccessResult, CodePipeline API 2015-07-09.
     """
     arguments: dict[str, Any] = {"jobId": job.job_id}
-    revision = CurrentRevision.from_value(current_revision)
-    if revision is not None:
-        arguments["currentRevision"] = revision.to_api()
-        if revision.created is not None:
+    if current_revision is not None:
+        arguments["currentRevision"] = current_revision.to_api()
+        if current_revision.created is not None:
             # botocore reads an ISO string as a time; the record of the call is JSON.
-            arguments["currentRevision"]["created"] = revision.created.isoformat()
+            arguments["currentRevision"]["created"] = current_revision.created.isoformat()
     if continuation_token is not None:
         arguments["continuationToken"] = check_continuation_token(continuation_token, job_id=job.job_id)
-    shown = ExecutionDetails.from_value(execution_details)
-    if shown is not None and (members := shown.to_api()):
+    if execution_details is not None and (members := execution_details.to_api()):
         arguments["executionDetails"] = members
-    variables = read_output_variables(output_variables)
-    if variables is not None:
+    if output_variables:
         check_output_variables_fit(job, continued=continuation_token is not None)
-        arguments["outputVariables"] = variables
-    return Call(dialect_of(job).success, arguments, job)
+        arguments["outputVariables"] = dict(output_variables)
+    return Call(job.dialect.success, arguments, job)
 
 
 def check_output_variables_fit(job: OfferedJob, *, continued: bool) -> None:
@@ -145,7 +137,7 @@ def check_output_variables_fit(job: OfferedJob, *, continued: bool) -> None:
     :param continued: Whether the action goes on, with a continuation token.
     :raises InvalidInput: It cannot.
     """
-    if not dialect_of(job).takes_output_variables:
+    if not job.dialect.takes_output_variables:
         raise InvalidInput(
             f"output_variables are for custom actions; the result of the {job}, a partner's, has none.",
             job_id=job.job_id,
@@ -194,7 +186,7 @@ def failure(
     Source: PutThirdPartyJobFailureResult, PutJobFailureResult, CodePipeline API 2015-07-09.
     """
     why = FailureDetails(message, failure_type, external_execution_id)
-    return Call(dialect_of(job).failure, {"jobId": job.job_id, "failureDetails": why.to_api()}, job)
+    return Call(job.dialect.failure, {"jobId": job.job_id, "failureDetails": why.to_api()}, job)
 
 
 def result_of(call: Call) -> Literal["success", "continue", "failure"]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_codepipeline_partner import exceptions
 from airflow_codepipeline_partner._aws_errors import ServiceError
-from airflow_codepipeline_partner._protocol.dialects import DIALECTS, dialect_of
+from airflow_codepipeline_partner._protocol.dialects import DIALECTS
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner.exceptions import CodePipelineError, InvalidJobReference
@@ -162,7 +162,7 @@ def offered_job(
     :param query_param: What the poll was restricted to.
     :raises InvalidJobReference: It is no job, or one that nobody could claim.
     """
-    dialect, told = dialect_of(action_type), offered or {}
+    dialect, told = action_type.dialect, offered or {}
     job = OfferedJob.from_value(
         {
             "job_id": told.get(dialect.offered_job_id),
@@ -175,5 +175,5 @@ def offered_job(
     if dialect.poll_gives_nonce and job.nonce is None:
         raise InvalidJobReference(f"The {job} was offered without a nonce.", job_id=job.job_id)
     if dialect.poll_gives_nonce and isinstance(told.get("data"), Mapping):
-        return replace(job, tells_token=True, continuation_token=told["data"].get("continuationToken"))
+        return replace(job, _is_token_known=True, continuation_token=told["data"].get("continuationToken"))
     return job

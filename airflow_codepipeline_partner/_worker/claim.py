@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._protocol.dialects import claimable, dialect_of
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._worker import report
 from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint
@@ -29,7 +28,7 @@ log = logging.getLogger(__name__)
 def claim_job(
     hook: CodePipelineHook,
     context: Mapping[str, Any],
-    given: object,
+    job: OfferedJob,
     unknown_claim: str,
     *,
     ends_with_claim: bool = True,
@@ -39,7 +38,7 @@ def claim_job(
 
     :param hook: What claims it.
     :param context: The running task's context.
-    :param given: The job, as the user named it.
+    :param job: The job; see :meth:`OfferedJob.check_claimable`.
     :param unknown_claim: What a claim in doubt counts as.
     :param ends_with_claim: Whether the task has nothing more to do; where it has, its retries go on with the
         claim.
@@ -53,8 +52,6 @@ def claim_job(
             context["ti"].task_id,
         )
     with fail_without_retry_if_permanent():
-        job = OfferedJob.from_value(given)
-        claimable(job)  # before anything is recorded of it
         attempt = _Attempt(hook, context, job)
         claim = attempt.memory.claim_of_earlier_try(job.job_id) or attempt.claim()
         if not claim.counts_as_ours(unknown_claim):
@@ -72,7 +69,7 @@ def claim_job(
 
 
 def _lost(claim: Claim) -> str:
-    if claim.status is None and dialect_of(claim.job.job).poll_gives_nonce:
+    if claim.status is None and claim.job.job.dialect.poll_gives_nonce:
         return (
             f"The claim of job {claim.job.job_id} is {claim.state}: another worker has it, or this offer "
             "of it was stale. Then it is offered again, and claimed by another run."

@@ -20,8 +20,8 @@ from airflow_codepipeline_partner._compat import AirflowSkipException
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._protocol.dialects import dialect_of
 from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._protocol.results import CurrentRevision, ExecutionDetails
 from airflow_codepipeline_partner._worker import report
 from airflow_codepipeline_partner._worker.record_store import ClaimInRun, RecordStore, find_claim
 from airflow_codepipeline_partner._worker.records import ClaimRecord
@@ -44,16 +44,15 @@ log = logging.getLogger(__name__)
 CONTINUATION_TIMEOUT = 3600.0
 
 
-def action_of(context: Mapping[str, Any], job: object) -> ClaimInRun:
+def action_of(context: Mapping[str, Any], offered: OfferedJob) -> ClaimInRun:
     """
     Return how this run claimed the newest job of an action.
 
     :param context: The running task's context.
-    :param job: Any job of the action that this run claimed.
+    :param offered: Any job of the action that this run claimed.
     :raises InvalidJobReference: This run claimed no such job.
     :raises AirflowSkipException: It did not win it.
     """
-    offered = OfferedJob.from_value(job)
     claim = find_claim(context, offered.job_id)
     if claim is None:
         raise InvalidJobReference(
@@ -98,8 +97,8 @@ def put_progress(
     claim: ClaimInRun,
     me: TaskInstanceRef,
     *,
-    execution_details: object = None,
-    current_revision: object = None,
+    execution_details: ExecutionDetails | None = None,
+    current_revision: CurrentRevision | None = None,
 ) -> None:
     """
     End the newest job with a continuation token that names the task that goes on with the next.
@@ -245,7 +244,7 @@ def claim_next_job(hook: CodePipelineHook, claim: ClaimInRun, job: OfferedJob) -
     intended: ClaimedJob | None = None
     # No other run claims it; another task of this one may, at the same moment: a refusal leaves doubt. Not so
     # for a custom job, where it would stay one: most often the offer was stale, and the job is offered again.
-    doubtful = in_doubt or not dialect_of(job).poll_gives_nonce
+    doubtful = in_doubt or not job.dialect.poll_gives_nonce
 
     def claimed_meanwhile() -> ClaimInRun | None:
         now = store.read_claim()

@@ -19,7 +19,6 @@ from typing import Any, Literal, Self
 
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._protocol.dialects import dialect_of
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call, result_of
 
@@ -138,6 +137,6 @@ class ResultRecord:
 
     def call(self, job: OfferedJob) -> Call:
         """Return the call that was intended, to be sent again unchanged."""
-        dialect = dialect_of(job)
+        dialect = job.dialect
         operation = dialect.failure if self.result == "failure" else dialect.success
         return Call(operation, self.arguments, job)

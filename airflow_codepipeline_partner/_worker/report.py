@@ -109,7 +109,9 @@ def _put(
     return requests.result_of(call)
 
 
-def with_defaults(details: object, *, dag_id: str, run_id: str, continued: bool = False) -> ExecutionDetails:
+def with_defaults(
+    details: ExecutionDetails | None, *, dag_id: str, run_id: str, continued: bool = False
+) -> ExecutionDetails:
     """
     Return execution details in which what is missing is filled in.
 
@@ -118,7 +120,7 @@ def with_defaults(details: object, *, dag_id: str, run_id: str, continued: bool 
     :param run_id: Its run; both are named in the external execution id, which leads back to the run.
     :param continued: Whether the action goes on, with a continuation token.
     """
-    given = ExecutionDetails.from_value(details) or ExecutionDetails()
+    given = details or ExecutionDetails()
     outcome = "is at work on this action" if continued else "completed this action"
     return replace(
         given,

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from airflow_codepipeline_partner._aws_errors import ServiceError
 from airflow_codepipeline_partner._limits import MAX_CUSTOM_ACTION_TYPES
-from airflow_codepipeline_partner._protocol.jobs import CUSTOM, ActionType
+from airflow_codepipeline_partner._protocol.dialects import CUSTOM
+from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner.action_types.model import CustomActionType
 from airflow_codepipeline_partner.exceptions import CodePipelineError, RequestRefused, ServiceUnavailable
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from airflow_codepipeline_partner._protocol.dialects import DIALECTS, Dialect
-from airflow_codepipeline_partner._protocol.jobs import CUSTOM, THIRD_PARTY, ActionType
+from airflow_codepipeline_partner._protocol.dialects import CUSTOM, DIALECTS, THIRD_PARTY, Dialect
+from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner._protocol.parsing import without_none
 from airflow_codepipeline_partner.action_types.declaration import (
     ARTIFACT_DETAILS,

@@ -51,7 +51,12 @@ from airflow_codepipeline_partner._worker.claim import claim_job
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import ClaimRecord
-from airflow_codepipeline_partner.decorators.job_in_progress import Completion, Continuation, JobInProgress
+from airflow_codepipeline_partner.decorators.job_in_progress import (
+    Completion,
+    Continuation,
+    JobInProgress,
+    check_uploads,
+)
 from airflow_codepipeline_partner.exceptions import (
     CodePipelineProviderError,
     InvalidInput,
@@ -135,11 +140,13 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         try:
             with fail_without_retry_if_permanent():
                 offered = OfferedJob.from_value(self.job)
+                # Before anything is recorded of it.
+                offered.check_claimable()
             RecordStore.of(context["ti"]).expect_result()
             keeper = ResultCheckpoint(context)
             call = keeper.result_of_earlier_try(offered)
             if call is None:
-                claimed = claim_job(self.hook, context, self.job, self.unknown_claim, ends_with_claim=False)
+                claimed = claim_job(self.hook, context, offered, self.unknown_claim, ends_with_claim=False)
                 call = self._work(context, claimed)
             else:
                 self.log.info("Job %s: an earlier try has done the work.", offered.job_id)
@@ -176,11 +183,11 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         :raises InvalidInput: It stands for none, or for one that cannot be sent.
         :raises ArtifactError: An upload failed, whatever the function made of that.
         """
-        working.check_uploads()
+        check_uploads(working)
         continuation = returned if isinstance(returned, Continuation) else None
         completion = returned if isinstance(returned, Completion) else None
-        told = continuation or completion
-        details = returned if told is None else told.execution_details
+        result = continuation or completion
+        details = returned if result is None else result.execution_details
         if not isinstance(details, ExecutionDetails | Mapping | None):
             raise InvalidInput(
                 f"The function {self.python_callable.__name__} returned a value of type "
@@ -189,7 +196,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
             )
         ti = context["ti"]
         shown = report.with_defaults(
-            working.told if details is None else details,
+            working._progress if details is None else ExecutionDetails.from_value(details),
             dag_id=ti.dag_id,
             run_id=ti.run_id,
             continued=continuation is not None,

@@ -83,7 +83,7 @@ class JobInProgress:
         self._job = job
         self._hook = hook
         self._current_revision: CurrentRevision | None = None
-        self._told: ExecutionDetails | None = None
+        self._progress: ExecutionDetails | None = None
         self._failed_uploads: set[str] = set()
 
     @property
@@ -148,8 +148,8 @@ class JobInProgress:
         if percent is None and summary is None:
             raise InvalidInput("progress needs percent (0 to 100), summary, or both.", job_id=self.job_id)
         now = ExecutionDetails(summary, None, percent)
-        before = self._told or ExecutionDetails()
-        self._told = replace(
+        before = self._progress or ExecutionDetails()
+        self._progress = replace(
             before,
             summary=before.summary if summary is None else now.summary,
             percent_complete=before.percent_complete if percent is None else now.percent_complete,
@@ -173,25 +173,6 @@ class JobInProgress:
             self._job, self._hook, limits=limits, parent=parent, failed_uploads=self._failed_uploads
         )
 
-    def check_uploads(self) -> None:
-        """
-        Check that no upload failed that was not repeated: without its artifacts, success would be a lie.
-
-        :raises ArtifactError: One did.
-        """
-        if self._failed_uploads:
-            names = ", ".join(sorted(self._failed_uploads))
-            raise ArtifactError(
-                f"The upload of {names} failed, and did not succeed later, so that job {self.job_id} is no "
-                "success.",
-                job_id=self.job_id,
-            )
-
-    @property
-    def told(self) -> ExecutionDetails | None:
-        """What ``progress`` told, or None."""
-        return self._told
-
     def __repr__(self) -> str:
         """Name the job, and no more."""
         return f"{type(self).__name__}({self.job_id})"
@@ -206,4 +187,18 @@ class JobInProgress:
             f"Job {self.job_id} in progress cannot be stored in XCom, since it may hold secrets. Store "
             "job.to_xcom() of its member job, which names the job and holds none.",
             job_id=self.job_id,
+        )
+
+
+def check_uploads(job: JobInProgress) -> None:
+    """
+    Check that each failed upload was repeated with success: without its artifacts, success would be a lie.
+
+    :raises ArtifactError: One was not.
+    """
+    if job._failed_uploads:
+        names = ", ".join(sorted(job._failed_uploads))
+        raise ArtifactError(
+            f"The upload of {names} failed and was not repeated with success, so job {job.job_id} failed.",
+            job_id=job.job_id,
         )

@@ -12,7 +12,9 @@ from airflow_codepipeline_partner._base_operator import (
 )
 from airflow_codepipeline_partner._protocol import claims
 from airflow_codepipeline_partner._protocol.claims import UnknownClaim
+from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._worker.claim import claim_job
+from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 
 
@@ -53,6 +55,10 @@ class CodePipelineClaimJobOperator(CodePipelineBaseOperator):
         :raises AirflowSkipException: Another worker has it.
         """
         RecordStore.of(context["ti"]).expect_result()
-        job = claim_job(self.hook, context, self.job, self.unknown_claim)
+        with fail_without_retry_if_permanent():
+            offered = OfferedJob.from_value(self.job)
+            # Before anything is recorded of it.
+            offered.check_claimable()
+        job = claim_job(self.hook, context, offered, self.unknown_claim)
         self.show_link(job.pipeline_name)
         return job.to_xcom()

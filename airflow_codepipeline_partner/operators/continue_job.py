@@ -16,6 +16,8 @@ from airflow_codepipeline_partner._base_operator import (
 )
 from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._protocol.jobs import OfferedJob
+from airflow_codepipeline_partner._protocol.results import CurrentRevision, ExecutionDetails
 from airflow_codepipeline_partner._worker import next_job
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_store import ClaimInRun
@@ -84,7 +86,7 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         """
         me = TaskInstanceRef.of(context["ti"])
         with fail_without_retry_if_permanent():
-            claim = next_job.action_of(context, self.job)
+            claim = next_job.action_of(context, OfferedJob.from_value(self.job))
             if next_job.is_in_doubt(claim):
                 claim = next_job.claim_next_job(self.hook, claim, claim.record.job.job)
             if claim.counts_as_ours and claim.record.job.continuation_token != me.token:
@@ -92,8 +94,8 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
                     self.hook,
                     claim,
                     me,
-                    execution_details=self.execution_details,
-                    current_revision=self.current_revision,
+                    execution_details=ExecutionDetails.from_value(self.execution_details),
+                    current_revision=CurrentRevision.from_value(self.current_revision),
                 )
             return self._hand_on(claim)
 
@@ -106,7 +108,7 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         :raises AirflowFailException: It was not offered in time.
         """
         with fail_without_retry_if_permanent():
-            before = next_job.action_of(context, self.job)
+            before = next_job.action_of(context, OfferedJob.from_value(self.job))
         next_job.raise_refusal(event, before, timeout=self.timeout)
         with fail_without_retry_if_permanent():
             claim = next_job.claim_offered(self.hook, before, event, timeout=self.timeout)

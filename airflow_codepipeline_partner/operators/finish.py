@@ -25,10 +25,14 @@ from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSk
 from airflow_codepipeline_partner._protocol import claims, requests
 from airflow_codepipeline_partner._protocol.claims import UnknownClaim
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._protocol.dialects import dialect_of
 from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
-from airflow_codepipeline_partner._protocol.results import FailureDetails
+from airflow_codepipeline_partner._protocol.results import (
+    CurrentRevision,
+    ExecutionDetails,
+    FailureDetails,
+    read_output_variables,
+)
 from airflow_codepipeline_partner._worker import next_job, report
 from airflow_codepipeline_partner._worker.dag import (
     is_marked,
@@ -357,7 +361,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         # The claim died after a retry had cleared its record: in doubt, like an intent left over.
         try:
             claimed = ClaimedJob.from_value(self.render_template(self.job, context))
-            dialect_of(claimed.job)
+            claimed.job.check_served()
             return replace(claimed, certain=False)
         except Exception:
             self.log.warning("%s failed before it knew which job to claim.", self.claim_task_id)
@@ -370,12 +374,13 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         for name in ("current_revision", "execution_details", "output_variables"):
             if name in self._unrendered:
                 raise InvalidInput(f"{name} could not be rendered ({self._unrendered[name]}).")
-        details = report.with_defaults(self.execution_details, dag_id=dag_id, run_id=run_id)
+        given = ExecutionDetails.from_value(self.execution_details)
+        details = report.with_defaults(given, dag_id=dag_id, run_id=run_id)
         return requests.success(
             job,
-            current_revision=self.current_revision,
+            current_revision=CurrentRevision.from_value(self.current_revision),
             execution_details=details,
-            output_variables=self.output_variables,
+            output_variables=read_output_variables(self.output_variables),
         )
 
     def _failure(
@@ -475,7 +480,7 @@ def _check_offers_take_variables(claim: Any) -> None:
     if any(is_known_later(wait.action_type) for wait in waits):
         return
     kinds = [ActionType.from_value(wait.action_type) for wait in waits]
-    if kinds and not any(dialect_of(kind).takes_output_variables for kind in kinds):
+    if kinds and not any(kind.dialect.takes_output_variables for kind in kinds):
         names = ", ".join(sorted({wait.task_id for wait in waits}))
         raise InvalidInput(
             f"output_variables are for custom actions; {names} waits for a partner's jobs ({kinds[0]}), "

@@ -19,11 +19,16 @@ from airflow_codepipeline_partner._base_operator import (
 )
 from airflow_codepipeline_partner._compat import AirflowSkipException
 from airflow_codepipeline_partner._protocol import requests
-from airflow_codepipeline_partner._protocol.dialects import dialect_of
-from airflow_codepipeline_partner._protocol.jobs import CUSTOM, THIRD_PARTY, OfferedJob
+from airflow_codepipeline_partner._protocol.dialects import CUSTOM, THIRD_PARTY
+from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import check_text
 from airflow_codepipeline_partner._protocol.requests import Call
-from airflow_codepipeline_partner._protocol.results import FailureDetails
+from airflow_codepipeline_partner._protocol.results import (
+    CurrentRevision,
+    ExecutionDetails,
+    FailureDetails,
+    read_output_variables,
+)
 from airflow_codepipeline_partner._worker import report
 from airflow_codepipeline_partner._worker.checkpoints import result_store
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
@@ -75,7 +80,7 @@ class _PutResultOperator(CodePipelineBaseOperator):
         :raises InvalidInput: None is named, or one that another call gives its result, or none does.
         """
         job = OfferedJob.from_value(self._given, owner=self.job_owner)
-        dialect_of(job)
+        job.check_served()
         if job.owner != self.job_owner:
             raise InvalidJobReference(
                 f"{type(self).__name__} {self.task_id} is for jobs of owner {self.job_owner}, and job "
@@ -194,15 +199,15 @@ class _Success(_PutResultOperator):
         """Return the call that gives the result."""
         return requests.success(
             job,
-            current_revision=self.current_revision,
+            current_revision=CurrentRevision.from_value(self.current_revision),
             continuation_token=self.continuation_token,
             execution_details=report.with_defaults(
-                self.execution_details,
+                ExecutionDetails.from_value(self.execution_details),
                 dag_id=dag_id,
                 run_id=run_id,
                 continued=self.continuation_token is not None,
             ),
-            output_variables=self.output_variables,
+            output_variables=read_output_variables(self.output_variables),
         )
 
 
