@@ -21,14 +21,14 @@ class Dialect:
     How the jobs of one owner are polled for, claimed and reported.
 
     :param poll: The operation that offers jobs.
-    :param details: The one that tells about a job.
-    :param acknowledge: The one that claims it.
-    :param success: The one that ends it with success, or with a continuation token.
-    :param failure: The one that ends it with failure.
+    :param details: The operation that returns the details of a job.
+    :param acknowledge: The operation that claims a job.
+    :param success: The operation that ends a job with success, or with a continuation token.
+    :param failure: The operation that ends a job with failure.
     :param offered_job_id: The member of an offered job that is its id.
-    :param poll_gives_nonce: Whether the poll gives the nonce that the acknowledgement spends. It holds until
-        the job is offered again. Else the details give it, as often as they are asked for.
-    :param takes_query_param: Whether a poll can be for the jobs with one value of their configuration.
+    :param poll_gives_nonce: Whether the poll returns the nonce that the acknowledgement spends; it is valid
+        until the job is offered again. If not, the details return it, each time they are asked for.
+    :param takes_query_param: Whether a poll can ask for the jobs with one value in their configuration.
     :param takes_output_variables: Whether a success can have variables for later actions.
     """
 

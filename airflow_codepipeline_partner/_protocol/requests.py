@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What is said to CodePipeline, and what a claim or a result comes to; without any IO.
+Compose the calls to CodePipeline; no I/O.
 
-The hook carries what this module composes, and has ``answers`` read what came. Every decision is made in
-these two, so that each can be tested without a socket. Where AWS documents nothing the most careful reading
-is taken.
+The hook sends what this module composes, and ``responses`` says what the answers mean, so both can be tested
+without a socket. If AWS documents nothing, the most careful reading is taken.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ from airflow_codepipeline_partner.exceptions import InvalidInput
 @dataclass(frozen=True)
 class Call:
     """
-    One call, as it is sent and as it is kept in a record; it holds neither client token nor nonce.
+    One call, as it is sent and recorded, without client token and nonce.
 
     :param operation: AWS's name of the operation.
     :param arguments: The other arguments, in AWS's spelling, as JSON values.
-    :param job: The job that it is about, or None for a poll.
+    :param job: The job, or None for a poll.
     """
 
     operation: str
@@ -60,11 +59,11 @@ def poll(action_type: ActionType, max_batch_size: int, query_param: Mapping[str,
 
 def check_query_param(action_type: ActionType, value: object) -> dict[str, str] | None:
     """
-    Return what a poll is restricted to, or None.
+    Return the query of a poll, or None.
 
-    :param action_type: What is polled for.
+    :param action_type: The action type that is polled for.
     :param value: A mapping of one name to one value, or None.
-    :raises InvalidInput: It is none, or the action type's owner knows no queries.
+    :raises InvalidInput: The value is not a query, or polls for this owner have none.
     """
     query = read_query_param(value)
     if query is not None and not action_type.dialect.takes_query_param:
@@ -86,7 +85,7 @@ def details(job: OfferedJob) -> Call:
 
 def acknowledge(job: OfferedJob) -> Call:
     """
-    Claim a job; the nonce is added as it is sent.
+    Claim a job; the nonce is added when the call is sent.
 
     Source: AcknowledgeThirdPartyJob, AcknowledgeJob, CodePipeline API 2015-07-09.
     """
@@ -131,11 +130,11 @@ def success(
 
 def check_output_variables_fit(job: OfferedJob, *, continued: bool) -> None:
     """
-    Check that a job's success can have output variables.
+    Check that the job's success may have output variables.
 
     :param job: The job.
     :param continued: Whether the action goes on, with a continuation token.
-    :raises InvalidInput: It cannot.
+    :raises InvalidInput: It may not.
     """
     if not job.dialect.takes_output_variables:
         raise InvalidInput(
@@ -152,9 +151,9 @@ def check_output_variables_fit(job: OfferedJob, *, continued: bool) -> None:
 
 def check_continuation_token(token: object, *, job_id: str | None = None) -> str:
     """
-    Return a continuation token that CodePipeline takes.
+    Return the continuation token if CodePipeline accepts it.
 
-    :raises LimitExceeded: It has none or more than 2048 characters, or is Jinja's ``None``.
+    :raises LimitExceeded: It is empty, has more than 2048 characters, or is the ``None`` that Jinja renders.
     """
     if token == "None":  # noqa: S105 - the text that Jinja makes of a missing value
         raise exceptions.LimitExceeded(
@@ -180,7 +179,7 @@ def failure(
     :param message: What the customer reads; cut to 5000 characters.
     :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
         RevisionUnavailable, SystemUnavailable.
-    :param external_execution_id: The id of the work in our own system, or None.
+    :param external_execution_id: The id of the work in the worker's own system, or None.
     :raises InvalidInput: A value does not fit.
 
     Source: PutThirdPartyJobFailureResult, PutJobFailureResult, CodePipeline API 2015-07-09.
@@ -190,7 +189,7 @@ def failure(
 
 
 def result_of(call: Call) -> Literal["success", "continue", "failure"]:
-    """Name the result that a put would give the job."""
+    """Return which result a put gives the job."""
     if "failureDetails" in call.arguments:
         return "failure"
     return "continue" if "continuationToken" in call.arguments else "success"
@@ -198,9 +197,9 @@ def result_of(call: Call) -> Literal["success", "continue", "failure"]:
 
 def external_execution_id(dag_id: str, run_id: str) -> str | None:
     """
-    Name a DAG run so that an execution link ending in ``/dags/{ExternalExecutionId}`` leads to it.
+    Return an id with which an execution link ending in ``/dags/{ExternalExecutionId}`` leads to the DAG run.
 
-    :return: ``{dag_id}/runs/{run_id}``, each part URL-quoted, or None where that is too long.
+    :return: ``{dag_id}/runs/{run_id}``, each part URL-quoted, or None if that is too long.
     """
     name = f"{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
     most = TEXTS["executionDetails.externalExecutionId"][1].max_chars
