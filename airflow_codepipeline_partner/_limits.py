@@ -145,8 +145,7 @@ def text_fault(value: object, limit: Text) -> str | None:
     :param limit: The limits of the text.
     """
     if not isinstance(value, str):
-        of_these = "" if limit.one_of is None else f", one of {', '.join(limit.one_of)}"
-        return f"must be a string{of_these}, not {type(value).__name__}"
+        return f"must be a string, not {type(value).__name__}"
     if limit.one_of is not None:
         if value in limit.one_of:
             return None

@@ -15,7 +15,13 @@ from botocore.validate import ParamValidator
 from airflow_codepipeline_partner import exceptions
 from airflow_codepipeline_partner._protocol import claims, requests
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
+from airflow_codepipeline_partner._protocol.parsing import check_number
 from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._protocol.results import (
+    CurrentRevision,
+    ExecutionDetails,
+    read_output_variables,
+)
 from airflow_codepipeline_partner.exceptions import (
     InvalidClientToken,
     InvalidInput,
@@ -28,8 +34,6 @@ from airflow_codepipeline_partner.exceptions import (
 from airflow_codepipeline_partner.jobs import (
     ActionType,
     ClaimedJob,
-    CurrentRevision,
-    ExecutionDetails,
     OfferedJob,
 )
 
@@ -44,8 +48,25 @@ AWS_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", 
 # Calls.
 
 
+def poll(action_type, max_batch_size, query_param=None):
+    """Compose a poll from what a user gives, as the hook does."""
+    query = requests.check_query_param(action_type, query_param)
+    return requests.poll(action_type, check_number("maxBatchSize", max_batch_size), query)
+
+
+def success(job, *, current_revision=None, execution_details=None, output_variables=None, **more):
+    """Compose a success from what a user gives, as the hook does."""
+    return requests.success(
+        job,
+        current_revision=CurrentRevision.from_value(current_revision),
+        execution_details=ExecutionDetails.from_value(execution_details),
+        output_variables=read_output_variables(output_variables),
+        **more,
+    )
+
+
 def test_a_poll_is_composed():
-    assert requests.poll(TYPE, "7") == Call(
+    assert poll(TYPE, "7") == Call(
         "PollForThirdPartyJobs", {"actionTypeId": AWS_TYPE, "maxBatchSize": 7}, None
     )
 
@@ -56,7 +77,7 @@ def test_details_and_acknowledge_are_composed_without_token_and_nonce():
 
 
 def test_a_success_is_composed_with_all_its_fields():
-    call = requests.success(
+    call = success(
         JOB,
         current_revision=CurrentRevision("r1", "c1", NOON, "What changed"),
         continuation_token="step-2",
@@ -85,13 +106,13 @@ def test_a_success_is_composed_with_all_its_fields():
 
 @pytest.mark.parametrize("nothing", [None, {}, "{}", ExecutionDetails()])
 def test_a_bare_success_names_only_its_job(nothing):
-    assert requests.success(JOB, execution_details=nothing) == Call(
+    assert success(JOB, execution_details=nothing) == Call(
         "PutThirdPartyJobSuccessResult", {"jobId": "job-1"}, JOB
     )
 
 
 def test_a_revision_without_a_time_has_none():
-    call = requests.success(JOB, current_revision={"revision": "r", "changeIdentifier": "c"})
+    call = success(JOB, current_revision={"revision": "r", "changeIdentifier": "c"})
     assert call.arguments["currentRevision"] == {"revision": "r", "changeIdentifier": "c"}
 
 
@@ -124,20 +145,20 @@ def test_a_bare_failure_is_of_type_job_failed():
 
 def composed() -> list[Call]:
     return [
-        requests.poll(TYPE, 10),
+        poll(TYPE, 10),
         requests.details(JOB),
         requests.acknowledge(JOB),
-        requests.success(
+        success(
             JOB,
             current_revision={"revision": "r", "changeIdentifier": "c", "created": NOON},
             continuation_token="t",
             execution_details={"percentComplete": "50"},
         ),
         requests.failure(JOB, message="m"),
-        requests.poll(CUSTOM_TYPE, 10, {"Project": "shop"}),
+        poll(CUSTOM_TYPE, 10, {"Project": "shop"}),
         requests.details(CUSTOM_JOB),
         requests.acknowledge(CUSTOM_JOB),
-        requests.success(CUSTOM_JOB, output_variables={"Digest": "abc"}),
+        success(CUSTOM_JOB, output_variables={"Digest": "abc"}),
         requests.failure(CUSTOM_JOB, message="m"),
     ]
 
@@ -156,7 +177,7 @@ def test_every_call_is_json_and_passes_botocores_own_check(call):
 @pytest.mark.parametrize(
     ("compose", "of_partner", "of_account"),
     [
-        (lambda job: requests.poll(job.action_type, 1), "PollForThirdPartyJobs", "PollForJobs"),
+        (lambda job: poll(job.action_type, 1), "PollForThirdPartyJobs", "PollForJobs"),
         (requests.details, "GetThirdPartyJobDetails", "GetJobDetails"),
         (requests.acknowledge, "AcknowledgeThirdPartyJob", "AcknowledgeJob"),
         (requests.success, "PutThirdPartyJobSuccessResult", "PutJobSuccessResult"),
@@ -173,20 +194,20 @@ def test_the_owner_of_the_action_type_decides_which_api_is_called(compose, of_pa
 
 
 def test_a_query_is_part_of_a_custom_poll():
-    call = requests.poll(CUSTOM_TYPE, 1, {"Project": "shop_1-a"})
+    call = poll(CUSTOM_TYPE, 1, {"Project": "shop_1-a"})
     assert call.arguments["queryParam"] == {"Project": "shop_1-a"}
-    assert "queryParam" not in requests.poll(CUSTOM_TYPE, 1).arguments
+    assert "queryParam" not in poll(CUSTOM_TYPE, 1).arguments
 
 
 @pytest.mark.parametrize("nothing", [None, {}, "", "None", "{}"])
 def test_no_query_is_none_for_either_owner(nothing):
-    assert "queryParam" not in requests.poll(CUSTOM_TYPE, 1, nothing).arguments
-    assert "queryParam" not in requests.poll(TYPE, 1, nothing).arguments
+    assert "queryParam" not in poll(CUSTOM_TYPE, 1, nothing).arguments
+    assert "queryParam" not in poll(TYPE, 1, nothing).arguments
 
 
 def test_a_query_for_a_partners_action_type_is_refused_with_its_name():
     with pytest.raises(InvalidInput, match=r"query_param is for custom action types.*provider Example"):
-        requests.poll(TYPE, 1, {"Project": "planted"})
+        poll(TYPE, 1, {"Project": "planted"})
 
 
 @pytest.mark.parametrize(
@@ -203,7 +224,7 @@ def test_a_query_for_a_partners_action_type_is_refused_with_its_name():
 )
 def test_a_query_over_its_limits_is_refused_by_name(query, field):
     with pytest.raises(LimitExceeded) as refusal:
-        requests.poll(CUSTOM_TYPE, 1, query)
+        poll(CUSTOM_TYPE, 1, query)
     assert refusal.value.field == field
     assert "planted" not in str(refusal.value)
 
@@ -211,79 +232,77 @@ def test_a_query_over_its_limits_is_refused_by_name(query, field):
 @pytest.mark.parametrize("query", ["planted", ["planted"], 7])
 def test_a_query_that_is_no_mapping_is_refused(query):
     with pytest.raises(InvalidInput, match="query_param must be a mapping") as refusal:
-        requests.poll(CUSTOM_TYPE, 1, query)
+        poll(CUSTOM_TYPE, 1, query)
     assert "planted" not in str(refusal.value)
 
 
 def test_a_custom_success_may_have_output_variables():
-    call = requests.success(CUSTOM_JOB, output_variables={"Digest": "abc", "Files_1-@": 2, "Share": 0.5})
+    call = success(CUSTOM_JOB, output_variables={"Digest": "abc", "Files_1-@": 2, "Share": 0.5})
     assert call.arguments["outputVariables"] == {"Digest": "abc", "Files_1-@": "2", "Share": "0.5"}
 
 
 @pytest.mark.parametrize("nothing", [None, {}, "", "None", "{}"])
 @pytest.mark.parametrize("job", [JOB, CUSTOM_JOB])
 def test_no_output_variables_are_none_for_either_owner(job, nothing):
-    assert "outputVariables" not in requests.success(job, output_variables=nothing).arguments
+    assert "outputVariables" not in success(job, output_variables=nothing).arguments
 
 
 def test_output_variables_of_a_partners_job_are_refused_with_their_name():
     with pytest.raises(InvalidInput, match="output_variables are for custom actions") as refusal:
-        requests.success(JOB, output_variables={"a": "b"})
+        success(JOB, output_variables={"a": "b"})
     assert refusal.value.job_id == "job-1"
 
 
 def test_output_variables_and_a_continuation_token_exclude_each_other():
     with pytest.raises(InvalidInput, match="exclude each other"):
-        requests.success(CUSTOM_JOB, output_variables={"a": "b"}, continuation_token="t")
+        success(CUSTOM_JOB, output_variables={"a": "b"}, continuation_token="t")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "ä", "a.b", "a#"])
 def test_the_name_of_an_output_variable_keeps_its_pattern(name):
     with pytest.raises(LimitExceeded) as refusal:
-        requests.success(CUSTOM_JOB, output_variables={name: "v"})
+        success(CUSTOM_JOB, output_variables={name: "v"})
     assert refusal.value.field == "outputVariables.key"
 
 
 @pytest.mark.parametrize("value", [None, True, ["a"], {"a": "b"}, b"a"])
 def test_an_output_variable_is_a_text(value):
     with pytest.raises(LimitExceeded, match="must be strings, or numbers; number 1 is of type") as refusal:
-        requests.success(CUSTOM_JOB, output_variables={"Kind": value})
+        success(CUSTOM_JOB, output_variables={"Kind": value})
     assert refusal.value.field == "outputVariables"
 
 
 def test_output_variables_have_a_limit_of_all_together_in_bytes():
     fits = {"a": "é" * 30_000, "b": "v" * (122_880 - 60_000 - 2)}
-    assert requests.success(CUSTOM_JOB, output_variables=fits).arguments["outputVariables"] == fits
+    assert success(CUSTOM_JOB, output_variables=fits).arguments["outputVariables"] == fits
     with pytest.raises(LimitExceeded, match="122881 bytes") as refusal:
-        requests.success(CUSTOM_JOB, output_variables={**fits, "b": fits["b"] + "v"})
+        success(CUSTOM_JOB, output_variables={**fits, "b": fits["b"] + "v"})
     assert refusal.value.field == "outputVariables"
 
 
 @pytest.mark.parametrize("size", [0, -1, "0", None, "many", 1.5])
 def test_a_poll_for_less_than_one_job_is_refused(size):
     with pytest.raises(LimitExceeded) as refusal:
-        requests.poll(TYPE, size)
+        poll(TYPE, size)
     assert refusal.value.field == "maxBatchSize"
 
 
 @pytest.mark.parametrize("length", [1, 2048])
 def test_a_continuation_token_within_its_limits_is_taken(length):
-    assert (
-        requests.success(JOB, continuation_token="t" * length).arguments["continuationToken"] == "t" * length
-    )
+    assert success(JOB, continuation_token="t" * length).arguments["continuationToken"] == "t" * length
 
 
 @pytest.mark.parametrize("length", [0, 2049])
 def test_a_continuation_token_out_of_its_limits_is_refused_and_never_cut(length):
     with pytest.raises(LimitExceeded, match=f"{length} characters") as refusal:
-        requests.success(JOB, continuation_token="t" * length)
+        success(JOB, continuation_token="t" * length)
     assert refusal.value.field == "continuationToken"
     assert refusal.value.job_id == "job-1"
 
 
 def test_jinjas_none_is_no_continuation_token_and_the_way_out_is_named():
     with pytest.raises(LimitExceeded, match="XComArg") as refusal:
-        requests.success(JOB, continuation_token="None")
+        success(JOB, continuation_token="None")
     assert refusal.value.field == "continuationToken"
     assert refusal.value.job_id == "job-1"
 
@@ -291,7 +310,7 @@ def test_jinjas_none_is_no_continuation_token_and_the_way_out_is_named():
 @pytest.mark.parametrize(
     "compose",
     [
-        lambda job: requests.poll(job.action_type, 1),
+        lambda job: poll(job.action_type, 1),
         requests.details,
         requests.acknowledge,
         requests.success,
@@ -316,8 +335,8 @@ def test_a_job_whose_action_type_is_not_known_is_a_partners():
 @pytest.mark.parametrize(
     ("call", "result"),
     [
-        (requests.success(JOB), "success"),
-        (requests.success(JOB, continuation_token="t"), "continue"),
+        (success(JOB), "success"),
+        (success(JOB, continuation_token="t"), "continue"),
         (requests.failure(JOB, message="m"), "failure"),
     ],
 )

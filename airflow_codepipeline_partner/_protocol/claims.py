@@ -78,10 +78,11 @@ def check_unknown_claim(value: str) -> str:
 
     :raises InvalidInput: It is not.
     """
-    fault = text_fault(value, Text(one_of=UNKNOWN_CLAIM_CHOICES))
+    given = value if isinstance(value, str) else ""
+    fault = text_fault(given, Text(one_of=UNKNOWN_CLAIM_CHOICES))
     if fault is not None:
         raise InvalidInput(f"unknown_claim {fault}.")
-    return value
+    return given
 
 
 def put_is_settled(error: CodePipelineError, *, intended_before: bool, certain: bool = True) -> bool:
