@@ -356,10 +356,10 @@ def test_a_refusal_whose_answer_was_lost_is_no_claim(emulator, hook, offered, ri
 
 
 def test_where_details_change_the_nonce_a_claim_in_doubt_stays_so(emulator, hook, offered, monkeypatch):
-    details = hook.details
+    details = hook._details
     numbers = iter(range(100))
     monkeypatch.setattr(
-        hook, "details", lambda job: dataclasses.replace(details(job), nonce=f"nonce-{next(numbers)}")
+        hook, "_details", lambda job: dataclasses.replace(details(job), nonce=f"nonce-{next(numbers)}")
     )
     assert hook.try_claim(offered, in_doubt=True).state is ClaimState.UNKNOWN
 
@@ -368,9 +368,9 @@ def test_where_details_change_the_nonce_a_claim_in_doubt_stays_so(emulator, hook
 def test_where_details_tell_no_nonce_any_more_a_claim_in_doubt_stays_so(
     hook, offered, claimed, monkeypatch, nonce
 ):
-    details = hook.details
+    details = hook._details
     answers = iter([{}, {"nonce": nonce}, {"nonce": nonce}])
-    monkeypatch.setattr(hook, "details", lambda job: dataclasses.replace(details(job), **next(answers)))
+    monkeypatch.setattr(hook, "_details", lambda job: dataclasses.replace(details(job), **next(answers)))
     assert hook.try_claim(offered, in_doubt=True).state is ClaimState.UNKNOWN
 
 
@@ -818,7 +818,7 @@ def test_a_summary_and_a_message_that_are_too_long_are_cut_and_put(emulator, hoo
     assert (len(summary), len(message)) == (2048, 5000)
     assert summary.endswith(CUT_MARK)
     assert message.endswith(CUT_MARK)
-    cut = [record for record in caplog.records if record.name.endswith(".limits")]
+    cut = [record for record in caplog.records if record.name.endswith("._limits")]
     assert [re.search(r"has (\d+) characters", record.getMessage())[1] for record in cut] == ["3000", "9000"]
 
 

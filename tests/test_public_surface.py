@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -79,6 +80,8 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "config": None,
         "client_conn_id_template": TEMPLATE,
         "retry_deadline": 300,
+        "clock": time.monotonic,
+        "sleep": time.sleep,
     },
     hooks.CodePipelineHook.poll: {"action_type": NEEDED, "max_batch_size": 10, "query_param": None},
     hooks.CodePipelineHook.claim: {"job": NEEDED, "unknown_claim": "assume_ours"},
@@ -447,7 +450,6 @@ def test_the_names_of_the_errors_are_as_they_were():
 
 def test_a_job_in_progress_has_the_members_that_it_had():
     assert {name for name in vars(decorators.JobInProgress) if not name.startswith("_")} == {
-        "check_uploads",
         "configuration",
         "continuation_token",
         "current_revision",
@@ -457,7 +459,6 @@ def test_a_job_in_progress_has_the_members_that_it_had():
         "job_id",
         "progress",
         "serialize",
-        "told",
         "workspace",
     }
 
