@@ -9,15 +9,14 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from airflow_codepipeline_partner._protocol.jobs import CUSTOM, THIRD_PARTY
-from airflow_codepipeline_partner.emulator.api.executions import PipelineCalls
+from airflow_codepipeline_partner.emulator.api.executions import ExecutionsApi
 from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore
-from airflow_codepipeline_partner.emulator.engine.pipeline_runner import Engine
+from airflow_codepipeline_partner.emulator.engine.pipeline_runner import PipelineRunner
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
 from airflow_codepipeline_partner.emulator.faults import Fault
 from airflow_codepipeline_partner.emulator.ledger import Ledger, moment
-from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId
+from airflow_codepipeline_partner.emulator.model.action_types import CUSTOM, THIRD_PARTY, ActionTypeId
 from airflow_codepipeline_partner.emulator.model.customers import Customer
 from airflow_codepipeline_partner.emulator.model.jobs import JobSnapshot
 from airflow_codepipeline_partner.emulator.model.pipelines import S3_SOURCE, Action, Pipeline, Stage
@@ -35,22 +34,22 @@ class Controls:
     """
     Prepare, drive and watch an emulated CodePipeline.
 
-    :param core: The state.
+    :param state: The state.
     :param store: Where artifacts lie.
     """
 
-    def __init__(self, core: State, store: MotoStore) -> None:
-        self.core = core
+    def __init__(self, state: State, store: MotoStore) -> None:
+        self.state = state
         self.store = store
-        self.engine = Engine(core, store)
-        self.pipeline_calls = PipelineCalls(core, self.engine)
+        self.runner = PipelineRunner(state, store)
+        self.executions_api = ExecutionsApi(state, self.runner)
         # moto's S3 is one for the whole process, so each emulator has a bucket of its own.
         self._bucket = f"codepipeline-emulator-{uuid.uuid4().hex[:12]}"
 
     @property
     def settings(self) -> Settings:
         """The settings that hold."""
-        return self.core.settings
+        return self.state.settings
 
     def configure(self, /, **settings: Any) -> Settings:
         """
@@ -58,16 +57,16 @@ class Controls:
 
         :param settings: Fields of :class:`Settings`.
         """
-        with self.core.lock:
+        with self.state.lock:
             try:
-                self.core.settings = Settings.from_mapping(settings, self.core.settings)
+                self.state.settings = Settings.from_mapping(settings, self.state.settings)
             except ValueError as wrong:
                 raise ControlError(str(wrong)) from None
-            shown = self.core.settings.as_dict()
-            self.core.record(
-                "control", "Configure", self.core.tick(), details={name: shown[name] for name in settings}
+            shown = self.state.settings.as_dict()
+            self.state.record(
+                "control", "Configure", self.state.tick(), details={name: shown[name] for name in settings}
             )
-            return self.core.settings
+            return self.state.settings
 
     def add_customer(self, client_id: str | None = None, client_token: str | None = None) -> Customer:
         """
@@ -76,9 +75,9 @@ class Controls:
         :param client_id: UUID in lower case. Defaults to a new one.
         :param client_token: 1 to 256 characters. Defaults to a random one.
         """
-        with self.core.lock:
-            customer = self.core.customers.add(client_id, client_token)
-            self.core.record("control", "AddCustomer", self.core.tick(), client_id=customer.client_id)
+        with self.state.lock:
+            customer = self.state.customers.add(client_id, client_token)
+            self.state.record("control", "AddCustomer", self.state.tick(), client_id=customer.client_id)
             return customer
 
     def rotate_token(
@@ -91,11 +90,13 @@ class Controls:
         :param overlap: Seconds, ≥ 0, for which the former token stays valid. Defaults to
             ``Settings.rotation_overlap``.
         """
-        seconds = self.core.settings.rotation_overlap if overlap is None else _seconds("overlap", overlap)
-        with self.core.lock:
-            now = self.core.tick()
-            customer = self.core.customers.rotate(client_id, client_token, now + seconds)
-            self.core.record("control", "RotateToken", now, client_id=client_id, details={"overlap": seconds})
+        seconds = self.state.settings.rotation_overlap if overlap is None else _seconds("overlap", overlap)
+        with self.state.lock:
+            now = self.state.tick()
+            customer = self.state.customers.rotate(client_id, client_token, now + seconds)
+            self.state.record(
+                "control", "RotateToken", now, client_id=client_id, details={"overlap": seconds}
+            )
             return customer
 
     def connect_request(self, client_id: str, configuration_url: str) -> str:
@@ -106,8 +107,8 @@ class Controls:
 
         :param configuration_url: The partner's page, https.
         """
-        with self.core.lock:
-            return self.core.customers.connect_url(client_id, configuration_url, self.core.settings)
+        with self.state.lock:
+            return self.state.customers.connect_url(client_id, configuration_url, self.state.settings)
 
     def add_action_type(
         self, action_type: Mapping[str, str], secret_configuration_keys: Iterable[str] = ()
@@ -123,11 +124,11 @@ class Controls:
             are made after this.
         """
         secret_keys = frozenset(_names("secret_configuration_keys", secret_configuration_keys))
-        with self.core.lock:
+        with self.state.lock:
             known = _action_type(action_type)
-            self.core.action_types.register(known, secret_keys)
+            self.state.action_types.register(known, secret_keys)
             details = {"actionTypeId": known.as_dict()}
-            self.core.record("control", "AddActionType", self.core.tick(), details=details)
+            self.state.record("control", "AddActionType", self.state.tick(), details=details)
 
     def add_pipeline(
         self,
@@ -169,8 +170,8 @@ class Controls:
             raise ControlError(
                 "a partner's action is of a customer, and needs client_id; a custom one has none"
             )
-        with self.core.lock:
-            known = self.core.action_types.for_pipeline(type_id)
+        with self.state.lock:
+            known = self.state.action_types.for_pipeline(type_id)
         configured = dict(_mapping("configuration", configuration))
         secret_keys = frozenset(_names("secret_configuration_keys", secret_configuration_keys))
         inputs = _names("input_artifacts", input_artifacts)
@@ -201,14 +202,14 @@ class Controls:
             stages=(Stage(SOURCE, (source,)), Stage(stage_name, (action,))),
             bucket=bucket,
             encryption_key=encryption_key,
-            created_at=self.core.clock.now(),
-            updated_at=self.core.clock.now(),
+            created_at=self.state.clock.now(),
+            updated_at=self.state.clock.now(),
         )
         for fault in known.faults_of(configured, len(inputs), len(outputs)):
             raise ControlError(fault)
         if pipeline.has_artifacts:
             self.store.ensure_bucket(pipeline.bucket)
-        self.core.add_pipeline(pipeline)
+        self.state.add_pipeline(pipeline)
         return pipeline
 
     def start_execution(
@@ -230,8 +231,8 @@ class Controls:
         :return: The pipeline execution's id.
         """
         bodies, values = dict(_mapping("artifacts", artifacts)), dict(_mapping("variables", variables))
-        with self.core.lock:
-            pipeline = self.core.pipeline(name)
+        with self.state.lock:
+            pipeline = self.state.pipeline(name)
             for artifact_name, body in bodies.items():
                 if artifact_name not in pipeline.source_artifacts:
                     raise ControlError(f"the source of pipeline {name} has no artifact {artifact_name}")
@@ -242,21 +243,21 @@ class Controls:
                 raise ControlError(fault)
             if not all(isinstance(value, str) for value in values.values()):
                 raise ControlError("the values of variables are texts")
-            return self.engine.start(pipeline, trigger, bodies, values)
+            return self.runner.start(pipeline, trigger, bodies, values)
 
     def pipeline_state(self, name: str) -> dict[str, Any]:
         """Return what GetPipelineState answers, with times in seconds since the epoch."""
-        self.core.pipeline(name)
-        return self.pipeline_calls.state(name)
+        self.state.pipeline(name)
+        return self.executions_api.state(name)
 
     def jobs(self) -> list[JobSnapshot]:
         """Return all jobs that are still known, the oldest first."""
-        return self.core.snapshots()
+        return self.state.snapshots()
 
     def now(self) -> datetime.datetime:
         """Return the emulator's time in UTC."""
-        with self.core.lock:
-            return moment(self.core.tick())
+        with self.state.lock:
+            return moment(self.state.tick())
 
     def advance(self, seconds: float) -> datetime.datetime:
         """
@@ -265,13 +266,13 @@ class Controls:
         :param seconds: Seconds, ≥ 0; not past the year 9999.
         :return: The new time in UTC.
         """
-        with self.core.lock:
+        with self.state.lock:
             try:
-                self.core.clock.advance(_seconds("seconds", seconds))
+                self.state.clock.advance(_seconds("seconds", seconds))
             except ValueError as error:
                 raise ControlError(str(error)) from None
-            now = self.core.tick()
-            self.core.record("control", "Advance", now, details={"seconds": seconds})
+            now = self.state.tick()
+            self.state.record("control", "Advance", now, details={"seconds": seconds})
             return moment(now)
 
     def inject(
@@ -307,30 +308,30 @@ class Controls:
         :param job_id: The only job whose calls it befalls. Defaults to any.
         :param client_id: The only client whose jobs' calls it befalls. Defaults to any.
         """
-        with self.core.lock:
-            fault = self.core.faults.inject(
+        with self.state.lock:
+            fault = self.state.faults.inject(
                 kind, operation, times, probability, seed, job_id, client_id, params
             )
             # The parameters may hold what stands for a secret.
             details = {"kind": kind, "operation": fault.operation, "times": times}
-            self.core.record("control", "Inject", self.core.tick(), details=details)
+            self.state.record("control", "Inject", self.state.tick(), details=details)
             return fault
 
     def faults(self) -> list[Fault]:
         """Return the faults that are still to match calls."""
-        with self.core.lock:
-            return list(self.core.faults.active)
+        with self.state.lock:
+            return list(self.state.faults.active)
 
     def clear_faults(self) -> None:
         """Drop all faults, and end the waits of calls that are slow."""
-        with self.core.lock:
-            self.core.faults.clear()
-            self.core.record("control", "ClearFaults", self.core.tick())
+        with self.state.lock:
+            self.state.faults.clear()
+            self.state.record("control", "ClearFaults", self.state.tick())
 
     @property
     def ledger(self) -> Ledger:
         """What happened so far; a copy."""
-        return self.core.entries()
+        return self.state.entries()
 
     def reset(self, settings: Settings | None = None) -> None:
         """
@@ -340,7 +341,7 @@ class Controls:
 
         :param settings: New settings. Defaults to those that hold.
         """
-        self.core.reset(settings)
+        self.state.reset(settings)
         self.store.reset()
 
 

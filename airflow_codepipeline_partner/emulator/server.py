@@ -109,8 +109,8 @@ class Emulator(Controls):
         if server is None or thread is None:
             return
         self._stopping.set()
-        with self.core.lock:
-            self.core.faults.wake()
+        with self.state.lock:
+            self.state.faults.wake()
         server.task_dispatcher.shutdown(timeout=_STOP_SECONDS)
         # Sockets are closed by the thread that waits for them; the loop ends when none is left.
         with contextlib.suppress(OSError):

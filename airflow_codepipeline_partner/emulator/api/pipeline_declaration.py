@@ -7,14 +7,14 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_codepipeline_partner._protocol.jobs import THIRD_PARTY
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
 from airflow_codepipeline_partner.emulator.model.action_types import (
     AWS,
     PROVIDERS_OF_AWS,
-    ActionType,
+    THIRD_PARTY,
     ActionTypeId,
+    RegisteredActionType,
 )
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     GITHUB_SECRET,
@@ -37,11 +37,11 @@ class PipelineReader:
 
     Only where a worker has an action is one checked as AWS does it: for all others moto's word is enough.
 
-    :param core: The state; it knows the action types and the customers.
+    :param state: The state; it knows the action types and the customers.
     """
 
-    def __init__(self, core: State) -> None:
-        self._core = core
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     def read(self, declared: Declaration, region: str, now: float, former: Pipeline | None) -> Pipeline:
         """
@@ -131,8 +131,8 @@ class PipelineReader:
             # A property that its type's link needs was registered as a secret later.
             raise _invalid_action(f"{where}: {error}.") from None
 
-    def _action_type(self, action: Action, region: str) -> ActionType:
-        known = self._core.action_types.find(action.action_type)
+    def _action_type(self, action: Action, region: str) -> RegisteredActionType:
+        known = self._state.action_types.find(action.action_type)
         if known is None:
             raise _not_available(action, region)
         return known
@@ -142,15 +142,15 @@ class PipelineReader:
         asked = action.action_type
         if asked.owner != AWS or asked.provider in PROVIDERS_OF_AWS:
             return
-        for known in self._core.action_types:
+        for known in self._state.action_types:
             if (known.id.category, known.id.provider) == (asked.category, asked.provider):
                 raise _not_available(action, region, f"; there is one of the owner {known.id.owner}")
 
     def _client_id(self, action: Action, former: Pipeline | None) -> str:
         """Return whose a partner's action is. A console would know by the customer's Connect."""
         chosen = former.client_id if former is not None else None
-        chosen = chosen or self._core.settings.connected_client_id
-        customers = list(self._core.customers)
+        chosen = chosen or self._state.settings.connected_client_id
+        customers = list(self._state.customers)
         if chosen is None and len(customers) == 1:
             return customers[0]
         if chosen is None or chosen not in customers:

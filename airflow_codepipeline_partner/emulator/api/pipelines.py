@@ -11,9 +11,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from airflow_codepipeline_partner.emulator.api import pipeline_shapes as views
+from airflow_codepipeline_partner.emulator.api import pipeline_shapes as shapes
 from airflow_codepipeline_partner.emulator.api.pipeline_declaration import PipelineReader
-from airflow_codepipeline_partner.emulator.engine.pipeline_runner import Engine
+from airflow_codepipeline_partner.emulator.engine.pipeline_runner import PipelineRunner
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.model.pipelines import DEFAULT_REGION, MASKED, Pipeline
@@ -26,25 +26,25 @@ Request = dict[str, Any]
 AskMoto = Callable[[str, Request], tuple[int, bytes]]
 
 
-class DeclaredPipelines:
+class PipelinesApi:
     """
     Answer the calls on pipelines that moto has, too.
 
     Whatever moto takes, the emulator can run; its answers are the callers'. What is secret in a worker's
     configuration moto is never told.
 
-    :param core: The state.
-    :param engine: What runs pipelines.
+    :param state: The state.
+    :param runner: What runs pipelines.
     """
 
     OPERATIONS = frozenset(
         {"CreatePipeline", "UpdatePipeline", "DeletePipeline", "GetPipeline", "ListPipelines"}
     )
 
-    def __init__(self, core: State, engine: Engine) -> None:
-        self._core = core
-        self._engine = engine
-        self._reader = PipelineReader(core)
+    def __init__(self, state: State, runner: PipelineRunner) -> None:
+        self._state = state
+        self._runner = runner
+        self._reader = PipelineReader(state)
 
     def answer(
         self, operation: str, request: Any, region: str | None, ask_moto: AskMoto
@@ -56,10 +56,10 @@ class DeclaredPipelines:
         :raises ApiError: The call is refused.
         """
         request = validate(operation, request)
-        with self._core.lock:
-            now = self._core.tick()
+        with self._state.lock:
+            now = self._state.tick()
             name = request.get("name", request.get("pipeline", {}).get("name"))
-            former = self._core.pipelines.get(name)
+            former = self._state.pipelines.get(name)
             if former is not None and former.declared_in is None:
                 raise _not_for_our_own(operation, former)
             if operation == "ListPipelines":
@@ -76,12 +76,12 @@ class DeclaredPipelines:
                 self._refused(operation, name, body, now, ask_moto)
             elif made is not None:
                 version = json.loads(body)["pipeline"]["version"]
-                self._core.pipelines[name] = dataclasses.replace(made, version=version)
-                self._core.executions.setdefault(name, [])
-                self._core.record("call", operation, now, pipeline_name=name, client_id=made.client_id)
+                self._state.pipelines[name] = dataclasses.replace(made, version=version)
+                self._state.executions.setdefault(name, [])
+                self._state.record("call", operation, now, pipeline_name=name, client_id=made.client_id)
             elif former is not None and former.declared_in == (region or DEFAULT_REGION):
-                self._engine.withdraw(name)
-                self._core.record("call", operation, now, pipeline_name=name, client_id=former.client_id)
+                self._runner.withdraw(name)
+                self._state.record("call", operation, now, pipeline_name=name, client_id=former.client_id)
             return status, body
 
     def _refused(self, operation: str, name: str, body: bytes, now: float, ask_moto: AskMoto) -> None:
@@ -89,18 +89,18 @@ class DeclaredPipelines:
         if operation == "CreatePipeline" and code in _REFUSED_WHEN_MADE:
             # moto has kept it nevertheless.
             ask_moto("DeletePipeline", {"name": name})
-        self._core.record("call", operation, now, outcome=code, pipeline_name=name)
+        self._state.record("call", operation, now, outcome=code, pipeline_name=name)
 
     def _list(self, request: Request, ask_moto: AskMoto) -> bytes:
         """Return the emulator's own pipelines and those of moto's, without those if it fails."""
-        own = [each for each in self._core.pipelines.values() if each.declared_in is None]
+        own = [each for each in self._state.pipelines.values() if each.declared_in is None]
         theirs: list[Request] = []
         with contextlib.suppress(ApiError):
             status, body = ask_moto("ListPipelines", request)
             theirs = json.loads(body)["pipelines"] if status == 200 else []
         for each in theirs:
             self._set_times(each, each["name"])
-        return json.dumps({"pipelines": [*map(views.pipeline_summary, own), *theirs]}).encode()
+        return json.dumps({"pipelines": [*map(shapes.pipeline_summary, own), *theirs]}).encode()
 
     def _shown(self, body: bytes) -> bytes:
         told = json.loads(body)
@@ -109,7 +109,7 @@ class DeclaredPipelines:
 
     def _set_times(self, shape: Request, name: str) -> None:
         """Tell a pipeline's times by the emulator's clock, and as AWS JSON has them."""
-        known = self._core.pipelines.get(name)
+        known = self._state.pipelines.get(name)
         for member in ("created", "updated"):
             if known is not None:
                 shape[member] = getattr(known, f"{member}_at")

@@ -6,10 +6,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 
-from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore, StoredObject, small_zip
+from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore, S3Object, small_zip
 from airflow_codepipeline_partner.emulator.errors import ActionFailed, ControlError
 from airflow_codepipeline_partner.emulator.model.executions import ActionExecution
-from airflow_codepipeline_partner.emulator.model.pipelines import SOURCE_CATEGORY, Artifact
+from airflow_codepipeline_partner.emulator.model.pipelines import SOURCE_CATEGORY, PipelineArtifact
 
 _REVISION_CHARS = 40
 
@@ -33,7 +33,7 @@ class BuiltInActions:
 
         :raises ActionFailed: The object is not there, or an artifact cannot be put.
         """
-        found: StoredObject | None = None
+        found: S3Object | None = None
         if not action.action.is_emulated:
             name = "/".join(action.action.action_type)
             action.summary = f"The emulator does not do {name}: this action succeeded at once."
@@ -44,7 +44,9 @@ class BuiltInActions:
         except ControlError as error:
             raise ActionFailed("ConfigurationError", f"An artifact could not be put: {error}.") from None
 
-    def _put(self, artifact: Artifact, action: ActionExecution, found: StoredObject | None) -> Artifact:
+    def _put(
+        self, artifact: PipelineArtifact, action: ActionExecution, found: S3Object | None
+    ) -> PipelineArtifact:
         if found is not None:
             body, revision = found.body, found.version_id or found.etag
         else:
@@ -59,7 +61,7 @@ class BuiltInActions:
             action.current_revision = told | {"created": action.started_at}
         return dataclasses.replace(artifact, revision=revision)
 
-    def _find(self, action: ActionExecution) -> StoredObject:
+    def _find(self, action: ActionExecution) -> S3Object:
         bucket, key = action.configuration["S3Bucket"], action.configuration.get("S3ObjectKey", "")
         version = action.execution.source_revisions.get(action.action.name)
         given = [action.execution.given.get(artifact.name) for artifact in action.outputs]
@@ -78,6 +80,6 @@ class BuiltInActions:
         return found
 
 
-def _as_stored(body: bytes) -> StoredObject:
+def _as_stored(body: bytes) -> S3Object:
     """Return what S3 would have of a body in a bucket that keeps no versions."""
-    return StoredObject(bytes(body), hashlib.md5(body, usedforsecurity=False).hexdigest(), None)
+    return S3Object(bytes(body), hashlib.md5(body, usedforsecurity=False).hexdigest(), None)

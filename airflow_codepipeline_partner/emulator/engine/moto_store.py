@@ -22,7 +22,7 @@ _AUTHORIZATION = (
 
 
 @dataclasses.dataclass(frozen=True)
-class StoredObject:
+class S3Object:
     """
     An object of S3.
 
@@ -56,7 +56,7 @@ class MotoStore:
         """Put an object."""
         self._succeed("PUT", f"/{bucket}/{key}", body)
 
-    def get(self, bucket: str, key: str, version_id: str | None = None) -> StoredObject | None:
+    def get(self, bucket: str, key: str, version_id: str | None = None) -> S3Object | None:
         """
         Return an object, or None if there is none.
 
@@ -69,7 +69,7 @@ class MotoStore:
         status, body, headers = self._call("GET", f"/{bucket}/{key}", query=query)
         if status != 200:
             return None
-        return StoredObject(body, headers.get("etag", "").strip('"'), headers.get("x-amz-version-id"))
+        return S3Object(body, headers.get("etag", "").strip('"'), headers.get("x-amz-version-id"))
 
     def exists(self, bucket: str, key: str) -> bool:
         """Return whether there is such an object."""

@@ -29,18 +29,18 @@ _RETRIED = ("Failed", "Abandoned")
 _log = logging.getLogger(__name__)
 
 
-class Engine:
+class PipelineRunner:
     """
     Run pipelines.
 
-    :param core: The state.
+    :param state: The state.
     :param store: Where artifacts lie.
     """
 
-    def __init__(self, core: State, store: MotoStore) -> None:
-        self._core = core
+    def __init__(self, state: State, store: MotoStore) -> None:
+        self._state = state
         self._built_in = BuiltInActions(store)
-        self.jobs = JobLifecycle(core, self.end_action)
+        self.jobs = JobLifecycle(state, self.end_action)
         # Executions with which something may go on; none of them while nobody holds the lock.
         self._ready: deque[PipelineExecution] = deque()
 
@@ -60,8 +60,8 @@ class Engine:
         :param variables: Values of the pipeline's own variables, beside their defaults.
         :param source_revisions: By the name of a source action which version of its object to take.
         """
-        with self._core.lock:
-            now = self._core.tick()
+        with self._state.lock:
+            now = self._state.tick()
             execution = PipelineExecution(
                 pipeline=pipeline,
                 started_at=now,
@@ -75,8 +75,8 @@ class Engine:
                 OF_EXECUTION: {"PipelineExecutionId": execution.pipeline_execution_id},
                 OF_PIPELINE: own | dict(variables or {}),
             }
-            self._core.executions[pipeline.name].append(execution)
-            self._core.record(
+            self._state.executions[pipeline.name].append(execution)
+            self._state.record(
                 "control", "StartExecution", now, **_named(execution), details={"trigger": trigger}
             )
             self._arrive(execution, 0, now)
@@ -85,12 +85,12 @@ class Engine:
 
     def stop(self, execution: PipelineExecution, abandon: bool, reason: str | None) -> None:
         """Stop an execution: abandon its actions, or wait for those to end that have begun."""
-        now = self._core.tick()
+        now = self._state.tick()
         execution.status, execution.updated_at = "Stopping", now
         execution.stop_reason = reason or execution.stop_reason
         self._record_call("StopPipelineExecution", now, execution, abandon=abandon, reason=reason)
         if execution.waiting:
-            self._core.waiting[execution.pipeline.name, execution.stage.name].remove(execution)
+            self._state.waiting[execution.pipeline.name, execution.stage.name].remove(execution)
             execution.waiting = False
             self._finish(execution, "Stopped", now)
             return
@@ -117,12 +117,12 @@ class Engine:
             raise _not_retryable("actions of it still run")
         if not again and execution.status != "Stopped":
             raise _not_retryable("it has no failed action")
-        if self._core.pipelines[pipeline.name].version != pipeline.version:
+        if self._state.pipelines[pipeline.name].version != pipeline.version:
             raise _not_retryable("the pipeline has changed since")
         if self._occupant(execution) not in (None, execution) or self._is_outrun(execution):
             message = "A newer execution has entered the stage."
             raise ApiError("NotLatestPipelineExecutionException", message)
-        now = self._core.tick()
+        now = self._state.tick()
         execution.status, execution.stop_reason, execution.updated_at = "InProgress", None, now
         self._record_call("RetryStageExecution", now, execution)
         self._occupy(execution)
@@ -137,7 +137,7 @@ class Engine:
         """Return whether a newer execution has been in the stage that one is in."""
         if execution.pipeline.execution_mode == PARALLEL:
             return False
-        executions = self._core.executions[execution.pipeline.name]
+        executions = self._state.executions[execution.pipeline.name]
         newer = executions[executions.index(execution) + 1 :]
         return any(execution.stage.name in each.stage_statuses for each in newer)
 
@@ -150,12 +150,12 @@ class Engine:
 
     def withdraw(self, name: str) -> None:
         """Forget a pipeline; what it has begun is abandoned."""
-        now = self._core.tick()
-        for execution in self._core.executions.get(name, ()):
+        now = self._state.tick()
+        for execution in self._state.executions.get(name, ()):
             if execution.in_progress:
                 self._abandon(execution, now)
                 self._finish(execution, "Stopped", now)
-        self._core.remove_pipeline(name)
+        self._state.remove_pipeline(name)
 
     def _abandon(self, execution: PipelineExecution, now: float) -> None:
         for action in execution.group:
@@ -173,7 +173,7 @@ class Engine:
             self._occupy(execution)
             self._begin_stage(execution, now)
             return
-        waiting = self._core.waiting[pipeline.name, stage.name]
+        waiting = self._state.waiting[pipeline.name, stage.name]
         if pipeline.execution_mode == SUPERSEDED:
             for older in waiting:
                 older.waiting = False
@@ -186,22 +186,22 @@ class Engine:
         """Return the execution for whose leaving the stage this one has to wait."""
         if execution.pipeline.execution_mode == PARALLEL:
             return None
-        return self._core.occupants.get((execution.pipeline.name, execution.stage.name))
+        return self._state.occupants.get((execution.pipeline.name, execution.stage.name))
 
     def _occupy(self, execution: PipelineExecution) -> None:
         execution.stage_statuses[execution.stage.name] = "InProgress"
         if execution.pipeline.execution_mode != PARALLEL:
-            self._core.occupants[execution.pipeline.name, execution.stage.name] = execution
+            self._state.occupants[execution.pipeline.name, execution.stage.name] = execution
 
     def _leave(self, execution: PipelineExecution, status: str, now: float) -> None:
         """Let an execution leave its stage, and the one that waited longest enter."""
         execution.stage_statuses[execution.stage.name] = status
         place = execution.pipeline.name, execution.stage.name
-        if self._core.occupants.get(place) is not execution:
+        if self._state.occupants.get(place) is not execution:
             return
-        del self._core.occupants[place]
-        if self._core.waiting[place]:
-            following = self._core.waiting[place].pop(0)
+        del self._state.occupants[place]
+        if self._state.waiting[place]:
+            following = self._state.waiting[place].pop(0)
             following.waiting = False
             self._arrive(following, following.place, now)
             self._ready.append(following)
@@ -305,7 +305,7 @@ class Engine:
             return
         if begun.configuration != action.configuration:
             counts = len(action.input_artifacts), len(action.output_artifacts)
-            known = self._core.action_types.as_it_was(action.action_type)
+            known = self._state.action_types.as_it_was(action.action_type)
             for fault in known.faults_of(begun.configuration, *counts):
                 raise ActionFailed("ConfigurationError", f"With the variables' values {fault}.")
         self.jobs.begin(begun, now)
@@ -328,7 +328,7 @@ class Engine:
                 execution.variables[action.action.namespace] = self._variables_of(action)
         ids = _named(execution) | {"action_execution_id": action.action_execution_id}
         place = {"stageName": action.stage_name, "actionName": action.action.name}
-        self._core.record("action", status, now, **ids, details=place | (action.error_details or {}))
+        self._state.record("action", status, now, **ids, details=place | (action.error_details or {}))
 
     @staticmethod
     def _variables_of(run: ActionExecution) -> dict[str, str] | None:
@@ -336,7 +336,7 @@ class Engine:
         return dict(run.output_variables or {}) if run.action.is_emulated else None
 
     def _record_call(self, operation: str, now: float, execution: PipelineExecution, **details: Any) -> None:
-        self._core.record("call", operation, now, **_named(execution), details=details)
+        self._state.record("call", operation, now, **_named(execution), details=details)
 
 
 def _named(execution: PipelineExecution) -> dict[str, Any]:

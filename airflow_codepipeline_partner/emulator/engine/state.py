@@ -11,7 +11,7 @@ from airflow_codepipeline_partner.emulator.clock import Clock, Timers
 from airflow_codepipeline_partner.emulator.errors import ControlError
 from airflow_codepipeline_partner.emulator.faults import Faults
 from airflow_codepipeline_partner.emulator.ledger import Ledger, LedgerEntry, moment
-from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId, ActionTypes
+from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId, ActionTypeRegistry
 from airflow_codepipeline_partner.emulator.model.credentials import CredentialStore
 from airflow_codepipeline_partner.emulator.model.customers import Customers
 from airflow_codepipeline_partner.emulator.model.executions import PipelineExecution
@@ -63,7 +63,7 @@ class State:
             self.occupants: dict[tuple[str, str], PipelineExecution] = {}
             self.waiting: dict[tuple[str, str], list[PipelineExecution]] = defaultdict(list)
             self.start_tokens: dict[tuple[str, str], str] = {}
-            self.action_types = ActionTypes()
+            self.action_types = ActionTypeRegistry()
             self.queues: dict[tuple[ActionTypeId, str | None], JobQueue] = defaultdict(JobQueue)
             self.jobs: dict[str, Job] = {}
             self.credentials = CredentialStore()

@@ -11,10 +11,10 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from airflow_codepipeline_partner.emulator.api.action_types import ActionTypeCalls
-from airflow_codepipeline_partner.emulator.api.executions import PipelineCalls
-from airflow_codepipeline_partner.emulator.api.jobs import JobCalls
-from airflow_codepipeline_partner.emulator.api.pipelines import DeclaredPipelines
+from airflow_codepipeline_partner.emulator.api.action_types import ActionTypesApi
+from airflow_codepipeline_partner.emulator.api.executions import ExecutionsApi
+from airflow_codepipeline_partner.emulator.api.jobs import JobsApi
+from airflow_codepipeline_partner.emulator.api.pipelines import PipelinesApi
 from airflow_codepipeline_partner.emulator.controls import Controls
 from airflow_codepipeline_partner.emulator.engine.moto_store import WsgiApp, call_app
 from airflow_codepipeline_partner.emulator.errors import ApiError
@@ -27,7 +27,7 @@ from airflow_codepipeline_partner.emulator.http.responses import (
     json_answer,
     json_error,
     query_error,
-    reply,
+    respond,
     s3_error,
 )
 from airflow_codepipeline_partner.emulator.http.s3_guard import (
@@ -58,14 +58,14 @@ class EmulatorApp:
     """
 
     def __init__(self, controls: Controls, moto: WsgiApp, stopping: threading.Event) -> None:
-        self._core = controls.core
+        self._state = controls.state
         self._moto = moto
         self._stopping = stopping
-        self._job_calls = JobCalls(controls.core, controls.engine, controls.store)
-        self._action_type_calls = ActionTypeCalls(controls.core)
-        self._pipeline_calls: PipelineCalls = controls.pipeline_calls
-        self._declared = DeclaredPipelines(controls.core, controls.engine)
-        self._guard = ArtifactGuard(controls.core)
+        self._jobs_api = JobsApi(controls.state, controls.runner, controls.store)
+        self._action_types_api = ActionTypesApi(controls.state)
+        self._executions_api: ExecutionsApi = controls.executions_api
+        self._pipelines_api = PipelinesApi(controls.state, controls.runner)
+        self._guard = ArtifactGuard(controls.state)
         self._control = ControlHttp(controls)
         self._slow_calls = threading.Semaphore(MAX_SLOW_CALLS)
 
@@ -83,7 +83,7 @@ class EmulatorApp:
         if path == "/_emu" or path.startswith("/_emu/"):
             return self._control(environ, start)
         if path == "/moto-api/reset" and environ["REQUEST_METHOD"] == "POST":
-            self._core.reset()
+            self._state.reset()
         if self._guard.handles(environ):
             return self._artifact(environ, start)
         if path.lower().startswith(_ANY_CBOR_PATH):
@@ -108,7 +108,7 @@ class EmulatorApp:
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         operation = target.removeprefix(TARGET) if target.startswith(TARGET) else ""
         request, region, refusal = self._read(environ, operation)
-        if operation in self._job_calls:
+        if operation in self._jobs_api:
             return self._job_call(environ, start, operation, request, region, refusal)
         try:
             if refusal is not None:
@@ -116,14 +116,14 @@ class EmulatorApp:
             if operation not in operations():
                 message = f"X-Amz-Target names no operation of CodePipeline's: {shortened(target)!r}."
                 raise ApiError("UnknownOperationException", message)
-            if operation in self._action_type_calls:
-                return json_answer(start, self._action_type_calls.answer(operation, request))
+            if operation in self._action_types_api:
+                return json_answer(start, self._action_types_api.answer(operation, request))
             return self._pipeline_call(environ, start, operation, request, region)
         except ApiError as error:
             refusal = error
-        with self._core.lock:
+        with self._state.lock:
             named = shortened(operation or target) or "Unknown"
-            self._core.record("call", named, self._core.tick(), outcome=refusal.code)
+            self._state.record("call", named, self._state.tick(), outcome=refusal.code)
         return json_error(start, refusal.code, refusal.message, refusal.status)
 
     def _read(self, environ: Environ, operation: str) -> tuple[Any, str | None, ApiError | None]:
@@ -138,8 +138,8 @@ class EmulatorApp:
             if environ["REQUEST_METHOD"] != "POST":
                 raise ApiError("UnknownOperationException", "Each call of CodePipeline's is a POST.")
             region = _signed_region(environ)
-            with self._core.lock:
-                if not self._core.allows(operation):
+            with self._state.lock:
+                if not self._state.allows(operation):
                     raise ApiError("ThrottlingException", "Rate exceeded")
         except ApiError as error:
             refusal = error
@@ -156,16 +156,16 @@ class EmulatorApp:
                 raise ApiError("NotImplementedException", f"moto could not do this {named}.")
             return told[:2]
 
-        own = isinstance(request, dict) and self._core.is_own_pipeline(request.get("name"))
-        if operation in self._pipeline_calls and (own or operation not in self._declared.OPERATIONS):
-            return json_answer(start, self._pipeline_calls.answer(operation, request, region))
-        if operation in self._declared.OPERATIONS:
-            status, answer = self._declared.answer(operation, request, region, ask_moto)
+        own = isinstance(request, dict) and self._state.is_own_pipeline(request.get("name"))
+        if operation in self._executions_api and (own or operation not in self._pipelines_api.OPERATIONS):
+            return json_answer(start, self._executions_api.answer(operation, request, region))
+        if operation in self._pipelines_api.OPERATIONS:
+            status, answer = self._pipelines_api.answer(operation, request, region, ask_moto)
         elif operation in _MOTO_OPERATIONS:
             status, answer = ask_moto(operation, validate(operation, request))
         else:
             raise ApiError("NotImplementedException", f"The emulator does not know {operation}.")
-        return reply(start, status, answer, AWS_JSON)
+        return respond(start, status, answer, AWS_JSON)
 
     def _job_call(
         self,
@@ -177,7 +177,7 @@ class EmulatorApp:
         refusal: ApiError | None,
     ) -> Iterable[bytes]:
         job_id = request.get("jobId") if isinstance(request, dict) else None
-        faults = self._befall(operation, job_id if isinstance(job_id, str) else None)
+        faults = self._matching_faults(operation, job_id if isinstance(job_id, str) else None)
         stop = _stopping_fault(faults)
         if stop is not None:
             self._record_stopped(operation, job_id, stop, faults)
@@ -188,7 +188,7 @@ class EmulatorApp:
         error = None
         answer: dict[str, Any] = {}
         try:
-            answer = self._job_calls.answer(operation, request, region, faults, refusal)
+            answer = self._jobs_api.answer(operation, request, region, faults, refusal)
         except ApiError as refused:
             error = refused
         if any(fault.kind == "drop_response" for fault in faults):
@@ -197,12 +197,12 @@ class EmulatorApp:
             return json_error(start, error.code, error.message, error.status)
         return json_answer(start, change(answer, faults))
 
-    def _befall(self, operation: str, job_id: str | None) -> list[Fault]:
-        with self._core.lock:
-            job = self._core.jobs.get(job_id or "")
+    def _matching_faults(self, operation: str, job_id: str | None) -> list[Fault]:
+        with self._state.lock:
+            job = self._state.jobs.get(job_id or "")
             client_id = job.client_id if job is not None else None
-            faults = self._core.faults.match(operation, job_id, client_id)
-            cleared = self._core.faults.cleared
+            faults = self._state.faults.match(operation, job_id, client_id)
+            cleared = self._state.faults.cleared
         seconds = sum(fault.params["seconds"] for fault in faults if fault.kind == "slow")
         # Whoever stops the server says so first and wakes those who wait after that.
         if seconds and not self._stopping.is_set() and self._slow_calls.acquire(blocking=False):
@@ -213,12 +213,12 @@ class EmulatorApp:
         return faults
 
     def _record_stopped(self, operation: str, job_id: Any, stop: Fault, faults: Sequence[Fault]) -> None:
-        with self._core.lock:
-            now = self._core.tick()
+        with self._state.lock:
+            now = self._state.tick()
             named = job_id if isinstance(job_id, str) else None
-            job = self._core.jobs.get(named or "")
+            job = self._state.jobs.get(named or "")
             values = {"job_id": named} if job is None else {"status_before": job.status.value}
-            self._core.record(
+            self._state.record(
                 "call",
                 operation,
                 now,
@@ -233,7 +233,7 @@ class EmulatorApp:
         faults: list[Fault] = []
         try:
             call = self._guard.check(environ)
-            faults = self._befall(call.operation, call.credentials.job.job_id)
+            faults = self._matching_faults(call.operation, call.credentials.job.job_id)
             stop = _stopping_fault(faults)
             if stop is not None and stop.kind == "drop_request":
                 self._guard.record(environ, call, stop.kind, tuple(fault.kind for fault in faults))

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 from airflow_codepipeline_partner.emulator.controls import Controls
 from airflow_codepipeline_partner.emulator.errors import ControlError
-from airflow_codepipeline_partner.emulator.http.responses import StartResponse, reply
+from airflow_codepipeline_partner.emulator.http.responses import StartResponse, respond
 from airflow_codepipeline_partner.emulator.model.customers import Customer
 from airflow_codepipeline_partner.emulator.service_model import is_number
 from airflow_codepipeline_partner.emulator.settings import Settings
@@ -115,7 +115,7 @@ class ControlHttp:
                 ("action_type",),
             ),
             ("GET", "/pipelines"): Route(
-                "list the pipelines", lambda _: {"pipelines": sorted(controls.core.pipelines)}
+                "list the pipelines", lambda _: {"pipelines": sorted(controls.state.pipelines)}
             ),
             ("POST", "/pipelines"): Route(
                 "add a pipeline",
@@ -185,7 +185,7 @@ class ControlHttp:
             status = 200
         except ControlError as error:
             answer, status = {"error": error.message}, error.status
-        return reply(start, status, json.dumps(answer).encode(), "application/json")
+        return respond(start, status, json.dumps(answer).encode(), "application/json")
 
     def _find(self, method: str, path: str) -> Route:
         route = self.routes.get((method, path))

@@ -16,7 +16,7 @@ AWS_JSON = "application/x-amz-json-1.1"
 CBOR = "application/cbor"
 
 
-def reply(
+def respond(
     start: StartResponse,
     status: int,
     body: bytes,
@@ -44,18 +44,18 @@ _KNOWN = frozenset(status.value for status in HTTPStatus)
 
 def json_answer(start: StartResponse, answer: dict[str, Any]) -> list[bytes]:
     """Answer in AWS JSON 1.1. An operation without output has an empty body."""
-    return reply(start, 200, json.dumps(answer).encode() if answer else b"", AWS_JSON)
+    return respond(start, 200, json.dumps(answer).encode() if answer else b"", AWS_JSON)
 
 
 def json_error(start: StartResponse, code: str, message: str, status: int = 400) -> list[bytes]:
     """Answer an error in AWS JSON 1.1."""
-    return reply(start, status, json.dumps({"__type": code, "message": message}).encode(), AWS_JSON)
+    return respond(start, status, json.dumps({"__type": code, "message": message}).encode(), AWS_JSON)
 
 
 def cbor_error(start: StartResponse, code: str, message: str, status: int = 400) -> list[bytes]:
     """Answer an error in Smithy's RPC v2 CBOR: a map of two texts."""
     body = b"\xa2" + b"".join(_cbor_text(text) for text in ("__type", code, "message", message))
-    return reply(start, status, body, CBOR, [("smithy-protocol", "rpc-v2-cbor")])
+    return respond(start, status, body, CBOR, [("smithy-protocol", "rpc-v2-cbor")])
 
 
 def _cbor_text(text: str) -> bytes:
@@ -70,7 +70,7 @@ def s3_error(start: StartResponse, code: str, message: str, status: int) -> list
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
     )
-    return reply(start, status, body.encode(), "application/xml")
+    return respond(start, status, body.encode(), "application/xml")
 
 
 def query_error(start: StartResponse, code: str, message: str, status: int) -> list[bytes]:
@@ -79,4 +79,4 @@ def query_error(start: StartResponse, code: str, message: str, status: int) -> l
         f"<ErrorResponse><Error><Type>Sender</Type><Code>{escape(code)}</Code>"
         f"<Message>{escape(message)}</Message></Error><RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>"
     )
-    return reply(start, status, body.encode(), "text/xml")
+    return respond(start, status, body.encode(), "text/xml")

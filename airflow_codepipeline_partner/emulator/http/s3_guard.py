@@ -20,7 +20,7 @@ from airflow_codepipeline_partner.emulator.http.signature import (
     request_headers,
 )
 from airflow_codepipeline_partner.emulator.http.uploads import Uploads, read_body
-from airflow_codepipeline_partner.emulator.model.credentials import ACCESS_KEY_PREFIX, JobCredentials
+from airflow_codepipeline_partner.emulator.model.credentials import ACCESS_KEY_PREFIX, SessionCredentials
 
 Environ = dict[str, Any]
 
@@ -51,7 +51,7 @@ class ArtifactCall:
     :param operation: AWS's name of it.
     """
 
-    def __init__(self, operation: str, bucket: str, key: str, credentials: JobCredentials) -> None:
+    def __init__(self, operation: str, bucket: str, key: str, credentials: SessionCredentials) -> None:
         self.operation = operation
         self.bucket = bucket
         self.key = key
@@ -64,12 +64,12 @@ class ArtifactGuard:
 
     Requests without a job's credentials are none of its business.
 
-    :param core: The state.
+    :param state: The state.
     :param wall: The clients' time in seconds since the epoch, by which presigned URLs expire.
     """
 
-    def __init__(self, core: State, wall: Callable[[], float] = time.time) -> None:
-        self._core = core
+    def __init__(self, state: State, wall: Callable[[], float] = time.time) -> None:
+        self._state = state
         self._wall = wall
         self._uploads = Uploads()
 
@@ -101,10 +101,10 @@ class ArtifactGuard:
             raise ApiError("AccessDenied", f"These credentials do not open {signature.service}.", 403)
         return self._allow(environ, credentials)
 
-    def _credentials(self, signature: Signature, environ: Environ) -> JobCredentials:
-        with self._core.lock:
-            credentials = self._core.credentials.find(signature.access_key_id)
-            now = self._core.tick()
+    def _credentials(self, signature: Signature, environ: Environ) -> SessionCredentials:
+        with self._state.lock:
+            credentials = self._state.credentials.find(signature.access_key_id)
+            now = self._state.tick()
         if credentials is None:
             message = "The AWS Access Key Id you provided does not exist in our records."
             raise ApiError("InvalidAccessKeyId", message, 403)
@@ -136,7 +136,7 @@ class ArtifactGuard:
         if self._wall() >= made.timestamp() + (signature.expires or 0):
             raise ApiError("AccessDenied", "Request has expired", 403)
 
-    def _allow(self, environ: Environ, credentials: JobCredentials) -> ArtifactCall:
+    def _allow(self, environ: Environ, credentials: SessionCredentials) -> ArtifactCall:
         denied = ApiError("AccessDenied", "Access Denied", 403)
         # In a virtual host's name moto would find another bucket than is in the path.
         if not _PATH_STYLE_HOST.fullmatch(environ.get("HTTP_HOST", "")):
@@ -153,7 +153,7 @@ class ArtifactGuard:
         call = ArtifactCall(operation, bucket, key, credentials)
         if operation in ("PutObject", "CreateMultipartUpload"):
             right = _encryption(environ) == ("aws:kms", credentials.encryption_key)
-            if not right and self._core.settings.upload_encryption == "refuse":
+            if not right and self._state.settings.upload_encryption == "refuse":
                 raise denied
         self._uploads.check(operation, environ)
         return call
@@ -178,13 +178,13 @@ class ArtifactGuard:
         operation = _operation(environ) or ("PostObject" if _is_form(environ) else "Unknown")
         if told and int(told[0].split()[0]) >= 400:
             outcome = f"HTTP {told[0].split()[0]}"
-        with self._core.lock:
-            now = self._core.tick()
-            known = self._core.credentials.find(signature.access_key_id) if signature else None
+        with self._state.lock:
+            now = self._state.tick()
+            known = self._state.credentials.find(signature.access_key_id) if signature else None
             if call is not None:
                 details |= _described(environ, call, told)
             job = known.job if known is not None else None
-            self._core.record(
+            self._state.record(
                 "artifact", operation, now, job, outcome=outcome, faults=faults, details=details
             )
 

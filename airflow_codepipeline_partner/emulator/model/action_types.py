@@ -67,7 +67,7 @@ class ActionTypeId(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class ActionType:
+class RegisteredActionType:
     """
     An action type.
 
@@ -150,14 +150,14 @@ class ActionType:
         return {name: value for name, value in shape.items() if value is not None}
 
 
-class ActionTypes:
+class ActionTypeRegistry:
     """Keep the action types, also those that were deleted."""
 
     def __init__(self) -> None:
-        self._known: dict[ActionTypeId, ActionType] = {}
+        self._known: dict[ActionTypeId, RegisteredActionType] = {}
         self._deleted: set[ActionTypeId] = set()
 
-    def __iter__(self) -> Iterator[ActionType]:
+    def __iter__(self) -> Iterator[RegisteredActionType]:
         return (each for each in self._known.values() if each.id not in self._deleted)
 
     def register(self, type_id: ActionTypeId, secret_keys: frozenset[str] = frozenset()) -> None:
@@ -167,7 +167,7 @@ class ActionTypes:
         secret_keys |= known.registered_secret_keys
         self._known[type_id] = dataclasses.replace(known, registered_secret_keys=secret_keys)
 
-    def for_pipeline(self, type_id: ActionTypeId) -> ActionType:
+    def for_pipeline(self, type_id: ActionTypeId) -> RegisteredActionType:
         """
         Return the action type that a new pipeline names, which need not be there yet.
 
@@ -177,15 +177,15 @@ class ActionTypes:
             raise ControlError(f"the action type {'/'.join(type_id)} was deleted", 409)
         return self.as_it_was(type_id)
 
-    def as_it_was(self, type_id: ActionTypeId) -> ActionType:
+    def as_it_was(self, type_id: ActionTypeId) -> RegisteredActionType:
         """Return an action type, also one that was deleted."""
-        return self._known.get(type_id, ActionType(type_id))
+        return self._known.get(type_id, RegisteredActionType(type_id))
 
-    def find(self, type_id: ActionTypeId) -> ActionType | None:
+    def find(self, type_id: ActionTypeId) -> RegisteredActionType | None:
         """Return an action type that was not deleted, or None."""
         return None if type_id in self._deleted else self._known.get(type_id)
 
-    def create(self, made: ActionType) -> ActionType:
+    def create(self, made: RegisteredActionType) -> RegisteredActionType:
         """
         Add a custom action type.
 

@@ -15,7 +15,7 @@ _ACCESS_KEY_CHARS = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class JobCredentials:
+class SessionCredentials:
     """
     Session credentials of one job.
 
@@ -39,14 +39,14 @@ class CredentialStore:
     """Keep all credentials that were issued, also those that have expired."""
 
     def __init__(self) -> None:
-        self._by_key: dict[str, JobCredentials] = {}
+        self._by_key: dict[str, SessionCredentials] = {}
 
-    def issue(self, job: Job, expires_at: float) -> JobCredentials:
+    def issue(self, job: Job, expires_at: float) -> SessionCredentials:
         """Make credentials for a job's artifacts."""
         action = job.action
         alphabet = string.ascii_uppercase + "234567"
         tail = _ACCESS_KEY_CHARS - len(ACCESS_KEY_PREFIX)
-        credentials = JobCredentials(
+        credentials = SessionCredentials(
             access_key_id=ACCESS_KEY_PREFIX + "".join(secrets.choice(alphabet) for _ in range(tail)),
             secret_access_key=secrets.token_urlsafe(30),
             session_token=secrets.token_urlsafe(120),
@@ -59,6 +59,6 @@ class CredentialStore:
         self._by_key[credentials.access_key_id] = credentials
         return credentials
 
-    def find(self, access_key_id: str) -> JobCredentials | None:
+    def find(self, access_key_id: str) -> SessionCredentials | None:
         """Return the credentials with this key, or None."""
         return self._by_key.get(access_key_id)

@@ -12,8 +12,8 @@ from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeI
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     SOURCE_CATEGORY,
     Action,
-    Artifact,
     Pipeline,
+    PipelineArtifact,
     Stage,
 )
 
@@ -48,7 +48,7 @@ class PipelineExecution:
     stage_statuses: dict[str, str] = dataclasses.field(default_factory=dict)
     group: list[ActionExecution] = dataclasses.field(default_factory=list)
     actions: list[ActionExecution] = dataclasses.field(default_factory=list)
-    artifacts: dict[str, Artifact] = dataclasses.field(default_factory=dict)
+    artifacts: dict[str, PipelineArtifact] = dataclasses.field(default_factory=dict)
     variables: dict[str, dict[str, str] | None] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
@@ -91,8 +91,8 @@ class ActionExecution:
     action: Action
     started_at: float
     configuration: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
-    inputs: tuple[Artifact, ...] = ()
-    outputs: tuple[Artifact, ...] = ()
+    inputs: tuple[PipelineArtifact, ...] = ()
+    outputs: tuple[PipelineArtifact, ...] = ()
     action_execution_id: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "InProgress"
     updated_at: float = 0.0

@@ -9,9 +9,8 @@ import secrets
 import string
 from collections.abc import Iterator, Mapping
 
-from airflow_codepipeline_partner._protocol.jobs import CUSTOM, THIRD_PARTY
 from airflow_codepipeline_partner.emulator.errors import ControlError
-from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId
+from airflow_codepipeline_partner.emulator.model.action_types import CUSTOM, THIRD_PARTY, ActionTypeId
 
 ACCOUNT_ID = "123456789012"  # moto's default account
 DEFAULT_REGION = "us-east-1"
@@ -35,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z0-9.@\-_]{1,100}")
 
 
 @dataclasses.dataclass(frozen=True)
-class Artifact:
+class PipelineArtifact:
     """A named object in S3."""
 
     name: str
@@ -212,11 +211,11 @@ class Pipeline:
         """Return the pipeline's ARN, where it is of no region itself in that one, or the default one."""
         return f"arn:aws:codepipeline:{self.declared_in or region or DEFAULT_REGION}:{ACCOUNT_ID}:{self.name}"
 
-    def new_artifact(self, name: str) -> Artifact:
+    def new_artifact(self, name: str) -> PipelineArtifact:
         """Assign an artifact of a new execution its place in S3."""
         suffix = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(SUFFIX_CHARS))
         key = f"{self.name[:PIPELINE_KEY_CHARS]}/{name[:ARTIFACT_KEY_CHARS]}/{suffix}"
-        return Artifact(name, self.bucket, key)
+        return PipelineArtifact(name, self.bucket, key)
 
 
 def _check_name(what: str, name: str) -> None:
