@@ -8,6 +8,8 @@ import itertools
 import time
 from collections.abc import Callable
 
+from airflow_codepipeline_partner.emulator.errors import ControlError
+
 END_OF_TIME = 253_402_300_800  # the year 10000, in seconds since the epoch; datetime goes no further
 
 
@@ -33,12 +35,12 @@ class Clock:
 
         :param seconds: Seconds, ≥ 0.
         :return: The new time in seconds since the epoch.
-        :raises ValueError: The seconds are negative, or lead past the year 9999.
+        :raises ControlError: The seconds are negative, or lead past the year 9999.
         """
         if seconds < 0:
-            raise ValueError(f"a clock only goes forward, not by {seconds} seconds")
+            raise ControlError(f"a clock only goes forward, not by {seconds} seconds")
         if seconds >= END_OF_TIME - self.now():
-            raise ValueError(f"time ends with the year 9999, before {seconds} seconds have passed")
+            raise ControlError(f"time ends with the year 9999, before {seconds} seconds have passed")
         self._offset += seconds
         return self.now()
 

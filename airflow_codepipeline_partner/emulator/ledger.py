@@ -8,6 +8,8 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_codepipeline_partner.emulator.errors import ControlError
+
 _PUTS = (
     "PutThirdPartyJobSuccessResult",
     "PutThirdPartyJobFailureResult",
@@ -78,7 +80,7 @@ class Ledger(list[LedgerEntry]):
         names = {field.name for field in dataclasses.fields(LedgerEntry)}
         unknown = sorted(set(values) - names)
         if unknown:
-            raise ValueError(f"an entry has no {', '.join(unknown)}; it has {', '.join(sorted(names))}")
+            raise ControlError(f"an entry has no {', '.join(unknown)}; it has {', '.join(sorted(names))}")
 
         wanted = {
             name: list(value) if isinstance(value, list | tuple | set) else [value]

@@ -7,6 +7,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from airflow_codepipeline_partner.emulator.errors import ControlError
+
 # Of seconds and of all other numbers: about three hundred years, and still exact as a float.
 MAX_NUMBER = 10_000_000_000
 
@@ -105,12 +107,12 @@ class Settings:
         :param values: Settings by name; text is converted to the setting's type, ``none`` and ``null`` to
             None.
         :param base: What holds for the settings that are not named. Defaults to the defaults.
-        :raises ValueError: A name is no setting, or its value is out of range.
+        :raises ControlError: A name is no setting, or its value is out of range.
         """
         hints = get_type_hints(cls)
         unknown = sorted(set(values) - set(hints))
         if unknown:
-            raise ValueError(f"no such setting: {', '.join(unknown)}; there are {', '.join(hints)}")
+            raise ControlError(f"no such setting: {', '.join(unknown)}; there are {', '.join(hints)}")
         read = {name: _read(name, hints[name], value) for name, value in values.items()}
         return dataclasses.replace(base or cls(), **read)
 
@@ -133,7 +135,7 @@ def _read(name: str, hint: Any, value: Any) -> Any:
         return None
     if hint is bool:
         if value.lower() not in ("true", "false"):
-            raise ValueError(f"setting {name} is true or false, not {value!r}")
+            raise ControlError(f"setting {name} is true or false, not {value!r}")
         return value.lower() == "true"
     kinds = get_args(hint) or (hint,)
     if str in kinds:
@@ -141,31 +143,31 @@ def _read(name: str, hint: Any, value: Any) -> Any:
     try:
         return int(value) if int in kinds else float(value)
     except ValueError:
-        raise ValueError(f"setting {name} is a number, not {value!r}") from None
+        raise ControlError(f"setting {name} is a number, not {value!r}") from None
 
 
 def _check(name: str, hint: Any, value: Any) -> None:
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
-            raise ValueError(f"setting {name} is one of {', '.join(get_args(hint))}, not {value!r}")
+            raise ControlError(f"setting {name} is one of {', '.join(get_args(hint))}, not {value!r}")
     elif get_origin(hint) is tuple:
         names = value if isinstance(value, tuple) else ()
         named = {each for each in names if isinstance(each, str) and each}
         if not len(names) == len(named) == len(get_args(hint)):
-            raise ValueError(f"setting {name} is {len(get_args(hint))} different names, not {value!r}")
+            raise ControlError(f"setting {name} is {len(get_args(hint))} different names, not {value!r}")
     elif value is None:
         if type(None) not in get_args(hint):
-            raise ValueError(f"setting {name} cannot be None")
+            raise ControlError(f"setting {name} cannot be None")
     elif hint is bool:
         if not isinstance(value, bool):
-            raise ValueError(f"setting {name} is true or false, not {value!r}")
+            raise ControlError(f"setting {name} is true or false, not {value!r}")
     elif hint is str or str in get_args(hint):
         if not isinstance(value, str) or not value:
-            raise ValueError(f"setting {name} is a text, not {value!r}")
+            raise ControlError(f"setting {name} is a text, not {value!r}")
     else:
         whole = hint is int or int in get_args(hint)
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-            raise ValueError(f"setting {name} is a {'whole ' if whole else ''}number, not {value!r}")
+            raise ControlError(f"setting {name} is a {'whole ' if whole else ''}number, not {value!r}")
         if not 0 <= value <= MAX_NUMBER or (value == 0 and name not in _MAY_BE_ZERO):
             least = "0 or more" if name in _MAY_BE_ZERO else "above 0"
-            raise ValueError(f"setting {name} is {least} and at most {MAX_NUMBER}")
+            raise ControlError(f"setting {name} is {least} and at most {MAX_NUMBER}")

@@ -48,6 +48,10 @@ _QUERYABLE = re.compile(r"[A-Za-z0-9_-]+")
 _ANY_COUNT = {"minimumCount": 0, "maximumCount": 5}
 
 
+#: ``category/owner/provider/version``, or a mapping of these four.
+ActionTypeName = str | Mapping[str, str]
+
+
 class ActionTypeId(NamedTuple):
     """The four parts that name an action type."""
 
@@ -60,6 +64,21 @@ class ActionTypeId(NamedTuple):
     def of(cls, parts: Mapping[str, str]) -> ActionTypeId:
         """Return the id that AWS's shape holds."""
         return cls(**{name: parts[name] for name in cls._fields})
+
+    @classmethod
+    def read(cls, name: ActionTypeName) -> ActionTypeId:
+        """
+        Return the id that a user gives, as a text or in AWS's shape.
+
+        :raises ControlError: It has not exactly these four parts.
+        """
+        if isinstance(name, str):
+            parts = name.split("/")
+            if len(parts) == len(cls._fields):
+                return cls(*parts)
+        elif isinstance(name, Mapping) and set(name) == set(cls._fields):
+            return cls.of(name)
+        raise ControlError(f"an action type has {', '.join(cls._fields)}; as a text {'/'.join(cls._fields)}")
 
     def as_dict(self) -> dict[str, str]:
         """Return AWS's shape."""
