@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The emulator from the command line: serve it, and control one that is served."""
+"""The command line: serve an emulator, and control one that is served."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from airflow_codepipeline_partner.emulator.settings import Settings
 URL_VARIABLE = "CODEPIPELINE_EMULATOR_URL"
 _TIMEOUT_SECONDS = 60
 _HIGHEST_PORT = 65535
-# What an emulator on the loopback says does not come from a proxy, whatever the environment names.
+# An emulator on the loopback is never behind a proxy, whatever the environment says.
 _OPENER = build_opener(ProxyHandler({}))
 
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     Run a command.
 
-    :param arguments: The command line. Defaults to the process's; none at all serves.
+    :param arguments: The command line. Defaults to the process's. Without arguments it serves.
     :return: The exit code: 0 for done, 1 for refused or unreachable, 2 for a wrong command line.
     """
     parser = _parser()
@@ -77,7 +77,7 @@ def _serve(parsed: argparse.Namespace) -> int:
             return 1
         try:
             if parsed.port_file:
-                # Renamed into place, so that nobody reads half a number.
+                # Renamed into place, so that no reader sees half a number.
                 unfinished = parsed.port_file.with_name(parsed.port_file.name + ".part")
                 unfinished.write_text(emulator.url.rpartition(":")[2] + "\n")
                 unfinished.replace(parsed.port_file)
@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_codepipeline_partner.emulator",
         description="An emulator of CodePipeline's job protocol. Without a command it serves.",
-        epilog=f"All commands but serve talk to an emulator that is served: --url, or ${URL_VARIABLE}.",
+        epilog=f"All commands except serve need a running emulator: --url, or ${URL_VARIABLE}.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 

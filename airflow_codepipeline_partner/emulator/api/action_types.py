@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls that make, show and delete action types."""
+"""The calls that create, show and delete action types."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls that start, stop and show pipelines."""
+"""The calls that start, stop, retry and show executions, and show the emulator's own pipelines."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ExecutionsApi:
         """
         Do a call.
 
-        :param region: For which region the request was signed; None for all of them.
+        :param region: The region that the request is signed for; None for all of them.
         :raises ApiError: The call is refused.
         """
         request = validate(operation, request)
@@ -148,14 +148,14 @@ class ExecutionsApi:
 
 
 def _s3_versions(pipeline: Pipeline, revisions: Sequence[Request]) -> dict[str, str]:
-    """Return which version of its object each source action is to take."""
+    """Return the version of its object that each source action should take."""
     sources = {action.name for action in pipeline.stages[0].actions if action.action_type == S3_SOURCE}
     for each in revisions:
         if each["actionName"] not in sources:
             message = f"The pipeline has no S3 source action {each['actionName']}."
             raise ApiError("ValidationException", message)
         if each["revisionType"] != _S3_REVISION:
-            message = f"The emulator takes source revisions of the type {_S3_REVISION} only."
+            message = f"The emulator supports source revisions of the type {_S3_REVISION} only."
             raise ApiError("ValidationException", message)
     return {each["actionName"]: each["revisionValue"] for each in revisions}
 

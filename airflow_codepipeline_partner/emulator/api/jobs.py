@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls of the job protocol: five for the actions of partners, and five alike for custom actions."""
+"""The calls of the job protocol: five for partners' actions, and the same five for custom actions."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from airflow_codepipeline_partner.emulator.service_model import validate
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
-MAX_OUTPUT_VARIABLES_BYTES = 122_880  # of one action, by AWS's quotas
+MAX_OUTPUT_VARIABLES_BYTES = 122_880  # of one action; AWS's quota
 
 
 class ObjectStore(Protocol):
-    """What these calls need of S3."""
+    """What the job calls need of S3."""
 
     def exists(self, bucket: str, key: str) -> bool:
-        """Return whether there is such an object."""
+        """Return whether the object exists."""
 
 
 class JobsApi:
     """
-    Answer the job calls, and write each into the ledger.
+    Answer the job calls, and record each in the ledger.
 
     :param state: The state.
-    :param runner: What moves jobs and actions on.
-    :param store: Where the artifacts lie.
+    :param runner: What moves jobs and actions forward.
+    :param store: Where artifacts are kept.
     """
 
     def __init__(self, state: State, runner: PipelineRunner, store: ObjectStore) -> None:
@@ -73,9 +73,9 @@ class JobsApi:
         Do a call.
 
         :param request: The request's JSON.
-        :param region: For which region the request was signed.
-        :param faults: What befell the call and is to be noted with it.
-        :param refusal: Why the call is refused whatever it asks for, for instance for want of a signature.
+        :param region: The region that the request is signed for.
+        :param faults: The faults that hit the call.
+        :param refusal: Why the call is refused before it is read, for instance for a missing signature.
         :raises ApiError: The call is refused.
         """
         with self._state.lock:
@@ -114,7 +114,7 @@ class JobsApi:
                 again = queue.handed_out(fault.params["in_progress"])[:limit]
         jobs = again + queue.take(limit - len(again))
         for job in jobs:
-            # A job that somebody is already working at stays as it is when it is handed out by mistake.
+            # A job in progress that is handed out by mistake does not change.
             if job.after(JobEvent.HAND_OUT) is not None:
                 self._runner.jobs.hand_out(job, call.now)
         call.details["jobs"] = [job.job_id for job in jobs]
@@ -142,7 +142,7 @@ class JobsApi:
             "action": {"name": declared.name, "actionExecutionId": action.action_execution_id},
         }
         if declared.action_type.owner == CUSTOM:
-            # For third parties AWS leaves these two out.
+            # AWS leaves these two out for third parties.
             context["pipelineArn"] = pipeline.arn(self._state.settings.region)
             context["pipelineExecutionId"] = action.execution.pipeline_execution_id
         data: dict[str, Any] = {
@@ -236,7 +236,7 @@ class JobsApi:
 
 
 class JobCall:
-    """One call on its way, and what the ledger will say of it."""
+    """A call in progress, and what the ledger will record of it."""
 
     def __init__(
         self, operation: str, raw: Any, region: str | None, faults: tuple[Fault, ...], state: State
@@ -254,12 +254,12 @@ class JobCall:
         named = raw.get("jobId") if isinstance(raw, dict) else None
         self._job_id = named if isinstance(named, str) else None
         job = state.jobs.get(self._job_id or "")
-        #: A job of the other owner is not to be found by this call.
+        #: This call does not find a job of the other owner.
         self._job = job if job is not None and job.action.action.action_type.owner == self.owner else None
         self._before = self._job.status.value if self._job is not None else None
 
     def find_job(self) -> Job:
-        """Return the job that is asked for, if the token is its client's; a custom job has no client."""
+        """Return the job, if the token is its client's; a custom job has no client."""
         state, token = self._state, self.request.get("clientToken", "")
         if self._job is None:
             if (
@@ -277,11 +277,11 @@ class JobCall:
         return self._job
 
     def note_result(self, *members: str) -> None:
-        """Note in the ledger what is put."""
+        """Keep the result for the ledger."""
         self.details = {name: self.request[name] for name in members if name in self.request}
 
     def record(self) -> None:
-        """Write the ledger's entry."""
+        """Record the call in the ledger."""
         self._state.record(
             "call",
             self.operation,
@@ -297,7 +297,7 @@ class JobCall:
 
 
 def _queried(action_type: RegisteredActionType, query: Mapping[str, str]) -> str | None:
-    """Return the value of the queryable property that a poll is for, or None where there is none."""
+    """Return the value of the queryable property that a poll asks for, or None if there is none."""
     wanted = [] if action_type.queryable is None else [action_type.queryable]
     if list(query) != wanted:
         needed = f"must have the key {wanted[0]}" if wanted else "must be empty"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls that make, change, delete and show pipelines: moto keeps them, and the emulator runs them."""
+"""The calls that create, change, delete and show pipelines: moto keeps them, the emulator runs them."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from airflow_codepipeline_partner.emulator.service_model import validate
 _REFUSED_WHEN_MADE = ("InvalidTagsException", "TooManyTagsException")
 
 Request = dict[str, Any]
-#: Lets moto do a call; called with its name and the request, returns the status and the body of the answer.
+#: Lets moto do a call: takes its name and the request, returns the status and the body of the response.
 AskMoto = Callable[[str, Request], tuple[int, bytes]]
 
 
 class PipelinesApi:
     """
-    Answer the calls on pipelines that moto has, too.
+    Answer the calls about pipelines that moto has too.
 
-    Whatever moto takes, the emulator can run; its answers are the callers'. What is secret in a worker's
-    configuration moto is never told.
+    The emulator can run whatever moto accepts, and returns moto's responses. moto never gets the secrets in
+    a worker's configuration.
 
     :param state: The state.
     :param runner: What runs pipelines.
@@ -87,12 +87,12 @@ class PipelinesApi:
     def _refused(self, operation: str, name: str, body: bytes, now: float, ask_moto: AskMoto) -> None:
         code = json.loads(body).get("__type", "Unknown")
         if operation == "CreatePipeline" and code in _REFUSED_WHEN_MADE:
-            # moto has kept it nevertheless.
+            # moto has created it nevertheless.
             ask_moto("DeletePipeline", {"name": name})
         self._state.record("call", operation, now, outcome=code, pipeline_name=name)
 
     def _list(self, request: Request, ask_moto: AskMoto) -> bytes:
-        """Return the emulator's own pipelines and those of moto's, without those if it fails."""
+        """Return the emulator's own pipelines and moto's, or only its own if moto fails."""
         own = [each for each in self._state.pipelines.values() if each.declared_in is None]
         theirs: list[Request] = []
         with contextlib.suppress(ApiError):
@@ -103,33 +103,33 @@ class PipelinesApi:
         return json.dumps({"pipelines": [*map(shapes.pipeline_summary, own), *theirs]}).encode()
 
     def _shown(self, body: bytes) -> bytes:
-        told = json.loads(body)
-        self._set_times(told["metadata"], told["pipeline"]["name"])
-        return json.dumps(told).encode()
+        shown = json.loads(body)
+        self._set_times(shown["metadata"], shown["pipeline"]["name"])
+        return json.dumps(shown).encode()
 
     def _set_times(self, shape: Request, name: str) -> None:
-        """Tell a pipeline's times by the emulator's clock, and as AWS JSON has them."""
+        """Set a pipeline's times to the emulator's, in AWS JSON's format."""
         known = self._state.pipelines.get(name)
         for member in ("created", "updated"):
             if known is not None:
                 shape[member] = getattr(known, f"{member}_at")
             elif isinstance(shape[member], str):
-                # Not every SDK reads ISO 8601 where AWS JSON has a number.
+                # AWS JSON has a number here; not every SDK reads ISO 8601.
                 shape[member] = datetime.datetime.fromisoformat(shape[member]).timestamp()
 
 
 def _not_for_our_own(operation: str, pipeline: Pipeline) -> ApiError:
     if operation == "CreatePipeline":
         return ApiError("PipelineNameInUseException", f"A pipeline with the name '{pipeline.name}' exists.")
-    return ApiError("NotImplementedException", f"The emulator's own pipelines know no {operation}.")
+    return ApiError("NotImplementedException", f"The emulator's own pipelines do not support {operation}.")
 
 
 def _masked(request: Request, made: Pipeline) -> Request:
-    """Return the request with the secrets of workers' configurations masked, as moto is to show it."""
+    """Return the request as moto gets it: the secrets of workers' configurations are masked."""
     masked = copy.deepcopy(request)
     for stage, declared_stage in zip(made.stages, masked["pipeline"]["stages"], strict=True):
         for action, declared in zip(stage.actions, declared_stage["actions"], strict=True):
-            # What of AWS's own actions is secret, moto shows.
+            # moto shows the secrets of AWS's own actions.
             for key in action.secret_configuration_keys if action.makes_jobs else ():
                 declared["configuration"][key] = MASKED
     return masked

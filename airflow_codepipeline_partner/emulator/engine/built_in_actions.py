@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What AWS's own actions do: an S3 source finds its object, and all others just succeed."""
+"""AWS's own actions: an S3 source finds its object, and all others just succeed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class BuiltInActions:
     """
     Do AWS's own actions, each at once.
 
-    :param store: Where artifacts and the objects of S3 sources lie.
+    :param store: The store of artifacts and of S3 sources.
     """
 
     def __init__(self, store: MotoStore) -> None:
@@ -26,12 +26,12 @@ class BuiltInActions:
 
     def perform(self, action: ActionExecution) -> None:
         """
-        Do an action, and put its output artifacts in their places.
+        Do an action, and put its output artifacts in their locations.
 
-        An artifact that was given for the execution comes before all others. Else an S3 source gives the
-        object that it is configured with, and every other action small zips.
+        An artifact that the test gave for the execution comes first. Otherwise an S3 source gives the object
+        that it is configured with, and every other action small zips.
 
-        :raises ActionFailed: The object is not there, or an artifact cannot be put.
+        :raises ActionFailed: The object does not exist, or an artifact cannot be put.
         """
         found: S3Object | None = None
         if not action.action.is_emulated:
@@ -53,12 +53,15 @@ class BuiltInActions:
             given = action.execution.given.get(artifact.name)
             body = small_zip() if given is None else bytes(given)
             revision = hashlib.sha256(body).hexdigest()[:_REVISION_CHARS]
-        # It is gone where another emulator in the process was reset.
+        # It is gone if another emulator in the process was reset.
         self._store.ensure_bucket(artifact.bucket)
         self._store.put(artifact.bucket, artifact.key, body)
         if action.action.action_type.category == SOURCE_CATEGORY:
-            told = {"revision": revision, "changeIdentifier": revision}
-            action.current_revision = told | {"created": action.started_at}
+            action.current_revision = {
+                "revision": revision,
+                "changeIdentifier": revision,
+                "created": action.started_at,
+            }
         return dataclasses.replace(artifact, revision=revision)
 
     def _find(self, action: ActionExecution) -> S3Object:
@@ -81,5 +84,5 @@ class BuiltInActions:
 
 
 def _as_stored(body: bytes) -> S3Object:
-    """Return what S3 would have of a body in a bucket that keeps no versions."""
+    """Return the object that S3 would make of a body in a bucket that keeps no versions."""
     return S3Object(bytes(body), hashlib.md5(body, usedforsecurity=False).hexdigest(), None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a job moves on: by what is called, and by what is due."""
+"""A job's way through its states, by calls and by timers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ EndAction = Callable[[ActionExecution, str, float, Mapping[str, str]], None]
 
 class JobLifecycle:
     """
-    Make an action's jobs, and move them on.
+    Make an action's jobs, and move them through their states.
 
-    Whoever calls holds the core's lock.
+    Callers hold the state's lock.
 
     :param state: The state.
-    :param end_action: Ends an action whose time is over; called with it, its status, the time and the error.
+    :param end_action: Ends an action that timed out; called with it, its status, the time and the error.
     """
 
     def __init__(self, state: State, end_action: EndAction) -> None:
@@ -82,7 +82,7 @@ class JobLifecycle:
         return before.value
 
     def hand_out(self, job: Job, now: float) -> None:
-        """Note that a poll returns the job."""
+        """Hand out a job that a poll returns."""
         settings = self._state.settings
         before = self.apply(job, JobEvent.HAND_OUT, now)
         job.hand_outs += 1
@@ -97,7 +97,7 @@ class JobLifecycle:
                 self._start_job_timeout(job, now)
 
     def acknowledge(self, job: Job, now: float) -> None:
-        """Give the job to the caller."""
+        """Let the caller have the job."""
         self.apply(job, JobEvent.ACKNOWLEDGE, now)
         job.acknowledged_at, job.winning_nonce = now, job.nonce
         self._state.queues[job.action.queue].acknowledged(job)
@@ -105,7 +105,7 @@ class JobLifecycle:
             self._start_job_timeout(job, now)
 
     def end(self, action: ActionExecution, event: JobEvent, at: float, **details: Any) -> None:
-        """End the job that an action has now, if it has one that an event can end."""
+        """End an action's current job, if the event can end it."""
         job = self._state.jobs.get(action.current_job_id or "")
         if job is not None and job.after(event) is not None:
             before = self.apply(job, event, at)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How executions move on, from stage to stage and from action to action."""
+"""Executions on their way from stage to stage and from action to action."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class PipelineRunner:
     Run pipelines.
 
     :param state: The state.
-    :param store: Where artifacts lie.
+    :param store: Where artifacts are kept.
     """
 
     def __init__(self, state: State, store: MotoStore) -> None:
         self._state = state
         self._built_in = BuiltInActions(store)
         self.jobs = JobLifecycle(state, self.end_action)
-        # Executions with which something may go on; none of them while nobody holds the lock.
+        # Executions that may be able to continue; empty while the lock is free.
         self._ready: deque[PipelineExecution] = deque()
 
     def start(
@@ -56,9 +56,9 @@ class PipelineRunner:
         Start a pipeline, and return the execution's id.
 
         :param trigger: What to show as having started it.
-        :param given: Bodies of source artifacts by name, instead of what their source would give.
+        :param given: Contents of source artifacts by name, instead of what their source would give.
         :param variables: Values of the pipeline's own variables, beside their defaults.
-        :param source_revisions: By the name of a source action which version of its object to take.
+        :param source_revisions: The version of its object to take, by the name of a source action.
         """
         with self._state.lock:
             now = self._state.tick()
@@ -84,7 +84,7 @@ class PipelineRunner:
             return execution.pipeline_execution_id
 
     def stop(self, execution: PipelineExecution, abandon: bool, reason: str | None) -> None:
-        """Stop an execution: abandon its actions, or wait for those to end that have begun."""
+        """Stop an execution: abandon its actions, or let those that have begun end."""
         now = self._state.tick()
         execution.status, execution.updated_at = "Stopping", now
         execution.stop_reason = reason or execution.stop_reason
@@ -103,8 +103,8 @@ class PipelineRunner:
         """
         Run the failed actions of an execution's last stage again, or all of that stage's.
 
-        What was stopped goes on with the actions that were not begun. Failed actions can be run again while
-        those beside them still run.
+        A stopped execution continues with the actions that had not begun. Failed actions can run again while
+        parallel ones still run.
 
         :raises ApiError: There is nothing to retry, or it cannot be done now.
         """
@@ -134,7 +134,7 @@ class PipelineRunner:
         self._go_on(execution, now)
 
     def _is_outrun(self, execution: PipelineExecution) -> bool:
-        """Return whether a newer execution has been in the stage that one is in."""
+        """Return whether a newer execution has been in this execution's stage."""
         if execution.pipeline.execution_mode == PARALLEL:
             return False
         executions = self._state.executions[execution.pipeline.name]
@@ -144,12 +144,12 @@ class PipelineRunner:
     def end_action(
         self, action: ActionExecution, status: str, now: float, error: Mapping[str, str] | None = None
     ) -> None:
-        """End an action, and begin what comes after it."""
+        """End an action, and begin the next ones."""
         self._close(action, status, now, error)
         self._go_on(action.execution, now)
 
     def withdraw(self, name: str) -> None:
-        """Forget a pipeline; what it has begun is abandoned."""
+        """Forget a pipeline, and abandon its executions."""
         now = self._state.tick()
         for execution in self._state.executions.get(name, ()):
             if execution.in_progress:
@@ -194,7 +194,7 @@ class PipelineRunner:
             self._state.occupants[execution.pipeline.name, execution.stage.name] = execution
 
     def _leave(self, execution: PipelineExecution, status: str, now: float) -> None:
-        """Let an execution leave its stage, and the one that waited longest enter."""
+        """Let an execution leave its stage, and let the one that waited longest enter."""
         execution.stage_statuses[execution.stage.name] = status
         place = execution.pipeline.name, execution.stage.name
         if self._state.occupants.get(place) is not execution:
@@ -212,7 +212,7 @@ class PipelineRunner:
     # Actions.
 
     def _go_on(self, execution: PipelineExecution, now: float) -> None:
-        """Do all that can be done now; a loop, for a pipeline may have hundreds of actions."""
+        """Do all that can be done now; in a loop, since a pipeline may have hundreds of actions."""
         self._ready.append(execution)
         while self._ready:
             current = self._ready.popleft()
@@ -220,7 +220,7 @@ class PipelineRunner:
                 pass
 
     def _step(self, execution: PipelineExecution, now: float) -> bool:
-        """Go on to the next actions if those that run have ended, and return whether there are any."""
+        """Begin the next actions if the current ones have ended, and return whether there are any."""
         if not execution.in_progress or execution.waiting:
             return False
         statuses = {action.status for action in execution.group}
@@ -228,7 +228,7 @@ class PipelineRunner:
             return False
         stage, pipeline = execution.stage, execution.pipeline
         done = {action.action.run_order for action in execution.group}
-        # Where moto took a stage without actions, there is nothing to do in it.
+        # moto accepts a stage without actions; there is nothing to do in it.
         later = [each for each in stage.run_orders() if each > max(done)] if done else []
         if execution.status == "Stopping" or statuses - {"Succeeded"}:
             status = "Stopped" if execution.status == "Stopping" else "Failed"
@@ -261,7 +261,7 @@ class PipelineRunner:
         now: float,
         beside: list[ActionExecution] | None = None,
     ) -> None:
-        """Begin actions that run side by side; what AWS itself does has ended when this returns."""
+        """Begin actions that run in parallel; AWS's own have ended when this returns."""
         begun = [
             ActionExecution(
                 execution=execution,
@@ -281,7 +281,7 @@ class PipelineRunner:
             except ActionFailed as failed:
                 self._close(action, "Failed", now, {"code": failed.code, "message": str(failed)})
             except Exception as error:
-                # Whatever moto cannot do must not leave an execution that nothing ends.
+                # What moto cannot do must not leave an execution that never ends.
                 _log.debug("an action could not be run", exc_info=True)
                 message = f"The emulator could not run this action: {type(error).__name__}."
                 self._close(action, "Failed", now, {"code": "InternalError", "message": message})
@@ -313,7 +313,7 @@ class PipelineRunner:
     def _close(
         self, action: ActionExecution, status: str, now: float, error: Mapping[str, str] | None = None
     ) -> None:
-        """End an action, and keep what it made."""
+        """End an action, and keep its artifacts and variables."""
         execution = action.execution
         action.status, action.updated_at, execution.updated_at = status, now, now
         action.error_details = dict(error) if error is not None else None
@@ -332,7 +332,7 @@ class PipelineRunner:
 
     @staticmethod
     def _variables_of(run: ActionExecution) -> dict[str, str] | None:
-        """Return what later actions can read of an action; None where only AWS's would know."""
+        """Return the variables that later actions can read; None if only AWS would know them."""
         return dict(run.output_variables or {}) if run.action.is_emulated else None
 
     def _record_call(self, operation: str, now: float, execution: PipelineExecution, **details: Any) -> None:
@@ -340,7 +340,7 @@ class PipelineRunner:
 
 
 def _named(execution: PipelineExecution) -> dict[str, Any]:
-    """Return what an entry of the ledger says of an execution."""
+    """Return the values of a ledger entry about an execution."""
     return {
         "pipeline_name": execution.pipeline.name,
         "client_id": execution.pipeline.client_id,
