@@ -883,7 +883,7 @@ def test_no_secret_is_shown_whatever_goes_wrong(
         emulator.start_execution("secret")
         [job] = hook.poll(ACTION_TYPE)
         # The emulator's own is a random number that may be short.
-        emulator.core.jobs[job.job_id].nonce = f"planted-nonce-{operation}"
+        emulator.state.jobs[job.job_id].nonce = f"planted-nonce-{operation}"
         details = hook.details(job)
         shown.append(repr(details))
         planted.add(details.nonce)

@@ -118,7 +118,7 @@ def test_no_pipeline_is_added_for_a_deleted_action_type(w, http):
         add(w)
     body = {"name": "pipeline", "action_type": CUSTOM_TYPE}
     assert http(f"{w.emu.url}/_emu/pipelines", body)[0] == 409
-    assert (w.emu.core.pipelines, listed(w)) == ({}, [])
+    assert (w.emu.state.pipelines, listed(w)) == ({}, [])
     w.create()
     add(w)
 
@@ -253,13 +253,13 @@ def test_an_action_is_checked_against_its_action_type(w, change, message):
     }
     with pytest.raises(ControlError, match=message):
         add(w, **(good | change))
-    assert w.emu.core.pipelines == {}
+    assert w.emu.state.pipelines == {}
     add(w, **good)
 
 
 def test_the_action_of_a_type_that_was_only_registered_may_be_configured_with_anything(w):
     add(w, configuration={"Any": "x y" * 9}, input_artifacts=["A", "B"], output_artifacts=["C"])
-    assert "Any" in w.emu.core.pipelines["pipeline"].stages[1].actions[0].configuration
+    assert "Any" in w.emu.state.pipelines["pipeline"].stages[1].actions[0].configuration
 
 
 def test_secret_properties_are_secret_in_each_pipeline_that_sets_them(w):

@@ -367,7 +367,7 @@ def test_keys_are_cut_as_codepipeline_cuts_them(world):
 
 
 def test_secrets_of_credentials_are_not_in_their_repr(artifacts):
-    credentials = artifacts.w.emu.core.credentials.find(artifacts.keys["aws_access_key_id"])
+    credentials = artifacts.w.emu.state.credentials.find(artifacts.keys["aws_access_key_id"])
     assert credentials.secret_access_key not in repr(credentials)
     assert credentials.session_token not in repr(credentials)
 

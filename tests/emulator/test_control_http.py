@@ -45,13 +45,13 @@ def test_all_that_a_test_needs_can_be_done_over_http(control, client):
     [job] = control("GET", "/jobs")[1]["jobs"]
     assert job["pipeline_execution_id"] == started["pipeline_execution_id"]
     assert (job["status"], job["client_id"]) == ("Queued", CLIENT_ID)
-    place = control.w.emu.core.jobs[job["job_id"]].action.inputs[0]
+    place = control.w.emu.state.jobs[job["job_id"]].action.inputs[0]
     got = client("s3", control.w.emu).get_object(Bucket=place.bucket, Key=place.key)
     assert got["Body"].read() == b"source"
     state = control("GET", "/state?name=over-http")[1]
     assert state["stageStates"][1]["actionStates"][0]["latestExecution"]["status"] == "InProgress"
     control("POST", "/customers/rotate", {"client_id": CLIENT_ID, "client_token": "t2", "overlap": 5})
-    assert control.w.emu.core.customers.accepts(CLIENT_ID, "t2", 0)
+    assert control.w.emu.state.customers.accepts(CLIENT_ID, "t2", 0)
 
 
 def test_time_moves_over_http(control):
@@ -241,7 +241,7 @@ def test_a_pipeline_that_cannot_be_is_refused(control, change, message):
     given = {"name": "new", "client_id": control.w.customer.client_id} | change
     with pytest.raises(ControlError, match=message):
         control.w.emu.add_pipeline(**given)
-    assert sorted(control.w.emu.core.pipelines) == ["pipeline"]
+    assert sorted(control.w.emu.state.pipelines) == ["pipeline"]
 
 
 def test_a_customer_is_added_once(control):

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 from airflow_codepipeline_partner.emulator import ControlError, cli
-from airflow_codepipeline_partner.emulator.api.jobs import MAX_OUTPUT_VARIABLES_BYTES, JobCalls
+from airflow_codepipeline_partner.emulator.api.jobs import MAX_OUTPUT_VARIABLES_BYTES, JobsApi
 
 CUSTOM_TYPE = {"category": "Build", "owner": "Custom", "provider": "Own", "version": "1"}
 PARTNER_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
@@ -318,7 +318,7 @@ def test_a_poll_for_custom_jobs_costs_the_same_with_few_and_with_many_of_them(cu
         w = custom_world()
         for _ in range(queued):
             w.start()
-        calls = JobCalls(w.emu.core, w.emu.engine, w.emu.store)
+        calls = JobsApi(w.emu.state, w.emu.runner, w.emu.store)
         asked = {"actionTypeId": CUSTOM_TYPE, "maxBatchSize": 2}
         # Once before, so that the model of the calls is read.
         calls.answer("PollForJobs", asked)
@@ -464,7 +464,7 @@ def test_secret_configuration_is_clear_for_the_worker_and_masked_for_everybody_e
         client.get_pipeline_state(name="pipeline"),
         [entry.as_dict() for entry in w.emu.ledger],
         w.emu.jobs(),
-        w.emu.core.pipelines,
+        w.emu.state.pipelines,
         http(f"{w.emu.url}/_emu/jobs")[1],
     ):
         assert "hush" not in str(others)
@@ -602,7 +602,7 @@ def test_a_slow_custom_call_is_done_when_the_time_is_over(custom_world, monkeypa
     w = custom_world()
     w.start()
     waited = []
-    monkeypatch.setattr(w.emu.core.faults.cleared, "wait", waited.append)
+    monkeypatch.setattr(w.emu.state.faults.cleared, "wait", waited.append)
     w.emu.inject("slow", "PollForJobs", seconds=7)
     assert len(w.worker.poll()) == 1
     assert waited == [7]
@@ -720,7 +720,7 @@ def test_the_ledger_holds_no_secret_of_a_custom_job(custom_world):
     w.worker.acknowledge(job["id"])
     w.worker.succeed(job["id"])
     told = (
-        json.dumps([entry.as_dict() for entry in w.emu.ledger]) + repr(w.emu.jobs()) + repr(w.emu.core.jobs)
+        json.dumps([entry.as_dict() for entry in w.emu.ledger]) + repr(w.emu.jobs()) + repr(w.emu.state.jobs)
     )
     assert len(set(secrets)) == 11
     assert [secret for secret in secrets if secret in told] == []
@@ -750,7 +750,7 @@ def test_a_custom_pipeline_can_be_added_over_http_without_a_customer(custom_worl
         status, answer, _ = http(url, refused | change)
         assert status == 400
         assert "a custom one has none" in answer["error"] or "owner ThirdParty or Custom" in answer["error"]
-    assert "refused" not in w.emu.core.pipelines
+    assert "refused" not in w.emu.state.pipelines
 
 
 def test_a_custom_pipeline_can_be_added_from_the_command_line_without_a_customer(custom_world, capsys):
@@ -762,16 +762,16 @@ def test_a_custom_pipeline_can_be_added_from_the_command_line_without_a_customer
 
     custom = ("--action-type", "Build/Custom/Own/1")
     add("told", *custom, "--secret-configuration", "Password=hush", "--no-input-artifacts")
-    [_, action] = w.emu.core.pipelines["told"].actions()
+    [_, action] = w.emu.state.pipelines["told"].actions()
     assert action.action_type.as_dict() == CUSTOM_TYPE
     assert (action.client_id, action.input_artifacts) == (None, ())
     w.start("told")
     [job] = w.worker.poll()
     assert job["data"]["actionConfiguration"]["configuration"] == {"Password": "hush"}
     add("plain", *custom)
-    [_, action] = w.emu.core.pipelines["plain"].actions()
+    [_, action] = w.emu.state.pipelines["plain"].actions()
     assert action.input_artifacts == ("SourceOutput",)
     assert "a custom one has none" in add("p", *custom, "--client-id", w.emu.add_customer().client_id, code=1)
     assert "needs client_id" in add("p", code=1)
     assert "needs client_id" in add("p", "--action-type", "Test/ThirdParty/New/1", code=1)
-    assert sorted(w.emu.core.pipelines) == ["plain", "told"]
+    assert sorted(w.emu.state.pipelines) == ["plain", "told"]

@@ -34,8 +34,8 @@ def test_secrets_are_masked_and_stay_when_they_come_back_masked(made, http):
         m.client.get_pipeline_state(name="made"),
         m.runs(),
         [entry.as_dict() for entry in m.w.emu.ledger],
-        m.w.emu.core.pipelines,
-        m.w.emu.core.executions,
+        m.w.emu.state.pipelines,
+        m.w.emu.state.executions,
         http(f"{m.w.emu.url}/moto-api/data.json")[1],
     ]
     assert [answer for answer in answers if "hush" in str(answer)] == []

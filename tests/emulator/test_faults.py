@@ -23,8 +23,8 @@ def code(call, *arguments, **options):
 
 def entries(w):
     """Count the calls that have come so far that a fault may match them."""
-    entered, match = threading.Semaphore(0), w.emu.core.faults.match
-    w.emu.core.faults.match = lambda *call: (entered.release(), match(*call))[1]
+    entered, match = threading.Semaphore(0), w.emu.state.faults.match
+    w.emu.state.faults.match = lambda *call: (entered.release(), match(*call))[1]
     return entered
 
 
@@ -121,7 +121,7 @@ def test_a_slow_call_is_done_when_the_time_is_over_and_holds_up_nobody_else(worl
         waiting.set()
         assert go.wait(20)
 
-    monkeypatch.setattr(w.emu.core.faults.cleared, "wait", wait)
+    monkeypatch.setattr(w.emu.state.faults.cleared, "wait", wait)
     w.start()
     w.emu.inject("slow", POLL, seconds=7)
     w.emu.inject("throttle", DETAILS)

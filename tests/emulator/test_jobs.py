@@ -342,6 +342,6 @@ def test_nothing_leads_out_of_an_ended_state():
 def test_a_job_refuses_what_the_table_does_not_have(world):
     w = world()
     w.start()
-    [job] = w.emu.core.jobs.values()
+    [job] = w.emu.state.jobs.values()
     with pytest.raises(ValueError, match="Queued cannot SUCCEED"):
-        w.emu.engine.jobs.apply(job, JobEvent.SUCCEED, 0)
+        w.emu.runner.jobs.apply(job, JobEvent.SUCCEED, 0)

@@ -160,8 +160,8 @@ def test_the_ledger_holds_no_secret(world):
     assert len(secrets) == 8
     assert [secret for secret in secrets if secret in told] == []
     assert w.customer.client_token not in repr(w.customer)
-    assert w.customer.client_token not in repr(w.emu.core.customers)
-    [job] = w.emu.core.jobs.values()
+    assert w.customer.client_token not in repr(w.emu.state.customers)
+    [job] = w.emu.state.jobs.values()
     assert job.nonce not in repr(job)
 
 

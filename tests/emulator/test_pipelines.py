@@ -108,7 +108,7 @@ def test_secret_configuration_is_masked_everywhere_but_in_the_details(world, htt
         client.list_action_executions(pipelineName="pipeline"),
         [entry.as_dict() for entry in w.emu.ledger],
         w.emu.jobs(),
-        w.emu.core.pipelines,
+        w.emu.state.pipelines,
         http(f"{w.emu.url}/_emu/jobs")[1],
     ):
         assert "hush" not in str(shown)
