@@ -65,14 +65,14 @@ WAYS = {
     for way in (
         Way(
             "partner",
-            "example_partner_worker",
-            "example_partner_build",
+            "example_one_run_per_job",
+            "example_build_from_artifacts",
             _action_type("Deploy", "ThirdParty", "Example"),
         ),
         Way(
             "custom",
-            "example_custom_worker",
-            "example_custom_build",
+            "example_custom_jobs_by_query",
+            "example_build_with_output_variables",
             _action_type("Build", "Custom", "Airflow"),
         ),
     )

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The worker for a custom action type: it polls all the time and starts ``example_custom_build`` for each.
+A worker for some of the jobs of a custom action type: those with one value of its queryable property.
 
-A custom job is claimed with the nonce of its offer, which holds until the job is offered again: should that
-be before its run claims it, the run is skipped, and the new offer gets a run of its own. Where the action
-type has a queryable property, ``query_param`` names it with the one value that this worker is for.
+The param ``query_param`` names the property and the value. It is empty by default, because the action type
+in ``demo/action-type.yaml`` has no queryable property. Each job gets a run of
+``example_build_with_output_variables``. A custom job is claimed with the nonce of its offer, which is valid
+until the job is offered again. If that happens before the run claims the job, the run is skipped, and the new
+offer gets another run.
 """
 
 from __future__ import annotations
@@ -33,14 +35,14 @@ from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
     default_args={"retries": 3, "retry_delay": timedelta(seconds=10)},
     tags=["codepipeline"],
 )
-def example_custom_worker() -> None:
+def example_custom_jobs_by_query() -> None:
     wait_for_jobs = CodePipelineJobSensor(
         task_id="wait_for_jobs",
         action_type="{{ params.action_type }}",
         query_param="{{ params.query_param }}",
         aws_conn_id="{{ params.aws_conn_id }}",
         poke_interval=5,
-        # No job for an hour is no failure: this run ends, the next begins.
+        # An hour without a job is no failure: this run ends and the next begins.
         timeout=3600,
         soft_fail=True,
         deferrable=True,
@@ -49,10 +51,10 @@ def example_custom_worker() -> None:
     # The conf's aws_conn_id becomes the param of the run that is started.
     dispatch_jobs(
         wait_for_jobs.output,
-        "example_custom_build",
+        "example_build_with_output_variables",
         task_id="start_run",
         conf={"aws_conn_id": "{{ params.aws_conn_id }}"},
     )
 
 
-example_custom_worker()
+example_custom_jobs_by_query()

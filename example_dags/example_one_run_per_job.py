@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The recommended worker: it polls all the time and starts one run of ``example_partner_build`` per job.
+The recommended worker: a sensor polls all the time, and each job gets a DAG run of its own.
 
-Each job has a page, a log, callbacks, retries and a clear of its own. The run id is made from the job id, so
-that a job which is offered twice makes one run. The poller claims nothing: what it loses is offered again.
-A job whose run ended without a claim (no client token, for instance) gets another run when it is offered
-again.
+Each job then has its own page, log, callbacks, retries and clear. The run id is made from the job id, so a
+job that is offered twice makes one run. Polling claims nothing: a job that this DAG loses is offered again.
+If a run ended without a claim (for example because the client token was missing), the job gets another run
+when it is offered again. The runs are those of ``example_build_from_artifacts``.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
     default_args={"retries": 3, "retry_delay": timedelta(seconds=10)},
     tags=["codepipeline"],
 )
-def example_partner_worker() -> None:
+def example_one_run_per_job() -> None:
     wait_for_jobs = CodePipelineJobSensor(
         task_id="wait_for_jobs",
         action_type="{{ params.action_type }}",
         aws_conn_id="{{ params.aws_conn_id }}",
         poke_interval=5,
-        # No job for an hour is no failure: this run ends, the next begins.
+        # An hour without a job is no failure: this run ends and the next begins.
         timeout=3600,
         soft_fail=True,
         deferrable=True,
@@ -48,10 +48,10 @@ def example_partner_worker() -> None:
     # The conf's aws_conn_id becomes the param of the run that is started.
     dispatch_jobs(
         wait_for_jobs.output,
-        "example_partner_build",
+        "example_build_from_artifacts",
         task_id="start_run",
         conf={"aws_conn_id": "{{ params.aws_conn_id }}"},
     )
 
 
-example_partner_worker()
+example_one_run_per_job()

@@ -5,8 +5,8 @@ Long work in one run: between two tasks the action goes on in a new job, with pr
 Each ``CodePipelineContinueJobOperator`` ends the job with a continuation token and claims the new job that
 CodePipeline makes for it. No job takes longer than the tasks between two of them, and the wait in between
 holds no worker slot. ``finish_job`` ends the newest job. A run's conf is the offered job;
-``example_partner_worker`` or ``example_partner_events`` start such runs, with this DAG's id in the place of
-``example_partner_job``.
+``example_one_run_per_job`` or ``example_jobs_as_asset_events`` start such runs, with this DAG's id in the place of
+``example_claim_work_finish``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from airflow_codepipeline_partner.operators import (
     on_failure_callback=CodePipelineJobFailureNotifier(aws_conn_id="{{ params.aws_conn_id }}"),
     tags=["codepipeline"],
 )
-def example_partner_continue() -> None:
+def example_continue_in_same_run() -> None:
     aws_conn_id = "{{ params.aws_conn_id }}"
     claim = CodePipelineClaimJobOperator(
         task_id="claim", job="{{ dag_run.conf | tojson }}", aws_conn_id=aws_conn_id
@@ -62,4 +62,4 @@ def example_partner_continue() -> None:
     finish_job(claim, execution_details={"summary": deploy(half_way.output, built), "percentComplete": 100})
 
 
-example_partner_continue()
+example_continue_in_same_run()

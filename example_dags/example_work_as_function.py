@@ -33,13 +33,12 @@ from airflow_codepipeline_partner.operators import finish_job
     on_failure_callback=CodePipelineJobFailureNotifier(aws_conn_id="{{ params.aws_conn_id }}"),
     tags=["codepipeline"],
 )
-def example_partner_function() -> None:
+def example_work_as_function() -> None:
     @task.codepipeline_job(
         aws_conn_id="{{ params.aws_conn_id }}", retries=2, retry_delay=timedelta(seconds=10)
     )
     def deploy(job: JobInProgress) -> dict[str, object]:
-        # The configuration may hold the customer's secrets: it is asked for where it is used, and what is
-        # returned from here is what everybody may see.
+        # The configuration may hold the customer's secrets: return only what everybody may see.
         target = job.configuration.get("Target", "production")
         if not target.isidentifier():
             raise JobFailure("Target must be the name of an environment.", "ConfigurationError")
@@ -54,4 +53,4 @@ def example_partner_function() -> None:
     finish_job(deploy("{{ dag_run.conf | tojson }}"))
 
 
-example_partner_function()
+example_work_as_function()

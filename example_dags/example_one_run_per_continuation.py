@@ -37,7 +37,7 @@ from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
     on_failure_callback=CodePipelineJobFailureNotifier(aws_conn_id="{{ params.aws_conn_id }}"),
     tags=["codepipeline"],
 )
-def example_partner_steps() -> None:
+def example_one_run_per_continuation() -> None:
     aws_conn_id = "{{ params.aws_conn_id }}"
     wait_for_job = CodePipelineJobSensor(
         task_id="wait_for_job",
@@ -64,7 +64,7 @@ def example_partner_steps() -> None:
 
     @task
     def begin(job: dict[str, Any]) -> str:
-        # Here the long work would be started somewhere; its name there is the continuation token.
+        # Start the long work here; its name in the other system becomes the continuation token.
         return f"deployment-of-{job['action_execution_id']}"
 
     @task
@@ -82,9 +82,9 @@ def example_partner_steps() -> None:
     resumed = resume(claim.output)
     which_step(claim.output) >> [begun, resumed]
     begun >> report_begin
-    # Ends the job with success after resume, with failure if anything failed; after report_begin there is
-    # nothing left to end.
+    # After resume this ends the job: with success, or with failure if a task failed. After report_begin the
+    # job has its result, and there is nothing left to end.
     finish_job(claim, execution_details={"summary": "The deployment is complete.", "percentComplete": 100})
 
 
-example_partner_steps()
+example_one_run_per_continuation()
