@@ -2,9 +2,9 @@
 """
 Output variables: a custom action gives values to later actions of the pipeline.
 
-If the action has the namespace ``Build``, later actions can write ``#{Build.Digest}`` in their configuration.
-A custom action has no customer and no client token: IAM decides who may work on it. Its action type is
-declared in ``demo/action-type.yaml``. ``example_custom_jobs_by_query`` starts the runs.
+If the action has the namespace ``Build``, later actions can write ``#{Build.Digest}`` in their
+configuration. A custom action has no customer and no client token: IAM decides who may work on it. Its
+action type is declared in ``demo/action-type.yaml``. ``example_custom_jobs_by_query`` starts the runs.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ A worker for some of the jobs of a custom action type: those with one value of i
 The param ``query_param`` names the property and the value. It is empty by default, because the action type
 in ``demo/action-type.yaml`` has no queryable property. Each job gets a run of
 ``example_build_with_output_variables``. A custom job is claimed with the nonce of its offer, which is valid
-until the job is offered again. If that happens before the run claims the job, the run is skipped, and the new
-offer gets another run.
+until the job is offered again. If that happens before the run claims the job, the run is skipped, and the
+new offer gets another run.
 """
 
 from __future__ import annotations

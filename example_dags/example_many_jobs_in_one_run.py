@@ -2,8 +2,8 @@
 """
 The simplest worker: many jobs in one run. A mapped task group claims, works on and finishes each of them.
 
-The sensor waits in the triggerer. Runs may overlap, so new jobs are taken while older ones are worked on. Any
-owner will do: with a custom action type as ``action_type``, the same DAG takes custom jobs.
+The sensor waits in the triggerer. Runs may overlap, so new jobs are taken while older ones are worked on.
+Any owner will do: with a custom action type as ``action_type``, the same DAG takes custom jobs.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Work in steps: the first result carries a continuation token and 10 %, the next job resumes from the token.
+Long work in several runs: each continuation job is a run of its own, which resumes from the token.
 
-One action of the pipeline is a series of jobs, and each of them is one run of this DAG. The token is the
-worker's own: here it names the work that was begun, so that the next run finds it.
+The first run reports 10 % with a continuation token and ends. CodePipeline then makes a new job with that
+token, and the next run of this DAG takes it. The token is your own: here it names the work that was begun,
+so that the next run finds it.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def example_one_run_per_continuation() -> None:
         task_id="report_begin",
         job=claim.output,
         continuation_token=begun,
-        execution_details={"summary": "The deployment has begun.", "percentComplete": 10},
+        execution_details={"summary": "The deployment has begun.", "percent_complete": 10},
         aws_conn_id=aws_conn_id,
     )
     resumed = resume(claim.output)
@@ -84,7 +85,7 @@ def example_one_run_per_continuation() -> None:
     begun >> report_begin
     # After resume this ends the job: with success, or with failure if a task failed. After report_begin the
     # job has its result, and there is nothing left to end.
-    finish_job(claim, execution_details={"summary": "The deployment is complete.", "percentComplete": 100})
+    finish_job(claim, execution_details={"summary": "The deployment is complete.", "percent_complete": 100})
 
 
 example_one_run_per_continuation()

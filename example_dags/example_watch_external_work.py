@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Work in another system, for hours: a sensor looks at it and keeps the action alive, with progress to be seen.
+Long work in another system: a sensor watches it, keeps the action alive and shows its progress.
 
-The sensor renews the job before its timeout: the action goes on in a new job, and the customer's console
-shows how far the work is. It waits in the triggerer and holds no worker slot. A run's conf is the offered
-job, and may say how long the work takes; ``example_one_run_per_job`` or ``example_jobs_as_asset_events`` start such
-runs, with this DAG's id in the place of ``example_claim_work_finish``.
+The sensor renews the job before its timeout: the action continues in a new job, and the customer's console
+shows the percentage. The sensor waits in the triggerer and holds no worker slot. The run's conf is the
+offered job, and may say how long the work takes. ``example_one_run_per_job`` or
+``example_jobs_as_asset_events`` can start such runs if you put this DAG's id into their ``dispatch_jobs``.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def example_watch_external_work() -> None:
         poll_interval=5,
         aws_conn_id=aws_conn_id,
     )
-    finish_job(claim, execution_details={"summary": "Deployed.", "percentComplete": 100})
+    finish_job(claim, execution_details={"summary": "Deployed.", "percent_complete": 100})
 
 
 example_watch_external_work()

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The work on one job as one Python function; ``dispatch_jobs`` starts the runs, with the offered job as conf.
+The whole job in one Python function: ``@task.codepipeline_job`` claims it, runs the function and reports.
 
-The task claims the job, runs the function and reports. An exception is retried with the same job, and
-reported as the job's failure when no retry is left. ``finish_job`` is for what the task cannot report itself:
-a kill in its last try. The DAG's callback is for what no task can, ``dagrun_timeout``.
+If the function raises an exception, the task is retried with the same job. If no retry is left, the job
+fails. ``finish_job`` reports what the task cannot report itself: that it was killed in its last try. The
+DAG's callback reports what no task can: ``dagrun_timeout``. The run's conf is the offered job, as
+``dispatch_jobs`` gives it.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ def example_work_as_function() -> None:
         revisions = [artifact.revision for artifact in job.job.input_artifacts if artifact.revision]
         job.current_revision = {
             "revision": revisions[0] if revisions else job.job_id,
-            "changeIdentifier": job.job_id,
+            "change_identifier": job.job_id,
         }
-        return {"summary": "Deployed by a function in Airflow.", "percentComplete": 100}
+        return {"summary": "Deployed by a function in Airflow.", "percent_complete": 100}
 
     finish_job(deploy("{{ dag_run.conf | tojson }}"))
 
