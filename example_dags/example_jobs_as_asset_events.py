@@ -18,7 +18,7 @@ from airflow_codepipeline_partner.assets import codepipeline_jobs, dispatch_jobs
 # The watcher exists before any run, so these values cannot be params.
 JOBS = codepipeline_jobs(
     "example_partner_jobs",
-    {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"},
+    "Deploy/ThirdParty/Example/1",
     poll_interval=5,
     aws_conn_id="aws_default",
 )
