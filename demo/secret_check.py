@@ -28,7 +28,7 @@ class SecretCheck:
         self._note_what_is_handed_out()
 
     def note(self, customer: Customer, job: JobSnapshot) -> None:
-        """Note what a customer has told us in confidence."""
+        """Note a customer's secrets."""
         self._jobs.append(job.job_id)
         if not self.story.way.is_custom:
             self.secrets["client token"].add(customer.client_token)
