@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the console would show of a pipeline."""
+"""The calls that start, stop, retry and show executions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def test_what_a_later_result_does_not_say_stays(world):
     assert (shown["status"], shown["percentComplete"]) == ("Succeeded", 100)
 
 
-def test_the_current_revision_is_shown_with_the_time_the_worker_gave_or_the_time_it_came(world):
+def test_the_current_revision_is_shown_with_its_time(world):
+    """The worker's, or when it came."""
     w = world()
     w.start()
     revision = {"revision": "r1", "changeIdentifier": "c1"}
@@ -66,7 +67,8 @@ def test_the_current_revision_is_shown_with_the_time_the_worker_gave_or_the_time
     assert state["currentRevision"]["created"] == w.emu.now()
 
 
-def test_a_failure_shows_its_type_and_message_and_fails_the_pipeline(world):
+def test_a_failure_shows_its_type_and_message(world):
+    """And fails the pipeline."""
     w = world(pipeline=PIPELINE)
     execution_id = w.start()
     w.worker.fail(w.worker.claim(), "because", "PermissionError", externalExecutionId="run-2")
@@ -97,7 +99,7 @@ def test_action_executions_hold_the_result_and_hide_secrets(world):
     assert (source["actionName"], source["status"]) == ("Source", "Succeeded")
 
 
-def test_secret_configuration_is_masked_everywhere_but_in_the_details(world, http):
+def test_secrets_are_masked_everywhere_except_in_details(world, http):
     w = world(pipeline=PIPELINE)
     w.start()
     client = w.worker.client
@@ -161,7 +163,7 @@ def test_get_pipeline_tells_a_source_and_the_partner_action(world):
     )
 
 
-def test_start_over_the_wire_queues_a_job_once_for_each_request_token(world):
+def test_a_start_happens_once_for_each_request_token(world):
     w = world()
     first = w.worker.client.start_pipeline_execution(name="pipeline", clientRequestToken="a")
     again = w.worker.client.start_pipeline_execution(name="pipeline", clientRequestToken="a")
@@ -179,19 +181,7 @@ def test_start_over_the_wire_works_without_a_request_token(world, signed_call):
     assert len(ids) == 2
 
 
-def test_a_source_that_finds_no_place_for_its_artifact_fails(world, monkeypatch):
-    w = world(pipeline={"input_artifacts": ["In"]})
-    monkeypatch.setattr(w.emu.store, "_call", lambda *call: (503, b"", {}))
-    w.worker.client.start_pipeline_execution(name="pipeline")
-    source = w.emu.pipeline_state("pipeline")["stageStates"][0]
-    assert source["latestExecution"]["status"] == "Failed"
-    error = source["actionStates"][0]["latestExecution"]["errorDetails"]
-    assert error["code"] == "ConfigurationError"
-    assert "moto answered 503" in error["message"]
-    assert w.emu.jobs() == []
-
-
-def test_pipelines_and_executions_that_are_not_there_are_not_found(world):
+def test_unknown_pipelines_and_executions_are_not_found(world):
     w = world()
     client = w.worker.client
     assert refused(client.get_pipeline_state, name="other") == "PipelineNotFoundException"
@@ -209,7 +199,8 @@ def test_state_before_any_execution_has_no_latest_one(world):
     assert "latestExecution" not in partner["actionStates"][0]
 
 
-def test_abandoning_withdraws_the_job_and_the_worker_learns_it_from_its_result(world):
+def test_abandoning_withdraws_the_job(world):
+    """The worker learns it when it puts its result."""
     w = world()
     execution_id = w.start()
     job_id = w.worker.claim()
