@@ -8,6 +8,7 @@ import inspect
 import json
 
 import pytest
+from declaring import CUSTOM_TYPE
 
 from airflow_codepipeline_partner.emulator import ControlError, Emulator, Settings, cli
 from airflow_codepipeline_partner.emulator.control_table import (
@@ -29,7 +30,6 @@ def named(control):
 
 
 COMMANDS = [control for control in CONTROLS if control.command is not None]
-CUSTOM_TYPE = {"category": "Build", "owner": "Custom", "provider": "Own", "version": "1"}
 #: Of each kind what the method takes, what HTTP takes, and what the command line takes.
 SAMPLES = {
     TEXT: ("a", "a", ["a"]),

@@ -4,22 +4,11 @@
 from __future__ import annotations
 
 import pytest
-from botocore.exceptions import ClientError
+from declaring import ACTION_TYPE, CUSTOM_TYPE
 
 from airflow_codepipeline_partner.emulator import ControlError, cli
 
 CLIENT_ID = "11111111-2222-3333-4444-555555555555"
-
-
-@pytest.fixture
-def control(world, http):
-    w = world()
-
-    def call(method, path, body=None):
-        return http(f"{w.emu.url}/_emu{path}", body, {"Content-Type": "application/json"}, method)[:2]
-
-    call.w = w
-    return call
 
 
 @pytest.mark.parametrize(
@@ -92,16 +81,6 @@ def test_what_python_lets_pass_is_refused_too(world, do, message):
         do(world(pipeline={"input_artifacts": ["In"]}).emu)
 
 
-CUSTOM_TYPE = {"category": "Build", "owner": "Custom", "provider": "Own", "version": "1"}
-PARTNER_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
-
-
-def code(call, *arguments, **options):
-    with pytest.raises(ClientError) as error:
-        call(*arguments, **options)
-    return error.value.response["Error"]["Code"]
-
-
 def test_a_custom_pipeline_over_http_needs_no_customer(custom_world, http):
     w = custom_world()
     w.emu.add_customer("11111111-2222-3333-4444-555555555555")
@@ -120,7 +99,7 @@ def test_a_custom_pipeline_over_http_needs_no_customer(custom_world, http):
     refused = body | {"name": "refused"}
     for change in (
         {"client_id": "11111111-2222-3333-4444-555555555555"},
-        {"action_type": PARTNER_TYPE},
+        {"action_type": ACTION_TYPE},
         {"action_type": CUSTOM_TYPE | {"owner": "AWS"}},
     ):
         status, answer, _ = http(url, refused | change)

@@ -6,18 +6,12 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.exceptions import ConnectionClosedError
+from declaring import ACTION_TYPE, code
 
 from airflow_codepipeline_partner.emulator import ControlError
 
-PARTNER_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
 ARTIFACTS = {"input_artifacts": ["In"], "output_artifacts": ["Out"], "bucket": "artifact-bucket"}
-
-
-def code(call, *arguments, **options):
-    with pytest.raises(ClientError) as error:
-        call(*arguments, **options)
-    return error.value.response["Error"]["Code"]
 
 
 # By call, the job's status before and after it.
@@ -82,13 +76,13 @@ def test_a_slow_custom_call_is_done_when_the_time_is_over(custom_world, monkeypa
 
 def test_a_fault_for_any_call_hits_those_of_both_owners(custom_world):
     w = custom_world()
-    w.emu.add_action_type(PARTNER_TYPE)
+    w.emu.add_action_type(ACTION_TYPE)
     fault = w.emu.inject("throttle", times=None)
     assert fault.operation is None
     assert code(w.worker.poll) == THROTTLED
-    assert code(w.worker.client.poll_for_third_party_jobs, actionTypeId=PARTNER_TYPE) == THROTTLED
+    assert code(w.worker.client.poll_for_third_party_jobs, actionTypeId=ACTION_TYPE) == THROTTLED
     w.emu.clear_faults()
-    # And one for a call befalls no other.
+    # And one for an operation hits no other.
     w.emu.inject("throttle", "PollForThirdPartyJobs")
     assert w.worker.poll() == []
 

@@ -7,7 +7,7 @@ import dataclasses
 import json
 
 import pytest
-from botocore.exceptions import ClientError
+from declaring import code
 
 ARTIFACTS = {"input_artifacts": ["In"], "output_artifacts": ["Out"]}
 
@@ -180,12 +180,6 @@ def test_entries_are_frozen_and_the_list_is_a_copy(world):
 def test_a_question_about_nothing_is_an_error(world):
     with pytest.raises(ValueError, match="no nonsense"):
         world().emu.ledger.where(nonsense=1)
-
-
-def code(call, *arguments, **options):
-    with pytest.raises(ClientError) as error:
-        call(*arguments, **options)
-    return error.value.response["Error"]["Code"]
 
 
 def test_the_ledgers_questions_count_the_calls_of_custom_jobs(custom_world):

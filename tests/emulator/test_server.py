@@ -12,11 +12,10 @@ import sys
 import threading
 
 import pytest
+from declaring import ACTION_TYPE
 
 from airflow_codepipeline_partner.emulator import Clock, Emulator, Settings
 from airflow_codepipeline_partner.emulator.api.jobs import JobsApi
-
-ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
 
 
 def test_nothing_is_left_after_stopping(http):

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import pytest
+from declaring import ACTION_TYPE
 
-ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
 JOB = {"jobId": "j", "clientToken": "t"}
 SUCCESS, FAILURE, POLL = (
     "PutThirdPartyJobSuccessResult",

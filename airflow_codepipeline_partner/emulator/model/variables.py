@@ -37,9 +37,7 @@ def resolve(
                 return found[0]
             if name not in known:
                 which = "a variable" if key in secret_keys else f"the variable {namespace}.{name}"
-                message = (
-                    f"The configuration property {key} refers to {which} that is not there, or not yet."
-                )
+                message = f"The configuration property {key} refers to {which} that is not there, or not yet."
                 raise ActionFailed("ConfigurationError", message)
             return known[name]
 

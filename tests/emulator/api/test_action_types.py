@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from botocore.exceptions import ClientError
+from declaring import ACTION_TYPE, CUSTOM_TYPE, code
 
-CUSTOM_TYPE = {"category": "Build", "owner": "Custom", "provider": "Own", "version": "1"}
-PARTNER_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
 OWN = {"category": "Build", "provider": "Own", "version": "1"}
 PROJECT = {"name": "Project", "required": True, "queryable": True}
 PASSWORD = {"name": "Password", "secret": True}
@@ -18,12 +16,6 @@ URL = "https://own.example/{Config:Project}/{ExternalExecutionId}"
 def w(custom_world):
     """An emulator without action types and pipelines."""
     return custom_world(pipeline=False)
-
-
-def code(call, *arguments, **options):
-    with pytest.raises(ClientError) as error:
-        call(*arguments, **options)
-    return error.value.response["Error"]["Code"]
 
 
 def listed(w, **asked):
@@ -114,7 +106,7 @@ def test_a_registered_action_type_cannot_be_created(w):
 
 
 def test_a_region_has_fifty_custom_action_types(w):
-    w.emu.add_action_type(PARTNER_TYPE)
+    w.emu.add_action_type(ACTION_TYPE)
     w.emu.add_action_type(CUSTOM_TYPE | {"version": "0"})
     for version in range(1, 50):
         w.create(version=str(version))
@@ -129,7 +121,7 @@ def test_a_region_has_fifty_custom_action_types(w):
 def test_action_types_are_listed_in_pages_and_by_owner(w):
     for version in range(45):
         w.create(version=str(version))
-        w.emu.add_action_type(PARTNER_TYPE | {"version": str(version)})
+        w.emu.add_action_type(ACTION_TYPE | {"version": str(version)})
     pages = w.worker.client.get_paginator("list_action_types").paginate(actionOwnerFilter="Custom")
     versions = [[each["id"]["version"] for each in page["actionTypes"]] for page in pages]
     assert [len(page) for page in versions] == [20, 20, 5]
@@ -145,15 +137,15 @@ def test_action_types_are_listed_in_pages_and_by_owner(w):
 
 def test_get_action_type_serves_only_those_of_partners(w):
     w.create()
-    w.emu.add_action_type(PARTNER_TYPE)
+    w.emu.add_action_type(ACTION_TYPE)
     get = w.worker.client.get_action_type
-    shown = get(**PARTNER_TYPE)["actionType"]
-    assert shown["id"] == PARTNER_TYPE
+    shown = get(**ACTION_TYPE)["actionType"]
+    assert shown["id"] == ACTION_TYPE
     assert shown["executor"]["type"] == "JobWorker"
     assert shown["inputArtifactDetails"] == {"minimumCount": 0, "maximumCount": 5}
     # AWS's model knows no owner Custom here.
     assert code(get, **CUSTOM_TYPE) == "ValidationException"
-    assert code(get, **(PARTNER_TYPE | {"version": "2"})) == "ActionTypeNotFoundException"
+    assert code(get, **(ACTION_TYPE | {"version": "2"})) == "ActionTypeNotFoundException"
 
 
 SECRET_QUERY = PROJECT | {"secret": True}

@@ -6,10 +6,10 @@ from __future__ import annotations
 import sys
 
 import pytest
+from declaring import CUSTOM_TYPE
 
 from airflow_codepipeline_partner.emulator.api.jobs import JobsApi
 
-CUSTOM_TYPE = {"category": "Build", "owner": "Custom", "provider": "Own", "version": "1"}
 PROJECT = {"name": "Project", "required": True, "queryable": True}
 
 

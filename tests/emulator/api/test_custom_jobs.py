@@ -7,19 +7,11 @@ import threading
 import uuid
 
 import pytest
-from botocore.exceptions import ClientError
+from declaring import ACTION_TYPE, CUSTOM_TYPE, code
 
 from airflow_codepipeline_partner.emulator.api.jobs import MAX_OUTPUT_VARIABLES_BYTES
 
-CUSTOM_TYPE = {"category": "Build", "owner": "Custom", "provider": "Own", "version": "1"}
-PARTNER_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
 ARTIFACTS = {"input_artifacts": ["In"], "output_artifacts": ["Out"], "bucket": "artifact-bucket"}
-
-
-def code(call, *arguments, **options):
-    with pytest.raises(ClientError) as error:
-        call(*arguments, **options)
-    return error.value.response["Error"]["Code"]
 
 
 def shown(w, name="pipeline"):
@@ -142,7 +134,7 @@ def test_a_custom_job_is_acknowledged_once(custom_world):
     with pytest.raises(w.worker.error.InvalidNonceException):
         w.worker.acknowledge(job["id"], job["nonce"])
     w.worker.succeed(job["id"])
-    # One that has ended tells its status.
+    # A job that has ended returns its status.
     assert w.worker.acknowledge(job["id"], job["nonce"]) == "Succeeded"
 
 
@@ -220,7 +212,7 @@ def test_calls_do_not_find_jobs_of_the_other_owner(custom_world):
     w.start("partner")
     [own] = w.worker.poll()
     client, token = w.worker.client, customer.client_token
-    [theirs] = client.poll_for_third_party_jobs(actionTypeId=PARTNER_TYPE)["jobs"]
+    [theirs] = client.poll_for_third_party_jobs(actionTypeId=ACTION_TYPE)["jobs"]
     nonce = client.get_third_party_job_details(jobId=theirs["jobId"], clientToken=token)["jobDetails"][
         "nonce"
     ]
@@ -238,7 +230,7 @@ def test_calls_do_not_find_jobs_of_the_other_owner(custom_world):
     ):
         assert code(call, **arguments) == "JobNotFoundException"
     assert [job.status for job in w.emu.jobs()] == ["Dispatched", "Dispatched"]
-    # Nor does what was refused tell whose job it was asked for.
+    # Nor does a refusal say whose job it was asked for.
     assert {entry.pipeline_name for entry in w.emu.ledger.where(outcome="JobNotFoundException")} == {None}
 
 

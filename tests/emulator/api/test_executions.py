@@ -7,8 +7,7 @@ import datetime
 import uuid
 
 import pytest
-from botocore.exceptions import ClientError
-from declaring import CODE_DEPLOY, S3, TRUST, action, stage
+from declaring import CODE_DEPLOY, S3, TRUST, action, code, stage
 
 URL = "https://partner.example/{Config:Project}/{ExternalExecutionId}"
 PIPELINE = {
@@ -18,12 +17,6 @@ PIPELINE = {
     "output_artifacts": ["Built"],
     "input_artifacts": ["Source"],
 }
-
-
-def refused(call, **arguments):
-    with pytest.raises(ClientError) as error:
-        call(**arguments)
-    return error.value.response["Error"]["Code"]
 
 
 def test_progress_shows_while_the_action_runs(world):
@@ -129,7 +122,7 @@ def test_executions_are_listed_newest_first_in_pages(world):
     assert token == {"nextToken": ""}
     for wrong in ("nonsense", "99"):
         assert (
-            refused(w.worker.client.list_pipeline_executions, pipelineName="pipeline", nextToken=wrong)
+            code(w.worker.client.list_pipeline_executions, pipelineName="pipeline", nextToken=wrong)
             == "InvalidNextTokenException"
         )
 
@@ -158,8 +151,7 @@ def test_get_pipeline_tells_a_source_and_the_partner_action(world):
     assert partner["actionTypeId"]["owner"] == "ThirdParty"
     assert shown["artifactStore"]["encryptionKey"] == {"id": "key-1", "type": "KMS"}
     assert (
-        refused(w.worker.client.get_pipeline, name="pipeline", version=2)
-        == "PipelineVersionNotFoundException"
+        code(w.worker.client.get_pipeline, name="pipeline", version=2) == "PipelineVersionNotFoundException"
     )
 
 
@@ -184,10 +176,10 @@ def test_start_over_the_wire_works_without_a_request_token(world, signed_call):
 def test_unknown_pipelines_and_executions_are_not_found(world):
     w = world()
     client = w.worker.client
-    assert refused(client.get_pipeline_state, name="other") == "PipelineNotFoundException"
-    assert refused(client.get_pipeline, name="other") == "PipelineNotFoundException"
+    assert code(client.get_pipeline_state, name="other") == "PipelineNotFoundException"
+    assert code(client.get_pipeline, name="other") == "PipelineNotFoundException"
     assert (
-        refused(client.get_pipeline_execution, pipelineName="pipeline", pipelineExecutionId=str(uuid.uuid4()))
+        code(client.get_pipeline_execution, pipelineName="pipeline", pipelineExecutionId=str(uuid.uuid4()))
         == "PipelineExecutionNotFoundException"
     )
 
@@ -214,7 +206,7 @@ def test_abandoning_withdraws_the_job(world):
     [shown] = w.worker.client.list_pipeline_executions(pipelineName="pipeline")["pipelineExecutionSummaries"]
     assert (shown["status"], shown["stopTrigger"]["reason"]) == ("Stopped", "enough")
     assert (
-        refused(stop, pipelineName="pipeline", pipelineExecutionId=execution_id)
+        code(stop, pipelineName="pipeline", pipelineExecutionId=execution_id)
         == "PipelineExecutionNotStoppableException"
     )
 
@@ -238,7 +230,7 @@ def test_stopping_waits_for_the_action(world):
     stop(pipelineName="pipeline", pipelineExecutionId=execution_id)
     assert w.action()["status"] == "InProgress"
     assert (
-        refused(stop, pipelineName="pipeline", pipelineExecutionId=execution_id)
+        code(stop, pipelineName="pipeline", pipelineExecutionId=execution_id)
         == "DuplicatedStopRequestException"
     )
     w.worker.succeed(job_id)
@@ -257,9 +249,9 @@ def test_a_failed_action_can_be_retried_in_the_same_execution(world):
         "pipelineExecutionId": execution_id,
         "retryMode": "FAILED_ACTIONS",
     }
-    assert refused(retry, **again) == "StageNotRetryableException"
+    assert code(retry, **again) == "StageNotRetryableException"
     w.worker.fail(w.worker.claim())
-    assert refused(retry, **(again | {"stageName": "Other"})) == "StageNotFoundException"
+    assert code(retry, **(again | {"stageName": "Other"})) == "StageNotFoundException"
     assert retry(**again)["pipelineExecutionId"] == execution_id
     assert w.action()["status"] == "InProgress"
     w.worker.succeed(w.worker.claim())
@@ -285,7 +277,7 @@ def test_pipelines_of_motos_stand_beside_ours(world, client):
     assert {"pipeline", name} <= set(listed)
     w.worker.client.delete_pipeline(name=name)
     assert (
-        refused(w.worker.client.create_pipeline, pipeline=declared | {"name": "pipeline"})
+        code(w.worker.client.create_pipeline, pipeline=declared | {"name": "pipeline"})
         == "PipelineNameInUseException"
     )
-    assert refused(w.worker.client.delete_pipeline, name="pipeline") == "NotImplementedException"
+    assert code(w.worker.client.delete_pipeline, name="pipeline") == "NotImplementedException"

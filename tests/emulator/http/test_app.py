@@ -8,10 +8,10 @@ import uuid
 
 import pytest
 from botocore.parsers import create_parser
+from declaring import ACTION_TYPE
 
 from airflow_codepipeline_partner.emulator.http import app
 
-ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
 SUCCESS, FAILURE, POLL = (
     "PutThirdPartyJobSuccessResult",
     "PutThirdPartyJobFailureResult",

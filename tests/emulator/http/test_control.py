@@ -11,17 +11,6 @@ from botocore.exceptions import ClientError
 CLIENT_ID = "11111111-2222-3333-4444-555555555555"
 
 
-@pytest.fixture
-def control(world, http):
-    w = world()
-
-    def call(method, path, body=None):
-        return http(f"{w.emu.url}/_emu{path}", body, {"Content-Type": "application/json"}, method)[:2]
-
-    call.w = w
-    return call
-
-
 def test_all_that_a_test_needs_can_be_done_over_http(control, client):
     status, customer = control("POST", "/customers", {"client_id": CLIENT_ID, "client_token": "t1"})
     assert (status, customer) == (200, {"client_id": CLIENT_ID, "client_token": "t1"})

@@ -7,20 +7,10 @@ import io
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from declaring import code
 
 BUCKET = "artifact-bucket"
 PIPELINE = {"input_artifacts": ["In"], "output_artifacts": ["Out"], "bucket": BUCKET}
-
-
-def code(error):
-    return error.value.response["Error"]["Code"]
-
-
-def denied(call, *arguments, **options):
-    with pytest.raises(ClientError) as error:
-        call(*arguments, **options)
-    return code(error)
 
 
 def test_input_is_read_and_output_written(artifacts, client):
@@ -51,21 +41,21 @@ def test_an_upload_in_parts_can_be_aborted(artifacts):
 
 def test_nothing_else_in_s3_is_open(artifacts):
     s3, source, built = artifacts.s3, artifacts.source, artifacts.built
-    assert denied(s3.put_object, **source, Body=b"") == "AccessDenied"
-    assert denied(s3.get_object, **built) == "AccessDenied"
-    assert denied(s3.head_object, **built) == "403"
-    assert denied(s3.delete_object, **built) == "AccessDenied"
-    assert denied(s3.get_object, Bucket=BUCKET, Key="pipeline/other") == "AccessDenied"
-    assert denied(s3.put_object, Bucket=BUCKET, Key="pipeline/other", Body=b"") == "AccessDenied"
-    assert denied(s3.get_object, Bucket="other", Key=source["Key"]) == "AccessDenied"
-    assert denied(s3.list_objects_v2, Bucket=BUCKET) == "AccessDenied"
-    assert denied(s3.list_buckets) == "AccessDenied"
-    assert denied(s3.create_bucket, Bucket="mine") == "AccessDenied"
-    assert denied(s3.get_object_acl, **source) == "AccessDenied"
-    assert denied(s3.get_object_tagging, **source) == "AccessDenied"
-    assert denied(s3.put_object_tagging, **built, Tagging={"TagSet": []}) == "AccessDenied"
-    assert denied(s3.put_object, **built, Body=b"", ACL="public-read") == "AccessDenied"
-    assert denied(s3.copy_object, **built, CopySource=source) == "AccessDenied"
+    assert code(s3.put_object, **source, Body=b"") == "AccessDenied"
+    assert code(s3.get_object, **built) == "AccessDenied"
+    assert code(s3.head_object, **built) == "403"
+    assert code(s3.delete_object, **built) == "AccessDenied"
+    assert code(s3.get_object, Bucket=BUCKET, Key="pipeline/other") == "AccessDenied"
+    assert code(s3.put_object, Bucket=BUCKET, Key="pipeline/other", Body=b"") == "AccessDenied"
+    assert code(s3.get_object, Bucket="other", Key=source["Key"]) == "AccessDenied"
+    assert code(s3.list_objects_v2, Bucket=BUCKET) == "AccessDenied"
+    assert code(s3.list_buckets) == "AccessDenied"
+    assert code(s3.create_bucket, Bucket="mine") == "AccessDenied"
+    assert code(s3.get_object_acl, **source) == "AccessDenied"
+    assert code(s3.get_object_tagging, **source) == "AccessDenied"
+    assert code(s3.put_object_tagging, **built, Tagging={"TagSet": []}) == "AccessDenied"
+    assert code(s3.put_object, **built, Body=b"", ACL="public-read") == "AccessDenied"
+    assert code(s3.copy_object, **built, CopySource=source) == "AccessDenied"
     outcomes = {entry.outcome for entry in artifacts.w.emu.ledger.where(kind="artifact")}
     assert outcomes == {"AccessDenied"}
 
@@ -73,18 +63,18 @@ def test_nothing_else_in_s3_is_open(artifacts):
 def test_one_job_does_not_open_the_artifacts_of_another(world, artifacts_of):
     w = world(pipeline=PIPELINE)
     one, two = artifacts_of(w), artifacts_of(w)
-    assert denied(one.s3.get_object, **two.source) == "AccessDenied"
-    assert denied(one.s3.put_object, **two.built, Body=b"") == "AccessDenied"
+    assert code(one.s3.get_object, **two.source) == "AccessDenied"
+    assert code(one.s3.put_object, **two.built, Body=b"") == "AccessDenied"
 
 
 def test_other_services_deny_in_their_own_words(artifacts):
-    assert denied(artifacts.client("sts").get_caller_identity) == "AccessDenied"
-    assert denied(artifacts.client("iam").list_users) == "AccessDenied"
-    assert denied(artifacts.client("kms").list_keys) == "AccessDeniedException"
+    assert code(artifacts.client("sts").get_caller_identity) == "AccessDenied"
+    assert code(artifacts.client("iam").list_users) == "AccessDenied"
+    assert code(artifacts.client("kms").list_keys) == "AccessDeniedException"
     secrets = artifacts.client("secretsmanager")
-    assert denied(secrets.get_secret_value, SecretId="s") == "AccessDeniedException"
+    assert code(secrets.get_secret_value, SecretId="s") == "AccessDeniedException"
     pipeline = artifacts.client("codepipeline")
-    assert denied(pipeline.get_pipeline_state, name="pipeline") == "AccessDeniedException"
+    assert code(pipeline.get_pipeline_state, name="pipeline") == "AccessDeniedException"
 
 
 def test_a_bucket_in_the_host_name_is_denied(artifacts, http):
@@ -113,7 +103,7 @@ def test_each_transfer_is_in_the_ledger_with_its_artifact(artifacts):
 
 def test_a_missing_input_is_refused_as_moto_does(artifacts, client):
     client("s3", artifacts.w.emu).delete_object(**artifacts.source)
-    assert denied(artifacts.s3.get_object, **artifacts.source) == "NoSuchKey"
+    assert code(artifacts.s3.get_object, **artifacts.source) == "NoSuchKey"
     assert artifacts.w.emu.ledger[-1].outcome == "HTTP 404"
 
 
@@ -128,9 +118,9 @@ def test_an_upload_with_another_key_can_be_denied(world, artifacts_of, key):
     artifacts = artifacts_of(world(pipeline=PIPELINE | {"encryption_key": key}, upload_encryption="refuse"))
     right = {"ServerSideEncryption": "aws:kms"} | ({"SSEKMSKeyId": key} if key else {})
     wrong = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "other"}
-    assert denied(artifacts.s3.put_object, **artifacts.built, Body=b"", **wrong) == "AccessDenied"
-    assert denied(artifacts.s3.put_object, **artifacts.built, Body=b"") == "AccessDenied"
-    assert denied(artifacts.s3.create_multipart_upload, **artifacts.built) == "AccessDenied"
+    assert code(artifacts.s3.put_object, **artifacts.built, Body=b"", **wrong) == "AccessDenied"
+    assert code(artifacts.s3.put_object, **artifacts.built, Body=b"") == "AccessDenied"
+    assert code(artifacts.s3.create_multipart_upload, **artifacts.built) == "AccessDenied"
     artifacts.s3.put_object(**artifacts.built, Body=b"", **right)
 
 

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import pytest
-from botocore.exceptions import ClientError
+from declaring import CUSTOM_TYPE, code
 
 from airflow_codepipeline_partner.emulator import ControlError
 
-CUSTOM_TYPE = {"category": "Build", "owner": "Custom", "provider": "Own", "version": "1"}
 OWN = {"category": "Build", "provider": "Own", "version": "1"}
 PROJECT = {"name": "Project", "required": True, "queryable": True}
 PASSWORD = {"name": "Password", "secret": True}
@@ -18,12 +17,6 @@ PASSWORD = {"name": "Password", "secret": True}
 def w(custom_world):
     """An emulator without action types and pipelines."""
     return custom_world(pipeline=False)
-
-
-def code(call, *arguments, **options):
-    with pytest.raises(ClientError) as error:
-        call(*arguments, **options)
-    return error.value.response["Error"]["Code"]
 
 
 def listed(w, **asked):

@@ -3,21 +3,10 @@
 
 from __future__ import annotations
 
-import pytest
-from botocore.exceptions import ClientError
+from declaring import code
 
 BUCKET = "artifact-bucket"
 PIPELINE = {"input_artifacts": ["In"], "output_artifacts": ["Out"], "bucket": BUCKET}
-
-
-def code(error):
-    return error.value.response["Error"]["Code"]
-
-
-def denied(call, *arguments, **options):
-    with pytest.raises(ClientError) as error:
-        call(*arguments, **options)
-    return code(error)
 
 
 def test_credentials_expire_by_the_emulators_clock(artifacts):
@@ -25,9 +14,9 @@ def test_credentials_expire_by_the_emulators_clock(artifacts):
     artifacts.w.emu.advance(899)
     artifacts.s3.head_object(**artifacts.source)
     artifacts.w.emu.advance(1)
-    assert denied(artifacts.s3.get_object, **artifacts.source) == "ExpiredToken"
-    assert denied(artifacts.s3.put_object, **artifacts.built, Body=b"") == "ExpiredToken"
-    assert denied(artifacts.client("sts").get_caller_identity) == "ExpiredToken"
+    assert code(artifacts.s3.get_object, **artifacts.source) == "ExpiredToken"
+    assert code(artifacts.s3.put_object, **artifacts.built, Body=b"") == "ExpiredToken"
+    assert code(artifacts.client("sts").get_caller_identity) == "ExpiredToken"
     fresh = artifacts.w.worker.details(artifacts.job_id)["data"]["artifactCredentials"]
     assert fresh["accessKeyId"] != artifacts.keys["aws_access_key_id"]
     again = artifacts.client(
@@ -42,7 +31,7 @@ def test_credentials_expire_by_the_emulators_clock(artifacts):
 def test_the_lifetime_of_credentials_can_be_set(world, artifacts_of):
     artifacts = artifacts_of(world(pipeline=PIPELINE, credentials_lifetime=10))
     artifacts.w.emu.advance(10)
-    assert denied(artifacts.s3.get_object, **artifacts.source) == "ExpiredToken"
+    assert code(artifacts.s3.get_object, **artifacts.source) == "ExpiredToken"
 
 
 def test_secrets_of_credentials_are_not_in_their_repr(artifacts):

@@ -44,17 +44,6 @@ def test_the_overlap_of_all_rotations_can_be_set(world):
     w.worker.details(job_id)
 
 
-@pytest.fixture
-def control(world, http):
-    w = world()
-
-    def call(method, path, body=None):
-        return http(f"{w.emu.url}/_emu{path}", body, {"Content-Type": "application/json"}, method)[:2]
-
-    call.w = w
-    return call
-
-
 def test_connect_hands_the_identity_to_the_partners_page(control):
     body = {"client_id": control.w.customer.client_id, "configuration_url": "https://partner.example/c?a=b"}
     url = control("POST", "/connect", body)[1]["url"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from declaring import CUSTOM_TYPE
 
 from airflow_codepipeline_partner.emulator import ControlError
 
@@ -20,7 +21,6 @@ def test_keys_are_cut_as_codepipeline_cuts_them(world):
     assert (pipeline, artifact, len(suffix)) == (name[:20], "SourceArti", 7)
 
 
-CUSTOM_TYPE = {"category": "Build", "owner": "Custom", "provider": "Own", "version": "1"}
 URL = "https://own.example/{Config:Project}/{ExternalExecutionId}"
 
 
