@@ -22,7 +22,7 @@ class ApiError(Exception):
 
 class ControlError(ValueError):
     """
-    Refuse a control.
+    Refuse what a test wants to do.
 
     :param message: What is wrong, and what would be right.
     :param status: HTTP status, 4xx.

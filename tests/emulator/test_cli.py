@@ -9,6 +9,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
@@ -112,7 +113,7 @@ def test_no_proxy_stands_before_the_loopback(run, monkeypatch):
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     # urllib keeps the first opener that it made.
-    monkeypatch.setattr("urllib.request._opener", None)
+    monkeypatch.setattr(urllib.request, "_opener", None)
     assert run("jobs") == {"jobs": []}
 
 

@@ -8,6 +8,7 @@ import inspect
 import json
 
 import pytest
+from declaring import CUSTOM_TYPE
 
 from airflow_codepipeline_partner.emulator import ControlError, Emulator, Settings, cli
 from airflow_codepipeline_partner.emulator.control_table import (
@@ -29,7 +30,6 @@ def named(control):
 
 
 COMMANDS = [control for control in CONTROLS if control.command is not None]
-CUSTOM_TYPE = {"category": "Build", "owner": "Custom", "provider": "Own", "version": "1"}
 #: Of each kind what the method takes, what HTTP takes, and what the command line takes.
 SAMPLES = {
     TEXT: ("a", "a", ["a"]),
@@ -127,7 +127,7 @@ def test_every_public_method_of_the_controls_is_a_control():
     assert all(hasattr(Emulator, name) for name in public)
 
 
-def test_a_route_is_there_once_and_a_command_changes_at_most_one_thing():
+def test_routes_are_unique_and_commands_change_one_thing():
     routes = [(control.http_method, control.path) for control in CONTROLS]
     assert len(set(routes)) == len(routes)
     changing = [control.command for control in COMMANDS if control.http_method == "POST"]

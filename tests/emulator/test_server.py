@@ -12,11 +12,10 @@ import sys
 import threading
 
 import pytest
+from declaring import ACTION_TYPE
 
 from airflow_codepipeline_partner.emulator import Clock, Emulator, Settings
 from airflow_codepipeline_partner.emulator.api.jobs import JobsApi
-
-ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
 
 
 def test_nothing_is_left_after_stopping(http):
@@ -82,7 +81,7 @@ def test_two_emulators_have_artifacts_of_their_own(world):
     assert places[0] != places[1]
 
 
-def test_the_reset_of_one_emulator_leaves_the_others_their_pipelines(world):
+def test_a_reset_leaves_other_emulators_their_pipelines(world):
     w = world(pipeline={"input_artifacts": ["In"], "output_artifacts": ["Out"]})
     world().emu.reset()
     w.start()
@@ -117,7 +116,8 @@ print(wrong)
     assert done.stdout.strip() == "[]"
 
 
-def test_a_poll_costs_no_more_with_ten_thousand_jobs_than_with_ten():
+def test_a_poll_costs_the_same_with_ten_thousand_jobs():
+    """As with ten."""
     assert _steps_of_a_poll(10_000) <= _steps_of_a_poll(10) * 1.1
 
 

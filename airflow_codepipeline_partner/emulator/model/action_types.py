@@ -154,7 +154,7 @@ class RegisteredActionType:
                 yield f"it takes {counts['minimumCount']} to {counts['maximumCount']} {what} artifacts"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return AWS's shape ActionType, without the types of properties: AWS leaves them out too."""
+        """Return AWS's shape ActionType. AWS omits the types of properties, as Terraform's users found."""
         definition = self.definition or {}
         shape = {
             "id": self.id.as_dict(),

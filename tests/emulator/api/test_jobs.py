@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The life of a job: poll, details, acknowledge, result."""
+"""The calls of partners' job workers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import threading
 import uuid
 
 import pytest
-
-from airflow_codepipeline_partner.emulator.model.jobs import TRANSITIONS, JobEvent, JobStatus
 
 
 def test_a_job_goes_from_queue_to_success(world):
@@ -24,7 +22,8 @@ def test_a_job_goes_from_queue_to_success(world):
     assert w.action()["status"] == "Succeeded"
 
 
-def test_jobs_come_first_in_first_out_and_one_to_a_poll_by_default(world):
+def test_jobs_come_first_in_first_out(world):
+    """One to a poll by default."""
     w = world()
     started = [w.start() for _ in range(4)]
     order = [job.job_id for job in w.emu.jobs()]
@@ -47,7 +46,7 @@ def test_default_and_cap_of_the_batch_can_be_set(world):
     assert len(w.worker.poll(8)) == 3
 
 
-def test_poll_for_an_action_type_that_nobody_registered_is_an_error(world):
+def test_a_poll_for_an_unknown_action_type_is_refused(world):
     w = world()
     with pytest.raises(w.worker.error.ActionTypeNotFoundException):
         w.worker.poll(provider="Other")
@@ -73,7 +72,7 @@ def test_action_types_of_two_providers_have_queues_of_their_own(world):
     assert w.worker.poll_ids() == [first]
 
 
-def test_region_of_the_signature_matters_only_where_a_region_is_set(world, aws):
+def test_the_signed_region_matters_only_if_a_region_is_set(world, aws):
     w = world(region="eu-west-1")
     with pytest.raises(w.worker.error.ActionTypeNotFoundException):
         w.worker.poll()
@@ -81,7 +80,7 @@ def test_region_of_the_signature_matters_only_where_a_region_is_set(world, aws):
     assert w.worker.poll() == []
 
 
-def test_details_tell_the_job_and_leave_out_what_third_parties_do_not_get(world):
+def test_details_leave_out_what_third_parties_do_not_get(world):
     w = world(
         pipeline={
             "configuration": {"Host": "h", "Password": "p"},
@@ -137,7 +136,8 @@ def test_details_of_an_ended_job_hold_no_credentials(world):
     assert "artifactCredentials" not in w.worker.details(job_id)["data"]
 
 
-def test_a_second_acknowledge_is_an_invalid_nonce_also_with_the_winning_one(world):
+def test_a_second_acknowledge_is_an_invalid_nonce(world):
+    """Also with the winning nonce."""
     w = world()
     w.start()
     [job_id] = w.worker.poll_ids()
@@ -148,7 +148,8 @@ def test_a_second_acknowledge_is_an_invalid_nonce_also_with_the_winning_one(worl
     assert w.status(job_id) == "InProgress"
 
 
-def test_a_repeated_acknowledge_can_be_idempotent_for_the_winner_only(world):
+def test_a_repeated_acknowledge_can_be_idempotent(world):
+    """For the winner only."""
     w = world(repeated_acknowledge="in_progress")
     w.start()
     [job_id] = w.worker.poll_ids()
@@ -177,7 +178,8 @@ def test_a_job_that_was_never_handed_out_cannot_be_acknowledged(world):
 
 
 @pytest.mark.parametrize(("setting", "answer"), [("status", "Succeeded"), ("error", None)])
-def test_acknowledging_an_ended_job_tells_its_status_or_is_an_error(world, setting, answer):
+def test_acknowledging_an_ended_job_returns_its_status(world, setting, answer):
+    """Or is an error, by the setting."""
     w = world(acknowledge_ended_job=setting)
     w.start()
     job_id = w.worker.claim()
@@ -322,7 +324,7 @@ def test_a_wrong_token_opens_nothing(world):
     assert w.status(job_id) == "Dispatched"
 
 
-def test_an_unknown_job_with_nobodys_token_can_be_an_invalid_token(world):
+def test_an_unknown_job_and_token_can_be_an_invalid_token(world):
     w = world(check_first="token")
     missing = str(uuid.uuid4())
     with pytest.raises(w.worker.error.JobNotFoundException):
@@ -330,18 +332,3 @@ def test_an_unknown_job_with_nobodys_token_can_be_an_invalid_token(world):
     w.worker.token = "nobody's"
     with pytest.raises(w.worker.error.InvalidClientTokenException):
         w.worker.details(missing)
-
-
-def test_nothing_leads_out_of_an_ended_state():
-    ended = {status for status in JobStatus if status.ended}
-    assert ended == {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.TIMED_OUT, JobStatus.WITHDRAWN}
-    assert not [key for key in TRANSITIONS if key[0] in ended]
-    assert {event for _, event in TRANSITIONS} == set(JobEvent)
-
-
-def test_a_job_refuses_what_the_table_does_not_have(world):
-    w = world()
-    w.start()
-    [job] = w.emu.state.jobs.values()
-    with pytest.raises(ValueError, match="Queued cannot SUCCEED"):
-        w.emu.runner.jobs.apply(job, JobEvent.SUCCEED, 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How executions move on: stages, run orders, stops, retries, and those that wait."""
+"""How executions run: order, failures, stops, retries, execution modes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_stages_run_in_order_and_actions_by_run_order(made):
     assert [run["actionName"] for run in m.runs()] == ["Fetch", "One", "Two", "Last", "Out"]
 
 
-def test_run_orders_need_not_follow_each_other_nor_the_order_of_the_declaration(made):
+def test_run_orders_may_have_gaps_and_any_order(made):
     m = made()
     m.create(m.source, stage("Build", action("B", runOrder=7), action("A", runOrder=3)))
     m.start()
@@ -52,7 +52,8 @@ def test_run_orders_need_not_follow_each_other_nor_the_order_of_the_declaration(
     assert m.named(m.claim()) == "B"
 
 
-def test_an_action_that_the_emulator_does_not_know_succeeds_and_says_so(made):
+def test_an_action_that_is_not_emulated_succeeds(made):
+    """And says so."""
     m = made()
     m.create(
         m.source,
@@ -73,14 +74,14 @@ def test_an_action_that_the_emulator_does_not_know_succeeds_and_says_so(made):
     assert got["Body"].read().startswith(b"PK")
 
 
-def test_a_pipeline_of_hundreds_of_actions_that_aws_does_ends_at_once(made):
+def test_hundreds_of_aws_own_actions_end_at_once(made):
     m = made()
     actions = [action(f"A{order}", CODE_DEPLOY, runOrder=order) for order in range(1, 900)]
     m.create(m.source, stage("Deploy", *actions))
     assert m.status(m.start()) == "Succeeded"
 
 
-def test_a_failure_ends_the_execution_when_those_beside_it_have_ended(made):
+def test_a_failure_ends_the_execution_after_parallel_actions(made):
     m = made()
     m.create(m.source, stage("Build", action("One"), action("Two"), action("Last", runOrder=2)))
     execution_id = m.start()
@@ -105,7 +106,7 @@ def test_a_failure_ends_the_execution_when_those_beside_it_have_ended(made):
     assert m.named(m.claim()) == "Last"
 
 
-def test_a_failed_action_can_be_retried_while_those_beside_it_run(made):
+def test_a_failed_action_is_retried_beside_running_ones(made):
     m = made()
     m.create(m.source, stage("Build", action("One"), action("Two")))
     execution_id = m.start()
@@ -125,7 +126,7 @@ def test_a_failed_action_can_be_retried_while_those_beside_it_run(made):
 
 
 @pytest.mark.parametrize(("mode", "following"), [("FAILED_ACTIONS", "Last"), ("ALL_ACTIONS", "One")])
-def test_what_was_stopped_between_two_actions_goes_on_by_a_retry(made, mode, following):
+def test_a_retry_continues_a_stop_between_two_actions(made, mode, following):
     m = made()
     m.create(m.source, stage("Build", action("One"), action("Last", runOrder=2)))
     execution_id = m.start()
@@ -141,7 +142,7 @@ def test_what_was_stopped_between_two_actions_goes_on_by_a_retry(made, mode, fol
     assert (shown["status"], shown.get("statusSummary")) == ("InProgress", None)
 
 
-def test_an_execution_that_waited_for_a_stage_when_it_was_stopped_has_nothing_to_retry(made):
+def test_a_stopped_waiting_execution_has_nothing_to_retry(made):
     m = made()
     m.create(m.source, stage("Build", action("Do")))
     m.start()
@@ -151,7 +152,7 @@ def test_an_execution_that_waited_for_a_stage_when_it_was_stopped_has_nothing_to
 
 
 @pytest.mark.parametrize("still_there", [True, False])
-def test_an_execution_is_not_retried_in_a_stage_that_a_newer_one_has_entered(made, still_there):
+def test_no_retry_in_a_stage_that_a_newer_execution_entered(made, still_there):
     m = made()
     m.create(m.source, stage("Build", action("Do")))
     first = m.start()
@@ -246,7 +247,7 @@ def test_a_stop_keeps_the_stages_from_going_on(made, abandon):
     assert m.stages()["Ship"] is None
 
 
-def test_an_execution_waits_for_the_stage_and_a_newer_one_takes_its_place(made):
+def test_a_newer_execution_replaces_the_one_that_waits(made):
     m = made()
     m.create(m.source, stage("Build", action("Do", inputs=["App"])))
     first, second, third = m.start(), m.start(), m.start()
@@ -302,7 +303,8 @@ def test_parallel_executions_do_not_wait(made):
     assert [job["data"]["pipelineContext"]["pipelineExecutionId"] for job in jobs] == started
 
 
-def test_a_timeout_fails_its_action_and_lets_the_next_execution_in(made):
+def test_a_timeout_lets_the_next_execution_in(made):
+    """And fails its action."""
     m = made(custom_action_timeout=100)
     m.create(m.source, stage("Build", action("Do")))
     first, second = m.start(), m.start()
@@ -313,7 +315,7 @@ def test_a_timeout_fails_its_action_and_lets_the_next_execution_in(made):
 
 
 @pytest.mark.parametrize("key", ["a\ud800b", ""])
-def test_what_moto_cannot_do_fails_the_action_and_holds_up_nothing(made, signed_call, key):
+def test_what_moto_cannot_do_fails_only_the_action(made, signed_call, key):
     m = made()
     source = {
         **m.source["actions"][0],

@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens by the passing of time, and the switches for it."""
+"""What time does to a job: leases, timeouts, retention."""
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
-from botocore.exceptions import ClientError
-
-from airflow_codepipeline_partner.emulator import Clock, ControlError
 
 
-def test_a_job_that_nobody_acknowledged_is_handed_out_again_before_younger_ones(world):
+def test_an_unacknowledged_job_is_handed_out_again(world):
+    """Before younger jobs."""
     w = world()
     w.start()
     [old] = w.worker.poll_ids()
@@ -33,7 +29,8 @@ def test_a_job_in_progress_is_not_handed_out_again(world):
     assert w.worker.poll_ids() == []
 
 
-def test_a_job_acknowledged_after_its_lease_lapsed_leaves_the_queue(world):
+def test_a_late_acknowledge_takes_the_job_from_the_queue(world):
+    """After its lease lapsed."""
     w = world()
     w.start()
     [job_id] = w.worker.poll_ids()
@@ -42,7 +39,7 @@ def test_a_job_acknowledged_after_its_lease_lapsed_leaves_the_queue(world):
     assert w.worker.poll_ids() == []
 
 
-def test_the_end_of_a_lease_says_nothing_of_a_job_that_was_taken(world):
+def test_the_end_of_a_lease_ignores_an_acknowledged_job(world):
     w = world()
     w.start()
     job_id = w.worker.claim()
@@ -71,7 +68,8 @@ def test_a_lease_of_nothing_hands_out_at_every_poll(world):
     assert w.worker.poll_ids() == w.worker.poll_ids() != []
 
 
-def test_a_redelivered_job_has_a_new_nonce_and_the_old_one_is_dead(world):
+def test_a_redelivered_job_has_a_new_nonce(world):
+    """And the old nonce is invalid."""
     w = world(lease_seconds=0)
     w.start()
     [job_id] = w.worker.poll_ids()
@@ -106,7 +104,8 @@ def test_details_can_rotate_the_nonce_until_the_job_is_taken(world):
     assert w.worker.details(job_id)["nonce"] == new
 
 
-def test_a_job_times_out_after_its_acknowledge_and_fails_the_action(world):
+def test_a_job_times_out_and_fails_the_action(world):
+    """Its time starts with the acknowledge."""
     w = world(job_timeout=100)
     w.start()
     w.emu.advance(50)
@@ -181,7 +180,8 @@ def test_a_timeout_of_a_turn_that_is_over_does_nothing(world):
     assert w.status(job_id) == "InProgress"
 
 
-def test_a_requeued_job_is_handed_out_once_although_it_waited_twice(world):
+def test_a_requeued_job_is_handed_out_once(world):
+    """Although it waited twice."""
     w = world(job_timeout=100, job_timeout_effect="requeue")
     w.start()
     [job_id] = w.worker.poll_ids()
@@ -214,7 +214,7 @@ def test_the_action_timeout_reaches_a_job_that_nobody_polled(world):
     assert "action timed out" in w.action()["errorDetails"]["message"]
 
 
-def test_the_action_timeout_reaches_a_continuation_that_is_not_there_yet(world):
+def test_the_action_timeout_ends_a_future_continuation(world):
     w = world(action_timeout=20, continuation_delay=30)
     w.start()
     w.worker.succeed(w.worker.claim(), continuationToken="t")
@@ -234,107 +234,3 @@ def test_an_ended_job_is_known_for_a_day(world):
     with pytest.raises(w.worker.error.JobNotFoundException):
         w.worker.details(job_id)
     assert w.action()["status"] == "Succeeded"
-
-
-def test_a_former_token_is_dead_at_once_or_after_an_overlap(world):
-    w = world()
-    w.start()
-    [job_id] = w.worker.poll_ids()
-    old = w.worker.token
-    new = w.emu.rotate_token(w.customer.client_id, overlap=10).client_token
-    assert new != old
-    w.worker.details(job_id)
-    w.worker.token = new
-    w.worker.details(job_id)
-    w.worker.token = old
-    w.emu.advance(10)
-    with pytest.raises(w.worker.error.InvalidClientTokenException):
-        w.worker.details(job_id)
-    w.worker.token = new
-    w.emu.rotate_token(w.customer.client_id)
-    with pytest.raises(w.worker.error.InvalidClientTokenException):
-        w.worker.details(job_id)
-
-
-def test_the_overlap_of_all_rotations_can_be_set(world):
-    w = world(rotation_overlap=5)
-    w.start()
-    [job_id] = w.worker.poll_ids()
-    w.emu.rotate_token(w.customer.client_id, "chosen")
-    w.worker.details(job_id)
-    w.emu.advance(5)
-    with pytest.raises(w.worker.error.InvalidClientTokenException):
-        w.worker.details(job_id)
-    w.worker.token = "chosen"
-    w.worker.details(job_id)
-
-
-def test_what_was_due_between_is_dated_by_its_own_time(world):
-    w = world(job_timeout=100, continuation_delay=30)
-    w.start()
-    started = w.emu.now()
-    w.worker.succeed(w.worker.claim(), continuationToken="t")
-    w.emu.advance(1000)
-    [queued] = [entry for entry in w.emu.ledger if entry.operation == "Queued"][1:]
-    assert (queued.time - started).total_seconds() == 30
-
-
-def test_the_clock_follows_the_machine_and_only_goes_forward():
-    clock = Clock()
-    before = clock.now()
-    assert clock.advance(3600) >= before + 3600
-    with pytest.raises(ValueError, match="forward"):
-        clock.advance(-1)
-
-
-def test_time_ends_with_the_year_9999_and_goes_on_before_it(world):
-    w = world()
-    end = 253_402_300_800
-    for seconds in (1e12, 10**400):
-        with pytest.raises(ControlError, match="at most 10000000000"):
-            w.emu.advance(seconds)
-    for _ in range(25):
-        w.emu.advance(10_000_000_000)
-    with pytest.raises(ControlError, match="year 9999"):
-        w.emu.advance(end - w.emu.now().timestamp())
-    assert w.emu.advance(end - w.emu.now().timestamp() - 1).year == 9999
-    w.start()
-    assert len(w.worker.poll()) == 1
-
-
-def test_the_time_of_the_ledger_does_not_go_back_with_the_machines(world):
-    machine = [2000.0]
-    w = world(clock=Clock(lambda: machine[0]))
-    machine[0] = 1000.0
-    w.start()
-    w.worker.claim()
-    assert [entry.time.timestamp() for entry in w.emu.ledger] == [2000.0] * len(w.emu.ledger)
-    assert w.emu.now().timestamp() == 2000.0
-    w.emu.advance(1500)
-    assert w.emu.ledger[-1].time.timestamp() == 2500.0
-
-
-def test_calls_above_a_rate_are_throttled_by_the_emulators_clock(world):
-    w = world(max_requests_per_second=2)
-
-    def outcomes(calls):
-        first = len(w.emu.ledger.polls())
-        for _ in range(calls):
-            with contextlib.suppress(ClientError):
-                w.worker.poll()
-        return [entry.outcome for entry in w.emu.ledger.polls()[first:]]
-
-    assert outcomes(3) == ["ok", "ok", "ThrottlingException"]
-    with pytest.raises(w.worker.error.JobNotFoundException):
-        w.worker.details("another operation has a rate of its own")
-    w.emu.advance(0.5)
-    assert outcomes(2) == ["ok", "ThrottlingException"]
-    w.emu.advance(60)
-    assert outcomes(3) == ["ok", "ok", "ThrottlingException"]
-    with pytest.raises(ClientError, match="Rate exceeded"):
-        w.worker.poll()
-    w.emu.configure(max_requests_per_second=0.1)
-    w.emu.advance(10)
-    assert outcomes(2) == ["ok", "ThrottlingException"]
-    w.emu.configure(max_requests_per_second=None)
-    assert outcomes(9) == ["ok"] * 9
