@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the demo: an emulated CodePipeline, a real Airflow, and one job from the queue to its result."""
+"""Run the demo: an emulated CodePipeline, a real Airflow, and one job from its start to its result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(Exception):
-    """Somebody wants this to end."""
+    """A signal asked this process to end."""
 
 
 class Narrator:
@@ -34,7 +34,7 @@ class Narrator:
         self._doing = ""
         self.signal: int | None = None
         for number in _SIGNALS:
-            # Only noted, so that no process is started whose number is then lost.
+            # Only noted here: an exception could lose the number of a process that is just being started.
             signal.signal(number, self._note)
 
     def say(self, text: str) -> None:

@@ -36,9 +36,9 @@ def _action_type(category: str, owner: str, provider: str) -> dict[str, str]:
 @dataclasses.dataclass(frozen=True)
 class Way:
     """
-    One of the two ways to have Airflow do an action.
+    One of the two kinds of action that Airflow can do.
 
-    :param name: What the demo calls it.
+    :param name: Its name on the command line.
     :param worker_dag: The example that polls.
     :param job_dag: The example that does the work on one job.
     :param action_type: What is polled for, in AWS's shape.
@@ -85,8 +85,8 @@ class Customer:
     A customer of the partner, and their pipeline.
 
     :param client_token: What CodePipeline accepts.
-    :param known_token: What the Airflow connection holds; another one makes every call fail.
-    :param configuration: What the customer typed in, by name; ``ApiKey`` is a secret key.
+    :param known_token: What the Airflow connection holds; with another token every call fails.
+    :param configuration: The values that the customer entered, by name; ``ApiKey`` is a secret key.
     """
 
     pipeline_name: str
@@ -111,7 +111,7 @@ class Story:
     :param emulator: A started emulator.
     :param airflow: A healthy Airflow with the DAGs of :func:`copy_dags`.
     :param say: Prints a line for the reader.
-    :param way: Whose action it is.
+    :param way: The kind of action.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Story:
         self.say(f"connection aws_default: AWS is at {self.emulator.url}")
 
     def add_pipeline(self, customer: Customer) -> None:
-        """Register a customer, if it is a partner's action, and a pipeline, and give Airflow their token."""
+        """Add a pipeline; for a partner's action also its customer, and their token to Airflow."""
         if not self.way.is_custom:
             self.emulator.add_customer(customer.client_id, customer.client_token)
         self.emulator.add_pipeline(
@@ -159,7 +159,7 @@ class Story:
 
     def create_action_type(self) -> None:
         """
-        Create the custom action type, as its owner would, from its declaration.
+        Create the custom action type from its declaration, as its owner would.
 
         :raises AirflowFailed: It was refused; the reason was printed.
         """

@@ -173,7 +173,7 @@ class TotalTest(unittest.TestCase):
 
 
 @pytest.mark.parametrize(
-    ("files", "status", "told"),
+    ("files", "status", "message"),
     [
         ({"shop.py": SHOP, "test_shop.py": SHOP_TEST}, "Succeeded", "Tested and built by Airflow."),
         (
@@ -185,7 +185,7 @@ class TotalTest(unittest.TestCase):
     ],
     ids=["good", "failing", "unsafe"],
 )
-def test_example_build_from_artifacts(emulator, customer, make_hook, run_dag, files, status, told):
+def test_example_build_from_artifacts(emulator, customer, make_hook, run_dag, files, status, message):
     emulator.configure(require_output_artifacts=True, upload_encryption="refuse")
     source = io.BytesIO()
     with zipfile.ZipFile(source, "w") as archive:
@@ -199,7 +199,7 @@ def test_example_build_from_artifacts(emulator, customer, make_hook, run_dag, fi
     run = run_dag("example_build_from_artifacts", **job.to_xcom())
     state = action_state(emulator, "build")
     assert state["status"] == status
-    assert told in (state.get("summary") or "") + state.get("errorDetails", {}).get("message", "")
+    assert message in (state.get("summary") or "") + state.get("errorDetails", {}).get("message", "")
     assert run.state == ("success" if status == "Succeeded" else "failed")
     uploads = [entry.outcome for entry in emulator.ledger.where(operation="PutObject")]
     assert uploads == (["ok"] if status == "Succeeded" else [])
@@ -218,13 +218,15 @@ def test_another_action_type_is_only_a_param(emulator, customer, run_dag, dag_id
 
 
 @pytest.mark.parametrize(
-    ("configuration", "status", "told"),
+    ("configuration", "status", "message"),
     [
         ({"Target": "staging"}, "Succeeded", "Deployed by a function in Airflow."),
         ({"Target": "no such"}, "Failed", "Target must be the name of an environment."),
     ],
 )
-def test_example_work_as_function(emulator, customer, make_hook, dags, run_dag, configuration, status, told):
+def test_example_work_as_function(
+    emulator, customer, make_hook, dags, run_dag, configuration, status, message
+):
     emulator.add_pipeline(
         "configured", client_id=customer.client_id, action_type=ACTION_TYPE, configuration=configuration
     )
@@ -235,7 +237,7 @@ def test_example_work_as_function(emulator, customer, make_hook, dags, run_dag, 
     run_dag("example_work_as_function", **job.to_xcom())
     state = action_state(emulator, "configured")
     assert state["status"] == status
-    assert told in (state.get("summary"), state.get("errorDetails", {}).get("message"))
+    assert message in (state.get("summary"), state.get("errorDetails", {}).get("message"))
     assert len(results_of(emulator, {"job_id": job.job_id})) == 1
 
 
