@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said to CodePipeline and what its answers mean, without a socket."""
+"""How the calls to CodePipeline are composed, without a socket."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
-from airflow_codepipeline_partner import exceptions
-from airflow_codepipeline_partner._protocol import claims, requests
-from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
+from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.parsing import check_number
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import (
@@ -23,29 +21,20 @@ from airflow_codepipeline_partner._protocol.results import (
     read_output_variables,
 )
 from airflow_codepipeline_partner.exceptions import (
-    InvalidClientToken,
     InvalidInput,
-    JobNotFound,
-    JobNotInProgress,
     LimitExceeded,
-    RequestRefused,
-    ServiceUnavailable,
 )
 from airflow_codepipeline_partner.jobs import (
     ActionType,
-    ClaimedJob,
     OfferedJob,
 )
 
 TYPE = ActionType("Deploy", "Example", "2")
 JOB = OfferedJob("job-1", "client-1", TYPE)
-CLAIMED = ClaimedJob(JOB)
 CUSTOM_TYPE = ActionType("Build", "Own", owner="Custom")
 CUSTOM_JOB = OfferedJob("job-2", None, CUSTOM_TYPE, "3")
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 AWS_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "2"}
-
-# Calls.
 
 
 def poll(action_type, max_batch_size, query_param=None):
@@ -174,25 +163,6 @@ def test_every_call_is_json_and_passes_botocores_own_check(call):
     assert {"clientToken", "nonce"}.isdisjoint(arguments)
 
 
-@pytest.mark.parametrize(
-    ("compose", "of_partner", "of_account"),
-    [
-        (lambda job: poll(job.action_type, 1), "PollForThirdPartyJobs", "PollForJobs"),
-        (requests.details, "GetThirdPartyJobDetails", "GetJobDetails"),
-        (requests.acknowledge, "AcknowledgeThirdPartyJob", "AcknowledgeJob"),
-        (requests.success, "PutThirdPartyJobSuccessResult", "PutJobSuccessResult"),
-        (
-            lambda job: requests.failure(job, message="m"),
-            "PutThirdPartyJobFailureResult",
-            "PutJobFailureResult",
-        ),
-    ],
-)
-def test_the_owner_of_the_action_type_decides_which_api_is_called(compose, of_partner, of_account):
-    assert compose(JOB).operation == of_partner
-    assert compose(CUSTOM_JOB).operation == of_account
-
-
 def test_a_query_is_part_of_a_custom_poll():
     call = poll(CUSTOM_TYPE, 1, {"Project": "shop_1-a"})
     assert call.arguments["queryParam"] == {"Project": "shop_1-a"}
@@ -308,31 +278,6 @@ def test_jinjas_none_is_no_continuation_token_and_the_way_out_is_named():
 
 
 @pytest.mark.parametrize(
-    "compose",
-    [
-        lambda job: poll(job.action_type, 1),
-        requests.details,
-        requests.acknowledge,
-        requests.success,
-        lambda job: requests.failure(job, message="m"),
-    ],
-    ids=["poll", "details", "acknowledge", "success", "failure"],
-)
-def test_jobs_of_awss_own_actions_are_refused_with_clear_text(compose):
-    job = OfferedJob("j", None, ActionType("Build", "Own", owner="AWS"), "3")
-    with pytest.raises(InvalidInput) as refusal:
-        compose(job)
-    text = str(refusal.value)
-    assert "Jobs of owner AWS are not served" in text
-    assert "ThirdParty, Custom" in text
-    assert "category Build, owner AWS, provider Own, version 1" in text
-
-
-def test_a_job_whose_action_type_is_not_known_is_a_partners():
-    assert requests.details(OfferedJob("j", "c")).operation == "GetThirdPartyJobDetails"
-
-
-@pytest.mark.parametrize(
     ("call", "result"),
     [
         (success(JOB), "success"),
@@ -368,72 +313,3 @@ def test_an_external_execution_id_that_would_be_too_long_is_left_out():
     assert requests.external_execution_id("d" * (fits + 1), "r") is None
     # Quoted, a sign can take many characters.
     assert requests.external_execution_id("é" * 250, "é" * 250) is None
-
-
-# Claims.
-
-
-@pytest.mark.parametrize(
-    ("status", "state"),
-    [
-        ("InProgress", ClaimState.CLAIMED),
-        *(
-            (status, ClaimState.LOST)
-            for status in ("Created", "Queued", "Dispatched", "TimedOut", "Succeeded", "Failed", "Unheard")
-        ),
-    ],
-)
-def test_only_in_progress_makes_a_job_ours(status, state):
-    claim = Claim.from_status(CLAIMED, status)
-    assert claim == Claim(state, CLAIMED, status)
-    assert claim.has_ended is (status in ("TimedOut", "Succeeded", "Failed"))
-
-
-@pytest.mark.parametrize(
-    ("state", "assumed", "left"),
-    [
-        (ClaimState.CLAIMED, True, True),
-        (ClaimState.UNKNOWN, True, False),
-        (ClaimState.LOST, False, False),
-        (ClaimState.REFUSED, False, False),
-        (ClaimState.INTENT, True, False),
-    ],
-)
-def test_only_an_unknown_claim_depends_on_the_choice(state, assumed, left):
-    claim = Claim(state, CLAIMED)
-    assert claim.counts_as_ours("assume_ours") is assumed
-    assert claim.counts_as_ours("leave") is left
-
-
-@pytest.mark.parametrize("choice", claims.UNKNOWN_CLAIM_CHOICES)
-def test_both_choices_pass(choice):
-    assert claims.check_unknown_claim(choice) == choice
-
-
-@pytest.mark.parametrize("choice", ["planted", "", "ASSUME_OURS", None, True, ["leave"]])
-def test_another_choice_is_refused_with_the_right_ones(choice):
-    with pytest.raises(InvalidInput, match="assume_ours, leave") as refusal:
-        claims.check_unknown_claim(choice)
-    assert "planted" not in str(refusal.value)
-    with pytest.raises(InvalidInput):
-        Claim(ClaimState.UNKNOWN, CLAIMED).counts_as_ours(choice)
-
-
-# Puts.
-
-
-@pytest.mark.parametrize("intended_before", [False, True])
-@pytest.mark.parametrize("in_doubt", [False, True])
-def test_a_job_that_takes_no_result_has_ours_only_if_we_may_have_put_it(in_doubt, intended_before):
-    error = JobNotInProgress("m", in_doubt=in_doubt)
-    settled = claims.put_is_settled(error, intended_before=intended_before)
-    assert settled is (in_doubt or intended_before)
-    # Nobody may have acknowledged it.
-    assert not claims.put_is_settled(error, intended_before=intended_before, certain=False)
-
-
-@pytest.mark.parametrize(
-    "kind", [InvalidClientToken, JobNotFound, RequestRefused, ServiceUnavailable, exceptions.InvalidNonce]
-)
-def test_no_other_refusal_settles_a_put(kind):
-    assert not claims.put_is_settled(kind("m", in_doubt=True), intended_before=True)

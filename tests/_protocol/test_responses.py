@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What CodePipeline's answers mean, without a socket."""
+"""What the answers of CodePipeline mean, without a socket."""
 
 from __future__ import annotations
 
 import botocore.exceptions
 import botocore.session
 import pytest
-from botocore.retries.standard import ThrottledRetryableChecker
 
 from airflow_codepipeline_partner import _aws_errors
 from airflow_codepipeline_partner._aws_errors import ServiceError
@@ -57,18 +56,6 @@ def test_another_refusal_is_final(http_status):
 @pytest.mark.parametrize("code", ["", "302", "403", "404", "408"])
 def test_a_refusal_that_names_no_error_is_not_the_services_and_leaves_doubt(code):
     assert outcome_of(code, int(code or 400)) is Outcome.UNKNOWN
-
-
-def test_all_that_botocore_takes_for_throttling_of_this_service_is_throttling():
-    of_other_services = {
-        "EC2ThrottledException",
-        "ProvisionedThroughputExceededException",  # DynamoDB, Kinesis
-        "TransactionInProgressException",  # DynamoDB
-    }
-    assert (
-        set(ThrottledRetryableChecker._THROTTLED_ERROR_CODES) - of_other_services
-        <= _aws_errors.TRANSIENT_ERROR_CODES
-    )
 
 
 @pytest.mark.parametrize("name", sorted(responses.UNSENT_FAILURES))
@@ -225,9 +212,6 @@ def test_a_refused_query_is_advised_of():
     call = requests.poll(CUSTOM_TYPE, 1)
     error = responses.error_for(call, "ValidationException", "No.", region_name="r", in_doubt=False)
     assert "query_param" in str(error)
-
-
-# Jobs.
 
 
 def test_a_partners_job_is_offered_with_its_client():
