@@ -32,6 +32,26 @@ from typing import Any
 
 from airflow_codepipeline_partner._limits import fit_text
 
+__all__ = [
+    "ActionTypeNotFound",
+    "ArtifactError",
+    "ClientConnectionError",
+    "CodePipelineError",
+    "CodePipelineProviderError",
+    "InvalidClientToken",
+    "InvalidInput",
+    "InvalidJobReference",
+    "InvalidNonce",
+    "JobFailure",
+    "JobNotFound",
+    "JobNotInProgress",
+    "LimitExceeded",
+    "NextJobNotOffered",
+    "RequestRefused",
+    "ServiceUnavailable",
+    "UnsafeArchive",
+]
+
 #: The request itself is wrong, as the service says, or botocore before it.
 _INVALID_CODES = ("ValidationException", "ParamValidationError", "OutputVariablesSizeExceededException")
 

@@ -40,6 +40,8 @@ from airflow_codepipeline_partner.exceptions import (
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
 
+__all__ = ["CodePipelineHook"]
+
 
 class CodePipelineHook(AwsBaseHook):
     """

@@ -81,7 +81,7 @@ def test_a_job_is_claimed_and_ended_whatever_members_its_details_lack(emulator, 
 
 def test_without_details_the_job_is_not_acknowledged(emulator, hook, offered):
     emulator.inject("omit", members=["jobDetails"], times=None)
-    with pytest.raises(ServiceUnavailable, match="the answer is none"):
+    with pytest.raises(ServiceUnavailable, match="the answer is not CodePipeline's"):
         hook.claim(offered)
     assert outcomes(emulator, ACKNOWLEDGE) == []
 

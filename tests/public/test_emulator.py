@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from public_surface import AWS_TYPE, NEEDED, parameters_of
+from public_surface import NEEDED, parameters_of
 
 from airflow_codepipeline_partner import (
     emulator,
@@ -16,7 +16,7 @@ EMULATOR = {
     "add_pipeline": {
         "name": NEEDED,
         "client_id": None,
-        "action_type": AWS_TYPE,
+        "action_type": "Deploy/ThirdParty/Example/1",
         "configuration": None,
         "secret_configuration_keys": (),
         "input_artifacts": ("SourceOutput",),
