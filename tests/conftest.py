@@ -42,6 +42,22 @@ os.environ.update(
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(REPO / "tests" / "system"):
+            item.add_marker(pytest.mark.system)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.option.markexpr == "not system":
+        terminalreporter.section("left out")
+        terminalreporter.line("make test-system   what starts a real Airflow or its commands")
+        terminalreporter.line(
+            "make test-clients  the emulator with the AWS CLI and the AWS SDK for JavaScript"
+        )
+        terminalreporter.line("make test-chaos    kills and faults in a real Airflow on Celery")
+
+
 def pytest_sessionfinish() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
 

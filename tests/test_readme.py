@@ -59,7 +59,7 @@ def test_the_function_does_what_it_says(emulator, offer, dags_folder, load_dags)
 
 
 def test_the_links_to_other_pages_lead_somewhere():
-    for page in [REPO / "README.md", REPO / "chaos" / "README.md", *(REPO / "docs").glob("*.md")]:
+    for page in [REPO / "README.md", REPO / "tests" / "chaos" / "README.md", *(REPO / "docs").glob("*.md")]:
         text = page.read_text()
         for target in re.findall(r"\]\((?!https?://)([^)#]*)(?:#[^)]*)?\)", text):
             assert not target or (page.parent / target).exists(), (page.name, target)

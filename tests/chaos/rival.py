@@ -15,7 +15,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chaos.evidence import RIVALS_EXECUTION_ID
+from tests.chaos.evidence import RIVALS_EXECUTION_ID
 
 #: Seconds that it takes its time between an offer and its claim: about as long as Airflow needs.
 HESITATION_SECONDS = (0.0, 30.0)
@@ -68,7 +68,7 @@ class Rival:
             endpoint_url=endpoint,
             region_name="us-east-1",
             aws_access_key_id="AKIAEXAMPLE",
-            aws_secret_access_key="example-secret",  # noqa: S106 - the emulator takes any
+            aws_secret_access_key="example-secret",
             config=Config(retries={"mode": "standard", "total_max_attempts": 10}, proxies={}),
         )
 

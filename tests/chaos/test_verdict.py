@@ -11,10 +11,10 @@ import pytest
 
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner.emulator.ledger import Ledger, LedgerEntry
-from chaos.evidence import RIVALS_EXECUTION_ID, Claim, Evidence, Run, Strike
-from chaos.plan import PlannedJob
-from chaos.verdict import judge
-from chaos.work_log import WorkEntry
+from tests.chaos.evidence import RIVALS_EXECUTION_ID, Claim, Evidence, Run, Strike
+from tests.chaos.plan import PlannedJob
+from tests.chaos.verdict import judge
+from tests.chaos.work_log import WorkEntry
 
 PIPELINE = "one_run-succeed-1"
 JOB = PlannedJob(PIPELINE, "one_run", "succeed", 0)

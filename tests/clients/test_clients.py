@@ -22,7 +22,7 @@ from airflow_codepipeline_partner.emulator import Emulator, Settings
 
 HERE = Path(__file__).parent
 _OF_THE_USER = re.compile("^AWS_|_PROXY$", re.IGNORECASE)
-AWS_CLI = HERE.parent / ".venv" / "aws-cli" / "bin" / "aws"
+AWS_CLI = HERE.parents[1] / ".venv" / "aws-cli" / "bin" / "aws"
 PARTNER = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
 ADMIN = {"aws_access_key_id": "AKIAADMIN", "aws_secret_access_key": "any", "region_name": "us-east-1"}
 

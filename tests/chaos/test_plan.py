@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from chaos.kinds import KINDS, RESULTS, outcome_of
-from chaos.plan import CUSTOMERS, KILLS, OTHER_BLOWS, PAUSE_SECONDS, make_plan
+from tests.chaos.kinds import KINDS, RESULTS, outcome_of
+from tests.chaos.plan import CUSTOMERS, KILLS, OTHER_BLOWS, PAUSE_SECONDS, make_plan
 
 
 def test_the_same_seed_gives_the_same_plan_and_another_gives_another() -> None:

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner.emulator.ledger import Ledger, LedgerEntry
-from chaos.evidence import RIVALS_EXECUTION_ID, Claim, Evidence, Strike
-from chaos.kinds import KINDS, RESULTS
-from chaos.plan import PlannedJob
+from tests.chaos.evidence import RIVALS_EXECUTION_ID, Claim, Evidence, Strike
+from tests.chaos.kinds import KINDS, RESULTS
+from tests.chaos.plan import PlannedJob
 
 #: What may be found; the words are explained in this package's README.
 FINDINGS = (

@@ -8,10 +8,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from chaos.services import Services
 from demo.local_airflow import LocalAirflow
+from tests.chaos.services import Services
 
-ROOT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
 WORKER = "celery worker"
 COMPONENTS = ("api-server", "dag-processor", "scheduler", "scheduler", WORKER, WORKER)
 #: Tasks at once, in each of the two workers.
@@ -73,7 +73,7 @@ def make_airflow(
     dags = home / "dags"
     # A copy, so that nobody changes it, and no cache is left in the checkout.
     for source, copy in (("dags", dags), ("config", home / "config")):
-        shutil.copytree(ROOT / "chaos" / source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(HERE / source, copy, ignore=shutil.ignore_patterns("__pycache__"))
     return LocalAirflow(
         home,
         dags,

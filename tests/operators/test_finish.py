@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The finishing piece: each claimed job gets its one result, whatever becomes of the work."""
+"""The finishing task: each claimed job gets its one result, whatever becomes of the work."""
 
 from __future__ import annotations
 
-import inspect
 from datetime import timedelta
 
 import pytest
-from airflow.sdk import DAG, BaseOperator, task, task_group
 from support import ACTION_TYPE, action_state, results_of
 
 from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner._worker import dag
 from airflow_codepipeline_partner.exceptions import (
     ClientConnectionError,
-    InvalidInput,
-    LimitExceeded,
     RequestRefused,
 )
 from airflow_codepipeline_partner.hooks import CodePipelineHook
@@ -23,11 +19,9 @@ from airflow_codepipeline_partner.operators import (
     CodePipelineClaimJobOperator,
     CodePipelineFinishJobOperator,
     finish,
-    finish_job,
 )
 
 pytestmark = pytest.mark.usefixtures("customer")
-
 ONE_JOB = "one_job_assume_ours_0_retries"
 ONE_JOB_WITH_RETRY = "one_job_assume_ours_1_retries"
 ONE_JOB_LEFT_IN_DOUBT = "one_job_leave_0_retries"
@@ -341,121 +335,6 @@ def test_a_finish_that_died_after_its_put_does_not_put_another(emulator, offer, 
     assert run.state == "success"
     assert results_of(emulator, job) == ["success", "InvalidJobStateException"]
     assert run.xcoms["claim", "codepipeline_result"]["state"] == "done"
-
-
-# What is refused when the DAG is written.
-
-
-def a_claim():
-    return CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf }}", region_name="eu-west-1")
-
-
-def test_it_waits_for_all_that_follows_the_claim_and_takes_its_aws_parameters():
-    with DAG("d", schedule=None):
-        claim = a_claim()
-
-        @task
-        def some_work():
-            """Work."""
-
-        first, second = some_work(), some_work()
-        claim >> first >> second
-        claim >> (other := some_work())
-        finish = finish_job(claim)
-    assert finish.upstream_task_ids == {second.operator.task_id, other.operator.task_id}
-    assert finish.region_name == "eu-west-1"
-    assert finish.is_teardown
-    assert finish.on_failure_fail_dagrun
-    assert finish.is_setup is False
-
-
-def test_default_args_do_not_take_its_retries_priority_and_time_away():
-    from datetime import timedelta
-
-    hostile = {
-        "retries": 0,
-        "retry_delay": timedelta(days=1),
-        "execution_timeout": timedelta(seconds=1),
-        "priority_weight": 1,
-        "weight_rule": "upstream",
-        "depends_on_past": True,
-        "wait_for_downstream": True,
-        "trigger_rule": "all_success",
-    }
-    if "retry_policy" in inspect.signature(BaseOperator.__init__).parameters:  # from Airflow 3.3 on
-        hostile["retry_policy"] = "never"
-    with DAG("d", schedule=None, default_args=hostile):
-        finish = finish_job(a_claim())
-    assert finish.retries == CodePipelineFinishJobOperator.MIN_RETRIES
-    assert finish.retry_delay == CodePipelineFinishJobOperator.RETRY_DELAY
-    assert finish.retry_exponential_backoff
-    assert finish.execution_timeout is None
-    assert finish.priority_weight == CodePipelineFinishJobOperator.PRIORITY_WEIGHT
-    assert finish.weight_rule.__class__.__name__ == "_AbsolutePriorityWeightStrategy" or str(
-        finish.weight_rule
-    ).endswith("absolute")
-    assert not finish.depends_on_past
-    assert not finish.wait_for_downstream
-    assert finish.trigger_rule == "all_done"
-    assert finish.retry_policy is None
-
-
-def test_more_retries_than_its_own_are_kept():
-    with DAG("d", schedule=None):
-        assert finish_job(a_claim(), retries=20).retries == 20
-
-
-def test_what_claims_no_job_cannot_be_finished():
-    with DAG("d", schedule=None):
-
-        @task
-        def no_claim():
-            """Claim nothing."""
-
-        claim = no_claim()
-        with pytest.raises(InvalidInput, match="CodePipelineClaimJobOperator"):
-            finish_job(claim)
-
-
-def test_a_claim_that_is_mapped_by_itself_is_refused_with_the_way_out():
-    with DAG("d", schedule=None), pytest.raises(InvalidInput, match="task group"):
-        finish_job(CodePipelineClaimJobOperator.partial(task_id="claim").expand(job=[{"job_id": "j"}]))
-
-
-def test_two_finishing_pieces_for_one_claim_are_refused():
-    with DAG("d", schedule=None):
-        claim = a_claim()
-        finish_job(claim)
-        with pytest.raises(InvalidInput, match="already"):
-            finish_job(claim, task_id="again")
-
-
-def test_a_finishing_piece_outside_the_mapped_group_of_its_claim_is_refused():
-    claims = []
-    with DAG("d", schedule=None):
-
-        @task_group
-        def handle(job):
-            claims.append(CodePipelineClaimJobOperator(task_id="claim", job=job))
-
-        handle.expand(job=[{"job_id": "j", "client_id": "c"}])
-        with pytest.raises(InvalidInput, match="same mapped task group"):
-            finish_job(claims[0])
-
-
-@pytest.mark.parametrize(
-    ("wrong", "field"),
-    [
-        ({"execution_details": {"percentComplete": 101}}, "percentComplete"),
-        ({"execution_details": {"percentComplete": -1, "summary": "{{ later }}"}}, "percentComplete"),
-        ({"current_revision": {"revision": "r"}}, "changeIdentifier"),
-        ({"current_revision": {"revision": "r" * 1501, "changeIdentifier": "{{ later }}"}}, "revision"),
-        ({"failure_type": "Unheard"}, "failureDetails.type"),
-    ],
-)
-def test_a_literal_that_cannot_be_sent_is_refused_at_construction(wrong, field):
-    with DAG("d", schedule=None), pytest.raises(LimitExceeded, match=field):
-        finish_job(a_claim(), **wrong)
 
 
 # What the work, the connection or Airflow does to it.

@@ -24,8 +24,8 @@ from airflow_codepipeline_partner.operators import (
     finish_job,
 )
 from airflow_codepipeline_partner.sensors import CodePipelineJobProgressSensor
-from chaos.kinds import KINDS, Kind, outcome_of
-from chaos.work_log import WorkEntry, append
+from tests.chaos.kinds import KINDS, Kind, outcome_of
+from tests.chaos.work_log import WorkEntry, append
 
 RETRIED: dict[str, Any] = {"retries": 3, "retry_delay": timedelta(seconds=1)}
 

@@ -3,7 +3,7 @@
 The kinds of jobs in the mix, and what their work comes to.
 
 Read by the plan and by the DAG files, and so without Airflow. A new kind is one row here, and a DAG of its
-:attr:`Kind.dag_id` in ``chaos/dags``.
+:attr:`Kind.dag_id` in ``tests/chaos/dags``.
 """
 
 from __future__ import annotations

@@ -9,13 +9,13 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
-from chaos.cluster import WORKER
-from chaos.evidence import Strike
-from chaos.metadata import Metadata, RunningTask, job_of_run
-from chaos.partner import Partner
-from chaos.plan import CUSTOMERS, Blow
 from demo.local_airflow import AirflowFailed, LocalAirflow
 from demo.processes import Component
+from tests.chaos.cluster import WORKER
+from tests.chaos.evidence import Strike
+from tests.chaos.metadata import Metadata, RunningTask, job_of_run
+from tests.chaos.partner import Partner
+from tests.chaos.plan import CUSTOMERS, Blow
 
 Said = Callable[[str], None]
 #: Until what Airflow did not take is told again.

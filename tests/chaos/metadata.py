@@ -7,8 +7,8 @@ import dataclasses
 import json
 import re
 
-from chaos.evidence import Claim, Run
-from chaos.services import Services
+from tests.chaos.evidence import Claim, Run
+from tests.chaos.services import Services
 
 # A public name of the package, written out: importing the records would import Airflow here.
 _CLAIM_KEY = "codepipeline_claim"

@@ -7,7 +7,7 @@ import dataclasses
 import random
 from collections.abc import Iterable, Mapping, Sequence
 
-from chaos.kinds import KINDS, pipeline_name
+from tests.chaos.kinds import KINDS, pipeline_name
 
 #: What is killed, as the figures name it, with its share.
 KILLS = {"task process": 4, "celery worker": 2, "triggerer": 2, "scheduler": 2}
@@ -26,8 +26,8 @@ class PlannedJob:
     One job of one customer.
 
     :param name: Of its pipeline, which is its alone.
-    :param kind: A key of :data:`chaos.kinds.KINDS`.
-    :param outcome: A key of :data:`chaos.kinds.RESULTS`.
+    :param kind: A key of :data:`tests.chaos.kinds.KINDS`.
+    :param outcome: A key of :data:`tests.chaos.kinds.RESULTS`.
     :param customer: A number, from 0.
     """
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from chaos import services
 from demo.local_airflow import free_port
+from tests.chaos import services
 
 NO_SERVICES = """
 import sys
-from chaos import services
+from tests.chaos import services
 services.POSTGRESQL_PORT, services.REDIS_PORT = {ports}
 sys.argv = ["run.py"]
-from chaos.run import main
+from tests.chaos.run import main
 sys.exit(main())
 """
 
@@ -28,7 +28,7 @@ def test_without_services_it_says_what_is_missing_and_is_never_green(in_ci: bool
     ended = subprocess.run(
         [sys.executable, "-c", NO_SERVICES.format(ports=ports)],
         env=environ | ({"CI": "true"} if in_ci else {}),
-        cwd=Path(services.__file__).parent.parent,
+        cwd=Path(services.__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=60,

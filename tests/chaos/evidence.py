@@ -7,8 +7,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from airflow_codepipeline_partner.emulator.ledger import Ledger
-from chaos.plan import PlannedJob
-from chaos.work_log import WorkEntry
+from tests.chaos.plan import PlannedJob
+from tests.chaos.work_log import WorkEntry
 
 #: The external execution id of the other worker's results, by which the ledger shows whose they are.
 RIVALS_EXECUTION_ID = "the rival's"

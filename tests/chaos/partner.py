@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from airflow_codepipeline_partner.emulator import Emulator
-from chaos.kinds import KINDS
-from chaos.plan import CUSTOMERS, PlannedJob
 from demo.local_airflow import LocalAirflow
+from tests.chaos.kinds import KINDS
+from tests.chaos.plan import CUSTOMERS, PlannedJob
 
 _ENDED = {"TimedOut", "Succeeded", "Failed", "Withdrawn"}
 

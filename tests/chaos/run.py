@@ -24,20 +24,20 @@ from typing import Any, NamedTuple
 from airflow_codepipeline_partner.emulator import Emulator
 from airflow_codepipeline_partner.emulator.ledger import Ledger
 from airflow_codepipeline_partner.emulator.settings import Settings
-from chaos.cluster import SOON_NOTICED, make_airflow
-from chaos.evidence import Evidence
-from chaos.kinds import KINDS
-from chaos.metadata import Metadata, job_of_run
-from chaos.monkey import Monkey
-from chaos.partner import Partner
-from chaos.plan import Plan, make_plan
-from chaos.rival import Rival
-from chaos.services import Services, ServicesMissing
-from chaos.verdict import Verdict, job_ids, judge
-from chaos.work_log import read
 from demo.local_airflow import AirflowFailed, LocalAirflow
 from demo.processes import adopt_orphans, tail_of
 from demo.run import Interrupted, Narrator
+from tests.chaos.cluster import SOON_NOTICED, make_airflow
+from tests.chaos.evidence import Evidence
+from tests.chaos.kinds import KINDS
+from tests.chaos.metadata import Metadata, job_of_run
+from tests.chaos.monkey import Monkey
+from tests.chaos.partner import Partner
+from tests.chaos.plan import Plan, make_plan
+from tests.chaos.rival import Rival
+from tests.chaos.services import Services, ServicesMissing
+from tests.chaos.verdict import Verdict, job_ids, judge
+from tests.chaos.work_log import read
 
 #: CodePipeline, quicker to offer a job again than usual.
 SETTINGS = Settings(lease_seconds=15, continuation_delay=3, job_timeout=900, action_timeout=7200)
