@@ -28,16 +28,16 @@ ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 11)
 PIP = "pip==26.3"  # from 25.1 on it knows --group
 PROGRESS_SECONDS = 5
-# Somebody may have activated the very environment that is made anew here.
+# The user may have activated the very environment that is made anew here.
 BASE_PYTHON = getattr(sys, "_base_executable", None) or sys.executable
-# What a fresh resolve gets wrong.
+# Versions that a fresh resolve gets wrong.
 PINS = {
-    # Airflow 3.2.2 does not start with the FastAPI and Cadwyn that its own requirements allow today.
-    # Its dag.test() finds no svcs registry with svcs 26.
+    # Airflow 3.2.2 does not start with the FastAPI and Cadwyn that its own requirements allow today. With
+    # svcs 26 its dag.test() finds no svcs registry.
     "3.2.2": ["fastapi==0.136.3", "cadwyn==7.0.0", "svcs==25.1.0"],
 }
 _PINNED = re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9._!+-]+")
-# One pip of ours is no part of what is installed, and the rest comes with a Python or not.
+# pip has its own pin, and setuptools and wheel depend on the Python.
 _NOT_PINNED = re.compile(r"(pip|setuptools|wheel)==", re.IGNORECASE)
 
 
@@ -59,7 +59,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:
-        # What it says has been seen.
+        # Its output has been shown.
         return error.returncode
     except KeyboardInterrupt:
         return 130
@@ -73,10 +73,10 @@ def constraints_file(airflow: str) -> Path:
 
 def install(airflow: str, groups: list[str]) -> None:
     """
-    Make ``.venv/<version>``, or bring it up to date; quick where it is.
+    Make ``.venv/<version>``, or bring it up to date; quick if it is up to date.
 
     :param airflow: The Airflow version.
-    :param groups: Groups of pyproject.toml; those that are installed already stay.
+    :param groups: Groups of pyproject.toml; those that are installed already are kept.
     """
     constraints = constraints_file(airflow)
     if not constraints.exists():
@@ -89,7 +89,7 @@ def install(airflow: str, groups: list[str]) -> None:
     venv.parent.mkdir(exist_ok=True)
     with (venv.parent / f"{airflow}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # The first part cannot be brought up to date: what is no longer needed would stay.
+        # If the first part differs, the environment is made anew, so that no old package stays.
         foundation = _digest(sys.version, sys.base_prefix, venv, PIP, constraints.read_bytes())
         wanted = [foundation, _digest((ROOT / "pyproject.toml").read_bytes())]
         stamp = venv / "installed"
@@ -108,7 +108,7 @@ def install(airflow: str, groups: list[str]) -> None:
 
 def write_constraints(airflow: str, groups: list[str]) -> None:
     """
-    Resolve everything anew in an environment of its own, and write down the versions.
+    Resolve everything anew in a temporary environment, and write the versions to a file.
 
     :param airflow: The Airflow version.
     :param groups: Groups of pyproject.toml.
@@ -173,7 +173,7 @@ def _install_package(
 
 
 def _run(command: list[object], what: str, known: int | None = None) -> None:
-    """Run a command and show how far it is, since pip on its own says too much or nothing for minutes."""
+    """Run a command and show its progress, since pip prints too much, or nothing for minutes."""
     started = time.monotonic()
     process = subprocess.Popen(
         [str(part) for part in command],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real Airflow on this machine: each component a process of its own, on 127.0.0.1, and all of it ended."""
+"""A real Airflow on this machine: each component is a process on 127.0.0.1, and none is left behind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ START_SECONDS = 180
 _POLL_SECONDS = 0.2
 _HTTP_SECONDS = 10
 _BUSY_TRIES = 5
-# What is not the caller's says nothing here: an Airflow of the user's own, AWS credentials, proxies.
+# Variables of the user that must not matter here: those of another Airflow, AWS credentials, proxies.
 _FOREIGN = ("AIRFLOW", "AWS_", "BOTO", "PYTHON", "_AIRFLOW")
 # Without these, a second component of a kind would want the first one's port; logs are read from disk.
 _ARGUMENTS = {"scheduler": ("--skip-serve-logs",), "triggerer": ("--skip-serve-logs",)}
@@ -43,7 +43,7 @@ class AirflowFailed(Exception):
     """
     Airflow did not do what it was asked to.
 
-    :param log: The log file that tells why, where there is one.
+    :param log: The log file with the reason, if there is one.
     """
 
     def __init__(self, message: str, log: Path | None = None) -> None:
@@ -53,10 +53,10 @@ class AirflowFailed(Exception):
 
 class AirflowBusy(AirflowFailed):
     """
-    Airflow's server failed, and may do better when asked again.
+    Airflow's server failed, and a second request may succeed.
 
-    On SQLite it does so where it writes its own log while a task's request holds the database: each waits
-    for the other, until the first one gives up.
+    On SQLite this happens if it writes its own log while a task's request holds the database: each waits for
+    the other until the first one gives up.
     """
 
 
@@ -64,16 +64,16 @@ class LocalAirflow:
     """
     Run an Airflow of its own; use it as a context manager, or call :meth:`start` and :meth:`stop`.
 
-    :param home: A directory for all that it writes, made if missing.
+    :param home: The directory for everything that Airflow writes; made if missing.
     :param dags: The directory with the DAG files.
-    :param components: What to run: names of Airflow's commands, and a name twice for two of a kind. At most
-        one is an api-server.
-    :param environment: Environment variables beside ours and above them, for instance another executor.
+    :param components: What to run: names of Airflow's commands. A name that occurs twice makes two of a kind.
+        At most one is an api-server.
+    :param environment: Environment variables that override the defaults; for another executor, say.
     :param arguments: More arguments of a component's command, by its name; ``{number}`` in them is 1 for
         the first of a kind, 2 for the second.
-    :param supervised: Components that are started again where they end by themselves, at most
-        ``MOST_REVIVALS`` times in all. Any other that ends is a failure.
-    :param on_wait: Called several times a second while waiting; what it raises ends the wait.
+    :param supervised: Components that are started again if they end by themselves, at most ``MOST_REVIVALS``
+        times in all. If any other component ends, that is a failure.
+    :param on_wait: Called several times a second while waiting; an exception from it ends the wait.
     """
 
     MOST_REVIVALS: ClassVar[int] = 5
@@ -99,7 +99,7 @@ class LocalAirflow:
         self._arguments = {name: tuple(more) for name, more in (arguments or {}).items()}
         self._on_wait = on_wait
         self._supervised = frozenset(supervised)
-        #: What ended by itself and was started again, one line each.
+        #: One line for each component that ended by itself and was started again.
         self.revivals: list[str] = []
         self._access_token: str | None = None
 
@@ -155,7 +155,7 @@ class LocalAirflow:
         Run one of Airflow's commands to its end, and return what it printed.
 
         :param arguments: The command, for instance ``"dags", "list"``.
-        :param seconds: After which it is ended.
+        :param seconds: After which the command is killed.
         :raises AirflowFailed: It failed, or took too long.
         """
         command = Component(
@@ -179,7 +179,7 @@ class LocalAirflow:
         """
         Wait until the health page says that all the components work.
 
-        :param seconds: After which it is a failure.
+        :param seconds: How long to wait before this counts as a failure.
         :raises AirflowFailed: A component ended, or the time is over.
         """
         wanted = {_HEALTH_NAMES[name] for name in self._names if name in _HEALTH_NAMES}
@@ -206,9 +206,9 @@ class LocalAirflow:
         """
         Wait until a condition holds.
 
-        :param condition: Asked several times a second.
-        :param what: The name of what is waited for.
-        :param seconds: After which it is a failure.
+        :param condition: Called several times a second.
+        :param what: What the wait is for, in words.
+        :param seconds: How long to wait before this counts as a failure.
         :raises AirflowFailed: A component ended meanwhile.
         :raises TimeoutError: The time is over.
         """
@@ -222,9 +222,9 @@ class LocalAirflow:
 
     def check_alive(self) -> None:
         """
-        Make sure that no component has ended, or start it again where it is supervised.
+        Make sure that no component has ended; start it again if it is supervised.
 
-        :raises AirflowFailed: One has.
+        :raises AirflowFailed: One has ended.
         """
         for component in [component for component in self.components if component.exit_code is not None]:
             message = f"airflow {component.kind} ended with exit code {component.exit_code}"
@@ -242,9 +242,9 @@ class LocalAirflow:
     def stop(self) -> None:
         """End all components, with everything that they started."""
         components, self.components = self.components, []
-        # A task that still runs asks the api-server for long if that goes first.
+        # If the api-server went first, a task that still runs would call it again and again.
         end_all(component for component in components if component.kind != "api-server")
-        # It takes 3 s to end, and has nothing to lose.
+        # It takes 3 s to end by itself, and has nothing to lose.
         end_all((component for component in components if component.kind == "api-server"), grace=1)
 
     def call(
@@ -268,7 +268,7 @@ class LocalAirflow:
         return self._request(method, f"/api/v2{path}", body, headers)
 
     def task_log(self, dag_id: str, run_id: str, task_id: str) -> Path | None:
-        """Return the newest log file of a task, or None where it has none."""
+        """Return the newest log file of a task, or None if it has none."""
         folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
         logs = [path for path in folder.rglob("*.log") if f"task_id={task_id}" in str(path)]
         return max(logs, key=lambda path: path.stat().st_mtime, default=None)
@@ -308,11 +308,11 @@ class LocalAirflow:
         except HTTPError as error:
             with error:
                 said = error.read().decode(errors="replace")[:500]
-            # The body of our request stays out of the message: it may be a connection's.
+            # The request's body stays out of the message: it may hold a connection's password.
             kind = AirflowBusy if error.code >= 500 else AirflowFailed
             raise kind(f"{method} {urlsplit(path).path} was answered with {error.code}: {said}") from None
         except TimeoutError:
-            # What changes nothing can be asked again.
+            # A request that changes nothing can be repeated.
             kind = AirflowBusy if method == "GET" else AirflowFailed
             raise kind(f"{method} {urlsplit(path).path} had no answer in {_HTTP_SECONDS} s") from None
         return json.loads(text) if text else None
@@ -348,7 +348,7 @@ class LocalAirflow:
             "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
-            # The machine's own name need not resolve.
+            # The machine's own name may not resolve.
             "CORE__HOSTNAME_CALLABLE": "socket.gethostname",
             "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
             "LOGGING__BASE_LOG_FOLDER": str(self.home / "logs"),

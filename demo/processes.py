@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes of ours, each with a session and a log of its own, so that nothing it started outlives it."""
+"""Child processes, each with its own session and log, so that nothing that one starts outlives it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Component:
     """
     One process, and all that it starts.
 
-    :param kind: What it is, for people.
+    :param kind: Its name, for people.
     :param command: The command line.
     :param environment: Its whole environment.
     :param directory: Its working directory.
-    :param log: The file for what it says; appended to.
+    :param log: The file to which its output is appended.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class Component:
     _process: subprocess.Popen[bytes] | None = dataclasses.field(default=None, init=False, repr=False)
 
     def start(self) -> None:
-        """Start it, and return at once."""
+        """Start it without waiting for it."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command,
@@ -62,7 +62,7 @@ class Component:
         return None if self._process is None else self._process.poll()
 
     def members(self) -> list[psutil.Process]:
-        """Return all living processes of it: those of its session, and their descendants elsewhere."""
+        """Return all its living processes: those of its session, and their descendants in other sessions."""
         return [process for process in self._members() if not _is_zombie(process)]
 
     def ask_to_end(self) -> None:
@@ -72,9 +72,9 @@ class Component:
                 process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it and all that it started, at once, as a power failure would."""
+        """Kill it and everything that it started, as a power failure would."""
         deadline = time.monotonic() + _KILL_SECONDS
-        # Again, since a process may have forked while its siblings were looked up.
+        # Repeated, since a process may fork while its siblings are looked up.
         while (members := self.members()) and time.monotonic() < deadline:
             for process in members:
                 with contextlib.suppress(psutil.Error):
@@ -88,7 +88,7 @@ class Component:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_KILL_SECONDS)
         for process in self._members():
-            # Ours to take only after adopt_orphans; else it is init's.
+            # They are this process's children only after adopt_orphans, otherwise init's.
             with contextlib.suppress(psutil.Error, ChildProcessError):
                 if process.ppid() == os.getpid():
                     os.waitpid(process.pid, os.WNOHANG)
@@ -113,7 +113,7 @@ def end_all(components: Iterable[Component], grace: float = GRACE_SECONDS) -> No
     End components with everything that they started.
 
     :param components: What to end.
-    :param grace: Seconds for ending in order, before the rest is killed.
+    :param grace: Seconds for a normal end, before the rest is killed.
     """
     left = ours = list(components)
     for component in ours:
@@ -130,9 +130,9 @@ def end_all(components: Iterable[Component], grace: float = GRACE_SECONDS) -> No
 
 def adopt_orphans() -> None:
     """
-    Become the parent of what our processes leave behind, where the system can do so (Linux).
+    Become the parent of processes that the components leave behind (on Linux).
 
-    In a container nobody else may take the exit codes of orphans, and they stay as zombies.
+    In a container there may be no other process that takes their exit codes, and they would stay as zombies.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the demo: an emulated CodePipeline, a real Airflow, and one job from the queue to its result."""
+"""Run the demo: an emulated CodePipeline, a real Airflow, and one job from its start to its result."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(Exception):
-    """Somebody wants this to end."""
+    """A signal asked this process to end."""
 
 
 class Narrator:
-    """Tell where we are with the seconds since the start, and stop at a signal where it does no harm."""
+    """Print progress with the seconds since the start, and stop at a signal where that does no harm."""
 
     def __init__(self) -> None:
         self._started = self._spoke = time.monotonic()
         self._doing = ""
         self.signal: int | None = None
         for number in _SIGNALS:
-            # Only noted, so that no process is started whose number is then lost.
+            # Only noted here: an exception could lose the number of a process that is just being started.
             signal.signal(number, self._note)
 
     def say(self, text: str) -> None:
-        """Tell something that happened."""
+        """Print something that happened."""
         self._spoke = time.monotonic()
         print(f"[{self.seconds:5.1f} s] {text}" if text else "", flush=True)
 
     def begin(self, doing: str) -> None:
-        """Tell what is being done now; what stands before a colon or comma is said again while it lasts."""
+        """Print what is being done now; the text before a colon or comma is repeated while it lasts."""
         self._doing = re.split("[:,] ", doing)[0]
         self.say(doing)
 
     def wait(self) -> None:
-        """Be called while waiting: tell that it goes on, and end it if a signal came."""
+        """Be called while waiting: print that it goes on, and end it if a signal came."""
         if self.signal is not None:
             raise Interrupted
         if time.monotonic() - self._spoke > _SILENT_SECONDS:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Let jobs go well and badly with secrets that can be found again, and see that Airflow kept none of them."""
+"""Let jobs succeed and fail with known secrets, and verify that Airflow stored none of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SecretCheck:
     """
     Note all secrets of a story, and search for them.
 
-    :param story: Whose jobs; before its first one.
+    :param story: The story, before its first job.
     """
 
     def __init__(self, story: Story) -> None:
@@ -28,7 +28,7 @@ class SecretCheck:
         self._note_what_is_handed_out()
 
     def note(self, customer: Customer, job: JobSnapshot) -> None:
-        """Note what a customer has told us in confidence."""
+        """Note a customer's secrets."""
         self._jobs.append(job.job_id)
         if not self.story.way.is_custom:
             self.secrets["client token"].add(customer.client_token)
@@ -39,10 +39,10 @@ class SecretCheck:
 
     def let_jobs_fail(self) -> None:
         """
-        Run jobs on the paths of errors.
+        Run jobs that take the error paths.
 
-        One whose client token is wrong, if there are any; one whose acknowledgement and one whose result are
-        refused with a message that quotes the secrets of the request, as a service may do.
+        One job has a wrong client token, if its action has tokens. The acknowledgement of another and the
+        result of a third are refused with a message that quotes the request's secrets, as a service may do.
         """
         story = self.story
         refused, unheard = Customer("refused-claim"), Customer("refused-result")
@@ -66,14 +66,14 @@ class SecretCheck:
             story.say(f"DAG run for {name}: {', '.join(f'{task} {state}' for task, state in states.items())}")
             if "failed" not in states.values():
                 raise AirflowFailed(f"No task of the DAG run for {name} failed, as one was to.")
-        # Its callback is an error path too.
+        # The DAG's callback is an error path too.
         story.wait_for_end(jobs["refused-result"])
 
     def search(self, home: Path) -> list[Hit]:
         """
         Search all that Airflow wrote, once it has ended.
 
-        :raises AirflowFailed: What is there for certain was not found, so the search is worth nothing.
+        :raises AirflowFailed: The search does not even find the job ids, so it proves nothing.
         """
         known = {hit.place for hit in search(home, {"job id": self._jobs})}
         in_tables = sum(", table " in place for place in known)
@@ -91,7 +91,7 @@ class SecretCheck:
         return search(home, self.secrets)
 
     def _refuse(self, customer: Customer, job: JobSnapshot, operation: str) -> None:
-        # A custom job's nonce is no secret, and its calls bear no other.
+        # A custom job's nonce is no secret, and its calls carry no other.
         quoted = "" if self.story.way.is_custom else f"clientToken {customer.client_token}"
         if operation.startswith("Acknowledge"):
             quoted += f", nonce {self.story.emulator.core.jobs[job.job_id].nonce}"
@@ -110,7 +110,7 @@ class SecretCheck:
         def issue_and_note(job: Any, expires_at: float) -> Any:
             credentials = issue(job, expires_at)
             if job.client_id is not None:
-                # That of a custom job comes with its offer, and lies where that lies.
+                # A custom job's nonce comes with its offer, and is stored with it.
                 self.secrets["nonce"].add(job.nonce)
             self.secrets["artifact access key id"].add(credentials.access_key_id)
             self.secrets["artifact secret key"].add(credentials.secret_access_key)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-MIN_SECRET_CHARS = 12  # what is shorter is found by chance
+MIN_SECRET_CHARS = 12  # a shorter text may be found by chance
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -31,11 +31,11 @@ class Hit:
 
 def search(root: Path, secrets: Mapping[str, Iterable[str]]) -> list[Hit]:
     """
-    Search all files below a directory, the tables of SQLite databases one by one as well.
+    Search all files below a directory, and the cells of SQLite databases.
 
     :param root: The directory.
-    :param secrets: The values by their kind; shorter ones than ``MIN_SECRET_CHARS`` are left out.
-    :return: Where they are, in clear, quoted for a URL or for JSON, or in base64; sorted, each once.
+    :param secrets: The values by their kind; those below ``MIN_SECRET_CHARS`` characters are left out.
+    :return: Where they were found: in clear, quoted for a URL or for JSON, or in base64. Sorted, each once.
     """
     needles = {
         kind: {needle for value in values if len(value) >= MIN_SECRET_CHARS for needle in written(value)}
@@ -45,7 +45,7 @@ def search(root: Path, secrets: Mapping[str, Iterable[str]]) -> list[Hit]:
     for path in sorted(root.rglob("*")):
         if not path.is_file():
             continue
-        # A file may go while Airflow runs.
+        # A file may vanish while Airflow runs.
         with contextlib.suppress(FileNotFoundError):
             for place, text in _contents(path, str(path.relative_to(root))):
                 hits.update(
@@ -60,7 +60,7 @@ def written(secret: str) -> set[bytes]:
     needles = {form.encode() for form in forms}
     raw = secret.encode()
     for before in range(3):
-        # Up to three characters at either end depend on what stands beside the secret.
+        # Up to three characters at either end depend on the text beside the secret.
         encoded = base64.b64encode(b"\0" * before + raw).rstrip(b"=")
         inner = encoded[4 if before else 0 : len(encoded) - (len(encoded) % 4 != 0) * 3]
         needles |= {inner, inner.replace(b"+", b"-").replace(b"/", b"_")}

@@ -36,9 +36,9 @@ def _action_type(category: str, owner: str, provider: str) -> dict[str, str]:
 @dataclasses.dataclass(frozen=True)
 class Way:
     """
-    One of the two ways to have Airflow do an action.
+    One of the two kinds of action that Airflow can do.
 
-    :param name: What the demo calls it.
+    :param name: Its name on the command line.
     :param worker_dag: The example that polls.
     :param job_dag: The example that does the work on one job.
     :param action_type: What is polled for, in AWS's shape.
@@ -65,14 +65,14 @@ WAYS = {
     for way in (
         Way(
             "partner",
-            "example_partner_worker",
-            "example_partner_build",
+            "example_one_run_per_job",
+            "example_build_from_artifacts",
             _action_type("Deploy", "ThirdParty", "Example"),
         ),
         Way(
             "custom",
-            "example_custom_worker",
-            "example_custom_build",
+            "example_custom_jobs_by_query",
+            "example_build_with_output_variables",
             _action_type("Build", "Custom", "Airflow"),
         ),
     )
@@ -85,8 +85,8 @@ class Customer:
     A customer of the partner, and their pipeline.
 
     :param client_token: What CodePipeline accepts.
-    :param known_token: What the Airflow connection holds; another one makes every call fail.
-    :param configuration: What the customer typed in, by name; ``ApiKey`` is a secret key.
+    :param known_token: What the Airflow connection holds; with another token every call fails.
+    :param configuration: The values that the customer entered, by name; ``ApiKey`` is a secret key.
     """
 
     pipeline_name: str
@@ -110,8 +110,8 @@ class Story:
 
     :param emulator: A started emulator.
     :param airflow: A healthy Airflow with the DAGs of :func:`copy_dags`.
-    :param say: Tells the reader a line.
-    :param way: Whose action it is.
+    :param say: Prints a line for the reader.
+    :param way: The kind of action.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Story:
         self.say(f"connection aws_default: AWS is at {self.emulator.url}")
 
     def add_pipeline(self, customer: Customer) -> None:
-        """Register a customer, if it is a partner's action, and a pipeline, and give Airflow their token."""
+        """Add a pipeline; for a partner's action also its customer, and their token to Airflow."""
         if not self.way.is_custom:
             self.emulator.add_customer(customer.client_id, customer.client_token)
         self.emulator.add_pipeline(
@@ -159,9 +159,9 @@ class Story:
 
     def create_action_type(self) -> None:
         """
-        Create the custom action type, as its owner would, from its declaration.
+        Create the custom action type from its declaration, as its owner would.
 
-        :raises AirflowFailed: It was refused; why, was printed.
+        :raises AirflowFailed: It was refused; the reason was printed.
         """
         from airflow_codepipeline_partner.cli import main
 
@@ -211,26 +211,26 @@ class Story:
 
     def follow(self, job: JobSnapshot, seconds: float = JOB_SECONDS) -> dict[str, Any]:
         """
-        Tell what happens to a job until it and its DAG run have ended.
+        Report what happens to a job until it and its DAG run have ended.
 
-        :param seconds: After which it is a failure.
+        :param seconds: How long to wait before this counts as a failure.
         :return: The DAG run, as the REST API gives it.
         """
-        told = 0
+        reported = 0
         queued: datetime.datetime | None = None
 
-        def tell() -> None:
-            nonlocal told, queued
+        def report() -> None:
+            nonlocal reported, queued
             ledger = self.emulator.ledger
-            for entry in ledger[told:]:
+            for entry in ledger[reported:]:
                 # HEAD and GET of one artifact are one thing to the reader.
                 if entry.job_id == job.job_id and entry.operation != "HeadObject":
                     queued = queued or entry.time
                     moment = (entry.time - queued).total_seconds()
-                    self.say(f"{moment:7.1f} s  {entry.status_after or '':<11} {_told(entry, self.way)}")
-            told = len(ledger)
+                    self.say(f"{moment:7.1f} s  {entry.status_after or '':<11} {_line_for(entry, self.way)}")
+            reported = len(ledger)
 
-        self.wait_for_end(job, seconds, tell)
+        self.wait_for_end(job, seconds, report)
         run = self.wait_for_run(job)
         self.say("")
         self.say(f"The DAG run {self.way.job_dag} / {run['dag_run_id']}: {run['state']}")
@@ -240,14 +240,14 @@ class Story:
         return run
 
     def wait_for_end(
-        self, job: JobSnapshot, seconds: float = JOB_SECONDS, tell: Callable[[], None] = lambda: None
+        self, job: JobSnapshot, seconds: float = JOB_SECONDS, report: Callable[[], None] = lambda: None
     ) -> str:
-        """Wait until a job has ended, and return its last status; ``tell`` is called meanwhile."""
+        """Wait until a job has ended, and return its last status; call ``report`` meanwhile."""
         status = job.status
 
         def ended() -> bool:
             nonlocal status
-            tell()
+            report()
             status = next(now.status for now in self.emulator.jobs() if now.job_id == job.job_id)
             return status in _ENDED
 
@@ -284,7 +284,7 @@ class Story:
         )
 
     def show_state(self, customer: Customer) -> bool:
-        """Tell what GetPipelineState answers, and return whether all actions succeeded."""
+        """Print what GetPipelineState answers, and return whether all actions succeeded."""
         import boto3
 
         client = boto3.client(
@@ -317,7 +317,7 @@ class Story:
         return all(status == "Succeeded" for status in statuses)
 
     def _output_variables(self, action_name: str) -> Mapping[str, str]:
-        """Return what the last success of an action told later ones."""
+        """Return the output variables of an action's last success."""
         puts = self.emulator.ledger.terminal_results()
         return {} if action_name == "Source" or not puts else puts[-1].details.get("outputVariables", {})
 
@@ -347,7 +347,7 @@ def copy_dags(source: Path, target: Path, way: Way) -> Path:
     return target
 
 
-def _told(entry: LedgerEntry, way: Way) -> str:
+def _line_for(entry: LedgerEntry, way: Way) -> str:
     who = {
         "Queued": "CodePipeline has a job",
         "HandedOut": f"a poll offers it to {way.worker_dag}, in the triggerer",

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The smallest worker: one run takes one job, and one task puts its result.
+The smallest worker: one run takes one job, and one task sends its result with one API call.
 
-The task ``work`` hands job id and continuation token through XCom to the operator that is the API call. The
-first job of an action is ended with a continuation token, so that CodePipeline makes another job with that
-token; a job that brings the token is ended for good. There is no finishing piece here: if ``work`` fails,
-CodePipeline waits for the job's timeout. ``example_partner_job`` shows how to do without that wait.
+The task ``work`` passes the job id and the continuation token through XCom to the operator. The first job of
+an action ends with a continuation token, so CodePipeline makes a second job that carries the token. A job
+that carries the token ends the action. This DAG has no finishing task: if ``work`` fails, CodePipeline waits
+for the job's timeout. ``example_claim_work_finish`` avoids that wait.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
         ),
         "aws_conn_id": "aws_default",
     },
-    # A missing continuation token arrives as None and not as the text "None".
+    # Without this, a missing continuation token would arrive as the text "None".
     render_template_as_native_obj=True,
     tags=["codepipeline"],
 )
@@ -65,7 +65,7 @@ def example_put_success_result() -> None:
         job_id="{{ ti.xcom_pull('work')['job_id'] }}",
         client_id="{{ ti.xcom_pull('work')['client_id'] }}",
         continuation_token="{{ ti.xcom_pull('work')['continuation_token'] }}",
-        execution_details={"percentComplete": "{{ ti.xcom_pull('work')['percent'] }}"},
+        execution_details={"percent_complete": "{{ ti.xcom_pull('work')['percent'] }}"},
         aws_conn_id=aws_conn_id,
     )
     wait_for_job >> claim

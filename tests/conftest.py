@@ -24,10 +24,11 @@ from typing import Any
 import pytest
 from support import ACTION_TYPE, REPO
 
-from airflow_codepipeline_partner.emulator import Clock, Customer, Emulator
+from airflow_codepipeline_partner.emulator import Clock, Customer, Emulator, server
 
 HOME = Path(tempfile.mkdtemp(prefix="codepipeline-partner-tests-"))
 DAGS_FOLDER = HOME / "dags"
+EVENT_NAMES: dict[str, str] = {}
 
 for name in list(os.environ):
     # Neither an Airflow nor an AWS account of whoever runs the tests may matter.
@@ -102,7 +103,9 @@ def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 
 @pytest.fixture
-def emulator() -> Iterator[Emulator]:
+def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    # Enough for who asks here, and quicker to start than its own 64.
+    monkeypatch.setattr(server, "_THREADS", 8)
     # Where a machine's time is set forward, no lease may lapse by that.
     began = time.time() - time.monotonic()
     with Emulator(clock=Clock(lambda: began + time.monotonic())) as running:
@@ -186,19 +189,30 @@ def botocore_loader() -> Any:
     return botocore.loaders.create_loader()
 
 
+def init_with_known_names(aliaser: Any, emitter: Any, aliases: Any = None) -> None:
+    """Make botocore's aliaser of event names, with what an earlier one has found out."""
+    from botocore.hooks import EVENT_ALIASES
+
+    aliaser._event_aliases = EVENT_ALIASES if aliases is None else aliases
+    aliaser._alias_name_cache = EVENT_NAMES if aliases is None else {}
+    aliaser._emitter = emitter
+
+
 @pytest.fixture(autouse=True)
 def quick_clients(botocore_loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Leave out what takes long and is not ours.
 
-    botocore reads its models anew for each client, and Airflow's masker compiles all the secrets of all tests
-    before at each new one.
+    botocore reads its models and works out the names of its events anew for each client, and Airflow's masker
+    compiles all the secrets of all tests before at each new one.
     """
+    import botocore.hooks
     import botocore.session
     from airflow.sdk._shared.secrets_masker import _secrets_masker
 
     _secrets_masker().reset_masker()
     monkeypatch.setattr(botocore.session, "create_loader", lambda data_path: botocore_loader)
+    monkeypatch.setattr(botocore.hooks.EventAliaser, "__init__", init_with_known_names)
 
 
 @pytest.fixture

@@ -6,12 +6,11 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import zipfile
 
 import boto3
 import pytest
-from support import ACTION_TYPE, REPO, action_state, results_of
+from support import ACTION_TYPE, action_state, results_of
 
 from airflow_codepipeline_partner.artifacts import Workspace, external_storage
 from airflow_codepipeline_partner.artifacts.external_storage import local_path, stored_object
@@ -245,34 +244,6 @@ def test_a_function_that_hides_a_failed_upload_is_no_success(emulator, offer_bui
     assert results_of(emulator, job) == [result]
     if result == "failure":
         assert "Built" in action_state(emulator, "build")["errorDetails"]["message"]
-
-
-# What the docs show.
-
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", (REPO / "docs" / "artifacts.md").read_text(), re.M | re.S)
-
-
-def test_the_task_in_the_docs_does_what_it_says(emulator, offer_build, make_hook, own_s3):
-    [code] = [block for block in BLOCKS if "@task" in block]
-    job = make_hook().claim(offer_build(zipped({"a": "x"}), ("SourceOutput",), ("BuildOutput",))).to_xcom()
-    namespace = {}
-    exec(compile(code, "artifacts.md", "exec"), namespace)  # noqa: S102 - that is what it is for
-    namespace["build"].function(job)
-    with zipfile.ZipFile(io.BytesIO(uploaded(emulator, own_s3, job, "BuildOutput"))) as archive:
-        assert archive.read("report.txt") == b"1 files"
-
-
-def test_the_dag_in_the_docs_does_what_it_says(emulator, offer_build, own_s3, dags_folder, load_dags):
-    [code] = [block for block in BLOCKS if "with DAG" in block]
-    (dags_folder / "artifacts_from_docs.py").write_text(code)
-    own_s3.create_bucket(Bucket="my-bucket")
-    job = offer_build(b"content", ("SourceOutput",), ("BuildOutput",))
-    assert load_dags().run("build_on_other_machines", **job).state == "success"
-    assert uploaded(emulator, own_s3, job, "BuildOutput") == b"content"
-
-
-def test_all_code_in_the_docs_is_run():
-    assert len(BLOCKS) == 2
 
 
 # Where users keep things.

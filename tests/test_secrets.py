@@ -89,13 +89,13 @@ ONE_JOB = "one_job_assume_ours_0_retries"
         (ONE_JOB, "throttling"),
         (ONE_JOB, "lost answers"),
         (ONE_JOB, "quoting refusal"),
-        ("example_partner_job", None),
+        ("example_claim_work_finish", None),
         ("claim_and_put", None),
         ("claim_and_put", "lost answers"),
         ("many_jobs", None),
         ("continued", None),
         ("continued", "lost answers"),
-        ("example_partner_progress", None),
+        ("example_watch_external_work", None),
     ],
 )
 def test_planted_secrets_are_nowhere(

@@ -33,7 +33,7 @@ class NodeSdk:
     def __init__(self, url):
         self.url = url
 
-    def tell(self, calls):
+    def make(self, calls):
         done = subprocess.run(
             ["node", str(HERE / "worker.mjs"), self.url, json.dumps(calls)],
             capture_output=True,
@@ -41,9 +41,9 @@ class NodeSdk:
             timeout=120,
             check=True,
         )
-        told = [json.loads(line) for line in done.stdout.splitlines()]
-        assert all(each["modelled"] for each in told if "error" in each), told
-        return [(each["operation"], each.get("error", each.get("answer"))) for each in told]
+        answered = [json.loads(line) for line in done.stdout.splitlines()]
+        assert all(each["modelled"] for each in answered if "error" in each), answered
+        return [(each["operation"], each.get("error", each.get("answer"))) for each in answered]
 
 
 class AwsCli:
@@ -53,7 +53,7 @@ class AwsCli:
         self.url = url
         self.kept = {}
 
-    def tell(self, calls):
+    def make(self, calls):
         return [(operation, self._call(operation, *rest)) for operation, *rest in calls]
 
     def _call(self, operation, request, keep=()):
@@ -99,7 +99,7 @@ class AwsCli:
 
 
 @pytest.fixture(params=[NodeSdk, AwsCli])
-def tell(request):
+def make_calls(request):
     """Return a function that has a client do calls, on an emulator with all that a pipeline needs."""
     with Emulator(settings=Settings(continuation_delay=0)) as emulator:
         emulator.reset()
@@ -110,7 +110,7 @@ def tell(request):
         s3.put_object(Bucket="sources", Key="app.zip", Body=b"the source")
 
         def run(calls):
-            return request.param(emulator.url).tell(calls)
+            return request.param(emulator.url).make(calls)
 
         run.emulator, run.role = emulator, role["Arn"]
         yield run
@@ -140,7 +140,7 @@ JOB = {"jobId": "$job"}
 POLL = {"actionTypeId": CUSTOM_TYPE, "maxBatchSize": 1, "queryParam": {"Project": "shop"}}
 
 
-def test_a_custom_action_from_its_type_to_its_output_variables(tell):
+def test_a_custom_action_from_its_type_to_its_output_variables(make_calls):
     build = {
         "name": "Build",
         "actionTypeId": CUSTOM_TYPE,
@@ -151,7 +151,7 @@ def test_a_custom_action_from_its_type_to_its_output_variables(tell):
     check = {"name": "Check", "actionTypeId": CUSTOM_TYPE, "configuration": {"Project": "#{Built.Digest}"}}
     kept_job = {"job": "jobs.0.id", "nonce": "jobs.0.nonce"}
     named = {"pipelineName": "shop"}
-    told = tell(
+    answered = make_calls(
         [
             (
                 "CreateCustomActionType",
@@ -163,8 +163,8 @@ def test_a_custom_action_from_its_type_to_its_output_variables(tell):
                 },
             ),
             ("ListActionTypes", {"actionOwnerFilter": "Custom"}),
-            ("CreatePipeline", {"pipeline": pipeline(tell.role, build, check)}),
-            ("UpdatePipeline", {"pipeline": pipeline(tell.role, build, check)}),
+            ("CreatePipeline", {"pipeline": pipeline(make_calls.role, build, check)}),
+            ("UpdatePipeline", {"pipeline": pipeline(make_calls.role, build, check)}),
             ("GetPipeline", {"name": "shop"}),
             ("ListPipelines", {}),
             ("StartPipelineExecution", {"name": "shop"}, {"run": "pipelineExecutionId"}),
@@ -202,7 +202,7 @@ def test_a_custom_action_from_its_type_to_its_output_variables(tell):
             ("PollForJobs", POLL),
         ]
     )
-    answers = [answer for _, answer in told]
+    answers = [answer for _, answer in answered]
     updated, shown, listed = answers[3:6]
     assert updated["pipeline"]["version"] == shown["pipeline"]["version"] == 2
     assert [each["name"] for each in listed["pipelines"]] == ["shop"]
@@ -234,15 +234,15 @@ def test_a_custom_action_from_its_type_to_its_output_variables(tell):
     assert answers[25] == "ActionTypeNotFoundException"
 
 
-def test_a_partners_action_from_the_poll_to_the_result(tell):
-    customer = tell.emulator.add_customer()
-    tell.emulator.add_action_type(PARTNER)
+def test_a_partners_action_from_the_poll_to_the_result(make_calls):
+    customer = make_calls.emulator.add_customer()
+    make_calls.emulator.add_action_type(PARTNER)
     deploy = {"name": "Deploy", "actionTypeId": PARTNER, "inputArtifacts": [{"name": "App"}]}
     job = JOB | {"clientToken": customer.client_token}
     poll = {"actionTypeId": PARTNER, "maxBatchSize": 1}
-    told = tell(
+    answered = make_calls(
         [
-            ("CreatePipeline", {"pipeline": pipeline(tell.role, deploy)}),
+            ("CreatePipeline", {"pipeline": pipeline(make_calls.role, deploy)}),
             ("StartPipelineExecution", {"name": "shop"}),
             ("PollForThirdPartyJobs", poll, {"job": "jobs.0.jobId"}),
             ("GetThirdPartyJobDetails", JOB | {"clientToken": "another's"}),
@@ -260,7 +260,7 @@ def test_a_partners_action_from_the_poll_to_the_result(tell):
             ("GetPipelineState", {"name": "shop"}),
         ]
     )
-    answers = [answer for _, answer in told]
+    answers = [answer for _, answer in answered]
     assert answers[2]["jobs"][0]["clientId"] == customer.client_id
     assert answers[3] == "InvalidClientTokenException"
     assert answers[4]["jobDetails"]["data"]["inputArtifacts"][0]["name"] == "App"

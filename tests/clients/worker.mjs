@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A job worker on the AWS SDK for JavaScript: what it is told, it tells as JSON, one answer a line.
+// A job worker on the AWS SDK for JavaScript: makes the calls it is given and prints one JSON answer per line.
 //
 //   node worker.mjs URL CALLS
 //
@@ -25,16 +25,16 @@ function filled(value) {
 }
 
 for (const [operation, request, keep] of JSON.parse(calls)) {
-  let told;
+  let outcome;
   try {
     const { $metadata, ...answer } = await client.send(new sdk[`${operation}Command`](filled(request)));
-    told = { status: $metadata.httpStatusCode, answer };
+    outcome = { status: $metadata.httpStatusCode, answer };
     for (const [name, path] of Object.entries(keep ?? {}))
       kept[name] = path.split(".").reduce((inner, part) => inner[part], answer);
   } catch (error) {
     // A modelled error is an instance of its own class.
     const modelled = typeof sdk[error.name] === "function" && error instanceof sdk[error.name];
-    told = { status: error.$metadata?.httpStatusCode, error: error.name, modelled, message: error.message };
+    outcome = { status: error.$metadata?.httpStatusCode, error: error.name, modelled, message: error.message };
   }
-  console.log(JSON.stringify({ operation, ...told }));
+  console.log(JSON.stringify({ operation, ...outcome }));
 }

@@ -61,13 +61,13 @@ def test_airflow_does_one_stage_after_the_other(emulator, hook, shop, run_dag):
     execution_id = shop.start_pipeline_execution(name="shop")["pipelineExecutionId"]
     told = []
     for action_type, dag_id in (
-        (CUSTOM_TYPE, "example_custom_build"),
-        (CUSTOM_TYPE, "example_custom_build"),
+        (CUSTOM_TYPE, "example_build_with_output_variables"),
+        (CUSTOM_TYPE, "example_build_with_output_variables"),
         (ACTION_TYPE, "one_job_assume_ours_0_retries"),
     ):
         [job] = hook.poll(action_type, max_batch_size=10)
         told.append(hook.details(job).configuration)
-        conf = job.to_xcom() if dag_id == "example_custom_build" else {"job": job.to_xcom()}
+        conf = job.to_xcom() if dag_id == "example_build_with_output_variables" else {"job": job.to_xcom()}
         assert run_dag(dag_id, **conf).state == "success"
     shown = shop.get_pipeline_execution(pipelineName="shop", pipelineExecutionId=execution_id)
     assert shown["pipelineExecution"]["status"] == "Succeeded"

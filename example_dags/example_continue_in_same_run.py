@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Long work in one run: between two tasks the action goes on in a new job, with progress to be seen.
+Long work in one run: between two tasks, the action continues in a new job and shows its progress.
 
-Each ``CodePipelineContinueJobOperator`` ends the job with a continuation token and claims the new job that
-CodePipeline makes for it. No job takes longer than the tasks between two of them, and the wait in between
-holds no worker slot. ``finish_job`` ends the newest job. A run's conf is the offered job;
-``example_partner_worker`` or ``example_partner_events`` start such runs, with this DAG's id in the place of
-``example_partner_job``.
+``CodePipelineContinueJobOperator`` ends the job with a continuation token, waits for the new job that
+CodePipeline makes, and claims it. So no job takes longer than the tasks between two of these operators, and
+waiting holds no worker slot. ``finish_job`` ends the newest job. The run's conf is the offered job:
+``example_one_run_per_job`` or ``example_jobs_as_asset_events`` can start such runs if you put this DAG's id
+into their ``dispatch_jobs``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from airflow_codepipeline_partner.operators import (
     on_failure_callback=CodePipelineJobFailureNotifier(aws_conn_id="{{ params.aws_conn_id }}"),
     tags=["codepipeline"],
 )
-def example_partner_continue() -> None:
+def example_continue_in_same_run() -> None:
     aws_conn_id = "{{ params.aws_conn_id }}"
     claim = CodePipelineClaimJobOperator(
         task_id="claim", job="{{ dag_run.conf | tojson }}", aws_conn_id=aws_conn_id
@@ -54,12 +54,12 @@ def example_partner_continue() -> None:
     half_way = CodePipelineContinueJobOperator(
         task_id="half_way",
         job=claim.output,
-        execution_details={"summary": "Built; deploying.", "percentComplete": 50},
+        execution_details={"summary": "Built; deploying.", "percent_complete": 50},
         poll_interval=5,
         aws_conn_id=aws_conn_id,
     )
     built >> half_way
-    finish_job(claim, execution_details={"summary": deploy(half_way.output, built), "percentComplete": 100})
+    finish_job(claim, execution_details={"summary": deploy(half_way.output, built), "percent_complete": 100})
 
 
-example_partner_continue()
+example_continue_in_same_run()

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The simplest worker: one DAG, many jobs in one run, each with its own claim, work and finish.
+The simplest worker: many jobs in one run. A mapped task group claims, works on and finishes each of them.
 
-The sensor waits in the triggerer. Runs may overlap: new jobs are taken while older ones are worked on.
+The sensor waits in the triggerer. Runs may overlap, so new jobs are taken while older ones are worked on.
+Any owner will do: with a custom action type as ``action_type``, the same DAG takes custom jobs.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
     on_failure_callback=CodePipelineJobFailureNotifier(aws_conn_id="{{ params.aws_conn_id }}"),
     tags=["codepipeline"],
 )
-def example_partner_worker_mapped() -> None:
+def example_many_jobs_in_one_run() -> None:
     wait_for_jobs = CodePipelineJobSensor(
         task_id="wait_for_jobs",
         action_type="{{ params.action_type }}",
@@ -56,4 +57,4 @@ def example_partner_worker_mapped() -> None:
     handle.expand(job=wait_for_jobs.output)
 
 
-example_partner_worker_mapped()
+example_many_jobs_in_one_run()

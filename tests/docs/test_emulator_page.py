@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+from tests.docs.pages import blocks
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "emulator.md").read_text()
+PAGE = "docs/emulator.md"
 
 
 def test_the_pipeline_that_is_shown_runs(capsys):
-    [(language, code)] = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    [(language, code)] = blocks(PAGE)
     assert language == "python"
     names = {}
-    exec(compile(code, "emulator.md", "exec"), names)  # noqa: S102 - that is what it is for
+    exec(compile(code, PAGE, "exec"), names)  # noqa: S102 - that is what it is for
     for each in ("s3", "iam", "codepipeline"):
         names[each].close()
     assert capsys.readouterr().out.splitlines() == [

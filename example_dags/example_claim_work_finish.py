@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The work on one job, in a run of its own: claim, work, finish. ``example_partner_events`` starts the runs.
+The standard run for one job: claim, work, finish. The run's conf is the offered job.
 
-A run's conf is the offered job. Whatever becomes of the work, the job gets exactly one result: by
-``finish_job``, and by the DAG's callback where Airflow lets no task run any more (``dagrun_timeout``).
+``finish_job`` gives the job exactly one result, even if the work fails. If Airflow runs no more tasks
+(``dagrun_timeout``), the DAG's callback does. ``example_jobs_as_asset_events`` starts the runs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from airflow_codepipeline_partner.operators import CodePipelineClaimJobOperator,
     on_failure_callback=CodePipelineJobFailureNotifier(aws_conn_id="{{ params.aws_conn_id }}"),
     tags=["codepipeline"],
 )
-def example_partner_job() -> None:
+def example_claim_work_finish() -> None:
     claim = CodePipelineClaimJobOperator(
         task_id="claim",
         job="{{ dag_run.conf | tojson }}",
@@ -41,8 +41,8 @@ def example_partner_job() -> None:
 
     @task
     def work(job: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-        # The configuration may hold the customer's secrets: it is asked for where it is used, and what is
-        # returned from here (and so lies in XCom) is only what everybody may see.
+        # The configuration may hold the customer's secrets: ask for it only where you use it. The return
+        # value goes to XCom, so return only what everybody may see.
         details = CodePipelineHook(aws_conn_id=params["aws_conn_id"]).details(job)
         revisions = [artifact.revision for artifact in details.input_artifacts if artifact.revision]
         revision = revisions[0] if revisions else job["job_id"]
@@ -52,8 +52,8 @@ def example_partner_job() -> None:
     finish_job(
         claim,
         current_revision=revision,
-        execution_details={"summary": "Deployed by Airflow.", "percentComplete": 100},
+        execution_details={"summary": "Deployed by Airflow.", "percent_complete": 100},
     )
 
 
-example_partner_job()
+example_claim_work_finish()

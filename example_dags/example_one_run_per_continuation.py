@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Work in steps: the first result carries a continuation token and 10 %, the next job resumes from the token.
+Long work in several runs: each continuation job is a run of its own, which resumes from the token.
 
-One action of the pipeline is a series of jobs, and each of them is one run of this DAG. The token is the
-worker's own: here it names the work that was begun, so that the next run finds it.
+The first run reports 10 % with a continuation token and ends. CodePipeline then makes a new job with that
+token, and the next run of this DAG takes it. The token is your own: here it names the work that was begun,
+so that the next run finds it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
     on_failure_callback=CodePipelineJobFailureNotifier(aws_conn_id="{{ params.aws_conn_id }}"),
     tags=["codepipeline"],
 )
-def example_partner_steps() -> None:
+def example_one_run_per_continuation() -> None:
     aws_conn_id = "{{ params.aws_conn_id }}"
     wait_for_job = CodePipelineJobSensor(
         task_id="wait_for_job",
@@ -64,7 +65,7 @@ def example_partner_steps() -> None:
 
     @task
     def begin(job: dict[str, Any]) -> str:
-        # Here the long work would be started somewhere; its name there is the continuation token.
+        # Start the long work here; its name in the other system becomes the continuation token.
         return f"deployment-of-{job['action_execution_id']}"
 
     @task
@@ -76,15 +77,15 @@ def example_partner_steps() -> None:
         task_id="report_begin",
         job=claim.output,
         continuation_token=begun,
-        execution_details={"summary": "The deployment has begun.", "percentComplete": 10},
+        execution_details={"summary": "The deployment has begun.", "percent_complete": 10},
         aws_conn_id=aws_conn_id,
     )
     resumed = resume(claim.output)
     which_step(claim.output) >> [begun, resumed]
     begun >> report_begin
-    # Ends the job with success after resume, with failure if anything failed; after report_begin there is
-    # nothing left to end.
-    finish_job(claim, execution_details={"summary": "The deployment is complete.", "percentComplete": 100})
+    # After resume this ends the job: with success, or with failure if a task failed. After report_begin the
+    # job has its result, and there is nothing left to end.
+    finish_job(claim, execution_details={"summary": "The deployment is complete.", "percent_complete": 100})
 
 
-example_partner_steps()
+example_one_run_per_continuation()

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A small build: test the source artifact, hand on what was built; ``example_partner_worker`` starts the runs.
+Artifacts: test the job's input artifact, and upload what was built as its output artifact.
 
-The artifacts are read and written with the job's own credentials, in a folder that is removed afterwards.
-What the tests say, and what is wrong with an artifact, the customer reads in the pipeline.
+The task reads and writes the artifacts with the job's own credentials, in a folder that is removed
+afterwards. The customer can read the outcome of the tests, and what is wrong with an artifact, in the
+pipeline. ``example_one_run_per_job`` starts the runs.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from airflow_codepipeline_partner.operators import CodePipelineClaimJobOperator,
     on_failure_callback=CodePipelineJobFailureNotifier(aws_conn_id="{{ params.aws_conn_id }}"),
     tags=["codepipeline"],
 )
-def example_partner_build() -> None:
+def example_build_from_artifacts() -> None:
     claim = CodePipelineClaimJobOperator(
         task_id="claim",
         job="{{ dag_run.conf | tojson }}",
@@ -51,8 +52,8 @@ def example_partner_build() -> None:
         hook = CodePipelineHook(aws_conn_id=params["aws_conn_id"])
         with Workspace(job, hook) as workspace:
             source = workspace.extract()
-            # The customer's code. Here it is a process of the worker's own user, which can read what the
-            # worker can: in earnest give it a container, with DockerOperator or KubernetesPodOperator.
+            # This is the customer's code. Here it runs as the worker's own user and can read what the worker
+            # can: in production run it in a container (DockerOperator, KubernetesPodOperator).
             log = workspace.path / "tests.log"
             with log.open("w") as output:
                 tests = subprocess.run(
@@ -77,15 +78,15 @@ def example_partner_build() -> None:
             workspace.upload(None, archive)
         return {
             "revision": revision,
-            "changeIdentifier": job["job_id"],
-            "revisionSummary": f"Tests: {result}",
+            "change_identifier": job["job_id"],
+            "revision_summary": f"Tests: {result}",
         }
 
     finish_job(
         claim,
         current_revision=build(claim.output),
-        execution_details={"summary": "Tested and built by Airflow.", "percentComplete": 100},
+        execution_details={"summary": "Tested and built by Airflow.", "percent_complete": 100},
     )
 
 
-example_partner_build()
+example_build_from_artifacts()

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The work on one job as one Python function; ``dispatch_jobs`` starts the runs, with the offered job as conf.
+The whole job in one Python function: ``@task.codepipeline_job`` claims it, runs the function and reports.
 
-The task claims the job, runs the function and reports. An exception is retried with the same job, and
-reported as the job's failure when no retry is left. ``finish_job`` is for what the task cannot report itself:
-a kill in its last try. The DAG's callback is for what no task can, ``dagrun_timeout``.
+If the function raises an exception, the task is retried with the same job. If no retry is left, the job
+fails. ``finish_job`` reports what the task cannot report itself: that it was killed in its last try. The
+DAG's callback reports what no task can: ``dagrun_timeout``. The run's conf is the offered job, as
+``dispatch_jobs`` gives it.
 """
 
 from __future__ import annotations
@@ -33,13 +34,12 @@ from airflow_codepipeline_partner.operators import finish_job
     on_failure_callback=CodePipelineJobFailureNotifier(aws_conn_id="{{ params.aws_conn_id }}"),
     tags=["codepipeline"],
 )
-def example_partner_function() -> None:
+def example_work_as_function() -> None:
     @task.codepipeline_job(
         aws_conn_id="{{ params.aws_conn_id }}", retries=2, retry_delay=timedelta(seconds=10)
     )
     def deploy(job: JobInProgress) -> dict[str, object]:
-        # The configuration may hold the customer's secrets: it is asked for where it is used, and what is
-        # returned from here is what everybody may see.
+        # The configuration may hold the customer's secrets: return only what everybody may see.
         target = job.configuration.get("Target", "production")
         if not target.isidentifier():
             raise JobFailure("Target must be the name of an environment.", "ConfigurationError")
@@ -47,11 +47,11 @@ def example_partner_function() -> None:
         revisions = [artifact.revision for artifact in job.job.input_artifacts if artifact.revision]
         job.current_revision = {
             "revision": revisions[0] if revisions else job.job_id,
-            "changeIdentifier": job.job_id,
+            "change_identifier": job.job_id,
         }
-        return {"summary": "Deployed by a function in Airflow.", "percentComplete": 100}
+        return {"summary": "Deployed by a function in Airflow.", "percent_complete": 100}
 
     finish_job(deploy("{{ dag_run.conf | tojson }}"))
 
 
-example_partner_function()
+example_work_as_function()

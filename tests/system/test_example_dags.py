@@ -14,24 +14,29 @@ from support import ACTION_TYPE, CUSTOM_TYPE, action_state, results_of
 CONTINUATION_DELAY = 40
 
 
+@pytest.fixture
+def own(emulator, aws_connection):
+    """The pipeline ``own``, with a custom action."""
+    emulator.add_pipeline("own", action_type=CUSTOM_TYPE, output_artifacts=["BuildOutput"])
+
+
 def test_every_example_is_tested_and_named_like_its_file(dags):
     found = {dag_id for dag_id in dags.by_id if dag_id.startswith("example_")}
     files = {dag.fileloc.rpartition("/")[2] for dag_id, dag in dags.by_id.items() if dag_id in found}
     assert files == {f"{dag_id}.py" for dag_id in found}
     assert found == {
         "example_put_success_result",
-        "example_partner_build",
-        "example_partner_job",
-        "example_partner_worker",
-        "example_partner_worker_mapped",
-        "example_partner_steps",
-        "example_partner_events",
-        "example_partner_function",
-        "example_partner_continue",
-        "example_partner_progress",
-        "example_custom_build",
-        "example_custom_worker",
-        "example_any_owner",
+        "example_build_from_artifacts",
+        "example_claim_work_finish",
+        "example_one_run_per_job",
+        "example_many_jobs_in_one_run",
+        "example_one_run_per_continuation",
+        "example_jobs_as_asset_events",
+        "example_work_as_function",
+        "example_continue_in_same_run",
+        "example_watch_external_work",
+        "example_build_with_output_variables",
+        "example_custom_jobs_by_query",
     }
 
 
@@ -47,9 +52,9 @@ def test_example_put_success_result(emulator, customer, run_dag):
     assert [job.status for job in emulator.jobs()] == ["Succeeded", "Succeeded"]
 
 
-def test_example_partner_job(emulator, offer, run_dag):
+def test_example_claim_work_finish(emulator, offer, run_dag):
     job = offer()
-    run = run_dag("example_partner_job", **job)
+    run = run_dag("example_claim_work_finish", **job)
     assert run.state == "success"
     assert results_of(emulator, job) == ["success"]
     assert action_state(emulator)["summary"] == "Deployed by Airflow."
@@ -59,22 +64,22 @@ def test_example_partner_job(emulator, offer, run_dag):
     )
 
 
-def test_example_partner_worker_starts_one_run_per_job(emulator, customer, run_dag, serialized_dags):
+def test_example_one_run_per_job(emulator, customer, run_dag, serialized_dags):
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
     for _ in range(2):
         emulator.start_execution("pipe")
-    assert run_dag("example_partner_worker").state == "success"
+    assert run_dag("example_one_run_per_job").state == "success"
     # The same jobs once more: nobody claimed them, so they are offered again after their lease.
     emulator.advance(120)
-    again = run_dag("example_partner_worker")
+    again = run_dag("example_one_run_per_job")
     assert again.xcoms["start_run_runs", "return_value"] == []
     with create_session() as session:
         runs = {
             run.run_id: run.conf
-            for run in session.scalars(select(DagRun).where(DagRun.dag_id == "example_partner_build"))
+            for run in session.scalars(select(DagRun).where(DagRun.dag_id == "example_build_from_artifacts"))
             if run.run_id.removeprefix("codepipeline__") in {job.job_id for job in emulator.jobs()}
         }
     assert runs == {
@@ -88,33 +93,34 @@ def test_example_partner_worker_starts_one_run_per_job(emulator, customer, run_d
     }
 
 
-def test_example_partner_events_starts_one_run_per_job(offer, run_dag, serialized_dags):
+def test_example_jobs_as_asset_events(offer, run_dag, serialized_dags):
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
     jobs = [offer(), offer()]
-    assert run_dag("example_partner_events", jobs=jobs).state == "success"
+    assert run_dag("example_jobs_as_asset_events", jobs=jobs).state == "success"
     with create_session() as session:
         runs = {
             run.run_id: run.conf
-            for run in session.scalars(select(DagRun).where(DagRun.dag_id == "example_partner_job"))
+            for run in session.scalars(select(DagRun).where(DagRun.dag_id == "example_claim_work_finish"))
         }
     for job in jobs:
         assert runs[f"codepipeline__{job['job_id']}"] == job
 
 
-def test_example_partner_worker_mapped(emulator, customer, run_dag):
+@pytest.mark.parametrize(("action_type", "pipeline"), [(ACTION_TYPE, "pipe"), (CUSTOM_TYPE, "own")])
+def test_example_many_jobs_in_one_run(emulator, customer, own, run_dag, action_type, pipeline):
     for _ in range(2):
-        emulator.start_execution("pipe")
-    assert run_dag("example_partner_worker_mapped").state == "success"
+        emulator.start_execution(pipeline)
+    assert run_dag("example_many_jobs_in_one_run", action_type=action_type).state == "success"
     assert [job.status for job in emulator.jobs()] == ["Succeeded", "Succeeded"]
-    assert action_state(emulator)["summary"] == "Worked on Partner of pipe."
+    assert action_state(emulator, pipeline)["summary"] == f"Worked on Partner of {pipeline}."
 
 
-def test_example_partner_steps(emulator, customer, run_dag):
+def test_example_one_run_per_continuation(emulator, customer, run_dag):
     emulator.start_execution("pipe")
-    first = run_dag("example_partner_steps")
+    first = run_dag("example_one_run_per_continuation")
     assert (first.state, first.states["resume"], first.states["finish_job"]) == (
         "success",
         "skipped",
@@ -123,7 +129,7 @@ def test_example_partner_steps(emulator, customer, run_dag):
     assert action_state(emulator)["status"] == "InProgress"
     assert action_state(emulator)["percentComplete"] == 10
     emulator.advance(CONTINUATION_DELAY)
-    second = run_dag("example_partner_steps")
+    second = run_dag("example_one_run_per_continuation")
     assert (second.state, second.states["begin"]) == ("success", "skipped")
     assert action_state(emulator)["status"] == "Succeeded"
     assert action_state(emulator)["percentComplete"] == 100
@@ -134,9 +140,9 @@ def test_example_partner_steps(emulator, customer, run_dag):
     assert second.xcoms["resume", "return_value"] == f"Finished {token}."
 
 
-def test_example_partner_continue(emulator, offer, run_dag):
+def test_example_continue_in_same_run(emulator, offer, run_dag):
     emulator.configure(continuation_delay=0)
-    run = run_dag("example_partner_continue", **offer())
+    run = run_dag("example_continue_in_same_run", **offer())
     assert run.state == "success"
     assert [job.status for job in emulator.jobs()] == ["Succeeded", "Succeeded"]
     state = action_state(emulator)
@@ -144,13 +150,13 @@ def test_example_partner_continue(emulator, offer, run_dag):
     assert state["summary"].startswith("Deployed build-of-")
 
 
-def test_example_partner_progress(emulator, offer, dags, run_dag, monkeypatch):
+def test_example_watch_external_work(emulator, offer, dags, run_dag, monkeypatch):
     emulator.configure(continuation_delay=0)
     # The other system is a little further each time it is asked, however slow the machine is.
     asked = itertools.count()
-    how_far = dags.by_id["example_partner_progress"].get_task("watch").progress
+    how_far = dags.by_id["example_watch_external_work"].get_task("watch").progress
     monkeypatch.setitem(how_far.__globals__, "time", SimpleNamespace(time=lambda: next(asked)))
-    run = run_dag("example_partner_progress", **offer(), seconds=2, progress_interval=0.1)
+    run = run_dag("example_watch_external_work", **offer(), seconds=2, progress_interval=0.1)
     assert run.state == "success"
     assert [job.status for job in emulator.jobs()] == ["Succeeded", "Succeeded"]
     assert action_state(emulator)["summary"] == "Deployed."
@@ -167,7 +173,7 @@ class TotalTest(unittest.TestCase):
 
 
 @pytest.mark.parametrize(
-    ("files", "status", "told"),
+    ("files", "status", "message"),
     [
         ({"shop.py": SHOP, "test_shop.py": SHOP_TEST}, "Succeeded", "Tested and built by Airflow."),
         (
@@ -179,7 +185,7 @@ class TotalTest(unittest.TestCase):
     ],
     ids=["good", "failing", "unsafe"],
 )
-def test_example_partner_build(emulator, customer, make_hook, run_dag, files, status, told):
+def test_example_build_from_artifacts(emulator, customer, make_hook, run_dag, files, status, message):
     emulator.configure(require_output_artifacts=True, upload_encryption="refuse")
     source = io.BytesIO()
     with zipfile.ZipFile(source, "w") as archive:
@@ -190,17 +196,18 @@ def test_example_partner_build(emulator, customer, make_hook, run_dag, files, st
     )
     emulator.start_execution("build", {"SourceOutput": source.getvalue()})
     [job] = make_hook().poll(ACTION_TYPE)
-    run = run_dag("example_partner_build", **job.to_xcom())
+    run = run_dag("example_build_from_artifacts", **job.to_xcom())
     state = action_state(emulator, "build")
     assert state["status"] == status
-    assert told in (state.get("summary") or "") + state.get("errorDetails", {}).get("message", "")
+    assert message in (state.get("summary") or "") + state.get("errorDetails", {}).get("message", "")
     assert run.state == ("success" if status == "Succeeded" else "failed")
     uploads = [entry.outcome for entry in emulator.ledger.where(operation="PutObject")]
     assert uploads == (["ok"] if status == "Succeeded" else [])
 
 
 @pytest.mark.parametrize(
-    "dag_id", ["example_put_success_result", "example_partner_worker_mapped", "example_partner_steps"]
+    "dag_id",
+    ["example_put_success_result", "example_many_jobs_in_one_run", "example_one_run_per_continuation"],
 )
 def test_another_action_type_is_only_a_param(emulator, customer, run_dag, dag_id):
     other = {"category": "Test", "owner": "ThirdParty", "provider": "Other", "version": "2"}
@@ -211,42 +218,38 @@ def test_another_action_type_is_only_a_param(emulator, customer, run_dag, dag_id
 
 
 @pytest.mark.parametrize(
-    ("configuration", "status", "told"),
+    ("configuration", "status", "message"),
     [
         ({"Target": "staging"}, "Succeeded", "Deployed by a function in Airflow."),
         ({"Target": "no such"}, "Failed", "Target must be the name of an environment."),
     ],
 )
-def test_example_partner_function(emulator, customer, make_hook, dags, run_dag, configuration, status, told):
+def test_example_work_as_function(
+    emulator, customer, make_hook, dags, run_dag, configuration, status, message
+):
     emulator.add_pipeline(
         "configured", client_id=customer.client_id, action_type=ACTION_TYPE, configuration=configuration
     )
     emulator.start_execution("configured")
     [job] = make_hook().poll(ACTION_TYPE)
     # A test does not wait for retries.
-    dags.by_id["example_partner_function"].get_task("deploy").retries = 0
-    run_dag("example_partner_function", **job.to_xcom())
+    dags.by_id["example_work_as_function"].get_task("deploy").retries = 0
+    run_dag("example_work_as_function", **job.to_xcom())
     state = action_state(emulator, "configured")
     assert state["status"] == status
-    assert told in (state.get("summary"), state.get("errorDetails", {}).get("message"))
+    assert message in (state.get("summary"), state.get("errorDetails", {}).get("message"))
     assert len(results_of(emulator, {"job_id": job.job_id})) == 1
 
 
-@pytest.fixture
-def own(emulator, aws_connection):
-    """The pipeline ``own``, with a custom action."""
-    emulator.add_pipeline("own", action_type=CUSTOM_TYPE, output_artifacts=["BuildOutput"])
-
-
-def test_example_custom_worker_starts_one_run_per_job(emulator, own, run_dag, serialized_dags):
+def test_example_custom_jobs_by_query(emulator, own, run_dag, serialized_dags):
     from airflow.models.dagrun import DagRun
 
     for _ in range(2):
         emulator.start_execution("own")
-    run = run_dag("example_custom_worker", aws_conn_id="aws_default")
+    run = run_dag("example_custom_jobs_by_query", aws_conn_id="aws_default")
     assert run.state == "success"
     jobs = run.xcoms["wait_for_jobs", "return_value"]
-    runs = {found.run_id: found.conf for found in DagRun.find(dag_id="example_custom_build")}
+    runs = {found.run_id: found.conf for found in DagRun.find(dag_id="example_build_with_output_variables")}
     for job in jobs:
         conf = runs[f"codepipeline__{job['job_id']}"]
         assert (conf["job_id"], conf["nonce"], conf["action_type"]) == (
@@ -257,10 +260,10 @@ def test_example_custom_worker_starts_one_run_per_job(emulator, own, run_dag, se
     assert {job["job_id"] for job in jobs} == {job.job_id for job in emulator.jobs()}
 
 
-def test_example_custom_build(emulator, own, run_dag, make_hook):
+def test_example_build_with_output_variables(emulator, own, run_dag, make_hook):
     emulator.start_execution("own")
     [offered] = make_hook().poll(CUSTOM_TYPE)
-    run = run_dag("example_custom_build", **offered.to_xcom())
+    run = run_dag("example_build_with_output_variables", **offered.to_xcom())
     assert run.state == "success"
     [put] = emulator.ledger.terminal_results(offered.job_id)
     variables = put.details["outputVariables"]
@@ -269,17 +272,3 @@ def test_example_custom_build(emulator, own, run_dag, make_hook):
     assert action_state(emulator, "own")["summary"] == "Built from 1 files by Airflow."
     [uploaded] = emulator.ledger.where(kind="artifact", operation="PutObject", outcome="ok")
     assert uploaded.details["artifact"] == "BuildOutput"
-
-
-@pytest.mark.parametrize(
-    ("action_type", "pipeline", "has_variables"), [(ACTION_TYPE, "pipe", False), (CUSTOM_TYPE, "own", True)]
-)
-def test_example_any_owner(emulator, customer, own, run_dag, action_type, pipeline, has_variables):
-    for _ in range(2):
-        emulator.start_execution(pipeline)
-    run = run_dag("example_any_owner", action_type=action_type)
-    assert run.state == "success"
-    assert [job.status for job in emulator.jobs()] == ["Succeeded", "Succeeded"]
-    assert action_state(emulator, pipeline)["summary"] == f"Done for {pipeline}."
-    for put in emulator.ledger.terminal_results():
-        assert put.details.get("outputVariables") == ({"Release": run.run_id} if has_variables else None)

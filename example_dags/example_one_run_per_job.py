@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The worker for a custom action type: it polls all the time and starts ``example_custom_build`` for each.
+The recommended worker: a sensor polls all the time, and each job gets a DAG run of its own.
 
-A custom job is claimed with the nonce of its offer, which holds until the job is offered again: should that
-be before its run claims it, the run is skipped, and the new offer gets a run of its own. Where the action
-type has a queryable property, ``query_param`` names it with the one value that this worker is for.
+Each job then has its own page, log, callbacks, retries and clear. The run id is made from the job id, so a
+job that is offered twice makes one run. Polling claims nothing: a job that this DAG loses is offered again.
+If a run ended without a claim (for example because the client token was missing), the job gets another run
+when it is offered again. The runs are those of ``example_build_from_artifacts``.
 """
 
 from __future__ import annotations
@@ -24,23 +25,21 @@ from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
     max_active_runs=1,
     params={
         "action_type": Param(
-            {"category": "Build", "owner": "Custom", "provider": "Airflow", "version": "1"},
+            {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"},
             type="object",
         ),
-        "query_param": Param({}, type="object"),
         "aws_conn_id": "aws_default",
     },
     default_args={"retries": 3, "retry_delay": timedelta(seconds=10)},
     tags=["codepipeline"],
 )
-def example_custom_worker() -> None:
+def example_one_run_per_job() -> None:
     wait_for_jobs = CodePipelineJobSensor(
         task_id="wait_for_jobs",
         action_type="{{ params.action_type }}",
-        query_param="{{ params.query_param }}",
         aws_conn_id="{{ params.aws_conn_id }}",
         poke_interval=5,
-        # No job for an hour is no failure: this run ends, the next begins.
+        # An hour without a job is no failure: this run ends and the next begins.
         timeout=3600,
         soft_fail=True,
         deferrable=True,
@@ -49,10 +48,10 @@ def example_custom_worker() -> None:
     # The conf's aws_conn_id becomes the param of the run that is started.
     dispatch_jobs(
         wait_for_jobs.output,
-        "example_custom_build",
+        "example_build_from_artifacts",
         task_id="start_run",
         conf={"aws_conn_id": "{{ params.aws_conn_id }}"},
     )
 
 
-example_custom_worker()
+example_one_run_per_job()

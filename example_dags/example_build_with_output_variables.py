@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A build as a custom action, with output variables; ``example_custom_worker`` starts the runs.
+Output variables: a custom action gives values to later actions of the pipeline.
 
-What the action tells of its result, later actions of the pipeline can use in their configuration: where the
-action has the namespace ``Build``, as ``#{Build.Digest}``. The action type is declared in
-``demo/action-type.yaml``. No customer and no client token are in this: who may work is for IAM to say.
+If the action has the namespace ``Build``, later actions can write ``#{Build.Digest}`` in their
+configuration. A custom action has no customer and no client token: IAM decides who may work on it. Its
+action type is declared in ``demo/action-type.yaml``. ``example_custom_jobs_by_query`` starts the runs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from airflow_codepipeline_partner.operators import finish_job
     on_failure_callback=CodePipelineJobFailureNotifier(aws_conn_id="{{ params.aws_conn_id }}"),
     tags=["codepipeline"],
 )
-def example_custom_build() -> None:
+def example_build_with_output_variables() -> None:
     @task.codepipeline_job(aws_conn_id="{{ params.aws_conn_id }}")
     def build(job: JobInProgress) -> Completion:
         with job.workspace() as workspace:
@@ -43,13 +43,13 @@ def example_custom_build() -> None:
             with archive.open("rb") as packed:
                 digest = hashlib.file_digest(packed, "sha256").hexdigest()
             workspace.upload(None, archive)
-        job.current_revision = {"revision": digest, "changeIdentifier": job.job_id}
+        job.current_revision = {"revision": digest, "change_identifier": job.job_id}
         return Completion(
-            {"summary": f"Built from {files} files by Airflow.", "percentComplete": 100},
+            {"summary": f"Built from {files} files by Airflow.", "percent_complete": 100},
             {"Digest": digest, "Files": str(files)},
         )
 
     finish_job(build("{{ dag_run.conf | tojson }}"))
 
 
-example_custom_build()
+example_build_with_output_variables()

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The recommended worker: it polls all the time and starts one run of ``example_partner_build`` per job.
+A worker for some of the jobs of a custom action type: those with one value of its queryable property.
 
-Each job has a page, a log, callbacks, retries and a clear of its own. The run id is made from the job id, so
-that a job which is offered twice makes one run. The poller claims nothing: what it loses is offered again.
-A job whose run ended without a claim (no client token, for instance) gets another run when it is offered
-again.
+The param ``query_param`` names the property and the value. It is empty by default, because the action type
+in ``demo/action-type.yaml`` has no queryable property. Each job gets a run of
+``example_build_with_output_variables``. A custom job is claimed with the nonce of its offer, which is valid
+until the job is offered again. If that happens before the run claims the job, the run is skipped, and the
+new offer gets another run.
 """
 
 from __future__ import annotations
@@ -25,21 +26,23 @@ from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
     max_active_runs=1,
     params={
         "action_type": Param(
-            {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"},
+            {"category": "Build", "owner": "Custom", "provider": "Airflow", "version": "1"},
             type="object",
         ),
+        "query_param": Param({}, type="object"),
         "aws_conn_id": "aws_default",
     },
     default_args={"retries": 3, "retry_delay": timedelta(seconds=10)},
     tags=["codepipeline"],
 )
-def example_partner_worker() -> None:
+def example_custom_jobs_by_query() -> None:
     wait_for_jobs = CodePipelineJobSensor(
         task_id="wait_for_jobs",
         action_type="{{ params.action_type }}",
+        query_param="{{ params.query_param }}",
         aws_conn_id="{{ params.aws_conn_id }}",
         poke_interval=5,
-        # No job for an hour is no failure: this run ends, the next begins.
+        # An hour without a job is no failure: this run ends and the next begins.
         timeout=3600,
         soft_fail=True,
         deferrable=True,
@@ -48,10 +51,10 @@ def example_partner_worker() -> None:
     # The conf's aws_conn_id becomes the param of the run that is started.
     dispatch_jobs(
         wait_for_jobs.output,
-        "example_partner_build",
+        "example_build_with_output_variables",
         task_id="start_run",
         conf={"aws_conn_id": "{{ params.aws_conn_id }}"},
     )
 
 
-example_partner_worker()
+example_custom_jobs_by_query()

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Work in another system, for hours: a sensor looks at it and keeps the action alive, with progress to be seen.
+Long work in another system: a sensor watches it, keeps the action alive and shows its progress.
 
-The sensor renews the job before its timeout: the action goes on in a new job, and the customer's console
-shows how far the work is. It waits in the triggerer and holds no worker slot. A run's conf is the offered
-job, and may say how long the work takes; ``example_partner_worker`` or ``example_partner_events`` start such
-runs, with this DAG's id in the place of ``example_partner_job``.
+The sensor renews the job before its timeout: the action continues in a new job, and the customer's console
+shows the percentage. The sensor waits in the triggerer and holds no worker slot. The run's conf is the
+offered job, and may say how long the work takes. ``example_one_run_per_job`` or
+``example_jobs_as_asset_events`` can start such runs if you put this DAG's id into their ``dispatch_jobs``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from airflow_codepipeline_partner.sensors import CodePipelineJobProgressSensor
 
 
 def how_far(job: ClaimedJob, started_at: float, seconds: float) -> bool | ExecutionDetails:
-    """Ask the other system; here the clock plays its part."""
+    """Ask the other system how far it is; here the clock stands in for it."""
     done = min((time.time() - started_at) / seconds, 1.0)
     return done >= 1 or ExecutionDetails(
         f"Deploying {job.pipeline_name}.", percent_complete=round(100 * done)
@@ -46,7 +46,7 @@ def how_far(job: ClaimedJob, started_at: float, seconds: float) -> bool | Execut
     on_failure_callback=CodePipelineJobFailureNotifier(aws_conn_id="{{ params.aws_conn_id }}"),
     tags=["codepipeline"],
 )
-def example_partner_progress() -> None:
+def example_watch_external_work() -> None:
     aws_conn_id = "{{ params.aws_conn_id }}"
     claim = CodePipelineClaimJobOperator(
         task_id="claim", job="{{ dag_run.conf | tojson }}", aws_conn_id=aws_conn_id
@@ -54,7 +54,7 @@ def example_partner_progress() -> None:
 
     @task
     def begin(job: dict[str, Any], params: dict[str, Any]) -> dict[str, float]:
-        # Here the work would be started; what is returned names it there.
+        # Start the work here, and return what names it in the other system.
         return {"started_at": time.time(), "seconds": params["seconds"]}
 
     CodePipelineJobProgressSensor(
@@ -68,7 +68,7 @@ def example_partner_progress() -> None:
         poll_interval=5,
         aws_conn_id=aws_conn_id,
     )
-    finish_job(claim, execution_details={"summary": "Deployed.", "percentComplete": 100})
+    finish_job(claim, execution_details={"summary": "Deployed.", "percent_complete": 100})
 
 
-example_partner_progress()
+example_watch_external_work()

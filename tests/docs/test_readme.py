@@ -15,12 +15,14 @@ from pathlib import Path
 
 import botocore.session
 import pytest
-from support import ACTION_TYPE, REPO, action_state
+from support import ACTION_TYPE, action_state
 
 from demo.local_airflow import free_port
+from tests.docs.pages import REPO, page
+from tests.docs.pages import blocks as blocks_in
 
-README = (REPO / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+README = page("README.md")
+BLOCKS = blocks_in("README.md")
 
 
 def blocks(language):
@@ -58,13 +60,6 @@ def test_the_function_does_what_it_says(emulator, offer, dags_folder, load_dags)
     assert error == {"code": "ConfigurationError", "message": "The action's configuration names no Target."}
 
 
-def test_the_links_to_other_pages_lead_somewhere():
-    for page in [REPO / "README.md", REPO / "tests" / "chaos" / "README.md", *(REPO / "docs").glob("*.md")]:
-        text = page.read_text()
-        for target in re.findall(r"\]\((?!https?://)([^)#]*)(?:#[^)]*)?\)", text):
-            assert not target or (page.parent / target).exists(), (page.name, target)
-
-
 def test_the_other_python_runs(capsys):
     for code in blocks("python"):
         if "@dag" not in code:
@@ -89,17 +84,7 @@ def test_each_make_target_is_there(command):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_every_make_target_that_is_named_is_there():
-    targets = set(re.findall(r"`make ([a-z-]+)", README))
-    missing = [
-        target
-        for target in targets
-        if subprocess.run(["make", target, "--dry-run"], cwd=REPO, capture_output=True).returncode
-    ]
-    assert targets
-    assert missing == []
-
-
+@pytest.mark.system
 def test_the_command_that_adds_a_connection_adds_it(airflow_database):
     [command] = lines("airflow connections add codepipeline_client")
     environment = {**os.environ, "CLIENT_TOKEN": "a-token-of-a-customer"}
@@ -125,6 +110,7 @@ def test_the_emulators_command_runs():
     assert "serve" in shown
 
 
+@pytest.mark.system
 def test_a_dag_of_ones_own_runs_against_the_emulator_as_it_says(dags_folder, tmp_path):
     [dag] = [block for block in blocks("python") if "@dag" in block]
     (dags_folder / "from_readme.py").write_text(dag)
@@ -174,10 +160,17 @@ def test_the_policy_allows_what_is_called_and_nothing_else():
     assert operations <= set(botocore.session.get_session().get_service_model("codepipeline").operation_names)
 
 
-def test_the_named_example_dags_are_there():
-    told = README + "".join(page.read_text() for page in (REPO / "docs").glob("*.md"))
-    for name in set(re.findall(r"`(example_\w+)`", told)):
-        assert (REPO / "example_dags" / f"{name}.py").exists()
+def test_the_table_of_examples_names_each_of_them_once():
+    table = README.partition("## The examples")[2].partition("\n## ")[0]
+    named = re.findall(r"^\|.*\| `(example_\w+)` \|$", table, re.MULTILINE)
+    assert sorted(named) == sorted(path.stem for path in (REPO / "example_dags").glob("example_*.py"))
+
+
+def test_a_row_about_failures_is_one_line_on_a_screen():
+    table = README.partition("## When something fails")[2].partition("\n### ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("|")]
+    assert len(rows) > 5
+    assert max(map(len, rows)) <= 120
 
 
 def test_the_compatibility_is_that_of_the_package():

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pages of the documentation, and the code blocks in them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def all_pages() -> list[Path]:
+    """Return every Markdown file of the repository."""
+    found = [
+        *REPO.glob("*.md"),
+        *(page for folder in ("docs", "tests") for page in (REPO / folder).rglob("*.md")),
+    ]
+    return sorted(page for page in found if "node_modules" not in page.parts)
+
+
+def page(name: str) -> str:
+    """Return the text of a page, by its path in the repository."""
+    return (REPO / name).read_text()
+
+
+def blocks(name: str) -> list[tuple[str, str]]:
+    """Return the code blocks of a page: language and code."""
+    return re.findall(r"^```(\w+)\n(.*?)^```$", page(name), re.MULTILINE | re.DOTALL)
+
+
+def blocks_of(name: str, language: str) -> list[str]:
+    """Return the code of a page's blocks in one language."""
+    return [code for found, code in blocks(name) if found == language]
