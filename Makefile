@@ -22,7 +22,7 @@ GROUP = $(if $(filter $(NEWEST),$(1)),dev,test)
 ENVIRONMENT = $(PYTHON) demo/environment.py
 # An Airflow of the user's own is neither read nor written.
 TESTS := env AIRFLOW_HOME="$(CURDIR)/$(VENV)/airflow-home" $(VENV)/bin/python -m pytest --numprocesses $(WORKERS)
-# Each file of these starts its processes once; without that, whoever is idle takes tests of the other.
+# A file of system tests starts its Airflow once, and stays with one worker. The others go to the worker that is idle.
 SYSTEM_TESTS := $(TESTS) --dist loadfile -m system
 QUICK_TESTS := $(TESTS) --dist worksteal -m "not system"
 
@@ -47,7 +47,7 @@ demo: environment ## run a job through an emulated CodePipeline and a real Airfl
 demo-ui: environment ## the same, and leave Airflow's UI open until Ctrl-C
 	@$(VENV)/bin/python demo/run.py --ui --action $(ACTION) $(ARGS)
 
-test: environment ## run the tests that need no other process (about 3 minutes)
+test: environment ## run the tests that need no other process
 	$(QUICK_TESTS) $(ARGS)
 
 test-system: environment ## run the tests that start a real Airflow and its commands

@@ -21,7 +21,7 @@ def record(job_id, state):
 @pytest.mark.parametrize(
     ("stored", "try_number", "in_doubt"),
     [
-        # Before Airflow 3.3 there is no store, and only the number of the try tells anything.
+        # Before Airflow 3.3 there is no store, and only the number of the try says anything.
         ("no store", 1, False),
         ("no store", 2, True),
         # Airflow, or a user, may have emptied it.
@@ -60,7 +60,8 @@ def test_only_a_claim_that_was_certainly_won_is_taken_up_again(monkeypatch, stat
 
 
 @pytest.mark.parametrize(("max_tries", "goes_on"), [(1, True), (3, False)])
-def test_a_retry_after_the_end_goes_on_and_a_users_clear_asks_codepipeline(monkeypatch, max_tries, goes_on):
+def test_a_retry_goes_on_and_a_users_clear_asks_codepipeline(monkeypatch, max_tries, goes_on):
+    """After the job has ended."""
     monkeypatch.setattr(RecordStore, "write_claim", lambda self, record: None)
     stored = {}
     store = SimpleNamespace(get=stored.get, set=stored.__setitem__)

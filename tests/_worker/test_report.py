@@ -54,7 +54,7 @@ class Memory:
 
 
 class Hook:
-    """Notes what is put, and when in the record's life, and fails if it is told to."""
+    """Notes what is put, and when in the record's life, and fails if asked to."""
 
     def __init__(self, memory: Memory, error: Exception | None = None) -> None:
         self.memory = memory
@@ -95,7 +95,7 @@ def test_a_job_that_has_its_result_gets_no_other(call, done):
 
 @pytest.mark.parametrize("intended", [SUCCESS, CONTINUE, FAILURE], ids=requests.result_of)
 @pytest.mark.parametrize("call", [SUCCESS, CONTINUE, FAILURE], ids=requests.result_of)
-def test_what_was_intended_before_is_repeated_unchanged_and_never_flipped(call, intended, caplog):
+def test_an_intended_result_is_repeated_and_never_flipped(call, intended, caplog):
     memory = Memory(recorded("intended", intended))
     hook = Hook(memory)
     with caplog.at_level(logging.WARNING):
@@ -116,7 +116,8 @@ def test_the_record_of_another_job_is_not_this_jobs():
 
 
 @pytest.mark.parametrize("kind", [InvalidClientToken, JobNotFound, RequestRefused, ServiceUnavailable])
-def test_a_result_that_was_certainly_not_put_is_withdrawn_so_that_another_may_be(kind):
+def test_a_result_certainly_not_put_is_withdrawn(kind):
+    """So that another may be put."""
     memory = Memory()
     with pytest.raises(kind):
         report.put_once(Hook(memory, kind("m")), memory, SUCCESS)
@@ -126,7 +127,7 @@ def test_a_result_that_was_certainly_not_put_is_withdrawn_so_that_another_may_be
 
 @pytest.mark.parametrize("call", [SUCCESS, CONTINUE, FAILURE], ids=requests.result_of)
 @pytest.mark.parametrize("other", [SUCCESS, CONTINUE, FAILURE], ids=requests.result_of)
-def test_a_job_of_ours_that_did_not_take_a_result_is_asked_for_no_other(call, other):
+def test_a_job_that_refused_a_result_is_offered_no_other(call, other):
     memory = Memory()
     hook = Hook(memory, JobNotInProgress("m"))
     for asked in (call, other):
@@ -179,7 +180,7 @@ def test_a_result_that_may_have_been_put_stays_intended(kind):
 
 
 @pytest.mark.parametrize("kind", [InvalidClientToken, JobNotFound, RequestRefused, ServiceUnavailable])
-def test_what_was_intended_before_stays_intended_whatever_this_try_says(kind):
+def test_an_intended_result_stays_whatever_this_try_says(kind):
     memory = Memory(recorded("intended", FAILURE))
     with pytest.raises(kind):
         report.put_once(Hook(memory, kind("m")), memory, SUCCESS)
@@ -199,7 +200,7 @@ class Choosy(Hook):
         super().put(call, intended_before=intended_before)
 
 
-def test_what_was_intended_before_gives_way_where_codepipeline_never_takes_it():
+def test_an_intended_result_that_is_never_taken_gives_way():
     memory = Memory(recorded("intended", SUCCESS))
     hook = Choosy(memory, SUCCESS, RequestRefused("m", code="ValidationException"))
     assert report.put_once(hook, memory, FAILURE) == "failure"
@@ -240,9 +241,7 @@ def test_a_result_that_was_not_even_sent_is_withdrawn():
     assert memory.record is None
 
 
-def test_a_result_that_was_never_sent_is_not_taken_for_put_when_the_job_has_timed_out(
-    emulator, customer, make_hook, store_token
-):
+def test_an_unsent_result_of_a_timed_out_job_is_not_put(emulator, customer, make_hook, store_token):
     emulator.start_execution("pipe")
     hook = make_hook()
     [offered] = hook.poll(ACTION_TYPE)
@@ -340,7 +339,7 @@ def test_a_run_without_work_is_a_success():
     ],
     ids=str,
 )
-def test_a_task_that_failed_or_could_not_run_is_a_failure_that_names_it(states, told):
+def test_a_failed_or_blocked_task_is_a_failure_that_names_it(states, told):
     message = report.failure_of_run("dag", states, {"work"})
     assert message == f"The work of this action failed in Airflow: {told}."
 

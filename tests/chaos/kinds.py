@@ -36,7 +36,7 @@ class Kind:
         job before the work (``go_on``) or while it waits for it (``watch``); or as one function.
     :param share: Of the jobs of the mix; 0 for kinds that are not in it.
     :param races: Whether its jobs are those for which a second worker races.
-    :param unknown_claim: What a claim in doubt counts as.
+    :param unknown_claim: What an unknown claim counts as.
     :param time_limit: ``dagrun_timeout`` in seconds, or None.
     :param owner: Of the action type.
     """

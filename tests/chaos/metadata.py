@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Airflow's own database tells; its tables are the same in all versions that we run on."""
+"""What Airflow's own database says; its tables are the same in all versions that we run on."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tests.chaos.partner import Partner
 from tests.chaos.plan import CUSTOMERS, Blow
 
 Said = Callable[[str], None]
-#: Until what Airflow did not take is told again.
+#: Until what Airflow did not take is sent again.
 _AGAIN_SECONDS = 2.0
 
 
@@ -29,7 +29,7 @@ class Monkey:
     Only what the suite started is ever hit: a component of its own Airflow, or a descendant of one.
 
     :param airflow: Whose components are killed.
-    :param metadata: Which tells what runs where.
+    :param metadata: Says what runs where.
     :param partner: Who gives customers new tokens.
     :param say: Told of each blow.
     """

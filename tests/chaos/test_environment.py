@@ -12,9 +12,8 @@ from demo.local_airflow import AirflowFailed, LocalAirflow
 from demo.processes import Component
 
 
-def test_two_of_a_kind_have_numbers_and_who_comes_back_has_the_one_that_is_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_of_a_kind_have_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that comes back has the number that is free."""
     monkeypatch.setattr(Component, "start", lambda self: None)
     arguments = {"celery worker": ("--pid", "worker-{number}.pid")}
     airflow = LocalAirflow(tmp_path, tmp_path, arguments=arguments)
@@ -26,7 +25,7 @@ def test_two_of_a_kind_have_numbers_and_who_comes_back_has_the_one_that_is_free(
     assert (again.command[-1], again.log) == ("worker-1.pid", first.log)
 
 
-def test_only_what_is_supervised_is_started_again_and_not_for_ever(
+def test_only_the_supervised_are_restarted_and_not_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Component, "start", lambda self: None)
@@ -52,7 +51,7 @@ def test_only_what_is_supervised_is_started_again_and_not_for_ever(
         airflow.check_alive()
 
 
-def test_groups_that_are_installed_stay_and_are_not_installed_again(
+def test_installed_groups_stay_and_are_not_installed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "constraints").mkdir()

@@ -9,7 +9,7 @@ from tests.chaos.kinds import KINDS, RESULTS, outcome_of
 from tests.chaos.plan import CUSTOMERS, KILLS, OTHER_BLOWS, PAUSE_SECONDS, make_plan
 
 
-def test_the_same_seed_gives_the_same_plan_and_another_gives_another() -> None:
+def test_a_seed_gives_its_plan_and_another_gives_another() -> None:
     assert make_plan(1, 40, 10) == make_plan(1, 40, 10)
     assert make_plan(1, 40, 10) != make_plan(2, 40, 10)
 
@@ -39,7 +39,7 @@ def test_blows_come_in_order_and_before_the_last_jobs() -> None:
     assert all(0 <= blow.pick < 1 for blow in plan.blows)
 
 
-def test_each_job_has_a_pipeline_of_its_own_which_says_what_its_work_comes_to() -> None:
+def test_each_job_has_its_own_pipeline_which_says_the_result() -> None:
     jobs = make_plan(1, 200, 0).jobs
     assert len({job.name for job in jobs}) == 200
     assert all(outcome_of(job.name) == job.outcome for job in jobs)

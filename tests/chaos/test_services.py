@@ -22,7 +22,7 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize(("in_ci", "exit_code"), [(False, 3), (True, 1)])
-def test_without_services_it_says_what_is_missing_and_is_never_green(in_ci: bool, exit_code: int) -> None:
+def test_without_services_it_names_them_and_is_never_green(in_ci: bool, exit_code: int) -> None:
     ports = free_port(), free_port()
     environ = {name: value for name, value in os.environ.items() if name != "CI"}
     ended = subprocess.run(

@@ -106,9 +106,7 @@ def test_a_job_without_exactly_one_result_is_found(entries: list[dict[str, Any]]
         ({"operation": FAIL}, []),
     ],
 )
-def test_a_result_that_would_have_been_another_is_found_though_it_came_too_late(
-    late: dict[str, Any], found: list[str]
-) -> None:
+def test_another_result_is_found_even_if_it_came_too_late(late: dict[str, Any], found: list[str]) -> None:
     refused = {"outcome": "InvalidJobStateException", **late}
     assert kinds(QUEUED, CLAIMED, SUCCESS, refused) == found
     # Before there was a result, nothing could be flipped.
@@ -117,7 +115,8 @@ def test_a_result_that_would_have_been_another_is_found_though_it_came_too_late(
     assert kinds(QUEUED, CLAIMED, SUCCESS, refused, claims=doubt) == []
 
 
-def test_a_job_that_failed_though_its_work_was_done_and_nothing_befell_it_is_found() -> None:
+def test_a_failed_job_is_found_if_its_work_was_done() -> None:
+    """And no fault or kill explains it."""
     assert kinds(QUEUED, CLAIMED, FAILURE) == ["failed"]
     assert kinds(QUEUED, CLAIMED, FAILURE, strikes=[Strike("celery worker", 0, frozenset({"j"}))]) == []
     assert kinds(QUEUED, CLAIMED, FAILURE, work=[work()]) == []
@@ -139,7 +138,7 @@ def test_a_further_job_that_another_run_worked_on_is_found() -> None:
         assert kinds(QUEUED, CLAIMED, go_on, *second, work=both) == found
 
 
-def test_a_run_that_does_not_end_and_a_race_without_a_rival_are_found() -> None:
+def test_an_endless_run_and_a_race_without_rival_are_found() -> None:
     assert kinds(QUEUED, CLAIMED, SUCCESS, runs=[Run("d", RUN, "running")]) == ["unended"]
     race = PlannedJob(PIPELINE, "rival", "succeed", 0)
     assert kinds(QUEUED, CLAIMED, SUCCESS, job=race) == ["no race"]
@@ -186,11 +185,11 @@ def test_a_function_that_ran_twice_in_one_try_is_found() -> None:
 
 
 @pytest.mark.parametrize("other", [{"try_number": 2}, {"map_index": 1}, {"task_id": "other"}])
-def test_a_retry_another_index_and_another_task_are_no_second_time(other: dict[str, Any]) -> None:
+def test_a_retry_an_index_and_another_task_are_no_second_time(other: dict[str, Any]) -> None:
     assert kinds(QUEUED, CLAIMED, SUCCESS, work=[work(**other), *WORKED]) == []
 
 
-def test_a_job_that_two_runs_worked_on_is_found_unless_a_claim_was_in_doubt() -> None:
+def test_a_job_of_two_runs_is_found_unless_a_claim_is_unknown() -> None:
     twice = [work(run_id=f"{RUN}__2"), *WORKED]
     claim = Claim("j", "d", RUN, "claimed")
     assert kinds(QUEUED, CLAIMED, SUCCESS, work=twice, claims=[claim]) == ["doubled"]
@@ -203,7 +202,7 @@ def test_a_job_that_two_runs_worked_on_is_found_unless_a_claim_was_in_doubt() ->
 
 
 @pytest.mark.parametrize("outcome", ["ok", "InvalidJobStateException"])
-def test_a_result_of_ours_on_the_rivals_job_is_found_even_if_it_was_refused(outcome: str) -> None:
+def test_our_result_on_a_rivals_job_is_found_even_if_refused(outcome: str) -> None:
     put = {"operation": SUCCEED, "outcome": outcome, "details": OURS}
     theirs = {**SUCCESS, "details": THEIRS}
     rivals = {"rivals_jobs": frozenset({"j"}), "work": []}
@@ -211,13 +210,13 @@ def test_a_result_of_ours_on_the_rivals_job_is_found_even_if_it_was_refused(outc
     assert kinds(QUEUED, CLAIMED, theirs, **rivals) == []
 
 
-def test_a_refused_put_that_does_not_show_whose_it_was_is_not_held_against_us() -> None:
+def test_a_refused_put_of_unknown_origin_is_not_ours() -> None:
     throttled = {"operation": SUCCEED, "outcome": "ThrottlingException"}
     theirs = {**SUCCESS, "details": THEIRS}
     assert kinds(QUEUED, CLAIMED, throttled, theirs, work=[], rivals_jobs=frozenset({"j"})) == []
 
 
-def test_work_on_the_rivals_job_and_a_record_that_it_is_ours_are_found() -> None:
+def test_work_and_records_of_a_rivals_job_are_found() -> None:
     theirs = {**SUCCESS, "details": THEIRS}
     rivals = {"rivals_jobs": frozenset({"j"})}
     assert kinds(QUEUED, CLAIMED, theirs, **rivals) == ["foreign"]
@@ -243,13 +242,14 @@ def test_a_green_run_of_a_job_that_failed_is_found() -> None:
         assert kinds(QUEUED, CLAIMED, by_it, job=FAILING, claims=doubt, runs=runs) == found
 
 
-def test_a_green_run_of_a_job_without_a_result_is_found_even_where_its_claim_was_in_doubt() -> None:
+def test_a_green_run_without_a_result_is_found() -> None:
+    """Even if its claim was unknown."""
     runs = [Run("d", RUN, "success")]
     for state, found in (("unknown", ["unclaimed", "green"]), ("lost", ["unclaimed"])):
         assert kinds(QUEUED, REFUSED, claims=[Claim("j", "d", RUN, state)], runs=runs) == found
 
 
-def test_a_job_that_failed_though_its_work_would_have_succeeded_is_noted_with_what_befell_it() -> None:
+def test_a_failure_instead_of_a_success_is_noted_with_its_cause() -> None:
     strike = Strike("celery worker", START.timestamp(), frozenset({"j"}))
     for strikes, why in (([strike], "celery worker"), ([], "it was not hit itself")):
         evidence = Evidence(jobs=[JOB], ledger=ledger(QUEUED, CLAIMED, FAILURE), strikes=strikes)

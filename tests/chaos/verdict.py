@@ -23,7 +23,7 @@ FINDINGS = (
     *("lost", "unclaimed", "doubled", "flipped", "late", "foreign", "false", "green", "failed", "unended"),
     "no race",
 )
-#: States of a claim's record in which nobody can tell whose the job was.
+#: States of a claim's record in which nobody can know whose the job was.
 _IN_DOUBT = ("unknown", "intent")
 _ACKNOWLEDGES = ("AcknowledgeThirdPartyJob", "AcknowledgeJob")
 #: What may die without a task in it.
@@ -250,7 +250,7 @@ class _Trial:
         return done and not self.befallen[job.name] and KINDS[job.kind].time_limit is None
 
     def in_doubt(self, job_id: str) -> list[Claim]:
-        """Return the records of a job's claims that nobody can tell."""
+        """Return the records of a job's claims whose owner nobody can know."""
         return [claim for claim in self.claims[job_id] if claim.state in _IN_DOUBT]
 
 

@@ -118,7 +118,7 @@ def test_what_cannot_be_sent_ends_the_job_with_failure_at_once(
     assert calls[job["job_id"]] == 1
 
 
-def test_a_result_that_codepipeline_does_not_take_ends_the_job_with_failure(emulator, offer, run_dag, calls):
+def test_a_result_that_is_not_taken_ends_the_job_with_failure(emulator, offer, run_dag, calls):
     job = offer()
     emulator.inject(
         "error",
@@ -153,9 +153,7 @@ def test_a_result_that_codepipeline_does_not_take_ends_the_job_with_failure(emul
         ("TaskDeferred", "JobFailed", "was left unfinished (TaskDeferred)"),
     ],
 )
-def test_what_a_function_raises_ends_its_job_with_the_failure_that_fits(
-    emulator, offer, run_dag, how, code, message
-):
+def test_what_a_function_raises_is_the_failure_that_fits(emulator, offer, run_dag, how, code, message):
     dag_id = FINISHED if how in ("raise", "skip") else ALONE
     job = offer()
     run = run_dag(dag_id, job=job, how=how)
@@ -216,9 +214,8 @@ def test_what_a_retry_policy_fails_is_reported_at_once(emulator, offer, run_dag,
     assert calls[job["job_id"]] == 1
 
 
-def test_where_a_retry_would_leave_the_job_in_doubt_the_failure_is_reported_at_once(
-    emulator, offer, run_dag, calls
-):
+def test_a_failure_is_reported_if_a_retry_would_leave_the_job(emulator, offer, run_dag, calls):
+    """At once, and not after the retries: the claim is unknown."""
     job = offer()
     run = run_dag("function_leaves_doubt_1_retries", job=job, how="raise")
     assert run.states["deploy"] == "failed"
@@ -269,7 +266,7 @@ def test_a_mapped_function_reports_each_of_its_jobs(emulator, offer, run_dag, ca
     ]
 
 
-def test_in_a_mapped_group_each_job_is_worked_on_and_finished_by_itself(emulator, offer, run_dag, make_hook):
+def test_in_a_mapped_group_each_job_has_its_own_end(emulator, offer, run_dag, make_hook):
     jobs = [offer() for _ in range(3)]
     make_hook().claim(jobs[2])
     run = run_dag(

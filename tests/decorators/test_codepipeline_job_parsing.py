@@ -60,9 +60,7 @@ def a_generator(job):
     ],
 )
 @pytest.mark.parametrize("with_parameters", [False, True])
-def test_a_function_that_cannot_work_on_a_job_is_refused_as_the_dag_is_parsed(
-    function, named, with_parameters
-):
+def test_a_function_that_takes_no_job_is_refused_when_parsed(function, named, with_parameters):
     with pytest.raises(InvalidInput, match=r"@task\.codepipeline_job") as refused:
         task.codepipeline_job(retries=1)(function) if with_parameters else task.codepipeline_job(function)
     assert named in str(refused.value)
@@ -95,7 +93,7 @@ def test_several_outputs_are_refused():
         task.codepipeline_job(multiple_outputs=True)
 
 
-def test_a_return_annotation_of_a_mapping_makes_no_several_outputs():
+def test_an_annotated_mapping_makes_no_several_outputs():
     def annotated(job) -> dict:
         return {}
 

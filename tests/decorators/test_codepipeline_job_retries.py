@@ -56,7 +56,7 @@ def die_after(monkeypatch):
 
 
 @pytest.mark.parametrize("dag_id", [ALONE_WITH_RETRY, FINISHED_WITH_RETRY])
-def test_a_task_that_died_after_its_claim_goes_on_with_the_same_job(
+def test_a_task_that_died_after_its_claim_has_the_same_job(
     emulator, offer, run_dag, calls, die_after, dag_id
 ):
     job = offer()
@@ -75,7 +75,7 @@ def test_a_task_that_died_after_its_claim_goes_on_with_the_same_job(
     ],
 )
 @pytest.mark.parametrize("how", [None, "continue"])
-def test_a_task_that_died_after_its_put_does_not_do_the_work_again(
+def test_a_task_that_died_after_its_put_works_only_once(
     emulator, offer, run_dag, calls, die_after, dag_id, how
 ):
     job = offer()
@@ -147,7 +147,7 @@ def test_the_next_try_knows_a_result_that_may_have_been_put(next_try, state, cal
 
 
 @pytest.mark.parametrize(("call", "known"), [(SUCCESS, SUCCESS), (FAILURE, None)], ids=["success", "failure"])
-def test_the_next_try_knows_what_the_work_came_to_but_may_fail_otherwise(next_try, call, known):
+def test_the_next_try_knows_the_works_result_but_may_fail(next_try, call, known):
     keeper = next_try()
     keeper.write_result("intended", call)
     keeper.withdraw_result("j")
@@ -157,7 +157,7 @@ def test_the_next_try_knows_what_the_work_came_to_but_may_fail_otherwise(next_tr
     assert later.result_of_earlier_try(call.job) == known
 
 
-def test_what_may_have_been_put_is_not_exchanged_for_what_is_left_to_others(next_try):
+def test_a_result_that_may_have_been_put_is_not_exchanged(next_try):
     keeper = next_try()
     keeper.write_result("intended", SUCCESS)
     keeper.leave_to_others(FAILURE)
@@ -196,7 +196,7 @@ def no_patience(monkeypatch):
         FINISHED_WITH_RETRY,
     ],
 )
-def test_a_result_that_could_not_be_put_is_put_by_the_retry_without_doing_the_work_again(
+def test_a_retry_puts_the_result_without_the_work(
     emulator, offer, run_dag, calls, no_patience, fault, dag_id
 ):
     job = offer()
@@ -208,9 +208,7 @@ def test_a_result_that_could_not_be_put_is_put_by_the_retry_without_doing_the_wo
 
 
 @pytest.mark.parametrize("fault", ["throttle", "drop_response"])
-def test_a_success_that_the_last_try_could_not_put_is_put_by_finish_job(
-    emulator, offer, run_dag, calls, no_patience, fault
-):
+def test_finish_job_puts_the_success_of_the_last_try(emulator, offer, run_dag, calls, no_patience, fault):
     job = offer()
     emulator.inject(fault, operation="PutThirdPartyJobSuccessResult", times=1)
     run = run_dag(FINISHED, job=job)
@@ -220,9 +218,8 @@ def test_a_success_that_the_last_try_could_not_put_is_put_by_finish_job(
 
 
 @pytest.mark.parametrize("fault", ["throttle", "drop_response"])
-def test_a_failure_that_could_not_be_put_hides_no_exception_and_is_put_by_finish_job(
-    emulator, offer, run_dag, no_patience, capfd, fault
-):
+def test_finish_job_puts_the_failure_of_the_last_try(emulator, offer, run_dag, no_patience, capfd, fault):
+    """The failed put does not hide the function's exception."""
     job = offer()
     emulator.inject(fault, operation="PutThirdPartyJobFailureResult", times=1)
     run = run_dag(FINISHED, job=job, how="refuse")
@@ -253,9 +250,7 @@ def test_a_job_that_has_ended_in_the_meantime_is_no_green_task(
     assert "retry it in CodePipeline" in "".join(capfd.readouterr())
 
 
-def test_an_acknowledgement_whose_answer_is_lost_in_the_last_try_leaves_no_job_hanging(
-    emulator, offer, run_dag, no_patience
-):
+def test_an_unknown_claim_of_the_last_try_is_ended(emulator, offer, run_dag, no_patience):
     job = offer()
     emulator.inject("drop_response", operation="AcknowledgeThirdPartyJob", times=1)
     run = run_dag(ALONE, job=job)

@@ -41,7 +41,7 @@ def working(offer, make_hook):
     return JobInProgress(hook.claim(offer()), hook)
 
 
-def test_details_are_fresh_and_the_configuration_is_asked_for_once(emulator, working):
+def test_details_are_fresh_and_configuration_is_asked_for_once(emulator, working):
     def asked():
         return sum(entry.operation == "GetThirdPartyJobDetails" for entry in emulator.ledger)
 
@@ -111,9 +111,7 @@ def test_planted_secrets_are_nowhere(emulator, planted, make_hook, run_dag, capf
     assert len(results_of(emulator, job)) == 1
 
 
-def test_an_exception_that_quotes_secrets_does_not_take_them_to_the_customer(
-    emulator, planted, make_hook, run_dag
-):
+def test_secrets_in_an_exception_do_not_reach_the_customer(emulator, planted, make_hook, run_dag):
     emulator.start_execution("pipe")
     [job] = [offered.to_xcom() for offered in make_hook().poll(ACTION_TYPE)]
     run = run_dag(FINISHED, job=job, how="leak")

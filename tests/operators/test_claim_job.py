@@ -21,7 +21,7 @@ REMEMBERS = Version(version("apache-airflow-task-sdk")) >= Version("1.3")
 ONE_JOB = "one_job_assume_ours_0_retries"
 
 
-def test_a_claim_that_asked_in_vain_is_no_claim_in_doubt(
+def test_a_claim_that_asked_in_vain_is_no_unknown_claim(
     emulator, customer, offer, run_dag, store_token, make_hook
 ):
     job = offer()
@@ -32,7 +32,7 @@ def test_a_claim_that_asked_in_vain_is_no_claim_in_doubt(
     assert results_of(emulator, job) == []
 
 
-def test_a_first_task_that_asked_in_vain_never_ends_another_runs_job(
+def test_a_task_that_asked_in_vain_ends_no_other_runs_job(
     emulator, customer, offer, run_dag, store_token, make_hook, monkeypatch
 ):
     job = offer()
@@ -92,7 +92,7 @@ def test_claims_can_be_mapped(emulator, offer, run_dag):
     assert [job.status for job in emulator.jobs()] == ["InProgress"] * 2
 
 
-def test_a_claimed_job_is_told_without_credentials_and_configuration(emulator, customer, run_dag, make_hook):
+def test_a_claimed_job_shows_no_credentials_or_configuration(emulator, customer, run_dag, make_hook):
     emulator.add_pipeline(
         "rich",
         client_id=customer.client_id,
@@ -138,9 +138,8 @@ def test_what_is_no_job_fails_the_claim_and_says_why(emulator, customer, run_dag
     assert "InvalidJobReference" in "".join(capfd.readouterr())
 
 
-def test_a_wrong_client_token_fails_the_claim_and_leaves_the_job_unclaimed(
-    emulator, customer, offer, run_dag, store_token, capfd
-):
+def test_a_wrong_client_token_fails_the_claim_only(emulator, customer, offer, run_dag, store_token, capfd):
+    """The job stays unclaimed."""
     job = offer()
     store_token(customer, password="not-the-token-of-anybody")
     run = run_dag(ONE_JOB, job=job)
@@ -158,7 +157,7 @@ def test_an_unknown_job_fails_the_claim_with_its_own_type(emulator, customer, ru
     assert "JobNotFound" in "".join(capfd.readouterr())
 
 
-def test_an_acknowledgement_that_gets_no_answer_leaves_a_claim_in_doubt(emulator, offer, run_dag):
+def test_a_lost_acknowledgement_leaves_an_unknown_claim(emulator, offer, run_dag):
     job = offer()
     emulator.inject("drop_response", operation="AcknowledgeThirdPartyJob", times=None)
     run = run_dag("impatient", job=job)
@@ -167,7 +166,7 @@ def test_an_acknowledgement_that_gets_no_answer_leaves_a_claim_in_doubt(emulator
     assert results_of(emulator, job) == ["failure"]
 
 
-def test_a_job_that_ended_while_its_claim_was_dead_makes_no_green_run(emulator, offer, run_dag, monkeypatch):
+def test_a_job_that_ended_during_its_claim_fails_the_run(emulator, offer, run_dag, monkeypatch):
     job = offer()
     send = Transport.send
     deaths = []
@@ -191,7 +190,7 @@ def test_a_job_that_ended_while_its_claim_was_dead_makes_no_green_run(emulator, 
 # What is refused when the DAG is written.
 
 
-def test_a_template_for_connections_that_cannot_be_filled_in_is_refused():
+def test_a_connection_template_without_its_field_is_refused():
     with pytest.raises(ClientConnectionError, match="client_conn_id_template"):
         CodePipelineClaimJobOperator(task_id="claim", job=JOB, client_conn_id_template="c_{client}")
 

@@ -90,7 +90,7 @@ def run_link(run):
     return f"{run.dag_id}/runs/{quote(run.run_id, safe='')}"
 
 
-def test_the_record_is_of_the_newest_job_and_names_the_former_ones(emulator, offer, run_dag):
+def test_the_record_names_the_newest_and_the_former_jobs(emulator, offer, run_dag):
     run = run_dag("continued", job=offer())
     ids = [job.job_id for job in emulator.jobs()]
     record = run.xcoms["claim", "codepipeline_claim"]
@@ -112,7 +112,7 @@ def test_a_retry_goes_on_where_the_try_before_it_died(emulator, offer, run_dag, 
 
 @pytest.mark.parametrize("job_of", ["PutThirdPartyJobSuccessResult", "AcknowledgeThirdPartyJob"])
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_where_no_try_goes_on_the_finishing_piece_ends_the_newest_job(emulator, offer, run_dag, job_of, when):
+def test_without_another_try_finish_job_ends_the_newest_job(emulator, offer, run_dag, job_of, when):
     run = run_dag("dying_continuation", job=offer(), die=f"{when} {job_of}", deaths=2)
     assert run.state == "failed"
     assert ended(emulator) == ["failure"]
@@ -130,9 +130,7 @@ def test_the_failure_of_the_work_ends_the_newest_job(emulator, offer, run_dag):
     ("dag_id", "result"),
     [("given_up_between_two_jobs", "failure"), ("given_up_between_two_jobs_unnoticed", "success")],
 )
-def test_the_finishing_piece_takes_the_job_that_nobody_waits_for_any_more(
-    emulator, offer, run_dag, dag_id, result
-):
+def test_finish_job_takes_the_job_that_no_task_waits_for(emulator, offer, run_dag, dag_id, result):
     run_dag(dag_id, job=offer())
     assert list(results(emulator).values()) == [["continue"], [result]]
 
@@ -156,9 +154,7 @@ def test_another_run_leaves_the_job_while_the_waiting_one_lives(emulator, offer,
     assert emulator.jobs()[-1].status in ("Queued", "Dispatched")
 
 
-def test_a_retry_that_knows_nothing_of_its_earlier_try_leaves_it_too(
-    emulator, offer, run_dag, make_hook, monkeypatch
-):
+def test_a_retry_without_memory_leaves_it_too(emulator, offer, run_dag, make_hook, monkeypatch):
     run = ended_run(emulator, offer, run_dag)
     set_state(run, "running")
     [offered] = make_hook().poll(ACTION_TYPE)
@@ -169,7 +165,7 @@ def test_a_retry_that_knows_nothing_of_its_earlier_try_leaves_it_too(
     assert emulator.jobs()[-1].status == "Dispatched"
 
 
-def test_a_job_whose_run_has_ended_is_ended_by_whoever_claims_it(emulator, offer, run_dag, make_hook, puts):
+def test_a_job_whose_run_has_ended_is_ended_by_its_claimer(emulator, offer, run_dag, make_hook, puts):
     waited = ended_run(emulator, offer, run_dag)
     [offered] = make_hook().poll(ACTION_TYPE)
     other = run_dag("one_job_assume_ours_0_retries", job=offered.to_xcom())
@@ -238,7 +234,7 @@ def test_a_result_for_a_former_job_is_refused(emulator, offer, run_dag):
     assert list(results(emulator).values()) == [["continue"], []]
 
 
-def test_a_refused_poll_for_the_next_job_is_made_again_by_the_retry(emulator, offer, run_dag, monkeypatch):
+def test_a_refused_poll_for_the_next_job_is_retried(emulator, offer, run_dag, monkeypatch):
     job = offer()
     poll = CodePipelineHook.poll
     refused = []
@@ -277,7 +273,7 @@ def test_a_refusal_that_may_pass_is_tried_again_by_the_retry(
     assert list(results(emulator).values()) == [["continue"], ["continue"], ["success"]]
 
 
-def test_a_continuation_whose_answer_was_lost_goes_on_even_after_a_claim_in_doubt(emulator, offer, run_dag):
+def test_a_lost_continuation_goes_on_after_an_unknown_claim(emulator, offer, run_dag):
     job = offer()
     for operation in ("AcknowledgeThirdPartyJob", "PutThirdPartyJobSuccessResult"):
         emulator.inject("drop_response", operation=operation, times=1)
@@ -288,9 +284,10 @@ def test_a_continuation_whose_answer_was_lost_goes_on_even_after_a_claim_in_doub
     assert taken == [["continue"], ["continue"], ["success"]]
 
 
-def test_a_continuation_of_a_job_that_was_not_ours_after_all_is_waited_for_in_vain_and_not_for_ever(
+def test_a_continuation_of_anothers_job_is_not_awaited_for_ever(
     emulator, offer, run_dag, make_hook, monkeypatch
 ):
+    """The claim was unknown, and the job turned out not to be ours."""
     job, send, rival = offer(), Transport.send, make_hook()
     monkeypatch.setattr(next_job, "CONTINUATION_TIMEOUT", 0.5)
     emulator.inject("drop_response", operation="AcknowledgeThirdPartyJob", times=1)
@@ -311,9 +308,7 @@ def test_a_continuation_of_a_job_that_was_not_ours_after_all_is_waited_for_in_va
     assert [entry.result for entry in emulator.ledger.terminal_results(job["job_id"])] == ["success"]
 
 
-def test_where_another_task_claims_the_next_job_at_the_same_moment_it_is_still_ended(
-    emulator, offer, run_dag, monkeypatch
-):
+def test_a_next_job_that_two_tasks_claim_at_once_is_ended(emulator, offer, run_dag, monkeypatch):
     job = offer()
     send = Transport.send
     others = []
@@ -331,7 +326,7 @@ def test_where_another_task_claims_the_next_job_at_the_same_moment_it_is_still_e
     assert list(results(emulator).values()) == [["continue"], ["success"]]
 
 
-def test_what_no_task_of_the_run_claimed_is_no_action_to_go_on_with(emulator, offer, run_dag, capfd):
+def test_a_job_that_the_run_did_not_claim_cannot_go_on(emulator, offer, run_dag, capfd):
     job = offer()
     run = run_dag("continued_without_claim", job=job)
     assert run.state == "failed"
@@ -340,7 +335,7 @@ def test_what_no_task_of_the_run_claimed_is_no_action_to_go_on_with(emulator, of
 
 
 @pytest.mark.parametrize("told", ["offered", "timeout"])
-def test_a_task_that_comes_late_finds_the_job_that_another_has_claimed(emulator, offer, run_dag, told):
+def test_a_late_task_finds_the_job_that_another_claimed(emulator, offer, run_dag, told):
     run = run_dag("two_tasks_for_one_job", job=offer(), told=told)
     assert run.state == "success"
     assert list(results(emulator).values()) == [["continue"], ["success"]]
@@ -354,9 +349,8 @@ def test_a_next_job_that_is_left_in_doubt_leaves_no_green_run(emulator, offer, r
     assert list(results(emulator).values()) == [["continue"], []]
 
 
-def test_the_next_job_of_another_airflow_with_a_run_of_the_same_id_is_left(
-    emulator, offer, run_dag, make_hook
-):
+def test_the_next_job_of_another_airflows_run_is_left(emulator, offer, run_dag, make_hook):
+    """Its run has the same id as one here."""
     job, other_airflow = offer(), make_hook()
     other_airflow.claim(job)
     ours = run_dag("one_job_assume_ours_0_retries", job=job)
@@ -369,16 +363,15 @@ def test_the_next_job_of_another_airflow_with_a_run_of_the_same_id_is_left(
     assert results(emulator)[offered.job_id] == []
 
 
-def test_nothing_is_put_where_the_next_job_could_not_be_polled_for(emulator, offer, run_dag):
+def test_nothing_is_put_if_the_next_job_cannot_be_polled_for(emulator, offer, run_dag):
     job = offer()
     run = run_dag("continued", job={"job_id": job["job_id"], "client_id": job["client_id"]})
     assert run.states["first"] == "failed"
     assert list(results(emulator).values()) == [["failure"]]
 
 
-def test_a_job_that_a_task_claimed_after_it_was_given_up_is_found_by_its_record(
-    emulator, offer, run_dag, monkeypatch
-):
+def test_a_job_claimed_after_it_was_given_up_is_found(emulator, offer, run_dag, monkeypatch):
+    """By its record."""
     monkeypatch.setattr(triggers, "LOOK_AT_RECORD_AFTER", 0.5)
     waits = []
     defer = triggers.defer_for_next_job
@@ -400,7 +393,7 @@ def test_a_job_that_a_task_claimed_after_it_was_given_up_is_found_by_its_record(
     assert [job.status for job in emulator.jobs()] == ["Succeeded"] * 3
 
 
-def test_a_wait_for_the_next_job_goes_on_until_its_own_time_is_over(emulator, offer, run_dag, monkeypatch):
+def test_a_wait_for_the_next_job_has_all_its_own_time(emulator, offer, run_dag, monkeypatch):
     monkeypatch.setattr(triggers, "LOOK_AT_RECORD_AFTER", 0.2)
     emulator.configure(continuation_delay=1)
     run = run_dag("continued", job=offer())
@@ -409,7 +402,7 @@ def test_a_wait_for_the_next_job_goes_on_until_its_own_time_is_over(emulator, of
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure"])
-def test_polls_that_are_not_answered_end_no_wait_before_its_time(emulator, offer, run_dag, monkeypatch, code):
+def test_unanswered_polls_end_no_wait_before_its_time(emulator, offer, run_dag, monkeypatch, code):
     monkeypatch.setattr(triggers, "LOOK_AT_RECORD_AFTER", 0.3)
     job = offer()
     status = 500 if code == "InternalFailure" else 400

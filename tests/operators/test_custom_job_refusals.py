@@ -179,7 +179,7 @@ def finish_claims_of(*action_types, in_group=False):
         ),
     ],
 )
-def test_a_literal_that_does_not_fit_is_refused_when_the_dag_is_parsed(make, why):
+def test_a_wrong_literal_is_refused_when_the_dag_is_parsed(make, why):
     with DAG("refused", schedule=None), pytest.raises(InvalidInput) as refusal:
         make()
     assert why in str(refusal.value)
@@ -194,7 +194,7 @@ def test_variables_are_taken_where_a_custom_job_may_be_claimed(kinds):
     assert dag.get_task("finish_job").output_variables == {"Digest": "d"}
 
 
-def test_variables_are_taken_where_a_job_does_not_come_from_the_sensor_before_it():
+def test_variables_are_taken_if_the_job_is_not_the_sensors():
     with DAG("taken", schedule=None):
         wait = CodePipelineJobSensor(task_id="wait", action_type=ACTION_TYPE)
 

@@ -82,7 +82,7 @@ def test_the_way_of_a_custom_job(emulator, hook):
     assert put.details["outputVariables"] == {"Digest": "abc"}
 
 
-def test_what_lies_in_xcom_of_a_custom_job_holds_no_configuration(emulator, hook):
+def test_xcom_of_a_custom_job_holds_no_configuration(emulator, hook):
     emulator.start_execution("own")
     [offered] = hook.poll(CUSTOM_TYPE)
     claimed = hook.claim(offered.to_xcom())
@@ -122,7 +122,7 @@ def test_a_lost_acknowledgement_of_a_custom_job_stays_in_doubt(emulator, hook):
     claim = hook.try_claim(offered)
     assert (claim.state, claim.job.certain) == (ClaimState.UNKNOWN, False)
     assert emulator.jobs()[0].status == "InProgress"
-    # Only a poll could tell the nonce.
+    # Only a poll returns the nonce.
     assert calls(emulator).count("GetJobDetails") == 1
 
 
@@ -174,7 +174,7 @@ def queryable(emulator, aws_connection, make_hook):
     return kind
 
 
-def test_a_query_gives_the_jobs_of_one_value_and_stays_with_them(emulator, make_hook, queryable):
+def test_a_query_gives_jobs_of_one_value_and_stays_with_them(emulator, make_hook, queryable):
     [job] = make_hook().poll(queryable, query_param={"Project": "mill"})
     assert job.query_param == {"Project": "mill"}
     assert make_hook().claim(job).pipeline_name == "mill"
@@ -258,7 +258,7 @@ def test_a_job_that_aws_does_itself_is_left(emulator, customer, run_dag, retries
     assert calls(emulator) == []
 
 
-def test_variables_that_codepipeline_finds_too_large_are_told_as_a_failure(emulator, offer_own, run_dag):
+def test_variables_too_large_for_codepipeline_are_a_failure(emulator, offer_own, run_dag):
     job = offer_own()
     code = "OutputVariablesSizeExceededException"
     emulator.inject("error", "PutJobSuccessResult", code=code, message="Too much for the pipeline.")
@@ -267,9 +267,7 @@ def test_variables_that_codepipeline_finds_too_large_are_told_as_a_failure(emula
     assert results_of(emulator, job) == [code, "failure"]
 
 
-def test_a_stale_offer_is_skipped_and_the_job_left_to_its_next_offer(
-    emulator, offer_own, hook, run_dag, capfd
-):
+def test_a_stale_offer_is_skipped_for_the_next_one(emulator, offer_own, hook, run_dag, capfd):
     job = offer_own()
     emulator.advance(60)
     [fresh] = hook.poll(CUSTOM_TYPE)
@@ -281,7 +279,7 @@ def test_a_stale_offer_is_skipped_and_the_job_left_to_its_next_offer(
     assert results_of(emulator, job) == ["success"]
 
 
-def test_a_custom_claim_in_doubt_is_left_where_that_is_asked_for(emulator, offer_own, run_dag):
+def test_an_unknown_custom_claim_is_left_if_asked(emulator, offer_own, run_dag):
     job = offer_own()
     emulator.inject("drop_response", "AcknowledgeJob")
     run = run_dag(ONE_JOB_LEFT_IN_DOUBT, job=job)
@@ -289,7 +287,7 @@ def test_a_custom_claim_in_doubt_is_left_where_that_is_asked_for(emulator, offer
     assert results_of(emulator, job) == []
 
 
-def test_a_custom_claim_in_doubt_is_worked_on_and_gets_one_result(emulator, offer_own, run_dag):
+def test_an_unknown_custom_claim_is_worked_on_with_one_result(emulator, offer_own, run_dag):
     job = offer_own()
     emulator.inject("drop_response", "AcknowledgeJob")
     emulator.inject("drop_response", "PutJobSuccessResult")
@@ -316,16 +314,15 @@ def test_a_custom_action_goes_on_in_new_jobs(emulator, offer_own, run_dag, monke
     assert len({job.action_execution_id for job in emulator.jobs()}) == 1
 
 
-def test_which_job_continues_what_the_poll_tells_and_nobody_asks_for(emulator, offer_own, run_dag):
+def test_the_poll_says_what_a_job_continues(emulator, offer_own, run_dag):
+    """Nobody asks for the details to learn it."""
     emulator.configure(continuation_delay=0)
     assert run_dag("continued", job=offer_own()).state == "success"
     # One for each of the three claims.
     assert calls(emulator).count("GetJobDetails") == 3
 
 
-def test_an_old_offer_of_a_job_in_doubt_that_is_ours_takes_nothing_back(
-    emulator, offer_own, hook, run_dag, monkeypatch
-):
+def test_an_old_offer_of_an_unknown_claim_takes_nothing_back(emulator, offer_own, hook, run_dag, monkeypatch):
     emulator.configure(continuation_delay=1)
     emulator.inject("drop_response", "AcknowledgeJob")
     job = offer_own()
@@ -345,7 +342,7 @@ def test_an_old_offer_of_a_job_in_doubt_that_is_ours_takes_nothing_back(
     assert [found.status for found in emulator.jobs()] == ["Succeeded"] * 3
 
 
-def test_the_next_job_of_an_action_is_polled_for_with_the_query_of_the_first(
+def test_the_next_job_is_polled_for_with_the_first_query(
     emulator, make_hook, queryable, run_dag, monkeypatch
 ):
     emulator.configure(continuation_delay=0)
@@ -372,12 +369,11 @@ def test_a_next_job_whose_offer_went_stale_is_waited_for_again(emulator, offer_o
     assert emulator.ledger.where(operation="AcknowledgeJob", outcome="InvalidNonceException")
 
 
-def test_a_job_in_doubt_that_nobody_had_claimed_is_claimed_when_it_is_offered_again(
-    emulator, offer_own, run_dag
-):
+def test_an_unknown_claim_that_was_nobodys_is_claimed_later(emulator, offer_own, run_dag):
+    """When the job is offered again."""
     emulator.configure(continuation_delay=0, lease_seconds=0.3)
     job = {**offer_own(), "nonce": "stale"}
-    # Neither answer tells, and so it looks as if both had been carried out.
+    # Neither answer says so, and it looks as if both had been carried out.
     emulator.inject("server_error", "AcknowledgeJob")
     emulator.inject("server_error", "PutJobSuccessResult")
     run = run_dag("continued", job=job)
@@ -402,7 +398,7 @@ def test_a_function_returns_output_variables(emulator, offer_own, run_dag, does,
     assert action_state(emulator, "own")["summary"] == summary
 
 
-def test_a_function_for_a_partners_job_cannot_return_output_variables(emulator, offer, run_dag):
+def test_a_partners_function_returns_no_output_variables(emulator, offer, run_dag):
     job = offer()
     run = run_dag(FUNCTION, job=job, how="complete")
     assert run.state == "failed"
@@ -435,7 +431,7 @@ def test_one_call_goes_on_with_a_token(emulator, hook, offer_own, run_dag):
     assert results_of(emulator, job) == ["continue"]
 
 
-def test_one_call_with_variables_and_a_token_is_refused_before_it_is_made(emulator, hook, offer_own, run_dag):
+def test_variables_with_a_token_are_refused_before_the_call(emulator, hook, offer_own, run_dag):
     job = offer_own()
     hook.claim(job)
     assert run_dag("put_custom_success", job=job, token="t", variables={"a": "b"}).state == "failed"

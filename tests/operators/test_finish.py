@@ -61,7 +61,7 @@ def test_the_records_tell_claim_and_result_and_hold_no_secret(offer, run_dag, cu
     assert customer.client_token not in str(run.xcoms)
 
 
-def test_work_that_fails_ends_the_job_with_failure_and_the_run_is_red(emulator, offer, run_dag):
+def test_failed_work_ends_the_job_and_fails_the_run(emulator, offer, run_dag):
     job = offer()
     run = run_dag(ONE_JOB, job=job, work="fail")
     assert run.states == {"claim": "success", "work": "failed", "finish_job": "failed"}
@@ -77,7 +77,7 @@ def test_work_that_fails_ends_the_job_with_failure_and_the_run_is_red(emulator, 
     ("cleared", "unended"),
     [("work", None), ("work", "scheduled"), ("work", "running"), ("work", "up_for_retry"), ("claim", None)],
 )
-def test_work_that_was_cleared_when_it_was_about_to_be_reported_is_waited_for(
+def test_work_cleared_just_before_the_report_is_waited_for(
     cleared, unended, emulator, offer, run_dag, monkeypatch
 ):
     job = offer()
@@ -96,7 +96,7 @@ def test_work_that_was_cleared_when_it_was_about_to_be_reported_is_waited_for(
     assert results_of(emulator, job) == ["failure"]
 
 
-def test_work_further_back_that_need_not_have_ended_is_not_waited_for(emulator, offer, run_dag, monkeypatch):
+def test_work_that_need_not_have_ended_is_not_waited_for(emulator, offer, run_dag, monkeypatch):
     job = offer()
 
     def states_before(context, task):
@@ -112,7 +112,7 @@ def test_the_user_words_the_failure(emulator, offer, run_dag):
     assert action_state(emulator)["errorDetails"] == {"code": "PermissionError", "message": "Ask the desk."}
 
 
-def test_a_failure_that_cannot_be_sent_as_worded_is_sent_with_the_default(emulator, offer, run_dag):
+def test_a_failure_that_cannot_be_sent_gets_the_default_text(emulator, offer, run_dag):
     run_dag(ONE_JOB, job=offer(), work="fail", message={"no": "text"}, failure_type="Unheard")
     assert action_state(emulator)["errorDetails"]["code"] == "JobFailed"
     assert "task work" in action_state(emulator)["errorDetails"]["message"]
@@ -126,7 +126,8 @@ def test_work_that_is_skipped_ends_the_job_with_failure(emulator, offer, run_dag
     assert run.state == "failed"
 
 
-def test_a_job_that_a_task_reported_as_failed_has_its_result_and_the_run_is_red(emulator, offer, run_dag):
+def test_a_failure_that_a_task_reported_fails_the_run(emulator, offer, run_dag):
+    """The job has that one result."""
     job = offer()
     run = run_dag("claim_and_put_failure_and_finish", job=job)
     assert run.states == {"claim": "success", "put": "success", "finish_job": "failed"}
@@ -174,7 +175,7 @@ def test_a_result_that_cannot_be_sent_ends_the_job_with_failure(emulator, offer,
     assert field in action_state(emulator)["errorDetails"]["message"]
 
 
-def test_a_result_that_cannot_be_rendered_ends_the_job_with_failure(emulator, offer, run_dag):
+def test_an_unrenderable_result_ends_the_job_with_failure(emulator, offer, run_dag):
     job = offer()
     run = run_dag("unrenderable_result", job=job)
     assert run.state == "failed"
@@ -182,7 +183,7 @@ def test_a_result_that_cannot_be_rendered_ends_the_job_with_failure(emulator, of
     assert "execution_details could not be rendered" in action_state(emulator)["errorDetails"]["message"]
 
 
-def test_failed_work_is_reported_although_nothing_can_be_rendered_from_it(emulator, offer, run_dag):
+def test_failed_work_is_reported_even_if_unrenderable(emulator, offer, run_dag):
     job = offer()
     run_dag("unrenderable_result", job=job, work="fail")
     assert results_of(emulator, job) == ["failure"]
@@ -200,9 +201,8 @@ def test_failed_work_is_reported_although_nothing_can_be_rendered_from_it(emulat
         ({"work": "skip"}, "failure"),
     ],
 )
-def test_setups_and_teardowns_neither_keep_a_job_from_its_result_nor_count_as_work(
-    emulator, offer, run_dag, conf, result
-):
+def test_setups_and_teardowns_are_no_work(emulator, offer, run_dag, conf, result):
+    """Nor do they keep a job from its result."""
     job = offer()
     run = run_dag("work_between_setup_and_teardown", job=job, **conf)
     assert results_of(emulator, job) == [result]
@@ -296,9 +296,7 @@ def kill(monkeypatch, operation, *, after):
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_claim_that_dies_at_its_acknowledgement_ends_in_a_failure(
-    emulator, offer, run_dag, monkeypatch, after
-):
+def test_a_claim_that_dies_at_its_acknowledgement_fails(emulator, offer, run_dag, monkeypatch, after):
     job = offer()
     deaths = kill(monkeypatch, "AcknowledgeThirdPartyJob", after=after)
     run = run_dag(ONE_JOB, job=job)
@@ -310,7 +308,7 @@ def test_a_claim_that_dies_at_its_acknowledgement_ends_in_a_failure(
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_claim_in_doubt_is_left_alone_where_the_user_says_so(emulator, offer, run_dag, monkeypatch, after):
+def test_an_unknown_claim_is_left_alone_where_the_user_says_so(emulator, offer, run_dag, monkeypatch, after):
     job = offer()
     kill(monkeypatch, "AcknowledgeThirdPartyJob", after=after)
     run = run_dag(ONE_JOB_LEFT_IN_DOUBT, job=job)
@@ -340,7 +338,7 @@ def test_a_finish_that_died_after_its_put_does_not_put_another(emulator, offer, 
 # What the work, the connection or Airflow does to it.
 
 
-def test_a_claim_that_ends_before_its_acknowledgement_claims_nothing(emulator, offer, run_dag, monkeypatch):
+def test_a_claim_ended_before_its_acknowledgement_has_nothing(emulator, offer, run_dag, monkeypatch):
     job = offer()
     deaths = kill(monkeypatch, "GetThirdPartyJobDetails", after=True)
     run = run_dag(ONE_JOB, job=job)
@@ -351,7 +349,7 @@ def test_a_claim_that_ends_before_its_acknowledgement_claims_nothing(emulator, o
     assert results_of(emulator, job) == []
 
 
-def test_what_passes_does_not_end_the_finishing_piece(emulator, offer, run_dag, monkeypatch):
+def test_what_passes_does_not_end_the_finishing_task(emulator, offer, run_dag, monkeypatch):
     job = offer()
     send = Transport.send
     troubles = [
@@ -371,7 +369,7 @@ def test_what_passes_does_not_end_the_finishing_piece(emulator, offer, run_dag, 
     assert results_of(emulator, job) == ["success"]
 
 
-def test_a_success_that_codepipeline_does_not_take_becomes_a_failure(emulator, offer, run_dag):
+def test_a_success_that_is_not_taken_becomes_a_failure(emulator, offer, run_dag):
     job = offer()
     emulator.inject(
         "error", operation="PutThirdPartyJobSuccessResult", times=None, code="ValidationException"
@@ -383,7 +381,7 @@ def test_a_success_that_codepipeline_does_not_take_becomes_a_failure(emulator, o
     assert run.xcoms["claim", "codepipeline_result"]["result"] == "failure"
 
 
-def test_a_rendered_value_that_is_no_json_does_not_keep_the_job_from_its_result(emulator, offer, run_dag):
+def test_a_rendered_value_that_is_no_json_stops_no_result(emulator, offer, run_dag):
     job = offer()
     run = run_dag(ONE_JOB, job=job, revision="{'revision': 12e4567, 'changeIdentifier': 'c'}")
     assert run.state == "failed"
@@ -398,7 +396,7 @@ def test_a_number_is_a_revision_too(emulator, offer, run_dag):
     assert sent == {"revision": "1234567", "changeIdentifier": "1"}
 
 
-def test_a_link_that_cannot_be_made_fails_neither_claim_nor_result(emulator, offer, run_dag, monkeypatch):
+def test_a_link_that_cannot_be_made_fails_nothing(emulator, offer, run_dag, monkeypatch):
     def no_location(self):
         raise RuntimeError("no region")
 
@@ -408,15 +406,13 @@ def test_a_link_that_cannot_be_made_fails_neither_claim_nor_result(emulator, off
     assert results_of(emulator, job) == ["success"]
 
 
-def test_a_finishing_piece_before_its_claim_says_so(emulator, offer, run_dag, capfd):
+def test_a_finishing_task_before_its_claim_says_so(emulator, offer, run_dag, capfd):
     run = run_dag("finish_without_claim_before_it", job=offer())
     assert run.state == "failed"
     assert "must come after claim" in "".join(capfd.readouterr())
 
 
-def test_a_claim_that_died_before_it_asked_does_not_end_another_runs_job(
-    emulator, offer, run_dag, make_hook, monkeypatch
-):
+def test_a_claim_that_never_asked_ends_no_other_runs_job(emulator, offer, run_dag, make_hook, monkeypatch):
     job = offer()
     make_hook().claim(job)
 

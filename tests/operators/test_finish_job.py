@@ -29,7 +29,7 @@ def a_claim():
     return CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf }}", region_name="eu-west-1")
 
 
-def test_it_waits_for_all_that_follows_the_claim_and_takes_its_aws_parameters():
+def test_it_follows_all_of_the_claim_with_its_aws_parameters():
     with DAG("d", schedule=None):
         claim = a_claim()
 
@@ -48,7 +48,7 @@ def test_it_waits_for_all_that_follows_the_claim_and_takes_its_aws_parameters():
     assert finish.is_setup is False
 
 
-def test_default_args_do_not_take_its_retries_priority_and_time_away():
+def test_default_args_leave_its_retries_priority_and_time():
 
     hostile = {
         "retries": 0,
@@ -95,12 +95,12 @@ def test_what_claims_no_job_cannot_be_finished():
             finish_job(claim)
 
 
-def test_a_claim_that_is_mapped_by_itself_is_refused_with_the_way_out():
+def test_a_claim_mapped_alone_is_refused_with_the_way_out():
     with DAG("d", schedule=None), pytest.raises(InvalidInput, match="task group"):
         finish_job(CodePipelineClaimJobOperator.partial(task_id="claim").expand(job=[{"job_id": "j"}]))
 
 
-def test_two_finishing_pieces_for_one_claim_are_refused():
+def test_two_finishing_tasks_for_one_claim_are_refused():
     with DAG("d", schedule=None):
         claim = a_claim()
         finish_job(claim)
@@ -108,7 +108,7 @@ def test_two_finishing_pieces_for_one_claim_are_refused():
             finish_job(claim, task_id="again")
 
 
-def test_a_finishing_piece_outside_the_mapped_group_of_its_claim_is_refused():
+def test_finishing_outside_the_claims_mapped_group_is_refused():
     claims = []
     with DAG("d", schedule=None):
 
@@ -131,6 +131,6 @@ def test_a_finishing_piece_outside_the_mapped_group_of_its_claim_is_refused():
         ({"failure_type": "Unheard"}, "failureDetails.type"),
     ],
 )
-def test_a_literal_that_cannot_be_sent_is_refused_at_construction(wrong, field):
+def test_an_unsendable_literal_is_refused_at_construction(wrong, field):
     with DAG("d", schedule=None), pytest.raises(LimitExceeded, match=field):
         finish_job(a_claim(), **wrong)

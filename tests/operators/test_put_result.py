@@ -96,9 +96,7 @@ def test_a_second_result_is_an_error_that_says_what_to_do(emulator, claimed, run
         ),
     ],
 )
-def test_a_rendered_value_that_does_not_fit_fails_before_any_call(
-    emulator, claimed, run_dag, capfd, given, named
-):
+def test_a_wrong_rendered_value_fails_before_any_call(emulator, claimed, run_dag, capfd, given, named):
     run = run_dag("one_call_each", **claimed, **given)
     assert run.states["succeed"] == "failed"
     assert results_of(emulator, claimed) == []
@@ -143,9 +141,8 @@ def test_two_jobs_behind_one_task_have_records_of_their_own(emulator, offer, run
 
 
 @pytest.mark.parametrize("dag_id", ["mapped_results", "mapped_claims_and_results"])
-def test_a_mapped_result_whose_task_died_after_its_put_is_known_to_the_retry(
-    emulator, offer, make_hook, run_dag, monkeypatch, dag_id
-):
+def test_a_retry_knows_a_mapped_result_that_was_put(emulator, offer, make_hook, run_dag, monkeypatch, dag_id):
+    """The try before it died after its put."""
     jobs = [offer() for _ in range(3)]
     if dag_id == "mapped_results":
         for job in jobs:
@@ -175,7 +172,7 @@ def test_the_details_of_a_job_cannot_be_returned_from_a_task(emulator, offer, ru
     assert "hold secrets and cannot be returned from a task" in "".join(capfd.readouterr())
 
 
-def test_a_result_that_was_not_put_since_there_is_another_is_no_green_task(emulator, offer, run_dag):
+def test_a_second_result_fails_its_task(emulator, offer, run_dag):
     job = offer()
     run = run_dag("claim_and_put_twice", job=job)
     assert run.states == {"claim": "success", "put": "success", "put_again": "failed"}
@@ -236,7 +233,7 @@ def test_which_job_is_meant_must_be_said_once(operator, more, given, said):
         ({"current_revision": {"revision": "r" * 1501, "changeIdentifier": "{{ c }}"}}, "has 1501"),
     ],
 )
-def test_a_literal_success_that_cannot_be_sent_is_refused_at_construction(wrong, named):
+def test_an_unsendable_success_is_refused_at_construction(wrong, named):
     with pytest.raises(InvalidInput, match=named):
         PutThirdPartyJobSuccessResultOperator(task_id="put", job=JOB, **wrong)
 
@@ -249,7 +246,7 @@ def test_a_literal_success_that_cannot_be_sent_is_refused_at_construction(wrong,
         ({"message": "m", "external_execution_id": "e" * 1501}, "externalExecutionId has 1501"),
     ],
 )
-def test_a_literal_failure_that_cannot_be_sent_is_refused_at_construction(wrong, named):
+def test_an_unsendable_failure_is_refused_at_construction(wrong, named):
     with pytest.raises(LimitExceeded, match=named):
         PutThirdPartyJobFailureResultOperator(task_id="put", job=JOB, **wrong)
 

@@ -76,7 +76,7 @@ def test_functions_leave_no_error_of_airflows_either(emulator, offered, run_dag,
     assert "XCom not found" not in "".join(capfd.readouterr()) + caplog.text
 
 
-def test_a_job_that_is_acknowledged_with_another_status_is_not_worked_on(emulator, offered, run_dag):
+def test_a_job_acknowledged_with_another_status_is_left(emulator, offered, run_dag):
     jobs = offered(2)
     ended = jobs[0]["job_id"]
     [found] = [job for job in emulator.jobs() if job.job_id == ended]
@@ -90,7 +90,7 @@ def test_a_job_that_is_acknowledged_with_another_status_is_not_worked_on(emulato
     assert [results_of(emulator, job) for job in jobs] == [[], ["success"]]
 
 
-def test_an_acknowledgement_that_goes_wrong_holds_up_no_other_job(emulator, offered, run_dag):
+def test_a_failed_acknowledgement_holds_up_no_other_job(emulator, offered, run_dag):
     jobs = offered(3)
     emulator.inject("error", job_id=jobs[1]["job_id"], code="ValidationException", message="no", times=None)
     run = run_dag("many_jobs", jobs=jobs, work_of={job["job_id"]: "succeed" for job in jobs})
@@ -127,7 +127,7 @@ def test_work_that_raises_is_reported_as_a_failure(emulator, offered, run_dag):
     assert [results_of(emulator, job) for job in jobs] == [["failure"], ["success"]]
 
 
-# A pipeline that is stopped, and its action abandoned, while the work goes on: no worker is told.
+# A pipeline that is stopped, and its action abandoned, while the work goes on: CodePipeline informs no worker.
 
 
 def stop_of(emulator, job):
@@ -143,7 +143,7 @@ def stop_of(emulator, job):
         ("function_and_finish_1_retries", ["deploy", "finish_job"]),
     ],
 )
-def test_no_other_result_is_tried_where_one_is_not_taken_any_more(emulator, offered, run_dag, dag_id, red):
+def test_no_other_result_is_tried_if_one_is_not_taken(emulator, offered, run_dag, dag_id, red):
     [job] = offered(1)
     run = run_dag(dag_id, job=job, how=stop_of(emulator, job))
     assert run.state == "failed"
@@ -156,7 +156,7 @@ def test_no_other_result_is_tried_where_one_is_not_taken_any_more(emulator, offe
     assert run.xcoms["deploy", "codepipeline_result"]["state"] == "refused"
 
 
-def test_a_result_that_was_refused_for_a_moment_is_put_by_whoever_comes_next(emulator, offered, run_dag):
+def test_a_result_refused_for_a_moment_is_put_by_the_next_task(emulator, offered, run_dag):
     [job] = offered(1)
     for put in PUTS:
         emulator.inject("error", put, job_id=job["job_id"], code="InvalidJobStateException")

@@ -25,7 +25,7 @@ RUNS = {
     "the claim, which is not retried": ("deaths_0_retries", {"die_after": "AcknowledgeThirdPartyJob"}),
     "the claim, which is retried": ("deaths_1_retries", {"die_after": "AcknowledgeThirdPartyJob"}),
     "the claim before it asked": ("deaths_1_retries", {"die_after": "GetThirdPartyJobDetails"}),
-    "the finishing piece": ("deaths_0_retries", {"die_after": "PutThirdPartyJobSuccessResult"}),
+    "the finishing task": ("deaths_0_retries", {"die_after": "PutThirdPartyJobSuccessResult"}),
     "a function": ("deaths_of_a_function_0_retries", {"die_after": "work"}),
     "a function, which is retried": ("deaths_of_a_function_1_retries", {"die_after": "work"}),
     "a function's claim": ("deaths_of_a_function_1_retries", {"die_after": "AcknowledgeThirdPartyJob"}),
@@ -133,7 +133,7 @@ def hand_out(emulator):
         ("the claim, which is retried", "success", ["success"]),
         ("the claim before it asked", "success", ["success"]),
         # It was put by the try that died; the next one asks, and learns that.
-        ("the finishing piece", "success", ["success", "InvalidJobStateException"]),
+        ("the finishing task", "success", ["success", "InvalidJobStateException"]),
         ("a function", "failed", ["failure"]),
         ("a function, which is retried", "success", ["success"]),
         ("a function's claim", "success", ["success"]),
@@ -154,7 +154,7 @@ def test_each_job_ends_in_exactly_one_result_whatever_is_killed(aftermath, kille
         ("nothing", "claim", 1),
         ("the claim, which is retried", "claim", 2),
         ("the claim before it asked", "claim", 2),
-        ("the finishing piece", "finish_job", 2),
+        ("the finishing task", "finish_job", 2),
         ("a function, which is retried", "deploy", 2),
         ("a function's claim", "deploy", 2),
         ("a function after its result", "deploy", 2),
@@ -164,7 +164,7 @@ def test_what_was_to_be_killed_was_killed(aftermath, killed, task_id, tries):
     assert aftermath.runs[killed].tries[task_id] == tries
 
 
-def test_dagrun_timeout_spares_the_finishing_piece_and_the_callback_ends_the_job(aftermath):
+def test_dagrun_timeout_skips_finish_job_and_the_callback_ends(aftermath):
     run = aftermath.runs["the run, by its timeout"]
     # Airflow 3.1 leaves it without a state, later ones skip it.
     assert run.states["finish_job"] in (None, "skipped")
@@ -189,7 +189,7 @@ def test_each_claim_is_recorded_as_it_went(aftermath):
         "the work": "claimed",
         "the claim, which is not retried": "intent",
         "the claim, which is retried": "unknown",
-        "the finishing piece": "claimed",
+        "the finishing task": "claimed",
         "the run, by its timeout": "claimed",
     }
 

@@ -172,14 +172,16 @@ def test_whatever_a_user_marks_the_newest_job_gets_one_result(aftermath, what, r
         assert finish == ("failed" if results[-1] == ["failure"] else "success")
 
 
-def test_a_run_that_was_out_of_time_leaves_its_next_job_to_whoever_claims_it_and_that_ends_it(aftermath):
+def test_the_next_job_of_a_run_out_of_time_is_ended(aftermath):
+    """By the run that claims it."""
     assert aftermath.runs["the run is out of time"].state() == "failed"
     assert aftermath.before["the run is out of time"] == [["continue"], ["failure"]]
     assert aftermath.claimer.states()["claim"] == "failed"
     assert aftermath.claimer.states()["work"] == "upstream_failed"
 
 
-def test_to_clear_the_work_after_the_result_is_told_and_changes_nothing_for_the_customer(aftermath):
+def test_clearing_work_after_the_result_changes_nothing(aftermath):
+    """For the customer; the run fails and says why."""
     run = aftermath.runs["nothing"]
     assert run.results() == aftermath.before["nothing"]
     assert run.states()["work"] == "success"
@@ -187,7 +189,7 @@ def test_to_clear_the_work_after_the_result_is_told_and_changes_nothing_for_the_
     assert run.state() == "failed"
 
 
-def test_to_clear_the_claim_after_the_result_does_no_work_and_is_told(aftermath):
+def test_clearing_the_claim_after_the_result_does_no_work(aftermath):
     run = aftermath.runs["nothing else"]
     assert run.results() == aftermath.before["nothing else"]
     states = run.states()
