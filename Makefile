@@ -21,10 +21,13 @@ NEWEST_VENV := .venv/$(NEWEST)
 GROUP = $(if $(filter $(NEWEST),$(1)),dev,test)
 ENVIRONMENT = $(PYTHON) demo/environment.py
 # An Airflow of the user's own is neither read nor written.
-TESTS := env AIRFLOW_HOME="$(CURDIR)/$(VENV)/airflow-home" $(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadscope
+TESTS := env AIRFLOW_HOME="$(CURDIR)/$(VENV)/airflow-home" $(VENV)/bin/python -m pytest --numprocesses $(WORKERS)
+# A file of system tests starts its Airflow once, and stays with one worker. The others go to the worker that is idle.
+SYSTEM_TESTS := $(TESTS) --dist loadfile -m system
+QUICK_TESTS := $(TESTS) --dist worksteal -m "not system"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-chaos test-clients benchmark coverage lint types format environment newest-environment constraints clean
+.PHONY: help demo demo-ui test test-system test-chaos test-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
 
 help: ## list what can be done
 	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
@@ -44,24 +47,28 @@ demo: environment ## run a job through an emulated CodePipeline and a real Airfl
 demo-ui: environment ## the same, and leave Airflow's UI open until Ctrl-C
 	@$(VENV)/bin/python demo/run.py --ui --action $(ACTION) $(ARGS)
 
-test: environment ## run the tests
-	$(TESTS) $(ARGS)
+test: environment ## run the tests that need no other process
+	$(QUICK_TESTS) $(ARGS)
+
+test-system: environment ## run the tests that start a real Airflow and its commands
+	$(SYSTEM_TESTS) $(ARGS)
 
 test-chaos: ## kill parts of a real Airflow on Celery while it works (needs PostgreSQL and Redis: compose.yaml)
 	@$(ENVIRONMENT) install $(AIRFLOW) --group $(call GROUP,$(AIRFLOW)) chaos
-	@$(VENV)/bin/python chaos/run.py --jobs $(JOBS) --kills $(KILLS) --seed $(SEED) $(ARGS)
+	@$(VENV)/bin/python tests/chaos/run.py --jobs $(JOBS) --kills $(KILLS) --seed $(SEED) $(ARGS)
 
 test-clients: environment ## try the emulator with the AWS CLI and the AWS SDK for JavaScript (needs Node.js)
 	@$(PYTHON) -m venv .venv/aws-cli
-	@.venv/aws-cli/bin/python -m pip install --quiet --disable-pip-version-check --requirement clients/requirements.txt
-	@npm install --prefix clients --no-package-lock --no-audit --no-fund --silent
-	$(TESTS) clients $(ARGS)
+	@.venv/aws-cli/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/clients/requirements.txt
+	@npm install --prefix tests/clients --no-package-lock --no-audit --no-fund --silent
+	$(TESTS) tests/clients $(ARGS)
 
 benchmark: environment ## measure the transfer of artifacts against boto3 and zipfile (1 GiB, 5 rounds; ARGS="--mib 64")
 	@$(VENV)/bin/python benchmarks/artifacts.py $(ARGS)
 
-coverage: environment ## run the tests and measure the covered branches
-	$(TESTS) --cov --cov-branch --cov-report=term --cov-fail-under=95 $(ARGS)
+coverage: environment ## run both, and measure the covered branches
+	$(QUICK_TESTS) --cov --cov-branch --cov-report= $(ARGS)
+	$(SYSTEM_TESTS) --cov --cov-branch --cov-append --cov-report=term --cov-fail-under=95 $(ARGS)
 
 lint: newest-environment ## check style and format
 	$(NEWEST_VENV)/bin/ruff check .
@@ -70,8 +77,11 @@ lint: newest-environment ## check style and format
 types: newest-environment ## check types
 	$(NEWEST_VENV)/bin/mypy
 	$(NEWEST_VENV)/bin/mypy -p demo
-	$(NEWEST_VENV)/bin/mypy -p chaos
+	$(NEWEST_VENV)/bin/mypy -p tests.chaos
 	$(NEWEST_VENV)/bin/mypy benchmarks
+
+spelling: newest-environment ## check the spelling of code and pages
+	$(NEWEST_VENV)/bin/codespell
 
 format: newest-environment ## put the code into format
 	$(NEWEST_VENV)/bin/ruff check --fix .
@@ -87,5 +97,5 @@ constraints: ## resolve the pinned versions of AIRFLOW anew
 	$(ENVIRONMENT) constraints $(AIRFLOW) --group $(call GROUP,$(AIRFLOW)) chaos
 
 clean: ## remove what was made, the virtual environments too
-	rm -rf .venv clients/node_modules .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* dist build
+	rm -rf .venv tests/clients/node_modules .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

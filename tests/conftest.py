@@ -7,7 +7,7 @@ Airflow reads its settings as it is imported, so they are set here, before any t
 
 from __future__ import annotations
 
-import functools
+import fcntl
 import json
 import os
 import shutil
@@ -16,19 +16,19 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import ACTION_TYPE, REPO
 
-from airflow_codepipeline_partner.emulator import Clock, Customer, Emulator
+from airflow_codepipeline_partner.emulator import Clock, Customer, Emulator, server
 
 HOME = Path(tempfile.mkdtemp(prefix="codepipeline-partner-tests-"))
 DAGS_FOLDER = HOME / "dags"
+EVENT_NAMES: dict[str, str] = {}
 
 for name in list(os.environ):
     # Neither an Airflow nor an AWS account of whoever runs the tests may matter.
@@ -43,32 +43,69 @@ os.environ.update(
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(REPO / "tests" / "system"):
+            item.add_marker(pytest.mark.system)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.option.markexpr == "not system":
+        terminalreporter.section("left out")
+        terminalreporter.line("make test-system   what starts a real Airflow or its commands")
+        terminalreporter.line(
+            "make test-clients  the emulator with the AWS CLI and the AWS SDK for JavaScript"
+        )
+        terminalreporter.line("make test-chaos    kills and faults in a real Airflow on Celery")
+
+
 def pytest_sessionfinish() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
 
 
+def airflow(*arguments: str) -> None:
+    """Run a command of Airflow's."""
+    command = [sys.executable, "-m", "airflow", *arguments]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+
+
 @pytest.fixture(scope="session")
-def airflow_database() -> Iterator[None]:
+def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The database that ``dag.test()`` needs, and the DAGs where Airflow looks for them."""
+    from in_process_airflow import quick_airflow
+    from sqlalchemy import Engine, event
+
     shutil.copytree(REPO / "example_dags", DAGS_FOLDER / "examples")
     shutil.copytree(REPO / "tests" / "dags", DAGS_FOLDER / "tests")
-    subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, timeout=300
-    )
-    from airflow.sdk.execution_time import supervisor
+    # One for all workers of pytest-xdist, whose temporary directories lie side by side; each takes a copy.
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    migrated, database = shared / "airflow.db", HOME / "airflow.db"
+    with (shared / "airflow.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not migrated.exists():
+            airflow("db", "migrate")
+            database.replace(migrated)
+    shutil.copyfile(migrated, database)
 
-    # Airflow 3.1 builds its whole API anew for each task of dag.test(), and leaves a thread with an event
-    # loop behind; later ones keep it, too.
-    supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
+    @event.listens_for(Engine, "connect")
+    def write_without_waiting(connection: Any, record: Any) -> None:
+        # A test's database need not outlive a loss of power.
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous=OFF")
+
     # While a connection stays open, none is the last to be closed: that one takes the whole database for a
     # moment, and whoever opens another just then is told that it is locked, without a wait.
-    with closing(sqlite3.connect(HOME / "airflow.db")) as held_open:
+    with quick_airflow(), closing(sqlite3.connect(database)) as held_open:
         held_open.execute("SELECT count(*) FROM dag").fetchone()
         yield
 
 
 @pytest.fixture
-def emulator() -> Iterator[Emulator]:
+def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    # Enough for who asks here, and quicker to start than its own 64.
+    monkeypatch.setattr(server, "_THREADS", 8)
     # Where a machine's time is set forward, no lease may lapse by that.
     began = time.time() - time.monotonic()
     with Emulator(clock=Clock(lambda: began + time.monotonic())) as running:
@@ -152,19 +189,30 @@ def botocore_loader() -> Any:
     return botocore.loaders.create_loader()
 
 
+def init_with_known_names(aliaser: Any, emitter: Any, aliases: Any = None) -> None:
+    """Make botocore's aliaser of event names, with what an earlier one has found out."""
+    from botocore.hooks import EVENT_ALIASES
+
+    aliaser._event_aliases = EVENT_ALIASES if aliases is None else aliases
+    aliaser._alias_name_cache = EVENT_NAMES if aliases is None else {}
+    aliaser._emitter = emitter
+
+
 @pytest.fixture(autouse=True)
 def quick_clients(botocore_loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Leave out what takes long and is not ours.
 
-    botocore reads its models anew for each client, and Airflow's masker compiles all the secrets of all tests
-    before at each new one.
+    botocore reads its models and works out the names of its events anew for each client, and Airflow's masker
+    compiles all the secrets of all tests before at each new one.
     """
+    import botocore.hooks
     import botocore.session
     from airflow.sdk._shared.secrets_masker import _secrets_masker
 
     _secrets_masker().reset_masker()
     monkeypatch.setattr(botocore.session, "create_loader", lambda data_path: botocore_loader)
+    monkeypatch.setattr(botocore.hooks.EventAliaser, "__init__", init_with_known_names)
 
 
 @pytest.fixture
@@ -178,93 +226,10 @@ def make_hook(fake_time: FakeTime) -> Callable[..., Any]:
     return make
 
 
-class Run:
-    """A finished DAG run, as a test asks about it."""
-
-    def __init__(self, dag_run: Any) -> None:
-        from airflow.models.taskinstance import TaskInstance
-        from airflow.models.xcom import XComModel
-        from airflow.utils.session import create_session
-        from sqlalchemy import select
-
-        self.dag_id, self.run_id, self.state = dag_run.dag_id, dag_run.run_id, str(dag_run.state)
-        mine = {"dag_id": self.dag_id, "run_id": self.run_id}
-        with create_session() as session:
-            #: ``task_id`` or ``task_id[map_index]`` → state.
-            self.states = {
-                _name(ti): None if ti.state is None else str(ti.state)
-                for ti in session.scalars(select(TaskInstance).filter_by(**mine))
-            }
-            #: (task, key) → value.
-            self.xcoms = {
-                (_name(xcom), xcom.key): XComModel.deserialize_value(xcom)
-                for xcom in session.scalars(select(XComModel).filter_by(**mine))
-            }
-
-
-def _name(row: Any) -> str:
-    return row.task_id if row.map_index < 0 else f"{row.task_id}[{row.map_index}]"
-
-
 @pytest.fixture(scope="session")
 def serialized_dags(airflow_database: None) -> None:
     """Have Airflow know all DAGs, so that one can start another."""
-    subprocess.run(
-        [sys.executable, "-m", "airflow", "dags", "reserialize"],
-        check=True,
-        capture_output=True,
-        timeout=300,
-    )
-
-
-@contextmanager
-def only_our_warnings_are_errors() -> Iterator[None]:
-    """Let Airflow and what it is made of warn of themselves while it runs in this process."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.filterwarnings("error", module=r"airflow_codepipeline_partner(\.|$)")
-        yield
-
-
-class Dags:
-    """The DAGs of the DAGs folder, ready to be run from end to end in this process."""
-
-    def __init__(self) -> None:
-        try:
-            from airflow.dag_processing.dagbag import DagBag
-        except ImportError:
-            # Its place until Airflow 3.1.
-            from airflow.models.dagbag import DagBag
-
-        with only_our_warnings_are_errors():
-            bag = DagBag()
-        assert bag.import_errors == {}
-        self.by_id = bag.dags
-        self._are_stored = False
-
-    def run(self, dag_id: str, /, **conf: Any) -> Run:
-        """Run a DAG, as ``airflow dags test`` does."""
-        with only_our_warnings_are_errors(), ExitStack() as stack:
-            if self._are_stored:
-                stack.enter_context(_no_dag_is_stored_anew())
-            dag_run = self.by_id[dag_id].test(run_conf=conf)
-            self._are_stored = True
-            return Run(dag_run)
-
-
-@contextmanager
-def _no_dag_is_stored_anew() -> Iterator[None]:
-    """Leave out that Airflow 3.3 reads and stores all the DAGs of the folder at each ``dag.test()``."""
-    try:
-        from airflow.dag_processing import dagbag
-    except ImportError:
-        # Until Airflow 3.1, which stores them once.
-        yield
-        return
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dagbag, "BundleDagBag", lambda **parameters: None)
-        patch.setattr(dagbag, "sync_bag_to_db", lambda *arguments: None)
-        yield
+    airflow("dags", "reserialize")
 
 
 @pytest.fixture
@@ -273,15 +238,19 @@ def dags_folder(airflow_database: None) -> Path:
 
 
 @pytest.fixture
-def load_dags() -> type[Dags]:
+def load_dags() -> Any:
+    from in_process_airflow import Dags
+
     return Dags
 
 
 @pytest.fixture(scope="session")
-def dags(airflow_database: None) -> Dags:
+def dags(airflow_database: None) -> Any:
+    from in_process_airflow import Dags
+
     return Dags()
 
 
 @pytest.fixture
-def run_dag(dags: Dags) -> Callable[..., Run]:
+def run_dag(dags: Any) -> Callable[..., Any]:
     return dags.run

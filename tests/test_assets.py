@@ -53,7 +53,7 @@ def test_the_asset_has_one_watcher_with_all_that_was_given():
         ({"poll_interval": 0}, "poll_interval must be more than 0"),
     ],
 )
-def test_what_cannot_be_polled_for_is_refused_when_the_dag_is_written(wrong, named):
+def test_what_cannot_be_polled_for_is_refused_in_the_dag(wrong, named):
     with pytest.raises(InvalidInput, match=named):
         codepipeline_jobs("jobs", **{"action_type": ACTION_TYPE, **wrong})
 
@@ -176,7 +176,7 @@ def test_a_job_that_a_run_claimed_makes_no_other(dispatched, offer, state, claim
 
 
 @pytest.mark.parametrize("claim", ["refused", "lost", "unknown", "intent", None])
-def test_a_job_whose_run_ended_without_a_claim_makes_another_run(dispatched, offer, claim):
+def test_a_job_whose_run_ended_unclaimed_makes_another_run(dispatched, offer, claim):
     job = offer()
     [run_id] = dispatched(job)
     if claim:
@@ -197,7 +197,7 @@ def test_there_is_an_end_to_the_runs_of_a_job(dispatched, offer, monkeypatch, ca
     assert dispatched(job) == []
 
 
-def test_what_is_not_known_of_a_job_is_not_in_the_conf_of_its_run(run_dag, serialized_dags):
+def test_an_unknown_field_of_a_job_is_not_in_its_runs_conf(run_dag, serialized_dags):
     run = run_dag("dispatcher", job_id="known-by-hand", client_id="c")
     [started] = run.xcoms["dispatch_jobs_runs", "return_value"]
     assert started["conf"] == {"greeting": "dispatcher", "job_id": "known-by-hand", "client_id": "c"}

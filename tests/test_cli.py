@@ -610,6 +610,7 @@ def test_what_airflow_imports_at_each_start_is_light():
     assert done.stdout.split() == ["airflow_codepipeline_partner", "airflow_codepipeline_partner.cli"]
 
 
+@pytest.mark.system
 def test_airflows_own_command_line_has_them_and_its_logs_are_not_in_what_is_printed(
     connection, airflow_database, codepipeline, file
 ):
@@ -627,6 +628,7 @@ def test_airflows_own_command_line_has_them_and_its_logs_are_not_in_what_is_prin
     assert done.stderr.endswith(f"there are {PATH}.\n")
 
 
+@pytest.mark.system
 def test_a_connection_in_airflows_database_is_found(server, airflow_database, monkeypatch, codepipeline):
     monkeypatch.delenv("_AIRFLOW_PROCESS_CONTEXT", raising=False)
     extra = json.dumps({"region_name": "eu-north-1", "endpoint_url": server.url})

@@ -64,16 +64,14 @@ def test_called_twice_it_ends_the_job_once_and_says_so(emulator, offer, run_dag,
     assert f"Job {job['job_id']} has ended already." in "".join(capfd.readouterr())
 
 
-def test_where_the_finishing_piece_did_its_work_nothing_is_put(emulator, offer, run_dag, notify):
+def test_where_the_finishing_task_did_its_work_nothing_is_put(emulator, offer, run_dag, notify):
     job = offer()
     run = run_dag("many_jobs", jobs=[job], work_of={job["job_id"]: "fail"})
     notify(run)
     assert results_of(emulator, job) == ["failure"]
 
 
-def test_as_a_tasks_callback_it_leaves_to_the_finishing_piece_what_that_is_to_finish(
-    emulator, offer, run_dag
-):
+def test_as_a_tasks_callback_it_leaves_the_job_to_finish_job(emulator, offer, run_dag):
     jobs = [offer() for _ in range(2)]
     run_dag(
         "callbacks_of_tasks_beside_finish",
@@ -83,7 +81,7 @@ def test_as_a_tasks_callback_it_leaves_to_the_finishing_piece_what_that_is_to_fi
     assert [results_of(emulator, job) for job in jobs] == [["failure"], ["success"]]
 
 
-def test_as_a_tasks_callback_it_ends_that_tasks_job_and_no_other(emulator, offer, run_dag):
+def test_as_a_tasks_callback_it_ends_that_tasks_job_only(emulator, offer, run_dag):
     jobs = [offer() for _ in range(2)]
     run_dag(
         "callbacks_of_tasks_alone", jobs=jobs, work_of={jobs[0]["job_id"]: "fail", jobs[1]["job_id"]: "done"}
@@ -122,7 +120,7 @@ def dies_at(monkeypatch, operation):
 
 
 @pytest.mark.parametrize(("choice", "results"), [("assume_ours", ["failure"]), ("leave", [])])
-def test_a_claim_in_doubt_counts_as_its_task_says(
+def test_an_unknown_claim_counts_as_its_task_says(
     emulator, offer, run_dag, notify, monkeypatch, choice, results
 ):
     job = offer()
@@ -135,9 +133,8 @@ def test_a_claim_in_doubt_counts_as_its_task_says(
 
 
 @pytest.mark.parametrize("times", [1, None])
-def test_a_result_that_was_refused_is_asked_for_once_more_and_never_taken_for_put(
-    emulator, offer, run_dag, notify, capfd, times
-):
+def test_a_refused_result_is_asked_for_once_more(emulator, offer, run_dag, notify, capfd, times):
+    """It never counts as put."""
     job = offer()
     refused = {"job_id": job["job_id"], "code": "InvalidJobStateException", "times": times}
     emulator.inject("error", "PutThirdPartyJobSuccessResult", **refused)
@@ -197,7 +194,7 @@ def test_what_passes_is_tried_again_after_the_others(emulator, offer, run_dag, n
     assert pauses == [notifications.ROUND_PAUSE] * times
 
 
-def test_a_token_that_is_stored_a_moment_after_it_was_rotated_is_no_loss(
+def test_a_token_stored_a_moment_after_its_rotation_is_no_loss(
     emulator, customer, offer, run_dag, notify, store_token, monkeypatch, pauses
 ):
     job = offer()
@@ -255,9 +252,7 @@ def test_what_does_not_pass_is_given_up_in_time(emulator, offer, run_dag, notify
     assert f"Job {job['job_id']} could not be ended" in "".join(capfd.readouterr())
 
 
-def test_templates_that_cannot_be_rendered_do_not_keep_the_job_from_its_end(
-    emulator, offer, run_dag, notify, capfd
-):
+def test_unrenderable_templates_do_not_keep_the_job_open(emulator, offer, run_dag, notify, capfd):
     run = run_dag("claim_only", job=offer())
     notify(run, notifier={"message": "{{ ti.no.such.thing }}", "failure_type": "{{ params.no.such }}"})
     assert action_state(emulator)["errorDetails"]["code"] == "JobFailed"
@@ -278,6 +273,6 @@ def test_a_message_that_cannot_be_sent_as_worded_is_the_default(emulator, offer,
     assert "claim_only" in action_state(emulator)["errorDetails"]["message"]
 
 
-def test_a_failure_type_that_does_not_exist_is_refused_at_construction():
+def test_an_unknown_failure_type_is_refused_at_construction():
     with pytest.raises(LimitExceeded, match=r"failureDetails\.type"):
         CodePipelineJobFailureNotifier(failure_type="Unheard")

@@ -54,7 +54,7 @@ def test_the_job_is_renewed_and_the_progress_shown(emulator, watch):
     jobs = [job.job_id for job in emulator.jobs()]
     assert len(jobs) > 1
     assert results(emulator) == [*[["continue"]] * (len(jobs) - 1), ["success"]]
-    # The function is always told the newest job, and so is what follows.
+    # The function always gets the newest job, and so does what follows.
     assert run.seen[-1] == jobs[-1] == run.xcoms["work", "return_value"]
     assert list(dict.fromkeys(run.seen)) == jobs
 
@@ -73,7 +73,7 @@ def test_it_is_not_renewed_before(emulator, watch):
     assert results(emulator) == [["success"]]
 
 
-def test_a_failure_of_the_function_is_retried_and_then_ends_the_newest_job(emulator, watch):
+def test_a_failing_function_is_retried_then_ends_the_newest_job(emulator, watch):
     run = watch(None, None, "fail", None, None, "fail")
     assert run.state == "failed"
     jobs = emulator.jobs()
@@ -90,7 +90,7 @@ def test_a_retry_goes_on_with_the_same_action(emulator, watch):
 
 
 @pytest.mark.parametrize("carried_out", [False, True])
-def test_a_retry_puts_the_renewal_over_which_a_try_before_it_died(emulator, watch, monkeypatch, carried_out):
+def test_a_retry_puts_the_renewal_that_killed_the_earlier_try(emulator, watch, monkeypatch, carried_out):
     send = Transport.send
     deaths = []
 
@@ -121,7 +121,7 @@ def test_work_that_takes_too_long_fails(emulator, watch, dag_id, state):
     assert results(emulator)[-1] == ["failure"]
 
 
-def test_its_deadline_is_an_absolute_time_that_goes_with_each_wait(watch, monkeypatch):
+def test_its_deadline_is_an_absolute_time_in_each_wait(watch, monkeypatch):
     kwargs = []
     defer = CodePipelineJobProgressSensor.defer
 
@@ -168,17 +168,17 @@ def test_what_does_not_fit_is_refused_when_the_dag_is_parsed(wrong):
 
 
 def test_three_hours_of_work_outlive_many_jobs_of_one_hour(emulator, watch, monkeypatch):
-    """The emulator's clock goes on by ten minutes with each look; the sensor renews at about every second."""
+    """The emulator's clock goes on by 20 minutes with each look; the sensor renews at about every second."""
     emulator.configure(job_timeout=3600, action_timeout=6 * 3600)
     read = CodePipelineJobProgressSensor._read
 
-    def ten_minutes_later(self, said):
-        emulator.advance(600)
+    def twenty_minutes_later(self, said):
+        emulator.advance(1200)
         return read(self, said)
 
-    monkeypatch.setattr(CodePipelineJobProgressSensor, "_read", ten_minutes_later)
+    monkeypatch.setattr(CodePipelineJobProgressSensor, "_read", twenty_minutes_later)
     began = emulator.now()
-    run = watch(*[{"percentComplete": 5 * n} for n in range(18)], True)
+    run = watch(*[{"percentComplete": 10 * n} for n in range(9)], True)
     assert run.state == "success"
     assert (emulator.now() - began).total_seconds() >= 3 * 3600
     statuses = [job.status for job in emulator.jobs()]

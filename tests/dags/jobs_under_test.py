@@ -25,7 +25,7 @@ from airflow_codepipeline_partner.operators import (
 )
 from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
 
-#: These must not keep a finishing piece from its work.
+#: These must not keep a finishing task from its work.
 HOSTILE_DEFAULTS = {"retries": 0, "execution_timeout": None, "depends_on_past": False, "priority_weight": 1}
 
 

@@ -95,6 +95,7 @@ with DAG("both_owners", schedule=None, params={{"action_type": Param({{}}, type=
     assert put.details.get("outputVariables") == ({"Release": run.run_id} if has_variables else None)
 
 
+@pytest.mark.system
 def test_a_dag_of_ones_own_runs_against_the_emulator_as_it_says(dags_folder, tmp_path):
     (dags_folder / "custom_walk_from_docs.py").write_text(blocks_of(PAGE, "python")[1])
     (tmp_path / "action-type.yaml").write_text(blocks_of(PAGE, "yaml")[0])

@@ -24,7 +24,7 @@ def anchors(path):
 
 
 def test_the_pages_are_found():
-    assert {"README.md", "CONTRIBUTING.md", "docs/architecture.md", "chaos/README.md"} <= set(PAGES)
+    assert {"README.md", "CONTRIBUTING.md", "docs/architecture.md", "tests/chaos/README.md"} <= set(PAGES)
 
 
 @pytest.mark.parametrize("name", PAGES)

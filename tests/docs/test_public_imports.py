@@ -71,7 +71,7 @@ def is_public(module, name):
 
 def sources():
     """Yield all code that is shown to users: where it is, and the code."""
-    for folder in ("example_dags", "demo", "clients", "benchmarks"):
+    for folder in ("example_dags", "demo", "tests/clients", "benchmarks"):
         for path in sorted((REPO / folder).rglob("*.py")):
             if "node_modules" not in path.parts:
                 yield str(path.relative_to(REPO)), path.read_text()

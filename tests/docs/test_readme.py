@@ -84,6 +84,7 @@ def test_each_make_target_is_there(command):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.system
 def test_the_command_that_adds_a_connection_adds_it(airflow_database):
     [command] = lines("airflow connections add codepipeline_client")
     environment = {**os.environ, "CLIENT_TOKEN": "a-token-of-a-customer"}
@@ -109,6 +110,7 @@ def test_the_emulators_command_runs():
     assert "serve" in shown
 
 
+@pytest.mark.system
 def test_a_dag_of_ones_own_runs_against_the_emulator_as_it_says(dags_folder, tmp_path):
     [dag] = [block for block in blocks("python") if "@dag" in block]
     (dags_folder / "from_readme.py").write_text(dag)

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What users do in Airflow's UI to a task that waits or works, in a real Airflow; also two triggerers.
+
+Started once for all tests here: first all that ends by itself, then what a user does to a run that has ended.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from support import REPO, airflow_connections, results_of
+
+from airflow_codepipeline_partner.emulator import Emulator
+from demo.local_airflow import COMPONENTS, LocalAirflow
+
+SECONDS = 240
+GOES_ON = {"category": "Test", "owner": "ThirdParty", "provider": "GoesOn", "version": "1"}
+#: Polled for by nobody else, so that the next job is not taken before the run is out of time.
+LATE = {**GOES_ON, "provider": "GoesOnLate"}
+#: What is done → DAG, conf, the emulator's state of the first job when it is done, what the user does.
+WAITING = ("go_on", "deferred")
+WORKING = ("work", "running")
+ACTIONS = {
+    "nothing": ("goes_on", {}, None, None),
+    "nothing else": ("goes_on", {}, None, None),
+    "the waiting task is marked failed": ("goes_on", {}, WAITING, "failed"),
+    "the waiting task is marked success": ("goes_on", {}, WAITING, "success"),
+    "the working task is marked failed": ("goes_on", {"work": 300}, WORKING, "failed"),
+    "the working task is marked success": ("goes_on", {"work": 300}, WORKING, "success"),
+    "the run is out of time": ("goes_on_out_of_time", {"work": 300}, None, None),
+}
+#: Long enough for a user to come to a task that waits.
+CONTINUATION_DELAY = 20
+
+
+@pytest.fixture(scope="module")
+def aftermath(tmp_path_factory):
+    """Start all runs at once, do to them what is to be done, and return what became of each."""
+    home = tmp_path_factory.mktemp("airflow")
+    dags = home / "dags"
+    dags.mkdir()
+    for name in ("user_actions.py", "deaths.py"):
+        (dags / name).write_text((REPO / "tests" / "dags" / name).read_text())
+    with Emulator() as emulator:
+        emulator.configure(continuation_delay=CONTINUATION_DELAY, lease_seconds=5)
+        customer = emulator.add_customer()
+        emulator.add_pipeline("goes_on", client_id=customer.client_id, action_type=GOES_ON)
+        emulator.add_pipeline("goes_on_out_of_time", client_id=customer.client_id, action_type=LATE)
+        environment = {
+            **airflow_connections(emulator, customer),
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__PARALLELISM": "8",
+        }
+        with LocalAirflow(home, dags, environment=environment, components=COMPONENTS) as airflow:
+            world = SimpleNamespace(airflow=airflow, emulator=emulator, runs={})
+            do_all(world)
+            yield world
+
+
+def do_all(world):
+    airflow, emulator = world.airflow, world.emulator
+    known = {"deaths_0_retries", *(dag_id for dag_id, *_ in ACTIONS.values())}
+    airflow.wait_for(
+        lambda: known <= {d["dag_id"] for d in airflow.call("GET", "/dags")["dags"]}, "DAGs", SECONDS
+    )
+    for number, (what, (dag_id, conf, _, _)) in enumerate(ACTIONS.items()):
+        emulator.start_execution(dag_id)
+        job = emulator.jobs()[-1]
+        run = Run(world, dag_id, f"run-{number}", job)
+        run.start({"job": run.job, **conf})
+        world.runs[what] = run
+    for what, (_, _, at, action) in ACTIONS.items():
+        if at is not None:
+            task_id, state = at
+            run = world.runs[what]
+            airflow.wait_for(
+                lambda run=run, t=task_id, s=state: run.states().get(t) == s, f"{what}: {at}", SECONDS
+            )
+            run.patch(task_id, action)
+    for what, run in world.runs.items():
+        airflow.wait_for(lambda run=run: run.state() in ("success", "failed"), f"the end: {what}", SECONDS)
+    out_of_time = world.runs["the run is out of time"]
+    airflow.wait_for(lambda: len(out_of_time.action_jobs()) == 2, "the next job", SECONDS)
+    hand_out(emulator)
+    waiter = out_of_time.action_jobs()[-1]
+    world.claimer = Run(world, "deaths_0_retries", "waiter", waiter)
+    world.claimer.start({"job": world.claimer.job})
+    airflow.wait_for(lambda: world.claimer.state() in ("success", "failed"), "the waiter", SECONDS)
+    world.before = {what: run.results() for what, run in world.runs.items()}
+    for what, task_ids in (("nothing", ["work"]), ("nothing else", ["claim"])):
+        world.runs[what].clear(task_ids)
+    for what in ("nothing", "nothing else"):
+        run = world.runs[what]
+        airflow.wait_for(lambda run=run: run.state() in ("success", "failed"), f"cleared: {what}", SECONDS)
+
+
+class Run:
+    """A run, and the jobs of its action."""
+
+    def __init__(self, world, dag_id, run_id, job):
+        self.world, self.dag_id, self.run_id = world, dag_id, run_id
+        self.action_execution_id = job.action_execution_id
+        kind = LATE if job.pipeline_name == "goes_on_out_of_time" else GOES_ON
+        self.job = {"job_id": job.job_id, "client_id": job.client_id, "action_type": kind}
+        self.path = f"/dags/{dag_id}/dagRuns/{run_id}"
+
+    def start(self, conf):
+        hand_out(self.world.emulator)
+        body = {"dag_run_id": self.run_id, "logical_date": None, "conf": conf}
+        self.world.airflow.call("POST", f"/dags/{self.dag_id}/dagRuns", body)
+
+    def state(self):
+        return self.world.airflow.call("GET", self.path)["state"]
+
+    def states(self):
+        found = self.world.airflow.call("GET", f"{self.path}/taskInstances")["task_instances"]
+        return {ti["task_id"]: ti["state"] for ti in found}
+
+    def patch(self, task_id, state):
+        self.world.airflow.call("PATCH", f"{self.path}/taskInstances/{task_id}", {"new_state": state})
+
+    def clear(self, task_ids):
+        body = {
+            "dry_run": False,
+            "dag_run_id": self.run_id,
+            "task_ids": task_ids,
+            "only_failed": False,
+            "include_downstream": True,
+            "reset_dag_runs": True,
+        }
+        self.world.airflow.call("POST", f"/dags/{self.dag_id}/clearTaskInstances", body)
+
+    def action_jobs(self):
+        jobs = self.world.emulator.jobs()
+        return [job for job in jobs if job.action_execution_id == self.action_execution_id]
+
+    def results(self):
+        return [results_of(self.world.emulator, {"job_id": job.job_id}) for job in self.action_jobs()]
+
+
+def hand_out(emulator):
+    """Have all jobs handed out, since one is acknowledged only after that."""
+    import boto3
+
+    client = boto3.client(
+        "codepipeline",
+        endpoint_url=emulator.url,
+        region_name="us-east-1",
+        aws_access_key_id="AKIAEXAMPLE",
+        aws_secret_access_key="example-secret",
+    )
+    for kind in (GOES_ON, LATE):
+        client.poll_for_third_party_jobs(actionTypeId=kind, maxBatchSize=100)
+
+
+@pytest.mark.parametrize(
+    ("what", "results"),
+    [
+        ("nothing", [["continue"], ["success"]]),
+        ("the waiting task is marked failed", [["continue"], ["failure"]]),
+        ("the waiting task is marked success", [["continue"], ["success"]]),
+        ("the working task is marked failed", [["continue"], ["failure"]]),
+        ("the working task is marked success", [["continue"], ["success"]]),
+    ],
+)
+def test_whatever_a_user_marks_the_newest_job_gets_one_result(aftermath, what, results):
+    assert aftermath.before[what] == results
+    finish = aftermath.runs[what].states()["finish_job"]
+    if what != "nothing":
+        assert finish == ("failed" if results[-1] == ["failure"] else "success")
+
+
+def test_the_next_job_of_a_run_out_of_time_is_ended(aftermath):
+    """By the run that claims it."""
+    assert aftermath.runs["the run is out of time"].state() == "failed"
+    assert aftermath.before["the run is out of time"] == [["continue"], ["failure"]]
+    assert aftermath.claimer.states()["claim"] == "failed"
+    assert aftermath.claimer.states()["work"] == "upstream_failed"
+
+
+def test_clearing_work_after_the_result_changes_nothing(aftermath):
+    """For the customer; the run fails and says why."""
+    run = aftermath.runs["nothing"]
+    assert run.results() == aftermath.before["nothing"]
+    assert run.states()["work"] == "success"
+    assert run.states()["finish_job"] == "failed"
+    assert run.state() == "failed"
+
+
+def test_clearing_the_claim_after_the_result_does_no_work(aftermath):
+    run = aftermath.runs["nothing else"]
+    assert run.results() == aftermath.before["nothing else"]
+    states = run.states()
+    assert (states["claim"], states["work"], states["finish_job"]) == ("failed", "upstream_failed", "failed")
+    # A run that was cleared since its job failed must not be green.
+    assert run.state() == "failed"
