@@ -87,7 +87,7 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         me = TaskInstanceRef.of(context["ti"])
         with fail_without_retry_if_permanent():
             claim = next_job.action_of(context, OfferedJob.from_value(self.job))
-            if next_job.is_in_doubt(claim):
+            if next_job.is_next_claim_unknown(claim):
                 claim = next_job.claim_next_job(self.hook, claim, claim.record.job.job)
             if claim.counts_as_ours and claim.record.job.continuation_token != me.token:
                 next_job.put_progress(

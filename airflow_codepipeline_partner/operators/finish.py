@@ -195,7 +195,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         )
         told = None if failure is None else recorded_failure(context, states)
         in_run = self._claim_in_run(context)
-        if in_run is not None and next_job.is_in_doubt(in_run):
+        if in_run is not None and next_job.is_next_claim_unknown(in_run):
             # Whoever claimed the action's next job died over it, or was never answered.
             in_run = next_job.claim_next_job(self.hook, in_run, in_run.record.job.job)
         claimed = self._claimed_job(context, store, states[self.claim_task_id])
