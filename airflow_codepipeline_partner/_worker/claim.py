@@ -44,8 +44,8 @@ def claim_job(
     :param context: The running task's context.
     :param job: The job; see :meth:`OfferedJob.check_claimable`.
     :param unknown_claim: What an unknown claim counts as.
-    :param ends_with_claim: Whether the task does nothing more after the claim. If it does more, its retries go
-        on with the claim.
+    :param ends_with_claim: Whether the task does nothing more after the claim. If it does more, its
+        retries go on with the claim.
     :raises AirflowSkipException: Another worker or another run has the job.
     :raises AirflowFailException: A retry cannot help, for instance since the job has ended.
     """
