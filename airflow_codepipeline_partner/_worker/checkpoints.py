@@ -129,7 +129,7 @@ class ClaimCheckpoint:
         return record.job
 
     def acknowledged_before(self, job_id: str) -> bool:
-        """Tell whether an earlier try may have acknowledged the job."""
+        """Return whether an earlier try may have acknowledged the job."""
         if self._store is None or self._store.get(CLAIM_KEY) is None:
             # The store may have been emptied: by its retention time, after a success, or by a user.
             return self._is_retry

@@ -2,7 +2,7 @@
 """
 Questions to the DAG: which tasks claim and report, which are the work, and how they ended.
 
-A class of ours marks its tasks with ``claims_job``, ``puts_result``, ``ends_job`` or ``offers_jobs``.
+Our operator and sensor classes mark their tasks with ``claims_job``, ``puts_result``, ``ends_job`` or ``offers_jobs``.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def unknown_claim_of(claiming: Any) -> str:
 
 
 def is_marked(task: Any, mark: str) -> bool:
-    """Return whether the class of a task, mapped or not, has a mark of ours."""
+    """Return whether the class of a task, mapped or not, has one of our marks."""
     return bool(getattr(task.operator_class if task.is_mapped else type(task), mark, False))
 
 

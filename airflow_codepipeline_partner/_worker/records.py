@@ -42,7 +42,7 @@ class ClaimRecord:
 
     :param state: See :class:`~airflow_codepipeline_partner._protocol.claims.ClaimState`.
     :param job: The job, with its details if they were asked for.
-    :param former_job_ids: The action's earlier jobs, which this run ended with a continuation token of ours.
+    :param former_job_ids: The action's earlier jobs, which this run ended with our continuation token.
     :param at: When it was written.
     """
 

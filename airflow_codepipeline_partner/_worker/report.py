@@ -99,7 +99,7 @@ def put_once(
 def _put(
     hook: CodePipelineHook, store: ResultStore, call: Call, *, intended_before: bool, certain: bool
 ) -> str:
-    # A token of ours needs no certainty: the task that puts it waits for the action's next job. That job has
+    # Our own token needs no certainty: the task that puts it waits for the action's next job. That job has
     # the token, which proves that our put was carried out. If it was not, no such job comes in time.
     goes_on = TaskInstanceRef.from_token(call.arguments.get("continuationToken")) is not None
     hook.put(call, intended_before=intended_before, certain=certain or goes_on)
@@ -155,7 +155,7 @@ def _tasks(task_ids: Collection[str]) -> str:
 
 def failure(job: OfferedJob, message: str, failure_type: str, *, dag_id: str, run_id: str) -> Call:
     """
-    Compose the failure result of a job that a run of ours worked on.
+    Compose the failure result of a job that a DAG run worked on.
 
     :param job: The job.
     :param message: The message for the customer.
