@@ -260,7 +260,7 @@ class CodePipelineJobProgressSensor(CodePipelineBaseOperator, BaseSensorOperator
     def _look(self, context: Any, deadline: float) -> dict[str, Any]:
         with fail_without_retry_if_permanent():
             claim = next_job.action_of(context, OfferedJob.from_value(self.job))
-            if next_job.is_in_doubt(claim):
+            if next_job.is_next_claim_unknown(claim):
                 claim = next_job.claim_next_job(self.hook, claim, claim.record.job.job)
             me = TaskInstanceRef.of(context["ti"])
             awaited = next_job.awaited_token(claim.store, claim.record)
