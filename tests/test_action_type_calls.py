@@ -14,20 +14,20 @@ from botocore.exceptions import (
     UnknownServiceError,
 )
 
-from airflow_codepipeline_partner.action_types.client import ActionTypeCalls
+from airflow_codepipeline_partner.action_types.client import ActionTypeClient
 from airflow_codepipeline_partner.exceptions import CodePipelineError, RequestRefused, ServiceUnavailable
 from airflow_codepipeline_partner.jobs import ActionType
 
 BUILD = ActionType("Build", "Airflow", owner="Custom")
 
 
-def calls_that_fail_with(error: Exception) -> ActionTypeCalls:
+def calls_that_fail_with(error: Exception) -> ActionTypeClient:
     def fail(**_: object) -> None:
         raise error
 
     meta = SimpleNamespace(region_name="eu-central-1", endpoint_url="https://u:planted@codepipeline.example")
     paginator = SimpleNamespace(paginate=fail)
-    return ActionTypeCalls(
+    return ActionTypeClient(
         SimpleNamespace(
             meta=meta,
             get_paginator=lambda name: paginator,

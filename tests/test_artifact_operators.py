@@ -14,7 +14,7 @@ import pytest
 from support import ACTION_TYPE, REPO, action_state, results_of
 
 from airflow_codepipeline_partner.artifacts import Workspace, external_storage
-from airflow_codepipeline_partner.artifacts.external_storage import local_path, stored_object
+from airflow_codepipeline_partner.artifacts.external_storage import local_path, external_object
 from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
 from airflow_codepipeline_partner.operators import (
     CodePipelineDownloadArtifactsOperator,
@@ -286,7 +286,7 @@ def test_an_object_that_could_not_be_carried_whole_is_not_there(tmp_path):
             return super().read(3)
 
     with pytest.raises(ArtifactError, match="Built could not be stored on the worker: No space"):
-        stored_object(str(tmp_path / "below" / "f"), None, "Built").write(Broken(b"content"))
+        external_object(str(tmp_path / "below" / "f"), None, "Built").write(Broken(b"content"))
     assert list((tmp_path / "below").iterdir()) == []
 
 
@@ -299,7 +299,7 @@ def test_an_upload_to_the_users_s3_that_breaks_leaves_nothing(own_s3, aws_connec
             raise ArtifactError("cut")
 
     with pytest.raises(ArtifactError, match="cut"):
-        stored_object("s3://own/broken", "own_s3", "Built").write(io.BufferedReader(Broken()))
+        external_object("s3://own/broken", "own_s3", "Built").write(io.BufferedReader(Broken()))
     assert "Contents" not in own_s3.list_objects_v2(Bucket="own", Prefix="broken")
 
 
@@ -319,19 +319,19 @@ def test_a_source_that_shrinks_or_grows_is_not_uploaded(emulator, offer_build, m
 @pytest.mark.parametrize("location", ["s3://", "s3://bucket", "s3://bucket/", "s3://bucket/folder/"])
 def test_what_names_no_object_is_refused(location):
     with pytest.raises(InvalidInput, match="names no object in S3"):
-        stored_object(location, None, "Built")
+        external_object(location, None, "Built")
 
 
 def test_an_unheard_scheme_is_refused():
     with pytest.raises(InvalidInput, match="nonsense://"):
-        stored_object("nonsense://x/y", None, "Built")
+        external_object("nonsense://x/y", None, "Built")
 
 
 def test_a_key_may_hold_what_urls_end_at():
-    assert stored_object("s3://c@b/a?b#c", None, "Built")._where == {"Bucket": "b", "Key": "a?b#c"}
-    assert stored_object("s3://c@b/k", "mine", "Built")._conn_id == "mine"
-    assert stored_object("s3://c@b/k", None, "Built")._conn_id == "c"
-    assert stored_object("s3://b/k", None, "Built")._conn_id == external_storage._DEFAULT_CONN_ID
+    assert external_object("s3://c@b/a?b#c", None, "Built")._where == {"Bucket": "b", "Key": "a?b#c"}
+    assert external_object("s3://c@b/k", "mine", "Built")._conn_id == "mine"
+    assert external_object("s3://c@b/k", None, "Built")._conn_id == "c"
+    assert external_object("s3://b/k", None, "Built")._conn_id == external_storage._DEFAULT_CONN_ID
 
 
 def test_only_a_path_is_local():

@@ -22,7 +22,7 @@ ALREADY_EXISTS = "ActionTypeAlreadyExistsException"
 _MAX_SAID_CHARS = 300
 
 
-class ActionTypeCalls:
+class ActionTypeClient:
     """
     The custom action types of one account in one region.
 
@@ -40,7 +40,7 @@ class ActionTypeCalls:
         region_name: str | None = None,
         profile_name: str | None = None,
         endpoint_url: str | None = None,
-    ) -> ActionTypeCalls:
+    ) -> ActionTypeClient:
         """
         Return the calls over an Airflow connection, or with what boto3 finds by itself.
 

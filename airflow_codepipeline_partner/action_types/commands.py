@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from airflow_codepipeline_partner._aws_errors import is_access_denied
 from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner.action_types import yaml_file
-from airflow_codepipeline_partner.action_types.client import ALREADY_EXISTS, ActionTypeCalls
+from airflow_codepipeline_partner.action_types.client import ALREADY_EXISTS, ActionTypeClient
 from airflow_codepipeline_partner.action_types.model import (
     PATH,
     CustomActionType,
@@ -66,9 +66,9 @@ def run(name: str, parsed: Namespace) -> int:
 
 def _create(parsed: Namespace, output: TextIO) -> int:
     declared = _declared(parsed.file)
-    with _connected(parsed) as calls:
-        path, place, partition = declared.path, calls.region_name, calls.partition
-        existing = _among(_listed(calls) or (), declared.action_type) or _create_or_find(calls, declared)
+    with _connected(parsed) as client:
+        path, place, partition = declared.path, client.region_name, client.partition
+        existing = _among(_listed(client) or (), declared.action_type) or _create_or_find(client, declared)
     if existing is None:
         _tell(f"Created {path} in {place}. The IAM policy of its worker:")
     elif differences := declared.differences(existing):
@@ -88,13 +88,13 @@ def _create(parsed: Namespace, output: TextIO) -> int:
     return DONE
 
 
-def _create_or_find(calls: ActionTypeCalls, declared: CustomActionType) -> CustomActionType | None:
+def _create_or_find(client: ActionTypeClient, declared: CustomActionType) -> CustomActionType | None:
     """Create an action type; return it where it is there all the same, None where it is new."""
     try:
-        calls.create_custom_action_type(declared)
+        client.create_custom_action_type(declared)
     except RequestRefused as refusal:
         # Somebody else may have created it since, or we with a try whose answer was lost.
-        there = _listed(calls)
+        there = _listed(client)
         if existing := _among(there or (), declared.action_type):
             return existing
         if refusal.code != ALREADY_EXISTS or there is None:
@@ -109,8 +109,8 @@ def _create_or_find(calls: ActionTypeCalls, declared: CustomActionType) -> Custo
 
 def _show(parsed: Namespace, output: TextIO) -> int:
     action_type = _action_type(parsed.target)
-    with _connected(parsed) as calls:
-        there, place = calls.list_action_types(), calls.region_name
+    with _connected(parsed) as client:
+        there, place = client.list_action_types(), client.region_name
     found = _among(there, action_type)
     if found is None:
         return _not_found(action_type, there, place)
@@ -123,8 +123,8 @@ def _show(parsed: Namespace, output: TextIO) -> int:
 
 
 def _list(parsed: Namespace, output: TextIO) -> int:
-    with _connected(parsed) as calls:
-        there, place = calls.list_action_types(), calls.region_name
+    with _connected(parsed) as client:
+        there, place = client.list_action_types(), client.region_name
     for each in there:
         inputs, outputs = each.input_artifact_details, each.output_artifact_details
         count = len(each.configuration_properties)
@@ -146,14 +146,14 @@ def _delete(parsed: Namespace, output: TextIO) -> int:
     path = path_of(action_type)
     if not parsed.yes and (parsed.target == yaml_file.STDIN or not sys.stdin.isatty()):
         raise InvalidInput(f"Without a terminal nobody can be asked whether to delete {path}: give --yes.")
-    with _connected(parsed) as calls:
-        there, place = _listed(calls), calls.region_name
+    with _connected(parsed) as client:
+        there, place = _listed(client), client.region_name
         if there is not None and _among(there, action_type) is None:
             return _not_found(action_type, there, place)
         if not parsed.yes and not _is_confirmed(path, place):
             _tell("Nothing was deleted.")
             return REFUSED
-        calls.delete_custom_action_type(action_type)
+        client.delete_custom_action_type(action_type)
     _tell(
         f"Deleted {path} in {place}. To have it back, create it exactly as it was; for anything else take a "
         "version that was never used."
@@ -175,7 +175,7 @@ def _policy(parsed: Namespace, output: TextIO) -> int:
     if parsed.partner:
         if parsed.target is not None or set(place.values()) != {"*"}:
             raise InvalidInput(
-                "--partner goes alone: the calls for partner actions know neither action type nor place."
+                "--partner goes alone: the client for partner actions know neither action type nor place."
             )
         policy = partner_worker_policy()
     elif parsed.target is None:
@@ -208,25 +208,25 @@ def _action_type(target: str) -> ActionType:
 
 
 @contextlib.contextmanager
-def _connected(parsed: Namespace) -> Iterator[ActionTypeCalls]:
+def _connected(parsed: Namespace) -> Iterator[ActionTypeClient]:
     if parsed.aws_conn_id is not None and (parsed.profile or parsed.endpoint_url):
         raise InvalidInput(
             "--aws-conn-id goes neither with --profile nor with --endpoint-url: the connection has its own."
         )
-    calls = ActionTypeCalls.connect(
+    client = ActionTypeClient.connect(
         aws_conn_id=parsed.aws_conn_id,
         region_name=parsed.region,
         profile_name=parsed.profile,
         endpoint_url=parsed.endpoint_url,
     )
-    with contextlib.closing(calls):
-        yield calls
+    with contextlib.closing(client):
+        yield client
 
 
-def _listed(calls: ActionTypeCalls) -> list[CustomActionType] | None:
+def _listed(client: ActionTypeClient) -> list[CustomActionType] | None:
     """Return what is there; None where that may not be listed, as by some who may create and delete."""
     try:
-        return calls.list_action_types()
+        return client.list_action_types()
     except RequestRefused as refusal:
         if not is_access_denied(refusal.code):
             raise

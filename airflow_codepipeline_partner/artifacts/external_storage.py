@@ -30,7 +30,7 @@ from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
 _DEFAULT_CONN_ID = "aws_default"
 
 
-class StoredObject(Protocol):
+class ExternalObject(Protocol):
     """One object of the user's."""
 
     def open(self) -> AbstractContextManager[tuple[IO[bytes], int | None]]:
@@ -40,7 +40,7 @@ class StoredObject(Protocol):
         """Write all that a stream gives, so many bytes; the object appears when it is complete."""
 
 
-def stored_object(location: str, conn_id: str | None, artifact: str) -> StoredObject:
+def external_object(location: str, conn_id: str | None, artifact: str) -> ExternalObject:
     """
     Return the object at a location.
 
@@ -52,7 +52,7 @@ def stored_object(location: str, conn_id: str | None, artifact: str) -> StoredOb
     """
     place = urlsplit(location)
     if place.scheme != "s3":
-        return _AnyObject(location, conn_id, artifact)
+        return _FilesystemObject(location, conn_id, artifact)
     in_location, _, bucket = place.netloc.rpartition("@")
     # A key may hold what other URLs end at.
     key = location.split("://", 1)[1].partition("/")[2]
@@ -116,7 +116,7 @@ class _S3Object:
             ).result()
 
 
-class _AnyObject:
+class _FilesystemObject:
     def __init__(self, location: str, conn_id: str | None, artifact: str) -> None:
         from airflow.sdk import ObjectStoragePath
 

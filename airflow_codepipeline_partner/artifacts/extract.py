@@ -98,15 +98,15 @@ def extract(
         unpacked = target.parent / f".{target.name[:100]}-{uuid.uuid4().hex}"
         unpacked.mkdir(0o755)
         try:
-            tree = ArchiveGuard(unpacked, artifact, limits or ArchiveLimits(), archive.stat().st_size)
+            guard = ArchiveGuard(unpacked, artifact, limits or ArchiveLimits(), archive.stat().st_size)
             if how == "raw":
-                tree.count(archive.stat().st_size)
+                guard.count(archive.stat().st_size)
                 shutil.copyfile(archive, unpacked / artifact)
             elif how == "zip":
-                _extract_zip(archive, tree)
+                _extract_zip(archive, guard)
             else:
-                _extract_tar(archive, tree, is_gzip=how == "tar.gz")
-            tree.make_links()
+                _extract_tar(archive, guard, is_gzip=how == "tar.gz")
+            guard.make_links()
             _put_in_place(unpacked, target, replace=replace)
         except BaseException:
             shutil.rmtree(unpacked, ignore_errors=True)
@@ -133,7 +133,7 @@ def _put_in_place(unpacked: Path, target: Path, *, replace: bool) -> None:
 
 
 @contextmanager
-def _reading(tree: ArchiveGuard, name: str | None = None) -> Iterator[None]:
+def _reading(guard: ArchiveGuard, name: str | None = None) -> Iterator[None]:
     """Have whatever a parser stumbles over tell that the archive is broken."""
     try:
         yield
@@ -143,10 +143,10 @@ def _reading(tree: ArchiveGuard, name: str | None = None) -> Iterator[None]:
         # A place that cannot be sought is the archive's fault.
         if not isinstance(error, gzip.BadGzipFile) and error.errno != errno.EINVAL:
             raise
-        raise tree.broken(error, name) from error
+        raise guard.broken(error, name) from error
     except Exception as error:
         # Of a stranger's bytes a parser may make anything.
-        raise tree.broken(str(error) or type(error).__name__, name) from error
+        raise guard.broken(str(error) or type(error).__name__, name) from error
 
 
 class _ZipFile(io.FileIO):
@@ -156,97 +156,97 @@ class _ZipFile(io.FileIO):
     It reads the whole list of members into memory before anybody sees the first; nothing else in one piece.
     """
 
-    def __init__(self, path: Path, tree: ArchiveGuard) -> None:
+    def __init__(self, path: Path, guard: ArchiveGuard) -> None:
         super().__init__(path)
-        self._tree = tree
+        self._guard = guard
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _LONG_READ_BYTES:
-            self._tree.check_list_size(size)
+            self._guard.check_list_size(size)
         data = super().read(size) or b""
         if len(data) > _LONG_READ_BYTES:
-            self._tree.check_list(data.count(_ZIP_MEMBER))
+            self._guard.check_list(data.count(_ZIP_MEMBER))
         return data
 
 
-def _extract_zip(archive: Path, tree: ArchiveGuard) -> None:
-    with _ZipFile(archive, tree) as file, _reading(tree), zipfile.ZipFile(file) as opened:
+def _extract_zip(archive: Path, guard: ArchiveGuard) -> None:
+    with _ZipFile(archive, guard) as file, _reading(guard), zipfile.ZipFile(file) as opened:
         members = opened.infolist()
-        tree.check_list(len(members))
+        guard.check_list(len(members))
         # Before any of it lies on the disk.
-        tree.check_size(sum(member.file_size for member in members))
+        guard.check_size(sum(member.file_size for member in members))
         for member in members:
-            _extract_from_zip(opened, member, tree)
+            _extract_from_zip(opened, member, guard)
 
 
-def _extract_from_zip(opened: zipfile.ZipFile, member: zipfile.ZipInfo, tree: ArchiveGuard) -> None:
+def _extract_from_zip(opened: zipfile.ZipFile, member: zipfile.ZipInfo, guard: ArchiveGuard) -> None:
     # As it is there: what follows a zero byte would be left out of the other one.
     name = member.orig_filename
     mode = member.external_attr >> 16
     kind = stat.S_IFMT(mode)
     if member.flag_bits & _ENCRYPTED:
-        raise tree.refuse("is encrypted", name)
+        raise guard.refuse("is encrypted", name)
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # Python unpacks the others in one piece, however large.
-        raise tree.refuse("is packed in another way than by deflate", name)
+        raise guard.refuse("is packed in another way than by deflate", name)
     if name.endswith("/") or kind == stat.S_IFDIR:
-        tree.add_folder(name)
+        guard.add_folder(name)
     elif kind == stat.S_IFLNK:
-        with _reading(tree, name), opened.open(member) as packed:
+        with _reading(guard, name), opened.open(member) as packed:
             leads_to = os.fsdecode(packed.read(MAX_PATH_CHARS + 1))
-        tree.add_link(name, leads_to)
+        guard.add_link(name, leads_to)
     elif kind in (0, stat.S_IFREG):
-        tree.count(member.file_size, name)
-        with _reading(tree, name), opened.open(member) as packed, tree.add_file(name, mode) as file:
+        guard.count(member.file_size, name)
+        with _reading(guard, name), opened.open(member) as packed, guard.add_file(name, mode) as file:
             shutil.copyfileobj(packed, file, CHUNK_BYTES)
             written = file.tell()
         if written != member.file_size:
-            raise tree.broken("it is shorter than it says", name)
+            raise guard.broken("it is shorter than it says", name)
     else:
-        raise tree.refuse("is neither a file nor a folder", name)
+        raise guard.refuse("is neither a file nor a folder", name)
 
 
-def _extract_tar(archive: Path, tree: ArchiveGuard, *, is_gzip: bool) -> None:
-    with archive.open("rb") as file, _reading(tree):
+def _extract_tar(archive: Path, guard: ArchiveGuard, *, is_gzip: bool) -> None:
+    with archive.open("rb") as file, _reading(guard):
         forward = _ForwardOnlyReader(
-            cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if is_gzip else file, tree
+            cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if is_gzip else file, guard
         )
         with tarfile.open(fileobj=cast("IO[bytes]", forward), mode="r:") as opened:
             while (member := opened.next()) is not None:
                 forward.begin_content()
                 if len(opened.pax_headers) > MAX_PAX_HEADERS:
-                    raise tree.refuse("has more headers than any honest one")
-                _extract_from_tar(opened, member, tree)
+                    raise guard.refuse("has more headers than any honest one")
+                _extract_from_tar(opened, member, guard)
                 # It keeps all that it has read.
                 opened.members.clear()  # type: ignore[attr-defined]
                 forward.begin_headers()
         # tarfile takes a header that is damaged, or missing, for the end; and gzip's checksum comes last.
         if not forward.ends_in_zeros():
-            raise tree.broken("it does not end as a tar does, or something follows its end")
+            raise guard.broken("it does not end as a tar does, or something follows its end")
 
 
-def _extract_from_tar(opened: tarfile.TarFile, member: tarfile.TarInfo, tree: ArchiveGuard) -> None:
+def _extract_from_tar(opened: tarfile.TarFile, member: tarfile.TarInfo, guard: ArchiveGuard) -> None:
     name = member.name
     if member.type == _VOLUME_LABEL:
         return
     if member.isdir() or member.type == _DUMPED_FOLDER:
-        tree.add_folder(name)
+        guard.add_folder(name)
     elif member.issym():
-        tree.add_link(name, member.linkname)
-    elif member.islnk() and (leads_to := tree.link_at(member.linkname, name)) is not None:
-        tree.add_link(name, leads_to)
+        guard.add_link(name, member.linkname)
+    elif member.islnk() and (leads_to := guard.link_at(member.linkname, name)) is not None:
+        guard.add_link(name, leads_to)
     elif member.islnk():
-        source = tree.file_at(member.linkname, name)
-        tree.count(os.stat(source).st_size, name)
-        with open(source, "rb") as first, tree.add_file(name, os.stat(source).st_mode) as file:
+        source = guard.file_at(member.linkname, name)
+        guard.count(os.stat(source).st_size, name)
+        with open(source, "rb") as first, guard.add_file(name, os.stat(source).st_mode) as file:
             shutil.copyfileobj(first, file, CHUNK_BYTES)
     elif member.isreg() and not member.issparse():
-        tree.count(member.size, name)
+        guard.count(member.size, name)
         content = cast("IO[bytes]", opened.extractfile(member))
-        with _reading(tree, name), content, tree.add_file(name, member.mode) as file:
+        with _reading(guard, name), content, guard.add_file(name, member.mode) as file:
             shutil.copyfileobj(content, file, CHUNK_BYTES)
     else:
-        raise tree.refuse("is a device, a file with holes, or another thing that is not unpacked", name)
+        raise guard.refuse("is a device, a file with holes, or another thing that is not unpacked", name)
 
 
 class _ForwardOnlyReader:
@@ -257,9 +257,9 @@ class _ForwardOnlyReader:
     memory, however long it says that it is.
     """
 
-    def __init__(self, file: IO[bytes], tree: ArchiveGuard) -> None:
+    def __init__(self, file: IO[bytes], guard: ArchiveGuard) -> None:
         self._file = file
-        self._tree = tree
+        self._guard = guard
         self._position = 0
         self._in_headers = True
         self._header_bytes = 0
@@ -281,12 +281,12 @@ class _ForwardOnlyReader:
             return self._read(size)
         self._header_bytes += size
         if self._header_bytes > MAX_TAR_HEADER_BYTES:
-            raise self._tree.refuse("has a header that is longer than any honest one")
+            raise self._guard.refuse("has a header that is longer than any honest one")
         data = self._read(size)
         if size == tarfile.BLOCKSIZE:
             self._last_block = data
         elif _MANY_DIGITS.search(data):
-            raise self._tree.refuse("has a header that is none")
+            raise self._guard.refuse("has a header that is none")
         return data
 
     def begin_headers(self) -> None:
@@ -309,5 +309,5 @@ class _ForwardOnlyReader:
     def _read(self, size: int) -> bytes:
         data = self._file.read(size)
         self._position += len(data)
-        self._tree.check_size(self._position)
+        self._guard.check_size(self._position)
         return data

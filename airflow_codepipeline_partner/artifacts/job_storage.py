@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
 
 
-class ArtifactStorage:
+class JobStorage:
     """
     The artifacts of one job.
 

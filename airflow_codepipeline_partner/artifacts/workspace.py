@@ -31,7 +31,7 @@ from airflow_codepipeline_partner._worker.failures import cause_of, record_failu
 from airflow_codepipeline_partner.artifacts.archive_guard import ArchiveLimits, is_inside
 from airflow_codepipeline_partner.artifacts.extract import extract
 from airflow_codepipeline_partner.artifacts.formats import ArchiveFormat
-from airflow_codepipeline_partner.artifacts.job_storage import ArtifactStorage
+from airflow_codepipeline_partner.artifacts.job_storage import JobStorage
 from airflow_codepipeline_partner.artifacts.pack import pack
 from airflow_codepipeline_partner.exceptions import ArtifactError, CodePipelineProviderError
 
@@ -71,7 +71,7 @@ class Workspace:
             from airflow_codepipeline_partner.hooks import CodePipelineHook
 
             hook = CodePipelineHook()
-        self._storage = ArtifactStorage(hook, job)
+        self._storage = JobStorage(hook, job)
         self._is_own_storage = True
         self._limits = limits
         self._parent = parent
@@ -81,7 +81,7 @@ class Workspace:
     @classmethod
     def over(
         cls,
-        storage: ArtifactStorage,
+        storage: JobStorage,
         *,
         limits: ArchiveLimits | None = None,
         parent: str | os.PathLike[str] | None = None,

@@ -23,20 +23,20 @@ from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, I
 if TYPE_CHECKING:
     from airflow_codepipeline_partner._protocol.job_details import Artifact
     from airflow_codepipeline_partner.artifacts.archive_guard import ArchiveLimits
-    from airflow_codepipeline_partner.artifacts.job_storage import ArtifactStorage
+    from airflow_codepipeline_partner.artifacts.job_storage import JobStorage
 
 
 class _ArtifactOperator(CodePipelineBaseOperator):
     """An operator that moves a job's artifacts."""
 
     @contextmanager
-    def _storage(self, job: Any) -> Iterator[ArtifactStorage]:
+    def _storage(self, job: Any) -> Iterator[JobStorage]:
         # botocore takes long to import: not while a DAG is parsed.
-        from airflow_codepipeline_partner.artifacts.job_storage import ArtifactStorage
+        from airflow_codepipeline_partner.artifacts.job_storage import JobStorage
 
         with fail_without_retry_if_permanent():
             try:
-                with closing(ArtifactStorage(self.hook, job)) as storage:
+                with closing(JobStorage(self.hook, job)) as storage:
                     yield storage
                     self.show_link(storage.pipeline_name)
             except CodePipelineProviderError as error:
@@ -116,9 +116,9 @@ class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
             found = [storage.find_input(name) for name in wanted]
             return {artifact.name: self._carry(storage, artifact, destination) for artifact in found}
 
-    def _carry(self, storage: ArtifactStorage, artifact: Artifact, destination: str) -> str:
+    def _carry(self, storage: JobStorage, artifact: Artifact, destination: str) -> str:
         from airflow_codepipeline_partner.artifacts.errors import disk_errors
-        from airflow_codepipeline_partner.artifacts.external_storage import local_path, stored_object
+        from airflow_codepipeline_partner.artifacts.external_storage import local_path, external_object
         from airflow_codepipeline_partner.artifacts.workspace import Workspace
 
         location = f"{destination}/{artifact.name}"
@@ -139,7 +139,7 @@ class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
                 path.parent.mkdir(parents=True, exist_ok=True)
             storage.download(artifact, path)
         else:
-            target = stored_object(location, self.storage_conn_id, artifact.name)
+            target = external_object(location, self.storage_conn_id, artifact.name)
             with storage.open(artifact) as content:
                 target.write(content, content.size)
         self.log.info("Artifact %s is at %s.", artifact.name, location)
@@ -202,8 +202,8 @@ class CodePipelineUploadArtifactsOperator(_ArtifactOperator):
                 self._upload(storage, artifact, source)
             return [artifact.to_xcom() for artifact, _ in found]
 
-    def _upload(self, storage: ArtifactStorage, artifact: Artifact, source: str) -> None:
-        from airflow_codepipeline_partner.artifacts.external_storage import local_path, stored_object
+    def _upload(self, storage: JobStorage, artifact: Artifact, source: str) -> None:
+        from airflow_codepipeline_partner.artifacts.external_storage import local_path, external_object
         from airflow_codepipeline_partner.artifacts.workspace import Workspace
 
         path = local_path(source)
@@ -211,7 +211,7 @@ class CodePipelineUploadArtifactsOperator(_ArtifactOperator):
             with Workspace.over(storage) as workspace:
                 workspace.upload(artifact.name, path, archive_format=self.archive_format)
             return
-        with stored_object(source, self.storage_conn_id, artifact.name).open() as (content, size):
+        with external_object(source, self.storage_conn_id, artifact.name).open() as (content, size):
             storage.upload_stream(artifact, content, size)
 
 
