@@ -175,7 +175,7 @@ def _policy(parsed: Namespace, output: TextIO) -> int:
     if parsed.partner:
         if parsed.target is not None or set(place.values()) != {"*"}:
             raise InvalidInput(
-                "--partner goes alone: the client for partner actions know neither action type nor place."
+                "--partner goes alone: the calls for partner actions know neither action type nor place."
             )
         policy = partner_worker_policy()
     elif parsed.target is None:

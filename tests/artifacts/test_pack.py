@@ -211,7 +211,8 @@ def test_what_is_put_in_the_place_of_a_folder_is_not_followed(tmp_path, folder, 
     assert "its entry 'b' vanished" in refused(folder)
 
 
-def test_what_is_put_in_the_place_of_a_folder_that_is_read_is_not_read(tmp_path, folder, monkeypatch):
+def test_a_folder_that_is_replaced_while_it_is_read(tmp_path, folder, monkeypatch):
+    """What is put in its place is not read."""
     secret = fill(tmp_path / "elsewhere", ["c"])
     (secret / "c").write_text("secret")
     open_file = _Folder.open_file
