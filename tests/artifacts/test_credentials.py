@@ -64,7 +64,7 @@ def test_old_credentials_serve_while_new_ones_cannot_be_had(world, caplog):
         world.emulator.inject("throttle", "GetThirdPartyJobDetails", times=None)
         world.time.now += credentials.REFRESH_AFTER
         workspace.upload("Built", workspace.download())
-        assert "serve on" in caplog.text
+        assert "stay in use" in caplog.text
         world.time.now += credentials.LIFETIME
         refused(
             "ThrottlingException", lambda: workspace.upload("Built", workspace.download()), ServiceUnavailable

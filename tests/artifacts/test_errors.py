@@ -74,15 +74,15 @@ def test_an_s3_that_stays_broken_is_named(world, monkeypatch):
     ("error", "match", "kind", "retryable"),
     [
         (ConnectTimeoutError(endpoint_url="x"), "connection to S3 failed", "SystemUnavailable", True),
-        (NoCredentialsError(), r"S3 could not be asked \(NoCredentialsError\)", "ConfigurationError", True),
-        (ParamValidationError(report="x"), "could not be asked", "ConfigurationError", False),
+        (NoCredentialsError(), r"S3 could not be called \(NoCredentialsError\)", "ConfigurationError", True),
+        (ParamValidationError(report="x"), "could not be called", "ConfigurationError", False),
         (
             ClientError({"Error": {"Code": "KMS.KeyUnavailableException"}}, "PutObject"),
             "KMS",
             "SystemUnavailable",
             True,
         ),
-        (FlexibleChecksumError(error_msg="x"), "has not the checksum", "SystemUnavailable", True),
+        (FlexibleChecksumError(error_msg="x"), "does not match S3's checksum", "SystemUnavailable", True),
         (
             ClientError({"Error": {"Code": "InvalidAccessKeyId"}}, "GetObject"),
             "InvalidAccessKeyId",

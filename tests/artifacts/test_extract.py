@@ -83,12 +83,12 @@ def test_a_zip_can_be_had_as_it_is(unpack):
 )
 def test_another_format_than_said_is_named(refused, content, said, found):
     text = refused(content, ArtifactError, archive_format=said)
-    assert f"no {said} archive" in text
+    assert f"not a {said} archive" in text
     assert f"it is {found}" in text
 
 
 def test_a_format_that_there_is_not_is_refused(unpack):
-    with pytest.raises(ArtifactError, match=r"one of zip, tar, tar\.gz, raw, not 'rar'"):
+    with pytest.raises(ArtifactError, match=r"'rar' is not valid; use zip, tar, tar\.gz, raw"):
         unpack(b"x", archive_format="rar")
 
 
@@ -119,7 +119,7 @@ def sparse(size):
 
 @pytest.mark.parametrize("size", [10**12, 10, -(2**40)])
 def test_a_file_with_holes_is_refused(refused, size):
-    assert "a file with holes" in refused(sparse(size))
+    assert "a sparse file" in refused(sparse(size))
 
 
 @pytest.mark.parametrize("how", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -147,12 +147,12 @@ def test_headers_that_hold_for_all_that_follows_are_few(refused):
     content = b"".join(
         tarfile.TarInfo.create_pax_global_header({f"key{number}": "value"}) for number in range(200)
     )
-    assert "more headers" in refused(content + make_tar([file("a")]))
+    assert "too many global headers" in refused(content + make_tar([file("a")]))
 
 
 def test_a_header_of_digits_is_not_searched(refused):
     content = tarfile.TarInfo.create_pax_global_header({"comment": "1" * 20_000})
-    assert "has a header that is none" in refused(content + make_tar([file("a")]))
+    assert "has an invalid header" in refused(content + make_tar([file("a")]))
 
 
 def test_an_encrypted_entry_is_refused(refused):
@@ -209,17 +209,17 @@ def test_a_cut_archive_is_broken(refused, kind):
 def test_a_damaged_header_is_not_taken_for_the_end(refused):
     content = bytearray(make_tar([file("a"), file("b")]))
     content[1024] ^= 0xFF
-    assert "does not end as a tar does" in refused(bytes(content), ArtifactError)
+    assert "does not end like a tar" in refused(bytes(content), ArtifactError)
 
 
 @pytest.mark.parametrize("blocks", [2, 4])
 def test_a_tar_that_is_cut_between_two_files_is_broken(refused, blocks):
     content = make_tar([file("a"), file("b"), file("c")])
-    assert "does not end as a tar does" in refused(content[: blocks * 512], ArtifactError)
+    assert "does not end like a tar" in refused(content[: blocks * 512], ArtifactError)
 
 
 def test_what_follows_the_end_of_a_tar_must_be_zeros(refused):
-    assert "does not end as a tar does" in refused(make_tar([file("a")]) + b"x" * 512, ArtifactError)
+    assert "does not end like a tar" in refused(make_tar([file("a")]) + b"x" * 512, ArtifactError)
 
 
 @pytest.mark.parametrize("kind", KINDS)

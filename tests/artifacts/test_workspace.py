@@ -169,14 +169,14 @@ def test_a_workspace_that_cannot_be_removed_is_logged(world, caplog, monkeypatch
     with Workspace(world.claim(), world.hook, parent=tmp_path) as workspace:
         root = workspace.path.parent
         monkeypatch.setattr(workspace_module.shutil, "rmtree", lambda *arguments, **options: None)
-    assert f"{root} could not be removed whole" in caplog.text
+    assert f"{root} could not be removed completely" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("make", "match"),
     [
         (lambda path: None, "There is no 'it'.*artifact Built"),
-        (lambda path: path.mkdir(), "artifact Built holds no file"),
+        (lambda path: path.mkdir(), "artifact Built has no file"),
         (lambda path: (path.mkdir(), (path / "l").symlink_to("/etc")), "'l' is a link that leads out"),
     ],
     ids=["nothing", "empty", "link"],

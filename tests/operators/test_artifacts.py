@@ -132,7 +132,7 @@ def test_only_the_artifacts_that_are_named_are_carried(offer_build, run_dag, tmp
 SET_UP_WRONG = "is set up wrong."
 
 
-OWN_STORAGE = "could not be carried to or from the worker's own storage."
+OWN_STORAGE = "could not be copied to or from the worker's own storage."
 
 
 #: What the conf says, what the customer reads, and of which type the failure is.
@@ -276,17 +276,17 @@ def upload(**parameters):
     ("make", "parameters", "match"),
     [
         (download, {"destination": ""}, "a path or a URL"),
-        (download, {"destination": 5}, "not a int"),
-        (download, {"destination": "ftp://a:planted@b/x"}, "bears no password"),
-        (download, {"destination": "s3://[b/x"}, "is no URL"),
-        (upload, {"artifacts": {"a": "ftp://a:planted@b/x"}}, "bears no password"),
+        (download, {"destination": 5}, "of type int"),
+        (download, {"destination": "ftp://a:planted@b/x"}, "must not contain a password"),
+        (download, {"destination": "s3://[b/x"}, "is not a valid URL"),
+        (upload, {"artifacts": {"a": "ftp://a:planted@b/x"}}, "must not contain a password"),
         (download, {"artifacts": ["a", "a"]}, "a more than once"),
-        (download, {"artifacts": []}, "list of artifacts"),
+        (download, {"artifacts": []}, "list of artifact names"),
         (download, {"job": {}}, "job_id"),
-        (upload, {"artifacts": {}}, "names no output artifact"),
+        (upload, {"artifacts": {}}, "artifacts is empty"),
         (upload, {"artifacts": ["a"]}, "must be a mapping"),
-        (upload, {"artifacts": {"a": 5}}, "not a int"),
-        (upload, {"archive_format": "rar"}, "zip, tar or tar.gz"),
+        (upload, {"artifacts": {"a": 5}}, "of type int"),
+        (upload, {"archive_format": "rar"}, "'rar' is not valid; use zip, tar, tar.gz"),
     ],
 )
 def test_wrong_literals_are_refused_when_the_dag_is_parsed(make, parameters, match):
