@@ -1,36 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Artifacts are carried to where other tasks find them, and back; what goes wrong, the customer reads."""
+"""The operators move artifacts to and from other tasks; the customer reads what goes wrong."""
 
 from __future__ import annotations
 
 import io
-import json
 import os
+import time
 import zipfile
 
-import boto3
 import pytest
+from artifact_jobs import own_storage, zipped
 from support import ACTION_TYPE, action_state, results_of
 
-from airflow_codepipeline_partner.artifacts import Workspace, external_storage
-from airflow_codepipeline_partner.artifacts.external_storage import local_path, stored_object
-from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
+from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.operators import (
     CodePipelineDownloadArtifactsOperator,
     CodePipelineUploadArtifactsOperator,
 )
 
 CARRIED, EXTRACTED = "artifacts_carried_as_they_are", "artifacts_carried_extracted"
+
+
 JOB = {"job_id": "j", "client_id": "c"}
+
+
 LARGE = os.urandom(12_000_000)
-
-
-def zipped(files):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -55,20 +49,8 @@ def offer_build(emulator, customer, make_hook):
 
 @pytest.fixture
 def own_s3(emulator, monkeypatch):
-    """S3 of the user's own, with a connection of its own, in another account than the artifacts."""
-    extra = {"region_name": "us-east-1", "endpoint_url": emulator.url}
-    connection = {"conn_type": "aws", "login": "AKIAOWN", "password": "own", "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_OWN_S3", json.dumps(connection))
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=emulator.url,
-        region_name="us-east-1",
-        aws_access_key_id="AKIAOWN",
-        aws_secret_access_key="own",
-    )
-    s3.create_bucket(Bucket="own")
-    yield s3
-    s3.close()
+    """S3 of the user's own, in another account than the artifacts."""
+    yield from own_storage(emulator, monkeypatch)
 
 
 def uploaded(emulator, own_s3, job, name="Built"):
@@ -115,9 +97,7 @@ def memory(monkeypatch):
     monkeypatch.setitem(known, "memory", lambda conn_id, options: MemoryFileSystem())
 
 
-def test_artifacts_go_to_any_object_storage_and_come_back_from_it(
-    emulator, offer_build, own_s3, memory, run_dag
-):
+def test_artifacts_go_to_any_object_storage_and_back(emulator, offer_build, own_s3, memory, run_dag):
     job = offer_build(LARGE)
     destination = "memory://bucket/runs"
     run = run_dag(CARRIED, job=job, destination=destination, outputs={"Built": f"{destination}/Source"})
@@ -149,7 +129,11 @@ def test_only_the_artifacts_that_are_named_are_carried(offer_build, run_dag, tmp
 
 
 SET_UP_WRONG = "is set up wrong."
-OWN_STORAGE = "could not be carried to or from the worker's own storage."
+
+
+OWN_STORAGE = "could not be copied to or from the worker's own storage."
+
+
 #: What the conf says, what the customer reads, and of which type the failure is.
 WRONG = {
     "no such input": ({"inputs": ["Nope"]}, "no input artifact 'Nope'", "ConfigurationError"),
@@ -162,12 +146,16 @@ WRONG = {
     "no scheme": ({"outputs": {"Built": "no://b/none"}}, SET_UP_WRONG, "ConfigurationError"),
     "password": ({"destination": "ftp://a:planted@b/x"}, SET_UP_WRONG, "ConfigurationError"),
 }
+
+
 UNSAFE = {
     "unsafe": ({"../evil": "x"}, {}, "holds the entry '../evil'", "JobFailed"),
     "too much": ({str(n): "x" for n in range(11)}, {}, "max_members (10)", "JobFailed"),
     "elsewhere": ({"a": "x"}, {"destination": "s3://own/x"}, SET_UP_WRONG, "ConfigurationError"),
     "password": ({"a": "x"}, {"destination": "ftp://a:planted@b/x"}, SET_UP_WRONG, "ConfigurationError"),
 }
+
+
 TRIED = {
     **{name: (CARRIED, {"a": "x"}, *case) for name, case in WRONG.items()},
     **{name: (EXTRACTED, *case) for name, case in UNSAFE.items()},
@@ -195,9 +183,8 @@ def test_what_goes_wrong_the_customer_reads_at_once(
     assert len(downloads) <= 1
 
 
-def test_a_list_of_names_may_be_a_text_and_the_task_leads_to_the_pipeline(
-    offer_build, run_dag, tmp_path, dags
-):
+def test_names_may_be_a_text_and_the_task_has_its_link(offer_build, run_dag, tmp_path, dags):
+    """The names are a list that Jinja rendered; the link leads to the pipeline."""
     job = offer_build(b"content", inputs=("One", "Two"))
     outputs = {"Built": str(tmp_path / "Two")}
     run = run_dag(CARRIED, job=job, destination=str(tmp_path), inputs="['Two']", outputs=outputs)
@@ -207,7 +194,7 @@ def test_a_list_of_names_may_be_a_text_and_the_task_leads_to_the_pipeline(
 
 
 def test_what_may_pass_is_retried(emulator, offer_build, run_dag, tmp_path, monkeypatch):
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     job = offer_build(b"content")
     emulator.inject("server_error", "HeadObject", times=5)
     run = run_dag(CARRIED, job=job, destination=str(tmp_path), outputs={"Built": str(tmp_path / "Source")})
@@ -226,7 +213,7 @@ def test_a_failed_upload_is_never_a_success(emulator, offer_build, run_dag, tmp_
     assert "Built" in error["message"]
 
 
-def test_a_plain_task_tells_the_customer_what_is_wrong_with_an_artifact(emulator, offer_build, run_dag):
+def test_a_plain_task_reports_what_is_wrong_with_an_artifact(emulator, offer_build, run_dag):
     job = offer_build(zipped({"/etc/evil": "x"}))
     run_dag("artifacts_in_a_task", job=job)
     error = action_state(emulator, "build")["errorDetails"]
@@ -246,74 +233,6 @@ def test_a_function_that_hides_a_failed_upload_is_no_success(emulator, offer_bui
         assert "Built" in action_state(emulator, "build")["errorDetails"]["message"]
 
 
-# Where users keep things.
-
-
-def test_an_object_that_could_not_be_carried_whole_is_not_there(tmp_path):
-    class Broken(io.BytesIO):
-        def read(self, size=-1):
-            if self.tell():
-                raise OSError(28, "No space left on device")
-            return super().read(3)
-
-    with pytest.raises(ArtifactError, match="Built could not be stored on the worker: No space"):
-        stored_object(str(tmp_path / "below" / "f"), None, "Built").write(Broken(b"content"))
-    assert list((tmp_path / "below").iterdir()) == []
-
-
-def test_an_upload_to_the_users_s3_that_breaks_leaves_nothing(own_s3, aws_connection):
-    class Broken(io.RawIOBase):
-        def readable(self):
-            return True
-
-        def readinto(self, buffer):
-            raise ArtifactError("cut")
-
-    with pytest.raises(ArtifactError, match="cut"):
-        stored_object("s3://own/broken", "own_s3", "Built").write(io.BufferedReader(Broken()))
-    assert "Contents" not in own_s3.list_objects_v2(Bucket="own", Prefix="broken")
-
-
-def test_a_source_that_shrinks_or_grows_is_not_uploaded(emulator, offer_build, make_hook, own_s3):
-    hook = make_hook()
-    job = hook.claim(offer_build(b"content"))
-    with Workspace(job, hook) as workspace:
-        storage = workspace._storage
-        for size in (6, 8):
-            with pytest.raises(ArtifactError, match=f"it had {size} bytes, and gave"):
-                storage.upload_stream(storage.find_output(), io.BytesIO(b"content"), size)
-        assert list(emulator.ledger.where(operation="PutObject")) == []
-        storage.upload_stream(storage.find_output(), io.BytesIO(b"content"))
-    assert uploaded(emulator, own_s3, job.to_xcom()) == b"content"
-
-
-@pytest.mark.parametrize("location", ["s3://", "s3://bucket", "s3://bucket/", "s3://bucket/folder/"])
-def test_what_names_no_object_is_refused(location):
-    with pytest.raises(InvalidInput, match="names no object in S3"):
-        stored_object(location, None, "Built")
-
-
-def test_an_unheard_scheme_is_refused():
-    with pytest.raises(InvalidInput, match="nonsense://"):
-        stored_object("nonsense://x/y", None, "Built")
-
-
-def test_a_key_may_hold_what_urls_end_at():
-    assert stored_object("s3://c@b/a?b#c", None, "Built")._where == {"Bucket": "b", "Key": "a?b#c"}
-    assert stored_object("s3://c@b/k", "mine", "Built")._conn_id == "mine"
-    assert stored_object("s3://c@b/k", None, "Built")._conn_id == "c"
-    assert stored_object("s3://b/k", None, "Built")._conn_id == external_storage._DEFAULT_CONN_ID
-
-
-def test_only_a_path_is_local():
-    assert str(local_path("/a/b")) == str(local_path("file:///a/b")) == "/a/b"
-    assert local_path("s3://a/b") is None
-    assert local_path("file://conn@host/a") is None
-
-
-# At construction.
-
-
 def download(**parameters):
     return CodePipelineDownloadArtifactsOperator(
         task_id="d", **{"job": JOB, "destination": "/x", **parameters}
@@ -330,17 +249,17 @@ def upload(**parameters):
     ("make", "parameters", "match"),
     [
         (download, {"destination": ""}, "a path or a URL"),
-        (download, {"destination": 5}, "not a int"),
-        (download, {"destination": "ftp://a:planted@b/x"}, "bears no password"),
-        (download, {"destination": "s3://[b/x"}, "is no URL"),
-        (upload, {"artifacts": {"a": "ftp://a:planted@b/x"}}, "bears no password"),
+        (download, {"destination": 5}, "of type int"),
+        (download, {"destination": "ftp://a:planted@b/x"}, "must not contain a password"),
+        (download, {"destination": "s3://[b/x"}, "is not a valid URL"),
+        (upload, {"artifacts": {"a": "ftp://a:planted@b/x"}}, "must not contain a password"),
         (download, {"artifacts": ["a", "a"]}, "a more than once"),
-        (download, {"artifacts": []}, "list of artifacts"),
+        (download, {"artifacts": []}, "list of artifact names"),
         (download, {"job": {}}, "job_id"),
-        (upload, {"artifacts": {}}, "names no output artifact"),
+        (upload, {"artifacts": {}}, "artifacts is empty"),
         (upload, {"artifacts": ["a"]}, "must be a mapping"),
-        (upload, {"artifacts": {"a": 5}}, "not a int"),
-        (upload, {"archive_format": "rar"}, "zip, tar or tar.gz"),
+        (upload, {"artifacts": {"a": 5}}, "of type int"),
+        (upload, {"archive_format": "rar"}, "'rar' is not valid; use zip, tar, tar.gz"),
     ],
 )
 def test_wrong_literals_are_refused_when_the_dag_is_parsed(make, parameters, match):

@@ -121,7 +121,7 @@ def test_a_folder_without_a_file_is_refused(tmp_path, refused, kind, has):
         (folder / name).mkdir(parents=True)
     text = refused(folder, kind)
     assert "Built" in text
-    assert "holds no file" in text
+    assert "has no file" in text
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path, refused):
@@ -211,7 +211,8 @@ def test_what_is_put_in_the_place_of_a_folder_is_not_followed(tmp_path, folder, 
     assert "its entry 'b' vanished" in refused(folder)
 
 
-def test_what_is_put_in_the_place_of_a_folder_that_is_read_is_not_read(tmp_path, folder, monkeypatch):
+def test_a_folder_that_is_replaced_while_it_is_read(tmp_path, folder, monkeypatch):
+    """What is put in its place is not read."""
     secret = fill(tmp_path / "elsewhere", ["c"])
     (secret / "c").write_text("secret")
     open_file = _Folder.open_file
@@ -237,7 +238,7 @@ def test_a_name_that_is_not_unpacked_everywhere_is_refused(folder, refused, name
 def test_a_folder_that_is_too_deep_is_refused(tmp_path, refused, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "deep" / ("d/" * 202)).mkdir(parents=True)
-    assert "not unpacked everywhere" in refused(tmp_path / "deep")
+    assert "not every system can unpack" in refused(tmp_path / "deep")
 
 
 def test_no_folder_stays_open(folder, refused, tmp_path):

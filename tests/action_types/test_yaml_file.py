@@ -90,7 +90,8 @@ def test_what_is_dumped_is_read_back():
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else None,
 )
-def test_what_is_no_yaml_is_told_by_its_line_and_nothing_of_it_is_shown(text, told):
+def test_what_is_no_yaml_is_named_by_its_line(text, told):
+    """Nothing of its content is shown."""
     with pytest.raises(InvalidInput) as refusal:
         parse(text)
     assert told in str(refusal.value)

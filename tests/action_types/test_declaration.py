@@ -306,7 +306,8 @@ def test_all_faults_are_told_at_once():
         ["planted"],
     ],
 )
-def test_a_placeholder_for_what_could_not_be_read_is_no_fault_besides(properties):
+def test_a_placeholder_for_an_unread_property_is_no_fault(properties):
+    """The property has a fault of its own already."""
     declaration = {**GOOD, "settings": {"entityUrlTemplate": "{Config:Late}"}, PROPERTIES: properties}
     assert not any(fault.startswith("settings") for fault in faults_of(declaration))
 
