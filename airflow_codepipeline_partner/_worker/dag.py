@@ -2,7 +2,7 @@
 """
 Questions to the DAG: which tasks claim and report, which are the work, and how they ended.
 
-Our operator and sensor classes mark their tasks: ``claims_job``, ``puts_result``, ``ends_job``, ``offers_jobs``.
+Our operators and sensors mark their tasks: ``claims_job``, ``puts_result``, ``ends_job``, ``offers_jobs``.
 """
 
 from __future__ import annotations
