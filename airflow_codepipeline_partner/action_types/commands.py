@@ -93,7 +93,7 @@ def _create_or_find(client: ActionTypeClient, declared: CustomActionType) -> Cus
     try:
         client.create_custom_action_type(declared)
     except RequestRefused as refusal:
-        # Somebody else may have created it since, or an attempt of ours whose response was lost.
+        # Somebody else may have created it since, or our own attempt did, and its response was lost.
         there = _listed(client)
         if existing := _among(there or (), declared.action_type):
             return existing

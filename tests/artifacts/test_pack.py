@@ -144,8 +144,6 @@ CHANGES = {
     "is written again": lambda path: (path.write_text(path.read_text()), os.utime(path, (1, 1))),
     "is another file": lambda path: (path.rename(path.with_name("old")), path.write_text("content of a")),
 }
-
-
 # What is open stays the file that it was, so that another one in its place is only seen before.
 MOMENTS = [(change, "before it is opened") for change in CHANGES] + [
     (change, "while it is read") for change in CHANGES if change != "is another file"

@@ -52,7 +52,9 @@ def test_a_stream_must_have_the_content_of_its_checksum(world):
 
     answer = {"ContentLength": 7, "ETag": "e", "Body": Body(b"content")}
     stream = ResumedStream(lambda **how: answer, "Source", transfer.TransferLog("Reading"))
-    assert refused("Source could not be read: the content does not match S3's checksum", stream.read).retryable
+    assert refused(
+        "Source could not be read: the content does not match S3's checksum", stream.read
+    ).retryable
 
 
 def test_a_long_transfer_is_logged_now_and_again(fake_time, caplog):
