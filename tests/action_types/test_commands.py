@@ -35,7 +35,7 @@ def test_a_whole_story(run, codepipeline, file):
     # What is there otherwise is refused with what differs and what to do.
     changed = {"{maximumCount: 1}": "{maximumCount: 2}", "key: true": "key: false"}
     refused = run("create", file(**changed), code=1)
-    assert f"There is a {PATH} in eu-central-1 already" in refused
+    assert f"{PATH} already exists in eu-central-1, and" in refused
     assert "inputArtifactDetails, configurationProperties[0].key." in refused
     assert "under a version that was never used" in refused
     assert f"action-type show {PATH}" in refused

@@ -130,7 +130,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path, refused):
 
 @pytest.mark.parametrize("kind", ["raw", "rar"])
 def test_a_format_that_is_none_is_refused(folder, refused, kind):
-    assert "zip, tar or tar.gz" in refused(folder, kind)
+    assert f"{kind!r} is not valid; use zip, tar, tar.gz" in refused(folder, kind)
 
 
 def test_an_archive_cannot_lie_in_what_it_packs(folder):
