@@ -75,8 +75,8 @@ def _create(parsed: Namespace, output: TextIO) -> int:
         _print_message(
             f"{path} already exists in {place}, and the declaration differs from it in "
             f"{', '.join(differences)}.\n"
-            "A custom action type cannot be changed: declare a version that was never used, and use that "
-            "in the pipelines.\n"
+            "A custom action type cannot be changed: declare it under a version that was never used, and "
+            "use that in the pipelines.\n"
             f"Show the existing one with: action-type show {path}\n"
             f"Delete it with: action-type delete {path}"
         )
