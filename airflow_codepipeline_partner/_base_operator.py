@@ -13,7 +13,6 @@ from airflow.sdk import BaseOperator
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._compat import is_resolved_later
 from airflow_codepipeline_partner._protocol import requests
-from airflow_codepipeline_partner._protocol.dialects import claimable, dialect_of
 from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import read_query_param
 from airflow_codepipeline_partner._protocol.results import (
@@ -171,7 +170,7 @@ def check_job(job: object) -> None:
     :raises InvalidInput: It names none, or one that AWS itself does.
     """
     if not is_known_later(job):
-        dialect_of(OfferedJob.from_value(job))
+        OfferedJob.from_value(job).check_served()
 
 
 def check_job_to_claim(job: object) -> None:
@@ -181,7 +180,7 @@ def check_job_to_claim(job: object) -> None:
     :raises InvalidInput: It names none, or one that cannot be.
     """
     if not is_known_later(job):
-        claimable(OfferedJob.from_value(job))
+        OfferedJob.from_value(job).check_claimable()
 
 
 def check_action_type(action_type: object, query_param: object = None) -> None:
@@ -195,7 +194,7 @@ def check_action_type(action_type: object, query_param: object = None) -> None:
     if is_known_later(action_type):
         return
     kind = ActionType.from_value(action_type)
-    dialect_of(kind)
+    kind.check_served()
     if not is_known_later(query_param):
         requests.check_query_param(kind, query_param)
 

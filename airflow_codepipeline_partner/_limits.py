@@ -2,10 +2,9 @@
 """
 The limits of the CodePipeline API, in one place.
 
-botocore checks required members, types and minima before it sends a request, but neither maxima nor
-patterns nor enumerations; this module does, so that a value that cannot pass is refused by name before
-any call. The names are those of the shapes in the service model (API version 2015-07-09), against which
-a test compares every number.
+botocore checks required members, types and minima before it sends a request, but no maxima, patterns or
+enumerations. These limits allow a wrong value to be refused, by name, before any call. The names are those of
+the shapes in the service model (API version 2015-07-09); a test compares every number with it.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
 
-#: What cannot well be anything but a name.
+#: A text that can hardly be anything but a name.
 _PLAIN_NAME = re.compile("[A-Za-z_]{1,30}")
-#: Ends a text that was cut to its limit.
+#: The end of a text that was cut to its limit.
 CUT_MARK = " … [cut]"
 
 
 @dataclass(frozen=True)
 class Text:
     """
-    What a text may be.
+    The limits of a text.
 
     :param max_chars: Most characters, or None for no limit.
     :param min_chars: Fewest characters.
-    :param pattern: What the whole text must match, or None.
+    :param pattern: A regular expression for the whole text, or None.
     :param one_of: The only allowed values, or None.
     :param free: Free text for people is cut to its limit; ids and tokens are refused.
     """
@@ -46,7 +45,7 @@ class Text:
 @dataclass(frozen=True)
 class Number:
     """
-    What a whole number may be.
+    The limits of a whole number.
 
     :param minimum: Smallest value.
     :param maximum: Largest value.
@@ -68,7 +67,7 @@ FAILURE_TYPES = (
 )
 _NAME = "[0-9A-Za-z_-]+"
 
-#: Field, in AWS's spelling → the shape of the service model that it has, and what that shape allows.
+#: Field, in AWS's spelling → its shape in the service model, and the limits of that shape.
 TEXTS: dict[str, tuple[str, Text]] = {
     "actionTypeId.category": ("ActionCategory", Text(one_of=CATEGORIES)),
     "actionTypeId.owner": ("ActionOwner", Text(one_of=OWNERS)),
@@ -91,29 +90,29 @@ TEXTS: dict[str, tuple[str, Text]] = {
     "failureDetails.externalExecutionId": ("ExecutionId", Text(1500)),
 }
 NUMBERS: dict[str, tuple[str, Number]] = {
-    # The model names no maximum, but its integers have 32 bits.
+    # The model has no maximum, but its integers have 32 bits.
     "maxBatchSize": ("MaxBatchSize", Number(1, 2**31 - 1)),
     "executionDetails.percentComplete": ("Percentage", Number(0, 100)),
 }
-#: Of all output variables of an action, names and values together, in UTF-8.
+#: All output variables of one action, names and values together, in UTF-8.
 #: Source: quotas, CodePipeline user guide.
 MAX_OUTPUT_VARIABLES_BYTES = 122_880
 
 
-# A custom action type, which is declared and created before there is any job of it.
+# Custom action types.
 
 PROPERTY_TYPES = ("String", "Number", "Boolean")
 #: Most configuration properties of one action type (the shape ActionConfigurationPropertyList).
 MAX_CONFIGURATION_PROPERTIES = 10
 #: Most tags of one action type. The model names no limit; CodePipeline's guide on tagging does.
 MAX_TAGS = 50
-#: How the keys of AWS's own tags begin, in whatever case; nobody else's may. So for all of AWS.
+#: Tag keys that begin like this, in any case, are AWS's own.
 RESERVED_TAG_PREFIX = "aws:"
 #: Most custom action types of one account in one region, unless AWS raises it. CodePipeline's page of quotas.
 MAX_CUSTOM_ACTION_TYPES = 50
 
-#: Member of CreateCustomActionType → its shape, and what that allows. Members of lists are named as if there
-#: were no list.
+#: Member of CreateCustomActionType → its shape and limits. Members of list entries are named as if there were
+#: no list.
 ACTION_TYPE_TEXTS: dict[str, tuple[str, Text]] = {
     "category": TEXTS["actionTypeId.category"],
     "provider": TEXTS["actionTypeId.provider"],
@@ -138,12 +137,12 @@ ACTION_TYPE_NUMBERS: dict[str, tuple[str, Number]] = {
 
 def text_fault(value: object, limit: Text) -> str | None:
     """
-    Tell what keeps a value from being such a text; None where nothing does.
+    Return what is wrong with a text; None if nothing is.
 
-    Nothing is cut, free text neither, and the value is never named: for whoever collects all faults.
+    Nothing is cut, not even free text. The value is not shown, unless it is nearly one of the allowed ones.
 
     :param value: What was given.
-    :param limit: What the text may be.
+    :param limit: The limits of the text.
     """
     if not isinstance(value, str):
         return f"must be a string, not {type(value).__name__}"
@@ -165,10 +164,10 @@ def text_fault(value: object, limit: Text) -> str | None:
 
 def number_fault(value: object, limit: Number) -> str | None:
     """
-    Tell what keeps a value from being such a whole number; None where nothing does.
+    Return what is wrong with a whole number; None if nothing is.
 
-    :param value: What was given; a string is no number here.
-    :param limit: What the number may be.
+    :param value: What was given; a string does not count as a number.
+    :param limit: The limits of the number.
     """
     if not isinstance(value, int) or isinstance(value, bool):
         return f"must be a whole number, not {type(value).__name__}"
@@ -180,9 +179,9 @@ def number_fault(value: object, limit: Number) -> str | None:
 
 def quoted_name(name: object) -> str:
     """
-    Return a name that a user wrote, in quotes, for an error; of what may be no name only its length.
+    Return a name that a DAG's author wrote, in quotes, for an error; only its length if it may not be a name.
 
-    Not for what the work of a job gives: its keys may be a customer's data.
+    Not for keys that the work of a job gives: they may be a customer's data.
 
     :param name: A name of a member or of a property.
     """
@@ -192,7 +191,7 @@ def quoted_name(name: object) -> str:
 
 
 def near_name(name: object, known: Iterable[str]) -> str | None:
-    """Return the known name that was most likely meant, or None."""
+    """Return the known name that is most like a name, or None if none is near."""
     plain = {_letters(each): each for each in known}
     near = difflib.get_close_matches(_letters(str(name)), plain, 1)
     return plain[near[0]] if near else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps secrets out of logs and of texts of other systems."""
+"""Keep secrets out of logs and out of other systems' texts."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Mapping
 
 
 def mask_secret(secret: str | None) -> None:
-    """Keep a secret out of this process's logs, and of the supervisor's where there is one."""
+    """Keep a secret out of the logs of this process and of its supervisor, if it has one."""
     from airflow.sdk.log import mask_secret as mask
 
     if secret:
         mask(secret)
-        # As a service may quote it.
+        # A service may quote it as JSON.
         mask(json.dumps(secret)[1:-1])
 
 
-#: What is shorter is left alone in messages, as by Airflow's masker.
+#: Shorter secrets are not removed from messages, as in Airflow's masker.
 MIN_SECRET_CHARS = 5
 
 
 def without_secrets(secrets: Mapping[str, str], text: str) -> str:
-    """Return a text of somebody else's without our secrets, which AWS may quote in a refusal."""
+    """Return another system's text without our secrets, which AWS may quote in an error."""
     for secret in secrets.values():
-        # A nonce may be as short as "3", which is in every message.
+        # A nonce may be as short as "3", which occurs in every message.
         if len(secret) >= MIN_SECRET_CHARS:
             for written in {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}:
                 text = text.replace(written, "***")

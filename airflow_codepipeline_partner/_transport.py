@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Carries one call to CodePipeline, and tells what became of it.
+Send one call to CodePipeline, retry it, and report its outcome.
 
-boto3's own retries are switched off for these calls. They hide whether an answer was lost, and on that
-hangs whether a spent nonce was spent by us and whether a result was put by us.
+boto3's own retries are switched off for these calls, since they hide whether an answer was lost. Only with
+that knowledge can a worker say whether it spent a nonce itself, or put a result itself.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from airflow_codepipeline_partner.exceptions import RequestRefused, ServiceUnava
 
 log = logging.getLogger(__name__)
 
-#: Longest wait between two attempts of one call, in seconds.
+#: The longest wait between two attempts of one call, in seconds.
 MAX_BACKOFF = 20.0
 
 
 class _Unanswered(Exception):
-    """One attempt got no proper answer, and the call may be sent again."""
+    """An attempt got no proper answer; the call may be sent again."""
 
     def __init__(self, reason: str, outcome: Outcome) -> None:
         super().__init__(reason)
@@ -40,14 +40,14 @@ class _Unanswered(Exception):
 
 class Transport:
     """
-    Send calls with one boto3 client, again and again until they are answered or the deadline has passed.
+    Send calls with one boto3 client; retry each until it is answered or the deadline has passed.
 
-    :param make_client: Makes boto3's client, which must not retry by itself, when the first call is sent:
-        that may take a call to STS, which can fail like any other.
-    :param aws_conn_id: The Airflow connection that the client is made with, for errors to name.
-    :param retry_deadline: For how many seconds a call is tried again; 0 tries once.
-    :param clock: Seconds, for measuring the deadline.
-    :param sleep: Waits so many seconds.
+    :param make_client: Makes boto3's client, which must not retry by itself. It is made when the first call
+        is sent, since that may need a call to STS, which can fail as well.
+    :param aws_conn_id: The Airflow connection of the client, for error messages.
+    :param retry_deadline: For how many seconds a call is retried; 0 means one attempt.
+    :param clock: Returns seconds; measures the deadline.
+    :param sleep: Waits the given seconds.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Transport:
     ) -> None:
         self._make_client = make_client
         self._aws_conn_id = aws_conn_id
-        # Of the attempt at hand, in each thread: one hook may serve several.
+        # The current attempt of each thread: several threads may use one hook.
         self._attempt = threading.local()
         self.retry_deadline = retry_deadline
         self._clock = clock
@@ -70,8 +70,8 @@ class Transport:
     def client(self) -> Any:
         """boto3's client."""
         client = self._make_client()
-        # What goes wrong before this (signing, credentials from STS, a value that cannot be written) leaves
-        # no doubt about the call.
+        # If something fails before this (signing, credentials from STS, serialization), the call was
+        # certainly not carried out.
         client.meta.events.register("before-send.codepipeline", self._note_sending)
         client.meta.events.register("response-received.codepipeline", self._note_body)
         return client
@@ -81,7 +81,7 @@ class Transport:
 
     def _note_body(self, response_dict: Mapping[str, Any] | None, **event: Any) -> None:
         received = response_dict or {}
-        # botocore may come to prefer CBOR, which it does not make an answer of where it is none.
+        # A later botocore may use CBOR. It does not make an empty answer of a body that is not CBOR.
         is_cbor = "cbor" in str((received.get("headers") or {}).get("content-type"))
         self._attempt.body = b"" if is_cbor else received.get("body") or b""
 
@@ -92,18 +92,18 @@ class Transport:
         Send a call and return its answer.
 
         :param call: The call.
-        :param secrets: Arguments that no message may show: ``clientToken``, ``nonce``.
+        :param secrets: Secret arguments, ``clientToken`` and ``nonce``, which no message may show.
         :param in_doubt: Whether an earlier attempt of the same call may have been carried out.
-        :raises CodePipelineError: CodePipeline refused it, or did not answer until the deadline. Whether an
-            attempt may have been carried out, its ``in_doubt`` says.
+        :raises CodePipelineError: CodePipeline refused it, or did not answer until the deadline. ``in_doubt``
+            says whether an attempt may have been carried out.
         """
-        doubts = [in_doubt]
+        unknown = [in_doubt]
 
         def attempt() -> Mapping[str, Any]:
             try:
-                return self._send_once(call, secrets or {}, in_doubt=any(doubts))
-            except _Unanswered as silence:
-                doubts.append(silence.outcome is Outcome.UNKNOWN)
+                return self._send_once(call, secrets or {}, in_doubt=any(unknown))
+            except _Unanswered as error:
+                unknown.append(error.outcome is Outcome.UNKNOWN)
                 raise
 
         started = self._clock()
@@ -121,18 +121,18 @@ class Transport:
             attempts, last = error.last_attempt.attempt_number, error.last_attempt.exception()
         about = f" for job {call.job.job_id}" if call.job else ""
         client = vars(self).get("client")
-        whom = client.meta.endpoint_url if client else "AWS"
+        endpoint = client.meta.endpoint_url if client else "AWS"
         raise ServiceUnavailable(
-            f"{call.operation}{about} got no answer from {whom} in {self._clock() - started:.0f} s and "
+            f"{call.operation}{about} got no answer from {endpoint} in {self._clock() - started:.0f} s and "
             f"{attempts} attempts (retry_deadline {self.retry_deadline:g} s); the last failed with: "
             f"{responses.sentence(str(last))} If that goes on, check {self._connection}.",
             code="NoAnswer",
-            in_doubt=any(doubts),
+            in_doubt=any(unknown),
             job_id=call.job.job_id if call.job else None,
         )
 
     def _send_once(self, call: Call, secrets: Mapping[str, str], *, in_doubt: bool) -> Mapping[str, Any]:
-        """Send a call once; what is raised holds no secret and no trace of an exception that does."""
+        """Send a call once. The error holds no secret, and no traceback of an exception that does."""
         from botocore import xform_name
 
         self._attempt.sent, self._attempt.body = False, b""
@@ -142,7 +142,7 @@ class Transport:
             answer: Mapping[str, Any] = method(**call.arguments, **secrets)
             if responses.is_answer(call, answer, self._attempt.body):
                 return answer
-            failure = _Unanswered("the answer is none", Outcome.UNKNOWN)
+            failure = _Unanswered("the answer is not CodePipeline's", Outcome.UNKNOWN)
         except Exception as error:
             failure = self._failure_for(call, error, secrets, in_doubt=in_doubt)
         raise failure
@@ -150,7 +150,7 @@ class Transport:
     def _failure_for(
         self, call: Call, error: Exception, secrets: Mapping[str, str], *, in_doubt: bool
     ) -> Exception:
-        """Return what an exception of botocore's means."""
+        """Return the error that an exception of botocore means."""
         from botocore.exceptions import BotoCoreError, ConnectionError, HTTPClientError
 
         answer = ServiceError.of(error)
@@ -162,7 +162,7 @@ class Transport:
             outcome = responses.outcome_of_transport_error(name) if was_sent else Outcome.NOT_CARRIED_OUT
             return _Unanswered(f"{name}: {said}", outcome)
         if self._attempt.sent and not isinstance(error, BotoCoreError):
-            # A parser's, on what is no answer of AWS's; its text may quote it.
+            # The parser failed, so this is not an answer of AWS; the exception's text may quote it.
             return _Unanswered(f"the answer could not be read: {name}", Outcome.UNKNOWN)
         return RequestRefused(
             f"{call.operation} could not be sent: {name}: {responses.sentence(said)} "
@@ -181,7 +181,7 @@ class Transport:
     def _refusal_for(
         self, call: Call, error: ServiceError, secrets: Mapping[str, str], *, in_doubt: bool
     ) -> Exception:
-        """Return what an error that a service answered means: CodePipeline, or STS before it."""
+        """Return the error for an error answer of CodePipeline, or of STS, which gives the credentials."""
         said = without_secrets(secrets, error.message)
         outcome = responses.outcome_of_error_response(error)
         if error.operation == call.operation:

@@ -10,7 +10,6 @@ from typing import Any
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Asset, AssetWatcher, get_current_context, task
 
-from airflow_codepipeline_partner._protocol.dialects import dialect_of
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import check_number
 from airflow_codepipeline_partner._worker.record_store import LIVING, has_claimed
@@ -62,7 +61,7 @@ def codepipeline_jobs(
     Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
     kind = ActionType.from_value(action_type)
-    dialect_of(kind)
+    kind.check_served()
     if poll_interval <= 0:
         raise InvalidInput(f"poll_interval must be more than 0 seconds; {poll_interval:g} was given.")
     trigger = CodePipelineJobTrigger(

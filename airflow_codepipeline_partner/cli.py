@@ -2,8 +2,8 @@
 """
 The command line: ``python -m airflow_codepipeline_partner``, and ``airflow codepipeline-partner``.
 
-The commands are described once, for argparse and for Airflow's own parser. Airflow (from 3.2 on) imports this
-at each start of ``airflow``, so that what the commands do is imported when one is run.
+The commands are described once, for argparse and for Airflow's own parser. Airflow, from 3.2 on, imports this
+module at each start of ``airflow``, so a command's code is imported only when the command runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from airflow.cli.cli_config import CLICommand
 
-#: The command of Airflow under which these are.
+#: Airflow's command that groups these.
 AIRFLOW_COMMAND = "codepipeline-partner"
 GROUP = "action-type"
 _GROUP_HELP = "custom action types of CodePipeline, as code"
@@ -27,10 +27,10 @@ _GROUP_HELP = "custom action types of CodePipeline, as code"
 @dataclass(frozen=True)
 class Argument:
     """
-    An argument of a command.
+    A command's argument.
 
     :param flags: Its name, or its options.
-    :param settings: What ``ArgumentParser.add_argument`` takes, as far as Airflow's ``Arg`` takes it too.
+    :param settings: Keywords that both ``ArgumentParser.add_argument`` and Airflow's ``Arg`` take.
     """
 
     flags: tuple[str, ...]
@@ -42,9 +42,9 @@ class Command:
     """
     A command.
 
-    :param name: Its name, also of the function in :mod:`action_type_commands` that does it.
-    :param help: What it does, in a line.
-    :param arguments: What it takes.
+    :param name: Its name, by which :func:`action_types.commands.run` finds it.
+    :param help: What it does, in one line.
+    :param arguments: Its arguments.
     """
 
     name: str
@@ -63,21 +63,21 @@ def _endpoint_url(text: str) -> str:
     except ValueError:
         is_url = False
     if not is_url:
-        # It may hold a password.
+        # Without its value, which may contain a password.
         raise argparse.ArgumentTypeError("must be an http or https URL")
     return text
 
 
-_FILE = _argument("file", metavar="FILE", help="the declaration, in YAML or JSON; - is the standard input")
-_TARGET_HELP = "the action type, or the file that declares it; - is the standard input"
+_FILE = _argument("file", metavar="FILE", help="the declaration, in YAML or JSON; - for standard input")
+_TARGET_HELP = "the action type, or the file that declares it; - for standard input"
 _TARGET = _argument("target", metavar="CATEGORY/PROVIDER/VERSION|FILE", help=_TARGET_HELP)
 _CONNECTION = (
     _argument(
-        "--aws-conn-id", metavar="ID", help="an Airflow connection of type aws; default boto3's own chain"
+        "--aws-conn-id", metavar="ID", help="an Airflow connection of type aws; default: boto3's own chain"
     ),
-    _argument("--region", metavar="NAME", help="such as eu-central-1; default that of connection or profile"),
+    _argument("--region", metavar="NAME", help="such as eu-central-1; default: of connection or profile"),
     _argument("--profile", metavar="NAME", help="a profile of AWS's configuration files"),
-    _argument("--endpoint-url", type=_endpoint_url, metavar="URL", help="where CodePipeline is; default AWS"),
+    _argument("--endpoint-url", type=_endpoint_url, metavar="URL", help="CodePipeline's URL; default: AWS's"),
 )
 COMMANDS = (
     Command(
@@ -86,21 +86,21 @@ COMMANDS = (
         (_FILE, *_CONNECTION),
     ),
     Command("show", "print a custom action type as a declaration, in YAML", (_TARGET, *_CONNECTION)),
-    Command("list", "list the custom action types, one a line", _CONNECTION),
+    Command("list", "list the custom action types, one per line", _CONNECTION),
     Command(
         "delete",
-        "delete a custom action type; its version can then only be created again as it was",
+        "delete a custom action type; its version can be created again only exactly as it was",
         (_TARGET, _argument("-y", "--yes", action="store_true", help="do not ask"), *_CONNECTION),
     ),
     Command(
         "policy",
-        "print the IAM policy that a worker needs, as JSON; nothing is called",
+        "print the IAM policy that a worker needs, as JSON; makes no AWS call",
         (
             _argument("target", nargs="?", metavar="CATEGORY/PROVIDER/VERSION|FILE", help=_TARGET_HELP),
-            _argument("--partner", action="store_true", help="for the jobs of partner actions, of any type"),
-            _argument("--account-id", default="*", metavar="DIGITS", help="of the action type; default any"),
-            _argument("--region", default="*", metavar="NAME", help="of the action type; default any"),
-            _argument("--partition", default="*", metavar="NAME", help="such as aws or aws-cn; default any"),
+            _argument("--partner", action="store_true", help="for the jobs of partner actions of any type"),
+            _argument("--account-id", default="*", metavar="DIGITS", help="of the action type; default: any"),
+            _argument("--region", default="*", metavar="NAME", help="of the action type; default: any"),
+            _argument("--partition", default="*", metavar="NAME", help="such as aws or aws-cn; default: any"),
         ),
     ),
 )
@@ -110,16 +110,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     Run a command.
 
-    :param arguments: The command line. Defaults to the process's.
-    :return: The exit code: 0 for done, 1 for refused or unreachable, 2 for a wrong command line or
-        declaration.
+    :param arguments: The command line. Default: the process's.
+    :return: The exit code: 0 if it succeeded, 1 if AWS refused or was not reached, 2 for an invalid command
+        line or declaration.
     """
     parsed = _parser().parse_args(arguments)
     return _run(parsed.command, parsed)
 
 
 def get_airflow_commands() -> list[CLICommand]:
-    """Return the commands for Airflow's command line, which calls this at each start."""
+    """Return the commands for Airflow's command line. Airflow calls this at each start."""
     from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
     commands = [
@@ -127,7 +127,7 @@ def get_airflow_commands() -> list[CLICommand]:
             name=command.name,
             help=_sentence(command.help),
             func=_for_airflow(command.name),
-            # Airflow does not type it.
+            # Airflow's Arg has no types.
             args=[Arg(each.flags, **each.settings) for each in command.arguments],  # type: ignore[no-untyped-call]
         )
         for command in COMMANDS
@@ -166,7 +166,7 @@ def _run(name: str, parsed: argparse.Namespace) -> int:
 
 def _for_airflow(name: str) -> Callable[[argparse.Namespace], None]:
     def command(parsed: argparse.Namespace) -> None:
-        # Airflow passes over what a command returns.
+        # Airflow ignores what a command returns.
         sys.exit(_run(name, parsed))
 
     return command

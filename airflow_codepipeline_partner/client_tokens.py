@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Client id → client token, through Airflow connections and therefore through any secrets backend.
+Look up client tokens in Airflow connections, and therefore in any secrets backend.
 
-One connection per client, of type ``codepipeline_partner_client``: login is the client id, password the
-client token. A partner has thousands of customers; so each token is looked up, rotated and masked alone.
+Each client has one connection, of type ``codepipeline_partner_client``: its login is the client id, its
+password the client token. A partner has thousands of customers, so each token is looked up, rotated and
+masked on its own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from airflow_codepipeline_partner._protocol.parsing import check_text
 from airflow_codepipeline_partner.exceptions import ClientConnectionError
 from airflow_codepipeline_partner.provider_info import CLIENT_FORM
 
-#: How a client's connection id is made from its client id, in which ``-`` is written ``_``.
+__all__ = ["DEFAULT_TEMPLATE", "ClientTokenHook"]
+
+#: Template of a client's connection id. In the client id ``-`` becomes ``_``.
 DEFAULT_TEMPLATE = "codepipeline_client_{client_id}"
 
 
@@ -43,9 +46,9 @@ class ClientTokenHook(BaseHook):
         """
         Return the hook for a client id.
 
-        :param client_id: The client id, as the poll gives it.
-        :param template: How the connection id is made; holds ``{client_id}``.
-        :raises ClientConnectionError: The template cannot be filled in.
+        :param client_id: The client id, from the poll.
+        :param template: The template of the connection id, with ``{client_id}``.
+        :raises ClientConnectionError: The template has another field than ``{client_id}``.
         """
         try:
             conn_id = template.format(client_id=client_id.replace("-", "_"))
@@ -58,27 +61,27 @@ class ClientTokenHook(BaseHook):
 
     def get_token(self, client_id: str, *, uncached: bool = False) -> str:
         """
-        Return the client token, known to Airflow's masker.
+        Return the client token, after registering it with Airflow's masker.
 
-        :param client_id: Whose token it must be.
-        :param uncached: Ask the secrets backend again, whatever Airflow remembers.
-        :raises ClientConnectionError: There is no such connection, it is another client's, or it
-            holds no usable token.
+        :param client_id: The client whose token it must be.
+        :param uncached: Whether to bypass Airflow's cache, and look the connection up again.
+        :raises ClientConnectionError: The connection does not exist, is another client's, or has no usable
+            token.
         """
         if uncached:
             forget_cached_connections()
         connection = self._get_client_connection(client_id)
-        # Before anything can fail, so that no later message can show it.
+        # Before anything can fail, so that no message can show it.
         mask_secret(connection.password)
         if connection.login and connection.login != client_id:
             raise ClientConnectionError(
-                f"The connection {self.client_conn_id!r} is of another client than {client_id}: "
-                "its login is not this client id.",
+                f"The connection {self.client_conn_id!r} is not that of client {client_id}: "
+                "its login is another client id.",
                 conn_id=self.client_conn_id,
             )
         if not connection.password:
             raise ClientConnectionError(
-                f"The connection {self.client_conn_id!r} holds no client token: its password is empty.",
+                f"The connection {self.client_conn_id!r} has no client token: its password is empty.",
                 conn_id=self.client_conn_id,
             )
         return check_text("clientToken", connection.password)
@@ -87,7 +90,7 @@ class ClientTokenHook(BaseHook):
         try:
             return self.get_connection(self.client_conn_id)
         except AirflowNotFoundException:
-            # What is raised below, outside of this, says more than Airflow's, and does not drag it along.
+            # Raised below, outside of the handler, so that Airflow's error, which says less, is not chained.
             pass
         raise ClientConnectionError(
             f"There is no Airflow connection {self.client_conn_id!r} with the client token of client "
@@ -98,11 +101,11 @@ class ClientTokenHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Show client id and client token and hide all else, on Airflow 3.1."""
+        """Show client id and client token, and hide all other fields, on Airflow 3.1."""
         return {name.replace("-", "_"): setting for name, setting in CLIENT_FORM.items()}
 
     def test_connection(self) -> tuple[bool, str]:
-        """Tell whether the connection holds a client id and a token; no call shows more without a job."""
+        """Check that the connection has a client id and a token. No call can check them without a job."""
         connection = self.get_connection(self.client_conn_id)
         if not connection.login:
             return False, "Client ID (login) is missing."
@@ -110,4 +113,4 @@ class ClientTokenHook(BaseHook):
             self.get_token(connection.login)
         except ValueError as error:
             return False, str(error)
-        return True, "Client ID and client token are there; CodePipeline checks them with the first job."
+        return True, "Client ID and client token are set; CodePipeline checks them with the first job."

@@ -5,25 +5,25 @@ The errors of this package.
 ::
 
     CodePipelineProviderError
-    ├── JobFailure                the user's: the work failed, and why
-    ├── InvalidInput              ours: something given to us cannot be sent
+    ├── JobFailure                raised by your work: it failed, and why
+    ├── InvalidInput              ours: a value cannot be sent; nothing was called
     │   ├── LimitExceeded         a field is over (or under) a limit of the API
-    │   ├── InvalidJobReference   what was given as ``job`` is no job
+    │   ├── InvalidJobReference   the value given as ``job`` does not name a job
     │   └── ClientConnectionError no usable Airflow connection for a client id
-    ├── ArtifactError             an artifact could not be found, read, packed or handed on
-    │   └── UnsafeArchive         an archive, or an entry of it, that is refused
-    └── CodePipelineError         theirs: what CodePipeline answered, or did not
+    ├── ArtifactError             an artifact could not be found, read, packed or uploaded
+    │   └── UnsafeArchive         the archive, or an entry of it, is refused
+    └── CodePipelineError         theirs: CodePipeline refused the call, or did not answer
         ├── ActionTypeNotFound    no such action type, or not for this account and region
         ├── JobNotFound           the job id is unknown
         ├── InvalidClientToken    the token is not this client's
-        ├── InvalidNonce          the nonce is spent or stale; the claim makes an outcome of it
-        ├── JobNotInProgress      the job takes no result: ended, timed out or never ours
-        ├── NextJobNotOffered     the job that was to continue an action did not come
+        ├── InvalidNonce          the nonce is spent or stale; a claim turns it into its outcome
+        ├── JobNotInProgress      the job takes no result: ended, timed out, not claimed
+        ├── NextJobNotOffered     the next job of an action did not come
         ├── RequestRefused        any other refusal (permissions, validation)
         └── ServiceUnavailable    no answer within the deadline
 
-To lose the race for a job is an outcome, not an error, and so has no class here.
-No message ever holds a client token, a nonce, a credential or a configuration value.
+Losing a job to another worker is an outcome, not an error, so it has no class here.
+No message holds a client token, a nonce, a credential or a configuration value.
 """
 
 from __future__ import annotations
@@ -32,7 +32,27 @@ from typing import Any
 
 from airflow_codepipeline_partner._limits import fit_text
 
-#: What the service, or botocore before it, finds wrong in a request itself.
+__all__ = [
+    "ActionTypeNotFound",
+    "ArtifactError",
+    "ClientConnectionError",
+    "CodePipelineError",
+    "CodePipelineProviderError",
+    "InvalidClientToken",
+    "InvalidInput",
+    "InvalidJobReference",
+    "InvalidNonce",
+    "JobFailure",
+    "JobNotFound",
+    "JobNotInProgress",
+    "LimitExceeded",
+    "NextJobNotOffered",
+    "RequestRefused",
+    "ServiceUnavailable",
+    "UnsafeArchive",
+]
+
+#: The request itself is wrong, as the service says, or botocore before it.
 _INVALID_CODES = ("ValidationException", "ParamValidationError", "OutputVariablesSizeExceededException")
 
 
@@ -44,11 +64,11 @@ class CodePipelineProviderError(Exception):
     :param job_id: The job that it happened to, or None.
     """
 
-    #: The CodePipeline failure type that fits when the job ends because of this error.
+    #: The CodePipeline failure type of a job that ends because of this error.
     failure_type: str = "JobFailed"
-    #: Whether the same may succeed later, so that a task's retries are worth their while.
+    #: Whether the same call may succeed later, so that a retry of the task makes sense.
     retryable: bool = False
-    #: Whether the call may have been carried out although its answer never came.
+    #: Whether the call may have been carried out although no answer came.
     in_doubt: bool = False
 
     def __init__(self, message: str, *, job_id: str | None = None, **facts: Any) -> None:
@@ -69,12 +89,12 @@ def _rebuild(
 
 
 def described(error: CodePipelineProviderError) -> str:
-    """Return an error as the text that a trigger's event carries."""
+    """Return an error as the text in a trigger's event."""
     return f"{type(error).__name__}: {error}"
 
 
 def from_description(text: str) -> CodePipelineProviderError:
-    """Return the error that :func:`described` made a text of; a plain one where its type is not known."""
+    """Return the error from the text that :func:`described` made; a plain one if its type is not known."""
     name, _, message = text.partition(": ")
     kind = globals().get(name)
     if isinstance(kind, type) and issubclass(kind, CodePipelineProviderError):
@@ -84,10 +104,10 @@ def from_description(text: str) -> CodePipelineProviderError:
 
 class JobFailure(CodePipelineProviderError):
     """
-    Raise in the work on a job what its customer is to read; for ``@task.codepipeline_job``.
+    Raise this in your work to choose what the customer reads; for ``@task.codepipeline_job``.
 
-    It is retried as any exception is. Where no retry can help, raise Airflow's ``AirflowFailException`` from
-    it.
+    Airflow retries the task as for any exception. If no retry can help, raise Airflow's
+    ``AirflowFailException`` from it.
 
     :param message: What went wrong and what to do, for the customer; cut to 5000 characters. No secret.
     :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
@@ -112,12 +132,12 @@ def _fitting(field: str, value: object, job_id: str | None) -> str:
 
 
 class InvalidInput(CodePipelineProviderError, ValueError):
-    """Something that was given to us cannot be sent; nothing was called."""
+    """A value cannot be sent; nothing was called."""
 
     failure_type = "ConfigurationError"
 
     def name_task(self, task: str) -> None:
-        """Put the task whose parameter it is before the message, once."""
+        """Name the task whose parameter is wrong at the start of the message, once."""
         if task not in self.message:
             self.message = f"{task}: {self.message}"
             self.args = (self.message,)
@@ -125,7 +145,7 @@ class InvalidInput(CodePipelineProviderError, ValueError):
 
 class LimitExceeded(InvalidInput):
     """
-    A field does not keep a limit of the CodePipeline API.
+    A field breaks a limit of the CodePipeline API.
 
     :param field: The field, in AWS's spelling, with the structure it belongs to.
     """
@@ -136,14 +156,14 @@ class LimitExceeded(InvalidInput):
 
 
 class InvalidJobReference(InvalidInput):
-    """What was given as a job names no job."""
+    """The value given as a job does not name a job."""
 
 
 class ClientConnectionError(InvalidInput):
     """
     No usable Airflow connection holds the client token of a client id.
 
-    :param conn_id: The connection id that was looked for.
+    :param conn_id: The connection id that was looked up.
     """
 
     def __init__(self, message: str, *, conn_id: str = "", job_id: str | None = None, **facts: Any) -> None:
@@ -153,9 +173,9 @@ class ClientConnectionError(InvalidInput):
 
 class ArtifactError(CodePipelineProviderError):
     """
-    An artifact of a job could not be found, read, packed or handed on; nothing half-done was left.
+    An artifact of a job could not be found, read, packed or uploaded; nothing half-done is left.
 
-    :param failure_type: The failure type that fits when the job ends because of it.
+    :param failure_type: The failure type of a job that ends because of it.
     :param retryable: Whether the same may succeed later.
     :param for_customer: What the customer reads; None takes the message.
     """
@@ -170,24 +190,23 @@ class ArtifactError(CodePipelineProviderError):
         job_id: str | None = None,
         **facts: Any,
     ) -> None:
-        told = {"failure_type": failure_type, "retryable": retryable, "for_customer": for_customer}
-        super().__init__(message, job_id=job_id, **told, **facts)
+        given = {"failure_type": failure_type, "retryable": retryable, "for_customer": for_customer}
+        super().__init__(message, job_id=job_id, **given, **facts)
         self.failure_type = failure_type
         self.retryable = retryable
         self.for_customer = for_customer or message
 
 
 class UnsafeArchive(ArtifactError):
-    """An archive holds what could do harm, or more than the limits allow; nothing of it was unpacked."""
+    """An archive could do harm, or exceeds the limits; nothing of it was unpacked."""
 
 
 class CodePipelineError(CodePipelineProviderError):
     """
     CodePipeline refused a call, or did not answer it.
 
-    :param code: The error code of the service, or the kind of the transport's failure.
-    :param in_doubt: Whether an earlier attempt of the same call may have been carried out although
-        its answer never came.
+    :param code: The error code of the service, or the kind of transport error.
+    :param in_doubt: Whether an attempt of the same call may have been carried out although no answer came.
     """
 
     failure_type = "SystemUnavailable"
@@ -213,14 +232,14 @@ class ActionTypeNotFound(CodePipelineError):
 
 
 class JobNotFound(CodePipelineError):
-    """CodePipeline does not know the job (any more)."""
+    """CodePipeline does not know the job, or no longer."""
 
 
 class InvalidClientToken(CodePipelineError):
-    """The client token is not the one of the job's client, even after it was looked up again."""
+    """The client token is not that of the job's client, even after a second look-up."""
 
     failure_type = "PermissionError"
-    # A customer's token may be stored a moment after it was rotated.
+    # The customer's new token may be stored only a moment after it was rotated.
     retryable = True
 
 
@@ -229,19 +248,19 @@ class JobNotInProgress(CodePipelineError):
 
 
 class InvalidNonce(CodePipelineError):
-    """The nonce is spent or stale. Only for the claim, which turns it into an outcome."""
+    """The nonce is spent or stale. The claim turns this error into its outcome."""
 
 
 class NextJobNotOffered(CodePipelineError):
-    """The job that was to continue an action was not offered in time."""
+    """The next job of an action was not offered in time."""
 
 
 class RequestRefused(CodePipelineError):
     """
-    CodePipeline refused the request for a reason that has no type of its own.
+    CodePipeline refused the request for a reason that has no class of its own.
 
-    Credentials expire and are renewed, permissions are mended; only what it finds invalid stays so, and is
-    not ``retryable``.
+    Credentials are renewed and permissions are mended, so this is ``retryable``, unless the request itself is
+    invalid.
     """
 
     retryable = True
@@ -252,6 +271,6 @@ class RequestRefused(CodePipelineError):
 
 
 class ServiceUnavailable(CodePipelineError):
-    """CodePipeline could not be reached, throttled, or failed until the deadline."""
+    """CodePipeline could not be reached, throttled the call, or failed, until the deadline."""
 
     retryable = True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hook: the way of a job as methods, over an Airflow connection."""
+"""The hook: poll, claim and report as methods, over an Airflow connection."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ from airflow_codepipeline_partner._masking import mask_secret
 from airflow_codepipeline_partner._protocol import claims, requests, responses
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState, UnknownClaim
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._protocol.dialects import claimable, dialect_of
 from airflow_codepipeline_partner._protocol.job_details import JobDetails
 from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._protocol.parsing import check_number
 from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._protocol.results import (
+    CurrentRevision,
+    ExecutionDetails,
+    read_output_variables,
+)
 from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
 from airflow_codepipeline_partner.exceptions import (
@@ -35,24 +40,28 @@ from airflow_codepipeline_partner.exceptions import (
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
 
+__all__ = ["CodePipelineHook"]
+
 
 class CodePipelineHook(AwsBaseHook):
     """
     Poll for jobs of an action type, claim them, and give them their results.
 
-    Credentials, region, role and endpoint come from a plain Airflow connection of type ``aws``. Where that
-    has a role and an endpoint that is not AWS's own (an emulator), the endpoint serves STS as well, unless
+    Credentials, region, role and endpoint come from a plain Airflow connection of type ``aws``. If it has a
+    role and an endpoint that is not AWS's own (an emulator), STS is called at that endpoint, too, unless
     ``service_config.sts.endpoint_url`` names another.
 
     :param aws_conn_id: The ``aws`` connection, or None for boto3's default credentials.
     :param region_name: The region of the jobs; None takes the connection's.
     :param verify: Whether to verify TLS certificates, or the path of a CA bundle; None is boto3's default.
     :param config: A botocore config, or a mapping of its arguments; merged over the ``config_kwargs`` of the
-        connection. For the job calls its retries do not count; see ``retry_deadline``.
-    :param client_conn_id_template: How the connection id of a client is made from its client id
-        (in which ``-`` is written ``_``).
-    :param retry_deadline: For how many seconds a call is tried again when CodePipeline cannot be reached,
-        throttles, or fails; 0 tries once.
+        connection. Its retries do not apply to the job calls; see ``retry_deadline``.
+    :param client_conn_id_template: The template of a client's connection id; ``{client_id}`` stands for the
+        client id with ``_`` for ``-``.
+    :param retry_deadline: For how many seconds a call is retried if CodePipeline cannot be reached,
+        throttles, or fails; 0 means one attempt.
+    :param clock: Returns seconds; measures ``retry_deadline``. For tests.
+    :param sleep: Waits the given seconds between two attempts. For tests.
     """
 
     def __init__(
@@ -63,6 +72,9 @@ class CodePipelineHook(AwsBaseHook):
         config: Config | dict[str, Any] | None = None,
         client_conn_id_template: str = DEFAULT_TEMPLATE,
         retry_deadline: float = 300,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         super().__init__(
             aws_conn_id=aws_conn_id,
@@ -74,10 +86,10 @@ class CodePipelineHook(AwsBaseHook):
         self._given_config = Config(**config) if isinstance(config, Mapping) else config
         self.client_conn_id_template = client_conn_id_template
         self.retry_deadline = retry_deadline
-        self._clock: Callable[[], float] = time.monotonic
-        self._sleep: Callable[[float], None] = time.sleep
+        self._clock = clock
+        self._sleep = sleep
 
-    # The way of a job.
+    # Poll, claim, report.
 
     def poll(
         self,
@@ -86,41 +98,43 @@ class CodePipelineHook(AwsBaseHook):
         query_param: Mapping[str, str] | None = None,
     ) -> list[OfferedJob]:
         """
-        Ask for jobs that wait. A poll is never a claim: what is not claimed is offered again.
+        Poll for jobs. A poll is never a claim: a job that nobody claims is offered again.
 
-        :param action_type: What to poll for, one of ours or AWS's mapping.
-        :param max_batch_size: Most jobs to be offered, at least 1; CodePipeline may give fewer.
+        :param action_type: What to poll for: an ActionType, AWS's mapping, or
+            ``category/owner/provider/version``.
+        :param max_batch_size: The most jobs to return, at least 1; CodePipeline may return fewer.
         :param query_param: Only jobs whose configuration has this value in the queryable property of a custom
-            action type: a mapping of its name to the value, which has at most 50 characters. Where there is
-            such a property it is needed, else there can be none.
-        :return: The offered jobs; an empty list where none waits.
-        :raises InvalidInput: The action type is AWS's own, or the query does not fit; nothing was called.
-        :raises ActionTypeNotFound: CodePipeline does not know the action type here.
+            action type: a mapping of its name to the value, which has at most 50 characters. It is required
+            if the action type has such a property, and refused if it has none.
+        :return: The offered jobs; an empty list if no job waits.
+        :raises InvalidInput: AWS does the action type itself, or the query does not fit; nothing was called.
+        :raises ActionTypeNotFound: CodePipeline does not know the action type in this account and region.
         :raises ServiceUnavailable: There was no answer until the deadline.
 
         Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
         """
         kind = ActionType.from_value(action_type)
-        call = requests.poll(kind, max_batch_size, query_param)
+        query = requests.check_query_param(kind, query_param)
+        call = requests.poll(kind, check_number("maxBatchSize", max_batch_size), query)
         answer = self._send(call)
         jobs: dict[str, OfferedJob] = {}
         for offered in answer.get("jobs") or ():
             try:
-                job = responses.offered_job(kind, offered, call.arguments.get("queryParam"))
+                job = responses.offered_job(kind, offered, query)
             except InvalidInput as error:
-                # It must not hold up the others of its batch.
-                self.log.warning("CodePipeline offered what is no job: %s", error)
+                # It must not hold up the other jobs of the batch.
+                self.log.warning("CodePipeline offered something that is not a job: %s", error)
             else:
                 jobs[job.job_id] = job
         return list(jobs.values())
 
     def details(self, job: object) -> JobDetails:
         """
-        Ask for all that CodePipeline tells about a job, with fresh artifact credentials.
+        Ask for all details of a job, with new artifact credentials.
 
-        The answer holds secrets: never log it, never return it from a task.
+        They hold secrets: never log them, never return them from a task.
 
-        :param job: An object of ours, or a mapping with ``job_id`` and ``client_id`` or, of a custom job,
+        :param job: A job object, or a mapping with ``job_id`` and ``client_id`` or, of a custom job,
             ``action_type``.
         :raises ClientConnectionError: No connection holds the client's token.
         :raises InvalidClientToken: The token is not this client's.
@@ -128,45 +142,47 @@ class CodePipelineHook(AwsBaseHook):
 
         Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
         """
-        offered = OfferedJob.from_value(job)
-        answer = self._send(requests.details(offered))
-        details = JobDetails.from_api(answer.get("jobDetails") or {}, job_id=offered.job_id)
+        return self._details(OfferedJob.from_value(job))
+
+    def _details(self, job: OfferedJob) -> JobDetails:
+        details = self._unmasked_details(job)
         credentials = details.artifact_credentials or {}
         for secret in (credentials.get("secretAccessKey"), credentials.get("sessionToken"), details.nonce):
             mask_secret(secret)
         return details
 
-    def continuation_token(self, job: object) -> str | None:
+    def _unmasked_details(self, job: OfferedJob) -> JobDetails:
+        answer = self._send(requests.details(job))
+        return JobDetails.from_api(answer.get("jobDetails") or {}, job_id=job.job_id)
+
+    def continuation_token(self, job: OfferedJob) -> str | None:
         """
         Ask which continuation token a job carries, if any.
 
-        Nothing else of its details is kept, so that the masker need not learn their secrets.
+        Nothing else of its details is kept, so the masker does not have to learn their secrets.
 
-        :param job: An object of ours, or a mapping with ``job_id`` and ``client_id`` or, of a custom job,
-            ``action_type``.
+        :param job: The job.
         :raises CodePipelineProviderError: As :meth:`details`.
 
         Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
         """
-        offered = OfferedJob.from_value(job)
-        answer = self._send(requests.details(offered))
-        return JobDetails.from_api(answer.get("jobDetails") or {}, job_id=offered.job_id).continuation_token
+        return self._unmasked_details(job).continuation_token
 
     def claim(self, job: object, unknown_claim: UnknownClaim = "assume_ours") -> ClaimedJob | None:
         """
         Claim an offered job, so that no other worker takes it.
 
-        Two calls: the details, and the acknowledgement, which spends the nonce. A partner's nonce is in the
-        details, that of a custom job came with its offer. Where it has gone stale, since the job was offered
-        again meanwhile, only that offer is lost.
+        Two calls: the details, and the acknowledgement, which spends the nonce. The nonce of a partner's job
+        is in the details, that of a custom job came with its offer. If it is stale because the job was
+        offered again meanwhile, only that offer is lost.
 
         :param job: A job from :meth:`poll`, or a mapping with ``job_id`` and ``client_id`` or, of a custom
             job, ``action_type`` and ``nonce``.
-        :param unknown_claim: What to do where the answer to our acknowledgement was lost and the nonce
-            is spent: ``assume_ours`` (right where one Airflow polls an action type) or ``leave`` (right
-            where rivals poll it too; if it was ours after all, it ends by its timeout).
+        :param unknown_claim: What to do if the answer to the acknowledgement was lost and the nonce is spent:
+            ``assume_ours``, which is right if only this Airflow polls the action type, or ``leave``, which is
+            right if others poll it, too. A job that is left though this worker has it ends by its timeout.
         :return: The claimed job, or None if another worker has it, if the offer is stale, or if its
-            continuation token says that a task of ours waits for it.
+            continuation token says that a task of this Airflow waits for it.
         :raises InvalidClientToken: The token is not this client's.
         :raises ServiceUnavailable: There was no answer until the deadline.
 
@@ -174,69 +190,69 @@ class CodePipelineHook(AwsBaseHook):
         API 2015-07-09.
         """
         claims.check_unknown_claim(unknown_claim)
-        claim = self.try_claim(job, before_acknowledge=_is_nobodys)
+        offered = OfferedJob.from_value(job)
+        offered.check_claimable()
+        claim = self.try_claim(offered, before_acknowledge=_is_awaited_by_nobody)
         return claim.job if claim.counts_as_ours(unknown_claim) else None
 
     def try_claim(
         self,
-        job: object,
+        job: OfferedJob,
         *,
         in_doubt: bool = False,
         before_acknowledge: Callable[[ClaimedJob], bool | None] = lambda claimed: None,
     ) -> Claim:
         """
-        Claim an offered job and tell how that went.
+        Claim an offered job and return the outcome.
 
-        :param job: As for :meth:`claim`.
-        :param in_doubt: Whether an earlier try of ours may have acknowledged the job already.
-        :param before_acknowledge: Called with the job's data when the acknowledgement is about to be
-            sent, so that the intent can be recorded; where it returns False, the job is left to others.
+        :param job: A job that can be claimed; see :meth:`OfferedJob.check_claimable`.
+        :param in_doubt: Whether an earlier try of this worker may have acknowledged the job.
+        :param before_acknowledge: Called with the job just before the acknowledgement is sent, so that the
+            intent can be recorded. If it returns False, the job is left to others.
         :raises CodePipelineError: As :meth:`claim`.
         """
-        offered = OfferedJob.from_value(job)
-        is_offered = claimable(offered).poll_gives_nonce
-        details = self.details(offered)
-        claimed = ClaimedJob.from_details(offered, details)
-        nonce = offered.nonce if is_offered else details.nonce
+        details = self._details(job)
+        claimed = ClaimedJob.from_details(job, details)
+        nonce = job.nonce if job.dialect.poll_gives_nonce else details.nonce
         if not nonce:
             raise RequestRefused(
-                f"The details of job {offered.job_id} hold no nonce, so it cannot be acknowledged.",
+                f"The details of job {job.job_id} hold no nonce, so it cannot be acknowledged.",
                 code="NoNonce",
-                job_id=offered.job_id,
+                job_id=job.job_id,
             )
         if before_acknowledge(claimed) is False:
-            self.log.info("The %s is left to others.", offered)
+            self.log.info("The %s is left to others.", job)
             return Claim(ClaimState.LOST, claimed)
         try:
-            answer = self._send(requests.acknowledge(offered), nonce=nonce)
+            answer = self._send(requests.acknowledge(job), nonce=nonce)
         except InvalidNonce as refusal:
             if in_doubt or refusal.in_doubt:
-                claim = self._claim_in_doubt(claimed, nonce)
+                claim = self._unknown_or_lost(claimed, nonce)
             else:
                 claim = Claim(ClaimState.LOST, claimed)
         else:
             claim = Claim.from_status(claimed, answer.get("status"))
-        self.log.info("Claim of %s: %s", offered, claim.state)
+        self.log.info("Claim of %s: %s", job, claim.state)
         return claim
 
-    def _claim_in_doubt(self, claimed: ClaimedJob, spent: str) -> Claim:
+    def _unknown_or_lost(self, claimed: ClaimedJob, spent: str) -> Claim:
         """
-        Find out whether the answer that was lost can have been the acknowledgement.
+        Find out whether the lost answer can have been that of a successful acknowledgement.
 
-        The nonce of a claimed job stays as it is. Where it is another one now, and stays that, the job was
-        handed out once more after ours: so nobody had claimed it, and the lost answer was a refusal. Of a
-        custom job only a poll tells the nonce.
+        The nonce of a claimed job does not change. If it is another one now, and stays that, the job was
+        offered once more: so nobody had claimed it, and the lost answer was a refusal. The nonce of a custom
+        job is only in a poll.
         """
         unknown = Claim(ClaimState.UNKNOWN, replace(claimed, certain=False))
-        if dialect_of(claimed.job).poll_gives_nonce:
+        if claimed.job.dialect.poll_gives_nonce:
             return unknown
         try:
-            fresh = self.details(claimed.job).nonce
-            # Whether details change the nonce by themselves, nobody knows; then it tells nothing.
-            if not fresh or fresh == spent or fresh != self.details(claimed.job).nonce:
+            fresh = self._details(claimed.job).nonce
+            # It is not known whether asking for details changes the nonce; if so, it proves nothing.
+            if not fresh or fresh == spent or fresh != self._details(claimed.job).nonce:
                 return unknown
         except CodePipelineProviderError as error:
-            self.log.info("Job %s stays in doubt: %s", claimed.job_id, type(error).__name__)
+            self.log.info("The claim of job %s stays unknown: %s", claimed.job_id, type(error).__name__)
             return unknown
         return Claim(ClaimState.LOST, claimed)
 
@@ -250,15 +266,15 @@ class CodePipelineHook(AwsBaseHook):
         output_variables: object = None,
     ) -> None:
         """
-        End a claimed job with success, or with a continuation token for which CodePipeline makes a new job.
+        End a claimed job with success, or with a continuation token, for which CodePipeline makes a new job.
 
-        :param job: An object of ours, or a mapping with ``job_id`` and ``client_id`` or, of a custom job,
+        :param job: A job object, or a mapping with ``job_id`` and ``client_id`` or, of a custom job,
             ``action_type``.
         :param current_revision: A CurrentRevision, or a mapping with AWS's or snake_case keys.
-        :param continuation_token: 1 to 2048 characters; None where the action is complete.
+        :param continuation_token: 1 to 2048 characters; None if the action is complete.
         :param execution_details: An ExecutionDetails, or a mapping with AWS's or snake_case keys.
-        :param output_variables: Of a custom job, and without a continuation token: a mapping of names to
-            texts, which later actions can use; at most 122,880 bytes in all. No secrets.
+        :param output_variables: For a custom job without a continuation token: a mapping of names to texts,
+            which later actions can use; at most 122,880 bytes in all. No secrets.
         :raises InvalidInput: A value does not fit; nothing was called.
         :raises JobNotInProgress: The job takes no result.
         :raises InvalidClientToken: The token is not this client's.
@@ -269,10 +285,10 @@ class CodePipelineHook(AwsBaseHook):
         self.put(
             requests.success(
                 OfferedJob.from_value(job),
-                current_revision=current_revision,
+                current_revision=CurrentRevision.from_value(current_revision),
                 continuation_token=continuation_token,
-                execution_details=execution_details,
-                output_variables=output_variables,
+                execution_details=ExecutionDetails.from_value(execution_details),
+                output_variables=read_output_variables(output_variables),
             )
         )
 
@@ -287,12 +303,13 @@ class CodePipelineHook(AwsBaseHook):
         """
         End a claimed job with failure.
 
-        :param job: An object of ours, or a mapping with ``job_id`` and ``client_id`` or, of a custom job,
+        :param job: A job object, or a mapping with ``job_id`` and ``client_id`` or, of a custom job,
             ``action_type``.
         :param message: What the customer reads; cut to 5000 characters.
         :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
             RevisionUnavailable, SystemUnavailable.
-        :param external_execution_id: The id of the work in our own system, 1 to 1500 characters, or None.
+        :param external_execution_id: The id of the work in the worker's own system, 1 to 1500 characters, or
+            None.
         :raises InvalidInput: A value does not fit; nothing was called.
         :raises JobNotInProgress: The job takes no result.
         :raises InvalidClientToken: The token is not this client's.
@@ -315,8 +332,8 @@ class CodePipelineHook(AwsBaseHook):
 
         :param call: The result's call.
         :param intended_before: Whether the same call may have been sent before this process.
-        :param certain: Whether the job is certainly ours; where it may be another's, or nobody's, a job that
-            takes no result tells nothing about ours.
+        :param certain: Whether this worker certainly has the job. If not, a job that takes no result may have
+            another worker's, or none.
         :raises CodePipelineError: As :meth:`succeed`.
         """
         try:
@@ -333,9 +350,9 @@ class CodePipelineHook(AwsBaseHook):
 
     def client_token(self, client_id: str) -> str:
         """
-        Return the client token of a client, known to Airflow's masker.
+        Return the client token of a client; Airflow's masker knows it.
 
-        :param client_id: The client id, as the poll gives it.
+        :param client_id: The client id, as the poll returns it.
         :raises ClientConnectionError: No connection holds it.
         """
         return self._tokens(client_id).get_token(client_id)
@@ -346,7 +363,7 @@ class CodePipelineHook(AwsBaseHook):
         meta = self._transport.client.meta
         return meta.partition, meta.region_name
 
-    # How a call is carried.
+    # How a call is sent.
 
     @cached_property
     def conn_config(self) -> AwsConnectionWrapper:
@@ -368,14 +385,14 @@ class CodePipelineHook(AwsBaseHook):
         """
         Return the caller's name for the user agent.
 
-        The amazon provider looks for it by reading the source of every function on the stack, which is a
-        third of what a short task takes.
+        The amazon provider finds it by reading the source of every function on the stack, which takes a third
+        of a short task's time.
         """
         return type(self).__name__
 
     @cached_property
     def _transport(self) -> Transport:
-        """What carries the job calls, over a client without retries of its own."""
+        """Sends the job calls, with a client that does not retry by itself."""
         once = Config(retries={"total_max_attempts": 1, "mode": "standard"})
 
         def make_client() -> Any:
@@ -387,7 +404,7 @@ class CodePipelineHook(AwsBaseHook):
         return ClientTokenHook.for_client(client_id, self.client_conn_id_template)
 
     def _send(self, call: Call, *, nonce: str | None = None) -> Mapping[str, Any]:
-        """Send a call, with the client token of its job's client; a rotated token is looked up once more."""
+        """Send a call with the client token of its job; if the token is refused, look it up once more."""
         secrets = {} if nonce is None else {"nonce": nonce}
         client_id = call.job.client_id if call.job else None
         if client_id is None:
@@ -401,7 +418,7 @@ class CodePipelineHook(AwsBaseHook):
         try:
             current = tokens.get_token(client_id, uncached=True)
         except InvalidInput:
-            # Of the two troubles the first tells more, and knows whether an answer was lost.
+            # The first error says more, and whether an answer was lost.
             current = secrets["clientToken"]
         if current == secrets["clientToken"]:
             raise refused
@@ -412,5 +429,5 @@ class CodePipelineHook(AwsBaseHook):
         return self._transport.send(call, secrets, in_doubt=refused.in_doubt)
 
 
-def _is_nobodys(job: ClaimedJob) -> bool:
+def _is_awaited_by_nobody(job: ClaimedJob) -> bool:
     return TaskInstanceRef.from_token(job.continuation_token) is None

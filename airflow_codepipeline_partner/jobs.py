@@ -3,14 +3,9 @@
 
 from __future__ import annotations
 
+from airflow_codepipeline_partner._protocol.dialects import CUSTOM, THIRD_PARTY
 from airflow_codepipeline_partner._protocol.job_details import Artifact, JobDetails
-from airflow_codepipeline_partner._protocol.jobs import (
-    CUSTOM,
-    THIRD_PARTY,
-    ActionType,
-    ClaimedJob,
-    OfferedJob,
-)
+from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.results import CurrentRevision, ExecutionDetails, FailureDetails
 
 __all__ = [

@@ -11,7 +11,9 @@ from airflow.sdk import BaseOperatorLink
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
-#: AWS partition → the domain of its console.
+__all__ = ["CodePipelineLink", "pipeline_url"]
+
+#: AWS partition → its console's domain.
 CONSOLE_DOMAINS = {
     "aws": "console.aws.amazon.com",
     "aws-cn": "console.amazonaws.cn",
@@ -21,7 +23,7 @@ CONSOLE_DOMAINS = {
 
 def pipeline_url(partition: str, region_name: str, pipeline_name: str) -> str:
     """
-    Return the address of a pipeline in the AWS console, or an empty text where the partition has none.
+    Return a pipeline's address in the AWS console, or an empty string if its partition has none.
 
     :param partition: ``aws``, ``aws-cn`` or ``aws-us-gov``.
     :param region_name: The pipeline's region.
@@ -30,22 +32,22 @@ def pipeline_url(partition: str, region_name: str, pipeline_name: str) -> str:
     domain = CONSOLE_DOMAINS.get(partition)
     if domain is None:
         return ""
-    # Only the commercial console has a host per region.
+    # Only the commercial console has a host for each region.
     host = f"{region_name}.{domain}" if partition == "aws" else domain
     name = quote(pipeline_name, safe="")
     return f"https://{host}/codesuite/codepipeline/pipelines/{name}/view?region={quote(region_name, safe='')}"
 
 
 class CodePipelineLink(BaseOperatorLink):
-    """Lead from a task to the customer's pipeline in the AWS console (of the customer's account)."""
+    """Link a task to the customer's pipeline in the AWS console of the customer's account."""
 
     name = "CodePipeline"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         """
-        Return the address that the task found while it ran, or an empty text where it found none.
+        Return the address that the task found while it ran, or an empty string.
 
-        Airflow asks as the task ends, in the task's own process, and keeps the answer.
+        Airflow calls this as the task ends, in the task's own process, and stores the result.
 
         :param operator: The task.
         :param ti_key: The task instance.

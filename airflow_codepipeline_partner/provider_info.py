@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Airflow is told about this provider. It is read at every start, so it imports nothing heavy."""
+"""The provider's registration. Airflow imports it at every start, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_codepipeline_partner import __version__
 _INTEGRATION = "AWS CodePipeline partner"
 _PACKAGE = "airflow_codepipeline_partner"
 
-#: The form of a client's connection, for Airflow 3.2 on from here, for 3.1 from the hook.
+#: The form of a client's connection. From 3.2 on Airflow reads it here, 3.1 from the hook.
 CLIENT_FORM: dict[str, Any] = {
     "hidden-fields": ["host", "port", "schema", "extra"],
     "relabeling": {"login": "Client ID", "password": "Client token"},
@@ -59,6 +59,6 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "notifications": [f"{_PACKAGE}.notifications.CodePipelineJobFailureNotifier"],
         "extra-links": [f"{_PACKAGE}.links.CodePipelineLink"],
-        # Airflow 3.1 knows no commands of providers, and passes over this.
+        # Airflow 3.1 has no provider commands, and ignores this.
         "cli": [f"{_PACKAGE}.cli.get_airflow_commands"],
     }

@@ -30,7 +30,7 @@ from airflow_codepipeline_partner._compat import (
 )
 from airflow_codepipeline_partner._polling.poller import with_jitter
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._protocol.jobs import ActionType
+from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import (
     check_number,
     is_missing,
@@ -251,7 +251,7 @@ class CodePipelineJobProgressSensor(CodePipelineBaseOperator, BaseSensorOperator
     ) -> dict[str, Any]:
         """Claim the action's next job, if the trigger was offered it, and go on."""
         with fail_without_retry_if_permanent():
-            claim = next_job.action_of(context, self.job)
+            claim = next_job.action_of(context, OfferedJob.from_value(self.job))
         next_job.raise_refusal(event, claim, timeout=self.continuation_timeout)
         with fail_without_retry_if_permanent():
             next_job.claim_offered(self.hook, claim, event, timeout=self.continuation_timeout)
@@ -259,8 +259,8 @@ class CodePipelineJobProgressSensor(CodePipelineBaseOperator, BaseSensorOperator
 
     def _look(self, context: Any, deadline: float) -> dict[str, Any]:
         with fail_without_retry_if_permanent():
-            claim = next_job.action_of(context, self.job)
-            if next_job.is_in_doubt(claim):
+            claim = next_job.action_of(context, OfferedJob.from_value(self.job))
+            if next_job.is_next_claim_unknown(claim):
                 claim = next_job.claim_next_job(self.hook, claim, claim.record.job.job)
             me = TaskInstanceRef.of(context["ti"])
             awaited = next_job.awaited_token(claim.store, claim.record)

@@ -101,11 +101,11 @@ def _tell(found: dict[tuple[str, str], list[dict[str, float]]]) -> int:
 
 
 def _measure(what: str, whose: str) -> dict[str, float]:
-    from airflow_codepipeline_partner.artifacts.job_storage import ArtifactStorage
+    from airflow_codepipeline_partner.artifacts.job_storage import JobStorage
     from airflow_codepipeline_partner.hooks import CodePipelineHook
 
     hook = CodePipelineHook()
-    storage = ArtifactStorage(hook, json.loads(os.environ["BENCHMARK_JOB"]))
+    storage = JobStorage(hook, json.loads(os.environ["BENCHMARK_JOB"]))
     source = Path(os.environ["BENCHMARK_SOURCE"])
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         # What is made once, however many transfers there are: clients, and what they load.

@@ -54,7 +54,7 @@ class SecretCheck:
         for customer in customers:
             story.add_pipeline(customer)
         jobs = {}
-        with story.emulator.core.lock:  # no poll before the faults are set
+        with story.emulator.state.lock:  # no poll before the faults are set
             for customer in customers:
                 jobs[customer.pipeline_name] = job = story.start_pipeline(customer)
                 self.note(customer, job)
@@ -94,7 +94,7 @@ class SecretCheck:
         # A custom job's nonce is no secret, and its calls carry no other.
         quoted = "" if self.story.way.is_custom else f"clientToken {customer.client_token}"
         if operation.startswith("Acknowledge"):
-            quoted += f", nonce {self.story.emulator.core.jobs[job.job_id].nonce}"
+            quoted += f", nonce {self.story.emulator.state.jobs[job.job_id].nonce}"
         self.story.emulator.inject(
             "error",
             operation,
@@ -104,7 +104,7 @@ class SecretCheck:
         )
 
     def _note_what_is_handed_out(self) -> None:
-        store = self.story.emulator.core.credentials
+        store = self.story.emulator.state.credentials
         issue = store.issue
 
         def issue_and_note(job: Any, expires_at: float) -> Any:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What makes and runs pipelines in tests, as a user of boto3 does."""
+"""Making and running pipelines in tests, as a user of boto3 does."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ TRUST = json.dumps(
 )
 
 
-def code(call, **arguments):
+def code(call, *arguments, **options):
     with pytest.raises(ClientError) as error:
-        call(**arguments)
+        call(*arguments, **options)
     return error.value.response["Error"]["Code"]
 
 

@@ -41,7 +41,8 @@ def get_token(**parameters):
 # The connection id.
 
 
-def test_the_connection_id_is_made_from_the_client_id_with_underscores():
+def test_the_client_id_makes_the_connection_id():
+    """Its hyphens become underscores."""
     assert ClientTokenHook.for_client(CLIENT_ID).client_conn_id == CONN_ID
     assert DEFAULT_TEMPLATE == "codepipeline_client_{client_id}"
 
@@ -61,14 +62,16 @@ def test_another_template_makes_another_connection_id(template, conn_id):
 @pytest.mark.parametrize(
     "template", ["{planted}", "{}", "{0}", "{client_id", "}", "{client_id.planted}", "{client_id[planted]}"]
 )
-def test_a_template_that_cannot_be_filled_in_is_refused_without_showing_it(template):
+def test_a_template_that_cannot_be_filled_in_is_not_shown(template):
+    """It is refused."""
     with pytest.raises(ClientConnectionError, match="client_conn_id_template") as refusal:
         ClientTokenHook.for_client(CLIENT_ID, template)
     assert "planted" not in str(refusal.value)
     assert refusal.value.__cause__ is None
 
 
-def test_the_hook_has_a_connection_id_by_default_as_airflow_expects():
+def test_the_hook_has_a_connection_id_by_default():
+    """Airflow expects it."""
     assert ClientTokenHook().client_conn_id == ClientTokenHook.default_conn_name
 
 
@@ -80,12 +83,13 @@ def test_the_token_is_the_connections_password(store_token):
     assert get_token() == TOKEN
 
 
-def test_a_connection_without_a_client_id_serves_the_client_that_its_own_id_names(store_token):
+def test_a_connection_without_a_client_id_serves_its_client(store_token):
+    """Its own connection id names the client."""
     store_token(CUSTOMER, login=None)
     assert get_token() == TOKEN
 
 
-def test_the_hook_of_codepipeline_finds_the_token_by_its_own_template(monkeypatch, make_hook):
+def test_codepipelines_hook_finds_the_token_by_its_template(monkeypatch, make_hook):
     connection = {"conn_type": "codepipeline_partner_client", "login": CLIENT_ID, "password": TOKEN}
     monkeypatch.setenv("AIRFLOW_CONN_MINE_0A1B2C3D_0000_4000_8000_00000000BEEF", json.dumps(connection))
     assert make_hook(client_conn_id_template="mine_{client_id}").client_token(CLIENT_ID) == TOKEN
@@ -113,7 +117,8 @@ def test_an_empty_token_is_refused_by_the_connections_name(store_token, password
     assert conn_id in str(refusal.value)
 
 
-def test_the_connection_of_another_client_is_refused_and_shows_neither_its_login_nor_its_token(store_token):
+def test_the_connection_of_another_client_is_refused(store_token):
+    """Neither its login nor its token is shown."""
     conn_id = store_token(CUSTOMER, login="planted-other-client")
     with pytest.raises(ClientConnectionError, match=f"is of another client than {CLIENT_ID}") as refusal:
         get_token()
@@ -128,7 +133,7 @@ def test_the_token_is_known_to_airflows_masker(store_token):
     assert masked(f"A log line with {token} in it.") == "A log line with *** in it."
 
 
-def test_a_token_that_is_refused_is_known_to_airflows_masker_as_well(store_token):
+def test_a_refused_token_is_known_to_airflows_masker(store_token):
     token = "planted-of-another-client-91d0"
     store_token(CUSTOMER, login="another-client", password=token)
     with pytest.raises(ClientConnectionError):
@@ -156,9 +161,8 @@ def test_a_missing_connection_is_named_with_its_client():
 
 # Airflow 3.1's parser imports its API server, with old names of its own and of starlette's.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_the_command_that_adds_a_missing_connection_is_one_that_airflow_takes_and_that_helps(
-    monkeypatch, store_token
-):
+def test_the_command_for_a_missing_connection_adds_it(monkeypatch, store_token):
+    """Airflow takes the command that the error names, and the token is found then."""
     from airflow.cli.cli_parser import get_parser
 
     found = re.search(r"Add it: (airflow .*)", str(missing()))
@@ -196,9 +200,8 @@ def outcomes(emulator, operation):
     return [entry.outcome for entry in emulator.ledger.where(kind="call", operation=operation)]
 
 
-def test_a_rotated_token_that_is_stored_anew_is_looked_up_once_more(
-    emulator, claimed, store_token, monkeypatch
-):
+def test_a_rotated_token_is_looked_up_once_more(emulator, claimed, store_token, monkeypatch):
+    """It was stored anew."""
     hook, job = claimed
     former = hook.client_token(job.client_id)
     current = emulator.rotate_token(job.client_id)
@@ -215,9 +218,7 @@ def test_a_rotated_token_that_is_stored_anew_is_looked_up_once_more(
     assert len(emulator.ledger.terminal_results(job.job_id)) == 1
 
 
-def test_a_token_that_airflow_remembers_is_asked_for_anew_when_it_is_refused(
-    emulator, claimed, store_token, monkeypatch
-):
+def test_a_cached_token_is_looked_up_again_when_refused(emulator, claimed, store_token, monkeypatch):
     from airflow.sdk.execution_time.cache import SecretCache
 
     hook, job = claimed
@@ -238,7 +239,7 @@ def test_a_token_that_airflow_remembers_is_asked_for_anew_when_it_is_refused(
     [lambda hook, job: hook.succeed(job), lambda hook, job: hook.fail(job, message="m")],
     ids=["succeed", "fail"],
 )
-def test_a_rotated_token_that_is_not_stored_anew_is_an_invalid_client_token(emulator, claimed, end):
+def test_a_rotated_token_not_stored_is_an_invalid_token(emulator, claimed, end):
     hook, job = claimed
     token = hook.client_token(job.client_id)
     emulator.rotate_token(job.client_id)
@@ -250,14 +251,14 @@ def test_a_rotated_token_that_is_not_stored_anew_is_an_invalid_client_token(emul
     assert [entry.outcome for entry in emulator.ledger.puts()] == ["InvalidClientTokenException"]
 
 
-def test_a_rotated_token_that_is_stored_anew_before_the_call_is_simply_used(emulator, claimed, store_token):
+def test_a_token_stored_before_the_call_is_simply_used(emulator, claimed, store_token):
     hook, job = claimed
     store_token(emulator.rotate_token(job.client_id))
     hook.succeed(job)
     assert outcomes(emulator, "PutThirdPartyJobSuccessResult") == ["ok"]
 
 
-def test_a_new_token_that_is_refused_too_is_not_looked_up_for_ever(emulator, claimed, monkeypatch):
+def test_a_new_token_refused_too_is_not_looked_up_for_ever(emulator, claimed, monkeypatch):
     hook, job = claimed
     emulator.rotate_token(job.client_id)
     found = iter(["planted-wrong-one", "planted-wrong-two", "planted-wrong-three"])

@@ -37,7 +37,8 @@ def test_it_fits_the_schema_that_airflow_checks_it_with():
 @pytest.mark.parametrize(
     "connection_type", INFO["connection-types"], ids=lambda kind: kind["connection-type"]
 )
-def test_each_connection_type_fits_the_schema_for_provider_files(connection_type):
+def test_each_connection_type_fits_airflows_schema(connection_type):
+    """The schema is that for provider files."""
     items = schema("provider.yaml.schema.json")["properties"]["connection-types"]["items"]
     # Airflow 3.1's schema knows neither form nor fields, and lets both pass; then the rest is checked.
     assert complaints(connection_type, items) == []
@@ -106,7 +107,8 @@ def test_every_integration_that_is_used_is_declared():
     assert used == declared
 
 
-def test_every_module_of_operators_sensors_triggers_and_hooks_is_named():
+def test_every_module_that_airflow_looks_for_is_named():
+    """Modules of operators, sensors, triggers and hooks."""
     from airflow.sdk import BaseHook, BaseOperator
     from airflow.triggers.base import BaseTrigger
 
@@ -196,14 +198,14 @@ def test_airflows_manager_finds_the_commands_where_it_knows_any(found):
     assert found["commands"] == (["codepipeline-partner"] if knows_any else [])
 
 
-def test_airflows_manager_finds_the_notifier_the_link_and_the_triggers(found):
+def test_airflows_manager_finds_notifier_link_and_triggers(found):
     [notifier] = found["notifications"]
     assert f"{PACKAGE}.notifications.CodePipelineJobFailureNotifier" in notifier
     assert found["links"] == [f"{PACKAGE}.links.CodePipelineLink"]
     assert found["triggers"] == [f"{PACKAGE}.triggers"]
 
 
-def test_the_user_interface_shows_client_id_and_client_token_only(found):
+def test_the_interface_shows_client_id_and_token_only(found):
     name, extra_fields, fields = found["shown"]
     assert name == "CodePipeline partner client"
     assert extra_fields == {}

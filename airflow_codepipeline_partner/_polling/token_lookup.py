@@ -55,7 +55,7 @@ class TokenLookup:
         :param aws: How CodePipeline is asked.
         """
         jobs = list(jobs)
-        self._known |= {job.job_id: job.continuation_token for job in jobs if job.tells_token}
+        self._known |= {job.job_id: job.continuation_token for job in jobs if job._is_token_known}
         unknown = [job for job in jobs if job.job_id not in self._known]
         if unknown:
             self._known |= await sync_to_async(self._ask, thread_sensitive=False, executor=_THREADS)(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a claim comes to, and whose the job is then."""
+"""The outcome of a claim, and whether the job then counts as this worker's."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from enum import StrEnum
 from typing import Literal, Self
 
 from airflow_codepipeline_partner import exceptions
+from airflow_codepipeline_partner._limits import Text, text_fault
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner.exceptions import CodePipelineError, InvalidInput
 
-#: What the parameter ``unknown_claim`` may be.
+#: The values of the parameter ``unknown_claim``.
 UNKNOWN_CLAIM_CHOICES = ("assume_ours", "leave")
 UnknownClaim = Literal["assume_ours", "leave"]
 
@@ -19,22 +20,22 @@ UnknownClaim = Literal["assume_ours", "leave"]
 class ClaimState(StrEnum):
     """Where a claim stands; the ``state`` of the claim's record."""
 
-    INTENT = "intent"  #: The acknowledgement may be under way.
-    CLAIMED = "claimed"  #: The job is ours.
-    UNKNOWN = "unknown"  #: Our answer was lost, so the job may be ours or another worker's.
+    INTENT = "intent"  #: The acknowledgement is about to be sent, or was sent.
+    CLAIMED = "claimed"  #: This worker has the job.
+    UNKNOWN = "unknown"  #: The answer was lost: this worker or another one has the job.
     LOST = "lost"  #: Another worker has it, or the nonce was stale.
-    REFUSED = "refused"  #: CodePipeline or a missing token refused; nothing was acknowledged.
+    REFUSED = "refused"  #: Nothing was acknowledged: CodePipeline refused, or the client token is missing.
 
     @property
     def is_unknown(self) -> bool:
-        """Whether an acknowledgement of ours may have been carried out; an ``intent`` left over counts so."""
+        """Whether the acknowledgement may have been carried out; an ``intent`` that is left over counts."""
         return self in (ClaimState.INTENT, ClaimState.UNKNOWN)
 
     def counts_as_ours(self, unknown_claim: str) -> bool:
         """
-        Tell whether a job with a claim in this state is ours to work on and to end.
+        Return whether this worker works on the job and ends it.
 
-        :param unknown_claim: What an unknown claim counts as: ``assume_ours`` or ``leave``.
+        :param unknown_claim: What to do with an unknown claim: ``assume_ours`` or ``leave``.
         :raises InvalidInput: It is neither.
         """
         if self.is_unknown:
@@ -48,8 +49,8 @@ class Claim:
     The outcome of an attempt to claim a job.
 
     :param state: ``claimed``, ``unknown`` or ``lost``.
-    :param job: The job with what its details told; whose it is, the state says.
-    :param status: The job's status, as its acknowledgement answered; None where there was no such answer.
+    :param job: The job with its details; the state says who has it.
+    :param status: The job's status, as the acknowledgement returned it; None if it returned none.
     """
 
     state: ClaimState
@@ -58,39 +59,38 @@ class Claim:
 
     @classmethod
     def from_status(cls, job: ClaimedJob, status: str | None) -> Self:
-        """Judge the answer of an acknowledgement: only ``InProgress`` makes the job ours."""
+        """Return the outcome of an answered acknowledgement: only ``InProgress`` claims the job."""
         return cls(ClaimState.CLAIMED if status == "InProgress" else ClaimState.LOST, job, status)
 
     @property
     def has_ended(self) -> bool:
-        """Whether the acknowledgement told that the job has its result, or ran out of its time."""
+        """Whether the acknowledgement says that the job has a result, or timed out."""
         return self.status in ("Succeeded", "Failed", "TimedOut")
 
     def counts_as_ours(self, unknown_claim: str) -> bool:
-        """Tell whether to work on the job; see :meth:`ClaimState.counts_as_ours`."""
+        """Return whether to work on the job; see :meth:`ClaimState.counts_as_ours`."""
         return self.state.counts_as_ours(unknown_claim)
 
 
 def check_unknown_claim(value: str) -> str:
     """
-    Return the choice, if it is one.
+    Return ``unknown_claim`` if it is valid.
 
-    :raises InvalidInput: It is none.
+    :raises InvalidInput: It is not.
     """
-    if value not in UNKNOWN_CLAIM_CHOICES:
-        raise InvalidInput(
-            f"unknown_claim must be one of {', '.join(UNKNOWN_CLAIM_CHOICES)}; "
-            f"a {type(value).__name__} of {len(str(value))} characters was given that is none of them."
-        )
-    return value
+    given = value if isinstance(value, str) else ""
+    fault = text_fault(given, Text(one_of=UNKNOWN_CLAIM_CHOICES))
+    if fault is not None:
+        raise InvalidInput(f"unknown_claim {fault}.")
+    return given
 
 
 def put_is_settled(error: CodePipelineError, *, intended_before: bool, certain: bool = True) -> bool:
     """
-    Tell whether a refused put means that the result is already there.
+    Return whether a refused put means that the job already has this result.
 
-    Only an ``InvalidJobStateException`` can mean that, and only where we may have put the same result
-    before: the answer of an attempt was lost, or the result was already intended when this try began. Of a
-    job that is not certainly ours it can as well mean that nobody has acknowledged it.
+    Only an ``InvalidJobStateException`` can mean that, and only if this worker may have put the same result
+    before: the answer of an attempt was lost, or the result was intended before this try began. If the claim
+    is not certain, the error can also mean that nobody has acknowledged the job.
     """
     return certain and isinstance(error, exceptions.JobNotInProgress) and (error.in_doubt or intended_before)

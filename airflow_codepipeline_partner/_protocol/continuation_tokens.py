@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The continuation tokens of ours, which name the task that waits for an action's next job.
+Continuation tokens that name the task which waits for an action's next job.
 
-A result with a continuation token makes CodePipeline offer a new job of the same action, to whoever polls.
-By the token it is known whose it is. The token lies in CodePipeline and in Airflow's database, and holds no
-secret. A user's own tokens are no concern of this module: they are passed through untouched.
+A result with a continuation token makes CodePipeline offer a new job of the same action to any worker that
+polls. The token says which task the job is for. It is stored in CodePipeline and in Airflow's database, and
+holds no secret. Tokens that a user chose are not read here; they are passed on unchanged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-#: The first member of a token of ours, and its version.
+#: The first member of such a token, and its version.
 _MARK = "airflow_codepipeline_partner"
 _VERSION = 1
 
@@ -22,12 +22,12 @@ _VERSION = 1
 @dataclass(frozen=True)
 class TaskInstanceRef:
     """
-    A task instance that waits for the next job of an action.
+    A reference to a task instance: the one that waits for a job, or whose XCom holds a record.
 
     :param dag_id: Its DAG.
     :param run_id: Its run.
     :param task_id: Its task.
-    :param map_index: Which of a mapped task's instances it is; -1 for an unmapped one.
+    :param map_index: The instance of a mapped task; -1 for an unmapped task.
     """
 
     dag_id: str
@@ -37,12 +37,12 @@ class TaskInstanceRef:
 
     @classmethod
     def of(cls, ti: Any) -> Self:
-        """Return the running task."""
+        """Return the reference to a task instance of Airflow's."""
         return cls(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
 
     @classmethod
     def from_token(cls, token: str | None) -> Self | None:
-        """Return the task that a continuation token of ours names, or None for any other token."""
+        """Return the task that a token of this package names, or None for any other token."""
         if token is None or _MARK not in token:
             return None
         try:
@@ -65,7 +65,7 @@ class TaskInstanceRef:
         return json.dumps({_MARK: _VERSION, **asdict(self)}, ensure_ascii=False, separators=(",", ":"))
 
     def is_of_run(self, dag_id: str, run_id: str) -> bool:
-        """Tell whether it is a task of this run."""
+        """Return whether it is a task of this run."""
         return (self.dag_id, self.run_id) == (dag_id, run_id)
 
     def __str__(self) -> str:

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-In what the two job protocols differ: that of a partner's actions, and that of an account's custom ones.
+How the two job protocols differ: a partner's actions, and an account's own custom actions.
 
-Everything else is the same for both. The owner of a job's action type decides; a mixture in one batch works.
+Everything else is the same for both. The owner of the job's action type decides, job by job.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_codepipeline_partner._protocol.jobs import CUSTOM, THIRD_PARTY, ActionType, OfferedJob
-from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
+from airflow_codepipeline_partner.exceptions import InvalidInput
+
+THIRD_PARTY = "ThirdParty"
+CUSTOM = "Custom"
 
 
 @dataclass(frozen=True)
@@ -19,14 +21,14 @@ class Dialect:
     How the jobs of one owner are polled for, claimed and reported.
 
     :param poll: The operation that offers jobs.
-    :param details: The one that tells about a job.
-    :param acknowledge: The one that claims it.
-    :param success: The one that ends it with success, or with a continuation token.
-    :param failure: The one that ends it with failure.
+    :param details: The operation that returns the details of a job.
+    :param acknowledge: The operation that claims a job.
+    :param success: The operation that ends a job with success, or with a continuation token.
+    :param failure: The operation that ends a job with failure.
     :param offered_job_id: The member of an offered job that is its id.
-    :param poll_gives_nonce: Whether the poll gives the nonce that the acknowledgement spends. It holds until
-        the job is offered again. Else the details give it, as often as they are asked for.
-    :param takes_query_param: Whether a poll can be for the jobs with one value of their configuration.
+    :param poll_gives_nonce: Whether the poll returns the nonce that the acknowledgement spends; it is valid
+        until the job is offered again. If not, the details return it, each time they are asked for.
+    :param takes_query_param: Whether a poll can ask for the jobs with one value in their configuration.
     :param takes_output_variables: Whether a success can have variables for later actions.
     """
 
@@ -67,32 +69,18 @@ DIALECTS = {
 }
 
 
-def dialect_of(subject: ActionType | OfferedJob) -> Dialect:
+def dialect_of(owner: str, action_type: object) -> Dialect:
     """
-    Return how an action type's jobs, or a job, are spoken of, by its owner.
+    Return how the jobs of an owner are polled for, claimed and reported.
 
-    :raises InvalidInput: Jobs of that owner are done by AWS itself.
+    :param owner: The owner of the job's action type.
+    :param action_type: The action type, for the error.
+    :raises InvalidInput: AWS does the jobs of that owner itself.
     """
-    dialect = DIALECTS.get(subject.owner)
+    dialect = DIALECTS.get(owner)
     if dialect is None:
-        action_type = subject if isinstance(subject, ActionType) else subject.action_type
         raise InvalidInput(
-            f"Jobs of owner {subject.owner} are not served, only those of {', '.join(DIALECTS)} "
+            f"Jobs of owner {owner} are not served, only those of {', '.join(DIALECTS)} "
             f"(asked for {action_type})."
-        )
-    return dialect
-
-
-def claimable(job: OfferedJob) -> Dialect:
-    """
-    Return how a job is claimed.
-
-    :raises InvalidInput: It cannot be: it is AWS's own, or a custom one without the nonce of its offer.
-    """
-    dialect = dialect_of(job)
-    if dialect.poll_gives_nonce and not job.nonce:
-        raise InvalidJobReference(
-            f"The custom job {job.job_id} needs nonce, which its poll gave: it is claimed with that.",
-            job_id=job.job_id,
         )
     return dialect

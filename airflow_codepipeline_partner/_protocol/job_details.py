@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What CodePipeline tells about a job: its data, with secrets, and its artifacts. Frozen."""
+"""The details of a job, which hold secrets, and its artifacts. Frozen."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobRefe
 @dataclass(frozen=True)
 class Artifact:
     """
-    Where one of a job's artifacts lies, or is to be put.
+    The place of one of a job's artifacts: where it is, or where to upload it.
 
     :param name: The artifact's name in the pipeline.
     :param revision: The artifact's revision id, or None.
-    :param bucket: The S3 bucket, or None where the answer names no place.
+    :param bucket: The S3 bucket, or None if the answer names no place.
     :param key: The key in the bucket, or None.
     """
 
@@ -65,21 +65,21 @@ def _artifacts(answer: Iterable[Mapping[str, Any]] | None) -> tuple[Artifact, ..
 @dataclass(frozen=True)
 class JobDetails:
     """
-    All that CodePipeline tells about a job. It holds secrets: never log it, never put it into XCom.
+    All that CodePipeline returns about a job. It holds secrets: never log it, never put it into XCom.
 
     :param job_id: The job's id.
-    :param nonce: What the acknowledgement spends; None for a custom job, whose poll gave it.
-    :param configuration: The action's configuration; the customer's secrets are in clear.
+    :param nonce: The acknowledgement spends it. None for a custom job, whose poll returned it.
+    :param configuration: The action's configuration, with the customer's secrets in clear.
     :param pipeline_name: Name of the customer's pipeline, or None.
     :param stage_name: Name of the stage, or None.
     :param action_name: Name of the action, or None.
     :param action_execution_id: One id for all the jobs of one run of the action, or None.
-    :param input_artifacts: What the action is given.
-    :param output_artifacts: Where the action is to put what it makes.
+    :param input_artifacts: The action's input artifacts.
+    :param output_artifacts: The action's output artifacts: where to upload them.
     :param artifact_credentials: AWS's mapping accessKeyId, secretAccessKey, sessionToken, valid for
-        about 15 minutes; None where the action needs no artifacts.
-    :param continuation_token: The token that the former job of this action was ended with, or None.
-    :param encryption_key: AWS's mapping id, type; None stands for the AWS managed key.
+        about 15 minutes; None if the action needs no artifacts.
+    :param continuation_token: The token that ended the action's former job, or None.
+    :param encryption_key: AWS's mapping id, type; None means the AWS managed key.
     :param account_id: The pipeline's AWS account; of a custom job only.
     :param pipeline_arn: The pipeline's ARN; of a custom job only.
     :param pipeline_execution_id: The run of the pipeline; of a custom job only.
@@ -106,10 +106,10 @@ class JobDetails:
     @classmethod
     def from_api(cls, answer: Mapping[str, Any], *, job_id: str) -> Self:
         """
-        Return the details that an answer of GetThirdPartyJobDetails or GetJobDetails holds.
+        Return the details from a response of GetThirdPartyJobDetails or GetJobDetails.
 
-        :param answer: The answer's ``jobDetails``; any member may be missing.
-        :param job_id: The id that was asked for, used where the answer names none.
+        :param answer: The response's ``jobDetails``; any member may be missing.
+        :param job_id: The id that was asked for; used if the response has none.
         """
         data = answer.get("data") or {}
         context = data.get("pipelineContext") or {}
@@ -134,12 +134,12 @@ class JobDetails:
 
     def serialize(self) -> NoReturn:
         """
-        Keep the details out of XCom: this is what Airflow calls for a value that a task returns.
+        Keep the details out of XCom: Airflow calls this for a value that a task returns.
 
         :raises InvalidInput: Always.
         """
         raise InvalidInput(
-            f"The details of job {self.job_id} hold secrets and cannot be returned from a task: XCom lies in "
-            "Airflow's database in clear. Return what the next task needs of them, or have it ask the hook.",
+            f"The details of job {self.job_id} hold secrets and cannot be returned from a task, since XCom "
+            "is stored in clear. Return only what the next task needs, or let that task ask for the details.",
             job_id=self.job_id,
         )

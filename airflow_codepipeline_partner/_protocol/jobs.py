@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What goes over the wire and through XCom, as frozen, checked values.
+Action types and jobs, as frozen, checked values.
 
-Each class reads from what a user gives (:meth:`from_value`: one of ours, a mapping with AWS's or with
-snake_case keys, or a string that holds such a mapping, as Jinja renders it) and writes what CodePipeline
-takes (:meth:`to_api`) or what may lie in XCom (:meth:`to_xcom`). What CodePipeline answers is read
-leniently: every member of a job's data is optional.
+``from_value`` reads what a user gives: one of these, a mapping with AWS's or snake_case keys, or a string
+with such a mapping, as Jinja renders it. ``to_api`` returns AWS's shape, ``to_xcom`` what may be in XCom.
+Responses of CodePipeline are read leniently: every member of a job's data is optional.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from airflow_codepipeline_partner._protocol.dialects import CUSTOM, THIRD_PARTY, Dialect, dialect_of
 from airflow_codepipeline_partner._protocol.job_details import Artifact, JobDetails
 from airflow_codepipeline_partner._protocol.parsing import (
     by_snake_case,
@@ -22,9 +22,6 @@ from airflow_codepipeline_partner._protocol.parsing import (
     read_query_param,
 )
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
-
-THIRD_PARTY = "ThirdParty"
-CUSTOM = "Custom"
 
 
 @dataclass(frozen=True)
@@ -54,11 +51,11 @@ class ActionType:
     @classmethod
     def from_value(cls, value: object) -> Self:
         """
-        Return the action type that a value names.
+        Return the action type from a value.
 
-        :param value: One of ours, a mapping in AWS's shape, a string that holds such a mapping, or the text
+        :param value: An ActionType, a mapping in AWS's shape, a string that holds such a mapping, or the text
             ``category/owner/provider/version``.
-        :raises InvalidInput: It names none.
+        :raises InvalidInput: The value is not an action type.
         """
         if isinstance(value, cls):
             return value
@@ -73,6 +70,23 @@ class ActionType:
                     f"An action type needs {required}; it has category, provider, version, owner."
                 )
         return cls(**given)
+
+    @property
+    def dialect(self) -> Dialect:
+        """
+        How jobs of this action type are polled for, claimed and reported.
+
+        :raises InvalidInput: AWS does such jobs itself.
+        """
+        return dialect_of(self.owner, self)
+
+    def check_served(self) -> None:
+        """
+        Check that a worker can do jobs of this action type.
+
+        :raises InvalidInput: AWS does such jobs itself.
+        """
+        dialect_of(self.owner, self)
 
     def to_api(self) -> dict[str, str]:
         """Return AWS's shape, which is also the shape in XCom."""
@@ -93,18 +107,18 @@ class ActionType:
 @dataclass(frozen=True)
 class OfferedJob:
     """
-    A job that a poll offered. It is nobody's yet.
+    A job that a poll offered. It is not yet claimed.
 
     :param job_id: The job's id.
-    :param client_id: Whose job it is; the client token is looked up by it. None for a custom job.
-    :param action_type: What was polled for, or None where it is not known.
-    :param nonce: What the acknowledgement of a custom job spends; it holds until the job is offered again.
-        None for a partner's, whose details give it.
-    :param query_param: What the poll for a custom job was restricted to, or None: the action's next job is
-        polled for in the same way.
-    :param tells_token: Whether it is known which continuation token the job carries: the poll for custom jobs
-        tells it. Not in XCom.
-    :param continuation_token: That token, or None.
+    :param client_id: The customer's client id, by which the client token is looked up; None for a custom
+        job.
+    :param action_type: The action type that was polled for, or None if it is not known.
+    :param nonce: Of a custom job: the acknowledgement spends it; it is valid until the job is offered again.
+        None for a partner's job, whose details have it.
+    :param query_param: The query of the poll for a custom job, or None. The action's next job is polled for
+        with the same query.
+    :param continuation_token: The token that the job carries, or None. Only a poll for custom jobs returns
+        it. Not in XCom.
 
     Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
@@ -114,7 +128,8 @@ class OfferedJob:
     action_type: ActionType | None = None
     nonce: str | None = field(default=None, repr=False)
     query_param: Mapping[str, str] | None = field(default=None, hash=False)
-    tells_token: bool = field(default=False, repr=False, compare=False)
+    # Whether the continuation token, or that there is none, is known.
+    _is_token_known: bool = field(default=False, repr=False, compare=False)
     continuation_token: str | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -124,17 +139,46 @@ class OfferedJob:
             return self.action_type.owner
         return CUSTOM if self.client_id is None else THIRD_PARTY
 
+    @property
+    def dialect(self) -> Dialect:
+        """
+        How the job is claimed and reported.
+
+        :raises InvalidInput: AWS does such jobs itself.
+        """
+        return dialect_of(self.owner, self.action_type)
+
+    def check_served(self) -> None:
+        """
+        Check that a worker can do the job.
+
+        :raises InvalidInput: AWS does such jobs itself.
+        """
+        dialect_of(self.owner, self.action_type)
+
+    def check_claimable(self) -> None:
+        """
+        Check that the job can be claimed.
+
+        :raises InvalidInput: AWS does it itself, or it is a custom job without the nonce of its offer.
+        """
+        if self.dialect.poll_gives_nonce and not self.nonce:
+            raise InvalidJobReference(
+                f"The custom job {self.job_id} needs nonce, which its poll gave: it is claimed with that.",
+                job_id=self.job_id,
+            )
+
     @classmethod
     def from_value(cls, value: object, *, owner: str = THIRD_PARTY) -> OfferedJob:
         """
-        Return the job that a value names: one of ours, or a mapping.
+        Return the job from a value: one of these classes, or a mapping.
 
         A partner's job needs ``job_id`` and ``client_id``; a custom one ``job_id`` and ``action_type`` and,
-        to be claimed, ``nonce``. Other keys are passed over, so that a claimed job's XCom names its job too.
+        to be claimed, ``nonce``. Other keys are ignored, so a claimed job's XCom can be given too.
 
         :param value: The job.
-        :param owner: Whose it is where it does not say: ``ThirdParty`` or ``Custom``.
-        :raises InvalidJobReference: It names none.
+        :param owner: The owner if the value does not say: ``ThirdParty`` or ``Custom``.
+        :raises InvalidJobReference: The value does not name a job.
         """
         if isinstance(value, ClaimedJob):
             return value.job
@@ -156,8 +200,8 @@ class OfferedJob:
                 "(A custom job needs action_type in the place of client_id.)"
             )
         check_text("jobId", job_id)
-        told = given.get("action_type")
-        action_type = None if told is None else ActionType.from_value(told)
+        polled_for = given.get("action_type")
+        action_type = None if polled_for is None else ActionType.from_value(polled_for)
         client_id = given.get("client_id") or None
         if action_type is not None:
             owner = action_type.owner
@@ -167,7 +211,7 @@ class OfferedJob:
         if owner != THIRD_PARTY:
             nonce = given.get("nonce") or None
             if nonce is not None:
-                # A number of any size, where Jinja rendered it.
+                # A number of any size, if Jinja rendered it.
                 digits = isinstance(nonce, int) and not isinstance(nonce, bool)
                 nonce = check_text("nonce", str(nonce) if digits else nonce, job_id=job_id)
             query_param = read_query_param(given.get("query_param"))
@@ -185,7 +229,7 @@ class OfferedJob:
         return f"job {self.job_id}" + ("" if self.client_id is None else f" (client {self.client_id})")
 
     def to_xcom(self) -> dict[str, Any]:
-        """Return what may lie in XCom: a reference to the job, never its data."""
+        """Return what may be in XCom: a reference to the job, never its data."""
         reference: dict[str, Any] = {
             "job_id": self.job_id,
             "client_id": self.client_id,
@@ -196,7 +240,7 @@ class OfferedJob:
 
 
 def _names_of(mapping: Mapping[str, Any]) -> str:
-    """Name a mapping's keys for an error; values might be secrets, keys of a job are not."""
+    """Return a mapping's keys for an error; its values may be secrets, the keys of a job are not."""
     if not mapping:
         return "an empty mapping"
     return "a mapping with the keys " + ", ".join(sorted(str(key)[:40] for key in mapping)[:10])
@@ -205,16 +249,15 @@ def _names_of(mapping: Mapping[str, Any]) -> str:
 @dataclass(frozen=True)
 class ClaimedJob:
     """
-    A job that is ours: from here on it ends in exactly one result, by us.
+    A job that this worker claimed, and to which it gives exactly one result.
 
-    It holds neither credentials nor configuration values (but what was polled for with ``query_param``); ask
-    the hook for the :meth:`~airflow_codepipeline_partner.hooks.CodePipelineHook.details` where they
-    are needed.
+    It holds no credentials and no configuration values, except the one in ``query_param``. If you need them,
+    call the hook's :meth:`~airflow_codepipeline_partner.hooks.CodePipelineHook.details`.
 
     :param job: The job that was offered.
-    :param certain: False where the answer to our acknowledgement was lost, so that the job may be
-        another worker's.
-    :param continuation_token: The token that the former job of this action was ended with, or None.
+    :param certain: False if the answer to the acknowledgement was lost, so that the job may be another
+        worker's.
+    :param continuation_token: The token that ended the action's former job, or None.
     :param pipeline_name: Name of the customer's pipeline, or None.
     :param stage_name: Name of the stage, or None.
     :param action_name: Name of the action, or None.
@@ -222,8 +265,8 @@ class ClaimedJob:
     :param account_id: The pipeline's AWS account; of a custom job only.
     :param pipeline_arn: The pipeline's ARN; of a custom job only.
     :param pipeline_execution_id: The run of the pipeline; of a custom job only.
-    :param input_artifacts: What the action is given.
-    :param output_artifacts: Where the action is to put what it makes.
+    :param input_artifacts: The action's input artifacts.
+    :param output_artifacts: The action's output artifacts: where to upload them.
     """
 
     job: OfferedJob
@@ -246,7 +289,7 @@ class ClaimedJob:
 
     @property
     def client_id(self) -> str | None:
-        """Whose job it is; None for a custom job."""
+        """The customer's client id; None for a custom job."""
         return self.job.client_id
 
     @property
@@ -256,22 +299,22 @@ class ClaimedJob:
 
     @property
     def action_type(self) -> ActionType | None:
-        """What was polled for, or None where it is not known."""
+        """The action type that was polled for, or None if it is not known."""
         return self.job.action_type
 
     @classmethod
     def from_details(cls, job: OfferedJob, details: JobDetails) -> Self:
-        """Return the claimed job, with all of the details that is no secret."""
+        """Return the claimed job with everything in the details that is not secret."""
         names = (*_CONTEXT_NAMES, *_CUSTOM_NAMES, *_ARTIFACT_NAMES)
-        told: dict[str, Any] = {name: getattr(details, name) for name in names}
-        return cls(job=job, **told)
+        members: dict[str, Any] = {name: getattr(details, name) for name in names}
+        return cls(job=job, **members)
 
     @classmethod
     def from_value(cls, value: object) -> Self:
         """
-        Return the claimed job that a value (XCom or one of ours) holds.
+        Return the claimed job from a value: XCom, or one of these classes.
 
-        :raises InvalidJobReference: It holds none.
+        :raises InvalidJobReference: The value is not a job.
         """
         if isinstance(value, cls):
             return value
@@ -287,18 +330,18 @@ class ClaimedJob:
         return cls(job=job, certain=bool(given.get("certain", True)), **members)
 
     def to_xcom(self) -> dict[str, Any]:
-        """Return what may lie in XCom: the offered job and what of its details is no secret."""
+        """Return what may be in XCom: the offered job, and its details that are not secret."""
         return {
             **self.job.to_xcom(),
             "certain": self.certain,
             **{name: getattr(self, name) for name in _CONTEXT_NAMES},
-            **{name: told for name in _CUSTOM_NAMES if (told := getattr(self, name)) is not None},
+            **{name: value for name in _CUSTOM_NAMES if (value := getattr(self, name)) is not None},
             **{name: [artifact.to_xcom() for artifact in getattr(self, name)] for name in _ARTIFACT_NAMES},
         }
 
 
 def _listed(given: Mapping[str, Any], name: str) -> list[Any]:
-    """Return a member that is a list, or none; anything else is one thing that is not as it should be."""
+    """Return a member as a list; anything else than a list or None is one wrong entry."""
     value = given.get(name)
     return value if isinstance(value, list) else [] if value is None else [value]
 
@@ -310,6 +353,6 @@ _CONTEXT_NAMES = (
     "action_name",
     "action_execution_id",
 )
-#: What the details tell of custom jobs only.
+#: Only the details of custom jobs have these.
 _CUSTOM_NAMES = ("account_id", "pipeline_arn", "pipeline_execution_id")
 _ARTIFACT_NAMES = ("input_artifacts", "output_artifacts")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How values are read from what users write, what Jinja renders and what XCom holds."""
+"""Read values from what users write, what Jinja renders and what is in XCom, and check them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def read_mapping(value: object, what: str, names: Iterable[str] = ()) -> Mapping
     """
     Return a mapping from a mapping or from a string that holds one (JSON or a Python literal).
 
-    :param value: What was given; the string form is what a Jinja template renders.
+    :param value: What was given; a string is what a Jinja template renders.
     :param what: What it is, for the error.
     :param names: Its fields, for the error.
-    :raises InvalidInput: It is no mapping.
+    :raises InvalidInput: It is not a mapping.
     """
     held = _read_literal(value) if isinstance(value, str) else value
     if isinstance(held, Mapping):
@@ -36,13 +36,13 @@ def read_mapping(value: object, what: str, names: Iterable[str] = ()) -> Mapping
 
 
 def read_list(text: str) -> list[Any]:
-    """Return the list that a string holds (JSON or a Python literal), or a list of the string itself."""
+    """Return the list in a string (JSON or a Python literal), or a list of the string itself."""
     held = _read_literal(text)
     return list(held) if isinstance(held, list | tuple) else [text]
 
 
 def _read_literal(text: str) -> object:
-    """Return what a string of JSON or of a Python literal holds, or None."""
+    """Return the value of a string of JSON or of a Python literal, or None."""
     readers: tuple[Callable[[str], object], ...] = (json.loads, ast.literal_eval)
     for read in readers:
         try:
@@ -58,7 +58,7 @@ def _meant(key: object, known: Iterable[str]) -> str:
 
 
 def is_missing(value: object) -> bool:
-    """Tell whether an optional value is not there; Jinja renders a missing one to a text."""
+    """Return whether an optional value is missing; Jinja renders a missing value to a text."""
     return value is None or value in ("", "None")
 
 
@@ -69,7 +69,7 @@ def by_snake_case(value: object, what: str, names: Mapping[str, str]) -> dict[st
     for key, member in read_mapping(value, what, names.values()).items():
         snake = key if key in names else aws_to_snake.get(key)
         if snake is None:
-            # What the work gives may have anything for a key, and what it gave wrong, customers read.
+            # A key that the work gave may be a customer's data, and customers read this error.
             raise InvalidInput(
                 f"{what} has no field of the name given ({len(str(key))} characters"
                 f"{_meant(key, [*names, *names.values()])}); "
@@ -82,15 +82,15 @@ def by_snake_case(value: object, what: str, names: Mapping[str, str]) -> dict[st
 
 
 def without_none(**members: Any) -> dict[str, Any]:
-    """Return the members that there are."""
+    """Return the members that are not None."""
     return {name: member for name, member in members.items() if member is not None}
 
 
 def read_created(value: object) -> datetime | None:
     """
-    Return the time that a datetime or an ISO 8601 string names, with a zone; None stays None.
+    Return the time of a datetime or an ISO 8601 string, in UTC; None stays None.
 
-    :raises LimitExceeded: It names none.
+    :raises LimitExceeded: It is not a time.
     """
     moment: datetime | None = None
     if value is None:
@@ -98,7 +98,7 @@ def read_created(value: object) -> datetime | None:
     if isinstance(value, datetime):
         moment = value
     elif isinstance(value, str) and not value.strip().isdigit():
-        # Digits alone are seconds or milliseconds since some time, of which Python would make a date.
+        # Digits alone are seconds or milliseconds since some time, but Python would read a date.
         with suppress(ValueError):
             moment = datetime.fromisoformat(value.strip().upper())
     if moment is None:
@@ -141,7 +141,7 @@ def check_text(field: str, value: object, *, job_id: str | None = None, named: s
 
 def check_number(field: str, value: object, *, job_id: str | None = None) -> int:
     """
-    Return a whole number that keeps the field's limits; a numeric string, as Jinja gives it, is one.
+    Return a whole number that keeps the field's limits; a numeric string, as Jinja renders it, counts.
 
     :param field: A key of :data:`NUMBERS`.
     :param value: What was given.
@@ -163,10 +163,10 @@ def check_number(field: str, value: object, *, job_id: str | None = None) -> int
 
 def read_query_param(value: object) -> dict[str, str] | None:
     """
-    Return the query that a value holds; None, and an empty mapping, are none.
+    Return the query from a value; None if it is None or an empty mapping.
 
     :param value: A mapping of one name, 1 to 50 characters, to one value, 1 to 50 of ``0-9 A-Z a-z _ -``.
-    :raises InvalidInput: It holds something else.
+    :raises InvalidInput: It is something else.
 
     Source: PollForJobs, CodePipeline API 2015-07-09.
     """

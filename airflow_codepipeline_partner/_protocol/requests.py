@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What is said to CodePipeline, and what a claim or a result comes to; without any IO.
+Compose the calls to CodePipeline; no I/O.
 
-The hook carries what this module composes, and has ``answers`` read what came. Every decision is made in
-these two, so that each can be tested without a socket. Where AWS documents nothing the most careful reading
-is taken.
+The hook sends what this module composes, and ``responses`` says what the answers mean, so both can be tested
+without a socket. If AWS documents nothing, the most careful reading is taken.
 """
 
 from __future__ import annotations
@@ -16,14 +15,12 @@ from urllib.parse import quote
 
 from airflow_codepipeline_partner import exceptions
 from airflow_codepipeline_partner._limits import TEXTS
-from airflow_codepipeline_partner._protocol.dialects import dialect_of
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
-from airflow_codepipeline_partner._protocol.parsing import check_number, check_text, read_query_param
+from airflow_codepipeline_partner._protocol.parsing import check_text, read_query_param
 from airflow_codepipeline_partner._protocol.results import (
     CurrentRevision,
     ExecutionDetails,
     FailureDetails,
-    read_output_variables,
 )
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
@@ -31,11 +28,11 @@ from airflow_codepipeline_partner.exceptions import InvalidInput
 @dataclass(frozen=True)
 class Call:
     """
-    One call, as it is sent and as it is kept in a record; it holds neither client token nor nonce.
+    One call, as it is sent and recorded, without client token and nonce.
 
     :param operation: AWS's name of the operation.
     :param arguments: The other arguments, in AWS's spelling, as JSON values.
-    :param job: The job that it is about, or None for a poll.
+    :param job: The job, or None for a poll.
     """
 
     operation: str
@@ -43,35 +40,33 @@ class Call:
     job: OfferedJob | None = None
 
 
-def poll(action_type: ActionType, max_batch_size: object, query_param: object = None) -> Call:
+def poll(action_type: ActionType, max_batch_size: int, query_param: Mapping[str, str] | None = None) -> Call:
     """
     Compose a poll.
 
     :param action_type: What to poll for.
     :param max_batch_size: Most jobs to be offered, at least 1.
-    :param query_param: Only jobs whose configuration has this value: a mapping of one name to one value.
-    :raises InvalidInput: The batch size is no number of 1 or more, or there can be no such query.
+    :param query_param: What :func:`check_query_param` returned.
+    :raises InvalidInput: AWS does such jobs itself.
 
     Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
-    size = check_number("maxBatchSize", max_batch_size)
-    arguments: dict[str, Any] = {"actionTypeId": action_type.to_api(), "maxBatchSize": size}
-    query = check_query_param(action_type, query_param)
-    if query is not None:
-        arguments["queryParam"] = query
-    return Call(dialect_of(action_type).poll, arguments)
+    arguments: dict[str, Any] = {"actionTypeId": action_type.to_api(), "maxBatchSize": max_batch_size}
+    if query_param is not None:
+        arguments["queryParam"] = dict(query_param)
+    return Call(action_type.dialect.poll, arguments)
 
 
 def check_query_param(action_type: ActionType, value: object) -> dict[str, str] | None:
     """
-    Return what a poll is restricted to, or None.
+    Return the query of a poll, or None.
 
-    :param action_type: What is polled for.
+    :param action_type: The action type that is polled for.
     :param value: A mapping of one name to one value, or None.
-    :raises InvalidInput: It is none, or the action type's owner knows no queries.
+    :raises InvalidInput: The value is not a query, or polls for this owner have none.
     """
     query = read_query_param(value)
-    if query is not None and not dialect_of(action_type).takes_query_param:
+    if query is not None and not action_type.dialect.takes_query_param:
         raise InvalidInput(
             f"query_param is for custom action types; polls for owner {action_type.owner} have none "
             f"({action_type})."
@@ -85,67 +80,63 @@ def details(job: OfferedJob) -> Call:
 
     Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
     """
-    return Call(dialect_of(job).details, {"jobId": job.job_id}, job)
+    return Call(job.dialect.details, {"jobId": job.job_id}, job)
 
 
 def acknowledge(job: OfferedJob) -> Call:
     """
-    Claim a job; the nonce is added as it is sent.
+    Claim a job; the nonce is added when the call is sent.
 
     Source: AcknowledgeThirdPartyJob, AcknowledgeJob, CodePipeline API 2015-07-09.
     """
-    return Call(dialect_of(job).acknowledge, {"jobId": job.job_id}, job)
+    return Call(job.dialect.acknowledge, {"jobId": job.job_id}, job)
 
 
 def success(
     job: OfferedJob,
     *,
-    current_revision: object = None,
+    current_revision: CurrentRevision | None = None,
     continuation_token: str | None = None,
-    execution_details: object = None,
-    output_variables: object = None,
+    execution_details: ExecutionDetails | None = None,
+    output_variables: Mapping[str, str] | None = None,
 ) -> Call:
     """
     End a job with success, or with a continuation token, for which CodePipeline makes a new job.
 
     :param job: The job.
-    :param current_revision: A :class:`CurrentRevision` or a mapping of that kind, or None.
+    :param current_revision: The revision that the work made or found, or None.
     :param continuation_token: 1 to 2048 characters, or None where the action is complete.
-    :param execution_details: An :class:`ExecutionDetails` or a mapping of that kind, or None.
-    :param output_variables: For later actions, of a custom job and without a continuation token: a mapping of
-        names to texts, or None.
+    :param execution_details: What the console shows, or None.
+    :param output_variables: For later actions; of a custom job, without a continuation token. None for none.
     :raises InvalidInput: A value does not fit.
 
     Source: PutThirdPartyJobSuccessResult, PutJobSuccessResult, CodePipeline API 2015-07-09.
     """
     arguments: dict[str, Any] = {"jobId": job.job_id}
-    revision = CurrentRevision.from_value(current_revision)
-    if revision is not None:
-        arguments["currentRevision"] = revision.to_api()
-        if revision.created is not None:
+    if current_revision is not None:
+        arguments["currentRevision"] = current_revision.to_api()
+        if current_revision.created is not None:
             # botocore reads an ISO string as a time; the record of the call is JSON.
-            arguments["currentRevision"]["created"] = revision.created.isoformat()
+            arguments["currentRevision"]["created"] = current_revision.created.isoformat()
     if continuation_token is not None:
         arguments["continuationToken"] = check_continuation_token(continuation_token, job_id=job.job_id)
-    shown = ExecutionDetails.from_value(execution_details)
-    if shown is not None and (members := shown.to_api()):
+    if execution_details is not None and (members := execution_details.to_api()):
         arguments["executionDetails"] = members
-    variables = read_output_variables(output_variables)
-    if variables is not None:
+    if output_variables:
         check_output_variables_fit(job, continued=continuation_token is not None)
-        arguments["outputVariables"] = variables
-    return Call(dialect_of(job).success, arguments, job)
+        arguments["outputVariables"] = dict(output_variables)
+    return Call(job.dialect.success, arguments, job)
 
 
 def check_output_variables_fit(job: OfferedJob, *, continued: bool) -> None:
     """
-    Check that a job's success can have output variables.
+    Check that the job's success may have output variables.
 
     :param job: The job.
     :param continued: Whether the action goes on, with a continuation token.
-    :raises InvalidInput: It cannot.
+    :raises InvalidInput: It may not.
     """
-    if not dialect_of(job).takes_output_variables:
+    if not job.dialect.takes_output_variables:
         raise InvalidInput(
             f"output_variables are for custom actions; the result of the {job}, a partner's, has none.",
             job_id=job.job_id,
@@ -160,9 +151,9 @@ def check_output_variables_fit(job: OfferedJob, *, continued: bool) -> None:
 
 def check_continuation_token(token: object, *, job_id: str | None = None) -> str:
     """
-    Return a continuation token that CodePipeline takes.
+    Return the continuation token if CodePipeline accepts it.
 
-    :raises LimitExceeded: It has none or more than 2048 characters, or is Jinja's ``None``.
+    :raises LimitExceeded: It is empty, has more than 2048 characters, or is the ``None`` that Jinja renders.
     """
     if token == "None":  # noqa: S105 - the text that Jinja makes of a missing value
         raise exceptions.LimitExceeded(
@@ -188,17 +179,17 @@ def failure(
     :param message: What the customer reads; cut to 5000 characters.
     :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
         RevisionUnavailable, SystemUnavailable.
-    :param external_execution_id: The id of the work in our own system, or None.
+    :param external_execution_id: The id of the work in the worker's own system, or None.
     :raises InvalidInput: A value does not fit.
 
     Source: PutThirdPartyJobFailureResult, PutJobFailureResult, CodePipeline API 2015-07-09.
     """
     why = FailureDetails(message, failure_type, external_execution_id)
-    return Call(dialect_of(job).failure, {"jobId": job.job_id, "failureDetails": why.to_api()}, job)
+    return Call(job.dialect.failure, {"jobId": job.job_id, "failureDetails": why.to_api()}, job)
 
 
 def result_of(call: Call) -> Literal["success", "continue", "failure"]:
-    """Name the result that a put would give the job."""
+    """Return which result a put gives the job."""
     if "failureDetails" in call.arguments:
         return "failure"
     return "continue" if "continuationToken" in call.arguments else "success"
@@ -206,9 +197,9 @@ def result_of(call: Call) -> Literal["success", "continue", "failure"]:
 
 def external_execution_id(dag_id: str, run_id: str) -> str | None:
     """
-    Name a DAG run so that an execution link ending in ``/dags/{ExternalExecutionId}`` leads to it.
+    Return an id with which an execution link ending in ``/dags/{ExternalExecutionId}`` leads to the DAG run.
 
-    :return: ``{dag_id}/runs/{run_id}``, each part URL-quoted, or None where that is too long.
+    :return: ``{dag_id}/runs/{run_id}``, each part URL-quoted, or None if that is too long.
     """
     name = f"{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
     most = TEXTS["executionDetails.externalExecutionId"][1].max_chars

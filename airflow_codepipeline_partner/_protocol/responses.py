@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What CodePipeline's answers mean, and what it means where none comes; without any IO.
+What CodePipeline's answers mean, and what a missing answer means; no I/O.
 
-Be lenient in what is taken: AWS's own examples have ids and nonces that its service model would not allow.
+Answers are read leniently: AWS's own examples have ids and nonces that its service model does not allow.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_codepipeline_partner import exceptions
 from airflow_codepipeline_partner._aws_errors import ServiceError
-from airflow_codepipeline_partner._protocol.dialects import DIALECTS, dialect_of
+from airflow_codepipeline_partner._protocol.dialects import DIALECTS
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner.exceptions import CodePipelineError, InvalidJobReference
@@ -24,14 +24,14 @@ from airflow_codepipeline_partner.exceptions import CodePipelineError, InvalidJo
 class Outcome(StrEnum):
     """The outcome of an attempt that got no proper answer."""
 
-    REFUSED = "refused"  #: The service said no, and will say so again.
-    NOT_CARRIED_OUT = "not carried out"  #: Nothing happened; the same call may be sent again.
-    UNKNOWN = "unknown"  #: It may have been carried out; the same call may be sent again.
+    REFUSED = "refused"  #: The service refused, and will refuse again.
+    NOT_CARRIED_OUT = "not carried out"  #: Nothing happened; the call may be sent again.
+    UNKNOWN = "unknown"  #: It may have been carried out; the call may be sent again.
 
 
-#: Transport failures, by botocore's class name, before which no request can have reached the service.
+#: Transport errors, by botocore's class name, after which no request can have reached the service.
 UNSENT_FAILURES = frozenset(
-    # Not SSLError: the encryption may break as well when the answer is on its way.
+    # Not SSLError: TLS may also break while the answer is on its way.
     {"ConnectTimeoutError", "EndpointConnectionError", "ProxyConnectionError"}
 )
 
@@ -97,7 +97,7 @@ def error_for(
     :param code: The error's code.
     :param said: The service's own message, already without secrets.
     :param region_name: The region that was asked.
-    :param in_doubt: Whether an earlier attempt may have been carried out.
+    :param in_doubt: Whether an earlier attempt may have been carried out, without an answer.
     """
     kind = _ERRORS.get(code, exceptions.RequestRefused)
     about = str(call.job) if call.job else "the poll"
@@ -121,20 +121,20 @@ def error_for(
 
 
 def sentence(text: str) -> str:
-    """Return a text of somebody else's so that another sentence can follow it."""
+    """Return a text from another system with a full stop, so that a sentence can follow."""
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def is_answer(call: Call, answer: Mapping[str, Any], body: bytes) -> bool:
     """
-    Tell whether an answer is CodePipeline's.
+    Return whether an answer is CodePipeline's.
 
-    botocore makes an empty answer of a page that some proxy put in its place. A poll may well be answered
-    with no jobs, and a put always is with nothing; an acknowledgement without a status says nothing about
-    the job.
+    If a proxy answers with a page of its own, botocore returns an empty answer. A poll may be answered
+    without jobs, and a put is always answered with nothing. But an acknowledgement without a status says
+    nothing about the job.
 
     :param call: The call.
-    :param answer: What botocore made of the answer.
+    :param answer: The answer as botocore parsed it.
     :param body: The answer's body, in JSON.
     """
     needed = _ANSWER_MEMBERS.get(call.operation)
@@ -152,28 +152,28 @@ def offered_job(
     action_type: ActionType, offered: Mapping[str, Any] | None, query_param: Mapping[str, str] | None = None
 ) -> OfferedJob:
     """
-    Return a job that a poll's answer holds.
+    Return a job from a poll's answer.
 
-    Of a custom job the poll tells everything, secrets included; only its id, its nonce and its continuation
-    token are kept.
+    A poll for custom jobs returns everything, secrets included. Only id, nonce and continuation token are
+    kept.
 
-    :param action_type: What was polled for.
+    :param action_type: The action type that was polled for.
     :param offered: One member of the answer's ``jobs``.
-    :param query_param: What the poll was restricted to.
-    :raises InvalidJobReference: It is no job, or one that nobody could claim.
+    :param query_param: The query of the poll.
+    :raises InvalidJobReference: It is not a job, or nobody could claim it.
     """
-    dialect, told = dialect_of(action_type), offered or {}
+    dialect, members = action_type.dialect, offered or {}
     job = OfferedJob.from_value(
         {
-            "job_id": told.get(dialect.offered_job_id),
-            "client_id": told.get("clientId"),
+            "job_id": members.get(dialect.offered_job_id),
+            "client_id": members.get("clientId"),
             "action_type": action_type,
-            "nonce": told.get("nonce"),
+            "nonce": members.get("nonce"),
             "query_param": query_param,
         }
     )
     if dialect.poll_gives_nonce and job.nonce is None:
         raise InvalidJobReference(f"The {job} was offered without a nonce.", job_id=job.job_id)
-    if dialect.poll_gives_nonce and isinstance(told.get("data"), Mapping):
-        return replace(job, tells_token=True, continuation_token=told["data"].get("continuationToken"))
+    if dialect.poll_gives_nonce and isinstance(members.get("data"), Mapping):
+        return replace(job, _is_token_known=True, continuation_token=members["data"].get("continuationToken"))
     return job

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a result tells CodePipeline: the revision, how the work stands, why it failed. Frozen and checked."""
+"""The details of a result: the revision, how the work stands, why it failed. Frozen and checked."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class CurrentRevision:
     The revision that the job made or found.
 
     :param revision: The revision id, 1 to 1500 characters.
-    :param change_identifier: What tells that the revision changed, 1 to 100 characters.
-    :param created: When it was made; a datetime or an ISO 8601 string, UTC where it has no zone.
+    :param change_identifier: Differs if the revision changed, 1 to 100 characters.
+    :param created: When it was made; a datetime or an ISO 8601 string, UTC if it has no zone.
     :param revision_summary: What changed, at most 2048 characters; longer text is cut.
     :raises LimitExceeded: A member does not fit.
 
@@ -60,9 +60,9 @@ class CurrentRevision:
     @classmethod
     def from_value(cls, value: object) -> Self | None:
         """
-        Return the revision that a value holds; None stays None.
+        Return the revision from a value; None stays None.
 
-        :raises InvalidInput: It holds none, or one that does not fit.
+        :raises InvalidInput: The value is not a revision, or does not fit.
         """
         if is_missing(value):
             return None
@@ -126,9 +126,9 @@ class ExecutionDetails:
     @classmethod
     def from_value(cls, value: object) -> Self | None:
         """
-        Return the details that a value holds; None stays None.
+        Return the details from a value; None stays None.
 
-        :raises InvalidInput: It holds none, or some that do not fit.
+        :raises InvalidInput: The value is not execution details, or does not fit.
         """
         if is_missing(value):
             return None
@@ -181,19 +181,19 @@ class FailureDetails:
 
 def read_output_variables(value: object) -> dict[str, str] | None:
     """
-    Return the output variables that a value holds; None, and an empty mapping, are none.
+    Return the output variables from a value; None if it is None or an empty mapping.
 
-    They show in the CodePipeline console and in later actions' configuration: no place for secrets.
+    The CodePipeline console shows them, and later actions' configuration uses them: no place for secrets.
 
     :param value: A mapping of names, of ``0-9 A-Z a-z @ _ -``, to texts; a number is a text. Names and values
         together have at most 122,880 bytes in UTF-8.
-    :raises InvalidInput: It holds something else, or too much.
+    :raises InvalidInput: The value is something else, or too large.
 
     Source: PutJobSuccessResult, CodePipeline API 2015-07-09; quotas, CodePipeline user guide.
     """
     if is_missing(value):
         return None
-    # What the work gives may have anything for a name, and what it gave wrong, customers read.
+    # A name that the work gave may be a customer's data, and customers read this error.
     variables = {
         check_text("outputVariables.key", name, named=f"The name of output_variables number {number}"): (
             _variable(number, held)
@@ -215,7 +215,7 @@ def _variable(number: int, value: object) -> str:
         return str(value)
     if isinstance(value, str):
         return value
-    # Of true and True, or of what JSON makes of a list, only the user knows which is meant.
+    # Only the user knows which text is meant: true or True, a list as JSON or not.
     raise LimitExceeded(
         f"output_variables must be strings, or numbers; number {number} is of type {type(value).__name__}.",
         field="outputVariables",

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a DAG run knows of its job, and what it does about it."""
+"""The worker: how a DAG run claims a job, records it, continues it and reports its result."""

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a task still knows of its earlier tries.
+The checkpoints of a task: what it knows of its earlier tries.
 
-A task's own XCom is cleared as a retry starts. From Airflow 3.3 on the task state store outlives that;
-before, the XCom of a task just before or after it does; where there is none either, only the number of the
-try tells anything.
+Airflow clears a task's own XCom when a retry starts. From Airflow 3.3 on, the task state store outlives a
+retry. Before 3.3, the XCom of a task just before or after it does. If there is no such task either, the task
+knows only the number of its try.
+
+:class:`ClaimCheckpoint` is for a task that claims, :class:`ResultCheckpoint` for a task that claims and
+reports, and :func:`result_store` for a task that only reports.
 """
 
 from __future__ import annotations
@@ -33,48 +36,48 @@ from airflow_codepipeline_partner._worker.records import (
     ResultState,
 )
 
-#: Member of what is stored: the task has done its work. It holds the task's ``max_tries``, which a user who
-#: clears an ended task raises, and a retry does not.
+#: Member of the stored claim: the task has done its work. Its value is the task's ``max_tries``, which rises
+#: when a user clears an ended task, but not with a retry.
 _ENDED = "ended"
-#: Member of a result that is kept: it certainly was not put.
+#: Member of a stored result: it was certainly not put.
 _WITHDRAWN = "withdrawn"
-#: States in which the job may be acknowledged already, by an earlier try or before the task was cleared.
+#: States in which an earlier try, or the task before it was cleared, may have acknowledged the job.
 _MAY_BE_ACKNOWLEDGED = (ClaimState.INTENT, ClaimState.UNKNOWN, ClaimState.CLAIMED)
 
 
-class _NeighboursStore:
+class _AdjacentStore:
     """
-    Keeps what a task writes in the XCom of a task beside it.
+    Store a task's values in the XCom of an adjacent task.
 
-    :param neighbour: The task beside it.
-    :param own: The task, whose name makes the keys its own.
+    :param adjacent: The store of the adjacent task.
+    :param own: The task itself. Its id and map index are part of each key, so that keys do not clash.
     """
 
-    def __init__(self, neighbour: RecordStore, own: TaskInstanceRef) -> None:
-        self._neighbour = neighbour
+    def __init__(self, adjacent: RecordStore, own: TaskInstanceRef) -> None:
+        self._adjacent = adjacent
         self._suffix = f"_{own.task_id}_{own.map_index}"
 
     def get(self, key: str) -> Any:
         """Return what was stored under the key, or None."""
-        return self._neighbour.read((key + self._suffix)[:MAX_KEY_CHARS])
+        return self._adjacent.read((key + self._suffix)[:MAX_KEY_CHARS])
 
     def set(self, key: str, value: Any) -> None:
         """Store a JSON value under the key."""
-        self._neighbour.write((key + self._suffix)[:MAX_KEY_CHARS], value)
+        self._adjacent.write((key + self._suffix)[:MAX_KEY_CHARS], value)
 
 
 def _store_of(context: Mapping[str, Any]) -> TaskStateStore | None:
-    """Return what outlives a retry of the running task, or None."""
+    """Return the store that outlives a retry of the running task, or None."""
     store = task_state_store(context)
     if store is not None:
         return store
-    neighbour = adjacent_task(context)
-    return None if neighbour is None else _NeighboursStore(neighbour, TaskInstanceRef.of(context["ti"]))
+    adjacent = adjacent_task(context)
+    return None if adjacent is None else _AdjacentStore(adjacent, TaskInstanceRef.of(context["ti"]))
 
 
 class ClaimCheckpoint:
     """
-    What a claiming task wrote down, in this try and in those before it.
+    The claim that a task recorded, in this try or an earlier one.
 
     :param context: The task's context.
     """
@@ -84,7 +87,7 @@ class ClaimCheckpoint:
         self._store = _store_of(context)
         self._is_retry: bool = context["ti"].try_number > 1
         self._max_tries: int = context["ti"].max_tries
-        #: When the job may first have been acknowledged: from then on its time may run.
+        #: When the job may first have been acknowledged. Its timeout may run from then on.
         self._since: datetime | None = None
 
     @property
@@ -93,7 +96,7 @@ class ClaimCheckpoint:
         return self._store is not None
 
     def write(self, state: ClaimState, job: ClaimedJob) -> None:
-        """Write the claim's record; from its intent on it bears the time of that."""
+        """Write the claim's record. From the intent on, its time is the time of the intent."""
         if state is ClaimState.INTENT and self._since is None:
             self._since = datetime.now(UTC)
         record = ClaimRecord(state, job, at=self._since or datetime.now(UTC))
@@ -102,23 +105,23 @@ class ClaimCheckpoint:
             self._store.set(CLAIM_KEY, record.to_xcom())
 
     def note_end(self, claim: Claim) -> None:
-        """Note that the task has done its work, by which it is known if a user has cleared it since."""
+        """Note that the task has done its work. This shows later whether a user has cleared the task."""
         if self._store is not None:
             value = ClaimRecord(claim.state, claim.job).to_xcom()
             self._store.set(CLAIM_KEY, {**value, _ENDED: self._max_tries})
 
     def claim_of_earlier_try(self, job_id: str) -> Claim | None:
-        """Return the claim that an earlier try certainly won, with its record restored, or None."""
+        """Restore the record of a claim that an earlier try certainly won, and return the claim, or None."""
         record = self._earlier(job_id)
         if record is None or record.state is not ClaimState.CLAIMED or self._was_cleared:
-            # Whether a job is still there to be worked on after a user's clear, CodePipeline must tell.
+            # After a user has cleared the task, only CodePipeline knows whether the job is still in progress.
             return None
         self._since = record.at
         self.write(record.state, record.job)
         return Claim(record.state, record.job)
 
     def restore(self, job_id: str) -> ClaimedJob | None:
-        """Write the claim of an earlier try back to where the retry cleared it; return the job, or None."""
+        """Restore an earlier try's claim in XCom, which the retry cleared; return the job, or None."""
         record = self._earlier(job_id)
         if record is None:
             return None
@@ -126,9 +129,9 @@ class ClaimCheckpoint:
         return record.job
 
     def acknowledged_before(self, job_id: str) -> bool:
-        """Tell whether an earlier try may have acknowledged the job."""
+        """Return whether an earlier try may have acknowledged the job."""
         if self._store is None or self._store.get(CLAIM_KEY) is None:
-            # The store may have been emptied since: by its retention, after a success, by a user.
+            # The store may have been emptied: by its retention time, after a success, or by a user.
             return self._is_retry
         record = self._earlier(job_id)
         if record is None or record.state not in _MAY_BE_ACKNOWLEDGED:
@@ -138,8 +141,8 @@ class ClaimCheckpoint:
 
     @property
     def _was_cleared(self) -> bool:
-        held = None if self._store is None else (self._store.get(CLAIM_KEY) or {}).get(_ENDED)
-        return held is not None and held != self._max_tries
+        ended_with = None if self._store is None else (self._store.get(CLAIM_KEY) or {}).get(_ENDED)
+        return ended_with is not None and ended_with != self._max_tries
 
     def _earlier(self, job_id: str) -> ClaimRecord | None:
         value = None if self._store is None else self._store.get(CLAIM_KEY)
@@ -148,7 +151,7 @@ class ClaimCheckpoint:
 
 
 class ResultStore(Protocol):
-    """Where the record of a job's result is kept."""
+    """A store for the record of a job's result."""
 
     def read_result(self, job_id: str) -> ResultRecord | None:
         """Return the record of this job's result, or None."""
@@ -157,12 +160,12 @@ class ResultStore(Protocol):
         """Write the record of a result."""
 
     def withdraw_result(self, job_id: str) -> None:
-        """Forget an intended result that certainly was not put."""
+        """Forget an intended result that was certainly not put."""
 
 
-class _OwnResult:
+class _TaskStateResults:
     """
-    Keeps a result in the task state store of the task that puts it.
+    Store a result in the task state store of the task that puts it.
 
     :param store: The task's store.
     """
@@ -179,33 +182,34 @@ class _OwnResult:
         self._store.set(RESULT_KEY, ResultRecord.of_call(state, call).to_xcom())
 
     def withdraw_result(self, job_id: str) -> None:
-        """Forget an intended result that certainly was not put."""
+        """Forget an intended result that was certainly not put."""
         self._store.set(RESULT_KEY, dict(NO_RESULT))
 
 
 def result_store(context: Mapping[str, Any], claim: ClaimInRun | None) -> ResultStore:
     """
-    Return where the result of a job is recorded, so that a retry of the running task does not clear it.
+    Return the store for a job's result: one that a retry of the running task does not clear.
 
-    That is where this run claimed the job; where it did not, a task just before the running one; where there
-    is none, the task's state store; and only before Airflow 3.3 the running task itself.
+    The first of these that exists: the XCom of the task that claimed the job in this run; the XCom of an
+    adjacent task; the running task's state store. Before Airflow 3.3 the last resort is the XCom of the
+    running task itself.
 
     :param context: The running task's context.
-    :param claim: How this run claimed the job, or None.
+    :param claim: This run's claim of the job, or None.
     """
     records = claim.store if claim is not None else adjacent_task(context)
     store = task_state_store(context)
     if records is None and store is not None:
-        return _OwnResult(store)
+        return _TaskStateResults(store)
     return records or RecordStore.of(context["ti"])
 
 
 class ResultCheckpoint:
     """
-    Keeps the result that a task gives to the job that it has claimed itself, in two places.
+    The result that a task reports for a job that it claimed itself, recorded in two stores.
 
-    In the task's own XCom, where others look for it; and where a retry does not clear it, so that a task that
-    was killed after it had put a result does not do its work again.
+    One is the task's own XCom, where other tasks look for it. The other is a store that a retry does not
+    clear, so that a task that was killed after it had put a result does not do its work again.
 
     :param context: The task's context.
     """
@@ -215,43 +219,43 @@ class ResultCheckpoint:
         self._store = _store_of(context)
 
     def read_result(self, job_id: str) -> ResultRecord | None:
-        """Return the record of this job's result, or None; it is again where the retry has cleared it."""
+        """Return the record of this job's result, or None. Restore it in XCom if a retry has cleared it."""
         record = self._records.read_result(job_id)
-        if record is None and not self._kept().get(_WITHDRAWN):
-            record = ResultRecord.of_job(job_id, self._kept())
+        if record is None and not self._stored().get(_WITHDRAWN):
+            record = ResultRecord.of_job(job_id, self._stored())
             if record is not None:
                 self._records.write(RESULT_KEY, record.to_xcom())
         return record
 
     def write_result(self, state: ResultState, call: Call) -> None:
-        """Write the record of a result, first where it is of use if this is the task's last try."""
+        """Write the record of a result, first in XCom: only that one is of use if this is the last try."""
         self._records.write_result(state, call)
-        self._keep(ResultRecord.of_call(state, call).to_xcom())
+        self._set_stored(ResultRecord.of_call(state, call).to_xcom())
 
     def withdraw_result(self, job_id: str) -> None:
-        """Forget that a result may have been put; what the work came to is kept, if it was no failure."""
+        """Forget that a result may have been put. Keep the work's own result, unless it was a failure."""
         self._records.withdraw_result(job_id)
-        kept = self._kept()
-        # A failure would be another's in the next try.
-        self._keep({**kept, _WITHDRAWN: True} if kept.get("result") != "failure" else NO_RESULT)
+        stored = self._stored()
+        # The next try may fail differently, or not at all.
+        self._set_stored({**stored, _WITHDRAWN: True} if stored.get("result") != "failure" else NO_RESULT)
 
     def result_of_earlier_try(self, job: OfferedJob) -> Call | None:
-        """Return the result to which an earlier try came, whether or not it was put, or None."""
-        record = self.read_result(job.job_id) or ResultRecord.of_job(job.job_id, self._kept())
+        """Return the result of an earlier try's work, put or not; None if there is none."""
+        record = self.read_result(job.job_id) or ResultRecord.of_job(job.job_id, self._stored())
         return None if record is None else record.call(job)
 
     def leave_to_others(self, call: Call) -> None:
         """
-        Have whoever comes after this task put a result that could not be put, unless there is another.
+        Leave a result that could not be put to the finishing task or the callback, unless there is another.
 
-        They take it as one that may have been put; this task has failed, so that no run is green for it.
+        They treat it as a result that may have been put. This task has failed, so the run is not green.
         """
         if self._records.read_result(call.arguments["jobId"]) is None:
             self._records.write_result("intended", call)
 
-    def _kept(self) -> Mapping[str, Any]:
+    def _stored(self) -> Mapping[str, Any]:
         return (None if self._store is None else self._store.get(RESULT_KEY)) or NO_RESULT
 
-    def _keep(self, value: Mapping[str, Any]) -> None:
+    def _set_stored(self, value: Mapping[str, Any]) -> None:
         if self._store is not None:
             self._store.set(RESULT_KEY, dict(value))

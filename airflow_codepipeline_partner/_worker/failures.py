@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What an exception of the work tells the customer: a failure type, and a message without a secret.
+From an exception of the work to a failure for the customer: a failure type, and a message without a secret.
+
+:func:`failure_of` decides by this table, and the first row that fits counts.
 
 =====================================================================  ===================
 raised                                                                 failure type
 =====================================================================  ===================
 ``JobFailure``                                                         its own
-``InvalidInput``: what the function gave cannot be sent                JobFailed
+``InvalidInput``: what the function returned cannot be sent            JobFailed
 any other error of this package                                        its ``failure_type``
 ``PermissionError``; botocore's ``ClientError`` with a code            PermissionError
 ``AccessDenied…`` or ``UnauthorizedOperation``
@@ -14,14 +16,18 @@ Airflow's ``AirflowNotFoundException`` (a missing connection),         Configura
 ``AirflowConfigException``, ``AirflowRuntimeError`` for a missing
 connection or variable
 ``TimeoutError``, ``ConnectionError``; those of botocore, requests     SystemUnavailable
-and httpx; botocore's ``ClientError`` that tells of throttling or
-has a status from 500 on
-anything else, with Airflow's ``AirflowTaskTimeout`` and a skip        JobFailed
+and httpx; botocore's ``ClientError`` for throttling or with an
+HTTP status of 500 or more
+anything else, also ``AirflowTaskTimeout`` and a skip of Airflow       JobFailed
 =====================================================================  ===================
 
-Of an ``AirflowFailException`` that was raised from another exception, that one counts. The message names
-task, DAG and the exception's class. Its text is only told of errors that this package words itself: any other
-may hold anything, and an answer of AWS, which a ``CodePipelineError`` repeats, names accounts and roles.
+If an ``AirflowFailException`` was raised from another exception, the other one counts. The message names
+task, DAG and the exception's class. It holds the exception's text only if this package wrote all of that
+text: any other text may hold a secret, and a response of AWS, which a ``CodePipelineError`` repeats, names
+accounts and roles.
+
+A task that fails before it can report records such a failure in XCom with :func:`record_failure`;
+``finish_job`` reads it with :func:`recorded_failure`.
 """
 
 from __future__ import annotations
@@ -51,6 +57,11 @@ from airflow_codepipeline_partner.exceptions import (
     JobFailure,
 )
 
+log = logging.getLogger(__name__)
+
+#: XCom key of the failure that a failed task records: ``message`` and ``type``, as in the failure result.
+FAILURE_KEY = "codepipeline_failure"
+
 _FAILED = "The work of this action failed in Airflow"
 _MISSING = {"CONNECTION_NOT_FOUND", "VARIABLE_NOT_FOUND"}
 _RUNTIME_ERROR = "airflow.sdk.exceptions.AirflowRuntimeError"
@@ -68,9 +79,9 @@ _UNREACHABLE = {
 
 def failure_of(error: BaseException, *, dag_id: str, task_id: str) -> FailureDetails:
     """
-    Return what an exception of the work tells the customer, by the table above.
+    Return the failure that the customer reads for an exception of the work, by the table above.
 
-    :param error: What the work raised.
+    :param error: The exception that the work raised.
     :param dag_id: The DAG that did the work.
     :param task_id: The task that did it.
     """
@@ -92,37 +103,37 @@ def failure_of(error: BaseException, *, dag_id: str, task_id: str) -> FailureDet
 
 def failure_of_ours(error: CodePipelineProviderError, *, dag_id: str, task_id: str) -> FailureDetails:
     """
-    Return what an error of this package tells the customer.
+    Return the failure that the customer reads for an error of this package.
 
-    :param error: What a task raised.
+    :param error: The error that a task raised.
     :param dag_id: The DAG that did the work.
     :param task_id: The task that did it.
     """
     if isinstance(error, JobFailure):
         return FailureDetails(error.message, error.failure_type)
     name = type(error).__name__
-    told = f": {name}: {getattr(error, 'for_customer', error)}"
+    what = f": {name}: {getattr(error, 'for_customer', error)}"
     if isinstance(error, CodePipelineError):
-        told = f" raised {name}."
-    return FailureDetails(f"{_FAILED}: task {task_id} of DAG {dag_id}{told}", error.failure_type)
+        what = f" raised {name}."
+    return FailureDetails(f"{_FAILED}: task {task_id} of DAG {dag_id}{what}", error.failure_type)
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """Return what is behind an ``AirflowFailException``, which only says that no retry helps."""
+    """Return the cause of an ``AirflowFailException``, which itself only says that no retry helps."""
     while isinstance(error, AirflowFailException) and error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
 def cannot_be_sent(error: BaseException) -> bool:
-    """Tell whether the work gave something that CodePipeline does not take, and so would again."""
-    # A connection may be mended between two tries.
+    """Return whether the work returned something that CodePipeline does not take, now or in a retry."""
+    # A connection may be repaired between two tries.
     return isinstance(error, InvalidInput) and not isinstance(error, ClientConnectionError)
 
 
 def _is_refused(error: BaseException) -> bool:
-    answer = ServiceError.of(error)
-    return isinstance(error, PermissionError) or (answer is not None and answer.is_access_denied)
+    response = ServiceError.of(error)
+    return isinstance(error, PermissionError) or (response is not None and response.is_access_denied)
 
 
 def _is_misconfigured(error: BaseException) -> bool:
@@ -130,18 +141,18 @@ def _is_misconfigured(error: BaseException) -> bool:
         return True
     if _RUNTIME_ERROR not in class_names(error):
         return False
-    told = getattr(getattr(error, "error", None), "error", None)
-    return getattr(told, "value", None) in _MISSING
+    kind = getattr(getattr(error, "error", None), "error", None)
+    return getattr(kind, "value", None) in _MISSING
 
 
 def _is_unavailable(error: BaseException) -> bool:
     if isinstance(error, TimeoutError | ConnectionError) or not _UNREACHABLE.isdisjoint(class_names(error)):
         return True
-    answer = ServiceError.of(error)
-    return answer is not None and answer.is_transient
+    response = ServiceError.of(error)
+    return response is not None and response.is_transient
 
 
-#: The lines of the table that tell by what an exception is, in their order.
+#: The rows of the table that depend only on the exception's class or error code, in their order.
 _TABLE: tuple[tuple[Callable[[BaseException], bool], str], ...] = (
     (_is_refused, "PermissionError"),
     (_is_misconfigured, "ConfigurationError"),
@@ -149,19 +160,12 @@ _TABLE: tuple[tuple[Callable[[BaseException], bool], str], ...] = (
 )
 
 
-log = logging.getLogger(__name__)
-
-
-#: XCom key of what a failed task tells: ``message`` and ``type``, as in the failure result.
-FAILURE_KEY = "codepipeline_failure"
-
-
 def record_failure(error: CodePipelineProviderError) -> None:
     """
-    Write down what is about to fail the running task; without a running task, do nothing.
+    Record the error that is about to fail the running task; without a running task, do nothing.
 
-    :param error: What is about to fail it. Where it is caught and the task succeeds, nobody reads it; where
-        the task then fails of something else, the customer reads this.
+    :param error: The error. If it is caught and the task succeeds, nobody reads the record. If the task then
+        fails with something else, the customer reads this.
     """
     from airflow.sdk import get_current_context
 
@@ -171,22 +175,21 @@ def record_failure(error: CodePipelineProviderError) -> None:
         return
     why = failure_of_ours(error, dag_id=ti.dag_id, task_id=ti.task_id)
     if isinstance(error, InvalidInput):
-        # What the DAG's author wrote is no business of the customer's.
-        who = f"task {ti.task_id} of DAG {ti.dag_id}"
-        message = f"The work of this action failed in Airflow: {who} is set up wrong."
+        # The customer is not to read what the DAG's author wrote.
+        message = f"{_FAILED}: task {ti.task_id} of DAG {ti.dag_id} is set up wrong."
         why = FailureDetails(message, error.failure_type)
     try:
         RecordStore.of(ti).write(FAILURE_KEY, {"message": why.message, "type": why.type})
     except Exception as trouble:
-        # It must not hide why the task fails.
-        log.warning("What failed this task is not told to the customer: %s.", type(trouble).__name__)
+        # This must not hide why the task fails.
+        log.warning("The failure of this task is not recorded for the customer: %s.", type(trouble).__name__)
 
 
 def recorded_failure(
     context: Mapping[str, Any], states: Mapping[str, Collection[str | None]]
 ) -> FailureDetails | None:
     """
-    Return what the first of the failed tasks before the running one told, or None.
+    Return the failure that the first of the failed tasks before the running one recorded, or None.
 
     :param context: The running task's context.
     :param states: Task id → the states of its task instances.
@@ -194,15 +197,15 @@ def recorded_failure(
     own = TaskInstanceRef.of(context["ti"])
     for task_id in sorted(task_id for task_id, found in states.items() if "failed" in found):
         found = matching_instance(context["task"], own, context["dag"].get_task(task_id))
-        told = RecordStore(found).read(FAILURE_KEY) if found else None
-        if isinstance(told, Mapping):
-            return FailureDetails(told["message"], told["type"])
+        recorded = RecordStore(found).read(FAILURE_KEY) if found else None
+        if isinstance(recorded, Mapping):
+            return FailureDetails(recorded["message"], recorded["type"])
     return None
 
 
 @contextmanager
 def fail_without_retry_if_permanent() -> Iterator[None]:
-    """Have Airflow fail the task at once where trying the same again cannot help."""
+    """Have Airflow fail the task at once if a retry cannot help."""
     try:
         yield
     except CodePipelineProviderError as error:

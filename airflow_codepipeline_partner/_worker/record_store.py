@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the records of a claim and its result are kept, and how they are found again."""
+"""
+Where the records of a claim and its result are stored, and how they are found.
+
+:class:`RecordStore` reads and writes the XCom of one task instance. The functions find records: those of this
+run (:func:`find_claim`, :func:`records_before`), of any run, and of a task adjacent to the running one.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +30,8 @@ from airflow_codepipeline_partner._worker.records import (
     ResultState,
 )
 
-MAX_KEY_CHARS = 512  # of Airflow's table of XComs
-
-
+#: The limit of Airflow's table of XComs.
+MAX_KEY_CHARS = 512
 #: States of a run that may still claim a job.
 LIVING = ("queued", "running")
 
@@ -38,7 +42,7 @@ class RecordStore:
     The XCom of one task instance, which holds the records of one claim.
 
     :param ref: The task instance.
-    :param shared: Whether it holds the results of several jobs, each under a key of its own, since it
+    :param shared: Whether it holds the results of several jobs, each under its own key, since the task
         claimed none of them.
     """
 
@@ -65,9 +69,9 @@ class RecordStore:
 
     def expect_result(self) -> None:
         """
-        Write that there is no result yet, where Airflow else logs an error for each look at it.
+        Record that there is no result yet. Otherwise Airflow logs an error each time the record is read.
 
-        That is for a mapped task alone: for any other :meth:`read` has a way to ask without that.
+        Only for a mapped task: for any other, :meth:`read` has a way without the error.
         """
         if self.ref.map_index >= 0:
             self.write(RESULT_KEY, NO_RESULT)
@@ -78,23 +82,23 @@ class RecordStore:
         self.write(self._result_key(record.job_id), record.to_xcom())
 
     def withdraw_result(self, job_id: str) -> None:
-        """Forget an intended result that certainly was not put."""
+        """Forget an intended result that was certainly not put."""
         XCom.delete(key=self._result_key(job_id), **self._names())
 
     def _result_key(self, job_id: str) -> str:
         return f"{RESULT_KEY}_{job_id}"[:MAX_KEY_CHARS] if self.shared else RESULT_KEY
 
     def read(self, key: str) -> Any:
-        """Return what lies there in XCom, or None."""
+        """Return the value of an XCom key, or None."""
         names = self._names()
         if self.ref.map_index >= 0:
             return XCom.get_one(key=key, **names)
-        # Asked for one, Airflow writes an error into the scheduler's log where there is none.
+        # If there is no value, Airflow's get_one writes an error into the scheduler's log.
         del names["map_index"]
         return next(iter(XCom.get_all(key=key, **names) or ()), None)
 
     def write(self, key: str, value: Any) -> None:
-        """Put a JSON value there into XCom."""
+        """Write a JSON value under an XCom key."""
         XCom.set(key=key, value=value, **self._names())
 
     def _names(self) -> dict[str, Any]:
@@ -104,7 +108,7 @@ class RecordStore:
 def records_of_run(
     dag_id: str, run_id: str, task_id: str
 ) -> Iterator[tuple[ClaimRecord, ResultRecord | None]]:
-    """Yield what a task claimed in a run, over all its map indexes, with the results that are recorded."""
+    """Yield the claims of a task in a run, of all its map indexes, each with its recorded result or None."""
     names = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id}
     results = {
         value["job_id"]: ResultRecord.from_xcom(value)
@@ -118,13 +122,13 @@ def records_of_run(
 
 def has_claimed(ti: Any, dag_id: str, run_id: str, job_id: str) -> bool:
     """
-    Tell whether a run of any DAG, which has ended, claimed a job.
+    Return whether a run of any DAG, which has ended, claimed a job.
 
-    A claim in doubt is one where CodePipeline took its result, and else none: if it was one after all, the
-    next run's will be lost.
+    An unknown claim counts only if CodePipeline took the job's result. If it was ours without that, the next
+    run loses its claim.
 
     :param ti: The running task instance.
-    :param dag_id: The run's DAG, of which nothing else is known here.
+    :param dag_id: The run's DAG. Only its id is known here.
     :param run_id: The run.
     :param job_id: The job.
     """
@@ -136,9 +140,9 @@ def has_claimed(ti: Any, dag_id: str, run_id: str, job_id: str) -> bool:
 
 def has_continued(ti: Any, waiting: TaskInstanceRef) -> bool:
     """
-    Tell whether a run, which has ended, did end a job with the continuation token that names its task.
+    Return whether a run, which has ended, ended a job with the continuation token that names its task.
 
-    If not, the token is that of another Airflow, whose run has the same id.
+    If not, the token is from another Airflow with a run of the same id.
 
     :param ti: The running task instance.
     :param waiting: The task that the token names.
@@ -152,9 +156,9 @@ def has_continued(ti: Any, waiting: TaskInstanceRef) -> bool:
 def _records_of_any_run(
     ti: Any, dag_id: str, run_id: str
 ) -> Iterator[tuple[ClaimRecord, ResultRecord | None]]:
-    """Yield what a run of any DAG claimed, of which nothing else is known here."""
+    """Yield the claims of a run of any DAG, of which only the ids are known here."""
     answer = ti.get_task_states(dag_id=dag_id, run_ids=[run_id])
-    # A mapped task stands there once for each instance, with its map index behind its id.
+    # The answer has each instance of a mapped task, as its task id with the map index behind it.
     names = {name for found in answer.get(run_id, {}) for name in (found, found.rpartition("_")[0]) if name}
     for task_id in sorted(names):
         yield from records_of_run(dag_id, run_id, task_id)
@@ -163,7 +167,7 @@ def _records_of_any_run(
 def records_before(
     context: Mapping[str, Any], claiming: Any
 ) -> Iterator[tuple[ClaimRecord, ResultRecord | None]]:
-    """Yield what one claiming task claimed for the running task: itself, or the instance that it follows."""
+    """Yield the claim of one claiming task for the running task: its own, or of the instance before it."""
     task, own = context["task"], TaskInstanceRef.of(context["ti"])
     found: TaskInstanceRef | None = None
     if claiming.task_id == own.task_id:
@@ -181,11 +185,11 @@ def records_before(
 @dataclass(frozen=True)
 class ClaimInRun:
     """
-    What became of a job in this run.
+    The claim of a job in this run.
 
-    :param store: Where the claim is recorded.
+    :param store: The store of the claim's record.
     :param record: The claim's record.
-    :param unknown_claim: What the claiming task says that an unknown claim counts as.
+    :param unknown_claim: What an unknown claim counts as, by the claiming task's parameter.
     """
 
     store: RecordStore
@@ -200,7 +204,7 @@ class ClaimInRun:
 
 def find_claim(context: Mapping[str, Any], job_id: str) -> ClaimInRun | None:
     """
-    Return how this run claimed a job, or the newest job that followed it; None if it claimed neither.
+    Return this run's claim of a job, or of the newest job that followed it; None if it claimed neither.
 
     :param context: The running task's context.
     :param job_id: The job.
@@ -217,10 +221,10 @@ def find_claim(context: Mapping[str, Any], job_id: str) -> ClaimInRun | None:
 
 def adjacent_task(context: Mapping[str, Any]) -> RecordStore | None:
     """
-    Return a task instance beside the running one, whose XCom a retry of the running one does not clear.
+    Return the store of an adjacent task, whose XCom a retry of the running task does not clear.
 
-    It is one just before the running task. If there is none, it is one just after it: Airflow clears that
-    one's XCom when it starts, and by then the running task has ended.
+    It is a task just before the running one; if there is none, a task just after it. Airflow clears the XCom
+    of a task after it when that task starts, and by then the running task has ended.
 
     :param context: The running task's context.
     """
@@ -243,7 +247,7 @@ def adjacent_task(context: Mapping[str, Any]) -> RecordStore | None:
 def _instances(
     context: Mapping[str, Any], own: TaskInstanceRef, claiming: Any, job_id: str
 ) -> Iterator[TaskInstanceRef]:
-    """Yield the instances of a claiming task that may have claimed a job, the likeliest first."""
+    """Yield the instances of a claiming task that may have claimed a job, the most likely first."""
     found = matching_instance(context["task"], own, claiming)
     if found is not None:
         yield found
@@ -253,7 +257,7 @@ def _instances(
     first = next((number for number, record in enumerate(claimed) if record.is_about(job_id)), None)
     if first is None:
         return
-    # The values come in the order of the map indexes; an instance that did not run has none.
+    # The values come in the order of the map indexes. An instance that did not run has no value.
     count = context["ti"].get_ti_count(dag_id=own.dag_id, run_ids=[own.run_id], task_ids=[claiming.task_id])
     for map_index in range(first, count):
         yield TaskInstanceRef(**names, map_index=map_index)

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The records of a claim and of a result, in the XCom of the task instance that claimed.
+The shape of the records of a claim and of its result.
 
-A task's own XCom is cleared when it is retried. Where claim, work and report are tasks of their own, the
-claim does not run again while its job is worked on, so what is written there outlives a retry, or a death,
-of the task that reports; a task that does all of it keeps it in a second place as well, see ``memory``.
-Whoever finishes a job (the finishing piece, a callback) reads these records, never the claim's return
-value. They hold neither a client token nor a partner's nonce nor a credential nor a
-configuration value but the one that custom jobs were polled for with, which is no secret.
+They are stored in the XCom of the task instance that claimed. Airflow clears a task's own XCom when the task
+is retried. If claim, work and report are separate tasks, the claim does not run again during the work, so its
+records outlive a retry, or a death, of the task that reports. A task that does all three keeps a second copy,
+see :mod:`~airflow_codepipeline_partner._worker.checkpoints`.
+
+The finishing task and the callback read these records, never the claim's return value. They hold no client
+token, no partner's nonce, no credential, and no configuration value except the one that custom jobs were
+polled with, which is no secret.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ from typing import Any, Literal, Self
 
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._protocol.dialects import dialect_of
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call, result_of
 
@@ -27,8 +28,7 @@ from airflow_codepipeline_partner._protocol.requests import Call, result_of
 CLAIM_KEY = "codepipeline_claim"
 #: XCom key of the result's record: ``state``, ``result``, ``job_id``, ``call``, ``at``.
 RESULT_KEY = "codepipeline_result"
-
-#: What lies there where there is no result yet, or none any more.
+#: The value of ``RESULT_KEY`` if there is no result yet, or none any more.
 NO_RESULT: Mapping[str, Any] = {"job_id": None}
 ResultState = Literal["intended", "done", "refused"]
 
@@ -36,13 +36,13 @@ ResultState = Literal["intended", "done", "refused"]
 @dataclass(frozen=True)
 class ClaimRecord:
     """
-    Where the claim of a job stands.
+    The state of the claim of a job.
 
-    Where an action goes on in a new job, the record is of the newest one.
+    If an action has gone on in a new job, the record is of the newest one.
 
-    :param state: See :class:`~airflow_codepipeline_partner._protocol.requests.ClaimState`.
-    :param job: The job, with what its details told if they were asked for.
-    :param former_job_ids: The action's earlier jobs, which this run ended with a continuation token of ours.
+    :param state: See :class:`~airflow_codepipeline_partner._protocol.claims.ClaimState`.
+    :param job: The job, with its details if they were asked for.
+    :param former_job_ids: The action's earlier jobs, which this run ended with our continuation token.
     :param at: When it was written.
     """
 
@@ -53,7 +53,7 @@ class ClaimRecord:
 
     @classmethod
     def from_xcom(cls, value: Mapping[str, Any]) -> Self:
-        """Return the record that lies in XCom."""
+        """Return the record that an XCom value holds."""
         return cls(
             ClaimState(value["state"]),
             ClaimedJob.from_value(value),
@@ -62,7 +62,7 @@ class ClaimRecord:
         )
 
     def to_xcom(self) -> dict[str, Any]:
-        """Return what is written."""
+        """Return the XCom value."""
         return {
             **self.job.to_xcom(),
             "state": str(self.state),
@@ -76,24 +76,24 @@ class ClaimRecord:
         return self.state is ClaimState.CLAIMED
 
     def is_about(self, job_id: str) -> bool:
-        """Tell whether it is the record of this job, or of one that followed it."""
+        """Return whether this is the record of a job, or of one that followed it."""
         return job_id == self.job.job_id or job_id in self.former_job_ids
 
     def counts_as_ours(self, unknown_claim: str) -> bool:
-        """Tell whether the job is ours to end; see :meth:`ClaimState.counts_as_ours`."""
+        """Return whether the job is ours to end; see :meth:`ClaimState.counts_as_ours`."""
         return self.state.counts_as_ours(unknown_claim)
 
 
 @dataclass(frozen=True)
 class ResultRecord:
     """
-    Which result a job is to get, or got.
+    The result that a job is to get, or got.
 
-    :param state: ``intended`` before the put, ``done`` after it; ``refused`` where the job, which is
-        certainly ours, did not take it: it has most likely ended.
+    :param state: ``intended`` before the put, ``done`` after it; ``refused`` if the job, which is certainly
+        ours, did not take it: most likely the job has ended.
     :param job_id: The job.
     :param result: ``success``, ``continue`` or ``failure``.
-    :param arguments: The put's arguments, without the client token.
+    :param arguments: The arguments of the put, without the client token.
     :param at: When it was written.
     """
 
@@ -105,22 +105,22 @@ class ResultRecord:
 
     @classmethod
     def from_xcom(cls, value: Mapping[str, Any]) -> Self:
-        """Return the record that lies in XCom."""
+        """Return the record that an XCom value holds."""
         at = datetime.fromisoformat(value["at"])
         return cls(value["state"], value["job_id"], value["result"], value["call"], at)
 
     @classmethod
     def of_job(cls, job_id: str, value: Mapping[str, Any] | None) -> Self | None:
-        """Return the record that lies there if it is this job's, or None."""
+        """Return the record that an XCom value holds, if it is of this job; else None."""
         return None if value is None or value["job_id"] != job_id else cls.from_xcom(value)
 
     @classmethod
     def of_call(cls, state: ResultState, call: Call) -> Self:
-        """Return the record of a put."""
+        """Return the record of the call that puts a result."""
         return cls(state, call.arguments["jobId"], result_of(call), dict(call.arguments))
 
     def to_xcom(self) -> dict[str, Any]:
-        """Return what is written."""
+        """Return the XCom value."""
         return {
             "state": self.state,
             "result": self.result,
@@ -131,13 +131,13 @@ class ResultRecord:
 
     @property
     def awaited_by(self) -> TaskInstanceRef | None:
-        """The task that goes on with the action's next job, by a token of ours; None for any other result."""
+        """The task that our token names, which claims the next job; None for any other result."""
         if self.state == "refused":
             return None
         return TaskInstanceRef.from_token(self.arguments.get("continuationToken"))
 
     def call(self, job: OfferedJob) -> Call:
-        """Return the call that was intended, to be sent again unchanged."""
-        dialect = dialect_of(job)
+        """Return the intended call, to be sent again unchanged."""
+        dialect = job.dialect
         operation = dialect.failure if self.result == "failure" else dialect.success
         return Call(operation, self.arguments, job)

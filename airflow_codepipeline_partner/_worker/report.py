@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-How a result reaches CodePipeline exactly once, and which result it is to be.
+How a result reaches CodePipeline exactly once, and which result that is.
 
-The record of a result is written before the put and after it, so that whoever comes next (a retry, the
-finishing piece, a callback) repeats an intended call unchanged and stops only at one that is done.
+The result is recorded before the put and after it. So the next task that reports (a retry, the finishing
+task, the callback) repeats an intended call unchanged, and does nothing only if the result is done.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ def put_once(
     was_claimed: bool = True,
 ) -> str:
     """
-    Give a job its result, unless the record says that it has one.
+    Report a job's result, unless the record says that it has one.
 
-    :param hook: What puts it.
-    :param store: Where the record is kept.
-    :param call: The result. Where another was intended before and may have been put, that one is
-        repeated instead: a result is never flipped.
+    :param hook: The hook that puts the result.
+    :param store: The store of the result's record.
+    :param call: The result. If another result was intended before and may have been put, that one is
+        repeated instead: a result is never replaced by another.
     :param certain: Whether the job is certainly ours.
-    :param was_claimed: Whether that is known from its claim; else it may be claimed yet.
+    :param was_claimed: Whether that is known from its claim. If not, the job may not be claimed yet.
     :return: Which result the job has now: ``success``, ``continue`` or ``failure``.
-    :raises JobNotInProgress: The job takes no result any more. Who comes next asks with the same once more.
+    :raises JobNotInProgress: The job takes no result any more. The next try puts the same result once more.
     :raises CodePipelineError: The result could not be put.
     """
     job = call.job
@@ -59,15 +59,15 @@ def put_once(
     record = store.read_result(job.job_id)
     if record is not None and record.state == "done":
         log.info(
-            "Job %s has its result already: %s. To run the action again, retry it in CodePipeline.",
+            "Job %s already has the result %s. To run the action again, retry it in CodePipeline.",
             record.job_id,
             record.result,
         )
         return record.result
     if record is not None and record.state == "refused":
-        # Most likely the job has ended. Should it not have, the same result is still the right one.
-        log.info("Job %s did not take the result %s; asking once more.", record.job_id, record.result)
-        # The record stays what it is meanwhile: after a death here the next refusal is none of a put result.
+        # Most likely the job has ended. If it has not, the same result is still the right one.
+        log.info("Job %s did not take the result %s; trying once more.", record.job_id, record.result)
+        # The record stays as it is: if this task dies here, the next refusal does not mean that it was put.
         return _put(hook, store, record.call(job), intended_before=False, certain=certain)
     if record is not None:
         log.warning(
@@ -78,22 +78,20 @@ def put_once(
         except RequestRefused as refusal:
             if refusal.retryable or refusal.in_doubt:
                 raise
-            log.warning(
-                "Job %s: it cannot have been put, since CodePipeline does not take it.", record.job_id
-            )
+            log.warning("Job %s: it was not put, since CodePipeline does not take it.", record.job_id)
     store.write_result("intended", call)
     try:
         return _put(hook, store, call, intended_before=False, certain=certain)
     except CodePipelineProviderError as error:
         left = store.read_result(job.job_id)
-        # An intent of another result is another task's, which has its own troubles.
+        # An intent of another result is another task's, which handles its own errors.
         ours = left is not None and left.state == "intended" and left.result == requests.result_of(call)
         if ours and not error.in_doubt:
             if certain and was_claimed and isinstance(error, JobNotInProgress):
-                # It was acknowledged by us, so that it has ended: no other result is to be tried.
+                # We acknowledged the job, so it has ended: no other result is to be tried.
                 store.write_result("refused", call)
             else:
-                # Nothing was put, so that another result may be: the failure, for instance.
+                # Nothing was put, so another result may be put: the failure, for instance.
                 store.withdraw_result(job.job_id)
         raise
 
@@ -101,24 +99,26 @@ def put_once(
 def _put(
     hook: CodePipelineHook, store: ResultStore, call: Call, *, intended_before: bool, certain: bool
 ) -> str:
-    # A token of ours needs no certainty: whoever puts it waits for the action's next job, which bears that
-    # token and so proves that the put was ours; if it was not, none comes, and the wait tells.
+    # Our own token needs no certainty: the task that puts it waits for the action's next job. That job has
+    # the token, which proves that our put was carried out. If it was not, no such job comes in time.
     goes_on = TaskInstanceRef.from_token(call.arguments.get("continuationToken")) is not None
     hook.put(call, intended_before=intended_before, certain=certain or goes_on)
     store.write_result("done", call)
     return requests.result_of(call)
 
 
-def with_defaults(details: object, *, dag_id: str, run_id: str, continued: bool = False) -> ExecutionDetails:
+def with_defaults(
+    details: ExecutionDetails | None, *, dag_id: str, run_id: str, continued: bool = False
+) -> ExecutionDetails:
     """
-    Return execution details in which what is missing is filled in.
+    Return execution details with defaults for the members that are missing.
 
-    :param details: What the user gave, or None.
+    :param details: The user's details, or None.
     :param dag_id: The DAG that did the work.
-    :param run_id: Its run; both are named in the external execution id, which leads back to the run.
+    :param run_id: Its run. Both are in the external execution id, which leads back to the run.
     :param continued: Whether the action goes on, with a continuation token.
     """
-    given = ExecutionDetails.from_value(details) or ExecutionDetails()
+    given = details or ExecutionDetails()
     outcome = "is at work on this action" if continued else "completed this action"
     return replace(
         given,
@@ -134,8 +134,8 @@ def failure_of_run(
     Judge the work by its tasks' states, and return the message for the customer, or None for success.
 
     :param dag_id: The DAG that did the work.
-    :param states: Task id → the states of its task instances, of all tasks before the finishing piece.
-    :param leaves: The ids of the tasks just before it, the claim left out.
+    :param states: Task id → the states of its task instances, of all tasks before the finishing task.
+    :param leaves: The ids of the last tasks of the work; see :func:`work_before`.
     """
     for state in ("failed", "upstream_failed"):
         failed = sorted(task_id for task_id, found in states.items() if state in found)
@@ -155,10 +155,10 @@ def _tasks(task_ids: Collection[str]) -> str:
 
 def failure(job: OfferedJob, message: str, failure_type: str, *, dag_id: str, run_id: str) -> Call:
     """
-    Compose the failure result of a job that a run of ours worked on.
+    Compose the failure result of a job that a DAG run worked on.
 
     :param job: The job.
-    :param message: What the customer reads.
+    :param message: The message for the customer.
     :param failure_type: One of the failure types of the API.
     :param dag_id: The DAG that did the work.
     :param run_id: Its run.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls about custom action types, and what it means when one fails. Who runs them reads the errors."""
+"""The calls about custom action types, with errors for the person who runs them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from urllib.parse import urlsplit
 
 from airflow_codepipeline_partner._aws_errors import ServiceError
 from airflow_codepipeline_partner._limits import MAX_CUSTOM_ACTION_TYPES
-from airflow_codepipeline_partner._protocol.jobs import CUSTOM, ActionType
+from airflow_codepipeline_partner._protocol.dialects import CUSTOM
+from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner.action_types.model import CustomActionType
 from airflow_codepipeline_partner.exceptions import CodePipelineError, RequestRefused, ServiceUnavailable
 
-#: A person waits for the answer, so not as long as by botocore's defaults. In seconds.
+#: Shorter than botocore's defaults, since a person waits. In seconds.
 _CONNECT_TIMEOUT, _READ_TIMEOUT, _ATTEMPTS = 10, 30, 3
-#: How the codes of what is wrong with credentials go. The message of some quotes the whole request.
+#: Parts of error codes about credentials. Some of their messages quote the whole request.
 _CREDENTIALS = ("Signature", "Token", "Credential", "UnrecognizedClient", "AuthFailure")
-#: What says that there is such an action type already, maybe one that was deleted.
+#: The error code for an action type that already exists, or was deleted.
 ALREADY_EXISTS = "ActionTypeAlreadyExistsException"
-_MAX_SAID_CHARS = 300
+_MAX_MESSAGE_CHARS = 300
 
 
-class ActionTypeCalls:
+class ActionTypeClient:
     """
     The custom action types of one account in one region.
 
@@ -40,16 +41,16 @@ class ActionTypeCalls:
         region_name: str | None = None,
         profile_name: str | None = None,
         endpoint_url: str | None = None,
-    ) -> ActionTypeCalls:
+    ) -> ActionTypeClient:
         """
-        Return the calls over an Airflow connection, or with what boto3 finds by itself.
+        Return a client over an Airflow connection, or with boto3's own configuration.
 
-        :param aws_conn_id: The ``aws`` connection; None for boto3's default credentials. The next two do not
-            go with it.
+        :param aws_conn_id: The ``aws`` connection. None: boto3's default credentials. It cannot be combined
+            with the next two.
         :param profile_name: A profile of AWS's configuration files.
-        :param endpoint_url: Where CodePipeline is, if not at AWS.
-        :param region_name: The region; None takes the connection's or boto3's.
-        :raises RequestRefused: There is no such connection or profile, or no region.
+        :param endpoint_url: CodePipeline's endpoint. None: AWS's.
+        :param region_name: The region. None: the connection's or boto3's.
+        :raises RequestRefused: The connection, the profile or the region is missing.
         """
         from botocore.config import Config
 
@@ -85,7 +86,7 @@ class ActionTypeCalls:
 
     def list_action_types(self) -> list[CustomActionType]:
         """
-        Return all custom action types, in order. GetActionType serves only those of AWS and its partners.
+        Return all custom action types, in order. GetActionType returns only those of AWS and its partners.
 
         :raises CodePipelineError: CodePipeline refused, or was not reached.
 
@@ -108,8 +109,8 @@ class ActionTypeCalls:
         """
         Create a custom action type.
 
-        :raises RequestRefused: CodePipeline refused; its code is :data:`ALREADY_EXISTS` where there is one.
-        :raises ServiceUnavailable: CodePipeline was not reached. It may have been created all the same.
+        :raises RequestRefused: CodePipeline refused. The code is :data:`ALREADY_EXISTS` if it exists already.
+        :raises ServiceUnavailable: CodePipeline was not reached. It may have been created nevertheless.
 
         Source: CreateCustomActionType, CodePipeline API 2015-07-09.
         """
@@ -125,7 +126,7 @@ class ActionTypeCalls:
         """
         Mark a custom action type as deleted.
 
-        Polls for it fail from then on. Its version can be used again only with the very same declaration.
+        Polls for it fail from then on. Its version can be created again only exactly as it was.
 
         :raises CodePipelineError: As :meth:`create_custom_action_type`.
 
@@ -145,19 +146,19 @@ def _client_of_connection(aws_conn_id: str, region_name: str | None, config: Any
 
     find_stored_connections()
     try:
-        # Without such a connection the hook would take boto3's default credentials: another account's, maybe.
+        # Without the connection the hook would use boto3's default credentials, perhaps another account's.
         CodePipelineHook.get_connection(aws_conn_id)
     except AirflowNotFoundException:
         raise RequestRefused(
-            f"There is no Airflow connection {aws_conn_id!r}. Create it, of type aws, or leave --aws-conn-id "
-            "out for boto3's default credentials.",
+            f"There is no Airflow connection {aws_conn_id!r}. Create one of type aws, or leave out "
+            "--aws-conn-id to use boto3's default credentials.",
             code="NoConnection",
         ) from None
     return CodePipelineHook(aws_conn_id=aws_conn_id, region_name=region_name, config=config).conn
 
 
 def _explaining(what: str, client: Any, call: Callable[[], Any], *, also_needs: str | None = None) -> Any:
-    """Return what a call returns, or raise what its failure means to whoever ran the command."""
+    """Return a call's result, or raise its failure as an error for the person who ran the command."""
     failure: CodePipelineError
     try:
         return call()
@@ -165,7 +166,7 @@ def _explaining(what: str, client: Any, call: Callable[[], Any], *, also_needs: 
         raise
     except Exception as error:
         failure = _explained(error, what, client, also_needs)
-    # Without a trace of an exception that may quote credentials.
+    # Raised here, so that no exception is chained that may quote credentials.
     raise failure
 
 
@@ -179,75 +180,76 @@ def _explained(error: Exception, what: str, client: Any, also_needs: str | None)
         return _refused(answer, what, region, also_needs)
     if isinstance(error, botocore_errors.NoRegionError):
         return RequestRefused(
-            "No region is given: name it with --region, AWS_DEFAULT_REGION, the profile or the connection.",
+            "No region is set: give --region, or set it by AWS_DEFAULT_REGION, profile or connection.",
             code=name,
         )
     if isinstance(error, botocore_errors.ProfileNotFound):
         return RequestRefused("There is no such profile in AWS's configuration files (--profile).", code=name)
     if any(word in name for word in ("Credential", "SSO", "TokenRetrieval", "Login")):
         return RequestRefused(
-            f"There are no credentials for AWS that can be used ({name}): log in, or name others with "
+            f"There are no usable credentials for AWS ({name}): log in, or give others with "
             "--profile, --aws-conn-id or AWS's environment variables.",
             code=name,
         )
     connection_errors = (botocore_errors.ConnectionError, botocore_errors.HTTPClientError)
     if isinstance(error, connection_errors):
         changes = what.startswith(("Create", "Delete"))
-        maybe = " It may have been carried out: look (action-type list)." if changes else ""
+        maybe = " It may have been carried out: check with action-type list." if changes else ""
         where = _without_password(client.meta.endpoint_url) if client else "AWS"
         return ServiceUnavailable(
-            f"{what} got no answer from {where} ({name}): check the region, --endpoint-url, the network and "
-            f"its proxy.{maybe}",
+            f"{what} got no response from {where} ({name}): check the region, --endpoint-url, the network "
+            f"and its proxy.{maybe}",
             code=name,
         )
     if isinstance(error, botocore_errors.BotoCoreError):
         return RequestRefused(f"{what} could not be sent: {_one_line(str(error))}", code=name)
     if client is None:
         why = "check the connection, the profile and AWS's environment variables."
-        return RequestRefused(f"boto3's client could not be made ({name}): {why}", code=name)
+        return RequestRefused(f"boto3's client could not be created ({name}): {why}", code=name)
     where = _without_password(client.meta.endpoint_url)
-    return RequestRefused(f"{what} failed ({name}): what answers at {where} is not CodePipeline.", code=name)
+    return RequestRefused(f"{what} failed ({name}): the server at {where} is not CodePipeline.", code=name)
 
 
 def _refused(error: ServiceError, what: str, region: str | None, also_needs: str | None) -> CodePipelineError:
-    """Return what an answer means that is an error: CodePipeline's, or STS's before it."""
-    code, said = error.code, _one_line(error.message)
-    asked, place = error.operation, f" in {region}" if region else ""
-    if asked != what:
-        why = f": {said}" if error.is_access_denied else "."
+    """Return the error for an error response, from CodePipeline, or from STS before it."""
+    code, message = error.code, _one_line(error.message)
+    operation, place = error.operation, f" in {region}" if region else ""
+    if operation != what:
+        why = f": {message}" if error.is_access_denied else "."
         return RequestRefused(
-            f"{asked}, which gives the credentials, was refused ({code}){why} Check the role, or the log-in, "
-            "of the profile or the connection.",
+            f"{operation}, which gives the credentials, was refused ({code}){why} Check the role or the "
+            "login of the profile or the connection.",
             code=code,
         )
     if error.is_access_denied:
-        permissions = " and ".join(each for each in (f"codepipeline:{asked}", also_needs) if each)
+        permissions = " and ".join(each for each in (f"codepipeline:{operation}", also_needs) if each)
         return RequestRefused(
-            f"{asked} is not allowed{place}: the credentials need {permissions}. AWS says: {said}", code=code
+            f"{operation} is not allowed{place}: the credentials need {permissions}. AWS says: {message}",
+            code=code,
         )
     if any(word in code for word in _CREDENTIALS):
         return RequestRefused(
-            f"AWS does not accept the credentials ({code}): renew them, or name others with --profile or "
+            f"AWS does not accept the credentials ({code}): renew them, or give others with --profile or "
             "--aws-conn-id.",
             code=code,
         )
     if code == "ConcurrentModificationException":
-        return RequestRefused(f"Somebody else changes it{place} right now ({code}); try again.", code=code)
+        return RequestRefused(f"Somebody else is changing it{place} ({code}); try again.", code=code)
     if code == "LimitExceededException":
         return RequestRefused(
-            f"The account has as many custom action types{place} as it may have, {MAX_CUSTOM_ACTION_TYPES} "
-            "unless AWS allowed more: delete one that no pipeline uses (action-type list, action-type "
+            f"The account has reached its quota of custom action types{place}, {MAX_CUSTOM_ACTION_TYPES} "
+            "unless AWS raised it: delete one that no pipeline uses (action-type list, action-type "
             "delete), or ask AWS to raise the quota.",
             code=code,
         )
     if error.is_transient:
-        return ServiceUnavailable(f"{asked} failed{place} ({code}); try again in a while.", code=code)
-    return RequestRefused(f"{asked} was refused{place} ({code}): {said}", code=code)
+        return ServiceUnavailable(f"{operation} failed{place} ({code}); try again in a while.", code=code)
+    return RequestRefused(f"{operation} was refused{place} ({code}): {message}", code=code)
 
 
 def _one_line(text: str) -> str:
     line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
-    return line if len(line) <= _MAX_SAID_CHARS else f"{line[:_MAX_SAID_CHARS]} …"
+    return line if len(line) <= _MAX_MESSAGE_CHARS else f"{line[:_MAX_MESSAGE_CHARS]} …"
 
 
 def _without_password(url: str) -> str:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What the commands on custom action types do.
+Run the commands on custom action types.
 
-The standard output is for what can be worked with further: declarations, the list, policies. What is told to
-whoever ran the command goes to the standard error.
+The standard output has only results: declarations, the list, policies. Messages go to the standard error.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Any, TextIO
 from airflow_codepipeline_partner._aws_errors import is_access_denied
 from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner.action_types import yaml_file
-from airflow_codepipeline_partner.action_types.client import ALREADY_EXISTS, ActionTypeCalls
+from airflow_codepipeline_partner.action_types.client import ALREADY_EXISTS, ActionTypeClient
 from airflow_codepipeline_partner.action_types.model import (
     PATH,
     CustomActionType,
@@ -31,8 +30,8 @@ from airflow_codepipeline_partner.action_types.model import (
 from airflow_codepipeline_partner.exceptions import CodePipelineError, InvalidInput, RequestRefused
 
 DONE, REFUSED, WRONG = 0, 1, 2
-#: So many of the action types that there are, are named where one is not found.
-_NAMED = 5
+#: How many existing action types are named if one is not found.
+_MAX_NAMED = 5
 
 
 def run(name: str, parsed: Namespace) -> int:
@@ -41,7 +40,8 @@ def run(name: str, parsed: Namespace) -> int:
 
     :param name: Its name.
     :param parsed: Its arguments.
-    :return: 0 for done, 1 for refused or unreachable, 2 for a wrong command line or declaration.
+    :return: The exit code: 0 if it succeeded, 1 if AWS refused or was not reached, 2 for an invalid command
+        line or declaration.
     """
     commands: dict[str, Callable[[Namespace, TextIO], int]] = {
         "create": _create,
@@ -54,53 +54,53 @@ def run(name: str, parsed: Namespace) -> int:
         with _logs_on_stderr() as output:
             return commands[name](parsed, output)
     except InvalidInput as error:
-        _tell(str(error))
+        _print_message(str(error))
         return WRONG
     except CodePipelineError as error:
-        _tell(str(error))
+        _print_message(str(error))
         return REFUSED
     except KeyboardInterrupt:
-        _tell("Interrupted.")
+        _print_message("Interrupted.")
         return REFUSED
 
 
 def _create(parsed: Namespace, output: TextIO) -> int:
     declared = _declared(parsed.file)
-    with _connected(parsed) as calls:
-        path, place, partition = declared.path, calls.region_name, calls.partition
-        existing = _among(_listed(calls) or (), declared.action_type) or _create_or_find(calls, declared)
+    with _connected(parsed) as client:
+        path, place, partition = declared.path, client.region_name, client.partition
+        existing = _among(_listed(client) or (), declared.action_type) or _create_or_find(client, declared)
     if existing is None:
-        _tell(f"Created {path} in {place}. The IAM policy of its worker:")
+        _print_message(f"Created {path} in {place}. The IAM policy of its worker:")
     elif differences := declared.differences(existing):
-        _tell(
-            f"There is a {path} in {place} already, and the declaration differs from it in "
+        _print_message(
+            f"{path} already exists in {place}, and the declaration differs from it in "
             f"{', '.join(differences)}.\n"
-            "AWS changes no custom action type: declare the change under a version that was never used, and "
-            "have the pipelines name that.\n"
-            f"See what is there with: action-type show {path}\n"
+            "A custom action type cannot be changed: declare a version that was never used, and use that "
+            "in the pipelines.\n"
+            f"Show the existing one with: action-type show {path}\n"
             f"Delete it with: action-type delete {path}"
         )
         return REFUSED
     else:
-        untold = " (Tags are not compared: CodePipeline does not tell them.)" if declared.tags else ""
-        _tell(f"{path} is there already in {place}, as declared.{untold} The IAM policy of its worker:")
+        note = " (Tags are not compared: CodePipeline does not return them.)" if declared.tags else ""
+        _print_message(f"{path} already exists in {place}, as declared.{note} The IAM policy of its worker:")
     _print_json(worker_policy(declared.action_type, region=place, partition=partition), output)
     return DONE
 
 
-def _create_or_find(calls: ActionTypeCalls, declared: CustomActionType) -> CustomActionType | None:
-    """Create an action type; return it where it is there all the same, None where it is new."""
+def _create_or_find(client: ActionTypeClient, declared: CustomActionType) -> CustomActionType | None:
+    """Create an action type. Return None, or the existing one if it turns out to exist."""
     try:
-        calls.create_custom_action_type(declared)
+        client.create_custom_action_type(declared)
     except RequestRefused as refusal:
-        # Somebody else may have created it since, or we with a try whose answer was lost.
-        there = _listed(calls)
+        # Somebody else may have created it since, or an attempt of ours whose response was lost.
+        there = _listed(client)
         if existing := _among(there or (), declared.action_type):
             return existing
         if refusal.code != ALREADY_EXISTS or there is None:
             raise
         raise RequestRefused(
-            f"{refusal} It is not listed, so it was deleted, and then its version can be created again only "
+            f"{refusal} It is not listed, so it was deleted, and its version can be created again only "
             "exactly as it was. Declare a version that was never used.",
             code=refusal.code,
         ) from None
@@ -109,22 +109,22 @@ def _create_or_find(calls: ActionTypeCalls, declared: CustomActionType) -> Custo
 
 def _show(parsed: Namespace, output: TextIO) -> int:
     action_type = _action_type(parsed.target)
-    with _connected(parsed) as calls:
-        there, place = calls.list_action_types(), calls.region_name
+    with _connected(parsed) as client:
+        there, place = client.list_action_types(), client.region_name
     found = _among(there, action_type)
     if found is None:
         return _not_found(action_type, there, place)
-    untold = "its tags"
+    missing = "its tags"
     if any(each.type is None for each in found.configuration_properties):
-        untold += ", nor all types of its properties"
-    print(f"# {found.path} in {place}. CodePipeline does not tell {untold}.", file=output)
+        missing += " or all types of its properties"
+    print(f"# {found.path} in {place}. CodePipeline does not return {missing}.", file=output)
     print(yaml_file.dump(found.to_declaration()), end="", file=output)
     return DONE
 
 
 def _list(parsed: Namespace, output: TextIO) -> int:
-    with _connected(parsed) as calls:
-        there, place = calls.list_action_types(), calls.region_name
+    with _connected(parsed) as client:
+        there, place = client.list_action_types(), client.region_name
     for each in there:
         inputs, outputs = each.input_artifact_details, each.output_artifact_details
         count = len(each.configuration_properties)
@@ -137,7 +137,7 @@ def _list(parsed: Namespace, output: TextIO) -> int:
             file=output,
         )
     if not there:
-        _tell(f"There is no custom action type in {place}.")
+        _print_message(f"There is no custom action type in {place}.")
     return DONE
 
 
@@ -145,17 +145,17 @@ def _delete(parsed: Namespace, output: TextIO) -> int:
     action_type = _action_type(parsed.target)
     path = path_of(action_type)
     if not parsed.yes and (parsed.target == yaml_file.STDIN or not sys.stdin.isatty()):
-        raise InvalidInput(f"Without a terminal nobody can be asked whether to delete {path}: give --yes.")
-    with _connected(parsed) as calls:
-        there, place = _listed(calls), calls.region_name
+        raise InvalidInput(f"Without a terminal the deletion of {path} cannot be confirmed: give --yes.")
+    with _connected(parsed) as client:
+        there, place = _listed(client), client.region_name
         if there is not None and _among(there, action_type) is None:
             return _not_found(action_type, there, place)
         if not parsed.yes and not _is_confirmed(path, place):
-            _tell("Nothing was deleted.")
+            _print_message("Nothing was deleted.")
             return REFUSED
-        calls.delete_custom_action_type(action_type)
-    _tell(
-        f"Deleted {path} in {place}. To have it back, create it exactly as it was; for anything else take a "
+        client.delete_custom_action_type(action_type)
+    _print_message(
+        f"Deleted {path} in {place}. To restore it, create it exactly as it was. For anything else use a "
         "version that was never used."
     )
     return DONE
@@ -164,7 +164,7 @@ def _delete(parsed: Namespace, output: TextIO) -> int:
 def _is_confirmed(path: str, place: str) -> bool:
     sys.stderr.write(
         f"Delete {path} in {place}? Polls for its jobs fail from then on, in all pipelines that use it, and "
-        "its version can only be created again exactly as it was. [y/N] "
+        "its version can be created again only exactly as it was. [y/N] "
     )
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -175,7 +175,8 @@ def _policy(parsed: Namespace, output: TextIO) -> int:
     if parsed.partner:
         if parsed.target is not None or set(place.values()) != {"*"}:
             raise InvalidInput(
-                "--partner goes alone: the calls for partner actions know neither action type nor place."
+                "--partner cannot be combined with others: the calls for partner actions have no resource to "
+                "restrict."
             )
         policy = partner_worker_policy()
     elif parsed.target is None:
@@ -197,36 +198,36 @@ def _declared(file: str) -> CustomActionType:
 
 
 def _action_type(target: str) -> ActionType:
-    """Return the action type that a path names or a file declares; ``./`` before it makes it a file."""
+    """Return the action type that a path names or a file declares. ``./`` before it makes it a file's."""
     named = action_type_from_path(target)
     if named is not None:
         return named
     try:
         return _declared(target).action_type
     except InvalidInput as error:
-        raise InvalidInput(f"{error} ({target!r} is not {PATH}, so it is a file.)") from None
+        raise InvalidInput(f"{error} ({target!r} is not {PATH}, so it was read as a file.)") from None
 
 
 @contextlib.contextmanager
-def _connected(parsed: Namespace) -> Iterator[ActionTypeCalls]:
+def _connected(parsed: Namespace) -> Iterator[ActionTypeClient]:
     if parsed.aws_conn_id is not None and (parsed.profile or parsed.endpoint_url):
         raise InvalidInput(
-            "--aws-conn-id goes neither with --profile nor with --endpoint-url: the connection has its own."
+            "--aws-conn-id cannot be combined with --profile or --endpoint-url: the connection has its own."
         )
-    calls = ActionTypeCalls.connect(
+    client = ActionTypeClient.connect(
         aws_conn_id=parsed.aws_conn_id,
         region_name=parsed.region,
         profile_name=parsed.profile,
         endpoint_url=parsed.endpoint_url,
     )
-    with contextlib.closing(calls):
-        yield calls
+    with contextlib.closing(client):
+        yield client
 
 
-def _listed(calls: ActionTypeCalls) -> list[CustomActionType] | None:
-    """Return what is there; None where that may not be listed, as by some who may create and delete."""
+def _listed(client: ActionTypeClient) -> list[CustomActionType] | None:
+    """Return the existing action types, or None if the user may create and delete but not list them."""
     try:
-        return calls.list_action_types()
+        return client.list_action_types()
     except RequestRefused as refusal:
         if not is_access_denied(refusal.code):
             raise
@@ -239,17 +240,17 @@ def _among(there: Iterable[CustomActionType], wanted: ActionType) -> CustomActio
 
 def _not_found(wanted: ActionType, there: list[CustomActionType], place: str) -> int:
     names = [each.path for each in there]
-    more = f" and {len(names) - _NAMED} more (action-type list)" if len(names) > _NAMED else ""
-    others = f"there are {', '.join(names[:_NAMED])}{more}" if names else "there is none at all"
-    _tell(f"There is no custom action type {path_of(wanted)} in {place}; {others}.")
+    more = f" and {len(names) - _MAX_NAMED} more (action-type list)" if len(names) > _MAX_NAMED else ""
+    others = f"there are {', '.join(names[:_MAX_NAMED])}{more}" if names else "there are none at all"
+    _print_message(f"There is no custom action type {path_of(wanted)} in {place}; {others}.")
     return REFUSED
 
 
 @contextlib.contextmanager
 def _logs_on_stderr() -> Iterator[TextIO]:
-    """Give the standard output, and keep off it what Airflow logs, which it does there by default."""
+    """Yield the standard output, and send logs, which Airflow writes there, to the standard error."""
     output = sys.stdout
-    # As it was started, where it is Airflow's command line that runs us.
+    # Handlers that Airflow's command line set up before it called us.
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler) and handler.stream is output:
             handler.setStream(sys.stderr)
@@ -257,7 +258,7 @@ def _logs_on_stderr() -> Iterator[TextIO]:
         yield output
 
 
-def _tell(text: str) -> None:
+def _print_message(text: str) -> None:
     print(text, file=sys.stderr)
 
 

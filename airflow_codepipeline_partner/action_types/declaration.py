@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a user declares of a custom action type, read and checked as a whole.
+Read a user's declaration of a custom action type, and check all of it.
 
-All that is wrong is told at once, each fault by its path in the declaration and its limit, so that a file is
-mended in one go. A fault shows names of members, but no value of the declaration.
+All faults are reported at once, each with its path in the declaration and its limit, so that a user can
+correct them all in one go. A fault shows names of members, but no value of the declaration.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ ARTIFACT_DETAILS = {"minimum_count": "minimumCount", "maximum_count": "maximumCo
 _TAG = {"key": "key", "value": "value"}
 _FLAGS = ("required", "key", "secret", "queryable")
 _PLACEHOLDER = re.compile(r"\{Config:([^{}]*)\}")
-#: What stands in a template for the id that the worker's result names.
+#: The placeholder for the external execution id in the worker's result.
 EXECUTION_ID = "{ExternalExecutionId}"
 _IN_BRACES = re.compile(r"\{[^{}]*\}")
-#: What a link begins with, if not with a placeholder. Browsers run what begins with some others.
+#: The scheme of a link, which may begin with a placeholder instead. Browsers execute some schemes.
 _SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:")
 _WEB = ("http://", "https://")
 
 
 class InvalidDeclaration(InvalidInput):
     """
-    A declaration that CodePipeline would refuse; nothing was called.
+    A declaration that CodePipeline would refuse. No call was made.
 
-    :param faults: All that is wrong, each with its path.
+    :param faults: All faults, each with its path.
     """
 
     def __init__(
@@ -73,24 +73,24 @@ class InvalidDeclaration(InvalidInput):
 
 def read_declaration(value: object) -> dict[str, Any]:
     """
-    Return the members of a declaration under their snake_case names; what was not given is not there.
+    Return the members of a declaration under their snake_case names, without those that are not given.
 
     :param value: A mapping with AWS's or with snake_case keys.
-    :raises InvalidDeclaration: Something is wrong; all of it is told.
+    :raises InvalidDeclaration: The declaration has faults. The error lists all of them.
     """
     reading = _Reading()
     members = reading.read(value)
     if reading.faults:
-        count = "a fault" if len(reading.faults) == 1 else f"{len(reading.faults)} faults"
-        told = "\n".join(f"  {fault}." for fault in reading.faults)
+        count = "1 fault" if len(reading.faults) == 1 else f"{len(reading.faults)} faults"
+        lines = "\n".join(f"  {fault}." for fault in reading.faults)
         raise InvalidDeclaration(
-            f"The declaration of a custom action type has {count}:\n{told}", faults=reading.faults
+            f"The declaration of a custom action type has {count}:\n{lines}", faults=reading.faults
         )
     return members
 
 
 class _Reading:
-    """One reading of a declaration, with the faults that were found so far."""
+    """One reading of a declaration, and the faults found so far."""
 
     def __init__(self) -> None:
         self.faults: list[str] = []
@@ -127,28 +127,28 @@ class _Reading:
         self.faults.append(f"{path}: {why}" if path else f"It {why}")
 
     def _members(self, value: object, path: str, names: Mapping[str, str]) -> dict[str, Any] | None:
-        """Return the members that have a value; None where there is no mapping at all."""
+        """Return the members that have a value, or None if the value is not a mapping."""
         if not isinstance(value, Mapping):
             self._refuse(path, f"must be a mapping with {', '.join(names.values())}, not {_kind(value)}")
             return None
         to_snake = {aws: snake for snake, aws in names.items()} | {snake: snake for snake in names}
         read: dict[str, Any] = {}
-        spelt: set[str] = set()
+        seen: set[str] = set()
         for key, member in value.items():
             snake = to_snake.get(key) if isinstance(key, str) else None
             if snake is None:
                 self._refuse(path, _unknown(key, names.values()))
-            elif snake in spelt:
+            elif snake in seen:
                 self._refuse(path, f"has {names[snake]} twice, in both spellings")
             else:
-                spelt.add(snake)
+                seen.add(snake)
                 if member is not None:
                     read[snake] = member
         return read
 
     def _text(self, value: object, path: str, field: str = "", hint: str = "") -> str | None:
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
-            # A version 1, as everybody writes it.
+            # The usual way to write version 1.
             value = str(value)
         fault = text_fault(value, ACTION_TYPE_TEXTS[field or path][1])
         if fault:
@@ -161,8 +161,8 @@ class _Reading:
         if owner not in (None, "Custom"):
             self._refuse(
                 "owner",
-                "must be Custom, or left out. AWS makes its own action types, and registers those of its "
-                "partners (ThirdParty) itself: no customer's call creates either",
+                "must be Custom, or left out: only AWS creates its own action types and registers those of "
+                "its partners (ThirdParty)",
             )
 
     def _settings(self, value: object, properties: list[dict[str, Any]]) -> dict[str, Any]:
@@ -174,26 +174,26 @@ class _Reading:
                 read[name] = self._text(given[name], path)
                 link = read[name] or ""
                 if _SCHEME.match(link) and not link.lower().startswith(_WEB):
-                    self._refuse(path, f"is to be a link, which begins with {' or '.join(_WEB)}")
+                    self._refuse(path, f"must be a link that begins with {' or '.join(_WEB)}")
                 if name.endswith("_template"):
                     self._check_placeholders(link, path, properties)
                     self._check_spelling(link, path)
         return read
 
     def _check_spelling(self, template: str, path: str) -> None:
-        """Refuse what is nearly a placeholder; what is none at all may be part of the link."""
+        """Refuse a misspelled placeholder. Other braces may be part of the link."""
         for found in _IN_BRACES.finditer(template):
             near, is_config = found[0].replace(" ", "").lower(), _PLACEHOLDER.fullmatch(found[0])
             if near.startswith("{config:") and not is_config:
                 self._refuse(
                     path,
-                    f"has at character {found.start() + 1} nearly a {{Config:name}}: write it just so",
+                    f"has at character {found.start() + 1} a misspelled {{Config:name}}",
                 )
             elif found[0] != EXECUTION_ID and difflib.get_close_matches(near, [EXECUTION_ID.lower()], 1, 0.8):
-                self._refuse(path, f"has at character {found.start() + 1} nearly {EXECUTION_ID}")
+                self._refuse(path, f"has at character {found.start() + 1} a misspelled {EXECUTION_ID}")
 
     def _check_placeholders(self, template: str, path: str, properties: list[dict[str, Any]]) -> None:
-        """Check what ``{Config:name}`` names; it may be a property that could not be read."""
+        """Check what ``{Config:name}`` names, which may be a property with faults of its own."""
         indexes = {each.get("name"): index for index, each in enumerate(properties)}
         for found in _PLACEHOLDER.finditer(template):
             which = f"has at character {found.start() + 1} a {{Config:…}} that names"
@@ -208,8 +208,8 @@ class _Reading:
                 why = "which is secret" if is_secret else "which is not required"
                 self._refuse(
                     path,
-                    f"{which} configurationProperties[{index}], {why}; it takes only what is required "
-                    "and not secret",
+                    f"{which} configurationProperties[{index}], {why}; it can name only required "
+                    "properties that are not secret",
                 )
 
     def _properties(self, value: object) -> list[dict[str, Any]]:
@@ -228,7 +228,7 @@ class _Reading:
         for index, each in enumerate(read):
             name = each.get("name")
             if name is not None and first.setdefault(name, index) != index:
-                self._refuse(f"{path}[{index}].name", f"is the name of {path}[{first[name]}] already")
+                self._refuse(f"{path}[{index}].name", f"is already the name of {path}[{first[name]}]")
             if each.get("queryable"):
                 if queryable is not None:
                     self._refuse(
@@ -253,12 +253,12 @@ class _Reading:
             self._refuse(f"{path}.name", "is missing")
         for name in _FLAGS:
             if name in given:
-                # What could not be read is neither true nor false.
+                # An invalid value counts as neither true nor false.
                 read[name] = given[name] if isinstance(given[name], bool) else None
                 if read[name] is None:
                     self._refuse(f"{path}.{name}", f"must be true or false, not {_kind(given[name])}")
         if read.get("queryable") and (read.get("secret") or read.get("required", False) is False):
-            self._refuse(f"{path}.queryable", "can be true only where required is true and secret is not")
+            self._refuse(f"{path}.queryable", "can be true only if required is true and secret is not")
         return read
 
     def _artifact_details(self, value: object, path: str) -> dict[str, Any]:
@@ -299,14 +299,14 @@ class _Reading:
         read: dict[str, str] = {}
         for path, key, held in pairs:
             text = self._text(key, f"{path}.key", "tags.key")
-            # A tag may have no value, which AWS says is an empty one.
+            # For AWS a tag without a value has an empty one.
             content = self._text("" if held is None else held, f"{path}.value", "tags.value")
             if text is None or content is None:
                 continue
             if text.lower().startswith(RESERVED_TAG_PREFIX):
-                self._refuse(f"{path}.key", f"begins with {RESERVED_TAG_PREFIX}, as only tags of AWS's may")
+                self._refuse(f"{path}.key", f"begins with {RESERVED_TAG_PREFIX}, which is reserved for AWS")
             if text in read:
-                self._refuse(f"{path}.key", "is the key of an earlier tag already")
+                self._refuse(f"{path}.key", "is already the key of an earlier tag")
             read[text] = content
         return read
 
@@ -316,7 +316,7 @@ def _kind(value: object) -> str:
 
 
 def _unknown(key: object, known: Collection[str]) -> str:
-    """Return that there is no such field, and which there are."""
+    """Return the fault of an unknown field, with the known ones."""
     near = near_name(key, known) if isinstance(key, str) else None
-    others = f"; it has {', '.join(known)}" if near is None else f" ({near} is meant?)"
+    others = f"; it has {', '.join(known)}" if near is None else f" (did you mean {near}?)"
     return f"has no field {quoted_name(key)}{others}"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A custom action type as code: what is declared, what CodePipeline takes and gives, and what a worker may do.
+A custom action type as a value: declared by a user, in CodePipeline's shape, and with its worker's policy.
 
-Everything here is a value; nothing is read, written or called.
+Nothing here reads a file or calls AWS.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from airflow_codepipeline_partner._protocol.dialects import DIALECTS, Dialect
-from airflow_codepipeline_partner._protocol.jobs import CUSTOM, THIRD_PARTY, ActionType
+from airflow_codepipeline_partner._protocol.dialects import CUSTOM, DIALECTS, THIRD_PARTY, Dialect
+from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner._protocol.parsing import without_none
 from airflow_codepipeline_partner.action_types.declaration import (
     ARTIFACT_DETAILS,
@@ -25,25 +25,24 @@ from airflow_codepipeline_partner.action_types.declaration import (
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
 PATH = "CATEGORY/PROVIDER/VERSION"
-#: Part of an ARN → what it may be.
+#: Part of an ARN → its pattern.
 _ARN_PARTS = {"account_id": r"\d{12}|\*", "region": r"[a-z0-9-]+|\*", "partition": r"aws[a-z-]*|\*"}
 
 
 @dataclass(frozen=True)
 class ConfigurationProperty:
     """
-    A property that whoever uses the action configures.
+    A configuration property, which the user of an action sets.
 
-    :param name: 1 to 50 characters. An action's configuration has the value under it.
-    :param description: What the console shows beside it, 1 to 160 characters.
+    :param name: 1 to 50 characters. The key of the value in an action's configuration.
+    :param description: The console's text beside it, 1 to 160 characters.
     :param required: Whether an action must have a value.
-    :param key: Whether it is a key; AWS says no more of it. Its examples set it for the property that names
+    :param key: Whether it is a key. AWS does not say more; its examples set it for the property that names
         what the action works on, such as a project.
-    :param secret: Whether the value is hidden from everybody but the worker.
-    :param queryable: Whether a worker can poll for the jobs of one value only. At most one property can be
-        so; it must be required and not secret, and its values have 1 to 20 of ``0-9 A-Z a-z _ -``.
-    :param type: ``String``, ``Number`` or ``Boolean``; None leaves it to CodePipeline, which takes it for a
-        string.
+    :param secret: Whether the value is hidden from everybody except the worker.
+    :param queryable: Whether a worker can poll for only the jobs with one value. At most one property can be
+        queryable. It must be required and not secret; its values have 1 to 20 of ``0-9 A-Z a-z _ -``.
+    :param type: ``String``, ``Number`` or ``Boolean``. None: CodePipeline's default, a string.
 
     Source: ActionConfigurationProperty, CodePipeline API 2015-07-09.
     """
@@ -74,12 +73,12 @@ class ActionTypeSettings:
     """
     The links of an action type, each 1 to 2048 characters or None.
 
-    The templates may hold ``{Config:name}`` for a property that is required and not secret.
+    The templates may contain ``{Config:name}`` for a property that is required and not secret.
 
     :param third_party_configuration_url: Where a user signs up for the service behind the action.
     :param entity_url_template: The link of the action in a pipeline.
-    :param execution_url_template: The link of an execution; ``{ExternalExecutionId}`` in it stands for what
-        the worker's result names.
+    :param execution_url_template: The link of an execution; ``{ExternalExecutionId}`` in it stands for the
+        external execution id in the worker's result.
     :param revision_url_template: Where a user can change the configuration.
 
     Source: ActionTypeSettings, CodePipeline API 2015-07-09.
@@ -117,17 +116,17 @@ class ArtifactDetails:
 @dataclass(frozen=True)
 class CustomActionType:
     """
-    A custom action type. What :meth:`from_declaration` makes keeps all limits; the others are not checked.
+    A custom action type. Only :meth:`from_declaration` checks limits.
 
     :param category: One of Source, Build, Deploy, Test, Invoke, Approval, Compute. AWS's guide names Build,
-        Deploy, Test and Invoke for custom actions, and there are custom sources in its samples.
+        Deploy, Test and Invoke for custom actions, and its samples contain custom sources.
     :param provider: The provider's name, 1 to 35 of ``0-9 A-Z a-z _ -``.
     :param version: The version, 1 to 9 of ``0-9 A-Z a-z _ -``.
     :param settings: The links.
     :param configuration_properties: At most 10.
     :param input_artifact_details: How many artifacts an action takes.
     :param output_artifact_details: How many artifacts an action makes.
-    :param tags: At most 50. CodePipeline does not tell them with the action type.
+    :param tags: At most 50. CodePipeline does not return them with the action type.
 
     Source: CreateCustomActionType, CodePipeline API 2015-07-09.
     """
@@ -146,18 +145,18 @@ class CustomActionType:
         """
         Return the action type that a user declares.
 
-        :param value: A mapping with AWS's or with snake_case keys. Only category and provider are needed.
-            ``tags`` is a mapping, or AWS's list of ``key`` and ``value``; ``owner`` may be there, as Custom.
-        :raises InvalidDeclaration: Something is wrong; all of it is told.
+        :param value: A mapping with AWS's or with snake_case keys. Only category and provider are required.
+            ``tags`` is a mapping, or AWS's list of ``key`` and ``value``; ``owner`` can only be Custom.
+        :raises InvalidDeclaration: The declaration is invalid. The error lists all faults.
         """
         return cls._from_members(read_declaration(value))
 
     @classmethod
     def from_api(cls, value: Mapping[str, Any]) -> Self:
         """
-        Return the action type that CodePipeline tells of.
+        Return an action type from CodePipeline's shape.
 
-        It tells neither tags nor, mostly, the types of properties.
+        That has neither tags nor, usually, the types of properties.
 
         Source: ActionType, CodePipeline API 2015-07-09.
         """
@@ -201,11 +200,11 @@ class CustomActionType:
         return f"{self.category}/{self.provider}/{self.version}"
 
     def to_declaration(self) -> dict[str, Any]:
-        """Return what :meth:`from_declaration` takes back, with what is said by leaving it out left out."""
-        told = self.to_api()
+        """Return a declaration for :meth:`from_declaration`, without what has its default."""
+        declaration = self.to_api()
         if self.tags:
-            told["tags"] = dict(self.tags)
-        return told
+            declaration["tags"] = dict(self.tags)
+        return declaration
 
     def to_api(self) -> dict[str, Any]:
         """Return the arguments of CreateCustomActionType."""
@@ -223,11 +222,11 @@ class CustomActionType:
 
     def differences(self, existing: CustomActionType) -> list[str]:
         """
-        Return the paths of what is declared otherwise than it is.
+        Return the paths at which this declaration differs from an existing action type.
 
-        What CodePipeline does not tell is not compared: tags, and types of properties where it is silent.
+        Tags are not compared, nor types of properties that CodePipeline does not return.
 
-        :param existing: What CodePipeline has, as :meth:`from_api` reads it.
+        :param existing: The existing action type, from :meth:`from_api`.
         """
         paths = [
             MEMBERS[name]
@@ -267,9 +266,9 @@ def _in_aws_spelling(value: Any, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _in_snake_case(value: Mapping[str, Any] | None, names: Mapping[str, str]) -> dict[str, Any]:
-    """Return those members of what AWS tells that are known and have a value; an empty text is none."""
-    told = value or {}
-    return {name: told[aws] for name, aws in names.items() if told.get(aws) not in (None, "")}
+    """Return the known members of AWS's shape that have a value; an empty string counts as none."""
+    given = value or {}
+    return {name: given[aws] for name, aws in names.items() if given.get(aws) not in (None, "")}
 
 
 def path_of(action_type: ActionType) -> str:
@@ -279,15 +278,15 @@ def path_of(action_type: ActionType) -> str:
 
 def action_type_from_path(text: str) -> ActionType | None:
     """
-    Return the custom action type that a text names as ``CATEGORY/PROVIDER/VERSION``; None if it names none.
+    Return the custom action type that ``CATEGORY/PROVIDER/VERSION`` names, or None for another text.
 
-    ``CATEGORY/Custom/PROVIDER/VERSION`` names one, too.
+    ``CATEGORY/Custom/PROVIDER/VERSION`` is accepted, too.
 
-    :param text: What a user gave, which may be the name of a file instead.
+    :param text: A user's argument, which may be the name of a file instead.
     """
     parts = text.split("/")
     if len(parts) == 4 and parts[1] == CUSTOM:
-        # So the emulator's commands name it.
+        # The emulator's commands write it so.
         del parts[1]
     if len(parts) != 3:
         return None
@@ -302,15 +301,15 @@ def worker_policy(
     action_type: ActionType, *, account_id: str = "*", region: str = "*", partition: str = "*"
 ) -> dict[str, Any]:
     """
-    Return the IAM policy that lets a worker work on the jobs of a custom action type, and nothing else.
+    Return the IAM policy that allows a worker to work on a custom action type's jobs, and nothing else.
 
-    Artifacts need no more: each job brings credentials for its own.
+    Artifacts need no permissions: each job comes with credentials for its own.
 
-    :param action_type: The action type; only the poll can be restricted to it.
-    :param account_id: The account of the action type, 12 digits; ``*`` leaves that open, as does the default.
+    :param action_type: The action type. Only the poll can be restricted to it.
+    :param account_id: The action type's account, 12 digits, or ``*``, the default, for any.
     :param region: Its region, such as ``eu-central-1``, or ``*``.
     :param partition: Its partition, such as ``aws`` or ``aws-cn``, or ``*``.
-    :raises InvalidInput: A part is none.
+    :raises InvalidInput: A part of the ARN is invalid.
 
     Source: Actions, resources, and condition keys for AWS CodePipeline, Service Authorization Reference.
     """
@@ -321,7 +320,7 @@ def worker_policy(
     resource = f"actiontype:{CUSTOM}/{path_of(action_type)}"
     arn = f"arn:{partition}:codepipeline:{region}:{account_id}:{resource}"
     calls = DIALECTS[CUSTOM]
-    # Of these only the poll knows a resource.
+    # Only the poll supports a resource.
     return _policy(
         _statement("PollForJobs", (calls.poll,), arn), _statement("WorkOnJobs", _calls_on_jobs(calls), "*")
     )
@@ -329,7 +328,7 @@ def worker_policy(
 
 def partner_worker_policy() -> dict[str, Any]:
     """
-    Return the IAM policy that lets a partner's worker work on jobs. None of its calls knows a resource.
+    Return the IAM policy that allows a partner's worker to work on jobs. Its calls support no resource.
 
     Source: Actions, resources, and condition keys for AWS CodePipeline, Service Authorization Reference.
     """

@@ -2,9 +2,9 @@
 """
 A declaration as text, in YAML or JSON.
 
-PyYAML by itself takes the last of several equal keys, makes a number of ``010`` and a date of
-``2026-01-31``; here equal keys are refused, and what is not plainly a truth value, a whole number or nothing
-is a text. What is no YAML is told by its line, and nothing of its content is shown.
+PyYAML by itself keeps the last of several equal keys, and reads ``010`` as a number and ``2026-01-31`` as a
+date. Here equal keys are refused, and a plain value that is not a truth value, a whole number or null is a
+text. An error names the line, and shows nothing of the content.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Airflow needs it itself. It ships no types.
+# A dependency of Airflow's. It has no types.
 import yaml  # type: ignore[import-untyped]
 
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
-#: The name that stands for the standard input.
+#: The file name for the standard input.
 STDIN = "-"
-#: More is no declaration, which has at most ten properties and fifty tags.
+#: Largest file. A declaration has at most ten properties and fifty tags.
 MAX_BYTES = 1024 * 1024
 
 
 def read_file(name: str) -> object:
     """
-    Return what a file holds, as :func:`parse` does.
+    Return a file's content, parsed by :func:`parse`.
 
     :param name: The file's name, or ``-`` for the standard input.
-    :raises InvalidInput: It cannot be read, or holds neither YAML nor JSON; the file is named.
+    :raises InvalidInput: It cannot be read, or is neither YAML nor JSON. The error names the file.
     """
     shown = shown_name(name)
     try:
@@ -45,7 +45,7 @@ def read_file(name: str) -> object:
         reason = error.strerror if isinstance(error, OSError) else "no file can have this name"
         raise InvalidInput(f"{shown} cannot be read: {reason}.") from None
     if len(content) > MAX_BYTES:
-        raise InvalidInput(f"{shown} has more than {MAX_BYTES} bytes and so is no declaration.")
+        raise InvalidInput(f"{shown} has more than {MAX_BYTES} bytes, and cannot be a declaration.")
     try:
         return parse(content.decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -55,24 +55,24 @@ def read_file(name: str) -> object:
 
 
 def shown_name(name: str) -> str:
-    """Return how a file is named in messages."""
+    """Return a file's name for messages."""
     return "The standard input" if name == STDIN else name
 
 
 def parse(text: str) -> object:
     """
-    Return what a text of YAML or JSON holds.
+    Return the content of a text of YAML or JSON.
 
-    :raises InvalidInput: It holds neither, or has a key twice; the line is named.
+    :raises InvalidInput: It is neither, or has a key twice. The error names the line.
     """
     try:
-        # Not all JSON is YAML to PyYAML, which takes no tabs before a line.
+        # PyYAML does not read all JSON: it accepts no tabs for indentation.
         return json.loads(text, object_pairs_hook=_without_duplicates)
     except _Twice:
-        # PyYAML knows the line.
+        # PyYAML will say the line.
         text = text.replace("\t", " ")
     except ValueError:
-        # Then it is YAML, or nothing.
+        # Then it should be YAML.
         pass
     except RecursionError:
         raise InvalidInput("it is nested too deeply.") from None
@@ -90,7 +90,7 @@ def parse(text: str) -> object:
 
 
 def dump(value: object) -> str:
-    """Return a declaration as YAML that :func:`parse` takes back."""
+    """Return a declaration as YAML for :func:`parse`."""
     text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
     return text
 
@@ -107,7 +107,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _without_content(problem: str) -> str:
-    """Return what PyYAML says without what it quotes, but for single signs and the names of its tokens."""
+    """Return PyYAML's message without quoted content, except single characters and names of its tokens."""
     return re.sub(r"'(?:<[a-z ]+>|..?)'|(['\"]).*\1", lambda found: "…" if found[1] else found[0], problem)
 
 
@@ -118,27 +118,27 @@ def _refusal(said: str, node: Any) -> yaml.MarkedYAMLError:
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """PyYAML's safe loader, made stricter."""
 
-    #: First sign of a plain value → what it may be read as, besides a text.
+    #: First character of a plain value → its possible types besides text.
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - PyYAML's own way
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        """Return a mapping, whose keys are texts and there once."""
+        """Return a mapping, whose keys must be texts and unique."""
         seen: set[str] = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if not isinstance(key, yaml.ScalarNode):
                 raise _refusal("a key must be a text", key)
             if key.value in seen:
-                raise _refusal("this key is there twice in its mapping", key)
+                raise _refusal("this key occurs twice in its mapping", key)
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
-        """Return any value; where PyYAML fails on one that does not fit its tag, say so."""
+        """Return a value, or refuse one that does not fit its tag."""
         try:
             return super().construct_object(node, deep=deep)
         except (ValueError, KeyError, TypeError, AttributeError):
-            # A number of thousands of digits, too.
-            raise _refusal("this is not of the type that it has", node) from None
+            # PyYAML fails on numbers with thousands of digits, too.
+            raise _refusal("this value does not fit its type", node) from None
 
 
 for _first, _resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an archive of a stranger makes on the disk, and what of it is refused."""
+"""Keep an untrusted archive within its folder and its limits."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from typing import IO
 
 from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput, UnsafeArchive
 
-#: Nothing is said of a ratio before as much has been unpacked: what is small may be as dense as it likes.
+#: The ratio is checked only beyond this size: small archives may be dense.
 RATIO_FROM_BYTES = 64 * 1024 * 1024
-#: Longest path of an entry, and longest text of a link: what systems take.
+#: Longest path of an entry, and longest target of a link, as operating systems have it.
 MAX_PATH_CHARS = 4096
-#: Most bytes that an entry's name, and all else that is listed of it, may take, on average.
+#: Most bytes for an entry's name and its other fields, on average.
 MAX_LISTED_BYTES = 512
-#: Through how many links one may lead: as many as Linux follows.
+#: Most links that one link may lead through, as on Linux.
 MAX_LINK_HOPS = 40
-#: Deepest folder: as many as there may be, those who walk through them need.
+#: Deepest folder. Code that walks through folders may recurse as deep.
 MAX_DEPTH = 200
 _SHOWN_NAME_CHARS = 200
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
-#: Kinds of what is in a tree.
+#: Kinds of what has been unpacked.
 _FOLDER, _FILE, _LINK = "folder", "file", "link"
 
 
 @dataclass(frozen=True)
 class ArchiveLimits:
     """
-    How much an archive may hold; what holds more is refused whole.
+    How much an archive may hold. One that holds more is refused as a whole.
 
-    :param max_members: Most files, folders and links. Default 200,000.
-    :param max_bytes: Most bytes, unpacked; they lie on the worker's disk. Default 16 GiB.
-    :param max_ratio: Most bytes, unpacked, for each byte of the archive, once 64 MiB are unpacked. Default
-        200; the deflate of zip and gzip makes at most 1032.
-    :raises InvalidInput: One of them is not above 0.
+    :param max_members: Most files, folders and links, above 0. Default 200,000.
+    :param max_bytes: Most unpacked bytes, which lie on the worker's disk, above 0. Default 16 GiB.
+    :param max_ratio: Most unpacked bytes for each byte of the archive, above 0; checked once 64 MiB
+        are unpacked. Default 200; the deflate of zip and gzip reaches at most 1032.
+    :raises InvalidInput: A limit is not above 0.
     """
 
     max_members: int = 200_000
@@ -52,28 +52,30 @@ class ArchiveLimits:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not value > 0:
-                raise InvalidInput(f"{name} of an archive must be more than 0; {value} was given.")
+                raise InvalidInput(f"{name} {value} is not valid; it must be above 0.")
 
 
 class ArchiveGuard:
     """
-    What an archive makes, entry by entry, with an eye on all that was made before.
+    Make an archive's entries on the disk, and refuse what leads out or exceeds the limits.
 
-    :param root: An empty folder.
+    Each entry is checked against all that were made before it.
+
+    :param root: An empty folder, in which the entries are made.
     :param artifact: The artifact's name, for errors.
-    :param limits: How much may be made.
-    :param packed_bytes: The archive's size.
+    :param limits: How much the archive may hold.
+    :param packed_bytes: The archive's size in bytes.
     """
 
     def __init__(self, root: Path, artifact: str, limits: ArchiveLimits, packed_bytes: int) -> None:
         self._root = os.fspath(root)
         self._artifact = artifact
         self._limits = limits
-        self._most_bytes = min(
+        self._max_bytes = min(
             limits.max_bytes, max(RATIO_FROM_BYTES, int(limits.max_ratio * max(packed_bytes, 1)))
         )
         self._kinds: dict[str, str] = {"": _FOLDER}
-        #: Path of each link → where it leads by its text, and the entry's name.
+        #: Path of each link → its target, and the entry's name.
         self._links: dict[str, tuple[str, str]] = {}
         self._members = 0
         self._name_chars = 0
@@ -83,19 +85,19 @@ class ArchiveGuard:
         """Return the error for an entry, or for the archive as a whole."""
         entry = "" if name is None else f" holds the entry {shown(name)}, which"
         return UnsafeArchive(
-            f"The artifact {self._artifact}{entry} {why}. Nothing of it was unpacked. Make the artifact anew "
-            "without that."
+            f"The artifact {self._artifact}{entry} {why}. Nothing was unpacked. Create the artifact "
+            "without it."
         )
 
     def broken(self, why: object, name: str | None = None) -> ArtifactError:
-        """Return the error for what cannot be read."""
+        """Return the error for a broken archive."""
         entry = "" if name is None else f", at the entry {shown(name)}"
         return ArtifactError(
-            f"The artifact {self._artifact} is a broken archive{entry}: {shown(str(why))}. Make it anew."
+            f"The artifact {self._artifact} is a broken archive{entry}: {shown(str(why))}. Create it again."
         )
 
     def add_folder(self, name: str) -> None:
-        """Make a folder; twice is as good as once."""
+        """Make a folder. An archive may list one twice."""
         path = self._path_of(name)
         if self._kinds.get(path) != _FOLDER:
             self._enter(path, name, _FOLDER)
@@ -103,7 +105,7 @@ class ArchiveGuard:
                 os.mkdir(os.path.join(self._root, path), 0o755)
 
     def add_file(self, name: str, mode: int) -> IO[bytes]:
-        """Make a file, and return what it is written to."""
+        """Make a file, and return it, open for writing."""
         path = self._path_of(name)
         self._enter(path, name, _FILE)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -112,7 +114,7 @@ class ArchiveGuard:
         return open(number, "wb", buffering=0)
 
     def add_link(self, name: str, leads_to: str) -> None:
-        """Have a link made when all else is."""
+        """Record a link, to be made after everything else."""
         path = self._path_of(name)
         end = posixpath.normpath(posixpath.join(posixpath.dirname(path), leads_to))
         if (
@@ -121,61 +123,61 @@ class ArchiveGuard:
             or is_foreign(leads_to)
             or end.split("/")[0] == ".."
         ):
-            raise self.refuse("is a link that leads out of it", name)
+            raise self.refuse("is a link that leads out of the archive", name)
         self._enter(path, name, _LINK, len(leads_to))
         self._links[path] = (leads_to, name)
 
     def link_at(self, leads_to: str, name: str) -> str | None:
-        """Return where the link, made before, leads that a hard link is to; None where that is no link."""
+        """Return the target of the earlier link that a hard link names, or None if it names no link."""
         return self._links.get(self._path_of(leads_to), (None, name))[0]
 
     def file_at(self, leads_to: str, name: str) -> str:
-        """Return the file, made before, that a hard link leads to."""
+        """Return the earlier file that a hard link names."""
         path = self._path_of(leads_to)
         if self._kinds.get(path) != _FILE:
-            raise self.refuse("is a hard link to what is no file of it", name)
+            raise self.refuse("is a hard link to something that is not a file in the archive", name)
         return os.path.join(self._root, path)
 
     def count(self, size: int, name: str | None = None) -> None:
         """Count bytes that are about to be written."""
         if size < 0:
-            raise self.refuse("says that it is smaller than nothing", name)
+            raise self.refuse("has a negative size", name)
         self._bytes += size
         self.check_size(self._bytes, name)
 
     def check_size(self, size: int, name: str | None = None) -> None:
-        """Refuse what is to be more, unpacked, than the limits allow."""
-        if size > self._most_bytes:
+        """Refuse an unpacked size that is over the limits."""
+        if size > self._max_bytes:
             limit = (
                 f"max_bytes ({self._limits.max_bytes})"
-                if self._most_bytes == self._limits.max_bytes
-                else f"max_ratio ({self._limits.max_ratio:g} bytes for each of its own)"
+                if self._max_bytes == self._limits.max_bytes
+                else f"max_ratio ({self._limits.max_ratio:g} bytes for each byte of the archive)"
             )
-            raise self.refuse(f"makes more than {limit} allows", name)
+            raise self.refuse(f"unpacks to more than {limit} allows", name)
 
     def check_list(self, members: int) -> None:
-        """Refuse a list of more members than the limit allows."""
+        """Refuse a list with too many members."""
         if members > self._limits.max_members:
             raise self.refuse(f"has more entries than max_members ({self._limits.max_members}) allows")
 
     def check_list_size(self, size: int) -> None:
-        """Refuse a list of members that is longer than one of honest names can be."""
+        """Refuse a list of members that is too long for names of a usual length."""
         if size > self._limits.max_members * MAX_LISTED_BYTES:
             raise self.refuse(f"has more entries than max_members ({self._limits.max_members}) allows")
 
     def make_links(self) -> None:
-        """Make the links, if none of them leads out, be it through others."""
+        """Make the links, unless one leads out, directly or through others."""
         for path, (_, name) in self._links.items():
             if not self._leads_in(path):
-                raise self.refuse("is a link that leads out of it, or through too many others", name)
+                raise self.refuse("is a link that leads out of the archive, or through too many others", name)
         for path, (leads_to, name) in self._links.items():
             with self._making(name):
                 os.symlink(leads_to, os.path.join(self._root, path))
         root = os.path.realpath(self._root)
         for path, (_, name) in self._links.items():
-            # Once more as the file system sees it, to which two spellings may be one name.
+            # Check again on the file system, where two spellings may be one name.
             if not is_inside(root, os.path.join(self._root, path)):
-                raise self.refuse("is a link that leads out of it", name)
+                raise self.refuse("is a link that leads out of the archive", name)
 
     def _leads_in(self, path: str) -> bool:
         ahead, hops = path.split("/")[::-1], 0
@@ -200,23 +202,25 @@ class ArchiveGuard:
     def _path_of(self, name: str) -> str:
         """Return an entry's path below the root, or refuse it."""
         if is_foreign(name):
-            raise self.refuse("has a path that is absolute, another system's, or unreadable", name)
+            raise self.refuse(
+                "has a path that is absolute, another system's, or has control characters", name
+            )
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if ".." in parts:
-            raise self.refuse("has a path that leads out of it", name)
+            raise self.refuse("has a path that leads out of the archive", name)
         if len(name) > MAX_PATH_CHARS or len(parts) > MAX_DEPTH + 1:
             most = f"{MAX_PATH_CHARS} characters or {MAX_DEPTH} folders"
             raise self.refuse(f"has a path of more than {most}", name)
         return "/".join(parts)
 
     def _enter(self, path: str, name: str, kind: str, more_chars: int = 0) -> None:
-        """Enter what is about to be made, and make the folders above it."""
+        """Register an entry that is about to be made, and make the folders above it."""
         self._count_member(name)
         self._name_chars += len(path) + more_chars
         if self._name_chars > self._limits.max_members * MAX_LISTED_BYTES:
-            raise self.refuse("has longer names than any honest archive")
+            raise self.refuse("has names that are too long")
         if path in self._kinds:
-            raise self.refuse("is there twice", name)
+            raise self.refuse("occurs twice", name)
         above = posixpath.dirname(path)
         if self._kinds.get(above) != _FOLDER:
             self._make_folders(above, name)
@@ -232,7 +236,7 @@ class ArchiveGuard:
                 with self._making(name):
                     os.mkdir(os.path.join(self._root, made), 0o755)
             elif self._kinds[made] != _FOLDER:
-                raise self.refuse("lies below what is a file or a link", name)
+                raise self.refuse("lies below a file or a link", name)
 
     def _count_member(self, name: str) -> None:
         self._members += 1
@@ -241,35 +245,35 @@ class ArchiveGuard:
 
     @contextmanager
     def _making(self, name: str) -> Iterator[None]:
-        """Have a name that the file system does not take refused."""
+        """Refuse a name that the file system does not accept."""
         try:
             yield
         except FileExistsError:
-            # Two spellings may be one name there.
-            raise self.refuse("is there twice", name) from None
+            # Two spellings may be one name on this file system.
+            raise self.refuse("occurs twice", name) from None
         except UnicodeEncodeError:
-            raise self.refuse("has a name that the worker's file system does not take", name) from None
+            raise self.refuse("has a name that the worker's file system does not accept", name) from None
         except OSError as error:
             if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):
-                raise self.refuse("has a name that the worker's file system does not take", name) from None
+                raise self.refuse("has a name that the worker's file system does not accept", name) from None
             raise
 
 
 def is_foreign(path: str) -> bool:
-    """Tell whether a path is absolute, another system's, or holds what cannot be shown."""
+    """Return whether a path is absolute, another system's, or has control characters."""
     return "\\" in path or path.startswith("/") or bool(_DRIVE.match(path) or _CONTROL.search(path))
 
 
 def shown(name: str) -> str:
-    """Return an entry's name as an error may show it."""
+    """Return an entry's name in a form that is safe to show."""
     text = ascii(name)
     return text if len(text) <= _SHOWN_NAME_CHARS else f"{text[:_SHOWN_NAME_CHARS]}…"
 
 
 def is_inside(root: str, path: str) -> bool:
-    """Tell whether a path leads to what lies below a folder, whose own path has no links in it."""
+    """Return whether a path leads to something within a folder, whose own path must be free of links."""
     try:
         return os.path.commonpath((root, os.path.realpath(path))) == root
     except RecursionError:
-        # A link through more links than anybody follows.
+        # Links through too many links.
         return False

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-S3 as one job may use it: with the credentials that CodePipeline gives for the job's artifacts, and no others.
+An S3 client with a job's artifact credentials from CodePipeline, and no others.
 
-They are valid for about 15 minutes, and the answer does not say until when. So they are asked for again by
-their age, and where S3 says that they have expired.
+They are valid for about 15 minutes, and the response does not say until when. So they are requested again
+by their age, and if S3 says that they have expired.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Age at which the credentials are asked for again, in seconds.
+#: Age at which the credentials are requested again, in seconds.
 REFRESH_AFTER = 600.0
-#: Age up to which they still serve where they cannot be had anew, in seconds.
+#: Age up to which they are still used if new ones are not available, in seconds.
 LIFETIME = 900.0
-#: Seconds between two attempts to have them anew, while the old ones serve.
+#: Seconds between two requests for new ones while the old ones are used.
 REFRESH_PAUSE = 30.0
-#: So often one request is sent again with new credentials.
-_MOST_RENEWALS = 2
+#: How often one request is sent again with new credentials.
+_MAX_RENEWALS = 2
 _RENEWALS = "codepipeline_renewals"
-# Airflow 3.1 gives the answer to a look-up of a connection to whichever thread asks first.
-_asking = threading.Lock()
+# Airflow 3.1 may hand one thread the connection that another looked up.
+_details_lock = threading.Lock()
 
 
 class JobCredentials(Credentials):
     """
-    A job's artifact credentials, new ones in time.
+    A job's artifact credentials, renewed in time.
 
-    :param hook: What asks for the job's details.
+    :param hook: The hook that requests the job's details.
     :param job: The job.
-    :param clock: Seconds, for the credentials' age.
+    :param clock: A clock in seconds, for the credentials' age.
     """
 
     def __init__(
@@ -63,32 +63,32 @@ class JobCredentials(Credentials):
         self._lock = threading.Lock()
         self._details: JobDetails | None = None
         self._frozen: ReadOnlyCredentials | None = None
-        self._asked_at = 0.0
+        self._requested_at = 0.0
         self._next_at = 0.0
-        # In each thread: what it signed its last request with.
+        # For each thread: the access key of its last request.
         self._used = threading.local()
 
     @property
     def details(self) -> JobDetails:
-        """The job's details, as they were told last."""
+        """The job's details as of the last request."""
         with self._lock:
-            return self._details or self._ask()
+            return self._details or self._request()
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """
         Return credentials that are valid; botocore calls it to sign each request.
 
-        :raises ArtifactError: CodePipeline gives none for the job.
-        :raises CodePipelineProviderError: The details cannot be had.
+        :raises ArtifactError: CodePipeline returns no credentials for the job.
+        :raises CodePipelineProviderError: The job's details are not available.
         """
         with self._lock:
             if self._details is None:
-                self._ask()
+                self._request()
             elif self._clock() >= self._next_at:
-                self._ask_again()
+                self._try_to_renew()
             if self._frozen is None:
                 raise ArtifactError(
-                    f"CodePipeline gives no artifact credentials for job {self._job.job_id}: it has ended, "
+                    f"CodePipeline returns no artifact credentials for job {self._job.job_id}: it has ended, "
                     "or its action has neither input nor output artifacts.",
                     job_id=self._job.job_id,
                 )
@@ -96,32 +96,32 @@ class JobCredentials(Credentials):
             return self._frozen
 
     def discard(self) -> None:
-        """Have the next request ask for new credentials, since S3 does not take this thread's any more."""
+        """Discard this thread's credentials, which S3 no longer accepts; the next request renews them."""
         with self._lock:
-            # Others whose requests were under way may have had new ones meanwhile.
+            # Another thread may have renewed them meanwhile.
             if self._frozen is not None and self._frozen.access_key == self._used.access_key:
                 self._frozen, self._next_at = None, 0.0
 
-    def _ask_again(self) -> None:
+    def _try_to_renew(self) -> None:
         try:
-            self._ask()
+            self._request()
         except CodePipelineProviderError as error:
-            # By the clock after it: the attempt may have taken long.
-            if self._frozen is None or self._clock() - self._asked_at >= LIFETIME:
+            # Read the clock after the request, which may have taken long.
+            if self._frozen is None or self._clock() - self._requested_at >= LIFETIME:
                 raise
             self._next_at = self._clock() + REFRESH_PAUSE
             log.warning(
-                "Job %s: its artifact credentials serve on; new ones could not be had: %s",
+                "Job %s: the old artifact credentials stay in use; new ones are not available: %s",
                 self._job.job_id,
                 error,
             )
 
-    def _ask(self) -> JobDetails:
-        with _asking:
+    def _request(self) -> JobDetails:
+        with _details_lock:
             details = self._hook.details(self._job)
         self._details = details
-        self._asked_at = self._clock()
-        self._next_at = self._asked_at + REFRESH_AFTER
+        self._requested_at = self._clock()
+        self._next_at = self._requested_at + REFRESH_AFTER
         given = details.artifact_credentials
         self._frozen = (
             ReadOnlyCredentials(given["accessKeyId"], given["secretAccessKey"], given["sessionToken"])
@@ -131,15 +131,15 @@ class JobCredentials(Credentials):
         return details
 
     def __repr__(self) -> str:
-        """Name the job, and no more."""
+        """Show the job, and no credentials."""
         return f"{type(self).__name__}({self._job.job_id})"
 
 
 class _Provider:
     """
-    Where a botocore session looks for credentials, instead of the worker's environment and files.
+    A provider that gives a botocore session the job's credentials instead of the worker's.
 
-    :param credentials: The only ones that it finds.
+    :param credentials: The job's.
     """
 
     def __init__(self, credentials: JobCredentials) -> None:
@@ -153,7 +153,7 @@ def make_client(hook: CodePipelineHook, credentials: JobCredentials) -> Any:
     """
     Return an S3 client in the job's region that signs with the job's credentials only.
 
-    :param hook: Whose connection leads to the job's CodePipeline.
+    :param hook: A hook with the connection to the job's CodePipeline.
     :param credentials: The job's.
     """
     import botocore.session
@@ -162,7 +162,7 @@ def make_client(hook: CodePipelineHook, credentials: JobCredentials) -> Any:
     session = botocore.session.Session()
     session.register_component("credential_provider", _Provider(credentials))
     endpoint_url = s3_endpoint_of(hook.conn_config)
-    # An emulator has no name for each bucket.
+    # The emulator has no host name for each bucket.
     s3: Any = {} if endpoint_url is None else {"addressing_style": "path"}
     config = Config(s3=s3, retries={"mode": "standard", "total_max_attempts": 5})
     client = session.create_client(
@@ -173,21 +173,21 @@ def make_client(hook: CodePipelineHook, credentials: JobCredentials) -> Any:
         config=config.merge(hook.config).merge(Config(signature_version="s3v4")),
     )
     events: Any = client.meta.events
-    events.register_first("needs-retry.s3", partial(_renew_where_expired, credentials))
+    events.register_first("needs-retry.s3", partial(_renew_if_expired, credentials))
     return client
 
 
-def _renew_where_expired(
+def _renew_if_expired(
     credentials: JobCredentials, *, response: Any, operation: Any, request_dict: Any, **_: Any
 ) -> int | None:
-    """Answer botocore whether to send a request again: it is then signed anew. None leaves that to others."""
+    """Return 0 to have botocore sign and send the request again at once, or None to leave it to others."""
     if response is None or not _is_expired(response, operation.name):
         return None
     context = request_dict["context"]
     context[_RENEWALS] = context.get(_RENEWALS, 0) + 1
-    if context[_RENEWALS] > _MOST_RENEWALS:
+    if context[_RENEWALS] > _MAX_RENEWALS:
         return None
-    log.info("The job's artifact credentials have expired; asking for new ones.")
+    log.info("The job's artifact credentials have expired. Requesting new ones.")
     credentials.discard()
     return 0
 
@@ -196,5 +196,5 @@ def _is_expired(response: tuple[Any, Mapping[str, Any]], operation: str) -> bool
     http, parsed = response
     if parsed.get("Error", {}).get("Code") in EXPIRED_CODES:
         return True
-    # The answer to a HEAD has no body that could say so.
+    # The response to a HEAD has no body with a code.
     return operation.startswith("Head") and http.status_code == 400

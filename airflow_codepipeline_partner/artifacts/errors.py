@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What S3's refusals and silences mean, in words that name the artifact and say what to do."""
+"""Errors of S3 and of the disk as errors that name the artifact and say what to do."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 from airflow_codepipeline_partner._aws_errors import ServiceError
 from airflow_codepipeline_partner.exceptions import ArtifactError
 
-#: What S3 answers to credentials whose time is over.
+#: S3's codes for expired credentials.
 EXPIRED_CODES = ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired")
-# The answer to a HEAD has no code but its status.
+# The answer to a HEAD has no code except its status.
 _MISSING_CODES = ("404", "NoSuchKey", "NoSuchBucket")
 _CHANGED_CODES = ("412", "PreconditionFailed")
 _DIGEST_CODES = ("BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "InvalidDigest")
-#: What may pass by itself, beside what may for any service.
+#: S3's own transient errors, besides those of any service.
 _TRANSIENT_S3_CODES = {
     *_DIGEST_CODES,
     *EXPIRED_CODES,
     "KMS.DependencyTimeoutException",
     "KMS.KMSInternalException",
     "KMS.KeyUnavailableException",
-    "InvalidAccessKeyId",  # S3 has not heard of the new credentials yet
+    "InvalidAccessKeyId",  # new credentials have not reached S3 yet
     "OperationAborted",
     "RequestTimeTooSkewed",
 }
@@ -35,13 +35,13 @@ def s3_errors(
     about: str, where: str, advice: str, *, job_id: str | None = None, for_customer: str | None = None
 ) -> Iterator[None]:
     """
-    Make an :class:`ArtifactError` of what goes wrong in S3.
+    Raise an :class:`ArtifactError` for what goes wrong in S3.
 
-    :param about: The beginning of its message: which artifact could not be what.
+    :param about: The beginning of its message, such as ``The artifact Source could not be downloaded``.
     :param where: The object, as ``s3://bucket/key``.
-    :param advice: What to do where S3 does not allow it.
+    :param advice: What to do if S3 denies access.
     :param job_id: The job.
-    :param for_customer: What the customer reads; None takes the message.
+    :param for_customer: What the customer reads. None: the message.
     :raises ArtifactError: Something went wrong.
     """
     from boto3.exceptions import Boto3Error
@@ -59,10 +59,10 @@ def s3_errors(
     from s3transfer import exceptions as transfer_errors
     from s3transfer.exceptions import RetriesExceededError
 
-    # The oldest s3transfer that is allowed does not have it.
+    # The oldest s3transfer that we allow does not have it.
     changed = getattr(transfer_errors, "S3DownloadFailedError", RetriesExceededError)
     named: dict[str, Any] = {"job_id": job_id, "for_customer": for_customer}
-    passing = {**named, "failure_type": "SystemUnavailable", "retryable": True}
+    transient = {**named, "failure_type": "SystemUnavailable", "retryable": True}
     try:
         yield
     except ClientError as error:
@@ -71,15 +71,15 @@ def s3_errors(
         code = answer.code
         if code in _MISSING_CODES:
             why = (
-                f"there is nothing at {where}. Check that what came before made it, and that no rule of the "
-                "bucket removed it."
+                f"there is nothing at {where}. Check that an earlier action made it, and that no lifecycle "
+                "rule of the bucket removed it."
             )
         elif code in _CHANGED_CODES:
-            why, named = f"{where} was changed meanwhile.", passing
+            why, named = f"{where} changed during the transfer.", transient
         elif code in _TRANSIENT_S3_CODES or answer.is_transient:
-            why, named = f"S3 answered {code}.", passing
+            why, named = f"S3 answered {code}.", transient
         elif answer.status == 403 or code.startswith("KMS."):
-            why = f"S3 answered {code} for {where}; so it does, too, where there is nothing. {advice}"
+            why = f"S3 answered {code} for {where}, as it also does for a missing object. {advice}"
             named["failure_type"] = "PermissionError"
         else:
             why = f"S3 answered {code} for {where}."
@@ -87,29 +87,29 @@ def s3_errors(
     except (ConnectionError, HTTPClientError, IncompleteReadError, RetriesExceededError) as error:
         cause = getattr(error, "last_exception", None) or error
         raise ArtifactError(
-            f"{about}: the connection to S3 failed ({type(cause).__name__}).", **passing
+            f"{about}: the connection to S3 failed ({type(cause).__name__}).", **transient
         ) from error
     except FlexibleChecksumError as error:
-        raise ArtifactError(f"{about}: what arrived has not the checksum that S3 told.", **passing) from error
+        raise ArtifactError(f"{about}: the content does not match S3's checksum.", **transient) from error
     except changed as error:
-        raise ArtifactError(f"{about}: {where} was changed meanwhile.", **passing) from error
+        raise ArtifactError(f"{about}: {where} changed during the transfer.", **transient) from error
     except (BotoCoreError, Boto3Error) as error:
         named["failure_type"] = "ConfigurationError"
-        # The worker's role may be out of reach for a moment.
+        # The source of the worker's credentials may be unreachable for a moment.
         named["retryable"] = isinstance(
             error, CredentialRetrievalError | MetadataRetrievalError | NoCredentialsError
         )
-        raise ArtifactError(f"{about}: S3 could not be asked ({type(error).__name__}).", **named) from error
+        raise ArtifactError(f"{about}: S3 could not be called ({type(error).__name__}).", **named) from error
 
 
 @contextmanager
 def disk_errors(artifact: str, what: str) -> Iterator[None]:
     """
-    Have the disk's errors name the artifact, and what could not be done with it.
+    Raise an :class:`ArtifactError` for an error of the disk.
 
     :param artifact: The artifact's name.
-    :param what: What was to be done with it: ``unpacked``.
-    :raises ArtifactError: The disk did not let it; another worker's, or the same later, may.
+    :param what: What could not be done with it, such as ``unpacked``.
+    :raises ArtifactError: The disk failed. A retry, perhaps on another worker, may succeed.
     """
     try:
         yield

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Where users keep what is to become an artifact, or came of one: S3 of their own, or any object storage.
+The user's own storage for an artifact's content, outside the job: S3, or any other object storage.
 
-``s3://`` is read and written by boto3 with an Airflow connection; all else (``file://``, a plain path,
-``gs://`` …) by Airflow's ``ObjectStoragePath``.
+boto3 reads and writes ``s3://`` with an Airflow connection. Airflow's ``ObjectStoragePath`` serves everything
+else: ``file://``, a plain path, ``gs://`` and so on.
 """
 
 from __future__ import annotations
@@ -30,47 +30,47 @@ from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
 _DEFAULT_CONN_ID = "aws_default"
 
 
-class StoredObject(Protocol):
-    """One object of the user's."""
+class ExternalObject(Protocol):
+    """One object in the user's storage."""
 
     def open(self) -> AbstractContextManager[tuple[IO[bytes], int | None]]:
-        """Yield a stream of its content, and its size where that is known."""
+        """Yield a stream of its content, and its size if that is known."""
 
     def write(self, content: IO[bytes], size: int | None = None) -> None:
-        """Write all that a stream gives, so many bytes; the object appears when it is complete."""
+        """Write a stream of ``size`` bytes. The object appears once it is complete."""
 
 
-def stored_object(location: str, conn_id: str | None, artifact: str) -> StoredObject:
+def external_object(location: str, conn_id: str | None, artifact: str) -> ExternalObject:
     """
     Return the object at a location.
 
-    :param location: ``s3://bucket/key``, a path on the worker, or what ``ObjectStoragePath`` takes.
-    :param conn_id: The connection with the credentials; ``s3://`` takes ``aws_default`` where it is None and
-        none is in the location (``s3://conn_id@bucket/key``).
+    :param location: ``s3://bucket/key``, a path on the worker, or a URL that ``ObjectStoragePath`` takes.
+    :param conn_id: The connection with the credentials. None: for ``s3://`` the one in the location
+        (``s3://conn_id@bucket/key``), or else ``aws_default``.
     :param artifact: The artifact's name, for errors.
-    :raises InvalidInput: The location is none.
+    :raises InvalidInput: The location names no object, or nothing serves it.
     """
     place = urlsplit(location)
     if place.scheme != "s3":
-        return _AnyObject(location, conn_id, artifact)
+        return _FilesystemObject(location, conn_id, artifact)
     in_location, _, bucket = place.netloc.rpartition("@")
-    # A key may hold what other URLs end at.
+    # A key may hold ? and #, which end the path of other URLs.
     key = location.split("://", 1)[1].partition("/")[2]
     if not bucket or not key or key.endswith("/"):
-        raise InvalidInput(f"{location!r:.200} names no object in S3; s3://bucket/key does.")
+        raise InvalidInput(f"{location!r:.200} names no object in S3. Write s3://bucket/key.")
     return _S3Object(bucket, key, conn_id or in_location or _DEFAULT_CONN_ID, artifact)
 
 
 def local_path(location: str) -> Path | None:
-    """Return the path on the worker that a location is, or None where it is elsewhere."""
+    """Return a location's path on the worker, or None if it is elsewhere."""
     if "://" not in location:
         return Path(location)
     return Path(location.removeprefix("file://")) if location.startswith("file:///") else None
 
 
 def _for_customer(artifact: str) -> str:
-    # Where the worker keeps things is no business of theirs.
-    return f"The artifact {artifact} could not be carried to or from the worker's own storage."
+    # The worker's storage is not the customer's business.
+    return f"The artifact {artifact} could not be copied to or from the worker's own storage."
 
 
 class _S3Object:
@@ -90,7 +90,7 @@ class _S3Object:
         return s3_errors(
             f"{self._name}, for the artifact {self._artifact}, could not be {what}",
             self._name,
-            f"Check what the Airflow connection {self._conn_id!r} may do.",
+            f"Check the permissions of the Airflow connection {self._conn_id!r}.",
             for_customer=_for_customer(self._artifact),
         )
 
@@ -116,7 +116,7 @@ class _S3Object:
             ).result()
 
 
-class _AnyObject:
+class _FilesystemObject:
     def __init__(self, location: str, conn_id: str | None, artifact: str) -> None:
         from airflow.sdk import ObjectStoragePath
 
@@ -127,7 +127,7 @@ class _AnyObject:
             path = ObjectStoragePath(place, conn_id=conn_id)
             self._fs, self._path = path.fs, path.path
         except (ValueError, ImportError) as error:
-            # No provider serves the scheme, or what that needs is not installed; both say what.
+            # No provider serves the scheme, or its package is not installed. The error says which.
             raise InvalidInput(f"{location!r:.200} cannot be reached: {error}") from error
 
     @contextmanager
@@ -140,7 +140,7 @@ class _AnyObject:
                 what = "nothing" if isinstance(error, FileNotFoundError) else "a folder"
                 raise ArtifactError(
                     f"There is {what} at {self._location!r:.200}, which was to be uploaded as the artifact "
-                    f"{self._artifact}. Check the location, and that the work before it made it.",
+                    f"{self._artifact}. Check the location, and that an earlier task made it.",
                     for_customer=_for_customer(self._artifact),
                 ) from error
             with stream:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Archives of strangers, unpacked safely: zip, tar and tar.gz, and a file that is no archive.
+Unpack untrusted archives safely: zip, tar and tar.gz, or a file that is no archive.
 
-An archive is unpacked whole or not at all: all is written to a folder beside the target, which takes the
-target's place in the end. Nothing is written through a link, and links are made last.
+An archive is unpacked whole or not at all: everything is written to a folder beside the target, which takes
+the target's place at the end. Nothing is written through a link, and links are made last.
 """
 
 from __future__ import annotations
@@ -31,19 +31,18 @@ from airflow_codepipeline_partner.exceptions import (
     CodePipelineProviderError,
 )
 
-#: Longest header of a tar: a name, or the fields of a PAX header.
+#: Longest headers of one tar member: names, and the fields of PAX headers.
 MAX_TAR_HEADER_BYTES = 256 * 1024
-#: No honest header holds as many digits in a row: older Pythons look at them for a time that grows as their
-#: square.
+#: No honest header has so many digits in a row. Older Pythons take quadratic time to parse them.
 _MANY_DIGITS = re.compile(rb"\d{64}")
-#: GNU tar's: a label, and a folder of an incremental backup.
+#: GNU tar's member types for a volume label and for a folder of an incremental backup.
 _VOLUME_LABEL, _DUMPED_FOLDER = b"V", b"D"
-#: Most headers of a tar that hold for all that follows.
+#: Most global headers of a tar, which apply to all members that follow.
 MAX_PAX_HEADERS = 100
 _ENCRYPTED = 0x1
-#: What a member's entry in a zip's list of members begins with.
+#: Signature of an entry in a zip's central directory.
 _ZIP_MEMBER = b"PK\x01\x02"
-#: Nothing but that list is read in so long a piece.
+#: zipfile reads only the central directory in a longer piece.
 _LONG_READ_BYTES = 256 * 1024
 
 
@@ -59,54 +58,55 @@ def extract(
     """
     Unpack an archive, whole or not at all.
 
-    Refused are, with the entry's name: paths that leave the target (``..``, absolute ones, drive letters,
-    backslashes), control characters in names, links that lead out, devices, files with holes, encrypted
+    These are refused, with the entry's name: paths that leave the target (``..``, absolute ones, drive
+    letters, backslashes), control characters in names, links that lead out, devices, sparse files, encrypted
     entries, two entries of one name, and more than the limits allow. Folders get the mode 755, files 644, or
-    755 if anybody may run them, less the worker's umask; owners and times are the worker's.
+    755 if anybody may execute them, less the worker's umask. Owners and times are the worker's.
 
     :param archive: The archive.
     :param target: A folder that does not exist, or is empty.
-    :param artifact: The artifact's name, for errors, and the name of the file where it is ``raw``.
-    :param archive_format: What the archive must be; None takes what it is.
-    :param limits: How much it may hold; None takes the defaults.
-    :param replace: Whether a target that is there already is replaced.
-    :return: What it is.
+    :param artifact: The artifact's name, for errors, and for the file if the format is ``raw``.
+    :param archive_format: The format that it must have. None: any.
+    :param limits: How much it may hold. None: the defaults.
+    :param replace: Whether to replace an existing target.
+    :return: Its format.
     :raises UnsafeArchive: It is refused.
-    :raises ArtifactError: It is broken, or of another format, or does not fit on the disk.
+    :raises ArtifactError: It is broken, has another format, or does not fit on the disk.
     """
-    is_format = format_of(archive)
+    detected = format_of(archive)
     if archive_format is not None and archive_format not in FORMATS:
         raise ArtifactError(
-            f"An archive's format is one of {', '.join(FORMATS)}, not {archive_format!r:.40}.",
+            f"archive_format {archive_format!r:.40} is not valid; use {', '.join(FORMATS)}.",
             failure_type="ConfigurationError",
         )
-    if archive_format not in (None, is_format) and archive_format != "raw":
+    if archive_format not in (None, detected) and archive_format != "raw":
         raise ArtifactError(
-            f"The artifact {artifact} is no {archive_format} archive: it is "
-            f"{'no archive' if is_format == 'raw' else is_format}. Make it {archive_format}, or have it "
-            f"unpacked as what it is."
+            f"The artifact {artifact} is not a {archive_format} archive: it is "
+            f"{'no archive' if detected == 'raw' else detected}. Make it {archive_format}, or change "
+            "archive_format."
         )
-    how = archive_format or is_format
+    how = archive_format or detected
     target = target.absolute()
     with disk_errors(artifact, "unpacked"):
         target.parent.mkdir(parents=True, exist_ok=True)
         if not replace and target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise ArtifactError(
-                f"{target.name}, where the artifact {artifact} is to be unpacked, is not empty.",
+                f"The artifact {artifact} cannot be unpacked to {target.name}, which is not empty. Choose "
+                "another folder, or set replace.",
                 failure_type="ConfigurationError",
             )
         unpacked = target.parent / f".{target.name[:100]}-{uuid.uuid4().hex}"
         unpacked.mkdir(0o755)
         try:
-            tree = ArchiveGuard(unpacked, artifact, limits or ArchiveLimits(), archive.stat().st_size)
+            guard = ArchiveGuard(unpacked, artifact, limits or ArchiveLimits(), archive.stat().st_size)
             if how == "raw":
-                tree.count(archive.stat().st_size)
+                guard.count(archive.stat().st_size)
                 shutil.copyfile(archive, unpacked / artifact)
             elif how == "zip":
-                _extract_zip(archive, tree)
+                _extract_zip(archive, guard)
             else:
-                _extract_tar(archive, tree, is_gzip=how == "tar.gz")
-            tree.make_links()
+                _extract_tar(archive, guard, is_gzip=how == "tar.gz")
+            guard.make_links()
             _put_in_place(unpacked, target, replace=replace)
         except BaseException:
             shutil.rmtree(unpacked, ignore_errors=True)
@@ -116,7 +116,7 @@ def extract(
 
 def _put_in_place(unpacked: Path, target: Path, *, replace: bool) -> None:
     if not replace or not os.path.lexists(target):
-        # Over an empty folder, too.
+        # This replaces an empty folder, too.
         unpacked.rename(target)
         return
     former = unpacked.with_name(f"{unpacked.name}-former")
@@ -133,133 +133,133 @@ def _put_in_place(unpacked: Path, target: Path, *, replace: bool) -> None:
 
 
 @contextmanager
-def _reading(tree: ArchiveGuard, name: str | None = None) -> Iterator[None]:
-    """Have whatever a parser stumbles over tell that the archive is broken."""
+def _reading(guard: ArchiveGuard, name: str | None = None) -> Iterator[None]:
+    """Raise what a parser raises as the error for a broken archive."""
     try:
         yield
     except (CodePipelineProviderError, MemoryError):
         raise
     except OSError as error:
-        # A place that cannot be sought is the archive's fault.
+        # A seek to an invalid position is the archive's fault.
         if not isinstance(error, gzip.BadGzipFile) and error.errno != errno.EINVAL:
             raise
-        raise tree.broken(error, name) from error
+        raise guard.broken(error, name) from error
     except Exception as error:
-        # Of a stranger's bytes a parser may make anything.
-        raise tree.broken(str(error) or type(error).__name__, name) from error
+        # Untrusted bytes may make a parser raise anything.
+        raise guard.broken(str(error) or type(error).__name__, name) from error
 
 
 class _ZipFile(io.FileIO):
     """
-    A file that ``zipfile`` reads.
+    A file for ``zipfile``, which checks the size of the central directory.
 
-    It reads the whole list of members into memory before anybody sees the first; nothing else in one piece.
+    ``zipfile`` reads all of it into memory before it returns the first member, and nothing else at once.
     """
 
-    def __init__(self, path: Path, tree: ArchiveGuard) -> None:
+    def __init__(self, path: Path, guard: ArchiveGuard) -> None:
         super().__init__(path)
-        self._tree = tree
+        self._guard = guard
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _LONG_READ_BYTES:
-            self._tree.check_list_size(size)
+            self._guard.check_list_size(size)
         data = super().read(size) or b""
         if len(data) > _LONG_READ_BYTES:
-            self._tree.check_list(data.count(_ZIP_MEMBER))
+            self._guard.check_list(data.count(_ZIP_MEMBER))
         return data
 
 
-def _extract_zip(archive: Path, tree: ArchiveGuard) -> None:
-    with _ZipFile(archive, tree) as file, _reading(tree), zipfile.ZipFile(file) as opened:
+def _extract_zip(archive: Path, guard: ArchiveGuard) -> None:
+    with _ZipFile(archive, guard) as file, _reading(guard), zipfile.ZipFile(file) as opened:
         members = opened.infolist()
-        tree.check_list(len(members))
-        # Before any of it lies on the disk.
-        tree.check_size(sum(member.file_size for member in members))
+        guard.check_list(len(members))
+        # Before anything is written to the disk.
+        guard.check_size(sum(member.file_size for member in members))
         for member in members:
-            _extract_from_zip(opened, member, tree)
+            _extract_from_zip(opened, member, guard)
 
 
-def _extract_from_zip(opened: zipfile.ZipFile, member: zipfile.ZipInfo, tree: ArchiveGuard) -> None:
-    # As it is there: what follows a zero byte would be left out of the other one.
+def _extract_from_zip(opened: zipfile.ZipFile, member: zipfile.ZipInfo, guard: ArchiveGuard) -> None:
+    # The name as written: filename ends at a zero byte.
     name = member.orig_filename
     mode = member.external_attr >> 16
     kind = stat.S_IFMT(mode)
     if member.flag_bits & _ENCRYPTED:
-        raise tree.refuse("is encrypted", name)
+        raise guard.refuse("is encrypted", name)
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # Python unpacks the others in one piece, however large.
-        raise tree.refuse("is packed in another way than by deflate", name)
+        # Python unpacks other methods in one piece, however large.
+        raise guard.refuse("is compressed by another method than deflate", name)
     if name.endswith("/") or kind == stat.S_IFDIR:
-        tree.add_folder(name)
+        guard.add_folder(name)
     elif kind == stat.S_IFLNK:
-        with _reading(tree, name), opened.open(member) as packed:
+        with _reading(guard, name), opened.open(member) as packed:
             leads_to = os.fsdecode(packed.read(MAX_PATH_CHARS + 1))
-        tree.add_link(name, leads_to)
+        guard.add_link(name, leads_to)
     elif kind in (0, stat.S_IFREG):
-        tree.count(member.file_size, name)
-        with _reading(tree, name), opened.open(member) as packed, tree.add_file(name, mode) as file:
+        guard.count(member.file_size, name)
+        with _reading(guard, name), opened.open(member) as packed, guard.add_file(name, mode) as file:
             shutil.copyfileobj(packed, file, CHUNK_BYTES)
             written = file.tell()
         if written != member.file_size:
-            raise tree.broken("it is shorter than it says", name)
+            raise guard.broken("it is shorter than it says", name)
     else:
-        raise tree.refuse("is neither a file nor a folder", name)
+        raise guard.refuse("is neither a file nor a folder", name)
 
 
-def _extract_tar(archive: Path, tree: ArchiveGuard, *, is_gzip: bool) -> None:
-    with archive.open("rb") as file, _reading(tree):
+def _extract_tar(archive: Path, guard: ArchiveGuard, *, is_gzip: bool) -> None:
+    with archive.open("rb") as file, _reading(guard):
         forward = _ForwardOnlyReader(
-            cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if is_gzip else file, tree
+            cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if is_gzip else file, guard
         )
         with tarfile.open(fileobj=cast("IO[bytes]", forward), mode="r:") as opened:
             while (member := opened.next()) is not None:
                 forward.begin_content()
                 if len(opened.pax_headers) > MAX_PAX_HEADERS:
-                    raise tree.refuse("has more headers than any honest one")
-                _extract_from_tar(opened, member, tree)
-                # It keeps all that it has read.
+                    raise guard.refuse("has too many global headers")
+                _extract_from_tar(opened, member, guard)
+                # tarfile keeps all members that it has read.
                 opened.members.clear()  # type: ignore[attr-defined]
                 forward.begin_headers()
-        # tarfile takes a header that is damaged, or missing, for the end; and gzip's checksum comes last.
+        # tarfile takes a damaged or missing header for the end, and gzip's checksum comes last.
         if not forward.ends_in_zeros():
-            raise tree.broken("it does not end as a tar does, or something follows its end")
+            raise guard.broken("it does not end like a tar, or something follows its end")
 
 
-def _extract_from_tar(opened: tarfile.TarFile, member: tarfile.TarInfo, tree: ArchiveGuard) -> None:
+def _extract_from_tar(opened: tarfile.TarFile, member: tarfile.TarInfo, guard: ArchiveGuard) -> None:
     name = member.name
     if member.type == _VOLUME_LABEL:
         return
     if member.isdir() or member.type == _DUMPED_FOLDER:
-        tree.add_folder(name)
+        guard.add_folder(name)
     elif member.issym():
-        tree.add_link(name, member.linkname)
-    elif member.islnk() and (leads_to := tree.link_at(member.linkname, name)) is not None:
-        tree.add_link(name, leads_to)
+        guard.add_link(name, member.linkname)
+    elif member.islnk() and (leads_to := guard.link_at(member.linkname, name)) is not None:
+        guard.add_link(name, leads_to)
     elif member.islnk():
-        source = tree.file_at(member.linkname, name)
-        tree.count(os.stat(source).st_size, name)
-        with open(source, "rb") as first, tree.add_file(name, os.stat(source).st_mode) as file:
+        source = guard.file_at(member.linkname, name)
+        guard.count(os.stat(source).st_size, name)
+        with open(source, "rb") as first, guard.add_file(name, os.stat(source).st_mode) as file:
             shutil.copyfileobj(first, file, CHUNK_BYTES)
     elif member.isreg() and not member.issparse():
-        tree.count(member.size, name)
+        guard.count(member.size, name)
         content = cast("IO[bytes]", opened.extractfile(member))
-        with _reading(tree, name), content, tree.add_file(name, member.mode) as file:
+        with _reading(guard, name), content, guard.add_file(name, member.mode) as file:
             shutil.copyfileobj(content, file, CHUNK_BYTES)
     else:
-        raise tree.refuse("is a device, a file with holes, or another thing that is not unpacked", name)
+        raise guard.refuse("is a device, a sparse file, or of another type that is not unpacked", name)
 
 
 class _ForwardOnlyReader:
     """
-    A file that ``tarfile`` reads from its beginning to its end, and only so.
+    A file that ``tarfile`` can read only forwards, with a limit on headers.
 
-    What gzip packed cannot be read backwards without being unpacked anew; and ``tarfile`` reads a header into
-    memory, however long it says that it is.
+    Reading gzip backwards would unpack it again from its beginning, and ``tarfile`` reads a header of any
+    length into memory.
     """
 
-    def __init__(self, file: IO[bytes], tree: ArchiveGuard) -> None:
+    def __init__(self, file: IO[bytes], guard: ArchiveGuard) -> None:
         self._file = file
-        self._tree = tree
+        self._guard = guard
         self._position = 0
         self._in_headers = True
         self._header_bytes = 0
@@ -270,35 +270,35 @@ class _ForwardOnlyReader:
 
     def seek(self, position: int) -> None:
         if position < self._position:
-            raise tarfile.ReadError("it leads backwards")
+            raise tarfile.ReadError("it refers backwards")
         while self._position < position:
             step = min(position - self._position, CHUNK_BYTES)
             if len(self._read(step)) < step:
-                raise tarfile.ReadError("it ends in the middle")
+                raise tarfile.ReadError("it ends too early")
 
     def read(self, size: int) -> bytes:
         if not self._in_headers:
             return self._read(size)
         self._header_bytes += size
         if self._header_bytes > MAX_TAR_HEADER_BYTES:
-            raise self._tree.refuse("has a header that is longer than any honest one")
+            raise self._guard.refuse("has a header that is too long")
         data = self._read(size)
         if size == tarfile.BLOCKSIZE:
             self._last_block = data
         elif _MANY_DIGITS.search(data):
-            raise self._tree.refuse("has a header that is none")
+            raise self._guard.refuse("has an invalid header")
         return data
 
     def begin_headers(self) -> None:
-        """Take what is read from now on for the headers of one member."""
+        """Treat what is read next as one member's headers."""
         self._in_headers, self._header_bytes = True, 0
 
     def begin_content(self) -> None:
-        """Take what is read from now on for the content of a file."""
+        """Treat what is read next as a file's content."""
         self._in_headers = False
 
     def ends_in_zeros(self) -> bool:
-        """Tell whether there was a block of zeros at the end, and read what is left, which is to be zeros."""
+        """Return whether the tar ended with a block of zeros, followed only by zeros."""
         if len(self._last_block) < tarfile.BLOCKSIZE or self._last_block.strip(b"\0"):
             return False
         while chunk := self._read(CHUNK_BYTES):
@@ -309,5 +309,5 @@ class _ForwardOnlyReader:
     def _read(self, size: int) -> bytes:
         data = self._file.read(size)
         self._position += len(data)
-        self._tree.check_size(self._position)
+        self._guard.check_size(self._position)
         return data

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A job's artifacts in S3: whole files by boto3's transfer manager, or as streams.
+A job's artifacts in S3: as files, by boto3's transfer manager, or as streams.
 
-Nothing is held in memory whole, and nothing half-written is left.
+No artifact is held in memory as a whole, and no partial file is left.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
 
 
-class ArtifactStorage:
+class JobStorage:
     """
     The artifacts of one job.
 
-    :param hook: What asks for the job's details.
-    :param job: The job, as every method of the hook takes it.
+    :param hook: The hook that requests the job's details.
+    :param job: The job, as the hook's methods take it.
 
     Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09; GetObject, PutObject, UploadPart,
     S3 API 2006-03-01.
@@ -66,34 +66,34 @@ class ArtifactStorage:
 
     @property
     def inputs(self) -> tuple[Artifact, ...]:
-        """What the action is given."""
+        """The action's input artifacts."""
         return self._details.input_artifacts
 
     @property
     def outputs(self) -> tuple[Artifact, ...]:
-        """Where the action is to put what it makes."""
+        """The action's output artifacts, which are yet to be uploaded."""
         return self._details.output_artifacts
 
     @property
     def pipeline_name(self) -> str | None:
-        """The customer's pipeline, or None where the details do not name it."""
+        """The customer's pipeline, or None if the details do not name it."""
         return self._details.pipeline_name
 
     def find_input(self, name: str | None = None) -> Artifact:
         """
         Return an input artifact.
 
-        :param name: Its name; None where there is only one.
-        :raises ArtifactError: The job has none of that name, or two.
+        :param name: Its name. None: the only one.
+        :raises ArtifactError: The job does not have exactly one such artifact, or its location is missing.
         """
         return self._find(self.inputs, name, "input")
 
     def find_output(self, name: str | None = None) -> Artifact:
         """
-        Return the place of an output artifact.
+        Return an output artifact.
 
-        :param name: Its name; None where there is only one.
-        :raises ArtifactError: The job has none of that name, or two.
+        :param name: Its name. None: the only one.
+        :raises ArtifactError: The job does not have exactly one such artifact, or its location is missing.
         """
         return self._find(self.outputs, name, "output")
 
@@ -105,7 +105,7 @@ class ArtifactStorage:
             how = "no" if not found else "more than one" if name is None else f"{len(found)} times the"
             raise ArtifactError(
                 f"Job {self.job.job_id} has {how} {what}; its {kind} artifacts: {there_are}. Check the "
-                f"action's {kind} artifacts in the pipeline, and the name that is asked for.",
+                f"action's {kind} artifacts in the pipeline, and the name in the DAG.",
                 failure_type="ConfigurationError",
                 job_id=self.job.job_id,
             )
@@ -120,11 +120,11 @@ class ArtifactStorage:
 
     def download(self, artifact: Artifact, path: Path) -> None:
         """
-        Download an artifact to a file, which appears when it is complete.
+        Download an artifact to a file that appears once it is complete.
 
-        :param artifact: Which.
+        :param artifact: The input artifact.
         :param path: The file.
-        :raises ArtifactError: It could not be.
+        :raises ArtifactError: It could not be downloaded.
         """
         progress = self._log_of("Downloading", artifact)
         with (
@@ -139,10 +139,10 @@ class ArtifactStorage:
 
     def open(self, artifact: Artifact) -> ResumedStream:
         """
-        Return an artifact's content as a stream, which goes on where the connection is cut.
+        Return an artifact's content as a stream that resumes if the connection is cut.
 
-        :param artifact: Which.
-        :raises ArtifactError: It could not be; so does each read.
+        :param artifact: The input artifact.
+        :raises ArtifactError: It could not be read; each read of the stream may raise this too.
         """
 
         def get(**how: str) -> Any:
@@ -153,11 +153,11 @@ class ArtifactStorage:
 
     def upload(self, artifact: Artifact, path: Path) -> None:
         """
-        Upload a file as an output artifact; S3 takes it only if it has the file's checksum.
+        Upload a file as an output artifact. S3 stores it only if its checksum matches the file's.
 
-        :param artifact: Its place.
-        :param path: The file; it must not change meanwhile.
-        :raises ArtifactError: It could not be.
+        :param artifact: The output artifact.
+        :param path: The file, which must not change during the upload.
+        :raises ArtifactError: It could not be uploaded.
         """
         with self._errors(artifact, "uploaded"), disk_errors(artifact.name, "read"):
             size = path.stat().st_size
@@ -174,12 +174,12 @@ class ArtifactStorage:
 
     def upload_stream(self, artifact: Artifact, stream: IO[bytes], size: int | None = None) -> None:
         """
-        Upload what a stream gives as an output artifact; S3 checks the checksum of each part.
+        Upload a stream as an output artifact. S3 compares the checksum of each part.
 
-        :param artifact: Its place.
-        :param stream: What gives it.
-        :param size: How many bytes it must give, or None where that is not known.
-        :raises ArtifactError: It could not be, or there were more or fewer bytes.
+        :param artifact: The output artifact.
+        :param stream: Its content.
+        :param size: Bytes that the stream must have. None: unknown.
+        :raises ArtifactError: It could not be uploaded, or the stream has another size.
         """
         progress = self._log_of("Uploading", artifact, size)
         counted = CountedStream(stream, size, artifact.name)
@@ -196,30 +196,30 @@ class ArtifactStorage:
     @property
     def _encryption(self) -> dict[str, str]:
         key = self._details.encryption_key or {}
-        # Without a key id S3 takes the AWS managed key.
+        # Without a key id S3 uses the AWS managed key.
         named = {"SSEKMSKeyId": key["id"]} if key.get("id") else {}
         return {"ServerSideEncryption": "aws:kms", **named}
 
-    def _log_of(self, doing: str, artifact: Artifact, size: int | None = None) -> TransferLog:
-        return TransferLog(f"{doing} artifact {artifact.name} of job {self.job.job_id}", size)
+    def _log_of(self, action: str, artifact: Artifact, size: int | None = None) -> TransferLog:
+        return TransferLog(f"{action} artifact {artifact.name} of job {self.job.job_id}", size)
 
     def _errors(self, artifact: Artifact, what: str) -> AbstractContextManager[None]:
         """
-        Have what goes wrong name the artifact, and say what to do.
+        Raise an error of S3 as one that names the artifact and says what to do.
 
-        :param artifact: Which.
-        :param what: What was to be done with it: ``downloaded``.
+        :param artifact: The artifact.
+        :param what: What could not be done with it, such as ``downloaded``.
         """
         return s3_errors(
             f"The artifact {artifact.name} of job {self.job.job_id} could not be {what}",
             f"s3://{artifact.bucket}/{artifact.key}",
-            "Check that the pipeline's role, and the policies of the bucket and of its KMS key, allow it.",
+            "Check that the pipeline's role and the policies of the bucket and its KMS key allow it.",
             job_id=self.job.job_id,
         )
 
 
 def _crc32_of(path: Path) -> str:
-    """Return a file's CRC-32 as S3 writes it."""
+    """Return a file's CRC-32 in S3's encoding."""
     value = 0
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):

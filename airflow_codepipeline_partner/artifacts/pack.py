@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Folders packed for a pipeline: the same content makes the same bytes, and no link leads out.
+Pack folders for a pipeline: the same content makes the same bytes, and no link leads out.
 
-What differs from machine to machine (the order of a folder's entries, times, owners, the umask) is not in the
-archive.
+The archive contains nothing that differs between machines: the order of a folder's entries, times, owners,
+the umask.
 """
 
 from __future__ import annotations
@@ -24,47 +24,48 @@ from typing import IO, Protocol, cast
 
 from airflow_codepipeline_partner.artifacts.archive_guard import MAX_DEPTH, is_foreign, is_inside, shown
 from airflow_codepipeline_partner.artifacts.errors import disk_errors
-from airflow_codepipeline_partner.artifacts.formats import CHUNK_BYTES, FORMATS, ArchiveFormat
+from airflow_codepipeline_partner.artifacts.formats import CHUNK_BYTES, PACKED_FORMATS, ArchiveFormat
 from airflow_codepipeline_partner.exceptions import ArtifactError
 
-#: The earliest that a zip can tell.
+#: The earliest time in a zip.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _IS_FOLDER_IN_DOS = 0x10
 _LEVEL = 6
-# Never through a link, nor waiting for whoever writes into a pipe.
+# Never through a link, and without waiting for the writer of a pipe.
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _OPEN_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY
 
 
 def pack(folder: Path, archive: Path, *, artifact: str, archive_format: ArchiveFormat = "zip") -> None:
     """
-    Pack what is in a folder; the same content makes the same bytes.
+    Pack a folder's content; the same content makes the same bytes.
 
-    Links are not followed: one that leads to another place in the folder is packed as a link, any other is
-    refused. Files have the mode 644, or 755 if their owner may run them; times are 1980-01-01 in a zip and
-    1970-01-01 in a tar, owners are nobody.
+    Links are not followed: one that leads elsewhere in the folder is packed as a link, any other is refused.
+    Files have the mode 644, or 755 if their owner may execute them. Times are 1980-01-01 in a zip and
+    1970-01-01 in a tar. Owners are not recorded (0 in a
+    tar).
 
     :param folder: The folder.
-    :param archive: Where to write; it appears when it is complete.
+    :param archive: The archive's path. It appears once it is complete.
     :param artifact: The artifact's name, for errors.
     :param archive_format: ``zip``, ``tar`` or ``tar.gz``.
-    :raises ArtifactError: The folder holds no file, a link that leads out, a file that changes meanwhile, or
-        what is neither file, folder nor link; or the disk is full.
+    :raises ArtifactError: The folder has no file, a link that leads out, a file that changes while it is
+        read, or something other than files, folders and links; or the disk is full.
     """
-    if archive_format == "raw" or archive_format not in FORMATS:
+    if archive_format not in PACKED_FORMATS:
         raise ArtifactError(
-            f"A folder is packed as zip, tar or tar.gz, not as {archive_format!r:.40}.",
+            f"archive_format {archive_format!r:.40} is not valid; use {', '.join(PACKED_FORMATS)}.",
             failure_type="ConfigurationError",
         )
     if not folder.is_dir():
         raise ArtifactError(
             f"There is no folder {folder.name}, which was to be packed as the artifact {artifact}. Check the "
-            "path, and that the work before it made it."
+            "path, and that the work made it."
         )
     if archive.parent.resolve().is_relative_to(folder.resolve()):
         raise ArtifactError(
-            f"The archive {archive.name} cannot lie in the folder that is packed.",
+            f"The archive {archive.name} cannot lie in the folder that it packs.",
             failure_type="ConfigurationError",
         )
     with disk_errors(artifact, "packed"):
@@ -81,12 +82,12 @@ def pack(folder: Path, archive: Path, *, artifact: str, archive_format: ArchiveF
 @dataclass(frozen=True)
 class _Entry:
     """
-    What is in a folder that is held open, so that nothing can be put in its place.
+    An entry of a folder that is held open, so that the folder cannot be replaced.
 
-    :param path: From the root.
-    :param name: In the folder.
+    :param path: Its path from the root.
+    :param name: Its name in the folder.
     :param folder: The folder's file descriptor.
-    :param state: What it was when it was found.
+    :param state: Its state when it was found.
     """
 
     path: str
@@ -97,7 +98,7 @@ class _Entry:
 
 class _Folder:
     """
-    What is to be packed, in an order of its own.
+    A folder to pack, in an order that is always the same.
 
     :param root: The folder.
     :param artifact: The artifact's name, for errors.
@@ -109,9 +110,9 @@ class _Folder:
 
     def entries(self) -> Generator[_Entry, None, None]:
         """
-        Yield all that is in it, each folder before what is in it.
+        Yield all entries, each folder before its own.
 
-        :raises ArtifactError: There is no file, or something that cannot be packed.
+        :raises ArtifactError: There is no file, or an entry cannot be packed.
         """
         holds_file = False
         for entry in self._entries("", os.open(self._root, _OPEN_FOLDER)):
@@ -119,8 +120,8 @@ class _Folder:
             yield entry
         if not holds_file:
             raise ArtifactError(
-                f"The folder that was to be packed as the artifact {self._artifact} holds no file. Check the "
-                "path, and that the work before it wrote there."
+                f"The folder that was to be packed as the artifact {self._artifact} has no file. Check the "
+                "path, and that the work wrote there."
             )
 
     def _entries(self, path: str, folder: int) -> Generator[_Entry, None, None]:
@@ -131,7 +132,7 @@ class _Folder:
                 entry = self._entry(posixpath.join(path, name), name, folder)
                 yield entry
                 if stat.S_ISDIR(entry.state.st_mode):
-                    with self._vanishing(entry.path):
+                    with self._refusing_unreadable(entry.path):
                         below = os.open(name, _OPEN_FOLDER, dir_fd=folder)
                     yield from self._entries(entry.path, below)
         finally:
@@ -141,14 +142,14 @@ class _Folder:
         try:
             path.encode()
         except UnicodeEncodeError:
-            raise self.refusal(path, "has a name that is no UTF-8") from None
+            raise self.refusal(path, "has a name that is not UTF-8") from None
         if is_foreign(path) or path.count("/") > MAX_DEPTH:
-            raise self.refusal(path, "has a path that is not unpacked everywhere")
-        with self._vanishing(path):
+            raise self.refusal(path, "has a path that not every system can unpack")
+        with self._refusing_unreadable(path):
             return _Entry(path, name, folder, os.stat(name, dir_fd=folder, follow_symlinks=False))
 
     @contextmanager
-    def _vanishing(self, path: str) -> Iterator[None]:
+    def _refusing_unreadable(self, path: str) -> Iterator[None]:
         try:
             yield
         except (FileNotFoundError, NotADirectoryError):
@@ -162,7 +163,7 @@ class _Folder:
 
         :raises ArtifactError: It leads out of the folder.
         """
-        with self._vanishing(entry.path):
+        with self._refusing_unreadable(entry.path):
             leads_to = os.readlink(entry.name, dir_fd=entry.folder)
         as_written = posixpath.normpath(posixpath.join(posixpath.dirname(entry.path), leads_to))
         leads_in = is_inside(self._root, os.path.join(self._root, entry.path))
@@ -173,18 +174,18 @@ class _Folder:
     @contextmanager
     def open_file(self, entry: _Entry) -> Iterator[IO[bytes]]:
         """
-        Yield a file, to be read whole.
+        Yield a file, to be read completely.
 
-        :raises ArtifactError: It is another one than was seen, or changes while it is read.
+        :raises ArtifactError: It was replaced, or changes while it is read.
         """
-        with self._vanishing(entry.path):
+        with self._refusing_unreadable(entry.path):
             number = os.open(entry.name, _OPEN_FILE, dir_fd=entry.folder)
         with open(number, "rb", buffering=0) as file:
             trouble: Exception | None = None
             try:
                 yield file
             except Exception as error:
-                # Those who pack stumble over a size that is another one than was said.
+                # zipfile and tarfile fail if the size is not the one announced.
                 trouble = error
             read, after = file.tell(), os.fstat(number)
         is_same = _version(after) == _version(entry.state)
@@ -203,13 +204,13 @@ def _version(state: os.stat_result) -> tuple[int, ...]:
 
 
 class _Archive(Protocol):
-    """What takes entries."""
+    """An archive that is being written."""
 
     def add_folder(self, path: str) -> None: ...
 
     def add_link(self, path: str, leads_to: str) -> None: ...
 
-    def add_file(self, path: str, size: int, file: IO[bytes], *, is_run: bool) -> None: ...
+    def add_file(self, path: str, size: int, file: IO[bytes], *, is_executable: bool) -> None: ...
 
 
 def _write(folder: _Folder, file: IO[bytes], archive_format: ArchiveFormat) -> None:
@@ -222,8 +223,8 @@ def _write(folder: _Folder, file: IO[bytes], archive_format: ArchiveFormat) -> N
                 archive.add_link(entry.path, folder.link_at(entry))
             elif stat.S_ISREG(mode):
                 with folder.open_file(entry) as content:
-                    is_run = bool(mode & stat.S_IXUSR)
-                    archive.add_file(entry.path, entry.state.st_size, content, is_run=is_run)
+                    is_executable = bool(mode & stat.S_IXUSR)
+                    archive.add_file(entry.path, entry.state.st_size, content, is_executable=is_executable)
             else:
                 raise folder.refusal(entry.path, "is neither a file, a folder nor a link")
 
@@ -238,10 +239,10 @@ class _Zip:
     def add_link(self, path: str, leads_to: str) -> None:
         self._archive.writestr(_zip_entry(path, stat.S_IFLNK | 0o777), os.fsencode(leads_to))
 
-    def add_file(self, path: str, size: int, file: IO[bytes], *, is_run: bool) -> None:
-        entry = _zip_entry(path, stat.S_IFREG | (0o755 if is_run else 0o644))
+    def add_file(self, path: str, size: int, file: IO[bytes], *, is_executable: bool) -> None:
+        entry = _zip_entry(path, stat.S_IFREG | (0o755 if is_executable else 0o644))
         entry.compress_type = zipfile.ZIP_DEFLATED
-        # By it the entry is made fit for more than 4 GiB, or not.
+        # From it zipfile knows whether the entry needs ZIP64.
         entry.file_size = size
         with self._archive.open(entry, "w") as packed:
             shutil.copyfileobj(file, packed, CHUNK_BYTES)
@@ -249,7 +250,7 @@ class _Zip:
 
 def _zip_entry(name: str, mode: int, dos: int = 0) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, _ZIP_TIME)
-    # What it is by itself depends on the system.
+    # The default depends on the system.
     entry.create_system = _UNIX
     entry.external_attr = mode << 16 | dos
     return entry
@@ -265,8 +266,8 @@ class _Tar:
     def add_link(self, path: str, leads_to: str) -> None:
         self._add(path, tarfile.SYMTYPE, 0o777, linkname=leads_to)
 
-    def add_file(self, path: str, size: int, file: IO[bytes], *, is_run: bool) -> None:
-        self._add(path, tarfile.REGTYPE, 0o755 if is_run else 0o644, file, size=size)
+    def add_file(self, path: str, size: int, file: IO[bytes], *, is_executable: bool) -> None:
+        self._add(path, tarfile.REGTYPE, 0o755 if is_executable else 0o644, file, size=size)
 
     def _add(
         self, path: str, kind: bytes, mode: int, file: IO[bytes] | None = None, **fields: str | int
@@ -276,7 +277,7 @@ class _Tar:
         for name, value in fields.items():
             setattr(entry, name, value)
         self._archive.addfile(entry, file)
-        # It keeps all that it has written.
+        # tarfile keeps all members that it has written.
         self._archive.members.clear()  # type: ignore[attr-defined]
 
 

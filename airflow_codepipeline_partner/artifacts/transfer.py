@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Artifacts as streams, from one place to another without lying on the worker's disk."""
+"""Artifacts as streams, which never lie on the worker's disk, and the log of a transfer."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from airflow_codepipeline_partner.exceptions import ArtifactError
 
 log = logging.getLogger(__name__)
 
-#: So often a stream that was cut is taken up where it ended.
+#: How often one stream is resumed after its connection was cut.
 MAX_RESUMPTIONS = 5
 
 
 class _ResumedStream(io.RawIOBase):
-    """The pieces of an object's content, as the connection gives them; see :class:`ResumedStream`."""
+    """The pieces of an object's content, as the connection delivers them; see :class:`ResumedStream`."""
 
     def __init__(self, get: Callable[..., Mapping[str, Any]], name: str, progress: TransferLog) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class _ResumedStream(io.RawIOBase):
         """
         Read the next bytes.
 
-        :raises ArtifactError: The connection was cut too often.
+        :raises ArtifactError: The connection was cut too often, or the checksum does not match.
         """
         data = self._next(len(buffer))
         buffer[: len(data)] = data
@@ -70,15 +70,14 @@ class _ResumedStream(io.RawIOBase):
         return b""
 
     def _check_end(self) -> None:
-        """Have botocore compare the checksum, where S3 told one: it does so as it finds the end."""
+        """Have botocore compare the checksum, if S3 sent one: it does so at the end of the content."""
         from botocore.exceptions import FlexibleChecksumError
 
         try:
             self._body.read(1)
         except FlexibleChecksumError as error:
             raise ArtifactError(
-                f"The artifact {self._name} could not be read: what arrived has not the checksum that S3 "
-                "told.",
+                f"The artifact {self._name} could not be read: the content does not match S3's checksum.",
                 failure_type="SystemUnavailable",
                 retryable=True,
             ) from error
@@ -94,7 +93,9 @@ class _ResumedStream(io.RawIOBase):
                 retryable=True,
             ) from error
         self._resumptions += 1
-        log.info("Artifact %s: cut at byte %d; going on there.", self._name, self._position)
+        log.info(
+            "Artifact %s: the connection was cut at byte %d. Resuming there.", self._name, self._position
+        )
         self._body = self._get(Range=f"bytes={self._position}-", IfMatch=self._etag)["Body"]
 
     def close(self) -> None:
@@ -106,46 +107,46 @@ class _ResumedStream(io.RawIOBase):
 
 class ResumedStream(io.BufferedReader):
     """
-    An object's content, to be read once, from its beginning to its end, however often the connection is cut.
+    An object's content, read once from beginning to end, and resumed if the connection is cut.
 
-    A read gives as many bytes as it is asked for, but at the end.
+    A read returns as many bytes as requested, except at the end.
 
-    :param get: Asks S3 for the object, or with ``Range`` and ``IfMatch`` for the rest of the same; what it
-        raises, each read raises.
+    :param get: Requests the object from S3, or with ``Range`` and ``IfMatch`` the rest of the same object.
+        What it raises, each read may raise.
     :param name: The artifact's name, for errors.
-    :param progress: Counts the bytes, and ends when they are all there.
+    :param progress: Counts the bytes, and ends with the last one.
     """
 
     def __init__(self, get: Callable[..., Mapping[str, Any]], name: str, progress: TransferLog) -> None:
         pieces = _ResumedStream(get, name, progress)
         super().__init__(pieces, CHUNK_BYTES)
-        #: All its bytes.
+        #: Its size in bytes.
         self.size = pieces.size
 
 
 class CountedStream:
     """
-    A stream that must give so many bytes.
+    A stream that must have a given size.
 
-    It cannot be sought, so that the transfer manager reads it once, part by part.
+    It cannot seek, so that the transfer manager reads it once, part by part.
     """
 
     def __init__(self, stream: IO[bytes], size: int | None, name: str) -> None:
         self._stream = stream
         self._size = size
         self._name = name
-        self._given = 0
+        self._read_bytes = 0
 
     def read(self, size: int = -1) -> bytes:
         """
-        Read so many bytes, or all that are left.
+        Read bytes, by default all that are left.
 
-        :raises ArtifactError: There are more or fewer than was said.
+        :raises ArtifactError: The stream has more or fewer bytes than its size says.
         """
         chunks, wanted = [], size
         if size < 0 and self._size is not None:
-            # One more, to see whether it has grown.
-            wanted = self._size - self._given + 1
+            # One more byte shows whether it has grown.
+            wanted = self._size - self._read_bytes + 1
         while wanted:
             chunk = self._stream.read(wanted)
             if not chunk:
@@ -153,31 +154,33 @@ class CountedStream:
             chunks.append(chunk)
             wanted -= len(chunk) if wanted > 0 else 0
         data = b"".join(chunks)
-        self._given += len(data)
+        self._read_bytes += len(data)
         is_end = len(data) < size or size < 0
-        if self._size is not None and (self._given > self._size or (is_end and self._given < self._size)):
-            gave = "more" if self._given > self._size else self._given
+        if self._size is not None and (
+            self._read_bytes > self._size or (is_end and self._read_bytes < self._size)
+        ):
+            read = "more" if self._read_bytes > self._size else self._read_bytes
             raise ArtifactError(
-                f"What was to be uploaded as the artifact {self._name} changed meanwhile: it had "
-                f"{self._size} bytes, and gave {gave}. Nothing was uploaded."
+                f"The source of the artifact {self._name} changed during the upload: it had {self._size} "
+                f"bytes, and {read} were read. Nothing was uploaded."
             )
         return data
 
 
 def transfer_manager(client: Any) -> Any:
-    """Return boto3's transfer manager over an S3 client, to be used in a ``with``."""
+    """Return boto3's transfer manager over an S3 client, for a ``with``."""
     from boto3.s3.transfer import TransferConfig, create_transfer_manager
 
-    # AWS's own runtime, where it is installed, would not ask for new credentials.
+    # The AWS Common Runtime, if installed, would not renew the credentials.
     return create_transfer_manager(client, TransferConfig(preferred_transfer_client="classic"))
 
 
 def subscribers_of(progress: TransferLog, size: int | None = None) -> list[Any]:
     """
-    Return what tells a transfer's progress, and the transfer manager its size.
+    Return the subscribers that log a transfer's progress and give the transfer manager its size.
 
     :param progress: Counts the bytes.
-    :param size: All bytes of a stream, by which its parts are made so long that their number is enough.
+    :param size: A stream's size in bytes, by which the manager sizes its parts. None: unknown.
     """
     from s3transfer.subscribers import BaseSubscriber
 
@@ -187,58 +190,56 @@ def subscribers_of(progress: TransferLog, size: int | None = None) -> list[Any]:
                 future.meta.provide_transfer_size(size)
 
         def on_progress(self, future: Any, bytes_transferred: int, **_: Any) -> None:
-            # A download's size it finds out by itself.
+            # The manager finds out a download's size itself.
             progress.total = future.meta.size if progress.total is None else progress.total
             progress(bytes_transferred)
 
     return [Subscriber()]
 
 
-#: Seconds between two lines of one transfer.
+#: Seconds between two log lines of one transfer.
 LOG_INTERVAL = 5.0
-
-
 _MIB = 1024 * 1024
 
 
 class TransferLog:
     """
-    Count the bytes of a transfer, from any thread, and tell now and again how it goes.
+    Count the bytes of a transfer, from any thread, and log its progress now and again.
 
-    :param what: What is going on, as in ``Downloading artifact Source of job …``.
-    :param total: All bytes, or None where they are not known.
-    :param clock: Seconds.
+    :param what: The transfer, such as ``Downloading artifact Source of job …``.
+    :param total: Its size in bytes. None: unknown.
+    :param clock: A clock in seconds.
     """
 
     def __init__(
         self, what: str, total: int | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._what = what
-        #: All bytes; may be set as soon as they are known.
+        #: Its size in bytes; may be set once it is known.
         self.total = total
         self._clock = clock
         self._lock = threading.Lock()
         self._done = 0
-        self._began = self._told = clock()
+        self._began = self._logged_at = clock()
 
     def __call__(self, size: int) -> None:
-        """Count bytes; less than 0 where a part is sent again."""
+        """Count bytes; a negative number if a part is sent again."""
         with self._lock:
             self._done += size
             now = self._clock()
-            if now - self._told < LOG_INTERVAL:
+            if now - self._logged_at < LOG_INTERVAL:
                 return
-            self._told = now
-            told = self._say(now)
-        log.info("%s: %s", self._what, told)
+            self._logged_at = now
+            state = self._state(now)
+        log.info("%s: %s", self._what, state)
 
     def end(self) -> None:
-        """Tell how it went."""
+        """Log the end of the transfer."""
         with self._lock:
-            told = self._say(self._clock())
-        log.info("%s: done, %s", self._what, told)
+            state = self._state(self._clock())
+        log.info("%s: done, %s", self._what, state)
 
-    def _say(self, now: float) -> str:
+    def _state(self, now: float) -> str:
         of = ""
         if self.total is not None:
             percent = f" ({100 * self._done // self.total} %)" if self.total else ""

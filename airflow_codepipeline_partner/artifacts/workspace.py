@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A job's artifacts, for the tasks that work on it: a folder to work in, which is removed afterwards.
+A folder to work in with a job's artifacts, removed afterwards.
 
 ::
 
@@ -9,9 +9,8 @@ A job's artifacts, for the tasks that work on it: a folder to work in, which is 
         build(source, into=workspace.path / "out")
         workspace.upload("BuildOutput", workspace.path / "out")
 
-The artifacts are read and written with the job's own credentials, as CodePipeline gives them, and never with
-the worker's. What an archive may hold is limited; see
-:mod:`~airflow_codepipeline_partner.artifacts.extract`.
+The artifacts are read and written with the job's own credentials from CodePipeline, never with the worker's.
+What an archive may hold is limited; see :mod:`~airflow_codepipeline_partner.artifacts.extract`.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ from airflow_codepipeline_partner._worker.failures import cause_of, record_failu
 from airflow_codepipeline_partner.artifacts.archive_guard import ArchiveLimits, is_inside
 from airflow_codepipeline_partner.artifacts.extract import extract
 from airflow_codepipeline_partner.artifacts.formats import ArchiveFormat
-from airflow_codepipeline_partner.artifacts.job_storage import ArtifactStorage
 from airflow_codepipeline_partner.artifacts.pack import pack
 from airflow_codepipeline_partner.exceptions import ArtifactError, CodePipelineProviderError
 
 if TYPE_CHECKING:
+    from airflow_codepipeline_partner.artifacts.job_storage import JobStorage
     from airflow_codepipeline_partner.hooks import CodePipelineHook
 
 log = logging.getLogger(__name__)
@@ -45,14 +44,15 @@ class Workspace:
     """
     A folder on the worker for one job's artifacts, removed when the ``with`` ends.
 
-    :param job: The claimed job, as XCom or the claim gives it: an object of ours, or a mapping with
+    :param job: The claimed job, from XCom or from the claim: an object of this package, or a mapping with
         ``job_id`` and ``client_id``.
-    :param hook: What asks for the job's details; None takes the connection ``aws_default``.
-    :param limits: How much an archive may hold; None takes the defaults of
+    :param hook: The hook that requests the job's details. None: one with the connection ``aws_default``.
+    :param limits: How much an archive may hold. None: the defaults of
         :class:`~airflow_codepipeline_partner.artifacts.archive_guard.ArchiveLimits`.
-    :param parent: Where the folder is made; None takes the system's folder for temporary files.
-    :param failed_uploads: Takes the names of output artifacts whose upload was begun and did not succeed.
-    :raises InvalidJobReference: The job is none.
+    :param parent: Where to make the folder. None: the system's folder for temporary files.
+    :param failed_uploads: A set that collects the names of output artifacts whose upload began and did not
+        succeed.
+    :raises InvalidJobReference: ``job`` is not a job.
 
     Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09; GetObject, PutObject, UploadPart,
     S3 API 2006-03-01.
@@ -67,11 +67,14 @@ class Workspace:
         parent: str | os.PathLike[str] | None = None,
         failed_uploads: set[str] | None = None,
     ) -> None:
+        # botocore takes long to import, and DAGs import this class while they are parsed.
+        from airflow_codepipeline_partner.artifacts.job_storage import JobStorage
+
         if hook is None:
             from airflow_codepipeline_partner.hooks import CodePipelineHook
 
             hook = CodePipelineHook()
-        self._storage = ArtifactStorage(hook, job)
+        self._storage = JobStorage(hook, job)
         self._is_own_storage = True
         self._limits = limits
         self._parent = parent
@@ -81,19 +84,19 @@ class Workspace:
     @classmethod
     def over(
         cls,
-        storage: ArtifactStorage,
+        storage: JobStorage,
         *,
         limits: ArchiveLimits | None = None,
         parent: str | os.PathLike[str] | None = None,
     ) -> Self:
-        """Return a workspace over a storage that is used, and closed, by others too."""
+        """Return a workspace over a storage that the caller uses too, and closes."""
         workspace = cls(storage.job, storage.hook, limits=limits, parent=parent)
         workspace._storage, workspace._is_own_storage = storage, False
         return workspace
 
     def __enter__(self) -> Self:
         """Make the folder."""
-        # Without links in its path, so that it is seen what leads out of it.
+        # Resolved, so that a path that leads out of it is recognized.
         self._made = Path(tempfile.mkdtemp(prefix="codepipeline-", dir=self._parent)).resolve()
         self.path.mkdir()
         return self
@@ -102,24 +105,24 @@ class Workspace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """
-        Remove the folder, and have ``finish_job`` tell the customer what an error of ours says.
+        Remove the folder, and record an error of this package, which ``finish_job`` shows the customer.
 
-        That may be a :class:`~airflow_codepipeline_partner.exceptions.JobFailure` of yours, also behind
-        Airflow's ``AirflowFailException``.
+        That includes your :class:`~airflow_codepipeline_partner.exceptions.JobFailure`, also if it is the
+        cause of Airflow's ``AirflowFailException``.
         """
         if self._is_own_storage:
             self._storage.close()
         root, self._made = self._root, None
-        told = None if error is None else cause_of(error)
-        if isinstance(told, CodePipelineProviderError):
-            record_failure(told)
+        cause = None if error is None else cause_of(error)
+        if isinstance(cause, CodePipelineProviderError):
+            record_failure(cause)
         _remove(root)
 
     @property
     def _root(self) -> Path:
         if self._made is None:
             raise ArtifactError(
-                "A Workspace has its folder within a with statement: with Workspace(job) as …",
+                "A Workspace has its folder only within a with statement: with Workspace(job) as …",
                 failure_type="ConfigurationError",
             )
         return self._made
@@ -127,9 +130,9 @@ class Workspace:
     @property
     def path(self) -> Path:
         """
-        The folder that is yours; downloads lie beside it.
+        The folder for your work. Downloads lie beside it.
 
-        :raises ArtifactError: It is asked for outside the ``with``.
+        :raises ArtifactError: The ``with`` has not begun, or has ended.
         """
         return self._root / "work"
 
@@ -138,7 +141,7 @@ class Workspace:
         """
         The action's input artifacts.
 
-        :raises CodePipelineProviderError: CodePipeline does not tell.
+        :raises CodePipelineProviderError: The job's details are not available.
         """
         return self._storage.inputs
 
@@ -147,7 +150,7 @@ class Workspace:
         """
         The action's output artifacts.
 
-        :raises CodePipelineProviderError: CodePipeline does not tell.
+        :raises CodePipelineProviderError: The job's details are not available.
         """
         return self._storage.outputs
 
@@ -155,8 +158,8 @@ class Workspace:
         """
         Download an input artifact, and return the file.
 
-        :param name: The artifact's name; None where the job has only one input artifact.
-        :raises ArtifactError: There is none of that name, or it cannot be read.
+        :param name: The artifact's name. None: the only input artifact.
+        :raises ArtifactError: The job has no such artifact, or it cannot be read.
         """
         artifact = self._storage.find_input(name)
         path = self._folder("downloads") / artifact.name
@@ -173,16 +176,16 @@ class Workspace:
         replace: bool = False,
     ) -> Path:
         """
-        Download an input artifact and unpack it, whole or not at all; return the folder.
+        Download and unpack an input artifact, whole or not at all, and return the folder.
 
-        :param name: The artifact's name; None where the job has only one input artifact.
-        :param into: A folder that does not exist or is empty; None makes one beside :attr:`path`, named like
+        :param name: The artifact's name. None: the only input artifact.
+        :param into: A folder that does not exist or is empty. None: a folder beside :attr:`path`, named after
             the artifact.
         :param archive_format: What the artifact must be: ``zip``, ``tar``, ``tar.gz``, or ``raw``, a file
-            that is not unpacked; None takes what it is.
-        :param replace: Whether a folder that is not empty is replaced.
-        :raises UnsafeArchive: The archive holds what is refused.
-        :raises ArtifactError: There is none of that name, it cannot be read, or the folder is not empty.
+            that is not unpacked. None: any of them.
+        :param replace: Whether to replace a folder that is not empty.
+        :raises UnsafeArchive: The archive is refused.
+        :raises ArtifactError: The job has no such artifact, it cannot be read, or the folder is not empty.
         """
         artifact = self._storage.find_input(name)
         folder = self._folder("inputs") / artifact.name if into is None else Path(into)
@@ -207,12 +210,12 @@ class Workspace:
         Pack a folder, and return the archive; the same content makes the same bytes.
 
         :param folder: The folder; links in it are not followed.
-        :param name: The output artifact's name; None where the job has only one.
+        :param name: The output artifact's name. None: the only one.
         :param archive_format: ``zip``, ``tar`` or ``tar.gz``.
         :raises ArtifactError: It cannot be packed.
         """
         artifact = self._storage.find_output(name)
-        self._refuse_a_way_out(folder, artifact)
+        self._refuse_link_out(folder, artifact)
         archive = self._folder("uploads") / f"{artifact.name}.{archive_format}"
         pack(Path(folder), archive, artifact=artifact.name, archive_format=archive_format)
         return archive
@@ -227,18 +230,18 @@ class Workspace:
         """
         Upload an output artifact, and return it once S3 has confirmed its checksum.
 
-        :param name: The output artifact's name; None where the job has only one.
-        :param source: A folder, which is packed, or a file, which is taken as it is.
+        :param name: The output artifact's name. None: the only one.
+        :param source: A folder, which is packed, or a file, which is uploaded as it is.
         :param archive_format: How a folder is packed: ``zip``, ``tar`` or ``tar.gz``.
-        :raises ArtifactError: There is none of that name, or nothing to upload, or it cannot be.
+        :raises ArtifactError: The job has no such artifact, the source does not exist, or the upload failed.
         """
         artifact = self._storage.find_output(name)
         self._failed_uploads.add(artifact.name)
-        path = self._refuse_a_way_out(source, artifact)
+        path = self._refuse_link_out(source, artifact)
         if not path.exists():
             raise ArtifactError(
                 f"There is no {path.name[:100]!r}, which was to be uploaded as the artifact {artifact.name}. "
-                "Check the path, and that the work before it made it.",
+                "Check the path, and that the work made it.",
                 job_id=self._storage.job.job_id,
             )
         if path.is_dir():
@@ -252,18 +255,18 @@ class Workspace:
         self._failed_uploads.discard(artifact.name)
         return artifact
 
-    def _refuse_a_way_out(self, source: str | os.PathLike[str], artifact: Artifact) -> Path:
+    def _refuse_link_out(self, source: str | os.PathLike[str], artifact: Artifact) -> Path:
         """
-        Return where a source is, unless a link leads elsewhere, which what worked there may have made.
+        Return a source's path, unless a link leads elsewhere, which untrusted work may have made.
 
-        :raises ArtifactError: One does: out of the workspace, or out of the folder in which it lies.
+        :raises ArtifactError: A link leads out of the workspace, or out of the folder that holds the source.
         """
         path = Path(source).absolute()
         home = self._root if path.is_relative_to(self._root) else path.parent.resolve()
         if not is_inside(os.fspath(home), os.fspath(path)):
             raise ArtifactError(
                 f"{path.name[:100]!r}, which was to be uploaded as the artifact {artifact.name}, is a link "
-                "that leads elsewhere. Name what it leads to.",
+                "that leads elsewhere. Name its target instead.",
                 job_id=self._storage.job.job_id,
             )
         return path
@@ -276,18 +279,18 @@ class Workspace:
 
 def _remove(folder: Path) -> None:
     """Remove a folder, whatever the work left in it."""
-    # Whatever it is, it must not hide how the work ended.
+    # An error here must not hide how the work ended.
     with suppress(RecursionError, OSError):
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
             _open_up(folder)
             shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
-        log.warning("The workspace %s could not be removed whole; remove it by hand.", folder)
+        log.warning("The workspace %s could not be removed completely. Remove it by hand.", folder)
 
 
 def _open_up(folder: Path) -> None:
-    """Let all folders below one be written: those that may not be are not emptied; module caches are so."""
+    """Make all folders below one writable: read-only ones, such as module caches, cannot be emptied."""
     with suppress(OSError):
         folder.chmod(0o700)
     for _, names, _, number in os.fwalk(folder):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``@task.codepipeline_job``, and what its function is given and may return."""
+"""``@task.codepipeline_job``, and the types that its function gets and may return."""
 
 from __future__ import annotations
 

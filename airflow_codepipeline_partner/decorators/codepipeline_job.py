@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-``@task.codepipeline_job``: work that is one Python function. The task claims, runs it and reports.
+``@task.codepipeline_job``: the work is one Python function, and the task claims, runs it and reports.
 
 ::
 
@@ -13,11 +13,13 @@
 
     finish_job(deploy("{{ dag_run.conf | tojson }}"))
 
-The call is given the offered job; the function gets the :class:`JobInProgress`. An exception is retried as
-Airflow retries, with the same job, and is reported as the job's failure when no retry is left; see
-:mod:`~airflow_codepipeline_partner._worker.failures`. With ``finish_job`` behind it, a job also ends if the
-task can report nothing itself: if it is killed in its last try, or marked by a user. Without it, only the
-callback of the DAG does that, and only for a run that fails: not if a user marks the task as a success.
+Call the task with the offered job; the function gets the :class:`JobInProgress`. After an exception, Airflow
+retries the task as usual, with the same job. When no retry is left, the exception is reported as the job's
+failure; see :mod:`~airflow_codepipeline_partner._worker.failures`.
+
+With ``finish_job`` after it, the job also ends if the task cannot report: if it is killed in its last try, or
+a user marks it. Without ``finish_job``, only the callback of the DAG does that, and only if the run fails:
+not if a user marks the task as a success.
 """
 
 from __future__ import annotations
@@ -51,7 +53,12 @@ from airflow_codepipeline_partner._worker.claim import claim_job
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import ClaimRecord
-from airflow_codepipeline_partner.decorators.job_in_progress import Completion, Continuation, JobInProgress
+from airflow_codepipeline_partner.decorators.job_in_progress import (
+    Completion,
+    Continuation,
+    JobInProgress,
+    check_uploads,
+)
 from airflow_codepipeline_partner.exceptions import (
     CodePipelineProviderError,
     InvalidInput,
@@ -73,12 +80,12 @@ _MAY_RETURN = (
 
 class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOperator):
     """
-    Claim a job, have a function work on it, and report what that came to.
+    Claim a job, run a function that works on it, and report the result.
 
-    :param python_callable: The function; its first parameter gets the :class:`JobInProgress`.
-    :param op_args: What it was called with, the first of which is the offered job. (templated)
-    :param op_kwargs: The same, by name. (templated)
-    :param unknown_claim: What a claim in doubt counts as: ``assume_ours`` or ``leave``.
+    :param python_callable: The function. Its first parameter gets the :class:`JobInProgress`.
+    :param op_args: The positional arguments; the first is the offered job. (templated)
+    :param op_kwargs: The arguments by name, one of which may be the offered job. (templated)
+    :param unknown_claim: What an unknown claim counts as: ``assume_ours`` or ``leave``.
 
     Source: GetThirdPartyJobDetails, AcknowledgeThirdPartyJob, PutThirdPartyJobSuccessResult,
     PutThirdPartyJobFailureResult, and the same calls for custom jobs, CodePipeline API 2015-07-09.
@@ -87,7 +94,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
     template_fields = (*DecoratedOperator.template_fields, *CodePipelineBaseOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"op_args": "py", "op_kwargs": "py"}
     custom_operator_name = _NAME
-    #: By these it is known which tasks keep records of claims, and of results.
+    #: Mark the tasks that record claims, that record results, and that end jobs.
     claims_job: ClassVar[bool] = True
     puts_result: ClassVar[bool] = True
     ends_job: ClassVar[bool] = True
@@ -113,7 +120,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
             raise InvalidInput(
                 f"{_NAME} {name} was called without a job. Call it with the offered job, as in "
                 f'{name}("{{{{ dag_run.conf | tojson }}}}") or {name}.expand({self._parameter}=wait.output): '
-                "the function's first parameter then gets the job, claimed."
+                "the function's first parameter then gets the claimed job."
             )
         check_job_to_claim(named.get(self._parameter, args[0] if args else None))
         super().__init__(python_callable=python_callable, op_args=args, op_kwargs=named, **kwargs)
@@ -121,13 +128,13 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
 
     @property
     def job(self) -> Any:
-        """The offered job, as it was given."""
+        """The offered job, as the task was called with it."""
         by_name = self._parameter in self.op_kwargs
         return self.op_kwargs[self._parameter] if by_name else next(iter(self.op_args))
 
     def execute(self, context: Any) -> dict[str, Any]:
         """
-        Claim, work and report; where an earlier try has come to a result, only report.
+        Claim, work and report. If an earlier try has a result already, only report it.
 
         :raises AirflowSkipException: Another worker, or another run, has the job.
         :raises AirflowFailException: No retry can help.
@@ -135,14 +142,18 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         try:
             with fail_without_retry_if_permanent():
                 offered = OfferedJob.from_value(self.job)
+                # Before anything is recorded.
+                offered.check_claimable()
             RecordStore.of(context["ti"]).expect_result()
-            keeper = ResultCheckpoint(context)
-            call = keeper.result_of_earlier_try(offered)
+            checkpoint = ResultCheckpoint(context)
+            call = checkpoint.result_of_earlier_try(offered)
             if call is None:
-                claimed = claim_job(self.hook, context, self.job, self.unknown_claim, ends_with_claim=False)
+                claimed = claim_job(self.hook, context, offered, self.unknown_claim, ends_with_claim=False)
                 call = self._work(context, claimed)
             else:
-                self.log.info("Job %s: an earlier try has done the work.", offered.job_id)
+                self.log.info(
+                    "Job %s: an earlier try did the work; only its result is reported.", offered.job_id
+                )
                 claimed = ClaimCheckpoint(context).restore(offered.job_id) or ClaimedJob(
                     offered, certain=False
                 )
@@ -150,7 +161,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
             self._end(context, error)
             raise
         self.show_link(claimed.pipeline_name)
-        result = self._report(context, keeper, call, certain=claimed.certain)
+        result = self._report(context, checkpoint, call, certain=claimed.certain)
         if result == "failure":
             raise AirflowFailException(
                 f"Job {offered.job_id} was reported as failed. To run the action again, retry it in "
@@ -159,63 +170,63 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         return claimed.to_xcom()
 
     def _work(self, context: Any, claimed: ClaimedJob) -> Call:
-        """Have the function work, and return the result that it came to."""
-        working = JobInProgress(claimed, self.hook)
+        """Run the function, and return the call that reports its result."""
+        in_progress = JobInProgress(claimed, self.hook)
         args, named = list(self.op_args), dict(self.op_kwargs)
         if self._parameter in named:
-            named[self._parameter] = working
+            named[self._parameter] = in_progress
         else:
-            args[0] = working
+            args[0] = in_progress
         wanted = KeywordParameters.determine(self.python_callable, args, {**context, **named})
-        return self._result(context, working, self.python_callable(*args, **wanted.unpacking()))
+        return self._result(context, in_progress, self.python_callable(*args, **wanted.unpacking()))
 
-    def _result(self, context: Any, working: JobInProgress, returned: object) -> Call:
+    def _result(self, context: Any, in_progress: JobInProgress, returned: object) -> Call:
         """
-        Return the result that a function's return value stands for.
+        Return the call that reports a function's return value as the result.
 
-        :raises InvalidInput: It stands for none, or for one that cannot be sent.
-        :raises ArtifactError: An upload failed, whatever the function made of that.
+        :raises InvalidInput: The value is no result, or one that cannot be sent.
+        :raises ArtifactError: An upload failed, even if the function caught the error.
         """
-        working.check_uploads()
+        check_uploads(in_progress)
         continuation = returned if isinstance(returned, Continuation) else None
         completion = returned if isinstance(returned, Completion) else None
-        told = continuation or completion
-        details = returned if told is None else told.execution_details
+        result = continuation or completion
+        details = returned if result is None else result.execution_details
         if not isinstance(details, ExecutionDetails | Mapping | None):
             raise InvalidInput(
                 f"The function {self.python_callable.__name__} returned a value of type "
                 f"{type(returned).__name__}. Have it {_MAY_RETURN}.",
-                job_id=working.job_id,
+                job_id=in_progress.job_id,
             )
         ti = context["ti"]
-        shown = report.with_defaults(
-            working.told if details is None else details,
+        with_defaults = report.with_defaults(
+            in_progress._progress if details is None else ExecutionDetails.from_value(details),
             dag_id=ti.dag_id,
             run_id=ti.run_id,
             continued=continuation is not None,
         )
         return requests.success(
-            working.job.job,
-            current_revision=working.current_revision,
+            in_progress.job.job,
+            current_revision=in_progress.current_revision,
             continuation_token=None if continuation is None else continuation.token,
-            execution_details=shown,
+            execution_details=with_defaults,
             output_variables=None if completion is None else completion.output_variables,
         )
 
-    def _report(self, context: Any, keeper: ResultCheckpoint, call: Call, *, certain: bool) -> str:
-        """Put the result of the work, and return which one the job has."""
+    def _report(self, context: Any, checkpoint: ResultCheckpoint, call: Call, *, certain: bool) -> str:
+        """Put the result of the work, and return the result that the job now has."""
         try:
-            return report.put_once(self.hook, keeper, call, certain=certain)
+            return report.put_once(self.hook, checkpoint, call, certain=certain)
         except (JobNotFound, JobNotInProgress) as error:
-            # As one that stands alone: the log is to be read by people.
+            # Without a chain of exceptions, so that the log is readable.
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
         except CodePipelineProviderError as error:
             refused = isinstance(error, RequestRefused) and not error.retryable
             if refused and not error.in_doubt:
-                # The same again would be refused again.
-                self.log.error("The work was done, but its result is not taken: %s", error)
+                # CodePipeline would refuse the same result again.
+                self.log.error("The work was done, but CodePipeline refused its result: %s", error)
                 self._end(context, InvalidInput("CodePipeline does not take it.", job_id=error.job_id))
-            keeper.leave_to_others(call)
+            checkpoint.leave_to_others(call)
             raise
         except BaseException as error:
             # A time limit, most likely.
@@ -224,9 +235,9 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
 
     def _end(self, context: Any, error: BaseException) -> None:
         """
-        Report a failure where no retry is left for it, if the job is ours.
+        Report a failure if no retry is left for it and the job is ours.
 
-        :param error: What the task is about to raise.
+        :param error: The error that the task is about to raise.
         :raises AirflowFailException: Another try would not help, or the task would not fail by itself.
         """
         record = RecordStore.of(context["ti"]).read_claim()
@@ -240,31 +251,31 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         outcome = self._report_failure(context, record, error)
         if no_retry:
             raise AirflowFailException(
-                f"{type(error).__name__}: {error} Job {job.job_id} {outcome}. The function of {_NAME} has to "
-                f"{_MAY_RETURN}, or to raise what went wrong."
+                f"{type(error).__name__}: {error} Job {job.job_id} {outcome}. The function of {_NAME} must "
+                f"{_MAY_RETURN}, or raise an error."
             ) from error
         if forgets and is_retried(context, error):
             raise AirflowFailException(
-                f"Not retried after {type(error).__name__}, since before Airflow 3.3 a task with no task "
-                'before or after it knows nothing of its earlier tries, and unknown_claim="leave" leaves a '
-                f"job in doubt. Put finish_job behind it. Job {job.job_id} {outcome}."
+                f"Not retried after {type(error).__name__}: before Airflow 3.3, a task with no task beside "
+                'it knows nothing of its earlier tries, and unknown_claim="leave" would leave the job. '
+                f"Put finish_job after this task. Job {job.job_id} {outcome}."
             ) from error
 
     def _report_failure(self, context: Any, record: ClaimRecord, error: BaseException) -> str:
-        """Put the failure, and say what became of that; it must not hide why the work failed."""
+        """Put the failure, and return the outcome in words. No error here may hide why the work failed."""
         job = record.job.job
         run = {"dag_id": context["ti"].dag_id, "run_id": context["ti"].run_id}
         why = failures.failure_of(error, dag_id=run["dag_id"], task_id=self.task_id)
         call = report.failure(job, why.message, why.type, **run)
-        keeper = ResultCheckpoint(context)
+        checkpoint = ResultCheckpoint(context)
         try:
-            result = report.put_once(self.hook, keeper, call, certain=record.is_certain)
+            result = report.put_once(self.hook, checkpoint, call, certain=record.is_certain)
             outcome = f"has the result {result}"
         except Exception as trouble:
             ours = isinstance(trouble, CodePipelineProviderError)
             self.log.error("The failure was not put: %s: %s", type(trouble).__name__, trouble if ours else "")
             if ours and not isinstance(trouble, JobNotFound | JobNotInProgress):
-                keeper.leave_to_others(call)
+                checkpoint.leave_to_others(call)
             outcome = "is not ended by this task"
         self.log.info("Job %s %s.", job.job_id, outcome)
         return outcome
@@ -274,15 +285,15 @@ def codepipeline_job_task(python_callable: Callable[..., Any] | None = None, **k
     """
     Make a task of a function that works on a CodePipeline job: the task claims, runs it and reports.
 
-    Call the task with the offered job; the function's first parameter gets the :class:`JobInProgress`. What
-    it returns is the job's result: nothing or execution details for success, a :class:`Completion` for one
-    with output variables, a :class:`Continuation` where the action goes on in a new job. The task itself
+    Call the task with the offered job; the function's first parameter gets the :class:`JobInProgress`. The
+    function returns the job's result: nothing or execution details for success, a :class:`Completion` for
+    success with output variables, a :class:`Continuation` if the action goes on in a new job. The task itself
     returns the claimed job. If another worker has the job, the task is skipped.
 
-    :param python_callable: The function, where the decorator is used without parentheses.
-    :param kwargs: ``unknown_claim``, the AWS parameters, and what every operator takes (``retries``,
+    :param python_callable: The function, if the decorator is used without parentheses.
+    :param kwargs: ``unknown_claim``, the AWS parameters, and the parameters of every operator (``retries``,
         ``execution_timeout``).
-    :raises InvalidInput: The function takes no job, or is none that can be called and waited for.
+    :raises InvalidInput: The function takes no job, or is not a plain function.
     """
     if kwargs.pop("multiple_outputs", None):
         raise InvalidInput(f"{_NAME} has no multiple_outputs: the task returns one value, the claimed job.")
@@ -303,9 +314,9 @@ def codepipeline_job_task(python_callable: Callable[..., Any] | None = None, **k
 
 def _parameter_of(function: Callable[..., Any]) -> str:
     """
-    Return the name of the parameter that gets the job: the first.
+    Return the name of the function's first parameter, which gets the job.
 
-    :raises InvalidInput: There is none, or the function is not run by calling it.
+    :raises InvalidInput: There is none, or the function is not a plain function.
     """
     name = getattr(function, "__name__", "the function")
     plain = inspect.unwrap(function)
@@ -315,15 +326,15 @@ def _parameter_of(function: Callable[..., Any]) -> str:
         or inspect.isasyncgenfunction(plain)
     ):
         raise InvalidInput(
-            f"{_NAME} {name} must be a plain function (def, without yield), which has done the work when it "
-            "returns. Run a coroutine in it with asyncio.run."
+            f"{_NAME} {name} must be a plain function (def, without yield) that has done the work when it "
+            "returns. To run a coroutine, call asyncio.run in it."
         )
     first = next(iter(inspect.signature(function).parameters.values()), None)
     if first is None or first.kind in (first.VAR_POSITIONAL, first.VAR_KEYWORD):
         raise InvalidInput(f"{_NAME} {name} needs a first parameter, which gets the job: def {name}(job).")
     if first.name in context_names():
         raise InvalidInput(
-            f"The first parameter of {_NAME} {name} gets the job, and cannot be {first.name}, which is of "
+            f"The first parameter of {_NAME} {name} gets the job. It cannot be {first.name}, a name from "
             f"Airflow's context: def {name}(job, {first.name}=None)."
         )
     return first.name

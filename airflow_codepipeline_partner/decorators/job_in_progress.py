@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the function of a ``@task.codepipeline_job`` works with, and what it may return."""
+"""The types that the function of a ``@task.codepipeline_job`` gets and may return."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Continuation:
     """
-    Return this where the action goes on: CodePipeline makes a new job of it, with your token.
+    Return this if the action goes on: CodePipeline makes a new job of it, with your token.
 
-    :param token: 1 to 2048 characters, which the new job's ``continuation_token`` will be. No secret: it lies
-        in CodePipeline and in Airflow's database.
-    :param execution_details: How the work stands: an ExecutionDetails or a mapping of that kind. None takes
-        what ``progress`` told last.
+    :param token: 1 to 2048 characters: the ``continuation_token`` of the new job. No secret: it is stored in
+        CodePipeline and in Airflow's database.
+    :param execution_details: The progress so far: an ExecutionDetails or a mapping of that kind. None takes
+        the last values of ``progress``.
     :raises InvalidInput: A value does not fit.
     """
 
@@ -53,10 +53,10 @@ class Continuation:
 @dataclass(frozen=True)
 class Completion:
     """
-    Return this where a custom action is complete and has output variables.
+    Return this if a custom action is complete and has output variables.
 
     :param execution_details: How the work ended: an ExecutionDetails or a mapping of that kind. None takes
-        what ``progress`` told last.
+        the last values of ``progress``.
     :param output_variables: For later actions of the pipeline, and for a custom job only: a mapping of names
         (of ``0-9 A-Z a-z @ _ -``) to texts, at most 122,880 bytes in all. No secrets.
     :raises InvalidInput: A value does not fit.
@@ -73,22 +73,22 @@ class Completion:
 
 class JobInProgress:
     """
-    A claimed job, in the hands of the function that works on it.
+    A claimed job, for the function that works on it.
 
     :param job: The claimed job.
-    :param hook: What asks for its details.
+    :param hook: The hook that asks for its details.
     """
 
     def __init__(self, job: ClaimedJob, hook: CodePipelineHook) -> None:
         self._job = job
         self._hook = hook
         self._current_revision: CurrentRevision | None = None
-        self._told: ExecutionDetails | None = None
+        self._progress: ExecutionDetails | None = None
         self._failed_uploads: set[str] = set()
 
     @property
     def job(self) -> ClaimedJob:
-        """The job: whose it is, pipeline, stage and action, the artifacts' places. It holds no secret."""
+        """The job: its client, pipeline, stage, action and the places of its artifacts; no secrets."""
         return self._job
 
     @property
@@ -98,7 +98,7 @@ class JobInProgress:
 
     @property
     def continuation_token(self) -> str | None:
-        """The token that the action's former job was ended with, or None for its first job."""
+        """The token that ended the action's former job, or None for its first job."""
         return self._job.continuation_token
 
     @property
@@ -108,9 +108,9 @@ class JobInProgress:
 
     def details(self) -> JobDetails:
         """
-        Ask for all that CodePipeline tells about the job, with fresh artifact credentials.
+        Ask CodePipeline for all details of the job, with fresh artifact credentials.
 
-        The answer holds secrets: never log it, never return it.
+        They hold secrets: never log them, never return them.
 
         Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
         """
@@ -118,13 +118,13 @@ class JobInProgress:
 
     @cached_property
     def configuration(self) -> Mapping[str, str]:
-        """The action's configuration, asked for once; the customer's secrets are in clear."""
+        """The action's configuration, asked for once. The customer's secrets in it are in plain text."""
         return self.details().configuration
 
     @property
     def current_revision(self) -> CurrentRevision | None:
         """
-        The revision that is told with the result, or None.
+        The revision that is reported with the result, or None.
 
         Set a CurrentRevision or a mapping with ``revision`` and ``changeIdentifier``.
         """
@@ -136,20 +136,19 @@ class JobInProgress:
 
     def progress(self, percent: int | None = None, summary: str | None = None) -> None:
         """
-        Tell how the work stands.
+        Record the progress of the work.
 
-        It is in the task's log at once, and is told with the result where the function returns no execution
-        details.
+        It is logged at once, and reported with the result if the function returns no execution details.
 
-        :param percent: 0 to 100; None leaves what was told before.
-        :param summary: A sentence for the customer, cut to 2048 characters; None leaves what was told before.
-        :raises InvalidInput: A value does not fit, or there is none.
+        :param percent: 0 to 100; None leaves the last value.
+        :param summary: A sentence for the customer, cut to 2048 characters; None leaves the last value.
+        :raises InvalidInput: A value does not fit, or neither is given.
         """
         if percent is None and summary is None:
             raise InvalidInput("progress needs percent (0 to 100), summary, or both.", job_id=self.job_id)
         now = ExecutionDetails(summary, None, percent)
-        before = self._told or ExecutionDetails()
-        self._told = replace(
+        before = self._progress or ExecutionDetails()
+        self._progress = replace(
             before,
             summary=before.summary if summary is None else now.summary,
             percent_complete=before.percent_complete if percent is None else now.percent_complete,
@@ -161,49 +160,44 @@ class JobInProgress:
         self, *, limits: ArchiveLimits | None = None, parent: str | os.PathLike[str] | None = None
     ) -> Workspace:
         """
-        Return a folder for the job's artifacts, to be used in a ``with``, which removes it.
+        Return a folder for the job's artifacts. Use it in a ``with``, which removes it at the end.
 
         :param limits: How much an archive may hold; None takes the defaults.
-        :param parent: Where the folder is made; None takes the system's folder for temporary files.
+        :param parent: The folder in which to make it; None takes the system's folder for temporary files.
         """
-        # botocore takes long to import: not while a DAG is parsed.
+        # botocore takes long to import, so do not import it while a DAG is parsed.
         from airflow_codepipeline_partner.artifacts.workspace import Workspace
 
         return Workspace(
             self._job, self._hook, limits=limits, parent=parent, failed_uploads=self._failed_uploads
         )
 
-    def check_uploads(self) -> None:
-        """
-        Check that no upload failed that was not repeated: without its artifacts, success would be a lie.
-
-        :raises ArtifactError: One did.
-        """
-        if self._failed_uploads:
-            names = ", ".join(sorted(self._failed_uploads))
-            raise ArtifactError(
-                f"The upload of {names} failed, and did not succeed later, so that job {self.job_id} is no "
-                "success.",
-                job_id=self.job_id,
-            )
-
-    @property
-    def told(self) -> ExecutionDetails | None:
-        """What ``progress`` told, or None."""
-        return self._told
-
     def __repr__(self) -> str:
-        """Name the job, and no more."""
+        """Return the job's id, and no more: details may be secret."""
         return f"{type(self).__name__}({self.job_id})"
 
     def serialize(self) -> NoReturn:
         """
-        Keep the job's secrets out of XCom: this is what Airflow calls for a value that a task stores.
+        Keep the job's secrets out of XCom: Airflow calls this for a value that a task stores.
 
         :raises InvalidInput: Always.
         """
         raise InvalidInput(
-            f"Job {self.job_id} in progress cannot be stored in XCom, since it may hold secrets. Store "
-            "job.to_xcom() of its member job, which names the job and holds none.",
+            f"Job {self.job_id} in progress cannot be stored in XCom, since it may hold secrets. Store its "
+            "job.to_xcom(), which names the job and holds no secret.",
             job_id=self.job_id,
+        )
+
+
+def check_uploads(job: JobInProgress) -> None:
+    """
+    Check that each failed upload was later repeated with success. Otherwise the job is no success.
+
+    :raises ArtifactError: An upload was not.
+    """
+    if job._failed_uploads:
+        names = ", ".join(sorted(job._failed_uploads))
+        raise ArtifactError(
+            f"The upload of {names} failed and was not repeated with success, so job {job.job_id} failed.",
+            job_id=job.job_id,
         )

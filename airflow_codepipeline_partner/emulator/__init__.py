@@ -2,7 +2,7 @@
 """
 An emulator of CodePipeline's job protocol, for partner and custom actions.
 
-moto's S3, STS, KMS and more are on the same port.
+moto's S3, STS, KMS and other services answer on the same port.
 
 It needs neither Airflow nor the client in this package: ``pip install airflow-codepipeline-partner[local]``.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a test does to the emulator: the vocabulary of Python, HTTP and the command line."""
+"""What a test can do with the emulator; ``control_table`` offers the same over HTTP and as commands."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from airflow_codepipeline_partner.emulator.api.executions import PipelineCalls
+from airflow_codepipeline_partner.emulator.api.executions import ExecutionsApi
 from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore
-from airflow_codepipeline_partner.emulator.engine.pipeline_runner import Engine
+from airflow_codepipeline_partner.emulator.engine.pipeline_runner import PipelineRunner
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
 from airflow_codepipeline_partner.emulator.faults import Fault
 from airflow_codepipeline_partner.emulator.ledger import Ledger, moment
-from airflow_codepipeline_partner.emulator.model.action_types import CUSTOM, THIRD_PARTY, ActionTypeId
+from airflow_codepipeline_partner.emulator.model.action_types import (
+    CUSTOM,
+    THIRD_PARTY,
+    ActionTypeId,
+    ActionTypeName,
+)
 from airflow_codepipeline_partner.emulator.model.customers import Customer
 from airflow_codepipeline_partner.emulator.model.jobs import JobSnapshot
 from airflow_codepipeline_partner.emulator.model.pipelines import S3_SOURCE, Action, Pipeline, Stage
 from airflow_codepipeline_partner.emulator.service_model import validate
 from airflow_codepipeline_partner.emulator.settings import MAX_NUMBER, Settings
 
-DEFAULT_ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
 SOURCE = "Source"
 
 _ARTIFACT_NAME = re.compile(r"[a-zA-Z0-9_\-]{1,100}")
@@ -34,39 +38,38 @@ class Controls:
     """
     Prepare, drive and watch an emulated CodePipeline.
 
-    :param core: The state.
-    :param store: Where artifacts lie.
+    The signatures and docstrings are also those of the HTTP routes and of the commands.
+
+    :param state: The state.
+    :param store: Where artifacts are kept.
     """
 
-    def __init__(self, core: State, store: MotoStore) -> None:
-        self.core = core
+    def __init__(self, state: State, store: MotoStore) -> None:
+        self.state = state
         self.store = store
-        self.engine = Engine(core, store)
-        self.pipeline_calls = PipelineCalls(core, self.engine)
-        # moto's S3 is one for the whole process, so each emulator has a bucket of its own.
+        self.runner = PipelineRunner(state, store)
+        self.executions_api = ExecutionsApi(state, self.runner)
+        # All emulators of a process share moto's S3, so each has a bucket of its own.
         self._bucket = f"codepipeline-emulator-{uuid.uuid4().hex[:12]}"
 
     @property
     def settings(self) -> Settings:
-        """The settings that hold."""
-        return self.core.settings
+        """The current settings."""
+        return self.state.settings
 
     def configure(self, /, **settings: Any) -> Settings:
         """
-        Change settings, from now on: what is already due stays due when it was.
+        Change settings from now on; what is already due stays due at its time.
 
         :param settings: Fields of :class:`Settings`.
         """
-        with self.core.lock:
-            try:
-                self.core.settings = Settings.from_mapping(settings, self.core.settings)
-            except ValueError as wrong:
-                raise ControlError(str(wrong)) from None
-            shown = self.core.settings.as_dict()
-            self.core.record(
-                "control", "Configure", self.core.tick(), details={name: shown[name] for name in settings}
+        with self.state.lock:
+            self.state.settings = Settings.from_mapping(settings, self.state.settings)
+            shown = self.state.settings.as_dict()
+            self.state.record(
+                "control", "Configure", self.state.tick(), details={name: shown[name] for name in settings}
             )
-            return self.core.settings
+            return self.state.settings
 
     def add_customer(self, client_id: str | None = None, client_token: str | None = None) -> Customer:
         """
@@ -75,9 +78,9 @@ class Controls:
         :param client_id: UUID in lower case. Defaults to a new one.
         :param client_token: 1 to 256 characters. Defaults to a random one.
         """
-        with self.core.lock:
-            customer = self.core.customers.add(client_id, client_token)
-            self.core.record("control", "AddCustomer", self.core.tick(), client_id=customer.client_id)
+        with self.state.lock:
+            customer = self.state.customers.add(client_id, client_token)
+            self.state.record("control", "AddCustomer", self.state.tick(), client_id=customer.client_id)
             return customer
 
     def rotate_token(
@@ -86,54 +89,61 @@ class Controls:
         """
         Give a customer a new token.
 
+        :param client_id: The customer.
         :param client_token: 1 to 256 characters. Defaults to a random one.
-        :param overlap: Seconds, ≥ 0, for which the former token stays valid. Defaults to
-            ``Settings.rotation_overlap``.
+        :param overlap: Seconds, ≥ 0, for which the former token stays valid. Defaults to the setting
+            ``rotation_overlap``.
         """
-        seconds = self.core.settings.rotation_overlap if overlap is None else _seconds("overlap", overlap)
-        with self.core.lock:
-            now = self.core.tick()
-            customer = self.core.customers.rotate(client_id, client_token, now + seconds)
-            self.core.record("control", "RotateToken", now, client_id=client_id, details={"overlap": seconds})
+        seconds = self.state.settings.rotation_overlap if overlap is None else _seconds("overlap", overlap)
+        with self.state.lock:
+            now = self.state.tick()
+            customer = self.state.customers.rotate(client_id, client_token, now + seconds)
+            details = {"overlap": seconds}
+            self.state.record("control", "RotateToken", now, client_id=client_id, details=details)
             return customer
 
     def connect_request(self, client_id: str, configuration_url: str) -> str:
         """
-        Return the URL to which a customer's browser goes when they press Connect.
+        Make the URL that a customer's Connect opens; it carries the client token, so it is a secret.
 
-        It carries the client token, so it is a secret.
-
+        :param client_id: The customer.
         :param configuration_url: The partner's page, https.
         """
-        with self.core.lock:
-            return self.core.customers.connect_url(client_id, configuration_url, self.core.settings)
+        with self.state.lock:
+            return self.state.customers.connect_url(client_id, configuration_url, self.state.settings)
 
     def add_action_type(
-        self, action_type: Mapping[str, str], secret_configuration_keys: Iterable[str] = ()
+        self, action_type: ActionTypeName, secret_configuration_keys: Iterable[str] = ()
     ) -> None:
         """
-        Register an action type that no pipeline uses yet, so that polling for it is no error.
+        Register an action type, so that workers can poll for it before a pipeline uses it.
 
-        Its actions may be configured with anything; CreateCustomActionType tells more. One that was deleted
-        is there again as it was.
+        Its actions accept any configuration; CreateCustomActionType defines more. A deleted action type comes
+        back as it was.
 
-        :param action_type: category, owner ``ThirdParty`` or ``Custom``, provider and version.
+        :param action_type: Category, owner (``ThirdParty`` or ``Custom``), provider and version: a mapping or
+            a text such as ``Deploy/ThirdParty/Acme/1``.
         :param secret_configuration_keys: Keys whose values only the worker sees in clear, in pipelines that
             are made after this.
         """
         secret_keys = frozenset(_names("secret_configuration_keys", secret_configuration_keys))
-        with self.core.lock:
+        with self.state.lock:
             known = _action_type(action_type)
-            self.core.action_types.register(known, secret_keys)
+            self.state.action_types.register(known, secret_keys)
             details = {"actionTypeId": known.as_dict()}
-            self.core.record("control", "AddActionType", self.core.tick(), details=details)
+            self.state.record("control", "AddActionType", self.state.tick(), details=details)
+
+    def pipelines(self) -> list[str]:
+        """List the names of the pipelines, sorted."""
+        with self.state.lock:
+            return sorted(self.state.pipelines)
 
     def add_pipeline(
         self,
         name: str,
         *,
         client_id: str | None = None,
-        action_type: Mapping[str, str] = DEFAULT_ACTION_TYPE,
+        action_type: ActionTypeName = "Deploy/ThirdParty/Example/1",
         configuration: Mapping[str, str] | None = None,
         secret_configuration_keys: Iterable[str] = (),
         input_artifacts: Iterable[str] = ("SourceOutput",),
@@ -149,27 +159,30 @@ class Controls:
         Add a pipeline: a source, then a stage with one action that a worker does.
 
         :param name: 1 to 100 characters.
-        :param client_id: Whose pipeline it is; None for a custom action.
-        :param action_type: category, owner ``ThirdParty`` or ``Custom``, provider and version; registered
-            with it where there is none.
-        :param configuration: The action's configuration, keys of 1 to 50 and values of 1 to 1000 characters.
+        :param client_id: The customer whose pipeline it is. Leave it out for a custom action.
+        :param action_type: Category, owner (``ThirdParty`` or ``Custom``), provider and version: a mapping or
+            a text. Registered if it is not. Defaults to ``Deploy/ThirdParty/Example/1``.
+        :param configuration: The action's configuration: keys of 1 to 50, values of 1 to 1000 characters.
         :param secret_configuration_keys: Keys whose values only the worker sees in clear.
-        :param input_artifacts: Names of the source's artifacts, which are the action's input.
-        :param output_artifacts: Names of the action's output artifacts.
+        :param input_artifacts: Names of the source's artifacts, which are the action's input. Defaults to
+            ``SourceOutput``.
+        :param output_artifacts: Names of the action's output artifacts. Defaults to none.
+        :param stage_name: Name of the action's stage. Defaults to ``Partner``.
+        :param action_name: Name of the action. Defaults to ``Partner``.
         :param encryption_key: KMS key id of the artifacts, 1 to 400 characters. Defaults to AWS's managed
             key.
-        :param job_timeout: Seconds, > 0, for one job. Defaults to ``Settings.job_timeout``.
+        :param job_timeout: Seconds, > 0, for one job. Defaults to the setting ``job_timeout``.
         :param execution_url_template: The worker's page of an execution, with ``{Config:name}`` and
             ``{ExternalExecutionId}``. Defaults to the action type's.
-        :param bucket: S3 bucket of the artifacts, made if missing. Defaults to the emulator's own.
+        :param bucket: S3 bucket of the artifacts, created if it is missing. Defaults to the emulator's own.
         """
         type_id = _action_type(action_type)
         if (type_id.owner == THIRD_PARTY) != (client_id is not None):
             raise ControlError(
-                "a partner's action is of a customer, and needs client_id; a custom one has none"
+                "a partner's action belongs to a customer and needs client_id; a custom one has none"
             )
-        with self.core.lock:
-            known = self.core.action_types.for_pipeline(type_id)
+        with self.state.lock:
+            known = self.state.action_types.for_pipeline(type_id)
         configured = dict(_mapping("configuration", configuration))
         secret_keys = frozenset(_names("secret_configuration_keys", secret_configuration_keys))
         inputs = _names("input_artifacts", input_artifacts)
@@ -200,14 +213,14 @@ class Controls:
             stages=(Stage(SOURCE, (source,)), Stage(stage_name, (action,))),
             bucket=bucket,
             encryption_key=encryption_key,
-            created_at=self.core.clock.now(),
-            updated_at=self.core.clock.now(),
+            created_at=self.state.clock.now(),
+            updated_at=self.state.clock.now(),
         )
         for fault in known.faults_of(configured, len(inputs), len(outputs)):
             raise ControlError(fault)
         if pipeline.has_artifacts:
             self.store.ensure_bucket(pipeline.bucket)
-        self.core.add_pipeline(pipeline)
+        self.state.add_pipeline(pipeline)
         return pipeline
 
     def start_execution(
@@ -222,15 +235,16 @@ class Controls:
         Start a pipeline; the jobs of its first actions are queued at once.
 
         :param name: The pipeline.
-        :param artifacts: Bytes by the name of an artifact of the source's. Defaults to what the source gives:
-            the object of an S3 source that is configured with one, else a small zip.
-        :param trigger: What to show as having started the execution.
-        :param variables: Values of the pipeline's own variables; those without a default need one.
+        :param artifacts: Contents of the source's artifacts, by artifact name; base64 over HTTP, files on the
+            command line. Defaults to what the source gives: the object that an S3 source is configured with,
+            otherwise a small zip.
+        :param trigger: What is shown as having started the execution.
+        :param variables: Values of the pipeline's own variables. A variable without a default needs one.
         :return: The pipeline execution's id.
         """
         bodies, values = dict(_mapping("artifacts", artifacts)), dict(_mapping("variables", variables))
-        with self.core.lock:
-            pipeline = self.core.pipeline(name)
+        with self.state.lock:
+            pipeline = self.state.pipeline(name)
             for artifact_name, body in bodies.items():
                 if artifact_name not in pipeline.source_artifacts:
                     raise ControlError(f"the source of pipeline {name} has no artifact {artifact_name}")
@@ -241,36 +255,37 @@ class Controls:
                 raise ControlError(fault)
             if not all(isinstance(value, str) for value in values.values()):
                 raise ControlError("the values of variables are texts")
-            return self.engine.start(pipeline, trigger, bodies, values)
+            return self.runner.start(pipeline, trigger, bodies, values)
 
     def pipeline_state(self, name: str) -> dict[str, Any]:
-        """Return what GetPipelineState answers, with times in seconds since the epoch."""
-        self.core.pipeline(name)
-        return self.pipeline_calls.state(name)
+        """
+        Return what GetPipelineState answers, with times in seconds since the epoch.
+
+        :param name: The pipeline.
+        """
+        self.state.pipeline(name)
+        return self.executions_api.state(name)
 
     def jobs(self) -> list[JobSnapshot]:
-        """Return all jobs that are still known, the oldest first."""
-        return self.core.snapshots()
+        """List all jobs that are still known, the oldest first."""
+        return self.state.snapshots()
 
     def now(self) -> datetime.datetime:
         """Return the emulator's time in UTC."""
-        with self.core.lock:
-            return moment(self.core.tick())
+        with self.state.lock:
+            return moment(self.state.tick())
 
     def advance(self, seconds: float) -> datetime.datetime:
         """
-        Move the emulator's time forward, and let happen what is due by then.
+        Move the emulator's time forward; all that is due by then happens.
 
         :param seconds: Seconds, ≥ 0; not past the year 9999.
         :return: The new time in UTC.
         """
-        with self.core.lock:
-            try:
-                self.core.clock.advance(_seconds("seconds", seconds))
-            except ValueError as error:
-                raise ControlError(str(error)) from None
-            now = self.core.tick()
-            self.core.record("control", "Advance", now, details={"seconds": seconds})
+        with self.state.lock:
+            self.state.clock.advance(_seconds("seconds", seconds))
+            now = self.state.tick()
+            self.state.record("control", "Advance", now, details={"seconds": seconds})
             return moment(now)
 
     def inject(
@@ -291,67 +306,66 @@ class Controls:
 
         :param kind: ``throttle``; ``server_error`` (``status``, 500 to 599, default 500); ``error``
             (``code``, ``message``, ``status``, 400 to 599, default 400); ``drop_request`` (the connection
-            closes before anything is done); ``drop_response`` (all is done, then the connection closes);
-            ``cut_body`` (``after_bytes`` of an object's body the connection closes);
-            ``slow`` (``seconds``, 0 to 60, of real time, before anything is done; of more than 48 such calls
-            at once the others do not wait); ``duplicate`` (a poll also returns jobs that are handed out, with
-            ``in_progress=True`` also acknowledged ones); ``omit`` (``members``, a list of paths such as
+            closes before the call is done); ``drop_response`` (the call is done, then the connection closes);
+            ``cut_body`` (the connection closes after ``after_bytes`` of an object's body);
+            ``slow`` (``seconds``, 0 to 60, of real time, before the call is done; if 48 such calls wait, the
+            next ones do not); ``duplicate`` (a poll also returns jobs that are handed out, with
+            ``in_progress=True`` acknowledged ones too); ``omit`` (``members``, a list of paths such as
             ``data.pipelineContext``, is left out of the details); ``replace`` (``members``, a mapping of
             paths to values, is changed in the details).
-        :param operation: The call it befalls; a job call, or an S3 call with a job's credentials such as
+        :param operation: The operation to hit: a job call, or an S3 call with a job's credentials such as
             ``PutObject``. Defaults to each of the job calls that the kind applies to.
-        :param times: How many calls it befalls, ≥ 1; None means all until :meth:`clear_faults`.
-        :param probability: Of its befalling a call, 0 to 1. Defaults to always.
+        :param times: How many calls to hit, ≥ 1. None means all calls until the faults are cleared.
+        :param probability: Of hitting a call, 0 to 1. Defaults to always.
         :param seed: Makes the chance repeatable.
-        :param job_id: The only job whose calls it befalls. Defaults to any.
-        :param client_id: The only client whose jobs' calls it befalls. Defaults to any.
+        :param job_id: Hit only this job's calls. Defaults to any job's.
+        :param client_id: Hit only calls for this client's jobs. Defaults to any client's.
+        :param params: What the kind takes, for instance ``seconds=2`` or ``members=["data"]``.
         """
-        with self.core.lock:
-            fault = self.core.faults.inject(
+        with self.state.lock:
+            fault = self.state.faults.inject(
                 kind, operation, times, probability, seed, job_id, client_id, params
             )
             # The parameters may hold what stands for a secret.
             details = {"kind": kind, "operation": fault.operation, "times": times}
-            self.core.record("control", "Inject", self.core.tick(), details=details)
+            self.state.record("control", "Inject", self.state.tick(), details=details)
             return fault
 
     def faults(self) -> list[Fault]:
-        """Return the faults that are still to match calls."""
-        with self.core.lock:
-            return list(self.core.faults.active)
+        """List the faults that can still hit calls."""
+        with self.state.lock:
+            return list(self.state.faults.active)
 
     def clear_faults(self) -> None:
-        """Drop all faults, and end the waits of calls that are slow."""
-        with self.core.lock:
-            self.core.faults.clear()
-            self.core.record("control", "ClearFaults", self.core.tick())
+        """Drop all faults, and end the waits of slow calls."""
+        with self.state.lock:
+            self.state.faults.clear()
+            self.state.record("control", "ClearFaults", self.state.tick())
 
     @property
     def ledger(self) -> Ledger:
-        """What happened so far; a copy."""
-        return self.core.entries()
+        """What has happened so far; a copy."""
+        return self.state.entries()
 
     def reset(self, settings: Settings | None = None) -> None:
         """
-        Forget everything but the time, here and in moto.
+        Forget everything except the time, here and in moto.
 
-        moto is one for the whole process: emulators beside this one lose their artifacts too.
+        All emulators of a process share moto, so the others lose their artifacts too.
 
-        :param settings: New settings. Defaults to those that hold.
+        :param settings: New settings. Defaults to the current ones.
         """
-        self.core.reset(settings)
+        self.state.reset(settings)
         self.store.reset()
 
 
-def _action_type(parts: Mapping[str, str]) -> ActionTypeId:
-    if not isinstance(parts, Mapping) or set(parts) != set(ActionTypeId._fields):
-        raise ControlError(f"an action type has {', '.join(ActionTypeId._fields)}")
+def _action_type(name: ActionTypeName) -> ActionTypeId:
+    action_type = ActionTypeId.read(name)
     # The service's own limits of the four parts.
     try:
-        validate("PollForThirdPartyJobs", {"actionTypeId": dict(parts)})
+        validate("PollForThirdPartyJobs", {"actionTypeId": action_type.as_dict()})
     except ApiError as error:
         raise ControlError(error.message) from None
-    action_type = ActionTypeId(**parts)
     if action_type.owner not in (THIRD_PARTY, CUSTOM):
         message = f"owner ThirdParty or Custom, not {action_type.owner}"
         raise ControlError(f"the emulator knows action types with {message}")

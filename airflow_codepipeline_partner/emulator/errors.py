@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors that travel to the caller."""
+"""Errors that the caller receives."""
 
 from __future__ import annotations
 
 
 class ApiError(Exception):
     """
-    Say no to an API call, in AWS's terms.
+    Refuse an API call, in AWS's terms.
 
     :param code: AWS's name of the error, for instance ``JobNotFoundException``.
     :param message: The message for the caller.
-    :param status: HTTP status. Every error of the job calls is a 400.
+    :param status: HTTP status. All errors of the job calls are 400.
     """
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
@@ -22,9 +22,9 @@ class ApiError(Exception):
 
 class ControlError(ValueError):
     """
-    Say no to a call of the control interface.
+    Refuse what a test wants to do.
 
-    :param message: What was wrong, and what would be right.
+    :param message: What is wrong, and what would be right.
     :param status: HTTP status, 4xx.
     """
 
@@ -36,7 +36,7 @@ class ControlError(ValueError):
 
 class ActionFailed(Exception):
     """
-    Let an action fail without a worker.
+    Fail an action without a worker.
 
     :param code: What GetPipelineState shows as the error's code.
     :param message: What it shows as the message.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the emulator is told to do wrong."""
+"""Faults: what the emulator does wrong on request."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ARTIFACT_CALLS = (
     "AbortMultipartUpload",
 )
 MAX_SLOW_SECONDS = 60
-MAX_SLOW_CALLS = 48  # that wait at the same time
+MAX_SLOW_CALLS = 48  # that wait at once
 
 _DETAILS = ("GetThirdPartyJobDetails", "GetJobDetails")
 _POLLS = ("PollForThirdPartyJobs", "PollForJobs")
@@ -44,11 +44,11 @@ _POLLS = ("PollForThirdPartyJobs", "PollForJobs")
 @dataclasses.dataclass(frozen=True)
 class FaultKind:
     """
-    What one kind of fault takes and where it applies.
+    The parameters of a kind of fault, and the calls that it applies to.
 
-    :param params: Its parameters, with their defaults; ``...`` where one must be given.
+    :param params: Its parameters, with their defaults; ``...`` marks one that is required.
     :param operations: The only operations it applies to.
-    :param stops: Whether the call is answered, or not, without being done.
+    :param stops: Whether the call ends without being done.
     """
 
     params: Mapping[str, Any]
@@ -76,11 +76,11 @@ class Fault:
     One injected fault.
 
     :param kind: A key of :data:`KINDS`.
-    :param operation: The call it befalls; None means each of the job calls that the kind applies to.
-    :param times: How many calls it befalls, ≥ 1; None means all until it is cleared.
-    :param probability: Of its befalling a call, 0 to 1; None means always.
-    :param job_id: The only job whose calls it befalls; None means any.
-    :param client_id: The only client whose jobs' calls it befalls; None means any.
+    :param operation: The operation it hits; None means each of the job calls that the kind applies to.
+    :param times: How many more calls it hits, ≥ 1; None means all until it is cleared.
+    :param probability: Of hitting a call, 0 to 1; None means always.
+    :param job_id: The only job whose calls it hits; None means any.
+    :param client_id: The only client whose jobs' calls it hits; None means any.
     """
 
     kind: str
@@ -100,11 +100,11 @@ class Fault:
 
 
 class Faults:
-    """Keep the injected faults, and say which match a call."""
+    """Keep the injected faults, and find those that match a call."""
 
     def __init__(self) -> None:
         self.active: list[Fault] = []
-        # What a slow call waits for; another one for those that come after it was set.
+        # A slow call waits for this event. Once it is set, later calls get a new one.
         self.cleared = threading.Event()
 
     def inject(
@@ -152,13 +152,13 @@ class Faults:
         """
         Return the faults that match a call, and count them down.
 
-        Of those that stop a call only the first befalls it, so that two of them hit two calls.
+        Of the faults that stop a call only the first hits it, so two of them hit two calls.
         """
         found: list[Fault] = []
         stopped = False
         for fault in list(self.active):
             stops = KINDS[fault.kind].stops
-            # A call that is not done has no response that could be lost or changed.
+            # A call that is not done has no response to lose or change.
             if stopped and fault.kind != "slow":
                 continue
             if not _applies(fault, operation, job_id, client_id):
@@ -175,12 +175,12 @@ class Faults:
         return found
 
     def clear(self) -> None:
-        """Drop all faults, and end the waits of calls that are slow."""
+        """Drop all faults, and end the waits of slow calls."""
         self.active.clear()
         self.wake()
 
     def wake(self) -> None:
-        """End the waits of calls that are slow, and drop nothing."""
+        """End the waits of slow calls, and keep all faults."""
         self.cleared.set()
         self.cleared = threading.Event()
 
@@ -251,7 +251,7 @@ def _full(path: str) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    # To Python a bool is a number too.
+    # In Python a bool is a number too.
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -261,9 +261,9 @@ def _is_whole(value: Any) -> bool:
 
 def change(answer: dict[str, Any], faults: Iterable[Fault]) -> dict[str, Any]:
     """
-    Return a job's details with members left out or replaced.
+    Return a response with members left out or replaced.
 
-    :param faults: The faults that befell the call; only ``omit`` and ``replace`` matter here.
+    :param faults: The faults that hit the call; only ``omit`` and ``replace`` matter here.
     """
     for fault in faults:
         if fault.kind == "omit":
@@ -284,7 +284,7 @@ def _change_member(answer: dict[str, Any], path: str, value: Any, omit: bool) ->
         elif isinstance(at, dict) and part in at:
             at = at[part]
         else:
-            # What is not there needs no leaving out, and bears nothing to replace.
+            # A member that is not there needs no leaving out, and has nothing to replace.
             return
     if isinstance(at, list):
         if int(last) < len(at):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happened, in order, without any secret."""
+"""All that happened, in order, without secrets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import dataclasses
 import datetime
 from collections.abc import Mapping
 from typing import Any
+
+from airflow_codepipeline_partner.emulator.errors import ControlError
 
 _PUTS = (
     "PutThirdPartyJobSuccessResult",
@@ -19,23 +21,24 @@ _PUTS = (
 @dataclasses.dataclass(frozen=True)
 class LedgerEntry:
     """
-    One thing that happened.
+    An event in the ledger.
 
-    :param number: Its place in the ledger, from 1.
+    :param number: Position in the ledger, from 1.
     :param time: When, by the emulator's clock, in UTC.
     :param kind: ``call`` (a CodePipeline call: each of the job calls, each about action types, each that
         makes, changes or deletes a pipeline, stops or retries an execution, and each that is refused),
-        ``artifact`` (an S3 call with a job's credentials), ``job`` (what befell a job without a call, such as
-        a timeout), ``action`` (the end of an action), ``control`` (what the test did).
-    :param operation: AWS's name of the call, or the name of the event; of an action the status it ended with.
-    :param outcome: ``ok``, or the code of the error that was answered.
-    :param status_before: The job's status before, None where there is no job.
+        ``artifact`` (an S3 call with a job's credentials), ``job`` (what happened to a job without a call,
+        such as a timeout), ``action`` (the end of an action), ``control`` (what the test did).
+    :param operation: AWS's name of the call, or the name of the event; for an action the status it ended
+        with.
+    :param outcome: ``ok``, or the code of the error that was returned.
+    :param status_before: The job's status before; None if there is no job.
     :param status_after: The job's status after.
-    :param result: ``success`` or ``failure`` where a job got its last result, ``continue`` where it got a
-        result with a continuation token, else None.
-    :param faults: The kinds of the injected faults that fired in this call. With ``drop_response`` the
-        outcome is what the caller would have been told.
-    :param details: The rest: the whole result that was put, the artifact, the ids of the jobs of a poll.
+    :param result: ``success`` or ``failure`` if a job got its last result, ``continue`` if it got a result
+        with a continuation token, otherwise None.
+    :param faults: The kinds of the injected faults that hit this call. With ``drop_response`` the outcome is
+        what the caller would have received.
+    :param details: Everything else: the whole result that was put, the artifact, the ids of a poll's jobs.
         Never a client token, a nonce or a credential.
     """
 
@@ -66,19 +69,19 @@ class LedgerEntry:
 
 
 class Ledger(list[LedgerEntry]):
-    """A list of entries, with the questions that tests ask most."""
+    """A list of entries, with the queries that tests need most."""
 
     def where(self, /, **values: Any) -> Ledger:
         """
         Return the entries whose attributes have these values.
 
         :param values: Attribute and value, for instance ``operation="PollForThirdPartyJobs"``; a tuple, list
-            or set means any of its values. With ``faults`` one kind of an entry's is enough.
+            or set means any of its values. For ``faults``, one of an entry's kinds is enough.
         """
         names = {field.name for field in dataclasses.fields(LedgerEntry)}
         unknown = sorted(set(values) - names)
         if unknown:
-            raise ValueError(f"an entry has no {', '.join(unknown)}; it has {', '.join(sorted(names))}")
+            raise ControlError(f"an entry has no {', '.join(unknown)}; it has {', '.join(sorted(names))}")
 
         wanted = {
             name: list(value) if isinstance(value, list | tuple | set) else [value]
@@ -96,16 +99,16 @@ class Ledger(list[LedgerEntry]):
         return Ledger(entry for entry in self if matches(entry))
 
     def polls(self) -> Ledger:
-        """Return the polls, also those that an error answered."""
+        """Return all polls, including those that were refused."""
         return self.where(kind="call", operation=["PollForThirdPartyJobs", "PollForJobs"])
 
     def puts(self, job_id: str | None = None) -> Ledger:
-        """Return every attempt to put a result, with its outcome; of one job, or of all."""
+        """Return every attempt to put a result, with its outcome; for one job, or for all."""
         puts = self.where(operation=_PUTS, kind="call")
         return puts if job_id is None else puts.where(job_id=job_id)
 
     def terminal_results(self, job_id: str | None = None) -> Ledger:
-        """Return the last results that were taken, of one job or of all; continuations do not count."""
+        """Return the last results that were accepted, for one job or for all; not continuations."""
         return self.puts(job_id).where(result=["success", "failure"])
 
 

@@ -25,19 +25,19 @@ from airflow_codepipeline_partner.emulator.settings import Settings
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 5 * 1024**3  # the largest object that S3 takes in one piece
-# Calls that are slow on demand leave threads for the others, and for the control interface.
+# Slow calls leave threads for other calls, and for the controls.
 _THREADS = MAX_SLOW_CALLS + 16
 _STOP_SECONDS = 10
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
-    """waitress's parser, for clients that ask whether to go on before they send nothing."""
+    """waitress's parser, for clients that send "Expect: 100-continue" with an empty body."""
 
     def parse_header(self, header_plus: bytes) -> None:
         """Parse the header of a request."""
         super().parse_header(header_plus)
-        # botocore puts "Expect: 100-continue" on each upload. Having said "continue", waitress waits for a
-        # body, and an empty one never comes.
+        # botocore sends "Expect: 100-continue" with each upload. After "continue" waitress waits for a body,
+        # and an empty one never comes.
         if self.content_length == 0 and not self.chunked:
             self.expect_continue = False
 
@@ -53,7 +53,7 @@ class Emulator(Controls):
     Use it as a context manager, or call :meth:`start` and :meth:`stop`.
 
     :param port: Port to listen on. Defaults to 0, any that is free.
-    :param settings: How to behave where AWS documents nothing.
+    :param settings: How to behave if AWS documents nothing.
     :param clock: The time. Defaults to the machine's, which :meth:`advance` moves.
     """
 
@@ -69,7 +69,7 @@ class Emulator(Controls):
 
     @property
     def url(self) -> str:
-        """Where it listens: the endpoint URL for every AWS client."""
+        """The endpoint URL for every AWS client."""
         if self._server is None:
             raise RuntimeError("the emulator is not started")
         return f"http://{HOST}:{self._server.effective_port}"
@@ -95,7 +95,7 @@ class Emulator(Controls):
             outbuf_overflow=MAX_BODY_BYTES,
             clear_untrusted_proxy_headers=True,
             ident=None,
-            # select() knows no file descriptor from 1024 on, which a process with many open files comes to.
+            # select() fails with file descriptors from 1024 on, which a process with many open files reaches.
             asyncore_use_poll=hasattr(select, "poll"),
         )
         self._server.channel_class = _Channel
@@ -104,17 +104,17 @@ class Emulator(Controls):
         return self
 
     def stop(self) -> None:
-        """Finish the requests on their way, and close every connection. Its state stays to be read."""
+        """Finish the open requests, and close every connection. The state can still be read."""
         server, thread = self._server, self._thread
         if server is None or thread is None:
             return
         self._stopping.set()
-        with self.core.lock:
-            self.core.faults.wake()
+        with self.state.lock:
+            self.state.faults.wake()
         server.task_dispatcher.shutdown(timeout=_STOP_SECONDS)
-        # Sockets are closed by the thread that waits for them; the loop ends when none is left.
+        # The thread that waits for the sockets closes them; its loop ends when none is left.
         with contextlib.suppress(OSError):
-            # Awake already, the loop may run this, and close the pipe that is to wake it, before it is told.
+            # If the loop is already awake, it may run this and close the pipe that would wake it.
             server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
         thread.join(_STOP_SECONDS)
         self._server = self._thread = None
@@ -129,7 +129,7 @@ class Emulator(Controls):
 
 
 def _listen(port: int) -> socket.socket:
-    # waitress would leave its threads behind where the port is taken.
+    # waitress would leave its threads behind if the port is taken.
     listener = socket.socket()
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests are checked against botocore's model of CodePipeline, as the service does itself."""
+"""Checks of requests against botocore's model of CodePipeline, as the service itself makes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import botocore.session
 from airflow_codepipeline_partner.emulator.clock import END_OF_TIME
 from airflow_codepipeline_partner.emulator.errors import ApiError
 
-# Their values stay out of messages, which end up in logs.
+# Messages end up in logs, so these values stay out of them.
 _SECRET_MEMBERS = frozenset({"clientToken", "nonce"})
 _HIDDEN_MAP = ".configuration."  # of an action
 MAX_SHOWN_CHARS = 200  # of a value in a message
@@ -29,7 +29,7 @@ _TYPES: dict[str, tuple[type[Any], ...]] = {
     "list": (list,),
     "map": (dict,),
 }
-# AWS's messages name the type that it wanted, and what it found, but never the value.
+# AWS's messages name the expected type and the type that was found, never the value.
 _WANTED = {
     "string": "a String",
     "integer": "an Integer",
@@ -57,12 +57,12 @@ def _input_shape(operation: str) -> Any:
 
 def validate(operation: str, request: Any) -> dict[str, Any]:
     """
-    Check a request, and return what of it the model knows.
+    Check a request, and return the members that the model knows.
 
-    Members that the model does not know are ignored: so does AWS JSON 1.1, and newer clients send them.
+    Unknown members are ignored, as AWS JSON 1.1 does: newer clients send them.
 
-    :raises ApiError: SerializationException where a value has another type than the model's, else
-        ValidationException in AWS's words, with all that is wrong.
+    :raises ApiError: SerializationException if a value has another type than in the model; otherwise
+        ValidationException in AWS's words, with all violations.
     """
     shape = _input_shape(operation)
     _check_types(shape, request)
@@ -93,7 +93,7 @@ def _known_members(shape: Any, value: dict[str, Any]) -> dict[str, Any]:
 
 
 def has_member(operation: str, path: str) -> bool:
-    """Return whether an operation's answer can have such a member, for instance ``jobs.0.jobId``."""
+    """Return whether an operation's response can have this member, for instance ``jobs.0.jobId``."""
     shape = _model().operation_model(operation).output_shape
     for part in path.split("."):
         if shape.type_name == "structure" and part in shape.members:
@@ -108,12 +108,12 @@ def has_member(operation: str, path: str) -> bool:
 
 
 def is_number(text: str) -> bool:
-    """Return whether a text is a whole number of a sensible size; ``str.isdigit`` takes even a ``²``."""
+    """Return whether a text is a whole number of a sensible size; ``str.isdigit`` accepts even ``²``."""
     return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def shortened(text: str) -> str:
-    """Cut a caller's text to what is worth repeating."""
+    """Cut a caller's text to a length that fits in a message."""
     return text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "…"
 
 
@@ -162,7 +162,7 @@ def _violations(shape: Any, value: Any, path: str) -> Iterator[str]:
 
 
 def _is_a(kind: str, value: Any) -> bool:
-    # To Python a bool is an int; to the service it is not.
+    # In Python a bool is an int; for the service it is not.
     if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
         return False
     if kind in _INTEGER_BITS:
@@ -183,7 +183,7 @@ def _constraints(shape: Any, value: Any, path: str) -> Iterator[str]:
         if "enum" in limits and value not in limits["enum"]:
             choices = ", ".join(limits["enum"])
             yield _violation(path, value, f"Member must satisfy enum value set: [{choices}]")
-        # The service's patterns are Java's and hold for the whole value.
+        # The service's patterns are Java's and must match the whole value.
         if "pattern" in limits and not re.fullmatch(limits["pattern"], value):
             yield _violation(
                 path, value, f"Member must satisfy regular expression pattern: {limits['pattern']}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operators: claim a job, go on with its action, carry artifacts, and give the job its result."""
+"""The operators: claim a job, continue its action, move its artifacts, and report its result."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operators that carry a job's artifacts to where other tasks find them, and back."""
+"""Operators that move a job's artifacts to where other tasks find them, and back."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from airflow_codepipeline_partner._base_operator import (
 )
 from airflow_codepipeline_partner._protocol.parsing import read_list, read_mapping
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent, record_failure
+from airflow_codepipeline_partner.artifacts.formats import FORMATS, PACKED_FORMATS
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, InvalidInput
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner._protocol.job_details import Artifact
     from airflow_codepipeline_partner.artifacts.archive_guard import ArchiveLimits
-    from airflow_codepipeline_partner.artifacts.job_storage import ArtifactStorage
+    from airflow_codepipeline_partner.artifacts.job_storage import JobStorage
 
 
 class _ArtifactOperator(CodePipelineBaseOperator):
     """An operator that moves a job's artifacts."""
 
     @contextmanager
-    def _storage(self, job: Any) -> Iterator[ArtifactStorage]:
-        # botocore takes long to import: not while a DAG is parsed.
-        from airflow_codepipeline_partner.artifacts.job_storage import ArtifactStorage
+    def _storage(self, job: Any) -> Iterator[JobStorage]:
+        # botocore takes long to import, which must not happen while a DAG is parsed.
+        from airflow_codepipeline_partner.artifacts.job_storage import JobStorage
 
         with fail_without_retry_if_permanent():
             try:
-                with closing(ArtifactStorage(self.hook, job)) as storage:
+                with closing(JobStorage(self.hook, job)) as storage:
                     yield storage
                     self.show_link(storage.pipeline_name)
             except CodePipelineProviderError as error:
@@ -46,23 +47,23 @@ class _ArtifactOperator(CodePipelineBaseOperator):
 
 class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
     """
-    Carry a job's input artifacts to where the tasks after this one find them.
+    Download a job's input artifacts to where later tasks find them.
 
-    To S3 or to another object storage an artifact is streamed, so that workers on different machines can
-    share it; what is there already is replaced. The artifacts are read with the job's own credentials.
+    To S3 or another object storage an artifact is streamed, so that workers on different machines can share
+    it. Existing objects and files are replaced. The artifacts are read with the job's own credentials.
 
-    :param job: What the claim returned, or a mapping with ``job_id`` and ``client_id``. (templated)
-    :param destination: A folder: ``s3://bucket/prefix``, a path on the worker, or what ``ObjectStoragePath``
-        takes. Each artifact lies below it under its name. (templated)
-    :param artifacts: The names of the artifacts; None takes all. (templated)
-    :param storage_conn_id: The connection of the destination; for ``s3://`` an ``aws`` connection,
-        ``aws_default`` where it is None. (templated)
-    :param extract: Whether to unpack the artifacts, each into a folder of its name; only to a path on the
-        worker. An archive that holds what could do harm is refused whole.
-    :param archive_format: With ``extract``: what each artifact must be, ``zip``, ``tar``, ``tar.gz`` or
-        ``raw``; None takes what it is.
+    :param job: The claim's return value, or a mapping with ``job_id`` and ``client_id``. (templated)
+    :param destination: A folder: ``s3://bucket/prefix``, a path on the worker, or a URL that
+        ``ObjectStoragePath`` takes. Each artifact is stored below it under its name. (templated)
+    :param artifacts: The names of the artifacts. None: all. (templated)
+    :param storage_conn_id: The connection of the destination, for ``s3://`` an ``aws`` connection. None: for
+        ``s3://`` ``aws_default``. (templated)
+    :param extract: Whether to unpack the artifacts, each into a folder of its name. Possible only to a path
+        on the worker. An archive that could do harm is refused as a whole.
+    :param archive_format: With ``extract``: the format that each artifact must have, ``zip``, ``tar``,
+        ``tar.gz`` or ``raw``. None: any.
     :param limits: With ``extract``: how much an archive may hold, an
-        :class:`~airflow_codepipeline_partner.artifacts.ArchiveLimits`; None takes its defaults.
+        :class:`~airflow_codepipeline_partner.artifacts.ArchiveLimits`. None: its defaults.
 
     Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09; GetObject, S3 API 2006-03-01.
     """
@@ -92,8 +93,8 @@ class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
         check_job(job)
         check_literal(_check_location, destination)
         check_literal(_check_names, artifacts)
-        if archive_format not in (None, "zip", "tar", "tar.gz", "raw"):
-            raise InvalidInput(f"archive_format must be zip, tar, tar.gz or raw, not {archive_format!r:.40}.")
+        if archive_format is not None:
+            _check_format(archive_format, FORMATS)
         self.job = to_templatable(job)
         self.destination = destination
         self.artifacts = artifacts
@@ -104,21 +105,21 @@ class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
 
     def execute(self, context: Any) -> dict[str, str]:
         """
-        Carry the artifacts, and return where each of them is, by its name.
+        Download the artifacts, and return the location of each by its name.
 
-        :raises ArtifactError: One of them could not be read; a retry may.
-        :raises AirflowFailException: One of them is refused, or no retry can help.
+        :raises ArtifactError: An artifact could not be read; a retry may succeed.
+        :raises AirflowFailException: An artifact is refused, or no retry can help.
         """
         with self._storage(self.job) as storage:
             names = _check_names(self.artifacts)
             wanted = [artifact.name for artifact in storage.inputs] if names is None else names
             destination = _check_location(self.destination).rstrip("/")
             found = [storage.find_input(name) for name in wanted]
-            return {artifact.name: self._carry(storage, artifact, destination) for artifact in found}
+            return {artifact.name: self._download(storage, artifact, destination) for artifact in found}
 
-    def _carry(self, storage: ArtifactStorage, artifact: Artifact, destination: str) -> str:
+    def _download(self, storage: JobStorage, artifact: Artifact, destination: str) -> str:
         from airflow_codepipeline_partner.artifacts.errors import disk_errors
-        from airflow_codepipeline_partner.artifacts.external_storage import local_path, stored_object
+        from airflow_codepipeline_partner.artifacts.external_storage import external_object, local_path
         from airflow_codepipeline_partner.artifacts.workspace import Workspace
 
         location = f"{destination}/{artifact.name}"
@@ -126,12 +127,11 @@ class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
         if self.extract:
             if path is None:
                 raise InvalidInput(
-                    f"An artifact can only be extracted to a path on the worker; {destination!r:.200} is "
-                    "elsewhere."
+                    f"Artifacts are extracted only to a path on the worker; {destination!r:.200} is not one."
                 )
             with disk_errors(artifact.name, "stored"):
                 path.parent.mkdir(parents=True, exist_ok=True)
-            # On the disk where there has to be room anyway.
+            # On the destination's disk, which needs the room anyway.
             with Workspace.over(storage, limits=self.limits, parent=path.parent) as workspace:
                 workspace.extract(artifact.name, path, archive_format=self.archive_format, replace=True)
         elif path is not None:
@@ -139,7 +139,7 @@ class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
                 path.parent.mkdir(parents=True, exist_ok=True)
             storage.download(artifact, path)
         else:
-            target = stored_object(location, self.storage_conn_id, artifact.name)
+            target = external_object(location, self.storage_conn_id, artifact.name)
             with storage.open(artifact) as content:
                 target.write(content, content.size)
         self.log.info("Artifact %s is at %s.", artifact.name, location)
@@ -148,19 +148,19 @@ class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
 
 class CodePipelineUploadArtifactsOperator(_ArtifactOperator):
     """
-    Make a job's output artifacts of what the tasks before this one made.
+    Upload a job's output artifacts from what earlier tasks made.
 
-    From S3 or another object storage an artifact is streamed. It is written with the job's own credentials,
-    encrypted with the pipeline's KMS key (or the AWS managed key, where it has none), and this task succeeds
-    when S3 has confirmed the checksum of each; so what reports the job's success comes after it.
+    From S3 or another object storage an artifact is streamed. Artifacts are written with the job's own
+    credentials and encrypted with the pipeline's KMS key, or with the AWS managed key if it has none. The
+    task succeeds once S3 has confirmed each checksum, so report the job's success after it.
 
-    :param job: What the claim returned, or a mapping with ``job_id`` and ``client_id``. (templated)
-    :param artifacts: A mapping from output artifacts' names to where each is: a file or a folder on the
-        worker, which is packed; or a file at ``s3://bucket/key`` or wherever ``ObjectStoragePath`` leads.
-        (templated)
-    :param storage_conn_id: The connection of the places; for ``s3://`` an ``aws`` connection,
-        ``aws_default`` where it is None. (templated)
-    :param archive_format: How folders are packed: ``zip`` (the default), ``tar`` or ``tar.gz``.
+    :param job: The claim's return value, or a mapping with ``job_id`` and ``client_id``. (templated)
+    :param artifacts: A mapping from output artifacts' names to their sources: a file on the worker, a folder
+        on the worker, which is packed, or an object at ``s3://bucket/key`` or another URL that
+        ``ObjectStoragePath`` takes. (templated)
+    :param storage_conn_id: The connection of the sources, for ``s3://`` an ``aws`` connection. None: for
+        ``s3://`` ``aws_default``. (templated)
+    :param archive_format: How to pack folders: ``zip`` (the default), ``tar`` or ``tar.gz``.
 
     Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09; PutObject, UploadPart, S3 API 2006-03-01.
     """
@@ -180,8 +180,7 @@ class CodePipelineUploadArtifactsOperator(_ArtifactOperator):
         super().__init__(**kwargs)
         check_job(job)
         check_literal(partial(_read_sources, is_rendered=False), artifacts)
-        if archive_format not in ("zip", "tar", "tar.gz"):
-            raise InvalidInput(f"archive_format must be zip, tar or tar.gz, not {archive_format!r:.40}.")
+        _check_format(archive_format, PACKED_FORMATS)
         self.job = to_templatable(job)
         self.artifacts = artifacts
         self.storage_conn_id = storage_conn_id
@@ -191,19 +190,19 @@ class CodePipelineUploadArtifactsOperator(_ArtifactOperator):
         """
         Upload the artifacts, and return them.
 
-        :raises ArtifactError: One of them could not be uploaded; a retry may.
+        :raises ArtifactError: An artifact could not be uploaded; a retry may succeed.
         :raises AirflowFailException: No retry can help.
         """
         with self._storage(self.job) as storage:
             sources = _read_sources(self.artifacts)
-            # All names first: none is uploaded where one is wrong.
+            # All names first: if one is wrong, nothing is uploaded.
             found = [(storage.find_output(name), source) for name, source in sources.items()]
             for artifact, source in found:
                 self._upload(storage, artifact, source)
             return [artifact.to_xcom() for artifact, _ in found]
 
-    def _upload(self, storage: ArtifactStorage, artifact: Artifact, source: str) -> None:
-        from airflow_codepipeline_partner.artifacts.external_storage import local_path, stored_object
+    def _upload(self, storage: JobStorage, artifact: Artifact, source: str) -> None:
+        from airflow_codepipeline_partner.artifacts.external_storage import external_object, local_path
         from airflow_codepipeline_partner.artifacts.workspace import Workspace
 
         path = local_path(source)
@@ -211,44 +210,52 @@ class CodePipelineUploadArtifactsOperator(_ArtifactOperator):
             with Workspace.over(storage) as workspace:
                 workspace.upload(artifact.name, path, archive_format=self.archive_format)
             return
-        with stored_object(source, self.storage_conn_id, artifact.name).open() as (content, size):
+        with external_object(source, self.storage_conn_id, artifact.name).open() as (content, size):
             storage.upload_stream(artifact, content, size)
+
+
+def _check_format(value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InvalidInput(f"archive_format {value!r:.40} is not valid; use {', '.join(allowed)}.")
 
 
 def _check_location(value: Any) -> str:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if not isinstance(value, str) or not value or value == "None":
+        kind = "empty" if value == "" else f"of type {type(value).__name__}"
         raise InvalidInput(
-            f"A place of artifacts is a path or a URL, as s3://bucket/prefix, not a {type(value).__name__}."
+            f"A location of artifacts must be a path or a URL, such as s3://bucket/prefix; it is {kind}."
         )
     try:
         has_password = urlsplit(value).password is not None
     except ValueError as error:
-        raise InvalidInput(f"A place of artifacts is no URL: {error}.") from None
+        raise InvalidInput(f"A location of artifacts is not a valid URL: {error}.") from None
     if has_password:
-        # Before it is in a message.
-        raise InvalidInput("A place of artifacts bears no password: put it into a connection.")
+        # Checked before the location can be in a message.
+        raise InvalidInput("A location of artifacts must not contain a password. Put it into a connection.")
     return value
 
 
 def _check_names(value: Any) -> list[str] | None:
     if value is None:
         return None
-    # A list that Jinja rendered is a text.
+    # Jinja renders a list as a text.
     names = read_list(value) if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names) or not names:
-        raise InvalidInput(f"artifacts must be a list of artifacts' names, not a {type(value).__name__}.")
+        raise InvalidInput(
+            f"artifacts must be a list of artifact names, and not empty; it is a {type(value).__name__}."
+        )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InvalidInput(f"artifacts names {', '.join(twice)} more than once.")
+        raise InvalidInput(f"artifacts contains {', '.join(twice)} more than once.")
     return list(names)
 
 
 def _read_sources(value: Any, *, is_rendered: bool = True) -> dict[str, str]:
     sources = read_mapping(value, "artifacts")
     if not sources:
-        raise InvalidInput("artifacts names no output artifact: map its name to what is to be uploaded.")
+        raise InvalidInput("artifacts is empty: map each output artifact's name to what to upload.")
     return {
         name: "" if source is None and not is_rendered else _check_location(source)
         for name, source in sources.items()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Go on with the action in a new job."""
+"""The operator that continues an action in a new job."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from airflow_codepipeline_partner._base_operator import (
 )
 from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._protocol.jobs import OfferedJob
+from airflow_codepipeline_partner._protocol.results import CurrentRevision, ExecutionDetails
 from airflow_codepipeline_partner._worker import next_job
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_store import ClaimInRun
@@ -23,21 +25,21 @@ from airflow_codepipeline_partner._worker.record_store import ClaimInRun
 
 class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
     """
-    Show progress and go on with the action in a new job, so that work may last longer than one job's timeout.
+    Show progress and continue the action in a new job, so that work may last longer than one job's timeout.
 
-    The job is ended with a continuation token of ours, which names this task. CodePipeline then offers a new
-    job of the same action; this task waits for it in the triggerer, without a worker slot, claims it, and
-    returns it. What follows (more work, the finishing piece) belongs to the new job. A retry goes on where
-    the try before it stopped, and puts nothing twice.
+    This task ends the job with a continuation token that names the task. CodePipeline then offers a new job
+    of the same action. The task waits for it in the triggerer, without a worker slot, claims it, and returns
+    it. The tasks that follow (more work, the finishing task) belong to the new job. A retry goes on where the
+    earlier try stopped, and puts nothing twice.
 
-    :param job: What the claim, or a continuation before this one, returned: any job of the action that this
-        run claimed will do, the newest is continued. (templated)
-    :param execution_details: What the customer's console shows: an
+    :param job: The job that the claim, or an earlier continuation, returned. Any job of the action that this
+        run claimed will do; the newest is continued. (templated)
+    :param execution_details: The progress that the customer's console shows: an
         :class:`~airflow_codepipeline_partner.jobs.ExecutionDetails` or a mapping with AWS's or snake_case
-        keys; what is missing gets a default, but ``percentComplete`` stays unset. (templated)
+        keys. Missing members get a default, except ``percentComplete``. (templated)
     :param current_revision: A CurrentRevision or a mapping of that kind, or None. (templated)
     :param poll_interval: Seconds between two polls for the new job, varied by a tenth.
-    :param timeout: For how many seconds the new job is waited for. It never comes if the customer has stopped
+    :param timeout: How long to wait for the new job, in seconds. It never comes if the customer has stopped
         the pipeline.
 
     Source: PutThirdPartyJobSuccessResult, PollForThirdPartyJobs, GetThirdPartyJobDetails,
@@ -51,7 +53,7 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         *CodePipelineBaseOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(template_fields[:3], "json")
-    #: By this it is known which tasks keep records of results; this one ends no action.
+    #: Marks the tasks that record results. This one ends no action.
     puts_result: ClassVar[bool] = True
 
     def __init__(
@@ -84,29 +86,29 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         """
         me = TaskInstanceRef.of(context["ti"])
         with fail_without_retry_if_permanent():
-            claim = next_job.action_of(context, self.job)
-            if next_job.is_in_doubt(claim):
+            claim = next_job.action_of(context, OfferedJob.from_value(self.job))
+            if next_job.is_next_claim_unknown(claim):
                 claim = next_job.claim_next_job(self.hook, claim, claim.record.job.job)
             if claim.counts_as_ours and claim.record.job.continuation_token != me.token:
                 next_job.put_progress(
                     self.hook,
                     claim,
                     me,
-                    execution_details=self.execution_details,
-                    current_revision=self.current_revision,
+                    execution_details=ExecutionDetails.from_value(self.execution_details),
+                    current_revision=CurrentRevision.from_value(self.current_revision),
                 )
             return self._hand_on(claim)
 
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
         """
-        Claim the new job, if the trigger was offered it.
+        Claim the new job, if it was offered.
 
         :param context: The task's context.
         :param event: The trigger's event.
-        :raises AirflowFailException: It was not offered in time.
+        :raises AirflowFailException: The job was not offered in time.
         """
         with fail_without_retry_if_permanent():
-            before = next_job.action_of(context, self.job)
+            before = next_job.action_of(context, OfferedJob.from_value(self.job))
         next_job.raise_refusal(event, before, timeout=self.timeout)
         with fail_without_retry_if_permanent():
             claim = next_job.claim_offered(self.hook, before, event, timeout=self.timeout)
@@ -115,7 +117,7 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         return self.execute(context)
 
     def _hand_on(self, claim: ClaimInRun) -> dict[str, Any]:
-        """Return the newest job if it is ours, and else wait for the next."""
+        """Return the newest job if it is ours; wait for the next one if it is still to come."""
         if next_job.awaited_token(claim.store, claim.record) is not None:
             triggers.defer_for_next_job(
                 self,
@@ -126,8 +128,8 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
             )
         if not claim.counts_as_ours:
             raise AirflowFailException(
-                f"The claim of job {claim.record.job.job_id}, with which the action was to go on, is "
-                f"{claim.record.state}: it may be another's, and is left."
+                f"The action went on with job {claim.record.job.job_id}, whose claim is "
+                f"{claim.record.state}. Another worker may have the job, so this task leaves it."
             )
         self.show_link(claim.record.job.pipeline_name)
         return claim.record.job.to_xcom()

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The finishing piece: whatever becomes of the work, the claimed job gets its one result."""
+"""
+``finish_job`` and its operator: the claimed job gets exactly one result, however the work ends.
+
+The calls that report a result are composed in :mod:`~airflow_codepipeline_partner._worker.work_result`.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +26,10 @@ from airflow_codepipeline_partner._base_operator import (
     to_templatable,
 )
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
-from airflow_codepipeline_partner._protocol import claims, requests
+from airflow_codepipeline_partner._protocol import claims
 from airflow_codepipeline_partner._protocol.claims import UnknownClaim
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._protocol.dialects import dialect_of
-from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import FailureDetails
 from airflow_codepipeline_partner._worker import next_job, report
@@ -40,8 +43,12 @@ from airflow_codepipeline_partner._worker.dag import (
 from airflow_codepipeline_partner._worker.failures import recorded_failure
 from airflow_codepipeline_partner._worker.record_store import ClaimInRun, RecordStore
 from airflow_codepipeline_partner._worker.report import DEFAULT_FAILURE_TYPE
+from airflow_codepipeline_partner._worker.work_result import (
+    ResultValues,
+    refuse_cleared_run,
+    why_not_reportable,
+)
 from airflow_codepipeline_partner.exceptions import (
-    ClientConnectionError,
     InvalidInput,
     JobNotFound,
     JobNotInProgress,
@@ -58,36 +65,130 @@ _RESULT_FIELDS = (
 )
 
 
+def finish_job(
+    claim: Any,
+    *,
+    task_id: str = "finish_job",
+    current_revision: Any = None,
+    execution_details: Any = None,
+    output_variables: Any = None,
+    failure_message: Any = None,
+    failure_type: Any = DEFAULT_FAILURE_TYPE,
+    **parameters: Any,
+) -> CodePipelineFinishJobOperator:
+    """
+    Add the task that finishes a claimed job, however the work ends. Call it when the work is wired.
+
+    It makes a :class:`CodePipelineFinishJobOperator` in the current DAG or task group, downstream of all
+    tasks that follow the claim so far. In a mapped task group, each job is finished on its own.
+
+    :param claim: The claiming task, or its output.
+    :param task_id: The id of the new task.
+    :param current_revision: Reported with success: a CurrentRevision, or a mapping with ``revision`` and
+        ``changeIdentifier`` (both needed), ``created``, ``revisionSummary``. (templated)
+    :param execution_details: Reported with success: an ExecutionDetails, or a mapping with ``summary``,
+        ``externalExecutionId``, ``percentComplete``. Missing members get a default. (templated)
+    :param output_variables: Reported with the success of a custom job, for later actions of the pipeline: a
+        mapping of names (of ``0-9 A-Z a-z @ _ -``) to texts, at most 122,880 bytes in all. No secrets. For a
+        partner's job it must be rendered to None. (templated)
+    :param failure_message: The message for the customer on failure, cut to 5000 characters. None takes the
+        failure that a failed task recorded for an artifact, or else names the tasks that failed. (templated)
+    :param failure_type: ConfigurationError, PermissionError, RevisionOutOfSync, RevisionUnavailable,
+        SystemUnavailable; or JobFailed, which a failed task's recorded type replaces. (templated)
+    :param parameters: Any other parameter of :class:`CodePipelineFinishJobOperator`; the AWS parameters
+        default to those of the claiming task.
+    :raises InvalidInput: ``claim`` claims no job, is mapped by itself instead of in a task group, is in
+        another mapped task group, or has a finishing task already; or there are output variables, but the
+        job can only be a partner's.
+    """
+    claim = getattr(claim, "operator", claim)
+    if not getattr(claim, "claims_job", False):
+        raise InvalidInput(
+            "finish_job takes a CodePipelineClaimJobOperator or a @task.codepipeline_job (or its output), "
+            f"not a {type(claim).__name__}. To map the claim, expand a task group that holds claim, work "
+            "and finish_job."
+        )
+    followers = claim.get_flat_relatives(upstream=False)
+    for follower in followers:
+        if isinstance(follower, CodePipelineFinishJobOperator) and follower.claim_task_id == claim.task_id:
+            raise InvalidInput(
+                f"{claim.task_id} is already finished by {follower.task_id}; one finishing task is enough."
+            )
+    if isinstance(output_variables, Mapping) and output_variables:
+        _check_offers_take_variables(claim)
+    aws = AwsParameters.of(claim).to_arguments()
+    inherited = {**aws, "job": claim.job, "unknown_claim": claim.unknown_claim}
+    finish = CodePipelineFinishJobOperator(
+        task_id=task_id,
+        claim_task_id=claim.task_id,
+        current_revision=current_revision,
+        execution_details=execution_details,
+        output_variables=output_variables,
+        failure_message=failure_message,
+        failure_type=failure_type,
+        **{**inherited, **parameters},
+    )
+    if mapped_group_of(finish) is not mapped_group_of(claim):
+        raise InvalidInput(
+            f"{finish.task_id} and {claim.task_id} must be in the same mapped task group: call finish_job "
+            "inside the group that holds the claim."
+        )
+    leaves = [task for task in followers if not task.downstream_task_ids]
+    finish.set_upstream(leaves or [claim])
+    return finish
+
+
+def _check_offers_take_variables(claim: Any) -> None:
+    """
+    Check that a claim's job can be a custom job: its sensors do not all wait for partners' jobs.
+
+    :raises InvalidInput: They do.
+    """
+    references = getattr(claim.job, "iter_references", None)
+    sensors = [operator for operator, _ in references()] if references else []
+    if not all(is_marked(sensor, "offers_jobs") and not sensor.is_mapped for sensor in sensors):
+        return
+    if any(is_known_later(sensor.action_type) for sensor in sensors):
+        return
+    kinds = [ActionType.from_value(sensor.action_type) for sensor in sensors]
+    if kinds and not any(kind.dialect.takes_output_variables for kind in kinds):
+        names = ", ".join(sorted({sensor.task_id for sensor in sensors}))
+        raise InvalidInput(
+            f"output_variables are for custom actions; {names} waits for a partner's jobs ({kinds[0]}), "
+            "whose result has none."
+        )
+
+
 class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     """
-    Finish the job that a claiming task won, whatever became of the work; see :func:`finish_job`.
+    Finish the job that a claiming task won, however the work ended; see :func:`finish_job`.
 
-    A teardown: it runs when all tasks before it have ended, however they ended. Where nothing was claimed
-    it puts nothing and is skipped (or fails, if a task before it failed). It puts the failure result if any
-    task before it failed or could not run, or if all the work was skipped; else the success result. It never
-    works against a result that the job already has. Having put a failure it fails itself, so that the run is
-    not green.
+    It is a teardown: it runs when all tasks before it have ended, however they ended. It puts the failure
+    result if any task before it failed or could not run, or if all the work was skipped; otherwise the
+    success result. It never changes a result that the job already has. After a failure result it fails
+    itself, so that the run is not green. If nothing was claimed, it puts nothing and is skipped, or fails if
+    a task before it failed.
 
-    Its retries (never fewer than ``MIN_RETRIES``), their back-off, its priority and the absence of an
-    execution timeout are its own: ``default_args`` do not take them away.
+    It sets its own retries (never fewer than ``MIN_RETRIES``), back-off and priority, and has no execution
+    timeout. ``default_args`` do not change these.
 
     :param claim_task_id: The id of the claiming task.
-    :param job: What the claiming task was given; only used where that task died without a record.
-    :param unknown_claim: What a claim in doubt counts as, as for the claiming task.
+    :param job: The job that the claiming task was given; used only if that task died without a record.
+    :param unknown_claim: What an unknown claim counts as, as for the claiming task.
     :param current_revision: For success: a CurrentRevision or a mapping of that kind, or None. (templated)
-    :param execution_details: For success: an ExecutionDetails or a mapping of that kind; what is missing
-        gets a default. (templated)
+    :param execution_details: For success: an ExecutionDetails or a mapping of that kind. Missing
+        members get a default. (templated)
     :param output_variables: For the success of a custom job: a mapping of names to texts. (templated)
-    :param failure_message: What the customer reads on failure; None takes what a failed task told of an
-        artifact, and else names the tasks that failed. (templated)
+    :param failure_message: The message for the customer on failure. None takes the failure that a failed task
+        recorded for an artifact, or else names the tasks that failed. (templated)
     :param failure_type: ConfigurationError, PermissionError, RevisionOutOfSync, RevisionUnavailable,
-        SystemUnavailable; or JobFailed, which gives way to the type that a failed task told. (templated)
+        SystemUnavailable; or JobFailed, which a failed task's recorded type replaces. (templated)
 
     Source: PutThirdPartyJobSuccessResult, PutThirdPartyJobFailureResult, PutJobSuccessResult,
     PutJobFailureResult, CodePipeline API 2015-07-09.
     """
 
-    #: By these it is known that the DAG reports its jobs' results.
+    #: Mark the tasks that record results, and those that end jobs.
     puts_result: ClassVar[bool] = True
     ends_job: ClassVar[bool] = True
     #: Fewest retries of the task; each try goes on for the hook's ``retry_deadline`` by itself.
@@ -95,11 +196,11 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     #: Wait before the first retry, doubled each time up to :attr:`MAX_RETRY_DELAY`.
     RETRY_DELAY: ClassVar[timedelta] = timedelta(seconds=10)
     MAX_RETRY_DELAY: ClassVar[timedelta] = timedelta(minutes=5)
-    #: Seconds between two polls for the next job of an action, where no task before this one waited for it.
+    #: Seconds between two polls for an action's next job, if no task before this one waited for it.
     POLL_INTERVAL: ClassVar[float] = 30
-    #: Wait between two looks at work that was cleared when this task was about to report it.
+    #: Wait between two looks at work that was cleared just before this task could report it.
     LOOK_AGAIN_AFTER: ClassVar[timedelta] = timedelta(seconds=10)
-    #: Above what people give their tasks, so that results are put before new work begins.
+    #: Above the usual priorities of tasks, so that results are put before new work begins.
     PRIORITY_WEIGHT: ClassVar[int] = 10_000
 
     template_fields = (*_RESULT_FIELDS, *CodePipelineBaseOperator.template_fields)
@@ -146,23 +247,23 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         self.failure_type = failure_type
         # Without setups: a teardown with setups does not run when its setup, the claim, died.
         self.as_teardown(on_failure_fail_dagrun=True)
-        # A teardown's own rule lets it pass over where a setup just before it failed or was skipped.
+        # A teardown's own rule would skip it if a setup just before it failed or was skipped.
         self.trigger_rule = TriggerRule.ALL_DONE
         # Airflow 3.3 would take it from default_args, and with it the retries.
         self.retry_policy = None
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        """Render what can be rendered; a value that cannot must not keep the job from its result."""
+        """Render the fields. A value that cannot be rendered must not keep the job from its result."""
         self._unrendered = {}
         for name in _RESULT_FIELDS:
             try:
                 rendered = self.render_template(getattr(self, name), context, jinja_env)
-                # What is no JSON, as the infinity that native rendering makes of the text 12e4567, Airflow
-                # cannot show, and ends the task for it.
+                # Airflow ends the task if it cannot show a value as JSON: for instance the infinity that
+                # native rendering makes of the text 12e4567.
                 json.dumps(rendered, allow_nan=False, default=str)
                 setattr(self, name, rendered)
             except Exception as error:
-                # Most often the work failed and left nothing to render from. The text might hold anything.
+                # Most often the work failed and left nothing to render from. The text may hold a secret.
                 self._unrendered[name] = type(error).__name__
                 setattr(self, name, None)
         for name in CodePipelineBaseOperator.template_fields:
@@ -170,16 +271,16 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
 
     def execute(self, context: Any) -> None:
         """
-        Put the result that the work came to.
+        Put the result of the work.
 
         :raises AirflowSkipException: Nothing was claimed.
-        :raises AirflowFailException: A task before this one failed, and so does the run, now that
-            CodePipeline knows what there was to know.
+        :raises AirflowFailException: A task before this one failed. The result is put, and this task fails so
+            that the run does, too.
         """
         states = states_before(context, self)
         if self.claim_task_id not in states:
             raise AirflowFailException(
-                f"{self.task_id} must come after {self.claim_task_id}, the task whose job it is to finish; "
+                f"{self.task_id} must come after {self.claim_task_id}, whose job it finishes; "
                 "finish_job wires it so."
             )
         if unended := unended_work(self, self.claim_task_id, states):
@@ -189,39 +290,39 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         failure = report.failure_of_run(
             run["dag_id"], states, work_before(context["dag"], self, self.claim_task_id)
         )
-        told = None if failure is None else recorded_failure(context, states)
+        recorded = None if failure is None else recorded_failure(context, states)
         in_run = self._claim_in_run(context)
-        if in_run is not None and next_job.is_in_doubt(in_run):
-            # Whoever claimed the action's next job died over it, or was never answered.
+        if in_run is not None and next_job.is_next_claim_unknown(in_run):
+            # The task that claimed the action's next job died during the claim, or got no response.
             in_run = next_job.claim_next_job(self.hook, in_run, in_run.record.job.job)
         claimed = self._claimed_job(context, store, states[self.claim_task_id])
         if claimed is None:
-            self._go_on_with_the_next_job(context)
+            self._wait_for_next_job(context)
             if in_run is not None and in_run.record.former_job_ids:
                 raise AirflowFailException(
                     f"The action went on with job {in_run.record.job.job_id}, whose claim is "
-                    f"{in_run.record.state}: it may be another's, and is left."
+                    f"{in_run.record.state}. Another worker may have the job, so this task leaves it."
                 )
             self._end_without_a_job(states, in_run)
         job = claimed.job
-        self._refuse_a_cleared_run(context, store, job)
-        message = self.failure_message
+        refuse_cleared_run(context["dag_run"], store.read_result(job.job_id))
+        values, message = self._values(), self.failure_message
         try:
             if failure is None:
                 try:
-                    result = self._put(store, claimed, self._success(job, **run))
+                    result = self._put(store, claimed, values.success(job, **run))
                 except (InvalidInput, RequestRefused) as error:
-                    # The user's words are about work that failed, and do not say so.
-                    failure = message = self._why_it_cannot_be_told(error)
+                    # The author's failure_message is about failed work, which this is not.
+                    failure = message = why_not_reportable(error)
             if failure is not None:
-                why = told or FailureDetails(failure)
-                result = self._put(store, claimed, self._failure(job, message, why, **run))
+                why = recorded or FailureDetails(failure)
+                result = self._put(store, claimed, values.failure(job, message, why, **run))
         except (JobNotFound, JobNotInProgress) as error:
-            # All else may pass: the claim had a token and credentials, so their absence now is trouble.
-            # As one that stands alone: the log is to be read by people.
+            # Any other error may pass: the claim had a token and credentials, so lacking them is temporary.
+            # Without a chain of exceptions, so that the log is readable.
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
         if result == "continue":
-            self._go_on_with_the_next_job(context)
+            self._wait_for_next_job(context)
         self.show_link(claimed.pipeline_name)
         if failure is not None or result == "failure":
             raise AirflowFailException(
@@ -232,45 +333,28 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
 
     def _wait_for_work(self, task_ids: Collection[str]) -> NoReturn:
         """
-        Look again a little later, holding no worker slot meanwhile.
+        Look again a little later, without a worker slot meanwhile.
 
-        Airflow starts this task when those just before it have ended. Where one of them is cleared just then,
-        what it comes to this time is what counts.
+        Airflow starts this task when those just before it have ended. If a user clears one of them just then,
+        its new outcome counts.
         """
         from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 
-        self.log.warning("%s has not ended, and is waited for.", ", ".join(task_ids))
+        self.log.warning("Waiting for %s, which has not ended.", ", ".join(task_ids))
         self.defer(trigger=TimeDeltaTrigger(self.LOOK_AGAIN_AFTER), method_name="execute_again")
 
     def execute_again(self, context: Any, event: Any = None) -> None:
-        """Put the result that the work came to, if it has ended now."""
+        """Put the result of the work, if the work has ended now."""
         self.execute(context)
 
-    def _refuse_a_cleared_run(self, context: Any, store: RecordStore, job: OfferedJob) -> None:
-        """
-        Fail where tasks were cleared after the job had its result: their work does not reach the customer.
-
-        :raises AirflowFailException: It is so.
-        """
-        run, result = context["dag_run"], store.read_result(job.job_id)
-        # A run starts anew as a user clears tasks of it after its end, and only then.
-        if result is None or result.state != "done" or not run.clear_number or not run.start_date:
-            return
-        if result.awaited_by is not None:
-            # It is no last result; the action's next job may still be to be ended.
-            return
-        if result.at < run.start_date:
-            raise AirflowFailException(
-                f"Job {job.job_id} had the result {result.result} before tasks of this run were cleared, and "
-                "keeps it. To run the action again, retry it in CodePipeline, which makes a new job."
-            )
-
-    def _go_on_with_the_next_job(self, context: Any) -> None:
-        """Wait for the action's next job where this run is to claim one, and no task before this one did."""
+    def _wait_for_next_job(self, context: Any) -> None:
+        """Wait for the action's next job, if this run is to claim one and no task before this one did."""
         claim = self._claim_in_run(context)
         if claim is None or next_job.awaited_token(claim.store, claim.record) is None:
             return
-        self.log.warning("The task that was to go on with the action did not; this one does, to end it.")
+        self.log.warning(
+            "The task that was to go on with the action did not. This task waits for the next job, to end it."
+        )
         triggers.defer_for_next_job(
             self,
             claim,
@@ -285,11 +369,13 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
 
         :param context: The task's context.
         :param event: The trigger's event.
-        :raises AirflowFailException: It was not offered in time.
+        :raises AirflowFailException: The job was not offered in time.
         """
         claim = self._claim_in_run(context)
         if claim is None:
-            raise AirflowFailException(f"The record of {self.claim_task_id}'s claim is gone.")
+            raise AirflowFailException(
+                f"The claim record of {self.claim_task_id} is gone, so no job can be ended."
+            )
         timeout = next_job.CONTINUATION_TIMEOUT
         next_job.raise_refusal(event, claim, timeout=timeout)
         try:
@@ -303,29 +389,15 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         record = store.read_claim()
         return None if record is None else ClaimInRun(store, record, self.unknown_claim)
 
-    def _why_it_cannot_be_told(self, error: InvalidInput | RequestRefused) -> str:
-        """Return why a success cannot be reported, for the customer, or raise what may pass."""
-        if isinstance(error, RequestRefused):
-            if error.in_doubt or error.retryable:
-                raise error
-            # The same again would be refused again, and the job would wait for its timeout.
-            why = "The work was done in Airflow, but CodePipeline does not take its result."
-        elif isinstance(error, ClientConnectionError):
-            raise error
-        else:
-            why = f"The work was done in Airflow, but its result cannot be sent: {error}"
-        self.log.error("The work was done, but its result cannot be told: %s", error)
-        return why
-
     def _end_without_a_job(
         self, states: Mapping[str, Collection[str | None]], claim: ClaimInRun | None
     ) -> NoReturn:
-        """Put nothing, and let the run be as green as the tasks before this one are."""
-        why = f"{self.claim_task_id} claimed no job, so that none is ended."
+        """Put nothing: fail if a task before this one failed, and skip otherwise."""
+        why = f"{self.claim_task_id} claimed no job, so there is none to end."
         if claim is not None and claim.record.state.is_unknown:
             why = (
-                f"The claim of job {claim.record.job.job_id} is in doubt ({claim.record.state}), and is left "
-                'by unknown_claim="leave".'
+                f"The claim of job {claim.record.job.job_id} is unknown (state {claim.record.state}), so "
+                'unknown_claim="leave" leaves the job.'
             )
         failed = sorted(task_id for task_id, found in states.items() if "failed" in found)
         if failed:
@@ -342,7 +414,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         return RecordStore(replace(own, task_id=self.claim_task_id, map_index=map_index))
 
     def _claimed_job(self, context: Any, store: RecordStore, states: list[str | None]) -> ClaimedJob | None:
-        """Return the job that is ours to end, by the claim's record, or None."""
+        """Return the job that this task is to end, by the claim's record; or None."""
         record = store.read_claim()
         if record is not None:
             ours = record.counts_as_ours(self.unknown_claim)
@@ -351,13 +423,13 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             return None
         claim = context["dag"].get_task(self.claim_task_id)
         if not claim.retries and not context["dag_run"].clear_number:
-            # It ran once at most, and did not come to ask: the job is not ours, and may be another run's.
+            # It ran at most once and never asked for the job: it is not ours, and may be another run's.
             self.log.warning("%s failed before it asked for a job.", self.claim_task_id)
             return None
-        # The claim died after a retry had cleared its record: in doubt, like an intent left over.
+        # The claiming task died after a retry had cleared its record: unknown, like a leftover intent.
         try:
             claimed = ClaimedJob.from_value(self.render_template(self.job, context))
-            dialect_of(claimed.job)
+            claimed.job.check_served()
             return replace(claimed, certain=False)
         except Exception:
             self.log.warning("%s failed before it knew which job to claim.", self.claim_task_id)
@@ -366,118 +438,6 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     def _put(self, store: RecordStore, claimed: ClaimedJob, call: Call) -> str:
         return report.put_once(self.hook, store, call, certain=claimed.certain)
 
-    def _success(self, job: OfferedJob, *, dag_id: str, run_id: str) -> Call:
-        for name in ("current_revision", "execution_details", "output_variables"):
-            if name in self._unrendered:
-                raise InvalidInput(f"{name} could not be rendered ({self._unrendered[name]}).")
-        details = report.with_defaults(self.execution_details, dag_id=dag_id, run_id=run_id)
-        return requests.success(
-            job,
-            current_revision=self.current_revision,
-            execution_details=details,
-            output_variables=self.output_variables,
-        )
-
-    def _failure(
-        self, job: OfferedJob, message: Any, why: FailureDetails, *, dag_id: str, run_id: str
-    ) -> Call:
-        run = {"dag_id": dag_id, "run_id": run_id}
-        is_given = self.failure_type not in (None, DEFAULT_FAILURE_TYPE)
-        kind = self.failure_type if is_given else why.type
-        try:
-            return report.failure(job, message or why.message, kind, **run)
-        except InvalidInput as error:
-            self.log.error("%s The job is ended with the default message.", error)
-            return report.failure(job, why.message, why.type, **run)
-
-
-def finish_job(
-    claim: Any,
-    *,
-    task_id: str = "finish_job",
-    current_revision: Any = None,
-    execution_details: Any = None,
-    output_variables: Any = None,
-    failure_message: Any = None,
-    failure_type: Any = DEFAULT_FAILURE_TYPE,
-    **parameters: Any,
-) -> CodePipelineFinishJobOperator:
-    """
-    Have a claimed job finished, whatever becomes of the work: call it when the work is wired.
-
-    It makes a :class:`CodePipelineFinishJobOperator` in the current DAG or task group and puts it behind
-    all that follows the claim so far. In a mapped task group, each job is finished on its own.
-
-    :param claim: The claiming task, or its output.
-    :param task_id: The id of the new task.
-    :param current_revision: Told with success: a CurrentRevision, or a mapping with ``revision`` and
-        ``changeIdentifier`` (both needed), ``created``, ``revisionSummary``. (templated)
-    :param execution_details: Told with success: an ExecutionDetails, or a mapping with ``summary``,
-        ``externalExecutionId``, ``percentComplete``; what is missing gets a default. (templated)
-    :param output_variables: Told with the success of a custom job, for later actions of the pipeline: a
-        mapping of names (of ``0-9 A-Z a-z @ _ -``) to texts, at most 122,880 bytes in all. No secrets. For a
-        partner's job it must come to None. (templated)
-    :param failure_message: What the customer reads on failure, cut to 5000 characters; None takes what a
-        failed task told of an artifact, and else names the tasks that failed. (templated)
-    :param failure_type: ConfigurationError, PermissionError, RevisionOutOfSync, RevisionUnavailable,
-        SystemUnavailable; or JobFailed, which gives way to the type that a failed task told. (templated)
-    :param parameters: Any other parameter of :class:`CodePipelineFinishJobOperator`; the AWS parameters are
-        the claiming task's where they are not given.
-    :raises InvalidInput: ``claim`` claims no job, is mapped by itself instead of in a task group, lies in
-        another mapped task group, or has a finishing task already; or there are output variables for what
-        can only be a partner's job.
-    """
-    claim = getattr(claim, "operator", claim)
-    if not getattr(claim, "claims_job", False):
-        raise InvalidInput(
-            "finish_job takes a CodePipelineClaimJobOperator or a @task.codepipeline_job (or its output), "
-            f"not a {type(claim).__name__}. Where the claim is to be mapped, expand a task group that holds "
-            "claim, work and finish_job."
-        )
-    followers = claim.get_flat_relatives(upstream=False)
-    for follower in followers:
-        if isinstance(follower, CodePipelineFinishJobOperator) and follower.claim_task_id == claim.task_id:
-            raise InvalidInput(f"{claim.task_id} is finished by {follower.task_id} already; one is enough.")
-    if isinstance(output_variables, Mapping) and output_variables:
-        _check_offers_take_variables(claim)
-    aws = AwsParameters.of(claim).to_arguments()
-    inherited = {**aws, "job": claim.job, "unknown_claim": claim.unknown_claim}
-    finish = CodePipelineFinishJobOperator(
-        task_id=task_id,
-        claim_task_id=claim.task_id,
-        current_revision=current_revision,
-        execution_details=execution_details,
-        output_variables=output_variables,
-        failure_message=failure_message,
-        failure_type=failure_type,
-        **{**inherited, **parameters},
-    )
-    if mapped_group_of(finish) is not mapped_group_of(claim):
-        raise InvalidInput(
-            f"{finish.task_id} and {claim.task_id} must lie in the same mapped task group: call finish_job "
-            "inside the group that holds the claim."
-        )
-    leaves = [task for task in followers if not task.downstream_task_ids]
-    finish.set_upstream(leaves or [claim])
-    return finish
-
-
-def _check_offers_take_variables(claim: Any) -> None:
-    """
-    Check that a claim's job does not come from sensors that wait for partners' jobs only.
-
-    :raises InvalidInput: It does.
-    """
-    refer = getattr(claim.job, "iter_references", None)
-    waits = [operator for operator, _ in refer()] if refer else []
-    if not all(is_marked(wait, "offers_jobs") and not wait.is_mapped for wait in waits):
-        return
-    if any(is_known_later(wait.action_type) for wait in waits):
-        return
-    kinds = [ActionType.from_value(wait.action_type) for wait in waits]
-    if kinds and not any(dialect_of(kind).takes_output_variables for kind in kinds):
-        names = ", ".join(sorted({wait.task_id for wait in waits}))
-        raise InvalidInput(
-            f"output_variables are for custom actions; {names} waits for a partner's jobs ({kinds[0]}), "
-            "whose result has none."
-        )
+    def _values(self) -> ResultValues:
+        given = {name: getattr(self, name) for name in _RESULT_FIELDS if name != "failure_message"}
+        return ResultValues(**given, unrendered=self._unrendered)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The operators that are one call each and bear its name: those that give a job its result.
+The operators that report a job's result: each makes one API call and has its name.
 
-The results carry defaults that lead the customer back to the DAG run; see the README.
+Missing execution details get defaults that lead the customer to the DAG run; see the README.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ from airflow_codepipeline_partner._base_operator import (
 )
 from airflow_codepipeline_partner._compat import AirflowSkipException
 from airflow_codepipeline_partner._protocol import requests
-from airflow_codepipeline_partner._protocol.dialects import dialect_of
-from airflow_codepipeline_partner._protocol.jobs import CUSTOM, THIRD_PARTY, OfferedJob
+from airflow_codepipeline_partner._protocol.dialects import CUSTOM, THIRD_PARTY
+from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import check_text
 from airflow_codepipeline_partner._protocol.requests import Call
-from airflow_codepipeline_partner._protocol.results import FailureDetails
+from airflow_codepipeline_partner._protocol.results import (
+    CurrentRevision,
+    ExecutionDetails,
+    FailureDetails,
+    read_output_variables,
+)
 from airflow_codepipeline_partner._worker import report
 from airflow_codepipeline_partner._worker.checkpoints import result_store
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
@@ -33,20 +38,20 @@ from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobRefe
 
 class _PutResultOperator(CodePipelineBaseOperator):
     """
-    Give a job one result.
+    Report a job's result.
 
-    :param job: What the sensor or the claim returned, or a mapping that names a job. (templated)
+    :param job: The job that the sensor or the claim returned, or a mapping that names a job. (templated)
     :param job_id: Instead of ``job``: the job's id. (templated)
     """
 
     template_fields = ("job", "job_id", *CodePipelineBaseOperator.template_fields)
-    #: By these it is known which tasks keep records of results, and which end jobs.
+    #: Mark the tasks that record results, and those that end jobs.
     puts_result: ClassVar[bool] = True
     ends_job: ClassVar[bool] = True
     template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(
         ("job", "current_revision", "execution_details", "output_variables"), "json"
     )
-    #: Whose jobs the call is for, and the operator for the others'.
+    #: The owner whose jobs the call is for, and the operator for the other owner's jobs.
     job_owner: ClassVar[str]
     others: ClassVar[str]
 
@@ -65,32 +70,32 @@ class _PutResultOperator(CodePipelineBaseOperator):
 
     @property
     def _given(self) -> Any:
-        """What names the job."""
+        """The given value that names the job."""
         return {"job_id": self.job_id} if self.job is None else self.job
 
     def _named_job(self) -> OfferedJob:
         """
         Return the job.
 
-        :raises InvalidInput: None is named, or one that another call gives its result, or none does.
+        :raises InvalidInput: No job is named, or one whose result is put by another call or by none.
         """
         job = OfferedJob.from_value(self._given, owner=self.job_owner)
-        dialect_of(job)
+        job.check_served()
         if job.owner != self.job_owner:
             raise InvalidJobReference(
-                f"{type(self).__name__} {self.task_id} is for jobs of owner {self.job_owner}, and job "
+                f"{type(self).__name__} {self.task_id} is for jobs of owner {self.job_owner}, but job "
                 f"{job.job_id} is of owner {job.owner}. Use {self.others}, or finish_job, which serves both.",
                 job_id=job.job_id,
             )
         return job
 
     def compose(self, job: OfferedJob, dag_id: str, run_id: str) -> Call:
-        """Return the call that gives the result."""
+        """Return the call that puts the result."""
         raise NotImplementedError(type(self).__name__)
 
     def execute(self, context: Any) -> None:
         """
-        Put the result, unless the job's record says that it has it already.
+        Put the result, unless the job's record says that it has one already.
 
         :raises AirflowSkipException: The run did not win the job.
         """
@@ -101,8 +106,7 @@ class _PutResultOperator(CodePipelineBaseOperator):
             claim = find_claim(context, job.job_id)
             if claim is not None and not claim.counts_as_ours:
                 raise AirflowSkipException(
-                    f"Job {job.job_id} is not this run's, which has its claim as {claim.record.state}; "
-                    "nothing is put."
+                    f"Job {job.job_id} is not this run's: its claim is {claim.record.state}. Nothing is put."
                 )
             if claim is not None and claim.record.job.job_id != job.job_id:
                 raise JobNotInProgress(
@@ -110,13 +114,13 @@ class _PutResultOperator(CodePipelineBaseOperator):
                     "CodePipelineContinueJobOperator returned.",
                     job_id=job.job_id,
                 )
-            asked = requests.result_of(call)
+            wanted = requests.result_of(call)
             certain = claim is None or claim.record.is_certain
-            keeper = result_store(context, claim)
-            result = report.put_once(self.hook, keeper, call, certain=certain, was_claimed=claim is not None)
-            if result != asked:
+            store = result_store(context, claim)
+            result = report.put_once(self.hook, store, call, certain=certain, was_claimed=claim is not None)
+            if result != wanted:
                 raise JobNotInProgress(
-                    f"Job {job.job_id} has the result {result} already, so that {asked} was not put. To run "
+                    f"Job {job.job_id} already has the result {result}, so {wanted} was not put. To run "
                     "the action again, retry it in CodePipeline.",
                     job_id=job.job_id,
                 )
@@ -126,12 +130,12 @@ class _PutResultOperator(CodePipelineBaseOperator):
 
 class _OfPartner(_PutResultOperator):
     """
-    Give a partner's job its result.
+    Report the result of a partner's job.
 
-    The client token is taken from the connection of the job's client, never from an argument: a literal
-    would lie in clear in the serialized DAG.
+    The client token comes from the connection of the job's client, never from an argument: a literal would
+    be in plain text in the serialized DAG.
 
-    :param client_id: With ``job_id``: whose job it is; the client token is looked up by it. (templated)
+    :param client_id: With ``job_id``: the job's client id, which leads to the client token. (templated)
     """
 
     template_fields = ("client_id", *_PutResultOperator.template_fields)
@@ -141,9 +145,9 @@ class _OfPartner(_PutResultOperator):
         self.client_id = client_id
         name = f"{type(self).__name__} {kwargs.get('task_id')}"
         if kwargs.get("job") is not None and client_id is not None:
-            raise InvalidInput(f"{name} takes either job or job_id (with client_id); both was given.")
+            raise InvalidInput(f"{name} takes either job or job_id (with client_id); both were given.")
         if kwargs.get("job_id") is not None and client_id is None:
-            raise InvalidInput(f"{name} needs client_id beside job_id: the client token is looked up by it.")
+            raise InvalidInput(f"{name} needs client_id with job_id: the client token is looked up by it.")
         super().__init__(**kwargs)
 
     @property
@@ -152,7 +156,7 @@ class _OfPartner(_PutResultOperator):
 
 
 class _OfAccount(_PutResultOperator):
-    """Give a custom job its result."""
+    """Report the result of a custom job."""
 
     job_owner = CUSTOM
 
@@ -172,7 +176,7 @@ class _Success(_PutResultOperator):
         "execution_details",
         *_PutResultOperator.template_fields,
     )
-    #: A partner's result has none.
+    #: The result of a partner's job has none.
     output_variables: Any = None
 
     def __init__(
@@ -191,18 +195,18 @@ class _Success(_PutResultOperator):
         self.execution_details = to_templatable(execution_details)
 
     def compose(self, job: OfferedJob, dag_id: str, run_id: str) -> Call:
-        """Return the call that gives the result."""
+        """Return the call that puts the result."""
         return requests.success(
             job,
-            current_revision=self.current_revision,
+            current_revision=CurrentRevision.from_value(self.current_revision),
             continuation_token=self.continuation_token,
             execution_details=report.with_defaults(
-                self.execution_details,
+                ExecutionDetails.from_value(self.execution_details),
                 dag_id=dag_id,
                 run_id=run_id,
                 continued=self.continuation_token is not None,
             ),
-            output_variables=self.output_variables,
+            output_variables=read_output_variables(self.output_variables),
         )
 
 
@@ -210,9 +214,9 @@ class _Failure(_PutResultOperator):
     """
     Put a failure.
 
-    :param message: What the customer reads; cut to 5000 characters. (templated)
+    :param message: The message for the customer, cut to 5000 characters. (templated)
     :param failure_type: One of the failure types of the API. (templated)
-    :param external_execution_id: The id of the work in our own system, or None. (templated)
+    :param external_execution_id: The id of the work in your own system, or None. (templated)
     """
 
     template_fields = (
@@ -240,7 +244,7 @@ class _Failure(_PutResultOperator):
         self.external_execution_id = external_execution_id
 
     def compose(self, job: OfferedJob, dag_id: str, run_id: str) -> Call:
-        """Return the call that gives the result."""
+        """Return the call that puts the result."""
         return requests.failure(
             job,
             message=self.message,
@@ -253,22 +257,22 @@ class _Failure(_PutResultOperator):
 
 class PutThirdPartyJobSuccessResultOperator(_Success, _OfPartner):
     """
-    End a partner job with success, or with a continuation token, for which CodePipeline makes a new job.
+    End a partner job with success, or with a continuation token, so that CodePipeline makes a new job.
 
-    The client token is taken from the connection of the job's client, never from an argument: a literal
-    would lie in clear in the serialized DAG.
+    The client token comes from the connection of the job's client, never from an argument: a literal would
+    be in plain text in the serialized DAG.
 
-    :param job: What the sensor or the claim returned, or a mapping with ``job_id`` and ``client_id``.
+    :param job: The job that the sensor or the claim returned, or a mapping with ``job_id`` and ``client_id``.
         (templated)
     :param job_id: Instead of ``job``: the job's id. (templated)
-    :param client_id: With ``job_id``: whose job it is. (templated)
+    :param client_id: With ``job_id``: the job's client id. (templated)
     :param current_revision: A :class:`~airflow_codepipeline_partner.jobs.CurrentRevision` or a mapping with
         AWS's or snake_case keys, or None. (templated)
     :param continuation_token: 1 to 2048 characters: the action goes on, in a new job that carries this
         token. None: the action is complete. (templated)
     :param execution_details: An :class:`~airflow_codepipeline_partner.jobs.ExecutionDetails` or a mapping
-        with AWS's or snake_case keys. What is missing gets a default: a summary with the DAG's name, and an
-        external execution id that leads to the DAG run; ``percentComplete`` stays unset. (templated)
+        with AWS's or snake_case keys. Missing members get a default: a summary with the DAG's name, and an
+        external execution id that leads to the DAG run. ``percentComplete`` stays unset. (templated)
 
     Source: PutThirdPartyJobSuccessResult, CodePipeline API 2015-07-09.
     """
@@ -281,15 +285,15 @@ class PutThirdPartyJobFailureResultOperator(_Failure, _OfPartner):
     """
     End a partner job with failure.
 
-    :param job: What the sensor or the claim returned, or a mapping with ``job_id`` and ``client_id``.
+    :param job: The job that the sensor or the claim returned, or a mapping with ``job_id`` and ``client_id``.
         (templated)
     :param job_id: Instead of ``job``: the job's id. (templated)
-    :param client_id: With ``job_id``: whose job it is. (templated)
-    :param message: What the customer reads; cut to 5000 characters. (templated)
+    :param client_id: With ``job_id``: the job's client id. (templated)
+    :param message: The message for the customer, cut to 5000 characters. (templated)
     :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
         RevisionUnavailable, SystemUnavailable. (templated)
-    :param external_execution_id: The id of the work in our own system, 1 to 1500 characters; None leads to
-        the DAG run. (templated)
+    :param external_execution_id: The id of the work in your own system, 1 to 1500 characters; None takes
+        one that leads to the DAG run. (templated)
 
     Source: PutThirdPartyJobFailureResult, CodePipeline API 2015-07-09.
     """
@@ -300,9 +304,9 @@ class PutThirdPartyJobFailureResultOperator(_Failure, _OfPartner):
 
 class PutJobSuccessResultOperator(_Success, _OfAccount):
     """
-    End a custom job with success, or with a continuation token, for which CodePipeline makes a new job.
+    End a custom job with success, or with a continuation token, so that CodePipeline makes a new job.
 
-    :param job: What the sensor or the claim returned, or a mapping with ``job_id``. (templated)
+    :param job: The job that the sensor or the claim returned, or a mapping with ``job_id``. (templated)
     :param job_id: Instead of ``job``: the job's id. (templated)
     :param current_revision: As for :class:`PutThirdPartyJobSuccessResultOperator`. (templated)
     :param continuation_token: As there. (templated)
@@ -325,7 +329,7 @@ class PutJobSuccessResultOperator(_Success, _OfAccount):
         if both and not is_known_later([continuation_token]) and isinstance(output_variables, Mapping):
             raise InvalidInput(
                 f"{type(self).__name__} {self.task_id}: output_variables and continuation_token exclude each "
-                "other, since the action's variables are those of its last job."
+                "other: the action's variables are those of its last job."
             )
         self.output_variables = output_variables
 
@@ -334,9 +338,9 @@ class PutJobFailureResultOperator(_Failure, _OfAccount):
     """
     End a custom job with failure.
 
-    :param job: What the sensor or the claim returned, or a mapping with ``job_id``. (templated)
+    :param job: The job that the sensor or the claim returned, or a mapping with ``job_id``. (templated)
     :param job_id: Instead of ``job``: the job's id. (templated)
-    :param message: What people read in the pipeline; cut to 5000 characters. (templated)
+    :param message: The message in the pipeline, cut to 5000 characters. (templated)
     :param failure_type: As for :class:`PutThirdPartyJobFailureResultOperator`. (templated)
     :param external_execution_id: As there. (templated)
 

@@ -25,7 +25,7 @@ from airflow_codepipeline_partner.exceptions import (
 from airflow_codepipeline_partner.jobs import ExecutionDetails, OfferedJob
 
 JOB = OfferedJob("job-1", "client-1")
-SUCCESS = requests.success(JOB, execution_details={"summary": "Done."})
+SUCCESS = requests.success(JOB, execution_details=ExecutionDetails("Done."))
 CONTINUE = requests.success(JOB, continuation_token="step-2")
 FAILURE = requests.failure(JOB, message="Broken.")
 
@@ -265,7 +265,9 @@ def test_an_unsent_result_of_a_timed_out_job_is_not_put(emulator, customer, make
 
 @pytest.mark.parametrize("nothing", [None, {}, "{}", ExecutionDetails()])
 def test_what_is_missing_is_filled_in_and_percent_stays_unset(nothing):
-    assert report.with_defaults(nothing, dag_id="my dag", run_id="r:1") == ExecutionDetails(
+    assert report.with_defaults(
+        ExecutionDetails.from_value(nothing), dag_id="my dag", run_id="r:1"
+    ) == ExecutionDetails(
         summary="The Airflow DAG my dag completed this action.",
         external_execution_id="my%20dag/runs/r%3A1",
         percent_complete=None,
@@ -280,7 +282,9 @@ def test_a_continued_action_is_said_to_go_on():
 @pytest.mark.parametrize("as_text", [False, True])
 def test_what_is_given_is_kept(as_text):
     given = {"summary": "Mine.", "externalExecutionId": "mine", "percentComplete": "0"}
-    details = report.with_defaults(str(given) if as_text else given, dag_id="d", run_id="r")
+    details = report.with_defaults(
+        ExecutionDetails.from_value(str(given) if as_text else given), dag_id="d", run_id="r"
+    )
     assert details == ExecutionDetails("Mine.", "mine", 0)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from airflow.sdk import DAG, task, task_group
 
 from airflow_codepipeline_partner._compat import AirflowFailException
+from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._worker.next_job import action_of
 from airflow_codepipeline_partner.exceptions import ServiceUnavailable
 from airflow_codepipeline_partner.jobs import ClaimedJob
@@ -150,7 +151,7 @@ class LateContinue(CodePipelineContinueJobOperator):
     """Is told of the job that another task of its run has claimed already, or that there was none."""
 
     def execute(self, context: Any) -> Any:
-        claim = action_of(context, self.job)
+        claim = action_of(context, OfferedJob.from_value(self.job))
         job = claim.record.job.job.to_xcom()
         told = context["dag_run"].conf["told"]
         return self.execute_complete(context, {"status": told, "jobs": [job], "error": None})

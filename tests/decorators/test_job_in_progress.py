@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import pytest
 from support import ACTION_TYPE, action_state, results_of
-from test_secrets import all_that_airflow_keeps, found
+from test_secrets import all_that_airflow_keeps, found, planted
 
-from airflow_codepipeline_partner.decorators import (
-    Continuation,
-    JobInProgress,
-)
+from airflow_codepipeline_partner.decorators import Continuation, JobInProgress
 from airflow_codepipeline_partner.exceptions import InvalidInput, LimitExceeded
 from airflow_codepipeline_partner.jobs import ExecutionDetails
+
+__all__ = ["planted"]
 
 ALONE = "function_alone_0_retries"
 FINISHED = "function_and_finish_0_retries"
@@ -65,7 +64,7 @@ def test_progress_is_checked_at_once_logged_and_remembered(working, caplog):
     caplog.set_level("INFO")
     working.progress(40, "Begun.")
     working.progress("50")
-    assert working.told == ExecutionDetails("Begun.", None, 50)
+    assert working._progress == ExecutionDetails("Begun.", None, 50)
     assert f"Job {working.job_id}: 40% Begun." in caplog.text
     assert f"Job {working.job_id}: 50%" in caplog.text
     for percent in (-1, 101, 1.5, "many"):
@@ -73,7 +72,7 @@ def test_progress_is_checked_at_once_logged_and_remembered(working, caplog):
             working.progress(percent)
     with pytest.raises(InvalidInput, match="progress needs"):
         working.progress()
-    assert working.told == ExecutionDetails("Begun.", None, 50)
+    assert working._progress == ExecutionDetails("Begun.", None, 50)
 
 
 def test_a_revision_is_checked_at_once(working):

@@ -48,7 +48,7 @@ def test_the_commands_do_what_they_say(emulator, tmp_path):
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     policy = json.loads((tmp_path / "worker-policy.json").read_text())
@@ -115,7 +115,7 @@ def test_a_dag_of_ones_own_runs_against_the_emulator_as_it_says(dags_folder, tmp
         env={**os.environ, "PATH": PATH},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

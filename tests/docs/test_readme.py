@@ -138,7 +138,7 @@ def test_a_dag_of_ones_own_runs_against_the_emulator_as_it_says(dags_folder, tmp
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -147,13 +147,12 @@ def test_a_dag_of_ones_own_runs_against_the_emulator_as_it_says(dags_folder, tmp
 
 
 def test_the_policy_allows_what_is_called_and_nothing_else():
-    from airflow_codepipeline_partner._protocol.dialects import dialect_of
     from airflow_codepipeline_partner.jobs import ActionType
 
     [policy] = map(json.loads, blocks("json"))
     [statement] = policy["Statement"]
     operations = {action.removeprefix("codepipeline:") for action in statement["Action"]}
-    dialect = dialect_of(ActionType.from_value(ACTION_TYPE))
+    dialect = ActionType.from_value(ACTION_TYPE).dialect
     assert operations == {
         *(dialect.poll, dialect.details, dialect.acknowledge, dialect.success, dialect.failure)
     }

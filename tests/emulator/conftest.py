@@ -14,12 +14,10 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
-from declaring import Declaring
+from declaring import ACTION_TYPE, CUSTOM_TYPE, Declaring
 
 from airflow_codepipeline_partner.emulator import Clock, Emulator, Settings
 
-ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
-CUSTOM_TYPE = {"category": "Build", "owner": "Custom", "provider": "Own", "version": "1"}
 ONCE = Config(read_timeout=20, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
 NOON = 1_800_000_000.0
 
@@ -211,6 +209,18 @@ def http():
 
 
 @pytest.fixture
+def control(world, http):
+    """Call a control over HTTP: returns the status and the JSON; its ``w`` is the world."""
+    w = world()
+
+    def call(method, path, body=None):
+        return http(f"{w.emu.url}/_emu{path}", body, {"Content-Type": "application/json"}, method)[:2]
+
+    call.w = w
+    return call
+
+
+@pytest.fixture
 def signed_call(http):
     """Send a CodePipeline call as any client of AWS JSON does; the emulator does not check who signed."""
 
@@ -263,7 +273,7 @@ class Artifacts:
             self.keys["aws_secret_access_key"],
             token or self.keys["aws_session_token"],
         )
-        # urllib calls a body a form unless it is told otherwise, and moto does not read those.
+        # urllib sends a body as a form by default, which moto does not read.
         headers = {"Content-Type": "application/octet-stream"} | (headers or {})
         request = AWSRequest(method, f"{self.w.emu.url}{path}{query}", headers=headers, data=body)
         signer = _Signer(credentials, "s3", "us-east-1")

@@ -9,6 +9,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_a_whole_story_from_the_command_line(run, tmp_path):
         "--execution-url-template",
         "https://x/{ExternalExecutionId}",
     )
-    stage = run.w.emu.core.pipelines["told"].stages[1]
+    stage = run.w.emu.state.pipelines["told"].stages[1]
     [action] = stage.actions
     assert dict(action.configuration) == {"Project": "p=1", "Password": "hush"}
     assert action.shown(action.configuration)["Password"] == "****"
@@ -75,7 +76,7 @@ def test_a_whole_story_from_the_command_line(run, tmp_path):
     assert run("settings")["lease_seconds"] == 5
     assert run("pipelines")["pipelines"] == ["pipeline", "told"]
     assert run("add-action-type", "Test/ThirdParty/New/1") == {}
-    assert "Test/ThirdParty/New/1" in ["/".join(known.id) for known in run.w.emu.core.action_types]
+    assert "Test/ThirdParty/New/1" in ["/".join(known.id) for known in run.w.emu.state.action_types]
     assert run("clock")["now"] == run.w.emu.now().isoformat()
     assert run("reset") == {}
     assert run("jobs")["jobs"] == []
@@ -86,7 +87,7 @@ def test_a_whole_story_from_the_command_line(run, tmp_path):
 
 def test_a_pipeline_needs_only_a_name_and_a_customer(run):
     run("add-pipeline", "plain", "--client-id", run.w.customer.client_id)
-    [_, action] = run.w.emu.core.pipelines["plain"].actions()
+    [_, action] = run.w.emu.state.pipelines["plain"].actions()
     assert action.input_artifacts == ("SourceOutput",)
 
 
@@ -112,7 +113,7 @@ def test_no_proxy_stands_before_the_loopback(run, monkeypatch):
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     # urllib keeps the first opener that it made.
-    monkeypatch.setattr("urllib.request._opener", None)
+    monkeypatch.setattr(urllib.request, "_opener", None)
     assert run("jobs") == {"jobs": []}
 
 

@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedErro
 
 from airflow_codepipeline_partner.emulator import ControlError
 from airflow_codepipeline_partner.emulator.faults import ARTIFACT_CALLS, JOB_CALLS
+from airflow_codepipeline_partner.emulator.http import app
 
 ACK, POLL, DETAILS = "AcknowledgeThirdPartyJob", "PollForThirdPartyJobs", "GetThirdPartyJobDetails"
 ARTIFACTS = {"input_artifacts": ["In"], "output_artifacts": ["Out"]}
@@ -23,8 +24,8 @@ def code(call, *arguments, **options):
 
 def entries(w):
     """Count the calls that have come so far that a fault may match them."""
-    entered, match = threading.Semaphore(0), w.emu.core.faults.match
-    w.emu.core.faults.match = lambda *call: (entered.release(), match(*call))[1]
+    entered, match = threading.Semaphore(0), w.emu.state.faults.match
+    w.emu.state.faults.match = lambda *call: (entered.release(), match(*call))[1]
     return entered
 
 
@@ -100,7 +101,7 @@ def test_a_refusal_can_get_lost_too(world):
         w.worker.details("unknown")
 
 
-def test_of_two_faults_that_stop_a_call_each_hits_a_call_of_its_own(world):
+def test_two_faults_that_stop_a_call_hit_two_calls(world):
     w = world()
     w.emu.inject("drop_response", POLL)
     w.emu.inject("throttle", POLL)
@@ -112,7 +113,7 @@ def test_of_two_faults_that_stop_a_call_each_hits_a_call_of_its_own(world):
     assert w.worker.poll() == []
 
 
-def test_a_slow_call_is_done_when_the_time_is_over_and_holds_up_nobody_else(world, client, monkeypatch):
+def test_a_slow_call_is_done_late_and_delays_no_other(world, client, monkeypatch):
     w = world()
     waiting, go = threading.Event(), threading.Event()
 
@@ -121,7 +122,7 @@ def test_a_slow_call_is_done_when_the_time_is_over_and_holds_up_nobody_else(worl
         waiting.set()
         assert go.wait(20)
 
-    monkeypatch.setattr(w.emu.core.faults.cleared, "wait", wait)
+    monkeypatch.setattr(w.emu.state.faults.cleared, "wait", wait)
     w.start()
     w.emu.inject("slow", POLL, seconds=7)
     w.emu.inject("throttle", DETAILS)
@@ -138,7 +139,8 @@ def test_a_slow_call_is_done_when_the_time_is_over_and_holds_up_nobody_else(worl
     assert got == [[job.job_id]]
 
 
-def test_slow_calls_leave_the_control_interface_free_which_ends_their_waiting(world, http):
+def test_slow_calls_leave_the_controls_free(world, http):
+    """And clearing the faults ends the wait."""
     w = world()
     w.emu.inject("slow", POLL, times=None, seconds=60)
     entered = entries(w)
@@ -168,7 +170,7 @@ def test_a_reset_ends_the_waiting_too(world):
 
 
 def test_more_slow_calls_than_can_wait_do_not_wait(world, monkeypatch):
-    monkeypatch.setattr("airflow_codepipeline_partner.emulator.http.app.MAX_SLOW_CALLS", 0)
+    monkeypatch.setattr(app, "MAX_SLOW_CALLS", 0)
     w = world()
     w.emu.inject("slow", POLL, seconds=60)
     assert w.worker.poll() == []
@@ -208,7 +210,8 @@ def test_a_batch_stays_within_its_size_with_duplicates(world):
     assert w.worker.poll_ids(1) == [one]
 
 
-def test_a_job_in_progress_can_be_handed_out_and_still_belongs_to_its_owner(world):
+def test_a_job_in_progress_can_be_handed_out_again(world):
+    """It still belongs to its owner."""
     w = world()
     w.start()
     job_id = w.worker.claim()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ledger tells what happened, in order, and no secret."""
+"""The ledger: what is recorded, and how it is queried."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import dataclasses
 import json
 
 import pytest
+from declaring import code
 
 ARTIFACTS = {"input_artifacts": ["In"], "output_artifacts": ["Out"]}
 
@@ -61,7 +62,7 @@ POLL = "PollForThirdPartyJobs"
         ("Nonsense", {}, {}, "UnknownOperationException"),
     ],
 )
-def test_a_call_that_is_refused_is_told(world, signed_call, operation, body, headers, outcome):
+def test_a_refused_call_is_recorded(world, signed_call, operation, body, headers, outcome):
     w = world()
     assert signed_call(w.emu, operation, body, **headers)[1]["__type"] == outcome
     told = w.emu.ledger[-1]
@@ -71,7 +72,7 @@ def test_a_call_that_is_refused_is_told(world, signed_call, operation, body, hea
 
 
 @pytest.mark.parametrize("abandon", [True, False])
-def test_a_stop_and_a_retry_are_told_and_each_end_of_an_action(world, abandon):
+def test_stops_retries_and_ends_of_actions_are_recorded(world, abandon):
     w = world()
     ids = {"pipelineName": "pipeline", "pipelineExecutionId": w.start()}
     w.worker.client.stop_pipeline_execution(**ids, abandon=abandon, reason="enough")
@@ -93,7 +94,7 @@ def test_a_stop_and_a_retry_are_told_and_each_end_of_an_action(world, abandon):
     assert len({end.action_execution_id for end in ends}) == 3
 
 
-def test_what_the_test_does_is_told(world):
+def test_what_the_test_does_is_recorded(world):
     w = world()
     action_type = {"category": "Test", "owner": "ThirdParty", "provider": "P", "version": "1"}
     w.emu.add_action_type(action_type)
@@ -110,7 +111,8 @@ def test_what_the_test_does_is_told(world):
     ]
 
 
-def test_every_attempt_at_a_result_is_told_with_its_outcome(world):
+def test_every_attempt_at_a_result_is_recorded(world):
+    """With its outcome."""
     w = world()
     w.start()
     w.start()
@@ -160,8 +162,8 @@ def test_the_ledger_holds_no_secret(world):
     assert len(secrets) == 8
     assert [secret for secret in secrets if secret in told] == []
     assert w.customer.client_token not in repr(w.customer)
-    assert w.customer.client_token not in repr(w.emu.core.customers)
-    [job] = w.emu.core.jobs.values()
+    assert w.customer.client_token not in repr(w.emu.state.customers)
+    [job] = w.emu.state.jobs.values()
     assert job.nonce not in repr(job)
 
 
@@ -178,3 +180,45 @@ def test_entries_are_frozen_and_the_list_is_a_copy(world):
 def test_a_question_about_nothing_is_an_error(world):
     with pytest.raises(ValueError, match="no nonsense"):
         world().emu.ledger.where(nonsense=1)
+
+
+def test_the_ledgers_questions_count_the_calls_of_custom_jobs(custom_world):
+    w = custom_world(continuation_delay=0)
+    w.start()
+    first = w.worker.claim()
+    w.worker.succeed(first, continuationToken="t")
+    second = w.worker.claim()
+    w.worker.fail(second)
+    assert code(w.worker.fail, second) == "InvalidJobStateException"
+    assert code(w.worker.poll, provider="Other") == "ActionTypeNotFoundException"
+    ledger = w.emu.ledger
+    assert [entry.details.get("jobs") for entry in ledger.polls()] == [[first], [second], None]
+    assert [(entry.operation, entry.result) for entry in ledger.puts()] == [
+        ("PutJobSuccessResult", "continue"),
+        ("PutJobFailureResult", "failure"),
+        ("PutJobFailureResult", None),
+    ]
+    assert [entry.job_id for entry in ledger.terminal_results()] == [second]
+    assert ledger.terminal_results(first) == []
+    assert len(ledger.puts(second)) == 2
+
+
+def test_the_ledger_holds_no_secret_of_a_custom_job(custom_world):
+    secret = {"configuration": {"Password": "hush"}, "secret_configuration_keys": ["Password"]}
+    w = custom_world(pipeline=ARTIFACTS | secret, lease_seconds=0)
+    w.start()
+    secrets = ["hush"]
+    for _ in range(2):
+        [job] = w.worker.poll()
+        for told in (job, w.worker.details(job["id"])):
+            keys = told["data"]["artifactCredentials"]
+            secrets += [keys["secretAccessKey"], keys["sessionToken"]]
+        secrets.append(job["nonce"])
+    assert code(w.worker.acknowledge, job["id"], secrets[5]) == "InvalidNonceException"
+    w.worker.acknowledge(job["id"])
+    w.worker.succeed(job["id"])
+    told = (
+        json.dumps([entry.as_dict() for entry in w.emu.ledger]) + repr(w.emu.jobs()) + repr(w.emu.state.jobs)
+    )
+    assert len(set(secrets)) == 11
+    assert [secret for secret in secrets if secret in told] == []

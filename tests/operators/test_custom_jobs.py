@@ -332,7 +332,7 @@ def test_an_old_offer_of_an_unknown_claim_takes_nothing_back(emulator, offer_own
     def poll_with_an_old_offer(self, *arguments, **more):
         polls.append(arguments)
         jobs = poll(self, *arguments, **more)
-        old = replace(offered, nonce="stale", tells_token=True)
+        old = replace(offered, nonce="stale", _is_token_known=True)
         return [old, *jobs] if len(polls) == 1 else jobs
 
     monkeypatch.setattr(CodePipelineHook, "poll", poll_with_an_old_offer)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls that make, show and delete action types."""
+"""The calls that create, show and delete action types."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
-from airflow_codepipeline_partner.emulator.model.action_types import CUSTOM, ActionType, ActionTypeId
+from airflow_codepipeline_partner.emulator.model.action_types import (
+    CUSTOM,
+    ActionTypeId,
+    RegisteredActionType,
+)
 from airflow_codepipeline_partner.emulator.model.pipelines import ACCOUNT_ID, CONFIG_PLACEHOLDER
 from airflow_codepipeline_partner.emulator.service_model import is_number, validate
 
@@ -19,15 +23,15 @@ Request = dict[str, Any]
 Answer = dict[str, Any]
 
 
-class ActionTypeCalls:
+class ActionTypesApi:
     """
     Answer the calls about action types.
 
-    :param core: The state.
+    :param state: The state.
     """
 
-    def __init__(self, core: State) -> None:
-        self._core = core
+    def __init__(self, state: State) -> None:
+        self._state = state
         self._handlers: dict[str, Callable[[Request], Answer]] = {
             "CreateCustomActionType": self._create,
             "DeleteCustomActionType": self._delete,
@@ -45,11 +49,11 @@ class ActionTypeCalls:
         :raises ApiError: The call is refused.
         """
         request = validate(operation, request)
-        with self._core.lock:
-            now = self._core.tick()
+        with self._state.lock:
+            now = self._state.tick()
             answer = self._handlers[operation](request)
             named = {name: request[name] for name in ("category", "provider", "version") if name in request}
-            self._core.record("call", operation, now, details=named)
+            self._state.record("call", operation, now, details=named)
             return answer
 
     def _create(self, request: Request) -> Answer:
@@ -63,16 +67,16 @@ class ActionTypeCalls:
         properties = definition.get("configurationProperties", [])
         _check_properties(properties)
         _check_templates(definition.get("settings", {}), properties)
-        made = self._core.action_types.create(ActionType(type_id, definition))
+        made = self._state.action_types.create(RegisteredActionType(type_id, definition))
         return {"actionType": made.as_dict(), "tags": tags}
 
     def _delete(self, request: Request) -> Answer:
-        self._core.action_types.delete(_custom_id(request))
+        self._state.action_types.delete(_custom_id(request))
         return {}
 
     def _list(self, request: Request) -> Answer:
-        owner, region = request.get("actionOwnerFilter"), self._core.settings.region
-        found = [each.as_dict() for each in self._core.action_types if owner in (None, each.id.owner)]
+        owner, region = request.get("actionOwnerFilter"), self._state.settings.region
+        found = [each.as_dict() for each in self._state.action_types if owner in (None, each.id.owner)]
         if region is not None and request.get("regionFilter", region) != region:
             found = []
         token = request.get("nextToken", "0")
@@ -83,7 +87,7 @@ class ActionTypeCalls:
         return {"actionTypes": found[start : start + PAGE]} | following
 
     def _get(self, request: Request) -> Answer:
-        found = self._core.action_types.find(ActionTypeId.of(request))
+        found = self._state.action_types.find(ActionTypeId.of(request))
         if found is None:
             raise ApiError(
                 "ActionTypeNotFoundException", f"There is no {'/'.join(ActionTypeId.of(request))}."

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls that start, stop and show pipelines."""
+"""The calls that start, stop, retry and show executions, and show the emulator's own pipelines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from airflow_codepipeline_partner.emulator.api import pipeline_shapes as views
-from airflow_codepipeline_partner.emulator.engine.pipeline_runner import Engine
+from airflow_codepipeline_partner.emulator.api import pipeline_shapes as shapes
+from airflow_codepipeline_partner.emulator.engine.pipeline_runner import PipelineRunner
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.model.executions import PipelineExecution
@@ -22,17 +22,17 @@ Request = dict[str, Any]
 Answer = dict[str, Any]
 
 
-class PipelineCalls:
+class ExecutionsApi:
     """
     Answer the calls about pipelines and their executions.
 
-    :param core: The state.
-    :param engine: What runs pipelines.
+    :param state: The state.
+    :param runner: What runs pipelines.
     """
 
-    def __init__(self, core: State, engine: Engine) -> None:
-        self._core = core
-        self._engine = engine
+    def __init__(self, state: State, runner: PipelineRunner) -> None:
+        self._state = state
+        self._runner = runner
         self._handlers: dict[str, Callable[[Pipeline, Request], Answer]] = {
             "GetPipeline": self._get_pipeline,
             "GetPipelineState": self._get_state,
@@ -51,14 +51,14 @@ class PipelineCalls:
         """
         Do a call.
 
-        :param region: For which region the request was signed; None for all of them.
+        :param region: The region that the request is signed for; None for all of them.
         :raises ApiError: The call is refused.
         """
         request = validate(operation, request)
-        with self._core.lock:
-            self._core.tick()
+        with self._state.lock:
+            self._state.tick()
             name = request.get("name", request.get("pipelineName"))
-            pipeline = self._core.pipelines.get(name)
+            pipeline = self._state.pipelines.get(name)
             if pipeline is None or not pipeline.is_in(region):
                 raise ApiError(
                     "PipelineNotFoundException", f"Account '{ACCOUNT_ID}' does not have a pipeline '{name}'"
@@ -72,37 +72,37 @@ class PipelineCalls:
     def _get_pipeline(self, pipeline: Pipeline, request: Request) -> Answer:
         if request.get("version", pipeline.version) != pipeline.version:
             raise ApiError("PipelineVersionNotFoundException", f"There is only version {pipeline.version}.")
-        return views.declaration(pipeline, self._core.settings.region)
+        return shapes.declaration(pipeline, self._state.settings.region)
 
     def _get_state(self, pipeline: Pipeline, request: Request) -> Answer:
-        return views.state(pipeline, self._core.executions[pipeline.name])
+        return shapes.state(pipeline, self._state.executions[pipeline.name])
 
     def _get_execution(self, pipeline: Pipeline, request: Request) -> Answer:
-        return {"pipelineExecution": views.execution(self._find(pipeline, request["pipelineExecutionId"]))}
+        return {"pipelineExecution": shapes.execution(self._find(pipeline, request["pipelineExecutionId"]))}
 
     def _list_executions(self, pipeline: Pipeline, request: Request) -> Answer:
-        executions = self._core.executions[pipeline.name][::-1]
+        executions = self._state.executions[pipeline.name][::-1]
         stage = request.get("filter", {}).get("succeededInStage", {}).get("stageName")
         if stage is not None:
             executions = [each for each in executions if each.stage_statuses.get(stage) == "Succeeded"]
         page, following = _page(executions, request)
-        return {"pipelineExecutionSummaries": [views.execution_summary(each) for each in page]} | following
+        return {"pipelineExecutionSummaries": [shapes.execution_summary(each) for each in page]} | following
 
     def _list_actions(self, pipeline: Pipeline, request: Request) -> Answer:
         asked = request.get("filter", {})
         latest = asked.get("latestInPipelineExecution", {})
         execution_id = asked.get("pipelineExecutionId", latest.get("pipelineExecutionId"))
-        executions = self._core.executions[pipeline.name][::-1]
+        executions = self._state.executions[pipeline.name][::-1]
         if execution_id is not None:
             executions = [self._find(pipeline, execution_id)]
         runs = [run for execution in executions for run in execution.actions[::-1]]
         page, following = _page(runs, request)
-        region = self._core.settings.region
-        return {"actionExecutionDetails": [views.action_execution(run, region) for run in page]} | following
+        region = self._state.settings.region
+        return {"actionExecutionDetails": [shapes.action_execution(run, region) for run in page]} | following
 
     def _start_execution(self, pipeline: Pipeline, request: Request) -> Answer:
         token = request.get("clientRequestToken")
-        known = self._core.start_tokens
+        known = self._state.start_tokens
         if token is not None and (pipeline.name, token) in known:
             return {"pipelineExecutionId": known[pipeline.name, token]}
         values = {each["name"]: each["value"] for each in request.get("variables", ())}
@@ -110,7 +110,7 @@ class PipelineCalls:
         if fault is not None:
             raise ApiError("ValidationException", f"{fault[0].upper()}{fault[1:]}.")
         revisions = _s3_versions(pipeline, request.get("sourceRevisions", ()))
-        started = self._engine.start(pipeline, _TRIGGER, variables=values, source_revisions=revisions)
+        started = self._runner.start(pipeline, _TRIGGER, variables=values, source_revisions=revisions)
         if token is not None:
             known[pipeline.name, token] = started
         return {"pipelineExecutionId": started}
@@ -124,7 +124,7 @@ class PipelineCalls:
             raise ApiError(
                 "PipelineExecutionNotStoppableException", f"The execution is already {execution.status}."
             )
-        self._engine.stop(execution, abandon, request.get("reason"))
+        self._runner.stop(execution, abandon, request.get("reason"))
         return {"pipelineExecutionId": execution.pipeline_execution_id}
 
     def _retry(self, pipeline: Pipeline, request: Request) -> Answer:
@@ -135,27 +135,27 @@ class PipelineCalls:
         if execution.stage.name != name or name not in execution.stage_statuses:
             message = f"The execution has not failed or been stopped in {name}."
             raise ApiError("StageNotRetryableException", message)
-        self._engine.retry(execution, all_actions=request["retryMode"] == "ALL_ACTIONS")
+        self._runner.retry(execution, all_actions=request["retryMode"] == "ALL_ACTIONS")
         return {"pipelineExecutionId": execution.pipeline_execution_id}
 
     def _find(
         self, pipeline: Pipeline, execution_id: str, error: str = "PipelineExecutionNotFound"
     ) -> PipelineExecution:
-        for execution in self._core.executions[pipeline.name]:
+        for execution in self._state.executions[pipeline.name]:
             if execution.pipeline_execution_id == execution_id:
                 return execution
         raise ApiError(f"{error}Exception", f"The pipeline has no execution {execution_id}.")
 
 
 def _s3_versions(pipeline: Pipeline, revisions: Sequence[Request]) -> dict[str, str]:
-    """Return which version of its object each source action is to take."""
+    """Return the version of its object that each source action should take."""
     sources = {action.name for action in pipeline.stages[0].actions if action.action_type == S3_SOURCE}
     for each in revisions:
         if each["actionName"] not in sources:
             message = f"The pipeline has no S3 source action {each['actionName']}."
             raise ApiError("ValidationException", message)
         if each["revisionType"] != _S3_REVISION:
-            message = f"The emulator takes source revisions of the type {_S3_REVISION} only."
+            message = f"The emulator supports source revisions of the type {_S3_REVISION} only."
             raise ApiError("ValidationException", message)
     return {each["actionName"]: each["revisionValue"] for each in revisions}
 

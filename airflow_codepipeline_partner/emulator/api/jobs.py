@@ -1,51 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls of the job protocol: five for the actions of partners, and five alike for custom actions."""
+"""The calls of the job protocol: five for partners' actions, and the same five for custom actions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from airflow_codepipeline_partner.emulator.engine.pipeline_runner import Engine
+from airflow_codepipeline_partner.emulator.engine.pipeline_runner import PipelineRunner
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.faults import Fault
 from airflow_codepipeline_partner.emulator.model.action_types import (
     CUSTOM,
     THIRD_PARTY,
-    ActionType,
     ActionTypeId,
+    RegisteredActionType,
 )
 from airflow_codepipeline_partner.emulator.model.jobs import Job, JobEvent, JobStatus, new_nonce
-from airflow_codepipeline_partner.emulator.model.pipelines import ACCOUNT_ID, Artifact
+from airflow_codepipeline_partner.emulator.model.pipelines import ACCOUNT_ID, PipelineArtifact
 from airflow_codepipeline_partner.emulator.service_model import validate
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
-MAX_OUTPUT_VARIABLES_BYTES = 122_880  # of one action, by AWS's quotas
+MAX_OUTPUT_VARIABLES_BYTES = 122_880  # of one action; AWS's quota
 
 
 class ObjectStore(Protocol):
-    """What these calls need of S3."""
+    """What the job calls need of S3."""
 
     def exists(self, bucket: str, key: str) -> bool:
-        """Return whether there is such an object."""
+        """Return whether the object exists."""
 
 
-class JobCalls:
+class JobsApi:
     """
-    Answer the job calls, and write each into the ledger.
+    Answer the job calls, and record each in the ledger.
 
-    :param core: The state.
-    :param engine: What moves jobs and actions on.
-    :param store: Where the artifacts lie.
+    :param state: The state.
+    :param runner: What moves jobs and actions forward.
+    :param store: Where artifacts are kept.
     """
 
-    def __init__(self, core: State, engine: Engine, store: ObjectStore) -> None:
-        self._core = core
-        self._engine = engine
+    def __init__(self, state: State, runner: PipelineRunner, store: ObjectStore) -> None:
+        self._state = state
+        self._runner = runner
         self._store = store
-        self._handlers: dict[str, Callable[[Call], Answer]] = {
+        self._handlers: dict[str, Callable[[JobCall], Answer]] = {
             "PollForThirdPartyJobs": self._poll,
             "GetThirdPartyJobDetails": self._details,
             "AcknowledgeThirdPartyJob": self._acknowledge,
@@ -73,13 +73,13 @@ class JobCalls:
         Do a call.
 
         :param request: The request's JSON.
-        :param region: For which region the request was signed.
-        :param faults: What befell the call and is to be noted with it.
-        :param refusal: Why the call is refused whatever it asks for, for instance for want of a signature.
+        :param region: The region that the request is signed for.
+        :param faults: The faults that hit the call.
+        :param refusal: Why the call is refused before it is read, for instance for a missing signature.
         :raises ApiError: The call is refused.
         """
-        with self._core.lock:
-            call = Call(operation, request, region, tuple(faults), self._core)
+        with self._state.lock:
+            call = JobCall(operation, request, region, tuple(faults), self._state)
             try:
                 if refusal is not None:
                     raise refusal
@@ -91,20 +91,20 @@ class JobCalls:
             finally:
                 call.record()
 
-    def _poll(self, call: Call) -> Answer:
+    def _poll(self, call: JobCall) -> Answer:
         asked = call.request["actionTypeId"]
         action_type = ActionTypeId.of(asked)
-        settings = self._core.settings
+        settings = self._state.settings
         call.details = {"actionTypeId": action_type.as_dict()}
         if action_type.owner != call.owner:
             # AWS's text for PollForJobs with a wrong owner.
             message = f"ActionType with owner '{action_type.owner}' is not supported"
             raise ApiError("ValidationException", message)
-        known = self._core.action_types.find(action_type)
+        known = self._state.action_types.find(action_type)
         if known is None or settings.region not in (None, call.region):
             name = "/".join(action_type)
             raise ApiError("ActionTypeNotFoundException", f"Action type {name} was not found.")
-        queue = self._core.queues[action_type, _queried(known, call.request.get("queryParam") or {})]
+        queue = self._state.queues[action_type, _queried(known, call.request.get("queryParam") or {})]
         limit = call.request.get("maxBatchSize", settings.default_batch_size)
         call.details["maxBatchSize"] = limit
         limit = min(limit, settings.max_batch_size or limit)
@@ -114,9 +114,9 @@ class JobCalls:
                 again = queue.handed_out(fault.params["in_progress"])[:limit]
         jobs = again + queue.take(limit - len(again))
         for job in jobs:
-            # A job that somebody is already working at stays as it is when it is handed out by mistake.
+            # A job in progress that is handed out by mistake does not change.
             if job.after(JobEvent.HAND_OUT) is not None:
-                self._engine.jobs.hand_out(job, call.now)
+                self._runner.jobs.hand_out(job, call.now)
         call.details["jobs"] = [job.job_id for job in jobs]
         if call.owner == THIRD_PARTY:
             return {"jobs": [{"clientId": job.client_id, "jobId": job.job_id} for job in jobs]}
@@ -125,10 +125,10 @@ class JobCalls:
     def _custom_job(self, job: Job, now: float) -> dict[str, Any]:
         return {"id": job.job_id, "accountId": ACCOUNT_ID, "data": self._data(job, now)}
 
-    def _details(self, call: Call) -> Answer:
+    def _details(self, call: JobCall) -> Answer:
         job = call.find_job()
         waiting = job.after(JobEvent.ACKNOWLEDGE) is not None
-        if waiting and self._core.settings.details_rotate_nonce and call.owner == THIRD_PARTY:
+        if waiting and self._state.settings.details_rotate_nonce and call.owner == THIRD_PARTY:
             job.nonce = new_nonce()
         if call.owner == CUSTOM:
             return {"jobDetails": self._custom_job(job, call.now)}
@@ -142,8 +142,8 @@ class JobCalls:
             "action": {"name": declared.name, "actionExecutionId": action.action_execution_id},
         }
         if declared.action_type.owner == CUSTOM:
-            # For third parties AWS leaves these two out.
-            context["pipelineArn"] = pipeline.arn(self._core.settings.region)
+            # AWS leaves these two out for third parties.
+            context["pipelineArn"] = pipeline.arn(self._state.settings.region)
             context["pipelineExecutionId"] = action.execution.pipeline_execution_id
         data: dict[str, Any] = {
             "actionTypeId": declared.action_type.as_dict(),
@@ -154,8 +154,8 @@ class JobCalls:
         }
         # AWS: present "if the action requires access".
         if not job.status.ended and (action.inputs or action.outputs):
-            expires_at = now + self._core.settings.credentials_lifetime
-            credentials = self._core.credentials.issue(job, expires_at)
+            expires_at = now + self._state.settings.credentials_lifetime
+            credentials = self._state.credentials.issue(job, expires_at)
             data["artifactCredentials"] = {
                 "accessKeyId": credentials.access_key_id,
                 "secretAccessKey": credentials.secret_access_key,
@@ -167,22 +167,22 @@ class JobCalls:
             data["encryptionKey"] = {"id": pipeline.encryption_key, "type": "KMS"}
         return data
 
-    def _acknowledge(self, call: Call) -> Answer:
+    def _acknowledge(self, call: JobCall) -> Answer:
         job = call.find_job()
-        settings, nonce = self._core.settings, call.request["nonce"]
+        settings, nonce = self._state.settings, call.request["nonce"]
         if job.status.ended and settings.acknowledge_ended_job == "status":
             return {"status": job.status.on_the_wire}
         if job.status is JobStatus.IN_PROGRESS and nonce == job.winning_nonce:
             if settings.repeated_acknowledge == "in_progress":
                 return {"status": job.status.value}
         elif job.after(JobEvent.ACKNOWLEDGE) is not None and nonce == job.nonce:
-            self._engine.jobs.acknowledge(job, call.now)
+            self._runner.jobs.acknowledge(job, call.now)
             return {"status": job.status.value}
         raise ApiError(
             "InvalidNonceException", f"The nonce is not valid for job {job.job_id}, or the job is taken."
         )
 
-    def _succeed(self, call: Call) -> Answer:
+    def _succeed(self, call: JobCall) -> Answer:
         job = call.find_job()
         revision = call.request.get("currentRevision")
         token = call.request.get("continuationToken")
@@ -192,12 +192,12 @@ class JobCalls:
         if variables:
             _check_output_variables(variables, token)
         event = self._put_event(job, JobEvent.SUCCEED, JobEvent.SUCCEED_UNACKNOWLEDGED)
-        if token is None and self._core.settings.require_output_artifacts:
+        if token is None and self._state.settings.require_output_artifacts:
             for artifact in job.action.outputs:
                 if not self._store.exists(artifact.bucket, artifact.key):
                     message = f"Output artifact {artifact.name} has no object at its location."
                     raise ApiError("ValidationException", message)
-        self._engine.jobs.apply(job, event, call.now)
+        self._runner.jobs.apply(job, event, call.now)
         call.result = "success" if token is None else "continue"
         action = job.action
         action.summary = execution.get("summary", action.summary)
@@ -208,26 +208,26 @@ class JobCalls:
             action.current_revision = {"created": call.now} | revision
         action.updated_at = call.now
         if token is None:
-            self._engine.end_action(action, "Succeeded", call.now)
+            self._runner.end_action(action, "Succeeded", call.now)
         else:
-            self._engine.jobs.go_on(action, token, call.now)
+            self._runner.jobs.go_on(action, token, call.now)
         return {}
 
-    def _fail(self, call: Call) -> Answer:
+    def _fail(self, call: JobCall) -> Answer:
         job = call.find_job()
         failure = call.request["failureDetails"]
         call.note_result("failureDetails")
         event = self._put_event(job, JobEvent.FAIL, JobEvent.FAIL_UNACKNOWLEDGED)
-        self._engine.jobs.apply(job, event, call.now)
+        self._runner.jobs.apply(job, event, call.now)
         call.result = "failure"
         action = job.action
         action.external_execution_id = failure.get("externalExecutionId", action.external_execution_id)
         error = {"code": failure["type"], "message": failure["message"]}
-        self._engine.end_action(action, "Failed", call.now, error)
+        self._runner.end_action(action, "Failed", call.now, error)
         return {}
 
     def _put_event(self, job: Job, usual: JobEvent, unacknowledged: JobEvent) -> JobEvent:
-        accept = self._core.settings.put_before_acknowledge == "accept"
+        accept = self._state.settings.put_before_acknowledge == "accept"
         event = unacknowledged if accept and job.status is JobStatus.DISPATCHED else usual
         if job.after(event) is None:
             message = f"Job {job.job_id} cannot take a result: its state is {job.status.on_the_wire}."
@@ -235,54 +235,54 @@ class JobCalls:
         return event
 
 
-class Call:
-    """One call on its way, and what the ledger will say of it."""
+class JobCall:
+    """A call in progress, and what the ledger will record of it."""
 
     def __init__(
-        self, operation: str, raw: Any, region: str | None, faults: tuple[Fault, ...], core: State
+        self, operation: str, raw: Any, region: str | None, faults: tuple[Fault, ...], state: State
     ) -> None:
         self.operation = operation
         self.owner = THIRD_PARTY if "ThirdParty" in operation else CUSTOM
         self.region = region
         self.faults = faults
-        self.now = core.tick()
+        self.now = state.tick()
         self.request: Request = {}
         self.details: dict[str, Any] = {}
         self.outcome = "ok"
         self.result: str | None = None
-        self._core = core
+        self._state = state
         named = raw.get("jobId") if isinstance(raw, dict) else None
         self._job_id = named if isinstance(named, str) else None
-        job = core.jobs.get(self._job_id or "")
-        #: A job of the other owner is not to be found by this call.
+        job = state.jobs.get(self._job_id or "")
+        #: This call does not find a job of the other owner.
         self._job = job if job is not None and job.action.action.action_type.owner == self.owner else None
         self._before = self._job.status.value if self._job is not None else None
 
     def find_job(self) -> Job:
-        """Return the job that is asked for, if the token is its client's; a custom job has no client."""
-        core, token = self._core, self.request.get("clientToken", "")
+        """Return the job, if the token is its client's; a custom job has no client."""
+        state, token = self._state, self.request.get("clientToken", "")
         if self._job is None:
             if (
                 self.owner == THIRD_PARTY
-                and core.settings.check_first == "token"
-                and not core.customers.anyones(token, self.now)
+                and state.settings.check_first == "token"
+                and not state.customers.anyones(token, self.now)
             ):
                 raise ApiError("InvalidClientTokenException", "The client token is not valid.")
             raise ApiError("JobNotFoundException", f"Job {self._job_id} was not found.")
         client_id = self._job.client_id
-        if client_id is not None and not core.customers.accepts(client_id, token, self.now):
+        if client_id is not None and not state.customers.accepts(client_id, token, self.now):
             raise ApiError(
                 "InvalidClientTokenException", f"The client token is not valid for job {self._job_id}."
             )
         return self._job
 
     def note_result(self, *members: str) -> None:
-        """Note in the ledger what is put."""
+        """Keep the result for the ledger."""
         self.details = {name: self.request[name] for name in members if name in self.request}
 
     def record(self) -> None:
-        """Write the ledger's entry."""
-        self._core.record(
+        """Record the call in the ledger."""
+        self._state.record(
             "call",
             self.operation,
             self.now,
@@ -296,8 +296,8 @@ class Call:
         )
 
 
-def _queried(action_type: ActionType, query: Mapping[str, str]) -> str | None:
-    """Return the value of the queryable property that a poll is for, or None where there is none."""
+def _queried(action_type: RegisteredActionType, query: Mapping[str, str]) -> str | None:
+    """Return the value of the queryable property that a poll asks for, or None if there is none."""
     wanted = [] if action_type.queryable is None else [action_type.queryable]
     if list(query) != wanted:
         needed = f"must have the key {wanted[0]}" if wanted else "must be empty"
@@ -317,7 +317,7 @@ def _check_output_variables(variables: Mapping[str, str], continuation_token: st
         raise ApiError("OutputVariablesSizeExceededException", message)
 
 
-def _artifact(artifact: Artifact) -> dict[str, Any]:
+def _artifact(artifact: PipelineArtifact) -> dict[str, Any]:
     location = {"bucketName": artifact.bucket, "objectKey": artifact.key}
     shape: dict[str, Any] = {"name": artifact.name, "location": {"type": "S3", "s3Location": location}}
     return shape if artifact.revision is None else shape | {"revision": artifact.revision}

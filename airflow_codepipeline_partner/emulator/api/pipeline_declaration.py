@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pipeline's declaration in AWS's shape, read and checked."""
+"""Reads and checks a pipeline's declaration in AWS's shape."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from airflow_codepipeline_partner.emulator.model.action_types import (
     AWS,
     PROVIDERS_OF_AWS,
     THIRD_PARTY,
-    ActionType,
     ActionTypeId,
+    RegisteredActionType,
 )
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     GITHUB_SECRET,
@@ -35,25 +35,25 @@ class PipelineReader:
     """
     Read declarations.
 
-    Only where a worker has an action is one checked as AWS does it: for all others moto's word is enough.
+    A pipeline with an action of a worker is checked as AWS does; for all others moto's check is enough.
 
-    :param core: The state; it knows the action types and the customers.
+    :param state: The state, with the action types and the customers.
     """
 
-    def __init__(self, core: State) -> None:
-        self._core = core
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     def read(self, declared: Declaration, region: str, now: float, former: Pipeline | None) -> Pipeline:
         """
-        Return the pipeline that is declared.
+        Return the declared pipeline.
 
-        :param region: In which it is.
-        :param former: What it is to take the place of.
+        :param region: The pipeline's region.
+        :param former: The pipeline that it replaces.
         :raises ApiError: AWS would refuse it, or the emulator cannot run it.
         """
         name = declared["name"]
         if former is not None and former.declared_in != region:
-            # The names of moto's are each region's own.
+            # In moto each region has names of its own.
             message = f"The emulator runs one pipeline of a name, and has {name} in {former.declared_in}."
             raise ApiError("NotImplementedException", message)
         store: Declaration = (
@@ -104,7 +104,7 @@ class PipelineReader:
         known = self._action_type(action, region)
         where = f"Action {action.name} of the stage {stage_name}"
         secret_keys = frozenset(known.secret_keys & action.configuration.keys())
-        # What is masked when it is read is unchanged when it comes back.
+        # Secrets are masked when they are shown; a mask that comes back means the same value.
         before = _secrets(former, stage_name, action)
         configuration = dict(action.configuration)
         for key in secret_keys:
@@ -128,34 +128,34 @@ class PipelineReader:
                 revision_url_template=known.revision_url_template,
             )
         except ControlError as error:
-            # A property that its type's link needs was registered as a secret later.
+            # A property in the action type's link was registered as a secret later.
             raise _invalid_action(f"{where}: {error}.") from None
 
-    def _action_type(self, action: Action, region: str) -> ActionType:
-        known = self._core.action_types.find(action.action_type)
+    def _action_type(self, action: Action, region: str) -> RegisteredActionType:
+        known = self._state.action_types.find(action.action_type)
         if known is None:
             raise _not_available(action, region)
         return known
 
     def _refuse_workers_type(self, action: Action, region: str) -> None:
-        """Refuse what is a worker's action type but for its owner, where AWS has none of that name."""
+        """Refuse a worker's action type with the owner AWS, if AWS has none of that name."""
         asked = action.action_type
         if asked.owner != AWS or asked.provider in PROVIDERS_OF_AWS:
             return
-        for known in self._core.action_types:
+        for known in self._state.action_types:
             if (known.id.category, known.id.provider) == (asked.category, asked.provider):
                 raise _not_available(action, region, f"; there is one of the owner {known.id.owner}")
 
     def _client_id(self, action: Action, former: Pipeline | None) -> str:
-        """Return whose a partner's action is. A console would know by the customer's Connect."""
+        """Return the customer of a partner's action. The console would know it from the Connect."""
         chosen = former.client_id if former is not None else None
-        chosen = chosen or self._core.settings.connected_client_id
-        customers = list(self._core.customers)
+        chosen = chosen or self._state.settings.connected_client_id
+        customers = list(self._state.customers)
         if chosen is None and len(customers) == 1:
             return customers[0]
         if chosen is None or chosen not in customers:
             raise _invalid_action(
-                f"No customer of the partner's is connected to the action {action.name}: the emulator has "
+                f"No customer of the partner is connected to the action {action.name}: the emulator has "
                 f"{len(customers)} customers; add one, or choose one by the setting connected_client_id."
             )
         return chosen
@@ -182,7 +182,7 @@ def _faults_of_store(declared: Declaration, region: str) -> Iterator[ApiError]:
 
 
 def _faults(pipeline: Pipeline) -> Iterator[ApiError]:
-    """Yield what AWS does not take in a pipeline's stages, and moto does."""
+    """Yield what AWS refuses in a pipeline's stages and moto accepts."""
     names = [stage.name for stage in pipeline.stages]
     if len(set(names)) < len(names):
         yield _invalid_structure("Each stage has a name of its own.")

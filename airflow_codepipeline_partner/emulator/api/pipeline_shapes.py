@@ -10,8 +10,8 @@ from airflow_codepipeline_partner.emulator.model.pipelines import (
     ACCOUNT_ID,
     DEFAULT_REGION,
     Action,
-    Artifact,
     Pipeline,
+    PipelineArtifact,
     Stage,
 )
 from airflow_codepipeline_partner.emulator.model.variables import OF_PIPELINE
@@ -225,7 +225,7 @@ def action_execution(run: ActionExecution, region: str | None) -> Shape:
     }
 
 
-def _located(artifact: Artifact) -> Shape:
+def _located(artifact: PipelineArtifact) -> Shape:
     return {"name": artifact.name, "s3location": {"bucket": artifact.bucket, "key": artifact.key}}
 
 

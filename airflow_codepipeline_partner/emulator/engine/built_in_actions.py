@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What AWS's own actions do: an S3 source finds its object, and all others just succeed."""
+"""AWS's own actions: an S3 source finds its object, and all others just succeed."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 
-from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore, StoredObject, small_zip
+from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore, S3Object, small_zip
 from airflow_codepipeline_partner.emulator.errors import ActionFailed, ControlError
 from airflow_codepipeline_partner.emulator.model.executions import ActionExecution
-from airflow_codepipeline_partner.emulator.model.pipelines import SOURCE_CATEGORY, Artifact
+from airflow_codepipeline_partner.emulator.model.pipelines import SOURCE_CATEGORY, PipelineArtifact
 
 _REVISION_CHARS = 40
 
@@ -18,7 +18,7 @@ class BuiltInActions:
     """
     Do AWS's own actions, each at once.
 
-    :param store: Where artifacts and the objects of S3 sources lie.
+    :param store: The store of artifacts and of S3 sources.
     """
 
     def __init__(self, store: MotoStore) -> None:
@@ -26,14 +26,14 @@ class BuiltInActions:
 
     def perform(self, action: ActionExecution) -> None:
         """
-        Do an action, and put its output artifacts in their places.
+        Do an action, and put its output artifacts in their locations.
 
-        An artifact that was given for the execution comes before all others. Else an S3 source gives the
-        object that it is configured with, and every other action small zips.
+        An artifact that the test gave for the execution comes first. Otherwise an S3 source gives the object
+        that it is configured with, and every other action small zips.
 
-        :raises ActionFailed: The object is not there, or an artifact cannot be put.
+        :raises ActionFailed: The object does not exist, or an artifact cannot be put.
         """
-        found: StoredObject | None = None
+        found: S3Object | None = None
         if not action.action.is_emulated:
             name = "/".join(action.action.action_type)
             action.summary = f"The emulator does not do {name}: this action succeeded at once."
@@ -44,22 +44,27 @@ class BuiltInActions:
         except ControlError as error:
             raise ActionFailed("ConfigurationError", f"An artifact could not be put: {error}.") from None
 
-    def _put(self, artifact: Artifact, action: ActionExecution, found: StoredObject | None) -> Artifact:
+    def _put(
+        self, artifact: PipelineArtifact, action: ActionExecution, found: S3Object | None
+    ) -> PipelineArtifact:
         if found is not None:
             body, revision = found.body, found.version_id or found.etag
         else:
             given = action.execution.given.get(artifact.name)
             body = small_zip() if given is None else bytes(given)
             revision = hashlib.sha256(body).hexdigest()[:_REVISION_CHARS]
-        # It is gone where another emulator in the process was reset.
+        # It is gone if another emulator in the process was reset.
         self._store.ensure_bucket(artifact.bucket)
         self._store.put(artifact.bucket, artifact.key, body)
         if action.action.action_type.category == SOURCE_CATEGORY:
-            told = {"revision": revision, "changeIdentifier": revision}
-            action.current_revision = told | {"created": action.started_at}
+            action.current_revision = {
+                "revision": revision,
+                "changeIdentifier": revision,
+                "created": action.started_at,
+            }
         return dataclasses.replace(artifact, revision=revision)
 
-    def _find(self, action: ActionExecution) -> StoredObject:
+    def _find(self, action: ActionExecution) -> S3Object:
         bucket, key = action.configuration["S3Bucket"], action.configuration.get("S3ObjectKey", "")
         version = action.execution.source_revisions.get(action.action.name)
         given = [action.execution.given.get(artifact.name) for artifact in action.outputs]
@@ -78,6 +83,6 @@ class BuiltInActions:
         return found
 
 
-def _as_stored(body: bytes) -> StoredObject:
-    """Return what S3 would have of a body in a bucket that keeps no versions."""
-    return StoredObject(bytes(body), hashlib.md5(body, usedforsecurity=False).hexdigest(), None)
+def _as_stored(body: bytes) -> S3Object:
+    """Return the object that S3 would make of a body in a bucket that keeps no versions."""
+    return S3Object(bytes(body), hashlib.md5(body, usedforsecurity=False).hexdigest(), None)

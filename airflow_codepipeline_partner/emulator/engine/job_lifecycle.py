@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a job moves on: by what is called, and by what is due."""
+"""A job's way through its states, by calls and by timers."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ EndAction = Callable[[ActionExecution, str, float, Mapping[str, str]], None]
 
 class JobLifecycle:
     """
-    Make an action's jobs, and move them on.
+    Make an action's jobs, and move them through their states.
 
-    Whoever calls holds the core's lock.
+    Callers hold the state's lock.
 
-    :param core: The state.
-    :param end_action: Ends an action whose time is over; called with it, its status, the time and the error.
+    :param state: The state.
+    :param end_action: Ends an action that timed out; called with it, its status, the time and the error.
     """
 
-    def __init__(self, core: State, end_action: EndAction) -> None:
-        self._core = core
+    def __init__(self, state: State, end_action: EndAction) -> None:
+        self._state = state
         self._end_action = end_action
 
     def begin(self, action: ActionExecution, now: float) -> None:
         """Make the first job of an action; it is queued at once."""
-        settings = self._core.settings
+        settings = self._state.settings
         custom = action.action.action_type.owner == CUSTOM
         seconds = settings.custom_action_timeout if custom else settings.action_timeout
-        self._core.timers.at(now + seconds, functools.partial(self._action_due, action))
+        self._state.timers.at(now + seconds, functools.partial(self._action_due, action))
         self._make_available(self._new_job(action, None, now), now)
 
     def go_on(self, action: ActionExecution, continuation_token: str, now: float) -> None:
         """Make the next job of an action."""
         job = self._new_job(action, continuation_token, now)
-        self._core.record("job", "Created", now, job)
-        due = now + self._core.settings.continuation_delay
-        self._core.timers.at(due, functools.partial(self._make_available, job))
+        self._state.record("job", "Created", now, job)
+        due = now + self._state.settings.continuation_delay
+        self._state.timers.at(due, functools.partial(self._make_available, job))
 
     def _new_job(self, action: ActionExecution, continuation_token: str | None, now: float) -> Job:
         job = Job(
@@ -53,7 +53,7 @@ class JobLifecycle:
             created_at=now,
             nonce=new_nonce(),
         )
-        self._core.jobs[job.job_id] = job
+        self._state.jobs[job.job_id] = job
         action.current_job_id = job.job_id
         return job
 
@@ -61,8 +61,8 @@ class JobLifecycle:
         if job.after(JobEvent.BECOME_AVAILABLE) is None:
             return
         before = self.apply(job, JobEvent.BECOME_AVAILABLE, at)
-        self._core.queues[job.action.queue].add(job)
-        self._core.record("job", "Queued", at, job, status_before=before)
+        self._state.queues[job.action.queue].add(job)
+        self._state.record("job", "Queued", at, job, status_before=before)
 
     def apply(self, job: Job, event: JobEvent, at: float) -> str:
         """
@@ -76,64 +76,64 @@ class JobLifecycle:
         job.status = after
         if after.ended:
             job.ended_at = at
-            self._core.queues[job.action.queue].remove(job)
-            retention = self._core.settings.retention
-            self._core.timers.at(at + retention, functools.partial(self._retention_due, job))
+            self._state.queues[job.action.queue].remove(job)
+            retention = self._state.settings.retention
+            self._state.timers.at(at + retention, functools.partial(self._retention_due, job))
         return before.value
 
     def hand_out(self, job: Job, now: float) -> None:
-        """Note that a poll returns the job."""
-        settings = self._core.settings
+        """Hand out a job that a poll returns."""
+        settings = self._state.settings
         before = self.apply(job, JobEvent.HAND_OUT, now)
         job.hand_outs += 1
-        self._core.record("job", "HandedOut", now, job, status_before=before)
+        self._state.record("job", "HandedOut", now, job, status_before=before)
         if job.hand_outs > 1 and settings.nonce_on_redelivery == "new":
             job.nonce = new_nonce()
         lapse = functools.partial(self._lease_due, job, job.hand_outs)
-        self._core.timers.at(now + settings.lease_seconds, lapse)
+        self._state.timers.at(now + settings.lease_seconds, lapse)
         if job.first_handed_out_at is None:
             job.first_handed_out_at = now
             if settings.job_timeout_from == "hand_out":
                 self._start_job_timeout(job, now)
 
     def acknowledge(self, job: Job, now: float) -> None:
-        """Give the job to the caller."""
+        """Let the caller have the job."""
         self.apply(job, JobEvent.ACKNOWLEDGE, now)
         job.acknowledged_at, job.winning_nonce = now, job.nonce
-        self._core.queues[job.action.queue].acknowledged(job)
-        if self._core.settings.job_timeout_from == "acknowledge":
+        self._state.queues[job.action.queue].acknowledged(job)
+        if self._state.settings.job_timeout_from == "acknowledge":
             self._start_job_timeout(job, now)
 
     def end(self, action: ActionExecution, event: JobEvent, at: float, **details: Any) -> None:
-        """End the job that an action has now, if it has one that an event can end."""
-        job = self._core.jobs.get(action.current_job_id or "")
+        """End an action's current job, if the event can end it."""
+        job = self._state.jobs.get(action.current_job_id or "")
         if job is not None and job.after(event) is not None:
             before = self.apply(job, event, at)
-            self._core.record("job", job.status.value, at, job, status_before=before, details=details)
+            self._state.record("job", job.status.value, at, job, status_before=before, details=details)
 
     def _start_job_timeout(self, job: Job, now: float) -> None:
-        seconds = job.action.action.job_timeout or self._core.settings.job_timeout
-        self._core.timers.at(now + seconds, functools.partial(self._job_due, job, job.requeues))
+        seconds = job.action.action.job_timeout or self._state.settings.job_timeout
+        self._state.timers.at(now + seconds, functools.partial(self._job_due, job, job.requeues))
 
     # What is due.
 
     def _lease_due(self, job: Job, hand_out: int, at: float) -> None:
         if job.status is JobStatus.DISPATCHED and job.hand_outs == hand_out:
-            self._core.queues[job.action.queue].add(job)
-            self._core.record("job", "LeaseLapsed", at, job, status_before=job.status.value)
+            self._state.queues[job.action.queue].add(job)
+            self._state.record("job", "LeaseLapsed", at, job, status_before=job.status.value)
 
     def _retention_due(self, job: Job, at: float) -> None:
-        del self._core.jobs[job.job_id]
+        del self._state.jobs[job.job_id]
 
     def _job_due(self, job: Job, requeues: int, at: float) -> None:
         if job.status.ended or job.requeues != requeues:
             return
-        if self._core.settings.job_timeout_effect == "requeue":
+        if self._state.settings.job_timeout_effect == "requeue":
             before = self.apply(job, JobEvent.REQUEUE, at)
             job.requeues += 1
             job.first_handed_out_at = job.acknowledged_at = job.winning_nonce = None
-            self._core.queues[job.action.queue].add(job)
-            self._core.record("job", "Requeued", at, job, status_before=before)
+            self._state.queues[job.action.queue].add(job)
+            self._state.record("job", "Requeued", at, job, status_before=before)
             return
         self._time_out(job.action, "the job", at)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""S3 as the emulator itself uses it: moto's, called in the process."""
+"""The S3 that the emulator itself uses: moto's, called in the process."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from airflow_codepipeline_partner.emulator.errors import ControlError
 
 WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
-# moto finds the service by the scope of the signature, and looks at no more of it.
+# moto finds the service by the scope of the signature, and ignores the rest.
 _AUTHORIZATION = (
     "AWS4-HMAC-SHA256 Credential=EMULATOR/20200101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 )
 
 
 @dataclasses.dataclass(frozen=True)
-class StoredObject:
+class S3Object:
     """
     An object of S3.
 
@@ -39,7 +39,7 @@ _MOTOS_OWN = "moto-api"
 
 class MotoStore:
     """
-    Put objects in moto's S3, and get them.
+    Put objects into moto's S3, and get them.
 
     :param app: moto's WSGI application.
     """
@@ -48,7 +48,7 @@ class MotoStore:
         self._app = app
 
     def ensure_bucket(self, bucket: str) -> None:
-        """Make a bucket unless it is there."""
+        """Create a bucket unless it exists."""
         if self._call("HEAD", f"/{bucket}")[0] == 404:
             self._succeed("PUT", f"/{bucket}")
 
@@ -56,7 +56,7 @@ class MotoStore:
         """Put an object."""
         self._succeed("PUT", f"/{bucket}/{key}", body)
 
-    def get(self, bucket: str, key: str, version_id: str | None = None) -> StoredObject | None:
+    def get(self, bucket: str, key: str, version_id: str | None = None) -> S3Object | None:
         """
         Return an object, or None if there is none.
 
@@ -64,15 +64,15 @@ class MotoStore:
         """
         query = {} if version_id is None else {"versionId": version_id}
         if not key or bucket == _MOTOS_OWN:
-            # The list of a bucket's objects, or something of moto's that is no object.
+            # The list of a bucket's objects, or a page of moto's; neither is an object.
             return None
         status, body, headers = self._call("GET", f"/{bucket}/{key}", query=query)
         if status != 200:
             return None
-        return StoredObject(body, headers.get("etag", "").strip('"'), headers.get("x-amz-version-id"))
+        return S3Object(body, headers.get("etag", "").strip('"'), headers.get("x-amz-version-id"))
 
     def exists(self, bucket: str, key: str) -> bool:
-        """Return whether there is such an object."""
+        """Return whether the object exists."""
         return self._call("HEAD", f"/{bucket}/{key}")[0] == 200
 
     def reset(self) -> None:
@@ -94,7 +94,7 @@ class MotoStore:
             headers=[("Authorization", _AUTHORIZATION), ("Host", "localhost")],
         )
         environ = builder.get_environ()
-        # As the server gives it to moto, whose reading of it is a key's name: bytes, read as Latin-1.
+        # moto reads a key's name from this as the server gives it: bytes, decoded as Latin-1.
         environ["PATH_INFO"] = path.encode(errors="surrogatepass").decode("latin-1")
         del environ["REQUEST_URI"], environ["RAW_URI"]
         try:
@@ -110,7 +110,7 @@ def call_app(app: WsgiApp, environ: dict[str, Any]) -> tuple[int, bytes, Mapping
 
 
 def small_zip() -> bytes:
-    """Return the source artifact of those who do not care: a zip with one file, always the same."""
+    """Return the default source artifact: a zip with one file, always the same."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(zipfile.ZipInfo("README.md"), "# A source artifact\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How executions move on, from stage to stage and from action to action."""
+"""Executions on their way from stage to stage and from action to action."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _RETRIED = ("Failed", "Abandoned")
 _log = logging.getLogger(__name__)
 
 
-class Engine:
+class PipelineRunner:
     """
     Run pipelines.
 
-    :param core: The state.
-    :param store: Where artifacts lie.
+    :param state: The state.
+    :param store: Where artifacts are kept.
     """
 
-    def __init__(self, core: State, store: MotoStore) -> None:
-        self._core = core
+    def __init__(self, state: State, store: MotoStore) -> None:
+        self._state = state
         self._built_in = BuiltInActions(store)
-        self.jobs = JobLifecycle(core, self.end_action)
-        # Executions with which something may go on; none of them while nobody holds the lock.
+        self.jobs = JobLifecycle(state, self.end_action)
+        # Executions that may be able to continue; empty while the lock is free.
         self._ready: deque[PipelineExecution] = deque()
 
     def start(
@@ -56,12 +56,12 @@ class Engine:
         Start a pipeline, and return the execution's id.
 
         :param trigger: What to show as having started it.
-        :param given: Bodies of source artifacts by name, instead of what their source would give.
+        :param given: Contents of source artifacts by name, instead of what their source would give.
         :param variables: Values of the pipeline's own variables, beside their defaults.
-        :param source_revisions: By the name of a source action which version of its object to take.
+        :param source_revisions: The version of its object to take, by the name of a source action.
         """
-        with self._core.lock:
-            now = self._core.tick()
+        with self._state.lock:
+            now = self._state.tick()
             execution = PipelineExecution(
                 pipeline=pipeline,
                 started_at=now,
@@ -75,8 +75,8 @@ class Engine:
                 OF_EXECUTION: {"PipelineExecutionId": execution.pipeline_execution_id},
                 OF_PIPELINE: own | dict(variables or {}),
             }
-            self._core.executions[pipeline.name].append(execution)
-            self._core.record(
+            self._state.executions[pipeline.name].append(execution)
+            self._state.record(
                 "control", "StartExecution", now, **_named(execution), details={"trigger": trigger}
             )
             self._arrive(execution, 0, now)
@@ -84,13 +84,13 @@ class Engine:
             return execution.pipeline_execution_id
 
     def stop(self, execution: PipelineExecution, abandon: bool, reason: str | None) -> None:
-        """Stop an execution: abandon its actions, or wait for those to end that have begun."""
-        now = self._core.tick()
+        """Stop an execution: abandon its actions, or let those that have begun end."""
+        now = self._state.tick()
         execution.status, execution.updated_at = "Stopping", now
         execution.stop_reason = reason or execution.stop_reason
         self._record_call("StopPipelineExecution", now, execution, abandon=abandon, reason=reason)
         if execution.waiting:
-            self._core.waiting[execution.pipeline.name, execution.stage.name].remove(execution)
+            self._state.waiting[execution.pipeline.name, execution.stage.name].remove(execution)
             execution.waiting = False
             self._finish(execution, "Stopped", now)
             return
@@ -103,8 +103,8 @@ class Engine:
         """
         Run the failed actions of an execution's last stage again, or all of that stage's.
 
-        What was stopped goes on with the actions that were not begun. Failed actions can be run again while
-        those beside them still run.
+        A stopped execution continues with the actions that had not begun. Failed actions can run again while
+        parallel ones still run.
 
         :raises ApiError: There is nothing to retry, or it cannot be done now.
         """
@@ -117,12 +117,12 @@ class Engine:
             raise _not_retryable("actions of it still run")
         if not again and execution.status != "Stopped":
             raise _not_retryable("it has no failed action")
-        if self._core.pipelines[pipeline.name].version != pipeline.version:
+        if self._state.pipelines[pipeline.name].version != pipeline.version:
             raise _not_retryable("the pipeline has changed since")
         if self._occupant(execution) not in (None, execution) or self._is_outrun(execution):
             message = "A newer execution has entered the stage."
             raise ApiError("NotLatestPipelineExecutionException", message)
-        now = self._core.tick()
+        now = self._state.tick()
         execution.status, execution.stop_reason, execution.updated_at = "InProgress", None, now
         self._record_call("RetryStageExecution", now, execution)
         self._occupy(execution)
@@ -134,28 +134,28 @@ class Engine:
         self._go_on(execution, now)
 
     def _is_outrun(self, execution: PipelineExecution) -> bool:
-        """Return whether a newer execution has been in the stage that one is in."""
+        """Return whether a newer execution has been in this execution's stage."""
         if execution.pipeline.execution_mode == PARALLEL:
             return False
-        executions = self._core.executions[execution.pipeline.name]
+        executions = self._state.executions[execution.pipeline.name]
         newer = executions[executions.index(execution) + 1 :]
         return any(execution.stage.name in each.stage_statuses for each in newer)
 
     def end_action(
         self, action: ActionExecution, status: str, now: float, error: Mapping[str, str] | None = None
     ) -> None:
-        """End an action, and begin what comes after it."""
+        """End an action, and begin the next ones."""
         self._close(action, status, now, error)
         self._go_on(action.execution, now)
 
     def withdraw(self, name: str) -> None:
-        """Forget a pipeline; what it has begun is abandoned."""
-        now = self._core.tick()
-        for execution in self._core.executions.get(name, ()):
+        """Forget a pipeline, and abandon its executions."""
+        now = self._state.tick()
+        for execution in self._state.executions.get(name, ()):
             if execution.in_progress:
                 self._abandon(execution, now)
                 self._finish(execution, "Stopped", now)
-        self._core.remove_pipeline(name)
+        self._state.remove_pipeline(name)
 
     def _abandon(self, execution: PipelineExecution, now: float) -> None:
         for action in execution.group:
@@ -173,7 +173,7 @@ class Engine:
             self._occupy(execution)
             self._begin_stage(execution, now)
             return
-        waiting = self._core.waiting[pipeline.name, stage.name]
+        waiting = self._state.waiting[pipeline.name, stage.name]
         if pipeline.execution_mode == SUPERSEDED:
             for older in waiting:
                 older.waiting = False
@@ -186,22 +186,22 @@ class Engine:
         """Return the execution for whose leaving the stage this one has to wait."""
         if execution.pipeline.execution_mode == PARALLEL:
             return None
-        return self._core.occupants.get((execution.pipeline.name, execution.stage.name))
+        return self._state.occupants.get((execution.pipeline.name, execution.stage.name))
 
     def _occupy(self, execution: PipelineExecution) -> None:
         execution.stage_statuses[execution.stage.name] = "InProgress"
         if execution.pipeline.execution_mode != PARALLEL:
-            self._core.occupants[execution.pipeline.name, execution.stage.name] = execution
+            self._state.occupants[execution.pipeline.name, execution.stage.name] = execution
 
     def _leave(self, execution: PipelineExecution, status: str, now: float) -> None:
-        """Let an execution leave its stage, and the one that waited longest enter."""
+        """Let an execution leave its stage, and let the one that waited longest enter."""
         execution.stage_statuses[execution.stage.name] = status
         place = execution.pipeline.name, execution.stage.name
-        if self._core.occupants.get(place) is not execution:
+        if self._state.occupants.get(place) is not execution:
             return
-        del self._core.occupants[place]
-        if self._core.waiting[place]:
-            following = self._core.waiting[place].pop(0)
+        del self._state.occupants[place]
+        if self._state.waiting[place]:
+            following = self._state.waiting[place].pop(0)
             following.waiting = False
             self._arrive(following, following.place, now)
             self._ready.append(following)
@@ -212,7 +212,7 @@ class Engine:
     # Actions.
 
     def _go_on(self, execution: PipelineExecution, now: float) -> None:
-        """Do all that can be done now; a loop, for a pipeline may have hundreds of actions."""
+        """Do all that can be done now; in a loop, since a pipeline may have hundreds of actions."""
         self._ready.append(execution)
         while self._ready:
             current = self._ready.popleft()
@@ -220,7 +220,7 @@ class Engine:
                 pass
 
     def _step(self, execution: PipelineExecution, now: float) -> bool:
-        """Go on to the next actions if those that run have ended, and return whether there are any."""
+        """Begin the next actions if the current ones have ended, and return whether there are any."""
         if not execution.in_progress or execution.waiting:
             return False
         statuses = {action.status for action in execution.group}
@@ -228,7 +228,7 @@ class Engine:
             return False
         stage, pipeline = execution.stage, execution.pipeline
         done = {action.action.run_order for action in execution.group}
-        # Where moto took a stage without actions, there is nothing to do in it.
+        # moto accepts a stage without actions; there is nothing to do in it.
         later = [each for each in stage.run_orders() if each > max(done)] if done else []
         if execution.status == "Stopping" or statuses - {"Succeeded"}:
             status = "Stopped" if execution.status == "Stopping" else "Failed"
@@ -261,7 +261,7 @@ class Engine:
         now: float,
         beside: list[ActionExecution] | None = None,
     ) -> None:
-        """Begin actions that run side by side; what AWS itself does has ended when this returns."""
+        """Begin actions that run in parallel; AWS's own have ended when this returns."""
         begun = [
             ActionExecution(
                 execution=execution,
@@ -281,7 +281,7 @@ class Engine:
             except ActionFailed as failed:
                 self._close(action, "Failed", now, {"code": failed.code, "message": str(failed)})
             except Exception as error:
-                # Whatever moto cannot do must not leave an execution that nothing ends.
+                # What moto cannot do must not leave an execution that never ends.
                 _log.debug("an action could not be run", exc_info=True)
                 message = f"The emulator could not run this action: {type(error).__name__}."
                 self._close(action, "Failed", now, {"code": "InternalError", "message": message})
@@ -305,7 +305,7 @@ class Engine:
             return
         if begun.configuration != action.configuration:
             counts = len(action.input_artifacts), len(action.output_artifacts)
-            known = self._core.action_types.as_it_was(action.action_type)
+            known = self._state.action_types.as_it_was(action.action_type)
             for fault in known.faults_of(begun.configuration, *counts):
                 raise ActionFailed("ConfigurationError", f"With the variables' values {fault}.")
         self.jobs.begin(begun, now)
@@ -313,7 +313,7 @@ class Engine:
     def _close(
         self, action: ActionExecution, status: str, now: float, error: Mapping[str, str] | None = None
     ) -> None:
-        """End an action, and keep what it made."""
+        """End an action, and keep its artifacts and variables."""
         execution = action.execution
         action.status, action.updated_at, execution.updated_at = status, now, now
         action.error_details = dict(error) if error is not None else None
@@ -328,19 +328,19 @@ class Engine:
                 execution.variables[action.action.namespace] = self._variables_of(action)
         ids = _named(execution) | {"action_execution_id": action.action_execution_id}
         place = {"stageName": action.stage_name, "actionName": action.action.name}
-        self._core.record("action", status, now, **ids, details=place | (action.error_details or {}))
+        self._state.record("action", status, now, **ids, details=place | (action.error_details or {}))
 
     @staticmethod
     def _variables_of(run: ActionExecution) -> dict[str, str] | None:
-        """Return what later actions can read of an action; None where only AWS's would know."""
+        """Return the variables that later actions can read; None if only AWS would know them."""
         return dict(run.output_variables or {}) if run.action.is_emulated else None
 
     def _record_call(self, operation: str, now: float, execution: PipelineExecution, **details: Any) -> None:
-        self._core.record("call", operation, now, **_named(execution), details=details)
+        self._state.record("call", operation, now, **_named(execution), details=details)
 
 
 def _named(execution: PipelineExecution) -> dict[str, Any]:
-    """Return what an entry of the ledger says of an execution."""
+    """Return the values of a ledger entry about an execution."""
     return {
         "pipeline_name": execution.pipeline.name,
         "client_id": execution.pipeline.client_id,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The emulated CodePipeline: its state."""
+"""The state of the emulated CodePipeline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_codepipeline_partner.emulator.clock import Clock, Timers
 from airflow_codepipeline_partner.emulator.errors import ControlError
 from airflow_codepipeline_partner.emulator.faults import Faults
 from airflow_codepipeline_partner.emulator.ledger import Ledger, LedgerEntry, moment
-from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId, ActionTypes
+from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId, ActionTypeRegistry
 from airflow_codepipeline_partner.emulator.model.credentials import CredentialStore
 from airflow_codepipeline_partner.emulator.model.customers import Customers
 from airflow_codepipeline_partner.emulator.model.executions import PipelineExecution
@@ -21,7 +21,7 @@ from airflow_codepipeline_partner.emulator.settings import Settings
 
 
 class TimeSource(Protocol):
-    """What the core needs of a clock."""
+    """What the state needs of a clock."""
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""
@@ -34,9 +34,9 @@ class State:
     """
     Hold all state.
 
-    Everything that changes it holds :attr:`lock` and calls :meth:`tick` first. It knows no HTTP.
+    Whatever changes it holds :attr:`lock` and calls :meth:`tick` first. It knows nothing of HTTP.
 
-    :param settings: How to behave where AWS documents nothing.
+    :param settings: How to behave if AWS documents nothing.
     :param clock: The time. Defaults to the machine's, which can be advanced.
     """
 
@@ -50,20 +50,20 @@ class State:
 
     def reset(self, settings: Settings | None = None) -> None:
         """
-        Forget everything but the time.
+        Forget everything except the time.
 
-        :param settings: New settings. Defaults to those that hold.
+        :param settings: New settings. Defaults to the current ones.
         """
         with self.lock:
             self.settings = settings or self.settings
             self.customers = Customers()
             self.pipelines: dict[str, Pipeline] = {}
             self.executions: dict[str, list[PipelineExecution]] = {}
-            #: By pipeline and stage: who is in it, and who waits for that to leave. Not with PARALLEL.
+            #: By pipeline and stage: the execution in it, and those that wait for it. Not with PARALLEL.
             self.occupants: dict[tuple[str, str], PipelineExecution] = {}
             self.waiting: dict[tuple[str, str], list[PipelineExecution]] = defaultdict(list)
             self.start_tokens: dict[tuple[str, str], str] = {}
-            self.action_types = ActionTypes()
+            self.action_types = ActionTypeRegistry()
             self.queues: dict[tuple[ActionTypeId, str | None], JobQueue] = defaultdict(JobQueue)
             self.jobs: dict[str, Job] = {}
             self.credentials = CredentialStore()
@@ -73,13 +73,13 @@ class State:
             self.timers = Timers()
 
     def tick(self) -> float:
-        """Do what is due by now, and return the time, which never goes back even where a machine's does."""
+        """Do what is due by now, and return the time; it never goes back, even if the machine's does."""
         self._now = max(self._now, self.clock.now())
         self.timers.run(self._now)
         return self._now
 
     def allows(self, operation: str) -> bool:
-        """Return whether one more call keeps to ``Settings.max_requests_per_second``, and count it."""
+        """Count a call, and return whether it is within ``Settings.max_requests_per_second``."""
         rate = self.settings.max_requests_per_second
         if rate is None:
             return True
@@ -90,7 +90,7 @@ class State:
         return left >= 1
 
     def record(self, kind: str, operation: str, at: float, job: Job | None = None, **values: Any) -> None:
-        """Write an entry of the ledger; :class:`LedgerEntry` says what the values mean."""
+        """Write an entry to the ledger; :class:`LedgerEntry` says what the values mean."""
         if job is not None:
             values = {
                 "job_id": job.job_id,
@@ -130,7 +130,7 @@ class State:
                 del places[key]
 
     def is_own_pipeline(self, name: object) -> bool:
-        """Return whether a pipeline is there that moto does not know."""
+        """Return whether this is a pipeline that only the emulator has, not moto."""
         found = self.pipelines.get(name) if isinstance(name, str) else None
         return found is not None and found.declared_in is None
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP face: CodePipeline's calls are answered here, everything else is moto's."""
+"""The WSGI application: it answers CodePipeline's calls, and leaves all others to moto."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from airflow_codepipeline_partner.emulator.api.action_types import ActionTypeCalls
-from airflow_codepipeline_partner.emulator.api.executions import PipelineCalls
-from airflow_codepipeline_partner.emulator.api.jobs import JobCalls
-from airflow_codepipeline_partner.emulator.api.pipelines import DeclaredPipelines
+from airflow_codepipeline_partner.emulator.api.action_types import ActionTypesApi
+from airflow_codepipeline_partner.emulator.api.executions import ExecutionsApi
+from airflow_codepipeline_partner.emulator.api.jobs import JobsApi
+from airflow_codepipeline_partner.emulator.api.pipelines import PipelinesApi
 from airflow_codepipeline_partner.emulator.controls import Controls
 from airflow_codepipeline_partner.emulator.engine.moto_store import WsgiApp, call_app
 from airflow_codepipeline_partner.emulator.errors import ApiError
@@ -27,7 +27,7 @@ from airflow_codepipeline_partner.emulator.http.responses import (
     json_answer,
     json_error,
     query_error,
-    reply,
+    respond,
     s3_error,
 )
 from airflow_codepipeline_partner.emulator.http.s3_guard import (
@@ -44,7 +44,7 @@ TARGET = "CodePipeline_20150709."
 _ANY_TARGET = "codepipeline"
 _ANY_CBOR_PATH = "/service/codepipeline"
 _log = logging.getLogger(__name__)
-# What moto does itself.
+# moto does these itself.
 _MOTO_OPERATIONS = frozenset({"ListTagsForResource", "TagResource", "UntagResource"})
 
 
@@ -52,29 +52,29 @@ class EmulatorApp:
     """
     A WSGI application.
 
-    :param controls: The state and its control.
+    :param controls: The controls and the state.
     :param moto: moto's WSGI application.
-    :param stopping: Set when the server stops, so that slow answers do not hold it up.
+    :param stopping: Set when the server stops, so that slow calls do not delay it.
     """
 
     def __init__(self, controls: Controls, moto: WsgiApp, stopping: threading.Event) -> None:
-        self._core = controls.core
+        self._state = controls.state
         self._moto = moto
         self._stopping = stopping
-        self._job_calls = JobCalls(controls.core, controls.engine, controls.store)
-        self._action_type_calls = ActionTypeCalls(controls.core)
-        self._pipeline_calls: PipelineCalls = controls.pipeline_calls
-        self._declared = DeclaredPipelines(controls.core, controls.engine)
-        self._guard = ArtifactGuard(controls.core)
+        self._jobs_api = JobsApi(controls.state, controls.runner, controls.store)
+        self._action_types_api = ActionTypesApi(controls.state)
+        self._executions_api: ExecutionsApi = controls.executions_api
+        self._pipelines_api = PipelinesApi(controls.state, controls.runner)
+        self._guard = ArtifactGuard(controls.state)
         self._control = ControlHttp(controls)
         self._slow_calls = threading.Semaphore(MAX_SLOW_CALLS)
 
     def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
-        """Answer a request, or hand it on to moto."""
+        """Answer a request, or pass it on to moto."""
         answer = self._answer(environ, start)
         if environ["REQUEST_METHOD"] != "HEAD":
             return answer
-        # A client would read a body as the beginning of the next answer.
+        # A client would read a body as the beginning of the next response.
         getattr(answer, "close", lambda: None)()
         return []
 
@@ -83,7 +83,7 @@ class EmulatorApp:
         if path == "/_emu" or path.startswith("/_emu/"):
             return self._control(environ, start)
         if path == "/moto-api/reset" and environ["REQUEST_METHOD"] == "POST":
-            self._core.reset()
+            self._state.reset()
         if self._guard.handles(environ):
             return self._artifact(environ, start)
         if path.lower().startswith(_ANY_CBOR_PATH):
@@ -94,7 +94,7 @@ class EmulatorApp:
         return self._ask_moto(environ, start)
 
     def _ask_moto(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
-        """Let moto answer. What it cannot do it raises, and every client would try a 500 again, in vain."""
+        """Let moto answer. It raises what it cannot do, and clients would retry a 500 in vain."""
         try:
             return self._moto(environ, start)
         except NotImplementedError as error:
@@ -108,7 +108,7 @@ class EmulatorApp:
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         operation = target.removeprefix(TARGET) if target.startswith(TARGET) else ""
         request, region, refusal = self._read(environ, operation)
-        if operation in self._job_calls:
+        if operation in self._jobs_api:
             return self._job_call(environ, start, operation, request, region, refusal)
         try:
             if refusal is not None:
@@ -116,30 +116,30 @@ class EmulatorApp:
             if operation not in operations():
                 message = f"X-Amz-Target names no operation of CodePipeline's: {shortened(target)!r}."
                 raise ApiError("UnknownOperationException", message)
-            if operation in self._action_type_calls:
-                return json_answer(start, self._action_type_calls.answer(operation, request))
+            if operation in self._action_types_api:
+                return json_answer(start, self._action_types_api.answer(operation, request))
             return self._pipeline_call(environ, start, operation, request, region)
         except ApiError as error:
             refusal = error
-        with self._core.lock:
+        with self._state.lock:
             named = shortened(operation or target) or "Unknown"
-            self._core.record("call", named, self._core.tick(), outcome=refusal.code)
+            self._state.record("call", named, self._state.tick(), outcome=refusal.code)
         return json_error(start, refusal.code, refusal.message, refusal.status)
 
     def _read(self, environ: Environ, operation: str) -> tuple[Any, str | None, ApiError | None]:
-        """Return a call's request, the region that it is signed for, and why it is refused if it is."""
+        """Return a call's request, the region that it is signed for, and its refusal or None."""
         request, region, refusal = None, None, None
         try:
             request = _parse(read_body(environ))
         except ApiError as error:
             refusal = error
-        # All this a service looks at before the body.
+        # A service checks all this before the body.
         try:
             if environ["REQUEST_METHOD"] != "POST":
                 raise ApiError("UnknownOperationException", "Each call of CodePipeline's is a POST.")
             region = _signed_region(environ)
-            with self._core.lock:
-                if not self._core.allows(operation):
+            with self._state.lock:
+                if not self._state.allows(operation):
                     raise ApiError("ThrottlingException", "Rate exceeded")
         except ApiError as error:
             refusal = error
@@ -151,21 +151,21 @@ class EmulatorApp:
         def ask_moto(named: str, instead: Any) -> tuple[int, bytes]:
             body = json.dumps(instead).encode()
             asked = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
-            told = call_app(self._ask_moto, environ | asked | {"HTTP_X_AMZ_TARGET": TARGET + named})
-            if told[0] >= 500:
+            response = call_app(self._ask_moto, environ | asked | {"HTTP_X_AMZ_TARGET": TARGET + named})
+            if response[0] >= 500:
                 raise ApiError("NotImplementedException", f"moto could not do this {named}.")
-            return told[:2]
+            return response[:2]
 
-        own = isinstance(request, dict) and self._core.is_own_pipeline(request.get("name"))
-        if operation in self._pipeline_calls and (own or operation not in self._declared.OPERATIONS):
-            return json_answer(start, self._pipeline_calls.answer(operation, request, region))
-        if operation in self._declared.OPERATIONS:
-            status, answer = self._declared.answer(operation, request, region, ask_moto)
+        own = isinstance(request, dict) and self._state.is_own_pipeline(request.get("name"))
+        if operation in self._executions_api and (own or operation not in self._pipelines_api.OPERATIONS):
+            return json_answer(start, self._executions_api.answer(operation, request, region))
+        if operation in self._pipelines_api.OPERATIONS:
+            status, answer = self._pipelines_api.answer(operation, request, region, ask_moto)
         elif operation in _MOTO_OPERATIONS:
             status, answer = ask_moto(operation, validate(operation, request))
         else:
             raise ApiError("NotImplementedException", f"The emulator does not know {operation}.")
-        return reply(start, status, answer, AWS_JSON)
+        return respond(start, status, answer, AWS_JSON)
 
     def _job_call(
         self,
@@ -177,7 +177,7 @@ class EmulatorApp:
         refusal: ApiError | None,
     ) -> Iterable[bytes]:
         job_id = request.get("jobId") if isinstance(request, dict) else None
-        faults = self._befall(operation, job_id if isinstance(job_id, str) else None)
+        faults = self._matching_faults(operation, job_id if isinstance(job_id, str) else None)
         stop = _stopping_fault(faults)
         if stop is not None:
             self._record_stopped(operation, job_id, stop, faults)
@@ -188,7 +188,7 @@ class EmulatorApp:
         error = None
         answer: dict[str, Any] = {}
         try:
-            answer = self._job_calls.answer(operation, request, region, faults, refusal)
+            answer = self._jobs_api.answer(operation, request, region, faults, refusal)
         except ApiError as refused:
             error = refused
         if any(fault.kind == "drop_response" for fault in faults):
@@ -197,14 +197,14 @@ class EmulatorApp:
             return json_error(start, error.code, error.message, error.status)
         return json_answer(start, change(answer, faults))
 
-    def _befall(self, operation: str, job_id: str | None) -> list[Fault]:
-        with self._core.lock:
-            job = self._core.jobs.get(job_id or "")
+    def _matching_faults(self, operation: str, job_id: str | None) -> list[Fault]:
+        with self._state.lock:
+            job = self._state.jobs.get(job_id or "")
             client_id = job.client_id if job is not None else None
-            faults = self._core.faults.match(operation, job_id, client_id)
-            cleared = self._core.faults.cleared
+            faults = self._state.faults.match(operation, job_id, client_id)
+            cleared = self._state.faults.cleared
         seconds = sum(fault.params["seconds"] for fault in faults if fault.kind == "slow")
-        # Whoever stops the server says so first and wakes those who wait after that.
+        # Stopping the server sets the event first, and wakes the waiting calls after that.
         if seconds and not self._stopping.is_set() and self._slow_calls.acquire(blocking=False):
             try:
                 cleared.wait(seconds)
@@ -213,12 +213,12 @@ class EmulatorApp:
         return faults
 
     def _record_stopped(self, operation: str, job_id: Any, stop: Fault, faults: Sequence[Fault]) -> None:
-        with self._core.lock:
-            now = self._core.tick()
+        with self._state.lock:
+            now = self._state.tick()
             named = job_id if isinstance(job_id, str) else None
-            job = self._core.jobs.get(named or "")
+            job = self._state.jobs.get(named or "")
             values = {"job_id": named} if job is None else {"status_before": job.status.value}
-            self._core.record(
+            self._state.record(
                 "call",
                 operation,
                 now,
@@ -233,24 +233,24 @@ class EmulatorApp:
         faults: list[Fault] = []
         try:
             call = self._guard.check(environ)
-            faults = self._befall(call.operation, call.credentials.job.job_id)
+            faults = self._matching_faults(call.operation, call.credentials.job.job_id)
             stop = _stopping_fault(faults)
             if stop is not None and stop.kind == "drop_request":
                 self._guard.record(environ, call, stop.kind, tuple(fault.kind for fault in faults))
                 return hang_up(environ, start)
             if stop is not None:
                 raise ApiError(*_fault_error(stop, in_s3=True))
-            told: list[Any] = []
-            answer = self._ask_s3(call, environ, lambda *line_and_headers: told.extend(line_and_headers))
+            response: list[Any] = []
+            answer = self._ask_s3(call, environ, lambda *line_and_headers: response.extend(line_and_headers))
         except ApiError as error:
             self._guard.record(environ, call, error.code, tuple(fault.kind for fault in faults))
             return _denied(environ, start, error)
-        self._guard.record(environ, call, "ok", tuple(fault.kind for fault in faults), told)
+        self._guard.record(environ, call, "ok", tuple(fault.kind for fault in faults), response)
         if any(fault.kind == "drop_response" for fault in faults):
             return hang_up(environ, start)
-        start(*told)
+        start(*response)
         cuts = [fault.params["after_bytes"] for fault in faults if fault.kind == "cut_body"]
-        # Where an answer is shorter than it said, waitress closes the connection.
+        # If a body is shorter than its Content-Length, waitress closes the connection.
         return [b"".join(answer)[: min(cuts)]] if cuts else answer
 
     def _ask_s3(self, call: ArtifactCall, environ: Environ, start: StartResponse) -> Iterable[bytes]:
@@ -266,7 +266,7 @@ class EmulatorApp:
 
 def hang_up(environ: Environ, start: Any) -> Iterable[bytes]:
     """Close the connection without an answer, as a broken network does."""
-    # waitress hands out nothing of the connection but this method of its channel.
+    # This method of its channel is all that waitress exposes of the connection.
     channel = environ["waitress.client_disconnected"].__self__
     channel.socket.shutdown(socket.SHUT_RDWR)
     start("500 Internal Server Error", [("Content-Length", "0")])
@@ -274,13 +274,13 @@ def hang_up(environ: Environ, start: Any) -> Iterable[bytes]:
 
 
 def _is_codepipeline(environ: Environ) -> bool:
-    """Return whether a request is for CodePipeline, well made or not; moto could only fail at those."""
+    """Return whether a request is for CodePipeline, even a malformed one, which moto would fail at."""
     if environ.get("HTTP_X_AMZ_TARGET", "").lower().startswith(_ANY_TARGET):
         return True
     signature = read_signature(environ)
     if signature is not None:
         return signature.service == "codepipeline"
-    # AWS JSON that names neither an operation nor, legibly, a service.
+    # AWS JSON that names neither an operation nor a readable service.
     return "HTTP_X_AMZ_TARGET" not in environ and _is_aws_json(environ)
 
 
@@ -300,7 +300,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _signed_region(environ: Environ) -> str:
-    """Return for which region a call is signed. Which key signed it does not matter: moto knows none."""
+    """Return the region that a call is signed for. Any key may sign it: moto has none."""
     if not environ.get("HTTP_AUTHORIZATION"):
         raise ApiError("MissingAuthenticationTokenException", "Missing Authentication Token")
     signature = read_signature(environ)
@@ -329,7 +329,7 @@ def _fault_error(fault: Fault, in_s3: bool = False) -> tuple[str, str, int]:
 
 
 def _denied(environ: Environ, start: StartResponse, error: ApiError) -> Iterable[bytes]:
-    """Answer a denial in the words of the service that was called."""
+    """Respond with an error in the format of the service that was called."""
     if environ.get("HTTP_X_AMZ_TARGET") or _is_aws_json(environ):
         code = error.code if error.code.endswith("Exception") else f"{error.code}Exception"
         return json_error(start, code, error.message, 400)

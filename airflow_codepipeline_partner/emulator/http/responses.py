@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers, in the shapes that the services' clients read."""
+"""Responses, in the formats that the services' clients read."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ AWS_JSON = "application/x-amz-json-1.1"
 CBOR = "application/cbor"
 
 
-def reply(
+def respond(
     start: StartResponse,
     status: int,
     body: bytes,
     content_type: str,
     headers: Iterable[tuple[str, str]] = (),
 ) -> list[bytes]:
-    """Answer an HTTP request."""
+    """Respond to an HTTP request."""
     request_id = str(uuid.uuid4())
     phrase = HTTPStatus(status).phrase if status in _KNOWN else "Unknown"
     start(
@@ -43,40 +43,40 @@ _KNOWN = frozenset(status.value for status in HTTPStatus)
 
 
 def json_answer(start: StartResponse, answer: dict[str, Any]) -> list[bytes]:
-    """Answer in AWS JSON 1.1. An operation without output has an empty body."""
-    return reply(start, 200, json.dumps(answer).encode() if answer else b"", AWS_JSON)
+    """Respond in AWS JSON 1.1. An operation without output has an empty body."""
+    return respond(start, 200, json.dumps(answer).encode() if answer else b"", AWS_JSON)
 
 
 def json_error(start: StartResponse, code: str, message: str, status: int = 400) -> list[bytes]:
-    """Answer an error in AWS JSON 1.1."""
-    return reply(start, status, json.dumps({"__type": code, "message": message}).encode(), AWS_JSON)
+    """Respond with an error in AWS JSON 1.1."""
+    return respond(start, status, json.dumps({"__type": code, "message": message}).encode(), AWS_JSON)
 
 
 def cbor_error(start: StartResponse, code: str, message: str, status: int = 400) -> list[bytes]:
-    """Answer an error in Smithy's RPC v2 CBOR: a map of two texts."""
+    """Respond with an error in Smithy's RPC v2 CBOR: a map of two texts."""
     body = b"\xa2" + b"".join(_cbor_text(text) for text in ("__type", code, "message", message))
-    return reply(start, status, body, CBOR, [("smithy-protocol", "rpc-v2-cbor")])
+    return respond(start, status, body, CBOR, [("smithy-protocol", "rpc-v2-cbor")])
 
 
 def _cbor_text(text: str) -> bytes:
-    # Major type 3 with a length of two bytes, which is enough for any message of ours.
+    # Major type 3 with a length of two bytes, which is enough for every message of the emulator.
     encoded = text.encode()[:0xFFFF]
     return b"\x79" + len(encoded).to_bytes(2, "big") + encoded
 
 
 def s3_error(start: StartResponse, code: str, message: str, status: int) -> list[bytes]:
-    """Answer an error as S3 does."""
+    """Respond with an error as S3 does."""
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
     )
-    return reply(start, status, body.encode(), "application/xml")
+    return respond(start, status, body.encode(), "application/xml")
 
 
 def query_error(start: StartResponse, code: str, message: str, status: int) -> list[bytes]:
-    """Answer an error as the services with a query protocol do, such as STS and IAM."""
+    """Respond with an error as services with a query protocol do, such as STS and IAM."""
     body = (
         f"<ErrorResponse><Error><Type>Sender</Type><Code>{escape(code)}</Code>"
         f"<Message>{escape(message)}</Message></Error><RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>"
     )
-    return reply(start, status, body.encode(), "text/xml")
+    return respond(start, status, body.encode(), "text/xml")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guard before S3: a job's credentials open its artifacts and nothing else."""
+"""The guard in front of S3: a job's credentials open its artifacts and nothing else."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from airflow_codepipeline_partner.emulator.http.signature import (
     request_headers,
 )
 from airflow_codepipeline_partner.emulator.http.uploads import Uploads, read_body
-from airflow_codepipeline_partner.emulator.model.credentials import ACCESS_KEY_PREFIX, JobCredentials
+from airflow_codepipeline_partner.emulator.model.credentials import ACCESS_KEY_PREFIX, SessionCredentials
 
 Environ = dict[str, Any]
 
-# Beside these an object's URL may bear the signature's own parameters.
+# An object's URL can have these parameters, and those of the signature.
 _PLAIN_PARAMETERS = frozenset({"x-id", "versionId", "partNumber"})
 _PATH_STYLE_HOST = re.compile(r"(localhost|127\.0\.0\.1)(:\d+)?", re.IGNORECASE)
-# What needs permissions that a job's credentials do not have.
+# These need permissions that a job's credentials do not have.
 _FOREIGN_HEADERS = (
     "x-amz-copy-source",
     "x-amz-acl",
@@ -46,12 +46,12 @@ MAX_PRESIGNED_SECONDS = 604_800  # a week
 
 class ArtifactCall:
     """
-    One S3 call with a job's credentials.
+    An S3 call with a job's credentials.
 
-    :param operation: AWS's name of it.
+    :param operation: AWS's name of the call.
     """
 
-    def __init__(self, operation: str, bucket: str, key: str, credentials: JobCredentials) -> None:
+    def __init__(self, operation: str, bucket: str, key: str, credentials: SessionCredentials) -> None:
         self.operation = operation
         self.bucket = bucket
         self.key = key
@@ -60,21 +60,21 @@ class ArtifactCall:
 
 class ArtifactGuard:
     """
-    Look at each request before moto sees it, and let through what a job's credentials may do.
+    Check each request before moto sees it, and let through what a job's credentials allow.
 
-    Requests without a job's credentials are none of its business.
+    It ignores requests without a job's credentials.
 
-    :param core: The state.
+    :param state: The state.
     :param wall: The clients' time in seconds since the epoch, by which presigned URLs expire.
     """
 
-    def __init__(self, core: State, wall: Callable[[], float] = time.time) -> None:
-        self._core = core
+    def __init__(self, state: State, wall: Callable[[], float] = time.time) -> None:
+        self._state = state
         self._wall = wall
         self._uploads = Uploads()
 
     def handles(self, environ: Environ) -> bool:
-        """Return whether the request bears an access key of ours, anywhere a client could put it."""
+        """Return whether the request has a job's access key, anywhere a client could put it."""
         query = unquote(environ.get("QUERY_STRING", ""))
         if ACCESS_KEY_PREFIX in f"{environ.get('HTTP_AUTHORIZATION', '')} {query}":
             return True
@@ -82,16 +82,16 @@ class ArtifactGuard:
 
     def check(self, environ: Environ) -> ArtifactCall:
         """
-        Check a request that bears an access key of ours.
+        Check a request with a job's access key.
 
-        :return: What it asks for; its body can be read again.
+        :return: The call; the request's body can be read again.
         :raises ApiError: It is denied.
         """
         signature = read_signature(environ)
         query = unquote(environ.get("QUERY_STRING", ""))
         if signature is None or not signature.access_key_id.startswith(ACCESS_KEY_PREFIX):
             if _is_form(environ):
-                # A presigned POST, whose policy could name any key that a job may not write.
+                # A presigned POST. Its policy could name a key that the job must not write.
                 raise ApiError("AccessDenied", "Access Denied", 403)
             raise ApiError("InvalidRequest", "Please use AWS4-HMAC-SHA256, once, with one access key.")
         if not signature.presigned and ACCESS_KEY_PREFIX in query:
@@ -101,10 +101,10 @@ class ArtifactGuard:
             raise ApiError("AccessDenied", f"These credentials do not open {signature.service}.", 403)
         return self._allow(environ, credentials)
 
-    def _credentials(self, signature: Signature, environ: Environ) -> JobCredentials:
-        with self._core.lock:
-            credentials = self._core.credentials.find(signature.access_key_id)
-            now = self._core.tick()
+    def _credentials(self, signature: Signature, environ: Environ) -> SessionCredentials:
+        with self._state.lock:
+            credentials = self._state.credentials.find(signature.access_key_id)
+            now = self._state.tick()
         if credentials is None:
             message = "The AWS Access Key Id you provided does not exist in our records."
             raise ApiError("InvalidAccessKeyId", message, 403)
@@ -136,9 +136,9 @@ class ArtifactGuard:
         if self._wall() >= made.timestamp() + (signature.expires or 0):
             raise ApiError("AccessDenied", "Request has expired", 403)
 
-    def _allow(self, environ: Environ, credentials: JobCredentials) -> ArtifactCall:
+    def _allow(self, environ: Environ, credentials: SessionCredentials) -> ArtifactCall:
         denied = ApiError("AccessDenied", "Access Denied", 403)
-        # In a virtual host's name moto would find another bucket than is in the path.
+        # With a virtual host's name moto would use another bucket than the path's.
         if not _PATH_STYLE_HOST.fullmatch(environ.get("HTTP_HOST", "")):
             raise denied
         bucket, _, key = (
@@ -153,7 +153,7 @@ class ArtifactGuard:
         call = ArtifactCall(operation, bucket, key, credentials)
         if operation in ("PutObject", "CreateMultipartUpload"):
             right = _encryption(environ) == ("aws:kms", credentials.encryption_key)
-            if not right and self._core.settings.upload_encryption == "refuse":
+            if not right and self._state.settings.upload_encryption == "refuse":
                 raise denied
         self._uploads.check(operation, environ)
         return call
@@ -164,51 +164,51 @@ class ArtifactGuard:
         call: ArtifactCall | None,
         outcome: str,
         faults: tuple[str, ...],
-        told: Sequence[Any] = (),
+        response: Sequence[Any] = (),
     ) -> None:
         """
-        Write what was asked with a job's credentials, and what came of it, into the ledger.
+        Record a request with a job's credentials, and its outcome, in the ledger.
 
         :param call: None if it was not allowed.
-        :param outcome: ``ok``, or the error that was answered.
-        :param told: The status line and the headers of moto's answer, if it was asked.
+        :param outcome: ``ok``, or the error that was returned.
+        :param response: The status line and the headers of moto's response, if moto was called.
         """
         signature = read_signature(environ)
         details: dict[str, Any] = {"method": environ["REQUEST_METHOD"], "path": environ.get("PATH_INFO", "")}
         operation = _operation(environ) or ("PostObject" if _is_form(environ) else "Unknown")
-        if told and int(told[0].split()[0]) >= 400:
-            outcome = f"HTTP {told[0].split()[0]}"
-        with self._core.lock:
-            now = self._core.tick()
-            known = self._core.credentials.find(signature.access_key_id) if signature else None
+        if response and int(response[0].split()[0]) >= 400:
+            outcome = f"HTTP {response[0].split()[0]}"
+        with self._state.lock:
+            now = self._state.tick()
+            known = self._state.credentials.find(signature.access_key_id) if signature else None
             if call is not None:
-                details |= _described(environ, call, told)
+                details |= _described(environ, call, response)
             job = known.job if known is not None else None
-            self._core.record(
+            self._state.record(
                 "artifact", operation, now, job, outcome=outcome, faults=faults, details=details
             )
 
 
 def service_of(environ: Mapping[str, Any]) -> str:
-    """Return the service that a request is signed for; S3 where that cannot be read."""
+    """Return the service that a request is signed for; S3 if that cannot be read."""
     signature = read_signature(environ)
     return signature.service if signature is not None else "s3"
 
 
 def _is_form(environ: Mapping[str, Any]) -> bool:
-    """Return whether S3 would take a request for a form that uploads an object."""
+    """Return whether S3 would read a request as a form that uploads an object."""
     posts = environ["REQUEST_METHOD"] == "POST" and service_of(environ) == "s3"
     return posts and environ.get("CONTENT_TYPE", "").lower().startswith(_FORMS)
 
 
-def _described(environ: Environ, call: ArtifactCall, told: Sequence[Any]) -> dict[str, Any]:
+def _described(environ: Environ, call: ArtifactCall, response: Sequence[Any]) -> dict[str, Any]:
     action = call.credentials.job.action
     details: dict[str, Any] = {}
     for artifact in (*action.inputs, *action.outputs):
         if (artifact.bucket, artifact.key) == (call.bucket, call.key):
             details["artifact"] = artifact.name
     if call.operation == "GetObject":
-        headers = {name.lower(): value for name, value in told[1]} if told else {}
+        headers = {name.lower(): value for name, value in response[1]} if response else {}
         details["bytes"] = int(headers.get("content-length", 0))
     elif call.operation in ("PutObject", "UploadPart"):
         chunked = environ.get("HTTP_X_AMZ_DECODED_CONTENT_LENGTH", "")
@@ -220,7 +220,7 @@ def _described(environ: Environ, call: ArtifactCall, told: Sequence[Any]) -> dic
 
 
 def _operation(environ: Mapping[str, Any]) -> str | None:
-    """Return the operation on an object, or None for one that no job may do."""
+    """Return the operation on an object, or None if no job's credentials allow it."""
     method = environ["REQUEST_METHOD"]
     names = {
         name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AWS signatures, version 4, as a request bears them, and as they should be."""
+"""AWS signatures, version 4: reading them, and checking whether they are genuine."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _PRESIGNED = "X-Amz-Credential"
 @dataclasses.dataclass(frozen=True)
 class Signature:
     """
-    What a request says of its signature.
+    The signature of a request.
 
     :param presigned: Whether it is in the URL.
-    :param expires: Seconds for which a presigned URL is valid, 0 where it does not say so in digits; else
-        None.
+    :param expires: Seconds for which a presigned URL is valid, 0 if that is no number;
+        None for other requests.
     """
 
     access_key_id: str
@@ -49,7 +49,7 @@ def read_signature(environ: Mapping[str, Any]) -> Signature | None:
     """
     Read the signature of a request.
 
-    :return: None if it has none of version 4, or one that cannot be read.
+    :return: None if it has no signature of version 4, or one that cannot be read.
     """
     query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
     authorization = environ.get("HTTP_AUTHORIZATION", "")
@@ -112,14 +112,14 @@ def is_genuine(
     """
     Return whether the request was signed with the secret.
 
-    Where a header names the hash of the body, whether it is the body's is for the caller to see.
+    If a header names the hash of the body, the caller must check that it is the body's.
 
-    :param signature: What the request says.
+    :param signature: The request's signature.
     :param body_sha256: The hash of the body, in hexadecimal, for requests that name none.
     """
     if "host" not in signature.signed_headers or not signature.timestamp.startswith(signature.date):
         return False
-    # WSGI hands on the path decoded, as bytes in Latin-1; S3 signs it encoded once, and not normalised.
+    # WSGI gives the path decoded, as bytes in Latin-1; S3 signs it encoded once, and not normalised.
     path = quote(environ.get("PATH_INFO", "").encode("latin-1"), safe="/~")
     parameters = environ.get("QUERY_STRING", "").split("&")
     query = "&".join(pair for pair in parameters if pair and not pair.startswith("X-Amz-Signature="))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What S3 checks of a transfer before it does it: part numbers, lengths and checksums."""
+"""What S3 checks before it accepts an upload: part numbers, lengths and checksums."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _DIGESTS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def read_body(environ: dict[str, Any]) -> bytes:
-    """Return a request's body, which can be read again."""
+    """Return a request's body, and let it be read again."""
     body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     return body
 
 
 class Uploads:
-    """Know what was uploaded part by part, to tell whether a whole object has the checksum it should have."""
+    """Keep the checksums of uploaded parts, to check that of the whole object."""
 
     def __init__(self) -> None:
         #: Upload id → part number → CRC-32 and length.
@@ -49,9 +49,9 @@ class Uploads:
         """
         query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
         _check_part_numbers(query.get("partNumber", []))
-        told = request_headers(environ).get("x-amz-checksum-crc32")
+        expected = request_headers(environ).get("x-amz-checksum-crc32")
         if operation in ("CreateMultipartUpload", "CompleteMultipartUpload"):
-            # moto would hold the whole object twice more to reckon what is known here; it is left to take the
+            # moto would hold the whole object twice more to compute what is known here; so it computes the
             # checksum of the parts' checksums.
             environ.pop("HTTP_X_AMZ_CHECKSUM_TYPE", None)
         if operation == "AbortMultipartUpload":
@@ -60,17 +60,17 @@ class Uploads:
             environ.pop("HTTP_X_AMZ_CHECKSUM_CRC32", None)
             named = _read_parts(read_body(environ))
             parts = self._parts.pop(query["uploadId"][0], {})
-            if told is not None and all(number in parts for number in named):
+            if expected is not None and all(number in parts for number in named):
                 whole = 0
                 for number in named:
                     whole = _combined_crc32(whole, *parts[number])
-                if told != base64.b64encode(whole.to_bytes(4, "big")).decode():
+                if expected != base64.b64encode(whole.to_bytes(4, "big")).decode():
                     raise _bad_digest("x-amz-checksum-crc32")
         elif operation in ("PutObject", "UploadPart"):
-            content, told = _check_digests(environ, read_body(environ))
+            content, checked = _check_digests(environ, read_body(environ))
             if operation == "UploadPart":
-                # What it was said to be, and is, need not be reckoned once more.
-                crc32 = int.from_bytes(base64.b64decode(told)) if told else zlib.crc32(content)
+                # A checksum that was just checked need not be computed again.
+                crc32 = int.from_bytes(base64.b64decode(checked)) if checked else zlib.crc32(content)
                 part = (crc32, len(content))
                 self._parts.setdefault(query["uploadId"][0], {})[int(query["partNumber"][0])] = part
 
@@ -82,7 +82,7 @@ def _check_part_numbers(numbers: list[str]) -> None:
 
 
 def _read_parts(body: bytes) -> list[int]:
-    """Return the numbers of the parts that make an object."""
+    """Return the numbers of the parts that make up an object."""
     try:
         parts = ElementTree.fromstring(body).findall("{*}Part")  # noqa: S314 - expat itself limits entities
     except (ElementTree.ParseError, ValueError, LookupError):
@@ -95,21 +95,21 @@ def _read_parts(body: bytes) -> list[int]:
 
 
 def _check_digests(environ: dict[str, Any], body: bytes) -> tuple[bytes, str | None]:
-    """Return a body's content, which has the checksums that it is said to have, and its CRC-32 if told."""
-    told = request_headers(environ)
-    if "aws-chunked" in told.get("content-encoding", ""):
+    """Check a body's checksums, and return its content, and its CRC-32 if the request has it."""
+    headers = request_headers(environ)
+    if "aws-chunked" in headers.get("content-encoding", ""):
         body, trailer = _unchunked(body)
-        if told.get("x-amz-decoded-content-length", str(len(body))) != str(len(body)):
+        if headers.get("x-amz-decoded-content-length", str(len(body))) != str(len(body)):
             raise _incomplete()
-        told |= trailer
+        headers |= trailer
     for name, digest in _DIGESTS.items():
-        if name in told and told[name].strip() != base64.b64encode(digest(body)).decode():
+        if name in headers and headers[name].strip() != base64.b64encode(digest(body)).decode():
             raise _bad_digest(name)
-    return body, told.get("x-amz-checksum-crc32")
+    return body, headers.get("x-amz-checksum-crc32")
 
 
 def _unchunked(body: bytes) -> tuple[bytes, dict[str, str]]:
-    """Return the content of an aws-chunked body, and what its trailer says by names in lower case."""
+    """Return the content of an aws-chunked body, and its trailer by names in lower case."""
     stream, chunks = io.BytesIO(body), []
     while True:
         size = _CHUNK_SIZE.fullmatch(stream.readline())
@@ -138,9 +138,9 @@ def _bad_digest(name: str) -> ApiError:
 
 def _combined_crc32(first: int, second: int, second_length: int) -> int:
     """
-    Return the CRC-32 of two texts, one behind the other, by those of each.
+    Return the CRC-32 of two bodies in sequence from the CRC-32 of each.
 
-    The first is multiplied by x to the power of the bits that follow it, in the field that CRC-32 reckons in.
+    The first is multiplied by x to the power of the number of bits that follow it, in CRC-32's field.
     """
     power, square = 1 << 31, 1 << 23  # x to the 0, and to the 8: one byte more
     while second_length:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The action types: which there are, and what an action of each may be configured with."""
+"""The action types, and what their actions can be configured with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
 
 AWS, CUSTOM, THIRD_PARTY = "AWS", "Custom", "ThirdParty"
-#: Providers of AWS's own action types, as far as they are known here: of these a worker's may bear the name.
+#: Providers of AWS's own action types, as far as known; a worker's action type can have the same name.
 PROVIDERS_OF_AWS = frozenset(
     {
         "AppConfig",
@@ -41,11 +41,15 @@ PROVIDERS_OF_AWS = frozenset(
         "StepFunctions",
     }
 )
-MAX_CUSTOM_TYPES = 50  # in a region, by AWS's quotas
+MAX_CUSTOM_TYPES = 50  # in a region; AWS's quota
 MAX_QUERYABLE_CHARS = 20
 
 _QUERYABLE = re.compile(r"[A-Za-z0-9_-]+")
 _ANY_COUNT = {"minimumCount": 0, "maximumCount": 5}
+
+
+#: ``category/owner/provider/version``, or a mapping of these four.
+ActionTypeName = str | Mapping[str, str]
 
 
 class ActionTypeId(NamedTuple):
@@ -61,19 +65,34 @@ class ActionTypeId(NamedTuple):
         """Return the id that AWS's shape holds."""
         return cls(**{name: parts[name] for name in cls._fields})
 
+    @classmethod
+    def read(cls, name: ActionTypeName) -> ActionTypeId:
+        """
+        Return the id that a user gives, as a text or in AWS's shape.
+
+        :raises ControlError: It has not exactly these four parts.
+        """
+        if isinstance(name, str):
+            parts = name.split("/")
+            if len(parts) == len(cls._fields):
+                return cls(*parts)
+        elif isinstance(name, Mapping) and set(name) == set(cls._fields):
+            return cls.of(name)
+        raise ControlError(f"an action type has {', '.join(cls._fields)}; as a text {'/'.join(cls._fields)}")
+
     def as_dict(self) -> dict[str, str]:
         """Return AWS's shape."""
         return self._asdict()
 
 
 @dataclasses.dataclass(frozen=True)
-class ActionType:
+class RegisteredActionType:
     """
     An action type.
 
-    :param definition: What CreateCustomActionType was told beside the id; None for a type that was merely
-        registered, whose actions may be configured with anything.
-    :param registered_secret_keys: The secret properties of a type that was merely registered.
+    :param definition: The request of CreateCustomActionType without the id; None for a type that was added
+        by the control, whose actions accept any configuration.
+    :param registered_secret_keys: The secret properties that the control named.
     """
 
     id: ActionTypeId
@@ -92,7 +111,7 @@ class ActionType:
 
     @property
     def queryable(self) -> str | None:
-        """The property by whose value a poll chooses jobs."""
+        """The property whose value a poll can select jobs by."""
         return next((each["name"] for each in self.properties if each.get("queryable")), None)
 
     @property
@@ -135,7 +154,7 @@ class ActionType:
                 yield f"it takes {counts['minimumCount']} to {counts['maximumCount']} {what} artifacts"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return AWS's shape ActionType. Property types are not told, as Terraform's users found."""
+        """Return AWS's shape ActionType. AWS omits the types of properties, as Terraform's users found."""
         definition = self.definition or {}
         shape = {
             "id": self.id.as_dict(),
@@ -150,26 +169,26 @@ class ActionType:
         return {name: value for name, value in shape.items() if value is not None}
 
 
-class ActionTypes:
-    """Keep the action types, also those that were deleted."""
+class ActionTypeRegistry:
+    """Keep the action types, including deleted ones."""
 
     def __init__(self) -> None:
-        self._known: dict[ActionTypeId, ActionType] = {}
+        self._known: dict[ActionTypeId, RegisteredActionType] = {}
         self._deleted: set[ActionTypeId] = set()
 
-    def __iter__(self) -> Iterator[ActionType]:
+    def __iter__(self) -> Iterator[RegisteredActionType]:
         return (each for each in self._known.values() if each.id not in self._deleted)
 
     def register(self, type_id: ActionTypeId, secret_keys: frozenset[str] = frozenset()) -> None:
-        """Let an action type be there, with more secrets. One that was deleted is there again as it was."""
+        """Add an action type, or secret keys to it. A deleted one comes back as it was."""
         self._deleted.discard(type_id)
         known = self.as_it_was(type_id)
         secret_keys |= known.registered_secret_keys
         self._known[type_id] = dataclasses.replace(known, registered_secret_keys=secret_keys)
 
-    def for_pipeline(self, type_id: ActionTypeId) -> ActionType:
+    def for_pipeline(self, type_id: ActionTypeId) -> RegisteredActionType:
         """
-        Return the action type that a new pipeline names, which need not be there yet.
+        Return the action type that a new pipeline names; it need not be registered yet.
 
         :raises ControlError: It was deleted.
         """
@@ -177,19 +196,19 @@ class ActionTypes:
             raise ControlError(f"the action type {'/'.join(type_id)} was deleted", 409)
         return self.as_it_was(type_id)
 
-    def as_it_was(self, type_id: ActionTypeId) -> ActionType:
-        """Return an action type, also one that was deleted."""
-        return self._known.get(type_id, ActionType(type_id))
+    def as_it_was(self, type_id: ActionTypeId) -> RegisteredActionType:
+        """Return an action type, even if it was deleted."""
+        return self._known.get(type_id, RegisteredActionType(type_id))
 
-    def find(self, type_id: ActionTypeId) -> ActionType | None:
-        """Return an action type that was not deleted, or None."""
+    def find(self, type_id: ActionTypeId) -> RegisteredActionType | None:
+        """Return an action type, or None if there is none or it was deleted."""
         return None if type_id in self._deleted else self._known.get(type_id)
 
-    def create(self, made: ActionType) -> ActionType:
+    def create(self, made: RegisteredActionType) -> RegisteredActionType:
         """
         Add a custom action type.
 
-        One that was deleted can be made again as it was, and one that is there is left as it is.
+        A deleted one can be created again as it was. Creating an existing one again changes nothing.
 
         :raises ApiError: It cannot be added.
         """
@@ -210,6 +229,6 @@ class ActionTypes:
         return made
 
     def delete(self, type_id: ActionTypeId) -> None:
-        """Delete a custom action type, whether there is one or not: AWS names no error for that."""
+        """Delete a custom action type, if there is one: AWS documents no error if there is none."""
         if type_id in self._known:
             self._deleted.add(type_id)

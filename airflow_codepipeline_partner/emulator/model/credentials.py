@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The credentials that open one job's artifacts."""
+"""The credentials for one job's artifacts."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import string
 
 from airflow_codepipeline_partner.emulator.model.jobs import Job
 
-# Every key of ours begins so: one that is no longer known is never taken for somebody else's.
+# All keys of jobs begin so: a key that is no longer known is never mistaken for another client's.
 ACCESS_KEY_PREFIX = "ASIAEMU"
 _ACCESS_KEY_CHARS = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class JobCredentials:
+class SessionCredentials:
     """
     Session credentials of one job.
 
-    :param reads: Bucket and key of each object they may read.
-    :param writes: Bucket and key of each object they may write.
-    :param encryption_key: The KMS key id that an upload is to use; None stands for AWS's managed key.
+    :param reads: Bucket and key of each object that they can read.
+    :param writes: Bucket and key of each object that they can write.
+    :param encryption_key: The KMS key id that an upload should use; None means AWS's managed key.
     :param expires_at: In seconds since the epoch, by the emulator's clock.
     """
 
@@ -36,17 +36,17 @@ class JobCredentials:
 
 
 class CredentialStore:
-    """Keep all credentials that were issued, also those that have expired."""
+    """Keep all issued credentials, including expired ones."""
 
     def __init__(self) -> None:
-        self._by_key: dict[str, JobCredentials] = {}
+        self._by_key: dict[str, SessionCredentials] = {}
 
-    def issue(self, job: Job, expires_at: float) -> JobCredentials:
+    def issue(self, job: Job, expires_at: float) -> SessionCredentials:
         """Make credentials for a job's artifacts."""
         action = job.action
         alphabet = string.ascii_uppercase + "234567"
         tail = _ACCESS_KEY_CHARS - len(ACCESS_KEY_PREFIX)
-        credentials = JobCredentials(
+        credentials = SessionCredentials(
             access_key_id=ACCESS_KEY_PREFIX + "".join(secrets.choice(alphabet) for _ in range(tail)),
             secret_access_key=secrets.token_urlsafe(30),
             session_token=secrets.token_urlsafe(120),
@@ -59,6 +59,6 @@ class CredentialStore:
         self._by_key[credentials.access_key_id] = credentials
         return credentials
 
-    def find(self, access_key_id: str) -> JobCredentials | None:
+    def find(self, access_key_id: str) -> SessionCredentials | None:
         """Return the credentials with this key, or None."""
         return self._by_key.get(access_key_id)

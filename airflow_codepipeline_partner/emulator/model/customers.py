@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The partner's customers: who they are, and which tokens are theirs."""
+"""The partner's customers and their tokens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Customer:
     """
     A customer's identity, as the partner stores it.
 
-    :param client_id: UUID; each of the customer's jobs bears it.
+    :param client_id: UUID; each of the customer's jobs carries it.
     :param client_token: Its secret, 1 to 256 characters; not shown by ``repr``.
     """
 
@@ -33,7 +33,7 @@ class Customer:
 
 
 class Customers:
-    """Keep each customer's current token, and the former ones while they overlap."""
+    """Keep each customer's current token, and former ones while they overlap."""
 
     def __init__(self) -> None:
         self._current: dict[str, str] = {}
@@ -66,7 +66,7 @@ class Customers:
         Give a customer a new token.
 
         :param client_token: 1 to 256 characters; None makes one.
-        :param former_until: Until when the former token is valid too, in seconds since the epoch.
+        :param former_until: Until when the former token stays valid, in seconds since the epoch.
         """
         if client_id not in self:
             raise ControlError(f"there is no customer {client_id}", 404)
@@ -79,19 +79,19 @@ class Customers:
         """Return whether the token is the customer's."""
         valid = [self._current[client_id]]
         valid += [token for token, until in self._former.get(client_id, ()) if now < until]
-        # JSON can carry half of a surrogate pair, which is no UTF-8.
+        # JSON can carry half of a surrogate pair, which is not UTF-8.
         given = client_token.encode(errors="surrogatepass")
         return any(hmac.compare_digest(token.encode(errors="surrogatepass"), given) for token in valid)
 
     def anyones(self, client_token: str, now: float) -> bool:
-        """Return whether the token is some customer's."""
+        """Return whether the token is valid for any customer."""
         return any(self.accepts(client_id, client_token, now) for client_id in self._current)
 
     def connect_url(self, client_id: str, configuration_url: str, settings: Settings) -> str:
         """
-        Return where a customer's browser goes when they press Connect.
+        Return the URL that a customer's browser opens when they press Connect.
 
-        The names in the document and the way it travels are this emulator's reading; AWS documents neither.
+        AWS documents neither the names in the document nor how it travels; both are this emulator's reading.
 
         :param configuration_url: The partner's page, https.
         """
@@ -113,6 +113,6 @@ def _token(client_token: str | None) -> str:
     if client_token is None:
         return secrets.token_urlsafe(32)
     if not isinstance(client_token, str) or not 1 <= len(client_token) <= MAX_CLIENT_TOKEN_CHARS:
-        # The token itself stays out of the message: it is a secret even when it is a bad one.
+        # The token stays out of the message: even a bad one may be a secret.
         raise ControlError(f"a client token has 1 to {MAX_CLIENT_TOKEN_CHARS} characters")
     return client_token

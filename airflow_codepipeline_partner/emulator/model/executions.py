@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The executions of pipelines, and of their actions."""
+"""The executions of pipelines and of their actions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeI
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     SOURCE_CATEGORY,
     Action,
-    Artifact,
     Pipeline,
+    PipelineArtifact,
     Stage,
 )
 
@@ -21,17 +21,17 @@ from airflow_codepipeline_partner.emulator.model.pipelines import (
 @dataclasses.dataclass(eq=False)
 class PipelineExecution:
     """
-    One run of a pipeline.
+    An execution of a pipeline.
 
     :param pipeline: The pipeline as it was when this began.
-    :param given: Bodies of source artifacts, by name, that come from the test and not from their source.
-    :param place: Which stage it is in, or waits for, from 0.
+    :param given: Contents of source artifacts, by name, that the test gives instead of the source.
+    :param place: The index of the stage that it is in or waits for, from 0.
     :param waiting: Whether it waits for that stage, because another execution is in it.
     :param stage_statuses: The status of each stage that it entered.
-    :param group: The actions that run side by side now, or ran last.
+    :param group: The actions that run in parallel now, or ran last.
     :param artifacts: What its actions have made so far, by name.
-    :param variables: Values by namespace and name; None where AWS's own action would give values that the
-        emulator does not know.
+    :param variables: Values by namespace and name; None if one of AWS's own actions would give values
+        that the emulator does not know.
     """
 
     pipeline: Pipeline
@@ -48,7 +48,7 @@ class PipelineExecution:
     stage_statuses: dict[str, str] = dataclasses.field(default_factory=dict)
     group: list[ActionExecution] = dataclasses.field(default_factory=list)
     actions: list[ActionExecution] = dataclasses.field(default_factory=list)
-    artifacts: dict[str, Artifact] = dataclasses.field(default_factory=dict)
+    artifacts: dict[str, PipelineArtifact] = dataclasses.field(default_factory=dict)
     variables: dict[str, dict[str, str] | None] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
@@ -58,7 +58,7 @@ class PipelineExecution:
 
     @property
     def in_progress(self) -> bool:
-        """Whether something is still to happen."""
+        """Whether it has not ended."""
         return self.status in ("InProgress", "Stopping")
 
     def source_actions(self) -> list[ActionExecution]:
@@ -81,9 +81,9 @@ class PipelineExecution:
 @dataclasses.dataclass(eq=False)
 class ActionExecution:
     """
-    One run of an action: where a worker does it one job, or several by continuation.
+    An execution of an action. A worker's has one job, or several with continuations.
 
-    :param configuration: With the variables' values in their places.
+    :param configuration: With the values of variables filled in.
     """
 
     execution: PipelineExecution
@@ -91,8 +91,8 @@ class ActionExecution:
     action: Action
     started_at: float
     configuration: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
-    inputs: tuple[Artifact, ...] = ()
-    outputs: tuple[Artifact, ...] = ()
+    inputs: tuple[PipelineArtifact, ...] = ()
+    outputs: tuple[PipelineArtifact, ...] = ()
     action_execution_id: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "InProgress"
     updated_at: float = 0.0
@@ -111,11 +111,11 @@ class ActionExecution:
 
     @property
     def queue(self) -> tuple[ActionTypeId, str | None]:
-        """Where its jobs wait."""
+        """The key of the queue that its jobs wait in."""
         key = self.action.queryable
         return self.action.action_type, None if key is None else self.configuration.get(key)
 
     def execution_url(self) -> str | None:
-        """Return the link to the worker's own page of it, or None if there is none yet."""
+        """Return the link to the worker's own page, or None if there is none yet."""
         url = self.action.execution_url_template
         return self.action.link(url, self.configuration, self.external_execution_id)

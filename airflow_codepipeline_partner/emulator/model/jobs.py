@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job, the states it can be in, and the queue it waits in."""
+"""A job, its states, and the queue it waits in."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class JobStatus(enum.StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more can happen to the job."""
+        """Whether this is a final status."""
         return self in _ENDED
 
     @property
     def on_the_wire(self) -> str:
-        """The status in AWS's words, which have none for a withdrawn job."""
+        """The status in AWS's words, which do not have ``Withdrawn``."""
         return JobStatus.FAILED.value if self is JobStatus.WITHDRAWN else self.value
 
 
@@ -55,7 +55,7 @@ class JobEvent(enum.Enum):
 
 _S, _E = JobStatus, JobEvent
 
-# Everything that can happen to a job. What is not here cannot.
+# Everything that can happen to a job; nothing else can.
 TRANSITIONS: dict[tuple[JobStatus, JobEvent], JobStatus] = {
     (_S.CREATED, _E.BECOME_AVAILABLE): _S.QUEUED,
     (_S.QUEUED, _E.HAND_OUT): _S.DISPATCHED,
@@ -63,15 +63,15 @@ TRANSITIONS: dict[tuple[JobStatus, JobEvent], JobStatus] = {
     (_S.DISPATCHED, _E.ACKNOWLEDGE): _S.IN_PROGRESS,
     (_S.IN_PROGRESS, _E.SUCCEED): _S.SUCCEEDED,
     (_S.IN_PROGRESS, _E.FAIL): _S.FAILED,
-    # Only where Settings.put_before_acknowledge is "accept".
+    # Only if Settings.put_before_acknowledge is "accept".
     (_S.DISPATCHED, _E.SUCCEED_UNACKNOWLEDGED): _S.SUCCEEDED,
     (_S.DISPATCHED, _E.FAIL_UNACKNOWLEDGED): _S.FAILED,
-    # The job's own timeout, and the action's, which can end a job that was never handed out.
+    # The job's own timeout, and the action's; the latter can end a job that was never handed out.
     (_S.CREATED, _E.TIME_OUT): _S.TIMED_OUT,
     (_S.QUEUED, _E.TIME_OUT): _S.TIMED_OUT,
     (_S.DISPATCHED, _E.TIME_OUT): _S.TIMED_OUT,
     (_S.IN_PROGRESS, _E.TIME_OUT): _S.TIMED_OUT,
-    # Only where Settings.job_timeout_effect is "requeue".
+    # Only if Settings.job_timeout_effect is "requeue".
     (_S.DISPATCHED, _E.REQUEUE): _S.QUEUED,
     (_S.IN_PROGRESS, _E.REQUEUE): _S.QUEUED,
     (_S.CREATED, _E.WITHDRAW): _S.WITHDRAWN,
@@ -84,7 +84,7 @@ TRANSITIONS: dict[tuple[JobStatus, JobEvent], JobStatus] = {
 @dataclasses.dataclass
 class Job:
     """
-    One job, which is one step of an action execution.
+    A job: one step of an action execution.
 
     :param continuation_token: The token of the job before it; None for the first.
     """
@@ -100,7 +100,7 @@ class Job:
     first_handed_out_at: float | None = None
     acknowledged_at: float | None = None
     ended_at: float | None = None
-    # Like hand_outs, lets a timer that was set for an earlier turn see that it is late.
+    # Like hand_outs: shows a timer of an earlier turn that it is outdated.
     requeues: int = 0
 
     def after(self, event: JobEvent) -> JobStatus | None:
@@ -109,13 +109,13 @@ class Job:
 
     @property
     def client_id(self) -> str | None:
-        """Whose job it is; a continuation is of the same client. None for a custom job."""
+        """The client whose job it is, also of a continuation; None for a custom job."""
         return self.action.action.client_id
 
 
 @dataclasses.dataclass(frozen=True)
 class JobSnapshot:
-    """What the emulator knows of a job at one moment, without its secrets; times in epoch seconds."""
+    """What the emulator knows of a job at one moment, without secrets; times in epoch seconds."""
 
     job_id: str
     client_id: str | None
@@ -156,7 +156,7 @@ class JobQueue:
     """
     The jobs of one action type, or with one value of its queryable property.
 
-    First in, first out, at a cost that does not grow with their number.
+    First in, first out; the cost of a poll does not grow with their number.
     """
 
     def __init__(self) -> None:
@@ -167,7 +167,7 @@ class JobQueue:
         self._out: dict[str, Job] = {}
 
     def add(self, job: Job) -> None:
-        """Let a job wait. One that comes back keeps the place it had, so it goes before younger ones."""
+        """Add a job. One that comes back keeps its former place, before younger ones."""
         self._out.pop(job.job_id, None)
         place = self._place.setdefault(job.job_id, next(self._count))
         heapq.heappush(self._waiting, (place, next(self._count), job))
@@ -177,7 +177,7 @@ class JobQueue:
         taken: list[Job] = []
         while self._waiting and len(taken) < limit:
             job = heapq.heappop(self._waiting)[2]
-            # A job that was acknowledged or ended while it waited is dropped only now.
+            # A job that was acknowledged or has ended while it waited is dropped only now.
             if job.job_id not in self._out and job.after(JobEvent.HAND_OUT) is not None:
                 self._out[job.job_id] = job
                 taken.append(job)
@@ -185,15 +185,15 @@ class JobQueue:
 
     def handed_out(self, in_progress: bool) -> list[Job]:
         """
-        Return the jobs that are handed out, in the order of that.
+        Return the jobs that are handed out, in the order in which they were.
 
-        :param in_progress: Whether those that were acknowledged are among them.
+        :param in_progress: Whether to include those that were acknowledged.
         """
         jobs = self._out.values()
         return [job for job in jobs if in_progress or job.status is JobStatus.DISPATCHED]
 
     def acknowledged(self, job: Job) -> None:
-        """Note that a job was acknowledged, perhaps after its lease lapsed."""
+        """Note that a job was acknowledged, possibly after its lease lapsed."""
         self._out[job.job_id] = job
 
     def remove(self, job: Job) -> None:

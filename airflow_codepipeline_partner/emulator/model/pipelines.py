@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pipeline as it is declared: its stages, and their actions."""
+"""A declared pipeline: its stages, and their actions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ MASKED = "****"
 PARALLEL, SUPERSEDED = "PARALLEL", "SUPERSEDED"  # and QUEUED
 SOURCE_CATEGORY = "Source"
 S3_SOURCE = ActionTypeId(SOURCE_CATEGORY, "AWS", "S3", "1")
-#: AWS's own, in spite of its owner.
+#: AWS's own, despite its owner.
 GITHUB_SOURCE = ActionTypeId(SOURCE_CATEGORY, "ThirdParty", "GitHub", "1")
 GITHUB_SECRET = "OAuthToken"  # noqa: S105 - the name of a property
-# CodePipeline cuts the names in an artifact's key, and ends the key with seven random characters.
+# CodePipeline shortens the names in an artifact's key, and ends the key with seven random characters.
 PIPELINE_KEY_CHARS, ARTIFACT_KEY_CHARS, SUFFIX_CHARS = 20, 10, 7
 MAX_URL_CHARS = 2048
 MAX_ENCRYPTION_KEY_CHARS = 400
-#: What stands in the template of a URL for a value of the action's configuration.
+#: In the template of a URL: the placeholder of a value of the action's configuration.
 CONFIG_PLACEHOLDER = re.compile(r"\{Config:([^}]*)\}")
 EXECUTION_ID = "{ExternalExecutionId}"
 _LINKS = ("execution_url_template", "entity_url_template", "revision_url_template")
@@ -34,8 +34,8 @@ _NAME = re.compile(r"[A-Za-z0-9.@\-_]{1,100}")
 
 
 @dataclasses.dataclass(frozen=True)
-class Artifact:
-    """A named object in S3."""
+class PipelineArtifact:
+    """A named artifact, and its object in S3."""
 
     name: str
     bucket: str
@@ -48,9 +48,9 @@ class Action:
     """
     An action of a stage.
 
-    :param client_id: The customer, of a partner's action; None for all others.
-    :param run_order: Actions with the same number run side by side, those with a higher one after them.
-    :param namespace: Under which later actions find its output variables; None where they do not.
+    :param client_id: The customer, for a partner's action; None for all others.
+    :param run_order: Actions with the same number run in parallel, those with a higher number after them.
+    :param namespace: Under this name later actions find its output variables; None if they cannot.
     :param queryable: The configuration key by whose value a poll chooses jobs.
     :param job_timeout: Seconds for one job; None for ``Settings.job_timeout``.
     """
@@ -95,27 +95,27 @@ class Action:
 
     @property
     def makes_jobs(self) -> bool:
-        """Whether a worker does it, and not AWS."""
+        """Whether a worker does it, not AWS."""
         return self.action_type.owner in (CUSTOM, THIRD_PARTY) and self.action_type != GITHUB_SOURCE
 
     @property
     def is_emulated(self) -> bool:
-        """Whether what it does is done, by a worker or here; AWS's other actions just succeed."""
+        """Whether its work is done, by a worker or here; AWS's other actions just succeed."""
         return self.makes_jobs or self.action_type == S3_SOURCE
 
     def link(
         self, template: str | None, configuration: Mapping[str, str] | None, execution_id: str | None = None
     ) -> str | None:
         """
-        Return a link with what its placeholders stand for; None where there is none, or not yet.
+        Return a link with its placeholders filled in; None if there is no link, or not yet.
 
         :param configuration: None for the declared one, in which variables are still references.
-        :param execution_id: What the worker's result named.
+        :param execution_id: The external execution id of the worker's result.
         """
         if template is None or (EXECUTION_ID in template and execution_id is None):
             return None
         values = self.configuration if configuration is None else configuration
-        # Each by itself: what the worker named may look like a placeholder.
+        # Each part by itself: the worker's id may look like a placeholder.
         parts = [
             CONFIG_PLACEHOLDER.sub(lambda found: values.get(found[1], ""), part)
             for part in template.split(EXECUTION_ID)
@@ -123,14 +123,14 @@ class Action:
         return (execution_id or "").join(parts)[:MAX_URL_CHARS]
 
     def shown(self, configuration: Mapping[str, str]) -> dict[str, str]:
-        """Return a configuration of this action as everybody but the worker sees it."""
+        """Return a configuration of this action as everybody except the worker sees it."""
         secret = self.secret_configuration_keys
         return {key: MASKED if key in secret else value for key, value in configuration.items()}
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A stage: what an execution enters and leaves as a whole."""
+    """A stage; an execution enters and leaves it as a whole."""
 
     name: str
     actions: tuple[Action, ...]
@@ -139,7 +139,7 @@ class Stage:
         _check_name("stage", self.name)
 
     def run_orders(self) -> list[int]:
-        """Return the numbers by which its actions run, the first first."""
+        """Return the run orders of its actions, sorted."""
         return sorted({action.run_order for action in self.actions})
 
 
@@ -148,14 +148,14 @@ class Pipeline:
     """
     A pipeline.
 
-    :param bucket: Where its artifacts lie.
+    :param bucket: The bucket of its artifacts.
     :param encryption_key: KMS key id of the artifacts; None for AWS's managed key.
-    :param execution_mode: What an execution does where another one is in the stage that it comes to: with
-        ``PARALLEL`` it enters, with ``QUEUED`` it waits, with ``SUPERSEDED`` it waits and takes the place of
-        those that waited.
-    :param variables: The pipeline's own variables and their defaults; None where a start must give a value.
-    :param declared_in: The region whose CreatePipeline made it, so that moto keeps it, too; None for one that
-        was made by the emulator's control.
+    :param execution_mode: What an execution does if another one is in the stage that it arrives at: with
+        ``PARALLEL`` it enters, with ``QUEUED`` it waits, with ``SUPERSEDED`` it waits and replaces the one
+        that waited.
+    :param variables: The pipeline's own variables and their defaults; None if a start must give a value.
+    :param declared_in: The region whose CreatePipeline made it, so that moto has it too; None if the
+        emulator's control made it.
     """
 
     name: str
@@ -180,7 +180,7 @@ class Pipeline:
 
     @property
     def client_id(self) -> str | None:
-        """The customer whose pipeline it is; None where it has no action of a partner's."""
+        """The customer whose pipeline it is; None if it has no partner's action."""
         return next((action.client_id for action in self.actions() if action.client_id is not None), None)
 
     @property
@@ -195,11 +195,11 @@ class Pipeline:
         return any(action.input_artifacts or action.output_artifacts for action in self.actions())
 
     def is_in(self, region: str | None) -> bool:
-        """Return whether a region has this pipeline; what is made by the emulator's control, all have."""
+        """Return whether a region has this pipeline; all have those that the emulator's control made."""
         return None in (self.declared_in, region) or self.declared_in == region
 
     def fault_of_variables(self, values: Mapping[str, str]) -> str | None:
-        """Return what is wrong with the values that a start gives for the pipeline's variables."""
+        """Return what is wrong with a start's values for the pipeline's variables, or None."""
         for name in sorted(values.keys() - self.variables.keys()):
             return f"the pipeline has no variable {name}"
         for name, default in self.variables.items():
@@ -208,14 +208,14 @@ class Pipeline:
         return None
 
     def arn(self, region: str | None) -> str:
-        """Return the pipeline's ARN, where it is of no region itself in that one, or the default one."""
+        """Return the pipeline's ARN, in this region (or the default one) if it has none of its own."""
         return f"arn:aws:codepipeline:{self.declared_in or region or DEFAULT_REGION}:{ACCOUNT_ID}:{self.name}"
 
-    def new_artifact(self, name: str) -> Artifact:
-        """Assign an artifact of a new execution its place in S3."""
+    def new_artifact(self, name: str) -> PipelineArtifact:
+        """Return an artifact of a new execution, with its location in S3."""
         suffix = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(SUFFIX_CHARS))
         key = f"{self.name[:PIPELINE_KEY_CHARS]}/{name[:ARTIFACT_KEY_CHARS]}/{suffix}"
-        return Artifact(name, self.bucket, key)
+        return PipelineArtifact(name, self.bucket, key)
 
 
 def _check_name(what: str, name: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The variables of a pipeline's execution, as an action's configuration refers to them."""
+"""The variables of an execution, and the references to them in an action's configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REFERENCE = re.compile(r"#\{([A-Za-z0-9@_-]+)\.([A-Za-z0-9@_-]+)\}")
 OF_EXECUTION, OF_PIPELINE = "codepipeline", "variables"
 RESERVED_NAMESPACES = frozenset({OF_EXECUTION, OF_PIPELINE})
 
-#: Values by namespace and name; None where the values of a namespace cannot be known.
+#: Values by namespace and name; None if the values of a namespace cannot be known.
 Variables = Mapping[str, Mapping[str, str] | None]
 
 
@@ -21,12 +21,12 @@ def resolve(
     configuration: Mapping[str, str], variables: Variables, secret_keys: Collection[str] = ()
 ) -> dict[str, str]:
     """
-    Return a configuration with the values of variables in the place of references to them.
+    Return a configuration in which references to variables are replaced by their values.
 
-    A reference to a namespace whose values cannot be known stays as it is.
+    A reference to a namespace with unknown values stays as it is.
 
-    :param secret_keys: The keys of the configuration of which an error says nothing.
-    :raises ActionFailed: There is no such variable, or not yet.
+    :param secret_keys: The keys whose references an error does not show.
+    :raises ActionFailed: A variable does not exist, or not yet.
     """
 
     def resolved(key: str, text: str) -> str:

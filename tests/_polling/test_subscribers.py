@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who waits at the shared poller, and for what: watchers, and tasks that wait for a next job."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+from fake_codepipeline import LATER, SILENCE, TYPE, jobs, outcomes, sensor, together
+
+from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._polling import poller
+from airflow_codepipeline_partner._polling.poller import SharedPoller
+from airflow_codepipeline_partner._polling.subscribers import (
+    MAX_SILENCE_ABOUT_A_JOB,
+    JobWatcher,
+    NextJobFilter,
+)
+from airflow_codepipeline_partner.exceptions import (
+    ActionTypeNotFound,
+    RequestRefused,
+)
+from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
+
+
+def watched(codepipeline, polls, *, batch=10, interval=10, watchers=1):
+    """Return when each watcher is told of which jobs, in so many polls."""
+    told = [[] for _ in range(watchers)]
+
+    async def run():
+        hub = SharedPoller.for_(TYPE, AwsParameters())
+
+        async def watch(heard):
+            async for offer in hub.watch(batch, interval):
+                heard.append((codepipeline.now, [job.job_id for job in offer]))
+
+        watching = [asyncio.ensure_future(watch(heard)) for heard in told]
+        while len(codepipeline.polls) <= polls:  # noqa: ASYNC110 - they are counted in threads
+            await asyncio.sleep(0)
+        for each in watching:
+            each.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+
+    asyncio.run(run())
+    return told
+
+
+def test_each_watcher_is_told_of_each_poll_that_brings_jobs(codepipeline):
+    codepipeline.answers = [jobs("a", "b"), [], jobs("c")]
+    one, other = watched(codepipeline, 4, watchers=2)
+    assert one == other == [(1000, ["a", "b"]), (1020, ["c"])]
+
+
+def test_a_job_that_stays_unclaimed_is_told_again_less_and_less_often(codepipeline):
+    codepipeline.answers = [jobs("a") for _ in range(1500)]
+    [told] = watched(codepipeline, 1400, interval=10)
+    at = [moment - 1000 for moment, _ in told]
+    assert at[:5] == [0, 30, 90, 210, 450]
+    gaps = [after - before for before, after in itertools.pairwise(at)]
+    assert max(gaps) == MAX_SILENCE_ABOUT_A_JOB
+    assert {job_id for _, ids in told for job_id in ids} == {"a"}
+
+
+def test_of_a_custom_job_it_is_told_more_often_since_former_offers_go_stale(codepipeline):
+    kind = ActionType("Build", "Own", owner="Custom")
+    codepipeline.answers = [[OfferedJob("a", None, kind, str(number))] for number in range(500)]
+    [told] = watched(codepipeline, 490, interval=10)
+    at = [moment - 1000 for moment, _ in told]
+    assert at[:8] == [0, 30, 90, 210, 450, 930, 1830, 2730]
+
+
+def test_a_full_batch_of_news_is_followed_by_another_poll_at_once(codepipeline):
+    codepipeline.answers = [jobs("a", "b"), jobs("c", "d"), jobs("e"), jobs("a", "b")]
+    [told] = watched(codepipeline, 6, batch=2)
+    assert told == [(1000, ["a", "b"]), (1000, ["c", "d"]), (1000, ["e"])]
+    # What is no news is passed over, once.
+    assert [at for at, _ in codepipeline.polls][:6] == [1000, 1000, 1000, 1010, 1010, 1020]
+
+
+@pytest.mark.parametrize("trouble", [SILENCE, ActionTypeNotFound("unheard of"), RuntimeError("broken")])
+def test_a_watcher_outlives_all_trouble(codepipeline, trouble):
+    codepipeline.answers = [trouble, trouble, trouble, jobs("a")]
+    [told] = watched(codepipeline, 4)
+    assert [ids for _, ids in told] == [["a"]]
+    assert codepipeline.pauses[:3] == [20, 40, 60]
+
+
+@pytest.mark.parametrize(
+    ("answers", "hooks"),
+    [
+        # Throttled now and then: a new client each time would cost more than the poll.
+        ([SILENCE, [], SILENCE, []], 1),
+        ([SILENCE, SILENCE], 2),
+        ([RequestRefused("expired")], 2),
+    ],
+)
+def test_the_connection_is_read_anew_after_a_refusal_and_where_silence_lasts(codepipeline, answers, hooks):
+    codepipeline.answers = [*answers, jobs("a")]
+    [told] = watched(codepipeline, len(answers) + 1)
+    assert [ids for _, ids in told] == [["a"]]
+    assert codepipeline.hooks == hooks
+
+
+def test_a_job_goes_to_a_sensor_and_to_each_watcher(codepipeline):
+    codepipeline.answers = [jobs("a")]
+
+    async def run():
+        hub = SharedPoller.for_(TYPE, AwsParameters())
+        watching = asyncio.ensure_future(anext(hub.watch(10, 30)))
+        assert await outcomes(sensor(hub), watching) == [["a"], ["a"]]
+
+    asyncio.run(run())
+
+
+def test_what_was_not_offered_for_long_is_forgotten():
+    watcher = JobWatcher(10, 30)
+    watcher.tell(jobs("a"), 0.0)
+    watcher.tell(jobs("b"), 30.0 + 2 * MAX_SILENCE_ABOUT_A_JOB)
+    assert list(watcher._told) == ["b"]
+
+
+class Lookup:
+    """Knows the continuation tokens of jobs, and counts how often it is asked."""
+
+    def __init__(self, **tokens):
+        self.tokens = tokens
+        self.asked = []
+
+    async def tokens_of(self, jobs, holder):
+        self.asked.append([job.job_id for job in jobs])
+        return {job.job_id: self.tokens.get(job.job_id) for job in jobs}
+
+
+@pytest.fixture
+def lookup(monkeypatch):
+    found = Lookup(next="token-1", other="token-2")
+    monkeypatch.setattr(poller, "TokenLookup", lambda: found)
+    return found
+
+
+def next_job(which=1, client_id="client", **more):
+    hub = SharedPoller.for_(TYPE, AwsParameters())
+    limits = {"deadline": LATER, "retry_deadline": 300, **more}
+    return hub.wait(
+        10, 30, continuation=NextJobFilter(client_id, f"token-{which}", AwsParameters()), **limits
+    )
+
+
+def test_the_job_that_continues_goes_to_the_task_that_waits_for_it(codepipeline, lookup):
+    codepipeline.answers = [jobs("new", "other", "next")]
+    assert together(lambda: [sensor(), next_job()]) == [["new", "other"], ["next"]]
+
+
+def test_two_tasks_are_each_given_their_own(codepipeline, lookup):
+    codepipeline.answers = [jobs("next", "other")]
+    assert together(lambda: [next_job(2), next_job(1)]) == [["other"], ["next"]]
+
+
+def test_a_continuation_that_nobody_waits_for_here_goes_to_whoever_waits(codepipeline, lookup):
+    codepipeline.answers = [jobs("other"), jobs("next")]
+    assert together(lambda: [next_job(1), sensor()]) == [["next"], ["other"]]
+
+
+def test_details_are_asked_for_only_where_a_job_of_that_client_is_waited_for(codepipeline, lookup):
+    strangers = [OfferedJob("new", "stranger", TYPE)]
+    codepipeline.answers = [strangers, jobs("next")]
+    assert together(lambda: [sensor(), next_job()]) == [["new"], ["next"]]
+    assert lookup.asked == [["next"]]
+
+
+def test_a_slow_look_up_holds_up_no_other_clients_jobs(codepipeline, monkeypatch):
+    asked = asyncio.Event()
+
+    class Slow(Lookup):
+        async def tokens_of(self, jobs, holder):
+            await asked.wait()
+            return await super().tokens_of(jobs, holder)
+
+    monkeypatch.setattr(poller, "TokenLookup", lambda: Slow(next="token-1"))
+    codepipeline.answers = [[*jobs("next"), OfferedJob("new", "stranger", TYPE)]]
+
+    async def run():
+        continued = asyncio.ensure_future(next_job())
+        assert [job.job_id for job in await sensor()] == ["new"]
+        asked.set()
+        return [job.job_id for job in await continued]
+
+    assert asyncio.run(run()) == ["next"]
+
+
+def test_a_poll_that_brought_the_job_at_the_last_moment_is_waited_for(codepipeline, lookup):
+    codepipeline.answers = [jobs("next")]
+    assert together(lambda: [next_job(deadline=codepipeline.now - 1)]) == [["next"]]
+
+
+def test_a_continuation_that_never_comes_ends_at_its_deadline(codepipeline, lookup):
+    [outcome] = together(lambda: [next_job(deadline=codepipeline.now + 100)])
+    assert isinstance(outcome, TimeoutError)
+
+
+def test_500_waiting_tasks_share_one_poll(codepipeline, lookup):
+    lookup.tokens = {f"job-{n}": f"token-{n}" for n in range(250)}
+    polled = [OfferedJob(f"job-{n}", f"client-{n}", TYPE) for n in range(500)]
+    codepipeline.answers = [[], [], polled]
+    waits = together(
+        lambda: [
+            *(next_job(n, f"client-{n}") for n in range(250)),
+            *(sensor(batch=1) for n in range(250, 500)),
+        ]
+    )
+    assert waits == [[f"job-{n}"] for n in range(500)]
+    assert len(codepipeline.polls) == 3
+    assert sorted(lookup.asked) == sorted([f"job-{n}"] for n in range(250))
+
+
+def test_jobs_that_nobody_claims_do_not_hide_the_others(codepipeline, lookup):
+    """The oldest are offered first, and of these there are more than a poll and a lease can hold."""
+    stale = [jobs("a", "b"), jobs("c", "d"), jobs("e", "f")]
+    codepipeline.answers = [*stale, *stale, jobs("next")]
+    hub = SharedPoller.for_
+    limits = {"deadline": LATER, "retry_deadline": 300, "continuation": CONTINUED}
+    assert together(lambda: [hub(TYPE, AwsParameters()).wait(2, 30, **limits)]) == [["next"]]
+    # The first time they are new, and another may be about to claim them; then they are passed over at once.
+    assert [now for now, _ in codepipeline.polls] == [1000, 1030, 1060, 1090, 1090, 1090, 1090]
+
+
+CONTINUED = NextJobFilter("client", "token-1", AwsParameters())

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signatures are checked as S3 checks them: a changed, expired or foreign one is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import urllib.parse
+
+import pytest
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.credentials import Credentials
+from declaring import code
+
+BUCKET = "artifact-bucket"
+PIPELINE = {"input_artifacts": ["In"], "output_artifacts": ["Out"], "bucket": BUCKET}
+
+
+def test_the_signature_is_checked(artifacts):
+    for options, expected in (
+        ({"aws_secret_access_key": "wrong"}, "SignatureDoesNotMatch"),
+        ({"aws_session_token": "wrong"}, "InvalidToken"),
+        ({"aws_session_token": None}, "InvalidToken"),
+        ({"aws_access_key_id": "ASIAEMUAAAAAAAAAAAAA"}, "InvalidAccessKeyId"),
+    ):
+        s3 = artifacts.client("s3", **options)
+        assert code(s3.get_object, **artifacts.source) == expected
+        assert code(s3.put_object, **artifacts.built, Body=b"x") == expected
+
+
+def test_only_signature_version_4_is_known(artifacts):
+    old = Config(signature_version="s3", retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+    assert code(artifacts.client("s3", config=old).get_object, **artifacts.source) == "InvalidRequest"
+
+
+def test_an_old_query_signature_is_refused_too(artifacts, http):
+    query = urllib.parse.urlencode({"AWSAccessKeyId": artifacts.keys["aws_access_key_id"], "Signature": "x"})
+    url = f"{artifacts.w.emu.url}/{BUCKET}/{artifacts.source['Key']}?{query}"
+    status, body, _ = http(url)
+    assert status == 400
+    assert b"InvalidRequest" in body
+
+
+def test_a_request_that_was_changed_on_its_way_is_refused(artifacts, http):
+    assert artifacts.signed(http, "GET", artifacts.source)[0] == 200
+    request = AWSRequest("PUT", f"{artifacts.w.emu.url}/{BUCKET}/{artifacts.built['Key']}", data=b"good")
+    signer = S3SigV4Auth(
+        Credentials(
+            *(
+                artifacts.keys[f"aws_{name}"]
+                for name in ("access_key_id", "secret_access_key", "session_token")
+            )
+        ),
+        "s3",
+        "us-east-1",
+    )
+    signer.add_auth(request)
+    headers = dict(request.headers.items())
+    status, body, _ = http(request.url, b"evil", headers, "PUT")
+    assert (status, b"XAmzContentSHA256Mismatch" in body) == (400, True)
+    status, body, _ = http(request.url + "x", b"good", headers, "PUT")
+    assert (status, b"SignatureDoesNotMatch" in body) == (403, True)
+    # A hash that was not signed does not help either.
+    headers["X-Amz-Content-SHA256"] = hashlib.sha256(b"evil").hexdigest()
+    status, body, _ = http(request.url, b"evil", headers, "PUT")
+    assert (status, b"SignatureDoesNotMatch" in body) == (403, True)
+
+
+def test_keys_with_odd_characters_are_signed_as_s3_does(world):
+    pipeline = PIPELINE | {"input_artifacts": ["In-_1"], "output_artifacts": ["Out"]}
+    w = world(pipeline=pipeline)
+    w.emu.add_pipeline(
+        "a@b.c",
+        client_id=w.customer.client_id,
+        input_artifacts=["I_n-"],
+        output_artifacts=["Out"],
+        bucket=BUCKET,
+    )
+    w.emu.start_execution("a@b.c")
+    job_id = w.worker.claim()
+    data = w.worker.details(job_id)["data"]
+    keys = data["artifactCredentials"]
+    s3 = w.make_client(
+        "s3",
+        w.emu,
+        aws_access_key_id=keys["accessKeyId"],
+        aws_secret_access_key=keys["secretAccessKey"],
+        aws_session_token=keys["sessionToken"],
+    )
+    place = data["inputArtifacts"][0]["location"]["s3Location"]
+    assert place["objectKey"].startswith("a@b.c/I_n-/")
+    assert s3.get_object(Bucket=place["bucketName"], Key=place["objectKey"])["ContentLength"] > 0
+
+
+def test_unsigned_and_chunked_bodies_are_taken(artifacts, http, client):
+    admin = client("s3", artifacts.w.emu)
+    assert artifacts.signed(http, "PUT", artifacts.built, b"free", "UNSIGNED-PAYLOAD")[0] == 200
+    assert admin.get_object(**artifacts.built)["Body"].read() == b"free"
+    chunked = b"7\r\nin bits\r\n0\r\nx-amz-checksum-crc32:JAvENQ==\r\n\r\n"
+    headers = {
+        "Content-Encoding": "aws-chunked",
+        "X-Amz-Decoded-Content-Length": "7",
+        "X-Amz-Trailer": "x-amz-checksum-crc32",
+    }
+    signed_payload = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+    assert artifacts.signed(http, "PUT", artifacts.built, chunked, signed_payload, headers)[0] == 200
+    assert admin.get_object(**artifacts.built)["Body"].read() == b"in bits"
+    assert artifacts.w.emu.ledger[-1].details["bytes"] == 7
+
+
+def test_signed_chunks_are_refused_clearly(artifacts, http):
+    status, body, _ = artifacts.signed(
+        http, "PUT", artifacts.built, b"x", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+    )
+    assert status == 501
+    assert b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD" in body
+
+
+@pytest.fixture
+def presign(artifacts):
+    """Make presigned URLs of version 4; boto3's own default is still version 2."""
+    config = Config(signature_version="s3v4", s3={"addressing_style": "path"})
+    s3 = artifacts.client("s3", config=config)
+    return lambda call, place: s3.generate_presigned_url(call, Params=place, ExpiresIn=60)
+
+
+def test_presigned_urls_work_until_they_expire(artifacts, presign, http):
+    """Or until the credentials expire."""
+    get = presign("get_object", artifacts.source)
+    assert http(get)[1] == b"source"
+    put = presign("put_object", artifacts.built)
+    assert http(put, b"result", method="PUT")[0] == 200
+    other = presign("get_object", artifacts.built)
+    assert http(other)[0] == 403
+    status, body, _ = http(get.replace("X-Amz-Expires=60", "X-Amz-Expires=6000"))
+    assert (status, b"SignatureDoesNotMatch" in body) == (403, True)
+    artifacts.w.emu.advance(900)
+    assert b"ExpiredToken" in http(get)[1]
+
+
+def test_a_presigned_url_of_yesterday_has_expired(artifacts, http):
+    credentials = Credentials(
+        *(artifacts.keys[f"aws_{name}"] for name in ("access_key_id", "secret_access_key", "session_token"))
+    )
+    url = f"{artifacts.w.emu.url}/{BUCKET}/{artifacts.source['Key']}"
+
+    def presigned(timestamp):
+        request = AWSRequest("GET", url)
+        signer = S3SigV4QueryAuth(credentials, "s3", "us-east-1", expires=60)
+        request.context["timestamp"] = timestamp
+        signer._modify_request_before_signing(request)
+        canonical = signer.canonical_request(request)
+        signature = signer.signature(signer.string_to_sign(request, canonical), request)
+        return f"{request.url}&X-Amz-Signature={signature}"
+
+    status, body, _ = http(presigned("20200101T000000Z"))
+    assert (status, b"Request has expired" in body) == (403, True)
+    status, body, _ = http(presigned("20200101"))
+    assert (status, b"AuthorizationQueryParametersError" in body) == (400, True)
+
+
+def test_two_signatures_on_one_request_are_refused(artifacts, presign, http):
+    get = presign("get_object", artifacts.source)
+    query = "?" + get.partition("?")[2]
+    status, body, _ = artifacts.signed(http, "GET", artifacts.source, query=query)
+    assert (status, b"InvalidArgument" in body) == (400, True)
+
+
+def test_an_access_key_cannot_be_hidden_by_encoding_it(artifacts, presign, http):
+    get = presign("get_object", artifacts.built)
+    assert http(get.replace("X-Amz-Credential=ASIA", "X-Amz-Credential=%41SIA"))[0] == 403
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "AWS4-HMAC-SHA256 Credential={key}",
+        "AWS4-HMAC-SHA256 Credential={key}/a/b/s3/c, SignedHeaders=x, Signature=0",
+    ],
+)
+def test_a_torn_authorization_is_refused(artifacts, http, authorization):
+    key = artifacts.keys["aws_access_key_id"]
+    url = f"{artifacts.w.emu.url}/{BUCKET}/{artifacts.source['Key']}"
+    headers = {
+        "Authorization": authorization.format(key=key),
+        "X-Amz-Security-Token": artifacts.keys["aws_session_token"],
+    }
+    assert http(url, headers=headers)[0] in (400, 403)
+
+
+@pytest.mark.parametrize("seconds", ["604801", "9" * 5000])
+def test_a_presigned_url_lasts_a_week_at_most(artifacts, http, seconds):
+    config = Config(signature_version="s3v4", s3={"addressing_style": "path"})
+    s3 = artifacts.client("s3", config=config)
+
+    def presigned(expires):
+        return s3.generate_presigned_url("get_object", Params=artifacts.source, ExpiresIn=expires)
+
+    assert http(presigned("604800"))[0] == 200
+    status, answer, _ = http(presigned(seconds))
+    assert (status, b"AuthorizationQueryParametersError" in answer) == (400, True)
