@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 import sqlite3
@@ -106,6 +107,8 @@ def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     # Enough for who asks here, and quicker to start than its own 64.
     monkeypatch.setattr(server, "_THREADS", 8)
+    # Just started, none of them waits for work yet, which waitress warns of.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     # Where a machine's time is set forward, no lease may lapse by that.
     began = time.time() - time.monotonic()
     with Emulator(clock=Clock(lambda: began + time.monotonic())) as running:

@@ -78,11 +78,12 @@ class DyingContinue(CodePipelineContinueJobOperator):
         hook._send = send
 
 
-with DAG("dying_continuation", schedule=None, render_template_as_native_obj=True):
-    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
-    going_on = DyingContinue(task_id="go_on", job=claim.output, **QUICK)
-    work(going_on.output)
-    finish_job(claim)
+for dag_id, timeout in (("dying_continuation", 5), ("continuation_in_vain", 1)):
+    with DAG(dag_id, schedule=None, render_template_as_native_obj=True):
+        claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+        going_on = DyingContinue(task_id="go_on", job=claim.output, **(QUICK | {"timeout": timeout}))
+        work(going_on.output)
+        finish_job(claim)
 
 with DAG("continued_and_then_put_by_hand", schedule=None, render_template_as_native_obj=True):
     claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import pytest
 from support import ACTION_TYPE, action_state, results_of
-from test_secrets import all_that_airflow_keeps, found
+from test_secrets import all_that_airflow_keeps, found, planted
 
-from airflow_codepipeline_partner.decorators import (
-    Continuation,
-    JobInProgress,
-)
+from airflow_codepipeline_partner.decorators import Continuation, JobInProgress
 from airflow_codepipeline_partner.exceptions import InvalidInput, LimitExceeded
 from airflow_codepipeline_partner.jobs import ExecutionDetails
+
+__all__ = ["planted"]
 
 ALONE = "function_alone_0_retries"
 FINISHED = "function_and_finish_0_retries"

@@ -9,6 +9,7 @@ import pytest
 from support import ACTION_TYPE, action_state, results_of
 
 from airflow_codepipeline_partner import triggers
+from airflow_codepipeline_partner._polling import poller
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
@@ -138,7 +139,7 @@ def test_finish_job_takes_the_job_that_no_task_waits_for(emulator, offer, run_da
 def test_a_job_that_never_comes_fails_the_run_and_hangs_no_task(emulator, offer, run_dag, monkeypatch):
     emulator.configure(continuation_delay=3600)
     monkeypatch.setattr(next_job, "CONTINUATION_TIMEOUT", 0.5)
-    run = run_dag("dying_continuation", job=offer(), die="nowhere")
+    run = run_dag("continuation_in_vain", job=offer(), die="nowhere")
     assert run.state == "failed"
     assert run.states["go_on"] == run.states["finish_job"] == "failed"
 
@@ -301,7 +302,7 @@ def test_a_continuation_of_anothers_job_is_not_awaited_for_ever(
         return send(self, call, *args, **kwargs)
 
     monkeypatch.setattr(Transport, "send", outrun)
-    run = run_dag("dying_continuation", job=job, die="nowhere")
+    run = run_dag("continuation_in_vain", job=job, die="nowhere")
     assert ended
     assert run.state == "failed"
     assert run.states["go_on"] == run.states["finish_job"] == "failed"
@@ -404,6 +405,7 @@ def test_a_wait_for_the_next_job_has_all_its_own_time(emulator, offer, run_dag, 
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure"])
 def test_unanswered_polls_end_no_wait_before_its_time(emulator, offer, run_dag, monkeypatch, code):
     monkeypatch.setattr(triggers, "LOOK_AT_RECORD_AFTER", 0.3)
+    monkeypatch.setattr(poller, "MAX_POLL_BACKOFF", 0.2)
     job = offer()
     status = 500 if code == "InternalFailure" else 400
     emulator.inject("error", "PollForThirdPartyJobs", code=code, message="", status=status, times=6)

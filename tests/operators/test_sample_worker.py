@@ -127,7 +127,7 @@ def test_work_that_raises_is_reported_as_a_failure(emulator, offered, run_dag):
     assert [results_of(emulator, job) for job in jobs] == [["failure"], ["success"]]
 
 
-# A pipeline is stopped, and its action abandoned, while the work goes on: CodePipeline informs no worker.
+# A pipeline that is stopped, and its action abandoned, while the work goes on: no worker hears of it.
 
 
 def stop_of(emulator, job):
