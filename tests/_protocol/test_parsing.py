@@ -86,8 +86,8 @@ def test_members_are_found_under_either_spelling(given):
     ("key", "told"),
     [
         ("planted", "7 characters"),
-        ("ChangeIdentifier", "16 characters; changeIdentifier is meant?"),
-        ("revison", "7 characters; revision is meant?"),
+        ("ChangeIdentifier", "16 characters; did you mean 'changeIdentifier'?"),
+        ("revison", "7 characters; did you mean 'revision'?"),
         ("", "0 characters"),
         (7, "1 characters"),
         (None, "4 characters"),

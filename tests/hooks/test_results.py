@@ -206,5 +206,5 @@ def test_a_summary_and_a_message_that_are_too_long_are_cut_and_put(emulator, hoo
     assert (len(summary), len(message)) == (2048, 5000)
     assert summary.endswith(CUT_MARK)
     assert message.endswith(CUT_MARK)
-    cut = [record for record in caplog.records if record.name.endswith(".limits")]
+    cut = [record for record in caplog.records if record.name.endswith("._limits")]
     assert [re.search(r"has (\d+) characters", record.getMessage())[1] for record in cut] == ["3000", "9000"]
