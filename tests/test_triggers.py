@@ -83,7 +83,7 @@ def test_it_polls_each_interval_until_its_deadline(emulator, customer, waits):
     assert len(polls(emulator)) == 4
 
 
-def test_a_deadline_that_has_passed_while_it_was_away_gives_one_more_poll(emulator, customer, waits):
+def test_a_deadline_passed_while_away_gives_one_more_poll(emulator, customer, waits):
     emulator.start_execution("pipe")
     assert run(CodePipelineJobTrigger(ACTION_TYPE, timeout_deadline=1.0))["status"] == "offered"
     assert run(CodePipelineJobTrigger(ACTION_TYPE, timeout_deadline=1.0))["status"] == "timeout"
@@ -91,7 +91,7 @@ def test_a_deadline_that_has_passed_while_it_was_away_gives_one_more_poll(emulat
 
 
 @pytest.mark.parametrize("fault", ["throttle", "server_error", "drop_response"])
-def test_it_backs_off_while_codepipeline_is_in_trouble_and_goes_on(emulator, customer, waits, fault):
+def test_it_backs_off_in_trouble_and_goes_on(emulator, customer, waits, fault):
     emulator.start_execution("pipe")
     emulator.inject(fault, operation="PollForThirdPartyJobs", times=3)
     event = run(
@@ -111,7 +111,7 @@ def test_trouble_makes_no_poller_faster(emulator, customer, waits):
     assert waits[0] == waits[1] == 300
 
 
-def test_trouble_that_outlasts_the_deadline_is_an_error_with_the_last_cause(emulator, customer, waits):
+def test_trouble_beyond_the_deadline_is_an_error_with_cause(emulator, customer, waits):
     emulator.inject("throttle", operation="PollForThirdPartyJobs", times=None)
     event = run(
         CodePipelineJobTrigger(ACTION_TYPE, poll_interval=10, retry_deadline=100, timeout_deadline=LATER)
@@ -122,7 +122,7 @@ def test_trouble_that_outlasts_the_deadline_is_an_error_with_the_last_cause(emul
     assert sum(waits) >= 100
 
 
-def test_trouble_at_the_deadline_is_an_error_and_not_a_wait_without_jobs(emulator, customer, waits):
+def test_trouble_at_the_deadline_is_an_error_and_no_timeout(emulator, customer, waits):
     emulator.inject("throttle", operation="PollForThirdPartyJobs", times=None)
     event = run(CodePipelineJobTrigger(ACTION_TYPE, poll_interval=10, timeout_deadline=1_000_060.0))
     assert event["status"] == "error"

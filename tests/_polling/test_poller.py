@@ -31,7 +31,7 @@ def test_five_hundred_that_wait_cost_no_more_polls_than_one(codepipeline):
     assert codepipeline.hooks == 2  # one for each loop
 
 
-def test_each_job_goes_to_one_who_waits_and_the_first_come_is_the_first_served(codepipeline):
+def test_each_job_goes_to_one_waiter_first_come_first_served(codepipeline):
     codepipeline.answers = [jobs("a", "b", "c"), jobs("d")]
     ended = together(
         lambda: [sensor(batch=2), sensor(batch=2), sensor(batch=2), sensor(batch=2, deadline=1040)]
@@ -40,7 +40,7 @@ def test_each_job_goes_to_one_who_waits_and_the_first_come_is_the_first_served(c
     assert isinstance(ended[3], TimeoutError)
 
 
-def test_it_polls_at_the_shortest_interval_for_the_largest_batch(codepipeline):
+def test_it_polls_at_the_shortest_interval_and_largest_batch(codepipeline):
     together(
         lambda: [
             sensor(interval=60, batch=1, deadline=1100),
@@ -53,7 +53,9 @@ def test_it_polls_at_the_shortest_interval_for_the_largest_batch(codepipeline):
 
 
 @pytest.mark.parametrize("when", ["during a poll", "between polls"])
-def test_one_who_comes_later_causes_no_poll_but_is_not_kept_longer_than_wanted(codepipeline, when):
+def test_a_newcomer_causes_no_poll_and_waits_no_longer(codepipeline, when):
+    """Than its own interval."""
+
     async def run():
         hub, loop, later = SharedPoller.for_(TYPE, AwsParameters()), asyncio.get_running_loop(), []
 
@@ -71,7 +73,9 @@ def test_one_who_comes_later_causes_no_poll_but_is_not_kept_longer_than_wanted(c
     assert [at for at, _ in codepipeline.polls] == [1000, 1040, 1080, 1120]
 
 
-def test_connections_and_action_types_have_hubs_of_their_own_and_tokens_do_not_matter():
+def test_each_connection_and_action_type_has_its_poller():
+    """Client tokens do not matter."""
+
     async def run():
         hub = SharedPoller.for_(TYPE, AwsParameters())
         assert SharedPoller.for_(TYPE, AwsParameters(client_conn_id_template="other_{client_id}")) is hub
@@ -159,7 +163,9 @@ def test_silence_that_ends_leaves_no_trace(codepipeline):
 
 
 @pytest.mark.parametrize("error", [ActionTypeNotFound("unheard of"), RequestRefused("expired")])
-def test_a_refusal_ends_all_waits_and_the_connection_is_read_anew(codepipeline, error):
+def test_a_refusal_ends_all_waits(codepipeline, error):
+    """And the connection is read again."""
+
     async def run():
         codepipeline.answers = [error]
         hub = SharedPoller.for_(TYPE, AwsParameters())
@@ -171,7 +177,7 @@ def test_a_refusal_ends_all_waits_and_the_connection_is_read_anew(codepipeline, 
     assert codepipeline.hooks == 2
 
 
-def test_what_airflow_raises_is_trouble_that_may_pass_and_is_not_quoted(codepipeline, caplog):
+def test_what_airflow_raises_is_transient_and_not_quoted(codepipeline, caplog):
     codepipeline.answers = [RuntimeError("planted text"), jobs("a")]
     assert together(lambda: [sensor()]) == [["a"]]
     assert "RuntimeError" in caplog.text
@@ -200,7 +206,7 @@ def test_a_mistake_of_ours_ends_the_waits_and_no_watch(codepipeline, monkeypatch
 
 
 @pytest.mark.parametrize("late", [-50, 0, 5])
-def test_one_whose_time_is_nearly_over_gets_its_poll_and_spins_nowhere(codepipeline, late):
+def test_a_late_waiter_gets_its_poll_and_no_busy_loop(codepipeline, late):
     async def run():
         hub, later = SharedPoller.for_(TYPE, AwsParameters()), []
         hurried = sensor(hub, interval=300, deadline=1000 + late)

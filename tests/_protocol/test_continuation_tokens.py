@@ -18,7 +18,8 @@ def test_a_token_names_the_task_and_is_read_back():
     assert TaskInstanceRef.from_token(TASK.token) == TASK
 
 
-def test_a_tokens_shape_is_kept_since_it_lies_in_codepipeline_while_versions_change():
+def test_the_shape_of_a_token_is_kept():
+    """It lies in CodePipeline while versions of this package change."""
     assert json.loads(TASK.token) == {
         "airflow_codepipeline_partner": 1,
         "dag_id": "dag",

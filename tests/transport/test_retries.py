@@ -47,7 +47,7 @@ def inject(emulator, fault, operation, times):
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_call_that_is_not_answered_is_sent_again_with_back_off(
+def test_an_unanswered_call_is_sent_again_with_back_off(
     emulator, prepare, make_hook, fake_time, operation, fault
 ):
     call = prepare(operation, make_hook())
@@ -64,7 +64,7 @@ def test_a_call_that_is_not_answered_is_sent_again_with_back_off(
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_call_is_given_up_at_the_deadline_and_the_last_cause_is_named(
+def test_a_call_is_given_up_at_its_deadline_with_its_cause(
     emulator, prepare, make_hook, fake_time, operation, fault
 ):
     call = prepare(operation, make_hook(retry_deadline=60))
@@ -102,9 +102,8 @@ def test_without_a_deadline_a_call_is_tried_once(emulator, prepare, make_hook, f
 
 
 @pytest.mark.parametrize("configured", ["hook", "connection", "environment"])
-def test_boto3s_own_retries_are_off_for_the_job_calls_whatever_is_configured(
-    emulator, customer, make_hook, monkeypatch, configured
-):
+def test_boto3s_own_retries_are_off_for_the_job_calls(emulator, customer, make_hook, monkeypatch, configured):
+    """Whatever is configured: they would hide that an answer was lost."""
     parameters: dict[str, Any] = {"retry_deadline": 0}
     if configured == "hook":
         parameters["config"] = {"retries": {"max_attempts": 3, "mode": "adaptive"}}
@@ -128,7 +127,7 @@ def test_the_conn_of_the_hook_keeps_boto3s_own_retries(emulator, customer, make_
     assert [entry.outcome for entry in attempts(emulator, POLL)] == ["ThrottlingException", "ok"]
 
 
-def test_the_conn_of_the_hook_keeps_the_retries_that_are_configured(emulator, customer, make_hook):
+def test_the_hooks_conn_keeps_the_retries_configured(emulator, customer, make_hook):
     hook = make_hook(config={"retries": {"total_max_attempts": 7, "mode": "standard"}})
     assert hook.conn.meta.config.retries == {"total_max_attempts": 7, "mode": "standard"}
 
@@ -140,9 +139,10 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_refused_connection_is_tried_until_the_deadline_and_leaves_no_doubt(
+def test_a_refused_connection_is_tried_until_the_deadline(
     customer, emulator, make_hook, fake_time, operation
 ):
+    """Nothing was sent, so that the outcome is known."""
     hook = make_hook(retry_deadline=60)
     transport = hook._transport
     port = urlsplit(emulator.url).port
@@ -211,9 +211,7 @@ def test_an_earlier_doubt_stays_with_a_later_refusal(emulator, prepare, make_hoo
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_call_that_only_was_throttled_is_in_no_doubt_when_it_is_refused(
-    emulator, prepare, make_hook, operation
-):
+def test_a_throttled_call_that_is_refused_is_surely_refused(emulator, prepare, make_hook, operation):
     call = prepare(operation, make_hook())
     emulator.inject("throttle", operation, times=2)
     emulator.inject("error", operation, code="AccessDeniedException", message="No.")
@@ -241,7 +239,7 @@ def test_what_boto3_refuses_to_send_is_ours_and_shows_no_secret(emulator, custom
     assert fake_time.sleeps == []
 
 
-def test_what_goes_wrong_before_the_call_is_sent_leaves_no_doubt(emulator, customer, make_hook, fake_time):
+def test_trouble_before_the_call_leaves_nothing_unknown(emulator, customer, make_hook, fake_time):
     transport = make_hook()._transport
 
     def overflow(**event):
