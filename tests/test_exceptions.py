@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tree of errors, what each tells, and what the core may import."""
+"""The tree of errors, what each says, and what the core may import."""
 
 from __future__ import annotations
 

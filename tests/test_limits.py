@@ -147,11 +147,11 @@ def test_free_text_too_long_is_cut_with_mark_and_warning(field, over, caplog):
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert record.name == "airflow_codepipeline_partner._limits"
-    told = record.getMessage()
-    assert field in told
-    assert str(most) in told
-    assert str(most + over) in told
-    assert given[:20] not in told
+    logged = record.getMessage()
+    assert field in logged
+    assert str(most) in logged
+    assert str(most + over) in logged
+    assert given[:20] not in logged
 
 
 @pytest.mark.parametrize("field", STRICT)

@@ -176,9 +176,9 @@ def test_without_a_deadline_it_watches_for_ever(emulator, customer, waits):
                 found.append((await anext(events)).payload)
         return found
 
-    told = asyncio.run(three_events())
-    assert [event["status"] for event in told] == ["offered"] * 3
-    assert {job["job_id"] for event in told for job in event["jobs"]} == {
+    sent = asyncio.run(three_events())
+    assert [event["status"] for event in sent] == ["offered"] * 3
+    assert {job["job_id"] for event in sent for job in event["jobs"]} == {
         job.job_id for job in emulator.jobs()
     }
 
@@ -227,7 +227,7 @@ def test_500_waiting_tasks_are_counted_as_one_at_the_server(emulator, customer, 
     assert {entry.operation for entry in emulator.ledger if entry.kind == "call"} == {"PollForThirdPartyJobs"}
 
 
-def test_the_next_job_of_an_action_is_told_by_its_token(emulator, customer, make_hook, offer):
+def test_the_next_job_of_an_action_is_known_by_its_token(emulator, customer, make_hook, offer):
     emulator.configure(continuation_delay=0)
     token = TaskInstanceRef("dag", "run", "task").token
     hook, job = make_hook(), offer()
@@ -244,8 +244,8 @@ def test_the_next_job_of_an_action_is_told_by_its_token(emulator, customer, make
     )
     _, following, fresh = emulator.jobs()
     assert event["status"] == "offered"
-    [told] = event["jobs"]
-    assert told["job_id"] in (following.job_id, fresh.job_id)
-    [found] = [job for job in emulator.jobs() if job.job_id == told["job_id"]]
+    [sent] = event["jobs"]
+    assert sent["job_id"] in (following.job_id, fresh.job_id)
+    [found] = [job for job in emulator.jobs() if job.job_id == sent["job_id"]]
     assert found.action_execution_id == emulator.jobs()[0].action_execution_id
     assert customer.client_token not in json.dumps(event)

@@ -26,17 +26,17 @@ from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
 
 
 def watched(codepipeline, polls, *, batch=10, interval=10, watchers=1):
-    """Return when each watcher is told of which jobs, in so many polls."""
-    told = [[] for _ in range(watchers)]
+    """Return when each watcher gets which jobs, in this number of polls."""
+    heard = [[] for _ in range(watchers)]
 
     async def run():
-        hub = SharedPoller.for_(TYPE, AwsParameters())
+        shared = SharedPoller.for_(TYPE, AwsParameters())
 
-        async def watch(heard):
-            async for offer in hub.watch(batch, interval):
-                heard.append((codepipeline.now, [job.job_id for job in offer]))
+        async def watch(one):
+            async for offer in shared.watch(batch, interval):
+                one.append((codepipeline.now, [job.job_id for job in offer]))
 
-        watching = [asyncio.ensure_future(watch(heard)) for heard in told]
+        watching = [asyncio.ensure_future(watch(one)) for one in heard]
         while len(codepipeline.polls) <= polls:  # noqa: ASYNC110 - they are counted in threads
             await asyncio.sleep(0)
         for each in watching:
@@ -44,10 +44,10 @@ def watched(codepipeline, polls, *, batch=10, interval=10, watchers=1):
         await asyncio.gather(*watching, return_exceptions=True)
 
     asyncio.run(run())
-    return told
+    return heard
 
 
-def test_each_watcher_is_told_of_each_poll_that_brings_jobs(codepipeline):
+def test_each_watcher_gets_each_poll_that_brings_jobs(codepipeline):
     codepipeline.answers = [jobs("a", "b"), [], jobs("c")]
     one, other = watched(codepipeline, 4, watchers=2)
     assert one == other == [(1000, ["a", "b"]), (1020, ["c"])]
@@ -55,27 +55,27 @@ def test_each_watcher_is_told_of_each_poll_that_brings_jobs(codepipeline):
 
 def test_an_unclaimed_job_is_reported_ever_less_often(codepipeline):
     codepipeline.answers = [jobs("a") for _ in range(1500)]
-    [told] = watched(codepipeline, 1400, interval=10)
-    at = [moment - 1000 for moment, _ in told]
+    [heard] = watched(codepipeline, 1400, interval=10)
+    at = [moment - 1000 for moment, _ in heard]
     assert at[:5] == [0, 30, 90, 210, 450]
     gaps = [after - before for before, after in itertools.pairwise(at)]
     assert max(gaps) == MAX_SILENCE_ABOUT_A_JOB
-    assert {job_id for _, ids in told for job_id in ids} == {"a"}
+    assert {job_id for _, ids in heard for job_id in ids} == {"a"}
 
 
 def test_an_unclaimed_custom_job_is_reported_more_often(codepipeline):
     """Since the nonces of former offers go stale."""
     kind = ActionType("Build", "Own", owner="Custom")
     codepipeline.answers = [[OfferedJob("a", None, kind, str(number))] for number in range(500)]
-    [told] = watched(codepipeline, 490, interval=10)
-    at = [moment - 1000 for moment, _ in told]
+    [heard] = watched(codepipeline, 490, interval=10)
+    at = [moment - 1000 for moment, _ in heard]
     assert at[:8] == [0, 30, 90, 210, 450, 930, 1830, 2730]
 
 
 def test_after_a_full_batch_of_news_it_polls_at_once(codepipeline):
     codepipeline.answers = [jobs("a", "b"), jobs("c", "d"), jobs("e"), jobs("a", "b")]
-    [told] = watched(codepipeline, 6, batch=2)
-    assert told == [(1000, ["a", "b"]), (1000, ["c", "d"]), (1000, ["e"])]
+    [heard] = watched(codepipeline, 6, batch=2)
+    assert heard == [(1000, ["a", "b"]), (1000, ["c", "d"]), (1000, ["e"])]
     # What is no news is passed over, once.
     assert [at for at, _ in codepipeline.polls][:6] == [1000, 1000, 1000, 1010, 1010, 1020]
 
@@ -83,8 +83,8 @@ def test_after_a_full_batch_of_news_it_polls_at_once(codepipeline):
 @pytest.mark.parametrize("trouble", [SILENCE, ActionTypeNotFound("unheard of"), RuntimeError("broken")])
 def test_a_watcher_outlives_all_trouble(codepipeline, trouble):
     codepipeline.answers = [trouble, trouble, trouble, jobs("a")]
-    [told] = watched(codepipeline, 4)
-    assert [ids for _, ids in told] == [["a"]]
+    [heard] = watched(codepipeline, 4)
+    assert [ids for _, ids in heard] == [["a"]]
     assert codepipeline.pauses[:3] == [20, 40, 60]
 
 
@@ -100,8 +100,8 @@ def test_a_watcher_outlives_all_trouble(codepipeline, trouble):
 def test_the_connection_is_read_again_after_trouble(codepipeline, answers, hooks):
     """After a refusal, and if silence lasts."""
     codepipeline.answers = [*answers, jobs("a")]
-    [told] = watched(codepipeline, len(answers) + 1)
-    assert [ids for _, ids in told] == [["a"]]
+    [heard] = watched(codepipeline, len(answers) + 1)
+    assert [ids for _, ids in heard] == [["a"]]
     assert codepipeline.hooks == hooks
 
 
@@ -109,9 +109,9 @@ def test_a_job_goes_to_a_sensor_and_to_each_watcher(codepipeline):
     codepipeline.answers = [jobs("a")]
 
     async def run():
-        hub = SharedPoller.for_(TYPE, AwsParameters())
-        watching = asyncio.ensure_future(anext(hub.watch(10, 30)))
-        assert await outcomes(sensor(hub), watching) == [["a"], ["a"]]
+        shared = SharedPoller.for_(TYPE, AwsParameters())
+        watching = asyncio.ensure_future(anext(shared.watch(10, 30)))
+        assert await outcomes(sensor(shared), watching) == [["a"], ["a"]]
 
     asyncio.run(run())
 
@@ -143,9 +143,9 @@ def lookup(monkeypatch):
 
 
 def next_job(which=1, client_id="client", **more):
-    hub = SharedPoller.for_(TYPE, AwsParameters())
+    shared = SharedPoller.for_(TYPE, AwsParameters())
     limits = {"deadline": LATER, "retry_deadline": 300, **more}
-    return hub.wait(
+    return shared.wait(
         10, 30, continuation=NextJobFilter(client_id, f"token-{which}", AwsParameters()), **limits
     )
 
@@ -221,9 +221,9 @@ def test_jobs_that_nobody_claims_do_not_hide_the_others(codepipeline, lookup):
     """The oldest are offered first, and of these there are more than a poll and a lease can hold."""
     stale = [jobs("a", "b"), jobs("c", "d"), jobs("e", "f")]
     codepipeline.answers = [*stale, *stale, jobs("next")]
-    hub = SharedPoller.for_
+    shared = SharedPoller.for_
     limits = {"deadline": LATER, "retry_deadline": 300, "continuation": CONTINUED}
-    assert together(lambda: [hub(TYPE, AwsParameters()).wait(2, 30, **limits)]) == [["next"]]
+    assert together(lambda: [shared(TYPE, AwsParameters()).wait(2, 30, **limits)]) == [["next"]]
     # The first time they are new, and another may be about to claim them; then they are passed over at once.
     assert [now for now, _ in codepipeline.polls] == [1000, 1030, 1060, 1090, 1090, 1090, 1090]
 

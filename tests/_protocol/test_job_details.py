@@ -109,7 +109,7 @@ def with_member(value, path, change):
     return copy
 
 
-def test_details_hold_all_that_the_answer_tells():
+def test_details_hold_all_of_the_answer():
     details = JobDetails.from_api(ANSWER, job_id="asked")
     assert details == JobDetails(
         job_id="job-1",
@@ -169,5 +169,5 @@ def test_no_repr_shows_a_secret():
 
 def test_nothing_of_a_partner_job_in_xcom_is_a_secret():
     details = JobDetails.from_api(ANSWER, job_id="asked")
-    told = json.dumps(ClaimedJob.from_details(JOB, details).to_xcom())
-    assert not [secret for secret in PLANTED if secret in told]
+    written = json.dumps(ClaimedJob.from_details(JOB, details).to_xcom())
+    assert not [secret for secret in PLANTED if secret in written]

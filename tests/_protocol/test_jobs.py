@@ -225,7 +225,7 @@ def test_an_offered_job_is_a_claimed_job_with_less_known(given):
 
 
 @pytest.mark.parametrize("owner", ["ThirdParty", "Custom"])
-def test_a_claimed_job_tells_whose_it_is(owner):
+def test_a_claimed_job_names_its_owner(owner):
     kind = ActionType("Build", "Example", owner=owner)
     claimed = ClaimedJob.from_value({"job_id": "j", "client_id": "c", "action_type": kind, "nonce": "3"})
     assert (claimed.owner, claimed.action_type) == (owner, kind)

@@ -84,7 +84,7 @@ def test_members_are_found_under_either_spelling(given):
 
 
 @pytest.mark.parametrize(
-    ("key", "told"),
+    ("key", "shown"),
     [
         ("planted", "7 characters"),
         ("ChangeIdentifier", "16 characters; did you mean 'changeIdentifier'?"),
@@ -95,12 +95,12 @@ def test_members_are_found_under_either_spelling(given):
         (("planted",), "12 characters"),
     ],
 )
-def test_an_unknown_key_is_refused_with_the_known_ones(key, told):
+def test_an_unknown_key_is_refused_with_the_known_ones(key, shown):
     """The key given is not shown."""
     with pytest.raises(InvalidInput) as refusal:
         by_snake_case({key: "planted value"}, "currentRevision", NAMES)
     text = str(refusal.value)
-    assert text.startswith(f"currentRevision has no field of the name given ({told}); it has ")
+    assert text.startswith(f"currentRevision has no field of the name given ({shown}); it has ")
     assert "changeIdentifier" in text
     assert "change_identifier" in text
     assert "planted" not in text
@@ -163,7 +163,7 @@ def test_a_time_is_handed_on_in_utc():
 
 
 @pytest.mark.parametrize("given", ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00"])
-def test_a_time_that_utc_cannot_tell_is_refused(given):
+def test_a_time_outside_of_utcs_years_is_refused(given):
     with pytest.raises(LimitExceeded, match="outside the years 1 to 9999"):
         read_created(given)
 

@@ -44,7 +44,7 @@ def test_a_429_is_throttling_whatever_its_code():
 
 
 @pytest.mark.parametrize("http_status", [500, 502, 503, 504, 599])
-def test_what_broke_in_the_service_is_in_doubt(http_status):
+def test_what_broke_in_the_service_is_unknown(http_status):
     assert outcome_of("InternalFailure", http_status) is Outcome.UNKNOWN
 
 
@@ -76,7 +76,7 @@ def test_what_was_never_sent_was_not_carried_out(name):
         "Unheard",
     ],
 )
-def test_any_other_silence_is_in_doubt(name):
+def test_any_other_silence_is_unknown(name):
     assert responses.outcome_of_transport_error(name) is Outcome.UNKNOWN
 
 

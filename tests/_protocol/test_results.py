@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a result tells CodePipeline."""
+"""What a result reports to CodePipeline."""
 
 from __future__ import annotations
 

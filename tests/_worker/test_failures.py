@@ -192,7 +192,7 @@ def test_the_table_imports_no_library_of_the_work():
         (None, "JobFailed", "failureDetails.message must be a string"),
     ],
 )
-def test_a_job_failure_checks_what_it_is_told(message, kind, named):
+def test_a_job_failure_checks_its_arguments(message, kind, named):
     with pytest.raises(exceptions.LimitExceeded, match=named):
         JobFailure(message, kind)
 

@@ -69,7 +69,7 @@ def test_a_claim_stays_unknown_if_the_details_fail(emulator, hook, offered):
 
 
 @pytest.mark.parametrize("choice", ["assume_ours", "leave"])
-def test_an_unknown_claim_is_taken_or_left_as_told(emulator, hook, offered, choice):
+def test_an_unknown_claim_is_taken_or_left_as_chosen(emulator, hook, offered, choice):
     emulator.inject("drop_response", ACKNOWLEDGE)
     claimed = hook.claim(offered, unknown_claim=choice)
     assert (claimed is not None) is (choice == "assume_ours")
@@ -170,7 +170,7 @@ def test_an_intent_that_cannot_be_recorded_stops_the_claim(emulator, hook, offer
     assert outcomes(emulator, ACKNOWLEDGE) == []
 
 
-def test_an_acknowledge_without_an_answer_is_an_error_in_doubt(emulator, hook, offered):
+def test_an_acknowledge_without_an_answer_is_an_error(emulator, hook, offered):
     emulator.inject("drop_response", ACKNOWLEDGE, times=1)
     emulator.inject("drop_request", ACKNOWLEDGE, times=None)
     with pytest.raises(ServiceUnavailable) as silence:
@@ -190,5 +190,5 @@ def test_the_ledger_of_a_claim_names_the_client_and_its_outcome(hook, offered, c
     caplog.set_level(logging.INFO)
     hook.try_claim(offered)
     out = capfd.readouterr()
-    told = caplog.text + out.out + out.err
-    assert f"Claim of job {offered.job_id} (client {offered.client_id}): claimed" in told
+    shown = caplog.text + out.out + out.err
+    assert f"Claim of job {offered.job_id} (client {offered.client_id}): claimed" in shown

@@ -30,7 +30,7 @@ def test_a_poll_offers_the_jobs_that_wait_and_claims_none(emulator, customer, ho
     assert status(emulator) == "Dispatched"
 
 
-def test_a_poll_asks_for_ten_jobs_or_for_as_many_as_it_is_told(emulator, hook):
+def test_a_poll_asks_for_ten_jobs_or_for_the_number_given(emulator, hook):
     for _ in range(12):
         emulator.start_execution("pipe")
     assert len(hook.poll(ACTION_TYPE)) == 10

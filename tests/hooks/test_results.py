@@ -22,7 +22,7 @@ from airflow_codepipeline_partner.jobs import CurrentRevision
 pytestmark = pytest.mark.usefixtures("quick_clients", "customer")
 
 
-def test_all_that_a_result_can_tell_arrives(emulator, hook, claimed):
+def test_all_members_of_a_result_arrive(emulator, hook, claimed):
     hook.succeed(
         claimed,
         current_revision=CurrentRevision("r1", "c1", "2026-01-31T12:00:00", "What changed"),
@@ -46,7 +46,7 @@ def test_all_that_a_result_can_tell_arrives(emulator, hook, claimed):
     assert put.details["currentRevision"]["created"] == 1769860800
 
 
-def test_all_that_a_failure_can_tell_arrives(emulator, hook, claimed):
+def test_all_members_of_a_failure_arrive(emulator, hook, claimed):
     hook.fail(claimed, message="No.", failure_type="ConfigurationError", external_execution_id="d/runs/r")
     [put] = emulator.ledger.terminal_results()
     assert put.result == "failure"

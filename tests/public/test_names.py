@@ -173,7 +173,7 @@ def test_the_links_name_is_as_it_was():
     assert claims.UNKNOWN_CLAIM_CHOICES == ("assume_ours", "leave")
 
 
-def test_a_sensor_may_be_told_its_interval_as_a_duration():
+def test_the_interval_of_a_sensor_may_be_a_duration():
     sensor = sensors.CodePipelineJobSensor(
         task_id="wait", action_type=AWS_TYPE, poke_interval=timedelta(seconds=5)
     )

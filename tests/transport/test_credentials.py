@@ -83,7 +83,7 @@ def test_a_wrong_connection_is_our_error_at_once(
     connect(monkeypatch, **{"endpoint_url": emulator.url, **extra})
     with pytest.raises(CodePipelineProviderError) as error:
         make_hook()._transport.send(*sent(SUCCESS))
-    # Nothing was sent: a result that is told to be in doubt would be taken for put later.
+    # Nothing was sent: a result that is called unknown would count as put later.
     assert error.value.in_doubt is False
     assert fake_time.sleeps == []
     assert "could not be read" not in str(error.value)

@@ -29,7 +29,7 @@ from airflow_codepipeline_partner.exceptions import (
 )
 
 pytestmark = pytest.mark.usefixtures("quick_clients")
-#: Fault → its parameters, what the last one is told as, whether it leaves a doubt.
+#: Fault → its parameters, how the last one is named, whether the outcome is unknown.
 FAULTS = {
     "throttle": ({}, "ThrottlingException: Rate exceeded", False),
     "server_error": ({}, "InternalFailure", True),
@@ -177,13 +177,13 @@ def test_a_service_that_comes_back_is_found_again(fake_time, make_hook, monkeypa
 def test_each_retry_is_logged_with_its_reason(emulator, customer, make_hook, caplog):
     emulator.inject("throttle", POLL, times=2)
     make_hook().poll(ACTION_TYPE)
-    told = [
+    logged = [
         record.getMessage()
         for record in caplog.records
         if record.name == "airflow_codepipeline_partner._transport"
     ]
-    assert len(told) == 2
-    for number, text in enumerate(told, 1):
+    assert len(logged) == 2
+    for number, text in enumerate(logged, 1):
         assert re.fullmatch(
             rf"{POLL}: attempt {number} failed \(ThrottlingException: Rate exceeded\); "
             r"the next follows in \d\.\d s\.",
@@ -200,7 +200,7 @@ def test_a_refusal_is_not_tried_again(emulator, customer, make_hook, fake_time):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_an_earlier_doubt_stays_with_a_later_refusal(emulator, prepare, make_hook, operation):
+def test_an_earlier_unknown_stays_with_a_later_refusal(emulator, prepare, make_hook, operation):
     call = prepare(operation, make_hook())
     emulator.inject("server_error", operation)
     emulator.inject("throttle", operation)
@@ -220,7 +220,7 @@ def test_a_throttled_call_that_is_refused_is_surely_refused(emulator, prepare, m
     assert refusal.value.in_doubt is False
 
 
-def test_a_doubt_from_before_is_handed_on(emulator, customer, make_hook):
+def test_an_unknown_from_before_is_handed_on(emulator, customer, make_hook):
     emulator.inject("error", POLL, code="AccessDeniedException", message="No.")
     call = Call(POLL, {"actionTypeId": ACTION_TYPE})
     with pytest.raises(RequestRefused) as refusal:
@@ -253,7 +253,7 @@ def test_trouble_before_the_call_leaves_nothing_unknown(emulator, customer, make
     assert emulator.ledger.where(kind="call") == []
 
 
-def test_what_goes_wrong_once_it_is_sent_leaves_doubt(emulator, customer, make_hook):
+def test_trouble_after_the_call_leaves_it_unknown(emulator, customer, make_hook):
     transport = make_hook(retry_deadline=0)._transport
 
     def overflow(**event):
