@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parameters that every operator and sensor takes, and the checks that can be made of a literal."""
+"""The parameters that every operator and sensor takes, and the checks of literals when a DAG is parsed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class CodePipelineBaseOperator(BaseOperator):
     operator_extra_links = (CodePipelineLink(),)
     ui_color = "#d7e9f7"
 
-    #: Where the link leads, once the task knows.
+    #: The address of the link, once the task knows it.
     pipeline_url: str | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -82,9 +82,9 @@ class CodePipelineBaseOperator(BaseOperator):
 
     def show_link(self, pipeline_name: str | None) -> None:
         """
-        Have the task's page lead to a pipeline.
+        Link the task's page to a pipeline.
 
-        :param pipeline_name: The pipeline, or None where the job's details named none.
+        :param pipeline_name: The pipeline, or None if the job's details have none.
         """
         if not pipeline_name:
             return
@@ -109,7 +109,7 @@ def _naming_the_task(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def is_known_later(value: object) -> bool:
-    """Tell whether a value, or a part of it, is rendered or pulled only in the task."""
+    """Return whether a value, or a part of it, is rendered or pulled only in the task."""
     if isinstance(value, str):
         return any(mark in value for mark in _JINJA_MARKS)
     if isinstance(value, Mapping):
@@ -123,7 +123,7 @@ def check_literal(check: Callable[[Any], object], value: object, /, **stand_ins:
     """
     Check a value at construction as far as it is known then.
 
-    :param check: Raises an error of ours where the value does not fit.
+    :param check: Raises InvalidInput if the value does not fit.
     :param value: What was given; None is not checked.
     :param stand_ins: For a mapping, what fits in the place of a member that is known later, by both
         spellings of its name; other such members are left out of the check.
@@ -153,7 +153,7 @@ def read_seconds(name: str, value: Any) -> float:
     """
     Return the seconds, more than 0, that a number or a text that Jinja rendered holds.
 
-    :raises InvalidInput: It holds none.
+    :raises InvalidInput: It is not a number of seconds.
     """
     try:
         return check_positive(name, float(value))
@@ -165,9 +165,9 @@ def read_seconds(name: str, value: Any) -> float:
 
 def check_job(job: object) -> None:
     """
-    Check a job at construction, where it is known then.
+    Check a job at construction, if it is known then.
 
-    :raises InvalidInput: It names none, or one that AWS itself does.
+    :raises InvalidInput: It is not a job, or one that AWS does itself.
     """
     if not is_known_later(job):
         OfferedJob.from_value(job).check_served()
@@ -175,9 +175,9 @@ def check_job(job: object) -> None:
 
 def check_job_to_claim(job: object) -> None:
     """
-    Check at construction that a job can be claimed, where it is known then.
+    Check at construction that a job can be claimed, if it is known then.
 
-    :raises InvalidInput: It names none, or one that cannot be.
+    :raises InvalidInput: It is not a job, or cannot be claimed.
     """
     if not is_known_later(job):
         OfferedJob.from_value(job).check_claimable()
@@ -187,7 +187,7 @@ def check_action_type(action_type: object, query_param: object = None) -> None:
     """
     Check what is to be polled for, as far as it is known at construction.
 
-    :raises InvalidInput: Nobody but AWS does such actions, or a poll for them has no such query.
+    :raises InvalidInput: AWS does such actions itself, or a poll for them has no such query.
     """
     if not is_known_later(query_param):
         check_literal(read_query_param, query_param)
@@ -222,7 +222,7 @@ def check_success_literals(
 
 def check_variables_of_job(job: object, output_variables: object) -> None:
     """
-    Check at construction that a job can have output variables, where both are known then.
+    Check at construction that a job can have output variables, if both are known then.
 
     :raises InvalidInput: It cannot.
     """

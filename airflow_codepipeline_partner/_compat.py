@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one place that knows where Airflow 3.1 to 3.3 differ, and what they do not make public."""
+"""The one module that knows how Airflow 3.1 to 3.3 differ, and what they do not make public."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def forget_cached_connections() -> None:
 
 
 def is_resolved_later(value: object) -> bool:
-    """Tell whether a value is known only in the task: an XComArg, a DAG's parameter, a mapped argument."""
+    """Return whether a value is known only in the task: an XComArg, a DAG's parameter, a mapped argument."""
     from airflow.sdk.definitions._internal.mixins import ResolveMixin
 
     return isinstance(value, ResolveMixin)
@@ -97,13 +97,13 @@ def context_names() -> frozenset[str]:
 
 
 def ends_task_otherwise(error: BaseException) -> bool:
-    """Tell whether Airflow would not fail a task for this, but skip, defer or reschedule it."""
+    """Return whether Airflow would not fail a task for this, but skip, defer or reschedule it."""
     return not _OTHER_ENDS.isdisjoint(_names_of(error))
 
 
 def is_retried(context: Mapping[str, Any], error: BaseException) -> bool:
     """
-    Tell whether Airflow will retry the running task for this.
+    Return whether Airflow will retry the running task for this.
 
     :param context: The task's context.
     :param error: What it is about to raise; none that :func:`ends_task_otherwise`.
@@ -111,9 +111,9 @@ def is_retried(context: Mapping[str, Any], error: BaseException) -> bool:
     if not _FINAL.isdisjoint(_names_of(error)):
         return False
     ti, task = context["ti"], context["task"]
-    # The server knows more than the numbers tell: a task that was cleared while it ran is run again.
-    told = getattr(ti, "_ti_context_from_server", None)
-    is_left = ti.try_number <= ti.max_tries if told is None else bool(told.should_retry)
+    # The server knows more than the numbers say: a task that was cleared while it ran is run again.
+    answer = getattr(ti, "_ti_context_from_server", None)
+    is_left = ti.try_number <= ti.max_tries if answer is None else bool(answer.should_retry)
     policy = getattr(task, "retry_policy", None)
     if not is_left or policy is None:
         return is_left

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where AWS's services are: at AWS, or at an emulator that an Airflow connection names."""
+"""The endpoints of AWS's services: AWS's own, or an emulator's that an Airflow connection names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def is_of_aws(endpoint_url: str) -> bool:
-    """Tell whether an endpoint lies in a domain of AWS's, in any of its partitions."""
+    """Return whether an endpoint is in a domain of AWS, of any partition."""
     from botocore.loaders import Loader
 
     partitions = Loader().load_data("endpoints")["partitions"]

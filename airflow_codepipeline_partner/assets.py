@@ -17,6 +17,8 @@ from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
 
+__all__ = ["codepipeline_jobs", "dispatch_jobs", "offered_jobs"]
+
 log = logging.getLogger(__name__)
 
 #: Most runs of one job; each of them but the last ended without a claim.
@@ -25,7 +27,7 @@ MAX_ATTEMPTS = 100
 
 def codepipeline_jobs(
     name: str,
-    action_type: ActionType | Mapping[str, str],
+    action_type: ActionType | Mapping[str, str] | str,
     *,
     max_batch_size: int = 10,
     poll_interval: float = 30,
@@ -82,20 +84,20 @@ def offered_jobs(context: Mapping[str, Any] | None = None) -> list[dict[str, Any
     """
     Return the jobs that a run was started for, each once.
 
-    They come from the events of the assets that started the run or, where none did (a run started by hand,
-    ``dag.test()``), from the run's conf: one job, or ``{"jobs": [job, …]}``.
+    They come from the events of the assets that started the run. If none did (a run started by hand,
+    ``dag.test()``), they come from the run's conf: one job, or ``{"jobs": [job, …]}``.
 
     :param context: The running task's context; None asks Airflow for it.
-    :raises InvalidJobReference: There are none, or something else is in their place.
+    :raises InvalidJobReference: There are no jobs, or something else is in their place.
     """
     known = get_current_context() if context is None else context
-    jobs = {job.job_id: job.to_xcom() for job in _told_by_events(known)}
+    jobs = {job.job_id: job.to_xcom() for job in _jobs_of_events(known)}
     if not jobs:
-        jobs = {job.job_id: job.to_xcom() for job in _told_by_conf(known)}
+        jobs = {job.job_id: job.to_xcom() for job in _jobs_of_conf(known)}
     return list(jobs.values())
 
 
-def _told_by_events(context: Mapping[str, Any]) -> Iterator[OfferedJob]:
+def _jobs_of_events(context: Mapping[str, Any]) -> Iterator[OfferedJob]:
     strange: InvalidJobReference | None = None
     found = False
     for asset, events in (context.get("triggering_asset_events") or {}).items():
@@ -105,7 +107,7 @@ def _told_by_events(context: Mapping[str, Any]) -> Iterator[OfferedJob]:
                     found = True
                     yield job
             except InvalidJobReference as error:
-                # An event of somebody else's must not hold up the jobs.
+                # An event from elsewhere must not hold up the jobs.
                 log.warning("%s", error)
                 strange = error
     if strange is not None and not found and not context["dag_run"].conf:
@@ -123,7 +125,7 @@ def _jobs_of_event(asset: Any, event: Any) -> Iterator[OfferedJob]:
     yield from map(OfferedJob.from_value, jobs)
 
 
-def _told_by_conf(context: Mapping[str, Any]) -> Iterator[OfferedJob]:
+def _jobs_of_conf(context: Mapping[str, Any]) -> Iterator[OfferedJob]:
     conf = context["dag_run"].conf or {}
     if not conf:
         raise InvalidJobReference(
@@ -181,7 +183,7 @@ def dispatch_jobs(
 
 
 def _free_run_id(ti: Any, dag_id: str, job_id: str) -> str | None:
-    """Return the id of a job's next run, or None where it has one that claimed it or still may."""
+    """Return the id of a job's next run; None if a run of it has claimed the job, or still may."""
     ids = [f"codepipeline__{job_id}", *(f"codepipeline__{job_id}__{n}" for n in range(2, MAX_ATTEMPTS + 1))]
     attempts: int = ti.get_dr_count(dag_id=dag_id, run_ids=ids)
     if attempts == 0:
@@ -195,5 +197,5 @@ def _free_run_id(ti: Any, dag_id: str, job_id: str) -> str | None:
     if attempts == MAX_ATTEMPTS:
         log.error("Job %s has had %d runs, none of which claimed it; there is no other.", job_id, attempts)
         return None
-    # Where a user deleted one of them, the id may be taken; then the run is skipped.
+    # If a user deleted one of them, the id may be taken; then the run is skipped.
     return ids[attempts]

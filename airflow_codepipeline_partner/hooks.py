@@ -93,7 +93,7 @@ class CodePipelineHook(AwsBaseHook):
 
     def poll(
         self,
-        action_type: ActionType | Mapping[str, str],
+        action_type: ActionType | Mapping[str, str] | str,
         max_batch_size: int = 10,
         query_param: Mapping[str, str] | None = None,
     ) -> list[OfferedJob]:

@@ -31,6 +31,8 @@ from airflow_codepipeline_partner.operators.finish import CodePipelineFinishJobO
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
 
+__all__ = ["CodePipelineJobFailureNotifier"]
+
 #: Airflow's reason of a callback → what the customer reads.
 _REASONS = {"timed_out": "ran into its time limit"}
 #: What stands for a field that cannot be rendered; the others are left as they are.
@@ -40,7 +42,7 @@ _DEFAULTS = {"message": None, "failure_type": DEFAULT_FAILURE_TYPE}
 CALLBACK_SECONDS = 30
 #: Seconds between two attempts at the same job.
 ROUND_PAUSE = 2.0
-#: What one answer may take there, in seconds, where ``botocore_config`` says nothing else.
+#: How long one answer may take there, in seconds, unless ``botocore_config`` says otherwise.
 CALLBACK_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 10}
 
 
@@ -49,11 +51,12 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
     Give the failure result to every job that a run claimed and did not end.
 
     For the ``on_failure_callback`` of a DAG; pass it to ``DAG(…)``, since Airflow does not call what is set
-    later. It is the backstop for what no task can do any more (``dagrun_timeout`` skips teardowns, too) and
-    does nothing where :func:`~airflow_codepipeline_partner.operators.finish_job` did its work. Airflow may
-    call it twice, and without a task instance. A result that was decided on before, be it success, is put as
-    it was. What may pass is tried again, 2 s apart, for 30 s in all: the DAG processor, where it runs, ends
-    it after 50 s.
+    later. It reports if no task can any more, since ``dagrun_timeout`` skips even teardowns. It does nothing
+    if
+    :func:`~airflow_codepipeline_partner.operators.finish_job` has reported. Airflow may call it twice, and
+        without a
+    task instance. If a result was intended before, even a success, the same result is put. Transient errors
+    are retried, 2 s apart, for 30 s in all: the DAG processor, which runs it, ends it after 50 s.
 
     As the callback of a task (also through ``default_args``) it ends only what that task claimed, or what was
     claimed for it before, and leaves to ``finish_job`` what that is to finish.
@@ -106,7 +109,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """
-        Render each field by itself; one that cannot be rendered must not keep the jobs from their end.
+        Render each field by itself: one that cannot be rendered must not keep the jobs from their result.
 
         Always what was given, since one notifier may serve several runs, one after the other.
         """
@@ -169,7 +172,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
             return []
 
     def _end(self, hook: CodePipelineHook, claim: ClaimRecord, result: ResultRecord | None) -> bool:
-        """End a job, and tell whether to try again."""
+        """End a job, and return whether to try again."""
         job = claim.job.job
         try:
             # What was intended may have been put: the same again, never another.
@@ -200,7 +203,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
 
 def _may_pass(error: Exception) -> bool:
     if isinstance(error, ClientConnectionError):
-        # It may be on its way to where it is looked for.
+        # The connection may be stored a moment later.
         return True
     return isinstance(error, CodePipelineProviderError) and (error.retryable or error.in_doubt)
 

@@ -44,6 +44,8 @@ from airflow_codepipeline_partner._worker.record_store import ClaimInRun
 from airflow_codepipeline_partner.exceptions import InvalidInput, from_description
 from airflow_codepipeline_partner.triggers import DEFERRAL_MARGIN, CodePipelineJobTrigger
 
+__all__ = ["CodePipelineJobProgressSensor", "CodePipelineJobSensor"]
+
 #: What part of a job's timeout may pass before it is renewed: workers may be busy, and answers be lost.
 RENEW_AFTER = 0.5
 
@@ -60,8 +62,8 @@ class CodePipelineJobSensor(CodePipelineBaseOperator, BaseSensorOperator):
     :param max_batch_size: Most jobs to be offered at once, at least 1; CodePipeline may give fewer.
         (templated)
     :param query_param: Only jobs whose configuration has this value, in the queryable property of a custom
-        action type: a mapping of its name to the value, which has at most 50 characters. Where there is such
-        a property it is needed, else there can be none. (templated)
+        action type: a mapping of its name to the value, which has at most 50 characters. Required if there is
+        such a property, refused if there is none. (templated)
     :param poke_interval: Seconds between two polls, varied by a tenth.
     :param deferrable: Wait in the triggerer, at once and without a worker slot; the default is Airflow's
         ``[operators] default_deferrable``.
@@ -76,7 +78,7 @@ class CodePipelineJobSensor(CodePipelineBaseOperator, BaseSensorOperator):
         *CodePipelineBaseOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"action_type": "json", "query_param": "json"}
-    #: By this ``finish_job`` knows whose jobs are claimed.
+    #: By this mark ``finish_job`` finds the action type of the claimed jobs.
     offers_jobs: ClassVar[bool] = True
 
     def __init__(
@@ -160,7 +162,7 @@ class CodePipelineJobProgressSensor(CodePipelineBaseOperator, BaseSensorOperator
 
     Every ``poke_interval`` seconds your function looks at the work. Before the job's timeout the job is
     renewed: it is ended with a continuation token, which shows the progress in the customer's console, and
-    the new job of the same action is claimed. What follows (the finishing piece above all) belongs to the
+    the new job of the same action is claimed. The tasks that follow, ``finish_job`` above all, belong to the
     newest job, which is returned. All waits are in the triggerer and hold no worker slot, whatever ``mode``
     says; a retry goes on where the try before it stopped, with a ``timeout`` of its own.
 
@@ -169,14 +171,14 @@ class CodePipelineJobProgressSensor(CodePipelineBaseOperator, BaseSensorOperator
     :param progress: Your function, called with the claimed job
         (:class:`~airflow_codepipeline_partner.jobs.ClaimedJob`) and ``op_kwargs``. It returns True when the
         work is done; until then an :class:`~airflow_codepipeline_partner.jobs.ExecutionDetails`, or a mapping
-        with ``percentComplete`` and ``summary``, or None where there is nothing to tell. What it raises fails
-        the task, and is retried as Airflow retries.
+        with ``percentComplete`` and ``summary``, or None if there is nothing to report. An exception fails
+        the task, which Airflow retries as usual.
     :param op_kwargs: More arguments of the function. (templated)
     :param job_timeout: What the action type says a job may take, in seconds: the job is renewed when half of
         it has passed since the claim. AWS allows 60 to 43200. (templated)
-    :param progress_interval: Renew the job after as many seconds at the latest, so that progress is seen more
-        often; None leaves it to ``job_timeout``. Each renewal takes until CodePipeline offers the new job,
-        half a minute or so, in which your function is not called. (templated)
+    :param progress_interval: Renew the job after this many seconds at the latest, so that progress is seen
+        more often; None leaves it to ``job_timeout``. Each renewal takes until CodePipeline offers the new
+        job, half a minute or so, in which your function is not called. (templated)
     :param poke_interval: Seconds between two looks at the work.
     :param poll_interval: Seconds between two polls for the new job, varied by a tenth.
     :param continuation_timeout: For how many seconds a new job is waited for. It never comes if the customer
@@ -284,12 +286,12 @@ class CodePipelineJobProgressSensor(CodePipelineBaseOperator, BaseSensorOperator
                 self._give_up()
             renew_at = self._renew_at(claim)
             if awaited is not None:
-                self.log.info("%s Another task of this run goes on with the action.", _told(details))
+                self.log.info("%s Another task of this run goes on with the action.", _progress_text(details))
                 self._look_again(min(time.time() + self.poke_interval, deadline), deadline)
             if time.time() >= renew_at:
                 next_job.put_progress(self.hook, claim, me, execution_details=details)
                 self._wait_for_next_job(claim, deadline)
-        self.log.info("%s The job is renewed in %.0f s.", _told(details), renew_at - time.time())
+        self.log.info("%s The job is renewed in %.0f s.", _progress_text(details), renew_at - time.time())
         self._look_again(min(time.time() + self.poke_interval, renew_at, deadline), deadline)
 
     def _read(self, said: Any) -> ExecutionDetails | None:
@@ -335,6 +337,6 @@ class CodePipelineJobProgressSensor(CodePipelineBaseOperator, BaseSensorOperator
         raise AirflowSensorTimeout(message)
 
 
-def _told(details: ExecutionDetails | None) -> str:
+def _progress_text(details: ExecutionDetails | None) -> str:
     percent = "" if details is None or details.percent_complete is None else f" {details.percent_complete} %"
     return f"The work is not done yet:{percent or ' no percentage'}."

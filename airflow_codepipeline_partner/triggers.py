@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The triggers that wait for jobs. They only poll: a job is claimed by a task, never in the triggerer."""
+"""The triggers that wait for jobs. They only poll: a task claims a job, never the triggerer."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ from airflow_codepipeline_partner._worker.record_store import ClaimInRun
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, described
 
-#: After so many seconds in the triggerer a task looks at the record, and waits on: another task of the run,
-#: marked as failed while it went on, may have claimed the job, which only the record tells.
+__all__ = ["CodePipelineContinuationTrigger", "CodePipelineJobTrigger"]
+
+#: After this many seconds in the triggerer a task reads the record, and then waits on. Another task of the
+#: run, which a user marked as failed while it ran, may have claimed the job, and only the record says so.
 LOOK_AT_RECORD_AFTER = 120.0
-#: How much later than its own deadline Airflow may end a deferral whose trigger does not run, in seconds.
+#: How long after the deadline Airflow may end a deferral whose trigger does not run, in seconds.
 DEFERRAL_MARGIN = 60
 
 
@@ -49,11 +51,12 @@ class CodePipelineJobTrigger(BaseEventTrigger):
     """
     Wait until CodePipeline offers jobs of an action type.
 
-    All triggers of a triggerer that wait for one action type over one connection share one poll: at the
-    smallest of their intervals, for the largest of their batches. Each job goes to one task that waits, and
-    to each asset that is watched.
+    All triggers of a triggerer that wait for one action type over one connection share one poll, at the
+    shortest of their intervals and for the largest of their batches. Each job goes to one waiting task, and
+    to each watched asset.
 
-    :param action_type: What to poll for, one of ours or AWS's mapping.
+    :param action_type: What to poll for: an ActionType, AWS's mapping, or
+        ``category/owner/provider/version``.
     :param max_batch_size: Most jobs to be offered at once, at least 1.
     :param poll_interval: Seconds between two polls, varied by a tenth.
     :param timeout_deadline: Until when to wait for one event, in seconds since the epoch, so that it survives
@@ -76,7 +79,7 @@ class CodePipelineJobTrigger(BaseEventTrigger):
 
     def __init__(
         self,
-        action_type: ActionType | dict[str, str],
+        action_type: ActionType | dict[str, str] | str,
         max_batch_size: int = 10,
         poll_interval: float = 30,
         timeout_deadline: float | None = None,
@@ -113,12 +116,12 @@ class CodePipelineJobTrigger(BaseEventTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait at the hub of this triggerer, for one event or, as a watcher, for one after the other."""
+        """Wait at the shared poller: for one event or, as a watcher, for ever."""
         if self.timeout_deadline is not None:
             yield await self._first_event(self.timeout_deadline)
             return
-        hub = SharedPoller.for_(self.action_type, self.aws, self.query_param)
-        async with aclosing(hub.watch(self.max_batch_size, self.poll_interval)) as offers:
+        poller = SharedPoller.for_(self.action_type, self.aws, self.query_param)
+        async with aclosing(poller.watch(self.max_batch_size, self.poll_interval)) as offers:
             async for jobs in offers:
                 yield event("offered", jobs)
 
@@ -142,14 +145,14 @@ class CodePipelineContinuationTrigger(CodePipelineJobTrigger):
     """
     Wait until CodePipeline offers the next job of an action, made for a continuation token of ours.
 
-    It shares the poll of all who wait for jobs of the action type. The details of a partner's client's jobs
-    that are offered meanwhile are asked for, once each, since the poll for those does not tell tokens.
+    It shares the poll of all who wait for jobs of the action type. For partner jobs the details of each
+    offered job of the client are asked for once, since a poll for them does not return tokens.
 
-    :param client_id: Whose job it will be; None for a custom job.
+    :param client_id: The client id of that job; None for a custom job.
     :param continuation_token: The token that it will carry: it names the waiting task, and holds no secret.
     :param timeout_deadline: Until when to wait, in seconds since the epoch.
-    :param doubtful_job_id: The job before it, where it is in doubt whether anybody has claimed that: it is
-        waited for, too, since an offer of it tells that nobody has. None where there is no doubt.
+    :param doubtful_job_id: The job before it, if its claim is unknown. It is waited for, too: an offer of it
+        means that nobody has claimed it. None if the claim is certain.
     :param parameters: Those of :class:`CodePipelineJobTrigger`.
 
     Source: PollForThirdPartyJobs, GetThirdPartyJobDetails, PollForJobs, GetJobDetails, CodePipeline API
@@ -181,7 +184,7 @@ class CodePipelineContinuationTrigger(CodePipelineJobTrigger):
         return name, {**arguments, **more}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait at the hub of this triggerer."""
+        """Wait at the shared poller."""
         continuation = NextJobFilter(self.client_id, self.continuation_token, self.aws, self.doubtful_job_id)
         yield await self._first_event(self.timeout_deadline or 0.0, continuation)
 
@@ -215,7 +218,8 @@ def defer_for_next_job(
             action_type=action_type_of(job),
             client_id=job.client_id,
             continuation_token=str(awaited_token(claim.store, claim.record)),
-            # Its result is taken for put where its answer was lost; was it never claimed, no next job comes.
+            # Its result counts as put if the answer was lost. If the job was never claimed, no next job
+            # comes.
             doubtful_job_id=None if claim.record.is_certain or result is None else job.job_id,
             poll_interval=poll_interval,
             timeout_deadline=min(deadline, now + max(LOOK_AT_RECORD_AFTER, poll_interval)),
@@ -224,6 +228,6 @@ def defer_for_next_job(
         ),
         method_name=method_name,
         kwargs=dict(kwargs or {}),
-        # A triggerer that is away for a while ends no wait before its time.
+        # A triggerer that is away for a while must not end the wait early.
         timeout=timedelta(seconds=max(deadline - now, LOOK_AT_RECORD_AFTER, poll_interval) + DEFERRAL_MARGIN),
     )

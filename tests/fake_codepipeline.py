@@ -55,7 +55,7 @@ class CodePipeline:
                 world.meanwhile.pop(0)()
             for _ in range(5):
                 await asyncio.sleep(0)
-            if shared._changed.is_set() or not shared._waiters:
+            if shared._changed.is_set() or not shared._subscribers:
                 shared._changed.clear()
                 return
             assert len(world.pauses) < 2000, "it waits for ever"

@@ -32,7 +32,7 @@ def waits(monkeypatch, emulator):
         # Whoever was given something goes first.
         for _ in range(3):
             await asyncio.sleep(0)
-        if not self._waiters:
+        if not self._subscribers:
             return
         noted.append(seconds)
         now[0] += seconds

@@ -2,9 +2,14 @@
 """
 One poll for all who wait for the same jobs in one triggerer.
 
-In a triggerer all triggers share one process and one event loop. Those that wait for jobs of one action type
-over one connection wait at one hub, which polls for all of them: the calls do not grow with their number.
-boto3 and Airflow's look-up of connections block, so each poll runs in a thread.
+All triggers of a triggerer share one process and one event loop. Those that wait for jobs of the same action
+type, query and connection subscribe to one shared poller, so the number of polls does not grow with theirs.
+It polls at the shortest interval and for the largest batch of its subscribers, and ends with the last of
+them. A job waiter gets jobs once, until its deadline; each job goes to one job waiter. A job watcher gets all
+jobs, for ever. A job waiter with a next-job filter gets only the job that continues its action: such jobs are
+routed by their continuation token, before the others are delivered. If CodePipeline does not answer, the
+polls back off, and each job waiter ends after its own ``retry_deadline``. boto3 and Airflow's look-up of
+connections block, so each poll runs in a thread.
 """
 
 from __future__ import annotations
@@ -33,28 +38,28 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Longest wait between two polls while CodePipeline throttles or cannot be reached, in seconds; a longer
+#: The longest wait between two polls while CodePipeline throttles or cannot be reached, in seconds. A longer
 #: poll interval is kept.
 MAX_POLL_BACKOFF = 60.0
 MAX_SEEN_JOBS = 10_000
-#: An interval is varied by this part, so that many pollers do not ask at the same moment.
+#: The part by which an interval is varied, so that many pollers do not poll at the same moment.
 JITTER = 0.1
 
 
 def with_jitter(seconds: float) -> float:
-    """Return an interval of about as many seconds."""
+    """Return an interval varied by a tenth."""
     return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load, guards nothing
 
 
-_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, SharedPoller]] = WeakKeyDictionary()
+_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, SharedPoller]] = WeakKeyDictionary()
 
 
 class SharedPoller:
     """
-    Poll for all who wait for one action type over one connection, while there are any.
+    Poll for all subscribers of one action type, query and connection, as long as there are any.
 
     :param action_type: What to poll for.
-    :param query_param: What the polls are restricted to, or None.
+    :param query_param: The query of the polls, or None.
     :param aws: How CodePipeline is reached.
     """
 
@@ -64,8 +69,8 @@ class SharedPoller:
         self._action_type = action_type
         self._query_param = query_param
         self._aws = aws
-        self._sensors: list[JobWaiter] = []
-        self._watchers: list[JobWatcher] = []
+        self._job_waiters: list[JobWaiter] = []
+        self._job_watchers: list[JobWatcher] = []
         self._hook: CodePipelineHook | None = None
         self._task: asyncio.Task[None] | None = None
         self._lookup = TokenLookup()
@@ -74,21 +79,21 @@ class SharedPoller:
         self._seen: dict[str, None] = {}
         self._ids_this_sweep: set[str] = set()
         self._changed = asyncio.Event()
-        # By the monotonic clock; only the sensors' deadlines are of the clock on the wall.
+        # By the monotonic clock; only the job waiters' deadlines are of the clock on the wall.
         self._polled_at = self._due = float("-inf")
         self._delay = 0.0
-        self._silence: ServiceUnavailable | None = None
-        self._silent_since = 0.0
+        self._no_answer: ServiceUnavailable | None = None
+        self._no_answer_since = 0.0
 
     @classmethod
     def for_(
         cls, action_type: ActionType, aws: AwsParameters, query_param: Mapping[str, str] | None = None
     ) -> SharedPoller:
         """
-        Return the hub of the running loop for an action type, a query and a connection.
+        Return the shared poller of the running loop for an action type, a query and a connection.
 
         :param action_type: What to poll for.
-        :param query_param: What the polls are restricted to, or None.
+        :param query_param: The query of the polls, or None.
         :param aws: How CodePipeline is reached.
         """
         parameters = aws.to_arguments()
@@ -96,8 +101,8 @@ class SharedPoller:
         del parameters["client_conn_id_template"]
         parameters["query_param"] = query_param
         key = action_type, json.dumps(parameters, sort_keys=True, default=str)
-        hubs = _hubs.setdefault(asyncio.get_running_loop(), {})
-        return hubs.setdefault(key, cls(action_type, query_param, aws))
+        pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
+        return pollers.setdefault(key, cls(action_type, query_param, aws))
 
     async def wait(
         self,
@@ -109,7 +114,7 @@ class SharedPoller:
         continuation: NextJobFilter | None = None,
     ) -> list[OfferedJob]:
         """
-        Wait for some jobs, which nobody else who waits here is given.
+        Wait for jobs that no other job waiter gets.
 
         :param max_batch_size: Most jobs, at least 1.
         :param poll_interval: Seconds between two polls, varied by a tenth.
@@ -121,15 +126,15 @@ class SharedPoller:
             asked.
         """
         offer: asyncio.Future[list[OfferedJob]] = asyncio.get_running_loop().create_future()
-        sensor = JobWaiter(
+        waiter = JobWaiter(
             max_batch_size, poll_interval, deadline, retry_deadline, time.monotonic(), offer, continuation
         )
-        self._sensors.append(sensor)
+        self._job_waiters.append(waiter)
         try:
-            self._wake(sensor)
+            self._wake(waiter)
             return await offer
         finally:
-            self._sensors.remove(sensor)
+            self._job_waiters.remove(waiter)
             self._end_if_nobody_waits()
 
     async def watch(
@@ -144,18 +149,18 @@ class SharedPoller:
         :param poll_interval: Seconds between two polls, varied by a tenth.
         """
         watcher = JobWatcher(max_batch_size, poll_interval)
-        self._watchers.append(watcher)
+        self._job_watchers.append(watcher)
         try:
             self._wake(watcher)
             while True:
                 yield await watcher.offers.get()
         finally:
-            self._watchers.remove(watcher)
+            self._job_watchers.remove(watcher)
             self._end_if_nobody_waits()
 
     @property
-    def _waiters(self) -> list[Subscriber]:
-        return [*self._sensors, *self._watchers]
+    def _subscribers(self) -> list[Subscriber]:
+        return [*self._job_waiters, *self._job_watchers]
 
     @property
     def _since_poll(self) -> float:
@@ -163,11 +168,11 @@ class SharedPoller:
 
     @property
     def _interval(self) -> float:
-        return min((waiter.poll_interval for waiter in self._waiters), default=0.0)
+        return min((waiter.poll_interval for waiter in self._subscribers), default=0.0)
 
     def _wake(self, newcomer: Subscriber) -> None:
         # Nobody is in a hurry while CodePipeline is in trouble.
-        interval = max(newcomer.poll_interval, self._delay if self._silence else 0.0)
+        interval = max(newcomer.poll_interval, self._delay if self._no_answer else 0.0)
         if isinstance(newcomer, JobWaiter):
             # One poll at least, by its deadline.
             interval = min(interval, max(newcomer.deadline - time.time(), 0.0) + self._since_poll)
@@ -178,14 +183,14 @@ class SharedPoller:
             self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
 
     def _end_if_nobody_waits(self) -> None:
-        if not self._waiters and self._task is not None:
+        if not self._subscribers and self._task is not None:
             self._task.cancel()
-            hubs = _hubs.get(self._task.get_loop(), {})
-            for key in [key for key, hub in hubs.items() if hub is self]:
-                del hubs[key]
+            pollers = _pollers.get(self._task.get_loop(), {})
+            for key in [key for key, poller in pollers.items() if poller is self]:
+                del pollers[key]
 
     async def _run(self) -> None:
-        while self._waiters:
+        while self._subscribers:
             try:
                 if time.monotonic() >= self._due:
                     await self._poll()
@@ -195,13 +200,13 @@ class SharedPoller:
                 log.exception("A poll for %s broke.", self._action_type)
                 self._note_refusal(error)
                 self._due = time.monotonic() + self._delay
-            left = [sensor.deadline - time.time() for sensor in self._bound_sensors]
+            left = [waiter.deadline - time.time() for waiter in self._bound_waiters]
             await self._pause(min([self._due - time.monotonic(), *left]))
 
     @property
-    def _bound_sensors(self) -> list[JobWaiter]:
-        """Those whose deadline counts, since they have seen a poll."""
-        return [s for s in self._sensors if s.has_seen_a_poll and not s.offer.done()]
+    def _bound_waiters(self) -> list[JobWaiter]:
+        """The job waiters whose deadline counts, since they have seen a poll."""
+        return [s for s in self._job_waiters if s.has_seen_a_poll and not s.offer.done()]
 
     async def _pause(self, seconds: float) -> None:
         """Wait so long, or until somebody comes."""
@@ -210,29 +215,29 @@ class SharedPoller:
         self._changed.clear()
 
     async def _poll(self) -> None:
-        batch = max(waiter.max_batch_size for waiter in self._waiters)
+        batch = max(waiter.max_batch_size for waiter in self._subscribers)
         asking = asyncio.ensure_future(sync_to_async(self._ask, thread_sensitive=False)(batch))
         # Never cancelled: Airflow 3.1's own look-up of a connection, which it may be in, must be read to its
         # end. If nobody waits any more, its answer is dropped, and what it was offered is offered again.
         asking.add_done_callback(lambda done: done.cancelled() or done.exception())
         while not asking.done():
-            # Those who have seen a poll do not wait for a slow one beyond their time.
-            left = [max(sensor.deadline - time.time(), 0.0) for sensor in self._bound_sensors]
+            # Job waiters that have seen a poll do not wait for a slow one beyond their deadline.
+            left = [max(waiter.deadline - time.time(), 0.0) for waiter in self._bound_waiters]
             await asyncio.wait({asking}, timeout=min(left, default=None))
             self._end_overdue()
         unclear: set[str | None] = set()
         try:
             jobs = asking.result()
-        except ServiceUnavailable as silence:
-            self._note_silence(silence)
+        except ServiceUnavailable as error:
+            self._note_no_answer(error)
         except CodePipelineProviderError as error:
             self._note_refusal(error)
         except Exception as error:
             # Of Airflow's own look-up of the connection, for instance. Its text might hold anything.
             name = type(error).__name__
-            self._note_silence(ServiceUnavailable(f"The poll could not be made: {name}."))
+            self._note_no_answer(ServiceUnavailable(f"The poll could not be made: {name}."))
         else:
-            self._silence, self._delay = None, self._interval
+            self._no_answer, self._delay = None, self._interval
             unclear = self._unclear(jobs)
             news = self._deliver(job for job in jobs if job.client_id not in unclear)
             if len(jobs) >= batch and (self._is_passed_over(jobs) or news):
@@ -240,9 +245,9 @@ class SharedPoller:
                 self._delay = 0.0
             else:
                 self._ids_this_sweep.clear()
-        for sensor in self._sensors:
-            if sensor.continuation is None or sensor.continuation.client_id not in unclear:
-                sensor.has_seen_a_poll = True
+        for waiter in self._job_waiters:
+            if waiter.continuation is None or waiter.continuation.client_id not in unclear:
+                waiter.has_seen_a_poll = True
         self._polled_at = time.monotonic()
         self._due = self._polled_at + with_jitter(self._delay)
 
@@ -267,11 +272,11 @@ class SharedPoller:
         return passed_over
 
     def _unclear(self, jobs: list[OfferedJob]) -> set[str | None]:
-        """Have it found out which jobs continue what somebody here waits for; return whose those jobs are."""
+        """Route the jobs that may be next jobs of an action; return the client ids of these jobs."""
         awaited = {
-            sensor.continuation.client_id: sensor.continuation.aws
-            for sensor in self._sensors
-            if sensor.continuation and not sensor.offer.done()
+            waiter.continuation.client_id: waiter.continuation.aws
+            for waiter in self._job_waiters
+            if waiter.continuation and not waiter.offer.done()
         }
         unclear: set[str | None] = set()
         for client_id, aws in awaited.items():
@@ -288,9 +293,9 @@ class SharedPoller:
     async def _route_continuations(
         self, client_id: str | None, jobs: list[OfferedJob], aws: AwsParameters
     ) -> None:
-        """Give the jobs of one client to the tasks that wait for them, and the others to whoever waits."""
+        """Give the next jobs of one client to the tasks that wait for them, and deliver the others."""
         tokens = await self._lookup.tokens_of(jobs, aws)
-        theirs = [s for s in self._sensors if s.continuation and s.continuation.client_id == client_id]
+        theirs = [s for s in self._job_waiters if s.continuation and s.continuation.client_id == client_id]
         free = []
         for job in jobs:
             waiting = [
@@ -303,38 +308,38 @@ class SharedPoller:
             if not waiting:
                 free.append(job)
         self._deliver(free)
-        for sensor in theirs:
-            sensor.has_seen_a_poll = True
+        for waiter in theirs:
+            waiter.has_seen_a_poll = True
         self._changed.set()
 
     def _deliver(self, jobs: Iterable[OfferedJob]) -> bool:
-        """Give each job to one sensor, and to each watcher; return whether a watcher had not known one."""
+        """Give each job to one waiter, and to each watcher; return whether a watcher had not known one."""
         left = free = list(jobs)
-        for sensor in self._sensors:
-            if left and not sensor.offer.done() and sensor.continuation is None:
-                sensor.offer.set_result(left[: sensor.max_batch_size])
-                left = left[sensor.max_batch_size :]
+        for waiter in self._job_waiters:
+            if left and not waiter.offer.done() and waiter.continuation is None:
+                waiter.offer.set_result(left[: waiter.max_batch_size])
+                left = left[waiter.max_batch_size :]
         now = time.monotonic()
-        return any([watcher.tell(free, now) for watcher in self._watchers])
+        return any([watcher.deliver(free, now) for watcher in self._job_watchers])
 
-    def _note_silence(self, silence: ServiceUnavailable) -> None:
+    def _note_no_answer(self, error: ServiceUnavailable) -> None:
         now = time.monotonic()
-        if self._silence is None:
-            self._silent_since = now
+        if self._no_answer is None:
+            self._no_answer_since = now
         else:
             # Twice in a row: it may be the connection, which somebody may mend.
             self._hook = None
-        self._silence = silence
-        self._back_off(silence)
-        for sensor in self._sensors:
-            seconds = now - max(self._silent_since, sensor.joined_at)
-            if seconds >= sensor.retry_deadline:
-                sensor.end(ServiceUnavailable(f"No poll was answered in {seconds:.0f} s. {silence}"))
+        self._no_answer = error
+        self._back_off(error)
+        for waiter in self._job_waiters:
+            seconds = now - max(self._no_answer_since, waiter.joined_at)
+            if seconds >= waiter.retry_deadline:
+                waiter.end(ServiceUnavailable(f"No poll was answered in {seconds:.0f} s. {error}"))
 
     def _note_refusal(self, error: Exception) -> None:
         self._hook = None
-        for sensor in self._sensors:
-            sensor.end(error)
+        for waiter in self._job_waiters:
+            waiter.end(error)
         self._back_off(error)
 
     def _back_off(self, trouble: Exception) -> None:
@@ -343,8 +348,8 @@ class SharedPoller:
         log.warning("%s Polling again in about %.0f s.", trouble, self._delay)
 
     def _end_overdue(self) -> None:
-        """End the wait of those whose time is over."""
-        for sensor in self._sensors:
-            if sensor.has_seen_a_poll and sensor.deadline <= time.time():
+        """End the wait of the job waiters whose deadline has passed."""
+        for waiter in self._job_waiters:
+            if waiter.has_seen_a_poll and waiter.deadline <= time.time():
                 # Whoever could not ask does not know that there was nothing.
-                sensor.end(self._silence or TimeoutError())
+                waiter.end(self._no_answer or TimeoutError())

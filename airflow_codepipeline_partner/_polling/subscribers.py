@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who waits at a poll hub, and for what."""
+"""The subscribers of a shared poller: who waits, and for what."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 
-#: For how many seconds a watcher is not told again of a job that stays unclaimed; doubled each time.
+#: For how many seconds a job that stays unclaimed is not delivered again to a job watcher; doubled each time.
 FIRST_SILENCE_ABOUT_A_JOB = 30.0
 MAX_SILENCE_ABOUT_A_JOB = 3600.0
-#: The same for a custom job: with each offer the nonces of the former ones have gone stale, so that a claim
-#: which came too late can only be made good by a newer one. A hundred runs (``assets.MAX_ATTEMPTS``) last so
-#: for the 24 hours that a custom action may take.
+#: The same for a custom job: each offer makes the nonces of the former offers stale, so a claim that came too
+#: late needs a newer offer. A hundred runs (``assets.MAX_ATTEMPTS``) last so for the 24 hours that a custom
+#: action may take.
 MAX_SILENCE_ABOUT_A_CUSTOM_JOB = 900.0
 
 
 @dataclass(eq=False)
 class Subscriber:
     """
-    Somebody who waits for jobs.
+    One that waits for jobs.
 
     :param max_batch_size: Most jobs at once.
     :param poll_interval: Seconds between two polls.
@@ -35,12 +35,12 @@ class Subscriber:
 @dataclass(frozen=True)
 class NextJobFilter:
     """
-    What a task waits for that goes on with the next job of an action.
+    The next job of an action, for which a task waits.
 
-    :param client_id: Whose job it will be; None for a custom job.
+    :param client_id: The client id of that job; None for a custom job.
     :param token: The continuation token that it will carry.
-    :param doubtful_job_id: The job before it, where it is in doubt whether anybody has claimed that: if it is
-        offered again, nobody has.
+    :param doubtful_job_id: The job before it, if its claim is unknown: if that job is offered again, nobody
+        has claimed it.
     :param aws: How CodePipeline is asked for the job's details.
     """
 
@@ -50,20 +50,20 @@ class NextJobFilter:
     doubtful_job_id: str | None = None
 
     def concerns(self, job: OfferedJob, token: str | None) -> bool:
-        """Tell whether the task that waits is to have a job, by the token that this carries."""
+        """Return whether the waiting task gets a job, by the job's continuation token."""
         return token == self.token or job.job_id == self.doubtful_job_id
 
 
 @dataclass(eq=False)
 class JobWaiter(Subscriber):
     """
-    Waits once, for some jobs of its own, until a deadline.
+    Waits for jobs once, until a deadline.
 
     :param deadline: In seconds since the epoch.
     :param retry_deadline: For how many seconds CodePipeline may fail to answer.
-    :param joined_at: When it came, by the monotonic clock.
-    :param offer: Where the jobs go.
-    :param continuation: The one job that it waits for, where it is not any.
+    :param joined_at: When it subscribed, by the monotonic clock.
+    :param offer: The jobs, when they come.
+    :param continuation: The next job that it waits for; None if it takes any job.
     :param has_seen_a_poll: Whether the deadline counts.
     """
 
@@ -82,24 +82,26 @@ class JobWaiter(Subscriber):
 
 @dataclass(eq=False)
 class JobWatcher(Subscriber):
-    """Is told of all jobs, for ever; of one that stays unclaimed again and again, but less and less often."""
+    """Gets all jobs, for ever. A job that stays unclaimed is delivered again, less and less often."""
 
     offers: asyncio.Queue[list[OfferedJob]] = field(default_factory=asyncio.Queue)
-    # Job id → when it may be told of again, and how long the wait is then.
-    _told: dict[str, tuple[float, float]] = field(default_factory=dict)
+    # Job id → when it may be delivered again, and the wait after that.
+    _delivered: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    def tell(self, jobs: Iterable[OfferedJob], now: float) -> bool:
-        """Pass on what is not to be kept back, and return whether there was any."""
-        news = []
+    def deliver(self, jobs: Iterable[OfferedJob], now: float) -> bool:
+        """Deliver the jobs that are not held back, and return whether there were any."""
+        delivered = []
         for job in jobs:
-            again_at, wait = self._told.get(job.job_id, (now, FIRST_SILENCE_ABOUT_A_JOB))
+            again_at, wait = self._delivered.get(job.job_id, (now, FIRST_SILENCE_ABOUT_A_JOB))
             if now >= again_at:
-                news.append(job)
+                delivered.append(job)
                 most = MAX_SILENCE_ABOUT_A_JOB if job.nonce is None else MAX_SILENCE_ABOUT_A_CUSTOM_JOB
-                self._told[job.job_id] = now + wait, min(2 * wait, most)
-        if news:
-            self.offers.put_nowait(news)
-            # What was not offered for so long is no longer there.
+                self._delivered[job.job_id] = now + wait, min(2 * wait, most)
+        if delivered:
+            self.offers.put_nowait(delivered)
+            # A job that was not offered for so long is gone.
             long_ago = now - 2 * MAX_SILENCE_ABOUT_A_JOB
-            self._told = {job_id: told for job_id, told in self._told.items() if told[0] > long_ago}
-        return bool(news)
+            self._delivered = {
+                job_id: entry for job_id, entry in self._delivered.items() if entry[0] > long_ago
+            }
+        return bool(delivered)

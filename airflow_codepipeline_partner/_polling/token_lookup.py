@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Tells a poll hub which of the offered jobs continues what.
+Look up the continuation tokens of offered jobs, for the shared poller.
 
-A poll for custom jobs tells their continuation tokens. That for a partner's says only whose a job is; its
-token stands in its details. These are asked for only where a task here waits for a job of the same client,
-off the event loop, and nothing but the token is kept of them.
+A poll for custom jobs returns their tokens. A poll for partner jobs does not: the token is in the job's
+details. They are asked for only if a task here waits for a job of the same client, off the event loop, and
+only the token is kept.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: How long one answer may take, in seconds, where ``botocore_config`` says nothing else: the jobs of the same
+#: How long one answer may take, in seconds, unless ``botocore_config`` says otherwise: the jobs of the same
 #: client wait meanwhile.
 LOOKUP_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 10}
-#: For how long a throttled or lost look-up is tried again, in seconds: whoever waits for the job would else
-#: wait until it is offered once more.
+#: For how long a throttled or lost look-up is retried, in seconds. Otherwise the task would wait until the
+#: job is offered again.
 LOOKUP_RETRY_DEADLINE = 5.0
 MAX_KNOWN_TOKENS = 10_000
-#: Few, and threads of their own: a customer whose answers are slow must not hold up the polls.
+#: A few threads of their own: slow answers of one customer must not hold up the polls.
 _THREADS = ThreadPoolExecutor(4, thread_name_prefix="codepipeline-details")
 
 
@@ -49,7 +49,7 @@ class TokenLookup:
 
     async def tokens_of(self, jobs: Iterable[OfferedJob], aws: AwsParameters) -> dict[str, str | None]:
         """
-        Return the continuation token of each job; None where it has none, or where that cannot be known.
+        Return the continuation token of each job; None if it has none, or if that could not be found out.
 
         :param jobs: The jobs.
         :param aws: How CodePipeline is asked.
@@ -67,10 +67,10 @@ class TokenLookup:
         return tokens
 
     def _ask(self, jobs: list[OfferedJob], aws: AwsParameters) -> dict[str, str | None]:
-        told: dict[str, str | None] = {}
+        found: dict[str, str | None] = {}
         for job in jobs:
             try:
-                told[job.job_id] = self._hook(aws).continuation_token(job)
+                found[job.job_id] = self._hook(aws).continuation_token(job)
             except CodePipelineProviderError as error:
                 # Whoever is given the job instead leaves it, if it is another task's.
                 if isinstance(error, RequestRefused | ServiceUnavailable):
@@ -81,7 +81,7 @@ class TokenLookup:
                 name = type(error).__name__
                 self._forget(aws)
                 log.warning("Whether job %s continues another could not be asked: %s.", job.job_id, name)
-        return told
+        return found
 
     def _forget(self, aws: AwsParameters) -> None:
         """Make a new hook for the next look-up: somebody may mend the connection."""

@@ -118,9 +118,9 @@ def test_a_job_goes_to_a_sensor_and_to_each_watcher(codepipeline):
 
 def test_what_was_not_offered_for_long_is_forgotten():
     watcher = JobWatcher(10, 30)
-    watcher.tell(jobs("a"), 0.0)
-    watcher.tell(jobs("b"), 30.0 + 2 * MAX_SILENCE_ABOUT_A_JOB)
-    assert list(watcher._told) == ["b"]
+    watcher.deliver(jobs("a"), 0.0)
+    watcher.deliver(jobs("b"), 30.0 + 2 * MAX_SILENCE_ABOUT_A_JOB)
+    assert list(watcher._delivered) == ["b"]
 
 
 class Lookup:
