@@ -24,7 +24,7 @@ FLOORS = (
 #: A house of its own: it imports none of the floors, and no floor imports it.
 EMULATOR = "emulator"
 SDKS = {"airflow", "boto3", "botocore", "s3transfer"}
-MAX_LINES = 430
+MAX_LINES = 450
 #: Names that say nothing.
 NO_NOUNS_OF_THE_FIELD = {"utils", "util", "common", "helpers", "helper", "misc"}
 

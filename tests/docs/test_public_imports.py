@@ -31,7 +31,7 @@ PUBLIC = [
 ENTRY_POINTS = {"cli": {"main"}, "provider_info": {"get_provider_info"}}
 #: The benchmark measures the transfer by itself, without the claim and the folder around it.
 EXCEPTIONS = {
-    ("benchmarks/artifacts.py", "artifacts.job_storage", "ArtifactStorage"),
+    ("benchmarks/artifacts.py", "artifacts.job_storage", "JobStorage"),
     ("benchmarks/artifacts.py", "artifacts.extract", "extract"),
 }
 
