@@ -47,9 +47,9 @@ def codepipeline_jobs(
     are paused.
 
     :param name: The asset's name, unique in Airflow.
-    :param action_type: What to poll for: an :class:`~airflow_codepipeline_partner.jobs.ActionType` or AWS's
-        mapping.
-    :param max_batch_size: Most jobs of one poll, at least 1.
+    :param action_type: What to poll for: an :class:`~airflow_codepipeline_partner.jobs.ActionType`, AWS's
+        mapping, or ``category/owner/provider/version``.
+    :param max_batch_size: The most jobs of one poll, at least 1.
     :param poll_interval: Seconds between two polls, varied by a tenth.
     :param aws_conn_id: The ``aws`` connection, or None for boto3's default credentials.
     :param region_name: The region of the jobs; None takes the connection's.

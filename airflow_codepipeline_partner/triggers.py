@@ -57,15 +57,15 @@ class CodePipelineJobTrigger(BaseEventTrigger):
 
     :param action_type: What to poll for: an ActionType, AWS's mapping, or
         ``category/owner/provider/version``.
-    :param max_batch_size: Most jobs to be offered at once, at least 1.
+    :param max_batch_size: The most jobs in one event, at least 1.
     :param poll_interval: Seconds between two polls, varied by a tenth.
     :param timeout_deadline: Until when to wait for one event, in seconds since the epoch, so that it survives
-        a restart of the triggerer. None watches, as an asset's watcher does: there is an event for each poll
-        that brought jobs, for ever and whatever goes wrong. Of a job that stays unclaimed and is offered
-        again it tells again after 30 s, then after twice as long each time, up to an hour (of a custom job
-        up to 15 min).
-    :param retry_deadline: For how many seconds CodePipeline may fail to answer before the wait ends in an
-        error, where there is a deadline; the polls back off meanwhile, up to a minute.
+        a restart of the triggerer. None watches, as an asset's watcher does: each poll that returns jobs
+        makes an event, for ever and despite all errors. A job that stays unclaimed and is offered again is in
+        another event after 30 s, then after twice as long each time, up to an hour (a custom job: up to 15
+        min).
+    :param retry_deadline: With a deadline: for how many seconds CodePipeline may fail to answer before the
+        wait ends in an error. The polls back off meanwhile, up to a minute.
     :param aws_conn_id: The ``aws`` connection, or None for boto3's default credentials.
     :param region_name: The region of the jobs; None takes the connection's.
     :param verify: Whether to verify TLS certificates, or the path of a CA bundle.

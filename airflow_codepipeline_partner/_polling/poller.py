@@ -259,9 +259,9 @@ class SharedPoller:
 
     def _is_passed_over(self, jobs: list[OfferedJob]) -> bool:
         """
-        Tell whether these jobs are all such as nobody has claimed since they were offered before.
+        Return whether all these jobs were offered before, and nobody has claimed them since.
 
-        CodePipeline may offer the oldest first: those that nobody can claim must not hide all others.
+        CodePipeline may offer the oldest first: jobs that nobody can claim must not hide the others.
         """
         ids = [job.job_id for job in jobs]
         passed_over = self._seen.keys() >= set(ids) and not self._ids_this_sweep >= set(ids)
@@ -351,5 +351,5 @@ class SharedPoller:
         """End the wait of the job waiters whose deadline has passed."""
         for waiter in self._job_waiters:
             if waiter.has_seen_a_poll and waiter.deadline <= time.time():
-                # Whoever could not ask does not know that there was nothing.
+                # Without an answer it is not known whether there were jobs, so that is no timeout.
                 waiter.end(self._no_answer or TimeoutError())

@@ -72,15 +72,15 @@ class TokenLookup:
             try:
                 found[job.job_id] = self._hook(aws).continuation_token(job)
             except CodePipelineProviderError as error:
-                # Whoever is given the job instead leaves it, if it is another task's.
+                # Another task may get the job instead. If the job is not for that task, its claim leaves it.
                 if isinstance(error, RequestRefused | ServiceUnavailable):
                     self._forget(aws)
-                log.warning("Whether job %s continues another could not be asked. %s", job.job_id, error)
+                log.warning("The continuation token of job %s could not be looked up. %s", job.job_id, error)
             except Exception as error:
-                # Of Airflow's own look-up of a connection, for instance. Its text might hold anything.
+                # For instance from Airflow's own look-up of a connection. Its text may hold a secret.
                 name = type(error).__name__
                 self._forget(aws)
-                log.warning("Whether job %s continues another could not be asked: %s.", job.job_id, name)
+                log.warning("The continuation token of job %s could not be looked up: %s.", job.job_id, name)
         return found
 
     def _forget(self, aws: AwsParameters) -> None:
