@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Artifacts against what they are measured by: boto3's own transfers, and ``zipfile.extractall``.
+Compare artifacts with boto3's own transfers and with ``zipfile.extractall``.
 
-Each is done in a process of its own, ours and the rival's in turn, against the emulator in another process.
-The rival has the same modules loaded and both have their client, so that the work alone makes the difference.
+Each measurement runs in its own process, ours and the rival's in turn, against an emulator in another one.
+Both have the same modules loaded and a client ready, so that only the work makes a difference.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from typing import Any
 MIB = 1024 * 1024
 ACTION_TYPE = {"category": "Build", "owner": "ThirdParty", "provider": "Example", "version": "1"}
 FILES = 256
-#: What is measured → whose way → what it may be at most, as a multiple of the rival's time.
-MOST = {"download": 1.1, "upload": 1.1, "extract": 1.2}
-MOST_MEMORY_MIB = 64
+#: Work → its longest time, as a multiple of the rival's.
+MAX_RATIOS = {"download": 1.1, "upload": 1.1, "extract": 1.2}
+MAX_EXTRA_MEMORY_MIB = 64
 
 
 def main() -> int:
-    """Do what the command line says, and return the exit code."""
+    """Run what the command line says, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mib", type=int, default=1024, help="size of the artifact")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--what", nargs="+", choices=list(MOST), default=list(MOST))
-    parser.add_argument("--one", nargs=2, metavar=("WHAT", "WHOSE"), help="measure one (for itself)")
+    parser.add_argument("--what", nargs="+", choices=list(MAX_RATIOS), default=list(MAX_RATIOS))
+    parser.add_argument("--one", nargs=2, metavar=("WHAT", "WHOSE"), help="measure one (used internally)")
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(_measure(*arguments.one)))
@@ -67,24 +67,24 @@ def _compare(folder: Path, mib: int, rounds: int, measured: list[str]) -> int:
         for number in range(rounds):
             for what in measured:
                 for whose in ("rival", "ours") if number % 2 else ("ours", "rival"):
-                    told = subprocess.run(  # noqa: S603
+                    output = subprocess.run(  # noqa: S603
                         [sys.executable, __file__, "--one", what, whose],
                         env=environment,
                         check=True,
                         capture_output=True,
                         text=True,
                     ).stdout
-                    found[what, whose].append(json.loads(told.strip().rpartition("\n")[2]))
+                    found[what, whose].append(json.loads(output.strip().rpartition("\n")[2]))
             print(f"round {number + 1} of {rounds} done", flush=True)
-    return _tell(found)
+    return _report(found)
 
 
-def _tell(found: dict[tuple[str, str], list[dict[str, float]]]) -> int:
-    """Print the medians, and return 1 where one is over its limit."""
+def _report(found: dict[tuple[str, str], list[dict[str, float]]]) -> int:
+    """Print the medians, and return 1 if one is over its limit."""
     is_over = False
     print(f"{'':10}{'ours':>10}{'rival':>10}{'ratio':>8}{'at most':>9}{'peak memory, ours - rival':>28}")
     for what in dict.fromkeys(what for what, _ in found):
-        most = MOST[what]
+        most = MAX_RATIOS[what]
         seconds = {
             whose: statistics.median(each["seconds"] for each in found[what, whose])
             for whose in ("ours", "rival")
@@ -94,7 +94,7 @@ def _tell(found: dict[tuple[str, str], list[dict[str, float]]]) -> int:
             for whose in ("ours", "rival")
         }
         ratio, more = seconds["ours"] / seconds["rival"], peaks["ours"] - peaks["rival"]
-        is_over |= ratio > most or more > MOST_MEMORY_MIB
+        is_over |= ratio > most or more > MAX_EXTRA_MEMORY_MIB
         times = "".join(f"{seconds[whose]:>8.2f} s" for whose in ("ours", "rival"))
         print(f"{what:10}{times}{ratio:>8.2f}{most:>9}{more:>+24.0f} MiB")
     return int(is_over)
@@ -108,7 +108,7 @@ def _measure(what: str, whose: str) -> dict[str, float]:
     storage = JobStorage(hook, json.loads(os.environ["BENCHMARK_JOB"]))
     source = Path(os.environ["BENCHMARK_SOURCE"])
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
-        # What is made once, however many transfers there are: clients, and what they load.
+        # Clients, and what they load, are made once for any number of transfers, so they are not measured.
         work = _WORK[what, whose](Path(folder) / "result", source, storage, hook)
         began = time.perf_counter()
         work()
@@ -117,11 +117,11 @@ def _measure(what: str, whose: str) -> dict[str, float]:
 
 
 def _peak_memory_mib() -> float:
-    # What getrusage tells begins with the memory of the process that started this one.
+    # getrusage would count the memory of the parent process, too.
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
-    raise RuntimeError("This system does not tell a process's peak memory; run it on Linux.")
+    raise RuntimeError("This system does not report a process's peak memory. Run this on Linux.")
 
 
 def _download(result: Path, source: Path, storage: Any, hook: Any) -> Callable[[], object]:
@@ -187,7 +187,7 @@ def _make_archive(path: Path, mib: int) -> None:
     chance = random.Random(7)  # noqa: S311 - the same each time
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(FILES):
-            # Nothing that packs well: the archive itself is to be as large.
+            # Random bytes do not compress, so that the archive is as large as its content.
             with archive.open(f"folder{number % 16}/file{number}", "w", force_zip64=True) as file:
                 for _ in range(max(1, mib // FILES)):
                     file.write(chance.randbytes(MIB))
@@ -221,10 +221,10 @@ def _claim(environment: dict[str, str]) -> dict[str, Any]:
         "import json; from airflow_codepipeline_partner.hooks import CodePipelineHook as H; h = H(); "
         f"[job] = h.poll({ACTION_TYPE!r}); print(json.dumps(h.claim(job).to_xcom()))"
     )
-    told = subprocess.run(  # noqa: S603
+    output = subprocess.run(  # noqa: S603
         [sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True
     ).stdout
-    job: dict[str, Any] = json.loads(told.strip().rpartition("\n")[2])
+    job: dict[str, Any] = json.loads(output.strip().rpartition("\n")[2])
     return job
 
 

@@ -30,14 +30,8 @@ configurationProperties:
 inputArtifactDetails: {maximumCount: 1}
 tags: {Team: build}
 """
-
-
 PATH = "Build/Airflow/1"
-
-
 NAMES = ("category", "provider", "version")
-
-
 CREATE, LIST, DELETE = "CreateCustomActionType", "ListActionTypes", "DeleteCustomActionType"
 
 

@@ -12,13 +12,9 @@ import boto3
 import pytest
 from support import ACTION_TYPE
 
-from airflow_codepipeline_partner.exceptions import (
-    ArtifactError,
-)
+from airflow_codepipeline_partner.exceptions import ArtifactError
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
-
-
 LARGE = os.urandom(20_000_000)
 
 
@@ -35,8 +31,6 @@ ELSEWHERE = {
     "name": "Source",
     "location": {"type": "S3", "s3Location": {"bucketName": "b", "objectKey": "k"}},
 }
-
-
 SOURCE = zipped({"a": "content of a"})
 
 

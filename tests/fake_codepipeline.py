@@ -23,7 +23,7 @@ def jobs(*job_ids):
 
 
 class CodePipeline:
-    """Answers polls from a list, then for ever with nothing; time passes only while the hub waits."""
+    """Answers polls from a list, then for ever with nothing; time passes only while the shared waits."""
 
     def __init__(self, monkeypatch):
         self.answers = []
@@ -50,13 +50,13 @@ class CodePipeline:
             assert more == {"retry_deadline": 0}
             return Hook()
 
-        async def pause(hub, seconds):
+        async def pause(shared, seconds):
             if world.meanwhile:
                 world.meanwhile.pop(0)()
             for _ in range(5):
                 await asyncio.sleep(0)
-            if hub._changed.is_set() or not hub._waiters:
-                hub._changed.clear()
+            if shared._changed.is_set() or not shared._waiters:
+                shared._changed.clear()
                 return
             assert len(world.pauses) < 2000, "it waits for ever"
             world.pauses.append(seconds)
@@ -69,9 +69,9 @@ class CodePipeline:
         monkeypatch.setattr(SharedPoller, "_pause", pause)
 
 
-def sensor(hub=None, *, batch=10, interval=30, deadline=LATER, retry_deadline=300):
-    hub = hub or SharedPoller.for_(TYPE, AwsParameters())
-    return hub.wait(batch, interval, deadline=deadline, retry_deadline=retry_deadline)
+def sensor(shared=None, *, batch=10, interval=30, deadline=LATER, retry_deadline=300):
+    shared = shared or SharedPoller.for_(TYPE, AwsParameters())
+    return shared.wait(batch, interval, deadline=deadline, retry_deadline=retry_deadline)
 
 
 async def outcomes(*waits):

@@ -50,7 +50,8 @@ def test_the_connections_config_stays_in_force(behind_a_proxy, given, read_timeo
     assert (config.read_timeout, config.connect_timeout) == (read_timeout, 40)
 
 
-def test_defaults_of_ours_are_merged_over_it_and_the_users_over_these(behind_a_proxy):
+def test_config_is_connection_then_defaults_then_users(behind_a_proxy):
+    """Each is merged over the one before it."""
     aws = AwsParameters(botocore_config={"connect_timeout": 3})
     config = aws.with_config_defaults(connect_timeout=5, read_timeout=10).hook().config
     assert config.proxies == {"https": "http://proxy.example:3128"}

@@ -10,10 +10,7 @@ import sys
 from typing import Any
 
 import pytest
-from action_type_server import (
-    PATH,
-    as_process,
-)
+from action_type_server import PATH, as_process
 
 from airflow_codepipeline_partner import cli
 from airflow_codepipeline_partner.action_types import partner_worker_policy, worker_policy

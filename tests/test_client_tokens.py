@@ -111,7 +111,7 @@ def test_a_token_over_its_limit_is_refused_and_not_shown(store_token):
 @pytest.mark.parametrize("password", [None, ""])
 def test_an_empty_token_is_refused_by_the_connections_name(store_token, password):
     conn_id = store_token(CUSTOMER, password=password)
-    with pytest.raises(ClientConnectionError, match="holds no client token") as refusal:
+    with pytest.raises(ClientConnectionError, match="has no client token") as refusal:
         get_token()
     assert refusal.value.conn_id == conn_id
     assert conn_id in str(refusal.value)
@@ -120,7 +120,7 @@ def test_an_empty_token_is_refused_by_the_connections_name(store_token, password
 def test_the_connection_of_another_client_is_refused(store_token):
     """Neither its login nor its token is shown."""
     conn_id = store_token(CUSTOMER, login="planted-other-client")
-    with pytest.raises(ClientConnectionError, match=f"is of another client than {CLIENT_ID}") as refusal:
+    with pytest.raises(ClientConnectionError, match=f"is not that of client {CLIENT_ID}") as refusal:
         get_token()
     assert refusal.value.conn_id == conn_id
     assert "planted" not in str(refusal.value)
@@ -304,7 +304,7 @@ def test_a_connection_with_client_id_and_token_tests_well(store_token):
     [
         ({"login": None}, "Client ID (login) is missing."),
         ({"login": ""}, "Client ID (login) is missing."),
-        ({"password": None}, "holds no client token"),
+        ({"password": None}, "has no client token"),
         ({"password": TOKEN * 20}, "clientToken has 500 characters"),
     ],
     ids=str,

@@ -45,14 +45,16 @@ def client_of(hook):
     return make_client(hook, JobCredentials(hook, OfferedJob("j", "c")))
 
 
-def test_without_an_endpoint_it_is_that_of_the_jobs_region_with_a_host_for_each_bucket(hook_with):
+def test_without_an_endpoint_s3_is_that_of_the_jobs_region(hook_with):
+    """With a host for each bucket."""
     client = client_of(hook_with())
     assert client.meta.endpoint_url == "https://s3.eu-west-1.amazonaws.com"
     assert client.meta.config.signature_version == "s3v4"
     assert (client.meta.config.s3 or {}).get("addressing_style") is None
 
 
-def test_what_the_connection_says_of_the_network_counts_and_of_the_signature_does_not(hook_with):
+def test_the_connections_network_settings_count(hook_with):
+    """What it says of the signature does not."""
     hook = hook_with(config_kwargs={"read_timeout": 7, "signature_version": "unsigned"}, verify=False)
     client = client_of(hook)
     assert client.meta.config.read_timeout == 7

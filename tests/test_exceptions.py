@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tree of errors, what each tells, and what the core may import."""
+"""The tree of errors, what each says, and what the core may import."""
 
 from __future__ import annotations
 
@@ -98,7 +98,8 @@ def test_the_tree_that_is_drawn_is_the_tree_that_is_there():
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
-def test_an_error_knows_its_parent_its_failure_type_and_whether_a_retry_may_help(cls):
+def test_an_error_knows_its_failure_type(cls):
+    """And its parent, and whether a retry may help."""
     parent, failure_type, retryable = TREE[cls]
     assert cls.__bases__[0] is parent
     assert cls.failure_type == failure_type
@@ -116,7 +117,7 @@ def test_an_error_knows_its_parent_its_failure_type_and_whether_a_retry_may_help
         ("ParamValidationError", False),
     ],
 )
-def test_a_retry_helps_against_a_refusal_unless_the_request_itself_is_wrong(code, helps):
+def test_a_retry_helps_unless_the_request_itself_is_wrong(code, helps):
     assert RequestRefused("m", code=code).retryable is helps
     assert copy.copy(RequestRefused("m", code=code)).retryable is helps
 
@@ -140,7 +141,8 @@ def example(cls):
 
 @pytest.mark.parametrize("again", [pickle.loads, None], ids=["pickle", "copy"])
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
-def test_an_error_survives_pickling_and_copying_with_all_its_facts(cls, again):
+def test_an_error_survives_pickling_with_all_its_facts(cls, again):
+    """And copying."""
     error, facts = example(cls)
     twin = again(pickle.dumps(error)) if again else copy.copy(error)
     assert type(twin) is cls
@@ -215,7 +217,7 @@ def test_the_emulator_imports_nothing_of_the_client():
         "from airflow_codepipeline_partner.provider_info import get_provider_info; get_provider_info()",
     ],
 )
-def test_what_airflow_reads_at_every_start_imports_nothing_heavy(statement):
+def test_what_airflow_reads_at_each_start_is_light(statement):
     modules = modules_after(statement)
     before = modules_after("pass")
     added = packages(modules - before)
@@ -223,7 +225,7 @@ def test_what_airflow_reads_at_every_start_imports_nothing_heavy(statement):
     assert not [name for name in modules - before if name.startswith("asyncio")]
 
 
-def test_what_a_dag_file_imports_leaves_the_sdk_of_aws_for_the_task():
+def test_what_a_dag_file_imports_loads_no_boto3():
     names = ("client_tokens", "operators", "sensors", "triggers", "notifications", "links", "decorators")
     modules = modules_after("\n".join(f"import airflow_codepipeline_partner.{name}" for name in names))
     assert packages(modules).isdisjoint({"boto3", "botocore", "moto"})

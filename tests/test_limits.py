@@ -94,7 +94,7 @@ def test_a_number_has_the_limits_of_the_service_model(field):
     assert (limit.minimum, limit.maximum) == (shape.metadata.get("min"), most)
 
 
-def test_every_constrained_member_of_the_calls_has_its_limit_here():
+def test_each_constrained_member_of_the_calls_has_its_limit():
     constrained = {
         path
         for path, shape in inputs().items()
@@ -103,7 +103,7 @@ def test_every_constrained_member_of_the_calls_has_its_limit_here():
     assert constrained == {*TEXTS, *NUMBERS}
 
 
-def test_what_has_no_limit_of_its_own_is_only_the_time_and_a_variables_value():
+def test_only_a_time_and_a_variables_value_have_no_limit():
     assert set(inputs()) - {*TEXTS, *NUMBERS} == {"currentRevision.created", "outputVariables.value"}
 
 
@@ -127,7 +127,7 @@ STRICT = sorted(set(SIZED) - set(FREE))
 
 
 @pytest.mark.parametrize("field", SIZED)
-def test_a_text_of_the_greatest_and_of_the_smallest_length_passes_unchanged(field, caplog):
+def test_the_longest_and_the_shortest_text_pass_unchanged(field, caplog):
     limit = TEXTS[field][1]
     for length in (limit.min_chars, limit.max_chars):
         assert check_text(field, "x" * length) == "x" * length
@@ -136,7 +136,7 @@ def test_a_text_of_the_greatest_and_of_the_smallest_length_passes_unchanged(fiel
 
 @pytest.mark.parametrize("field", FREE)
 @pytest.mark.parametrize("over", [1, 952, 100_000])
-def test_free_text_over_its_limit_is_cut_with_a_mark_and_a_warning(field, over, caplog):
+def test_free_text_too_long_is_cut_with_mark_and_warning(field, over, caplog):
     most = TEXTS[field][1].max_chars
     given = "".join(chr(ord("a") + i % 26) for i in range(most + over))
     with caplog.at_level(logging.WARNING):
@@ -147,17 +147,16 @@ def test_free_text_over_its_limit_is_cut_with_a_mark_and_a_warning(field, over, 
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert record.name == "airflow_codepipeline_partner._limits"
-    told = record.getMessage()
-    assert field in told
-    assert str(most) in told
-    assert str(most + over) in told
-    assert given[:20] not in told
+    logged = record.getMessage()
+    assert field in logged
+    assert str(most) in logged
+    assert str(most + over) in logged
+    assert given[:20] not in logged
 
 
 @pytest.mark.parametrize("field", STRICT)
-def test_an_id_or_token_that_is_too_long_is_refused_by_field_limit_and_length_and_never_by_value(
-    field, caplog
-):
+def test_an_id_or_token_too_long_is_refused(field, caplog):
+    """The error names field, limit and length, and never shows the value."""
     most = TEXTS[field][1].max_chars
     value = ("planted-" * most)[: most + 1]
     with pytest.raises(LimitExceeded) as refusal:
@@ -222,7 +221,8 @@ def test_a_misspelt_choice_is_shown_with_the_right_one(field, value, meant):
         check_text(field, value)
 
 
-def test_a_whole_number_is_a_text_too_as_xcom_and_native_rendering_give_it():
+def test_a_whole_number_is_a_text_too():
+    """XCom and native rendering of templates give one."""
     assert check_text("currentRevision.revision", 1234567) == "1234567"
 
 
@@ -280,7 +280,8 @@ def test_a_percentage_out_of_range_is_refused_with_its_bounds(given):
     ],
     ids=lambda value: repr(value)[:12] if not isinstance(value, int) or value < 9 else "huge",
 )
-def test_what_is_no_number_is_refused_by_its_type_and_not_by_its_value(given):
+def test_what_is_no_number_is_refused_by_its_type(given):
+    """The value is not shown."""
     with pytest.raises(LimitExceeded) as refusal:
         check_number("executionDetails.percentComplete", given, job_id="the-job")
     assert "executionDetails.percentComplete" in str(refusal.value)
@@ -289,7 +290,8 @@ def test_what_is_no_number_is_refused_by_its_type_and_not_by_its_value(given):
 
 
 @pytest.mark.parametrize("given", [0, -5, "0", 2**31])
-def test_a_batch_has_at_least_one_job_and_no_upper_bound_but_that_of_its_type(given):
+def test_a_batch_has_one_job_at_least_and_no_upper_bound(given):
+    """Except that of its type."""
     with pytest.raises(LimitExceeded, match="must be at least 1 and at most 2147483647"):
         check_number("maxBatchSize", given)
     assert check_number("maxBatchSize", 2**31 - 1) == 2**31 - 1
@@ -314,7 +316,7 @@ def leaves_in_lists(shape: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("field", sorted(ACTION_TYPE_TEXTS))
-def test_a_text_of_a_custom_action_type_has_the_limits_of_the_service_model(field):
+def test_a_text_of_an_action_type_has_the_models_limits(field):
     shape_name, limit = ACTION_TYPE_TEXTS[field]
     shape = dict(leaves_in_lists(create_input()))[field]
     assert shape.name == shape_name
@@ -327,21 +329,22 @@ def test_a_text_of_a_custom_action_type_has_the_limits_of_the_service_model(fiel
 
 
 @pytest.mark.parametrize("field", sorted(ACTION_TYPE_NUMBERS))
-def test_a_number_of_a_custom_action_type_has_the_limits_of_the_service_model(field):
+def test_a_number_of_an_action_type_has_the_models_limits(field):
     shape_name, limit = ACTION_TYPE_NUMBERS[field]
     shape = dict(leaves_in_lists(create_input()))[field]
     assert shape.name == shape_name
     assert (limit.minimum, limit.maximum) == (shape.metadata["min"], shape.metadata["max"])
 
 
-def test_every_member_of_a_custom_action_type_but_the_flags_has_its_limit_here():
+def test_each_member_of_an_action_type_has_its_limit():
+    """Except the flags."""
     all_of_it = dict(leaves_in_lists(create_input()))
     flags = {path for path, shape in all_of_it.items() if shape.type_name == "boolean"}
     assert flags == {f"configurationProperties.{name}" for name in ("required", "key", "secret", "queryable")}
     assert set(all_of_it) - flags == {*ACTION_TYPE_TEXTS, *ACTION_TYPE_NUMBERS}
 
 
-def test_the_lists_of_a_custom_action_type_have_the_limits_of_the_service_model():
+def test_the_lists_of_an_action_type_have_the_models_limits():
     members = create_input().members
     lists = {name: shape.metadata for name, shape in members.items() if shape.type_name == "list"}
     assert lists["configurationProperties"].get("max") == MAX_CONFIGURATION_PROPERTIES

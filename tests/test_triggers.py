@@ -83,7 +83,7 @@ def test_it_polls_each_interval_until_its_deadline(emulator, customer, waits):
     assert len(polls(emulator)) == 4
 
 
-def test_a_deadline_that_has_passed_while_it_was_away_gives_one_more_poll(emulator, customer, waits):
+def test_a_deadline_passed_while_away_gives_one_more_poll(emulator, customer, waits):
     emulator.start_execution("pipe")
     assert run(CodePipelineJobTrigger(ACTION_TYPE, timeout_deadline=1.0))["status"] == "offered"
     assert run(CodePipelineJobTrigger(ACTION_TYPE, timeout_deadline=1.0))["status"] == "timeout"
@@ -91,7 +91,7 @@ def test_a_deadline_that_has_passed_while_it_was_away_gives_one_more_poll(emulat
 
 
 @pytest.mark.parametrize("fault", ["throttle", "server_error", "drop_response"])
-def test_it_backs_off_while_codepipeline_is_in_trouble_and_goes_on(emulator, customer, waits, fault):
+def test_it_backs_off_in_trouble_and_goes_on(emulator, customer, waits, fault):
     emulator.start_execution("pipe")
     emulator.inject(fault, operation="PollForThirdPartyJobs", times=3)
     event = run(
@@ -111,7 +111,7 @@ def test_trouble_makes_no_poller_faster(emulator, customer, waits):
     assert waits[0] == waits[1] == 300
 
 
-def test_trouble_that_outlasts_the_deadline_is_an_error_with_the_last_cause(emulator, customer, waits):
+def test_trouble_beyond_the_deadline_is_an_error_with_cause(emulator, customer, waits):
     emulator.inject("throttle", operation="PollForThirdPartyJobs", times=None)
     event = run(
         CodePipelineJobTrigger(ACTION_TYPE, poll_interval=10, retry_deadline=100, timeout_deadline=LATER)
@@ -122,7 +122,7 @@ def test_trouble_that_outlasts_the_deadline_is_an_error_with_the_last_cause(emul
     assert sum(waits) >= 100
 
 
-def test_trouble_at_the_deadline_is_an_error_and_not_a_wait_without_jobs(emulator, customer, waits):
+def test_trouble_at_the_deadline_is_an_error_and_no_timeout(emulator, customer, waits):
     emulator.inject("throttle", operation="PollForThirdPartyJobs", times=None)
     event = run(CodePipelineJobTrigger(ACTION_TYPE, poll_interval=10, timeout_deadline=1_000_060.0))
     assert event["status"] == "error"
@@ -176,9 +176,9 @@ def test_without_a_deadline_it_watches_for_ever(emulator, customer, waits):
                 found.append((await anext(events)).payload)
         return found
 
-    told = asyncio.run(three_events())
-    assert [event["status"] for event in told] == ["offered"] * 3
-    assert {job["job_id"] for event in told for job in event["jobs"]} == {
+    sent = asyncio.run(three_events())
+    assert [event["status"] for event in sent] == ["offered"] * 3
+    assert {job["job_id"] for event in sent for job in event["jobs"]} == {
         job.job_id for job in emulator.jobs()
     }
 
@@ -227,7 +227,7 @@ def test_500_waiting_tasks_are_counted_as_one_at_the_server(emulator, customer, 
     assert {entry.operation for entry in emulator.ledger if entry.kind == "call"} == {"PollForThirdPartyJobs"}
 
 
-def test_the_next_job_of_an_action_is_told_by_its_token(emulator, customer, make_hook, offer):
+def test_the_next_job_of_an_action_is_known_by_its_token(emulator, customer, make_hook, offer):
     emulator.configure(continuation_delay=0)
     token = TaskInstanceRef("dag", "run", "task").token
     hook, job = make_hook(), offer()
@@ -244,8 +244,8 @@ def test_the_next_job_of_an_action_is_told_by_its_token(emulator, customer, make
     )
     _, following, fresh = emulator.jobs()
     assert event["status"] == "offered"
-    [told] = event["jobs"]
-    assert told["job_id"] in (following.job_id, fresh.job_id)
-    [found] = [job for job in emulator.jobs() if job.job_id == told["job_id"]]
+    [sent] = event["jobs"]
+    assert sent["job_id"] in (following.job_id, fresh.job_id)
+    [found] = [job for job in emulator.jobs() if job.job_id == sent["job_id"]]
     assert found.action_execution_id == emulator.jobs()[0].action_execution_id
     assert customer.client_token not in json.dumps(event)

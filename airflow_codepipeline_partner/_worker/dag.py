@@ -2,8 +2,7 @@
 """
 Questions to the DAG: which tasks claim and report, which are the work, and how they ended.
 
-Operator and sensor classes of this package mark their tasks with ``claims_job``, ``puts_result``,
-``ends_job`` or ``offers_jobs``.
+Our operators and sensors mark their tasks: ``claims_job``, ``puts_result``, ``ends_job``, ``offers_jobs``.
 """
 
 from __future__ import annotations

@@ -75,8 +75,8 @@ def _create(parsed: Namespace, output: TextIO) -> int:
         _print_message(
             f"{path} already exists in {place}, and the declaration differs from it in "
             f"{', '.join(differences)}.\n"
-            "A custom action type cannot be changed: declare a version that was never used, and use that "
-            "in the pipelines.\n"
+            "A custom action type cannot be changed: declare it under a version that was never used, and "
+            "use that in the pipelines.\n"
             f"Show the existing one with: action-type show {path}\n"
             f"Delete it with: action-type delete {path}"
         )
@@ -93,7 +93,7 @@ def _create_or_find(client: ActionTypeClient, declared: CustomActionType) -> Cus
     try:
         client.create_custom_action_type(declared)
     except RequestRefused as refusal:
-        # Somebody else may have created it since, or an attempt of ours whose response was lost.
+        # Somebody else may have created it since, or our own attempt did, and its response was lost.
         there = _listed(client)
         if existing := _among(there or (), declared.action_type):
             return existing

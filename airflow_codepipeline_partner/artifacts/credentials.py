@@ -37,7 +37,7 @@ REFRESH_PAUSE = 30.0
 #: How often one request is sent again with new credentials.
 _MAX_RENEWALS = 2
 _RENEWALS = "codepipeline_renewals"
-# Airflow 3.1 may hand one thread the connection that another looked up.
+# Airflow 3.1 may give one thread the response to another's look-up of a connection.
 _details_lock = threading.Lock()
 
 

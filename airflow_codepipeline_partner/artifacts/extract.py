@@ -33,7 +33,7 @@ from airflow_codepipeline_partner.exceptions import (
 
 #: Longest headers of one tar member: names, and the fields of PAX headers.
 MAX_TAR_HEADER_BYTES = 256 * 1024
-#: No honest header has so many digits in a row. Older Pythons take quadratic time to parse them.
+#: No honest header has this many digits in a row. Older Pythons take quadratic time to parse them.
 _MANY_DIGITS = re.compile(rb"\d{64}")
 #: GNU tar's member types for a volume label and for a folder of an incremental backup.
 _VOLUME_LABEL, _DUMPED_FOLDER = b"V", b"D"

@@ -334,7 +334,7 @@ def _parameter_of(function: Callable[..., Any]) -> str:
         raise InvalidInput(f"{_NAME} {name} needs a first parameter, which gets the job: def {name}(job).")
     if first.name in context_names():
         raise InvalidInput(
-            f"The first parameter of {_NAME} {name} gets the job. It cannot be {first.name}, a name from "
+            f"The first parameter of {_NAME} {name} gets the job, and cannot be {first.name}, which is of "
             f"Airflow's context: def {name}(job, {first.name}=None)."
         )
     return first.name

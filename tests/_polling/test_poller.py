@@ -31,7 +31,7 @@ def test_five_hundred_that_wait_cost_no_more_polls_than_one(codepipeline):
     assert codepipeline.hooks == 2  # one for each loop
 
 
-def test_each_job_goes_to_one_who_waits_and_the_first_come_is_the_first_served(codepipeline):
+def test_each_job_goes_to_one_waiter_first_come_first_served(codepipeline):
     codepipeline.answers = [jobs("a", "b", "c"), jobs("d")]
     ended = together(
         lambda: [sensor(batch=2), sensor(batch=2), sensor(batch=2), sensor(batch=2, deadline=1040)]
@@ -40,7 +40,7 @@ def test_each_job_goes_to_one_who_waits_and_the_first_come_is_the_first_served(c
     assert isinstance(ended[3], TimeoutError)
 
 
-def test_it_polls_at_the_shortest_interval_for_the_largest_batch(codepipeline):
+def test_it_polls_at_the_shortest_interval_and_largest_batch(codepipeline):
     together(
         lambda: [
             sensor(interval=60, batch=1, deadline=1100),
@@ -53,28 +53,32 @@ def test_it_polls_at_the_shortest_interval_for_the_largest_batch(codepipeline):
 
 
 @pytest.mark.parametrize("when", ["during a poll", "between polls"])
-def test_one_who_comes_later_causes_no_poll_but_is_not_kept_longer_than_wanted(codepipeline, when):
+def test_a_newcomer_causes_no_poll_and_waits_no_longer(codepipeline, when):
+    """Than its own interval."""
+
     async def run():
-        hub, loop, later = SharedPoller.for_(TYPE, AwsParameters()), asyncio.get_running_loop(), []
+        shared, loop, later = SharedPoller.for_(TYPE, AwsParameters()), asyncio.get_running_loop(), []
 
         def come_later():
-            later.append(asyncio.ensure_future(sensor(hub, interval=40, deadline=1150)))
+            later.append(asyncio.ensure_future(sensor(shared, interval=40, deadline=1150)))
 
         if when == "during a poll":
             codepipeline.answers = [lambda: [loop.call_soon_threadsafe(come_later), []][1]]
         else:
             codepipeline.meanwhile = [come_later]
-        await outcomes(sensor(hub, interval=100, deadline=1150))
+        await outcomes(sensor(shared, interval=100, deadline=1150))
         await outcomes(*later)
 
     asyncio.run(run())
     assert [at for at, _ in codepipeline.polls] == [1000, 1040, 1080, 1120]
 
 
-def test_connections_and_action_types_have_hubs_of_their_own_and_tokens_do_not_matter():
+def test_each_connection_and_action_type_has_its_poller():
+    """Client tokens do not matter."""
+
     async def run():
-        hub = SharedPoller.for_(TYPE, AwsParameters())
-        assert SharedPoller.for_(TYPE, AwsParameters(client_conn_id_template="other_{client_id}")) is hub
+        shared = SharedPoller.for_(TYPE, AwsParameters())
+        assert SharedPoller.for_(TYPE, AwsParameters(client_conn_id_template="other_{client_id}")) is shared
         others = [
             SharedPoller.for_(ActionType("Test", "Example"), AwsParameters()),
             SharedPoller.for_(TYPE, AwsParameters(aws_conn_id="other")),
@@ -84,21 +88,21 @@ def test_connections_and_action_types_have_hubs_of_their_own_and_tokens_do_not_m
             SharedPoller.for_(TYPE, AwsParameters(), {"Project": "shop"}),
             SharedPoller.for_(TYPE, AwsParameters(), {"Project": "mill"}),
         ]
-        assert len({id(other) for other in [hub, *others]}) == 8
-        return hub
+        assert len({id(other) for other in [shared, *others]}) == 8
+        return shared
 
     # Another loop is another triggerer's.
     assert asyncio.run(run()) is not asyncio.run(run())
 
 
-def test_it_ends_with_the_last_who_waits_and_begins_anew(codepipeline):
+def test_it_ends_with_the_last_who_waits_and_begins_again(codepipeline):
     async def run():
-        hub = SharedPoller.for_(TYPE, AwsParameters())
-        await outcomes(sensor(hub, deadline=1010))
+        shared = SharedPoller.for_(TYPE, AwsParameters())
+        await outcomes(sensor(shared, deadline=1010))
         await asyncio.sleep(0)
-        assert hub._task.done()
+        assert shared._task.done()
         again = SharedPoller.for_(TYPE, AwsParameters())
-        assert again is not hub
+        assert again is not shared
         codepipeline.answers = [jobs("a")]
         assert await outcomes(sensor(again)) == [["a"]]
 
@@ -108,9 +112,9 @@ def test_it_ends_with_the_last_who_waits_and_begins_anew(codepipeline):
 
 def test_one_who_is_cancelled_leaves_the_others_waiting(codepipeline):
     async def run():
-        hub = SharedPoller.for_(TYPE, AwsParameters())
-        killed = asyncio.ensure_future(sensor(hub))
-        other = asyncio.ensure_future(sensor(hub))
+        shared = SharedPoller.for_(TYPE, AwsParameters())
+        killed = asyncio.ensure_future(sensor(shared))
+        other = asyncio.ensure_future(sensor(shared))
         await asyncio.sleep(0)
         killed.cancel()
         codepipeline.answers = [[], jobs("a")]
@@ -159,11 +163,13 @@ def test_silence_that_ends_leaves_no_trace(codepipeline):
 
 
 @pytest.mark.parametrize("error", [ActionTypeNotFound("unheard of"), RequestRefused("expired")])
-def test_a_refusal_ends_all_waits_and_the_connection_is_read_anew(codepipeline, error):
+def test_a_refusal_ends_all_waits(codepipeline, error):
+    """And the connection is read again."""
+
     async def run():
         codepipeline.answers = [error]
-        hub = SharedPoller.for_(TYPE, AwsParameters())
-        assert await outcomes(sensor(hub), sensor(hub)) == [error, error]
+        shared = SharedPoller.for_(TYPE, AwsParameters())
+        assert await outcomes(sensor(shared), sensor(shared)) == [error, error]
         codepipeline.answers = [jobs("a")]
         assert await outcomes(sensor()) == [["a"]]
 
@@ -171,7 +177,7 @@ def test_a_refusal_ends_all_waits_and_the_connection_is_read_anew(codepipeline, 
     assert codepipeline.hooks == 2
 
 
-def test_what_airflow_raises_is_trouble_that_may_pass_and_is_not_quoted(codepipeline, caplog):
+def test_what_airflow_raises_is_transient_and_not_quoted(codepipeline, caplog):
     codepipeline.answers = [RuntimeError("planted text"), jobs("a")]
     assert together(lambda: [sensor()]) == [["a"]]
     assert "RuntimeError" in caplog.text
@@ -191,8 +197,8 @@ def test_a_mistake_of_ours_ends_the_waits_and_no_watch(codepipeline, monkeypatch
     codepipeline.answers = [[], jobs("a")]
 
     async def run():
-        hub = SharedPoller.for_(TYPE, AwsParameters())
-        ended = await outcomes(sensor(hub), anext(hub.watch(10, 30)))
+        shared = SharedPoller.for_(TYPE, AwsParameters())
+        ended = await outcomes(sensor(shared), anext(shared.watch(10, 30)))
         assert isinstance(ended[0], ZeroDivisionError)
         assert ended[1] == ["a"]
 
@@ -200,12 +206,12 @@ def test_a_mistake_of_ours_ends_the_waits_and_no_watch(codepipeline, monkeypatch
 
 
 @pytest.mark.parametrize("late", [-50, 0, 5])
-def test_one_whose_time_is_nearly_over_gets_its_poll_and_spins_nowhere(codepipeline, late):
+def test_a_late_waiter_gets_its_poll_and_no_busy_loop(codepipeline, late):
     async def run():
-        hub, later = SharedPoller.for_(TYPE, AwsParameters()), []
-        hurried = sensor(hub, interval=300, deadline=1000 + late)
+        shared, later = SharedPoller.for_(TYPE, AwsParameters()), []
+        hurried = sensor(shared, interval=300, deadline=1000 + late)
         codepipeline.meanwhile = [lambda: later.append(asyncio.ensure_future(hurried))]
-        await outcomes(sensor(hub, interval=300, deadline=1400))
+        await outcomes(sensor(shared, interval=300, deadline=1400))
         return await outcomes(*later)
 
     [ended] = asyncio.run(run())
@@ -216,14 +222,14 @@ def test_one_whose_time_is_nearly_over_gets_its_poll_and_spins_nowhere(codepipel
 
 def test_a_newcomer_does_not_cut_the_back_off_short(codepipeline):
     async def run():
-        hub, later = SharedPoller.for_(TYPE, AwsParameters()), []
-        eager = sensor(hub, interval=1, deadline=1200)
+        shared, later = SharedPoller.for_(TYPE, AwsParameters()), []
+        eager = sensor(shared, interval=1, deadline=1200)
         codepipeline.meanwhile = [
             lambda: None,
             lambda: later.append(asyncio.ensure_future(eager)),
         ]
         codepipeline.answers = [SILENCE, SILENCE]
-        await outcomes(sensor(hub, interval=20, deadline=1105))
+        await outcomes(sensor(shared, interval=20, deadline=1105))
         await outcomes(*later)
 
     asyncio.run(run())
@@ -249,7 +255,7 @@ def test_a_poll_that_nobody_waits_for_any_more_is_not_cancelled(codepipeline):
         killed.cancel()
         try:
             await asyncio.wait({killed})
-            # For all who wait for the hub's end, too.
+            # For all who wait for the shared's end, too.
             for _ in range(5):
                 await asyncio.sleep(0)
             assert not poll.done()
@@ -272,9 +278,9 @@ def test_a_slow_poll_keeps_nobody_beyond_the_deadline(codepipeline):
     codepipeline.answers = [[], slow]
 
     async def run():
-        hub = SharedPoller.for_(TYPE, AwsParameters())
-        patient = asyncio.ensure_future(sensor(hub, interval=10))
-        ended = await outcomes(sensor(hub, interval=10, deadline=1010.05))
+        shared = SharedPoller.for_(TYPE, AwsParameters())
+        patient = asyncio.ensure_future(sensor(shared, interval=10))
+        ended = await outcomes(sensor(shared, interval=10, deadline=1010.05))
         assert isinstance(ended[0], TimeoutError)
         assert not patient.done()
         let_go.set()

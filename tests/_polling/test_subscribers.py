@@ -14,6 +14,7 @@ from airflow_codepipeline_partner._polling import poller
 from airflow_codepipeline_partner._polling.poller import SharedPoller
 from airflow_codepipeline_partner._polling.subscribers import (
     MAX_SILENCE_ABOUT_A_JOB,
+    JobWaiter,
     JobWatcher,
     NextJobFilter,
 )
@@ -25,17 +26,17 @@ from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
 
 
 def watched(codepipeline, polls, *, batch=10, interval=10, watchers=1):
-    """Return when each watcher is told of which jobs, in so many polls."""
-    told = [[] for _ in range(watchers)]
+    """Return when each watcher gets which jobs, in this number of polls."""
+    heard = [[] for _ in range(watchers)]
 
     async def run():
-        hub = SharedPoller.for_(TYPE, AwsParameters())
+        shared = SharedPoller.for_(TYPE, AwsParameters())
 
-        async def watch(heard):
-            async for offer in hub.watch(batch, interval):
-                heard.append((codepipeline.now, [job.job_id for job in offer]))
+        async def watch(one):
+            async for offer in shared.watch(batch, interval):
+                one.append((codepipeline.now, [job.job_id for job in offer]))
 
-        watching = [asyncio.ensure_future(watch(heard)) for heard in told]
+        watching = [asyncio.ensure_future(watch(one)) for one in heard]
         while len(codepipeline.polls) <= polls:  # noqa: ASYNC110 - they are counted in threads
             await asyncio.sleep(0)
         for each in watching:
@@ -43,37 +44,38 @@ def watched(codepipeline, polls, *, batch=10, interval=10, watchers=1):
         await asyncio.gather(*watching, return_exceptions=True)
 
     asyncio.run(run())
-    return told
+    return heard
 
 
-def test_each_watcher_is_told_of_each_poll_that_brings_jobs(codepipeline):
+def test_each_watcher_gets_each_poll_that_brings_jobs(codepipeline):
     codepipeline.answers = [jobs("a", "b"), [], jobs("c")]
     one, other = watched(codepipeline, 4, watchers=2)
     assert one == other == [(1000, ["a", "b"]), (1020, ["c"])]
 
 
-def test_a_job_that_stays_unclaimed_is_told_again_less_and_less_often(codepipeline):
+def test_an_unclaimed_job_is_reported_ever_less_often(codepipeline):
     codepipeline.answers = [jobs("a") for _ in range(1500)]
-    [told] = watched(codepipeline, 1400, interval=10)
-    at = [moment - 1000 for moment, _ in told]
+    [heard] = watched(codepipeline, 1400, interval=10)
+    at = [moment - 1000 for moment, _ in heard]
     assert at[:5] == [0, 30, 90, 210, 450]
     gaps = [after - before for before, after in itertools.pairwise(at)]
     assert max(gaps) == MAX_SILENCE_ABOUT_A_JOB
-    assert {job_id for _, ids in told for job_id in ids} == {"a"}
+    assert {job_id for _, ids in heard for job_id in ids} == {"a"}
 
 
-def test_of_a_custom_job_it_is_told_more_often_since_former_offers_go_stale(codepipeline):
+def test_an_unclaimed_custom_job_is_reported_more_often(codepipeline):
+    """Since the nonces of former offers go stale."""
     kind = ActionType("Build", "Own", owner="Custom")
     codepipeline.answers = [[OfferedJob("a", None, kind, str(number))] for number in range(500)]
-    [told] = watched(codepipeline, 490, interval=10)
-    at = [moment - 1000 for moment, _ in told]
+    [heard] = watched(codepipeline, 490, interval=10)
+    at = [moment - 1000 for moment, _ in heard]
     assert at[:8] == [0, 30, 90, 210, 450, 930, 1830, 2730]
 
 
-def test_a_full_batch_of_news_is_followed_by_another_poll_at_once(codepipeline):
+def test_after_a_full_batch_of_news_it_polls_at_once(codepipeline):
     codepipeline.answers = [jobs("a", "b"), jobs("c", "d"), jobs("e"), jobs("a", "b")]
-    [told] = watched(codepipeline, 6, batch=2)
-    assert told == [(1000, ["a", "b"]), (1000, ["c", "d"]), (1000, ["e"])]
+    [heard] = watched(codepipeline, 6, batch=2)
+    assert heard == [(1000, ["a", "b"]), (1000, ["c", "d"]), (1000, ["e"])]
     # What is no news is passed over, once.
     assert [at for at, _ in codepipeline.polls][:6] == [1000, 1000, 1000, 1010, 1010, 1020]
 
@@ -81,8 +83,8 @@ def test_a_full_batch_of_news_is_followed_by_another_poll_at_once(codepipeline):
 @pytest.mark.parametrize("trouble", [SILENCE, ActionTypeNotFound("unheard of"), RuntimeError("broken")])
 def test_a_watcher_outlives_all_trouble(codepipeline, trouble):
     codepipeline.answers = [trouble, trouble, trouble, jobs("a")]
-    [told] = watched(codepipeline, 4)
-    assert [ids for _, ids in told] == [["a"]]
+    [heard] = watched(codepipeline, 4)
+    assert [ids for _, ids in heard] == [["a"]]
     assert codepipeline.pauses[:3] == [20, 40, 60]
 
 
@@ -95,10 +97,11 @@ def test_a_watcher_outlives_all_trouble(codepipeline, trouble):
         ([RequestRefused("expired")], 2),
     ],
 )
-def test_the_connection_is_read_anew_after_a_refusal_and_where_silence_lasts(codepipeline, answers, hooks):
+def test_the_connection_is_read_again_after_trouble(codepipeline, answers, hooks):
+    """After a refusal, and if silence lasts."""
     codepipeline.answers = [*answers, jobs("a")]
-    [told] = watched(codepipeline, len(answers) + 1)
-    assert [ids for _, ids in told] == [["a"]]
+    [heard] = watched(codepipeline, len(answers) + 1)
+    assert [ids for _, ids in heard] == [["a"]]
     assert codepipeline.hooks == hooks
 
 
@@ -106,9 +109,9 @@ def test_a_job_goes_to_a_sensor_and_to_each_watcher(codepipeline):
     codepipeline.answers = [jobs("a")]
 
     async def run():
-        hub = SharedPoller.for_(TYPE, AwsParameters())
-        watching = asyncio.ensure_future(anext(hub.watch(10, 30)))
-        assert await outcomes(sensor(hub), watching) == [["a"], ["a"]]
+        shared = SharedPoller.for_(TYPE, AwsParameters())
+        watching = asyncio.ensure_future(anext(shared.watch(10, 30)))
+        assert await outcomes(sensor(shared), watching) == [["a"], ["a"]]
 
     asyncio.run(run())
 
@@ -140,14 +143,14 @@ def lookup(monkeypatch):
 
 
 def next_job(which=1, client_id="client", **more):
-    hub = SharedPoller.for_(TYPE, AwsParameters())
+    shared = SharedPoller.for_(TYPE, AwsParameters())
     limits = {"deadline": LATER, "retry_deadline": 300, **more}
-    return hub.wait(
+    return shared.wait(
         10, 30, continuation=NextJobFilter(client_id, f"token-{which}", AwsParameters()), **limits
     )
 
 
-def test_the_job_that_continues_goes_to_the_task_that_waits_for_it(codepipeline, lookup):
+def test_the_next_job_goes_to_the_task_that_waits_for_it(codepipeline, lookup):
     codepipeline.answers = [jobs("new", "other", "next")]
     assert together(lambda: [sensor(), next_job()]) == [["new", "other"], ["next"]]
 
@@ -157,12 +160,12 @@ def test_two_tasks_are_each_given_their_own(codepipeline, lookup):
     assert together(lambda: [next_job(2), next_job(1)]) == [["other"], ["next"]]
 
 
-def test_a_continuation_that_nobody_waits_for_here_goes_to_whoever_waits(codepipeline, lookup):
+def test_a_next_job_nobody_waits_for_goes_to_any_waiter(codepipeline, lookup):
     codepipeline.answers = [jobs("other"), jobs("next")]
     assert together(lambda: [next_job(1), sensor()]) == [["next"], ["other"]]
 
 
-def test_details_are_asked_for_only_where_a_job_of_that_client_is_waited_for(codepipeline, lookup):
+def test_details_are_asked_only_for_clients_waited_for(codepipeline, lookup):
     strangers = [OfferedJob("new", "stranger", TYPE)]
     codepipeline.answers = [strangers, jobs("next")]
     assert together(lambda: [sensor(), next_job()]) == [["new"], ["next"]]
@@ -189,7 +192,7 @@ def test_a_slow_look_up_holds_up_no_other_clients_jobs(codepipeline, monkeypatch
     assert asyncio.run(run()) == ["next"]
 
 
-def test_a_poll_that_brought_the_job_at_the_last_moment_is_waited_for(codepipeline, lookup):
+def test_a_job_polled_at_the_last_moment_is_waited_for(codepipeline, lookup):
     codepipeline.answers = [jobs("next")]
     assert together(lambda: [next_job(deadline=codepipeline.now - 1)]) == [["next"]]
 
@@ -218,11 +221,43 @@ def test_jobs_that_nobody_claims_do_not_hide_the_others(codepipeline, lookup):
     """The oldest are offered first, and of these there are more than a poll and a lease can hold."""
     stale = [jobs("a", "b"), jobs("c", "d"), jobs("e", "f")]
     codepipeline.answers = [*stale, *stale, jobs("next")]
-    hub = SharedPoller.for_
+    shared = SharedPoller.for_
     limits = {"deadline": LATER, "retry_deadline": 300, "continuation": CONTINUED}
-    assert together(lambda: [hub(TYPE, AwsParameters()).wait(2, 30, **limits)]) == [["next"]]
+    assert together(lambda: [shared(TYPE, AwsParameters()).wait(2, 30, **limits)]) == [["next"]]
     # The first time they are new, and another may be about to claim them; then they are passed over at once.
     assert [now for now, _ in codepipeline.polls] == [1000, 1030, 1060, 1090, 1090, 1090, 1090]
 
 
 CONTINUED = NextJobFilter("client", "token-1", AwsParameters())
+
+
+@pytest.mark.parametrize(
+    ("job_id", "token", "is_for_the_task"),
+    [
+        ("job-2", "token-1", True),
+        ("job-2", "token-2", False),
+        ("job-2", None, False),
+        # The job before is offered again: nobody has claimed it.
+        ("job-1", None, True),
+        ("job-1", "token-0", True),
+    ],
+)
+def test_a_filter_takes_the_next_job_and_the_one_before(job_id, token, is_for_the_task):
+    """The one before only if its claim is unknown."""
+    [job] = jobs(job_id)
+    aws = AwsParameters()
+    assert NextJobFilter("client", "token-1", aws, "job-1").concerns(job, token) is is_for_the_task
+    assert NextJobFilter("client", "token-1", aws).concerns(job, token) is (token == "token-1")
+
+
+def test_a_wait_ends_once():
+    """An error after the offer changes nothing."""
+
+    async def run():
+        future = asyncio.get_running_loop().create_future()
+        waiter = JobWaiter(10, 30, LATER, 300, 0.0, future)
+        future.set_result(jobs("a"))
+        waiter.end(SILENCE)
+        return await future
+
+    assert [job.job_id for job in asyncio.run(run())] == ["a"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of the offered jobs continue what: asked once, in a thread, and told without a secret."""
+"""Which of the offered jobs continue what: asked once, in a thread, and without a secret."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def details_of(emulator):
     return [entry.job_id for entry in emulator.ledger if entry.operation == "GetThirdPartyJobDetails"]
 
 
-def test_the_token_of_each_job_is_told_and_asked_for_once(emulator, continued, offer, aws):
+def test_the_token_of_each_job_is_asked_for_once(emulator, continued, offer, aws):
     fresh = OfferedJob.from_value(offer())
     before = len(details_of(emulator))
     lookup = TokenLookup()
@@ -71,12 +71,12 @@ def test_one_jobs_trouble_is_not_anothers(continued, aws, caplog):
 
 def test_a_look_up_that_is_throttled_once_is_made_again_at_once(emulator, continued, aws):
     emulator.inject("throttle", operation="GetThirdPartyJobDetails")
-    # Otherwise whoever waits for the job waits until it is offered again.
+    # Otherwise the task that waits for the job waits until it is offered again.
     assert asyncio.run(TokenLookup().tokens_of([continued], aws)) == {continued.job_id: "step-2"}
     assert [entry.faults for entry in emulator.ledger if entry.faults] == [("throttle",)]
 
 
-def test_after_trouble_the_connection_is_looked_up_anew(emulator, continued, aws, monkeypatch):
+def test_after_trouble_the_connection_is_looked_up_again(emulator, continued, aws, monkeypatch):
     made = []
 
     def make_hook(parameters, **more):
@@ -102,8 +102,8 @@ def test_no_secret_of_the_details_reaches_masker_or_log(continued, aws, monkeypa
 
     def note(self, call, **more):
         answer = send(self, call, **more)
-        told = answer["jobDetails"]
-        secrets.extend([told["nonce"], told["data"]["artifactCredentials"]["secretAccessKey"]])
+        details = answer["jobDetails"]
+        secrets.extend([details["nonce"], details["data"]["artifactCredentials"]["secretAccessKey"]])
         return answer
 
     monkeypatch.setattr(CodePipelineHook, "_send", note)
@@ -111,7 +111,7 @@ def test_no_secret_of_the_details_reaches_masker_or_log(continued, aws, monkeypa
         asyncio.run(TokenLookup().tokens_of([continued], aws))
     assert secrets
     assert not [secret for secret in secrets if secret in caplog.text]
-    # Each new secret would have the masker compile all of them anew, while the loop waits.
+    # Each new secret would have the masker compile all of them again, while the loop waits.
     assert masked == []
 
 

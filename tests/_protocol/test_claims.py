@@ -75,7 +75,8 @@ def test_another_choice_is_refused_with_the_right_ones(choice):
 
 @pytest.mark.parametrize("intended_before", [False, True])
 @pytest.mark.parametrize("in_doubt", [False, True])
-def test_a_job_that_takes_no_result_has_ours_only_if_we_may_have_put_it(in_doubt, intended_before):
+def test_a_job_that_takes_no_result_may_have_ours(in_doubt, intended_before):
+    """A job that takes no result has ours if an earlier call of ours may have been carried out."""
     error = JobNotInProgress("m", in_doubt=in_doubt)
     settled = claims.put_is_settled(error, intended_before=intended_before)
     assert settled is (in_doubt or intended_before)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Continuation tokens of ours name the task that waits; all other tokens are the user's."""
+"""The continuation tokens of this package name the task that waits; all other tokens are the user's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def test_a_token_names_the_task_and_is_read_back():
     assert TaskInstanceRef.from_token(TASK.token) == TASK
 
 
-def test_a_tokens_shape_is_kept_since_it_lies_in_codepipeline_while_versions_change():
+def test_the_shape_of_a_token_is_kept():
+    """It lies in CodePipeline while versions of this package change."""
     assert json.loads(TASK.token) == {
         "airflow_codepipeline_partner": 1,
         "dag_id": "dag",
@@ -52,7 +53,7 @@ def test_any_other_token_is_the_users(token):
     assert TaskInstanceRef.from_token(token) is None
 
 
-def test_the_running_task_is_told_by_its_instance():
+def test_the_running_task_is_named_by_its_instance():
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=None)
     assert TaskInstanceRef.of(ti) == TaskInstanceRef("d", "r", "t", -1)
     assert TaskInstanceRef.of(ti).is_of_run("d", "r")

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import botocore.session
 import pytest
 
 from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._protocol.dialects import DIALECTS, claimable
 from airflow_codepipeline_partner.exceptions import (
     InvalidInput,
+    InvalidJobReference,
 )
 from airflow_codepipeline_partner.jobs import (
     ActionType,
@@ -34,7 +37,7 @@ CUSTOM_JOB = OfferedJob("job-2", None, CUSTOM_TYPE, "3")
         ),
     ],
 )
-def test_the_owner_of_the_action_type_decides_which_api_is_called(compose, of_partner, of_account):
+def test_the_owner_decides_which_api_is_called(compose, of_partner, of_account):
     assert compose(JOB).operation == of_partner
     assert compose(CUSTOM_JOB).operation == of_account
 
@@ -62,3 +65,35 @@ def test_jobs_of_awss_own_actions_are_refused_with_clear_text(compose):
 
 def test_a_job_whose_action_type_is_not_known_is_a_partners():
     assert requests.details(OfferedJob("j", "c")).operation == "GetThirdPartyJobDetails"
+
+
+@pytest.mark.parametrize("name", ["poll", "details", "acknowledge", "success", "failure"])
+@pytest.mark.parametrize("owner", sorted(DIALECTS))
+def test_each_operation_of_a_dialect_is_one_of_the_service(owner, name):
+    model = botocore.session.get_session().get_service_model("codepipeline")
+    assert getattr(DIALECTS[owner], name) in model.operation_names
+
+
+@pytest.mark.parametrize("owner", sorted(DIALECTS))
+def test_a_dialect_is_what_the_service_model_says(owner):
+    """Where the nonce and the id of an offered job are, and what a poll and a success may hold."""
+    dialect = DIALECTS[owner]
+    model = botocore.session.get_session().get_service_model("codepipeline")
+    poll, success = model.operation_model(dialect.poll), model.operation_model(dialect.success)
+    offered = poll.output_shape.members["jobs"].member.members
+    assert dialect.offered_job_id in offered
+    assert dialect.poll_gives_nonce is ("nonce" in offered)
+    assert dialect.takes_query_param is ("queryParam" in poll.input_shape.members)
+    assert dialect.takes_output_variables is ("outputVariables" in success.input_shape.members)
+
+
+def test_a_custom_job_is_claimed_with_the_nonce_of_its_offer():
+    kind = ActionType("Build", "Own", owner="Custom")
+    assert claimable(OfferedJob("job-2", None, kind, "3")) is DIALECTS["Custom"]
+    with pytest.raises(InvalidJobReference, match="needs nonce") as refusal:
+        claimable(OfferedJob("job-2", None, kind))
+    assert refusal.value.job_id == "job-2"
+
+
+def test_a_partners_job_is_claimed_without_a_nonce():
+    assert claimable(OfferedJob("job-1", "client-1")) is DIALECTS["ThirdParty"]

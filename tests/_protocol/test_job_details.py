@@ -109,7 +109,7 @@ def with_member(value, path, change):
     return copy
 
 
-def test_details_hold_all_that_the_answer_tells():
+def test_details_hold_all_of_the_answer():
     details = JobDetails.from_api(ANSWER, job_id="asked")
     assert details == JobDetails(
         job_id="job-1",
@@ -151,12 +151,13 @@ def test_an_artifact_without_a_place_has_none():
     assert Artifact.from_api({"name": "A", "location": {"type": "S3"}}) == Artifact("A")
 
 
-def test_a_claimed_job_takes_from_the_details_all_that_is_no_secret():
+def test_a_claimed_job_takes_all_but_secrets_from_details():
     details = JobDetails.from_api(ANSWER, job_id="asked")
     assert ClaimedJob.from_details(JOB, details) == dataclasses.replace(CLAIMED, certain=True)
 
 
-def test_no_repr_shows_a_nonce_a_configuration_value_or_a_credential():
+def test_no_repr_shows_a_secret():
+    """Neither a nonce nor a configuration value nor a credential."""
     details = JobDetails.from_api(ANSWER, job_id="asked")
     custom = OfferedJob("j", None, ActionType("Build", "Own", owner="Custom"), "planted-nonce")
     for value, render in itertools.product(
@@ -168,5 +169,5 @@ def test_no_repr_shows_a_nonce_a_configuration_value_or_a_credential():
 
 def test_nothing_of_a_partner_job_in_xcom_is_a_secret():
     details = JobDetails.from_api(ANSWER, job_id="asked")
-    told = json.dumps(ClaimedJob.from_details(JOB, details).to_xcom())
-    assert not [secret for secret in PLANTED if secret in told]
+    written = json.dumps(ClaimedJob.from_details(JOB, details).to_xcom())
+    assert not [secret for secret in PLANTED if secret in written]

@@ -131,7 +131,8 @@ def test_what_is_no_action_type_is_refused_without_showing_it(given):
 
 
 @pytest.mark.parametrize("given", [JOB, CLAIMED, *forms(JOB_XCOM), *forms(CLAIMED_XCOM)])
-def test_an_offered_job_is_read_in_every_form_and_from_a_claimed_one(given):
+def test_an_offered_job_is_read_in_every_form(given):
+    """From a claimed job, too."""
     assert OfferedJob.from_value(given) == JOB
 
 
@@ -178,7 +179,8 @@ def test_what_is_no_job_is_refused_and_the_way_out_is_named(given):
         ({f"k{i:02}": "planted" for i in range(50)}, "k00"),
     ],
 )
-def test_a_job_without_a_job_id_is_refused_by_its_keys_and_not_by_its_values(given, named):
+def test_a_job_without_a_job_id_is_refused_by_its_keys(given, named):
+    """Its values are not shown."""
     with pytest.raises(InvalidJobReference) as refusal:
         OfferedJob.from_value(given)
     text = str(refusal.value)
@@ -207,14 +209,15 @@ def test_a_claimed_job_is_read_in_every_form(given):
     assert ClaimedJob.from_value(given) == CLAIMED
 
 
-def test_a_claimed_job_in_xcom_has_exactly_these_keys_and_survives_json():
+def test_a_claimed_job_in_xcom_has_exactly_these_keys():
+    """And it survives JSON."""
     assert CLAIMED.to_xcom() == CLAIMED_XCOM
     assert list(CLAIMED.to_xcom()) == list(CLAIMED_XCOM)
     assert ClaimedJob.from_value(json.loads(json.dumps(CLAIMED.to_xcom()))) == CLAIMED
 
 
 @pytest.mark.parametrize("given", [JOB, *forms(JOB_XCOM)])
-def test_an_offered_job_is_a_claimed_job_of_which_no_more_is_known(given):
+def test_an_offered_job_is_a_claimed_job_with_less_known(given):
     claimed = ClaimedJob.from_value(given)
     assert claimed == ClaimedJob(JOB)
     assert claimed.certain
@@ -222,7 +225,7 @@ def test_an_offered_job_is_a_claimed_job_of_which_no_more_is_known(given):
 
 
 @pytest.mark.parametrize("owner", ["ThirdParty", "Custom"])
-def test_a_claimed_job_tells_whose_it_is(owner):
+def test_a_claimed_job_names_its_owner(owner):
     kind = ActionType("Build", "Example", owner=owner)
     claimed = ClaimedJob.from_value({"job_id": "j", "client_id": "c", "action_type": kind, "nonce": "3"})
     assert (claimed.owner, claimed.action_type) == (owner, kind)
@@ -245,7 +248,8 @@ def test_what_is_no_claimed_job_is_refused(given):
     [[{"name": "Source", "of_a_newer_version": 1}], [{}], ["planted"], "planted", [None], 7],
     ids=str,
 )
-def test_a_claimed_job_whose_artifacts_are_none_is_refused_with_an_error_of_ours(artifacts):
+def test_wrong_artifacts_of_a_claimed_job_are_our_error(artifacts):
+    """They are read as artifacts, or refused with an error of this package."""
     refusal = None
     try:
         claimed = ClaimedJob.from_value({**JOB_XCOM, "input_artifacts": artifacts})

@@ -33,7 +33,8 @@ HELD = {"a": 1, "b": [None, True], "c": "d'\"e"}
     ],
     ids=["dict", "mapping", "json", "python-literal", "json-with-space"],
 )
-def test_a_mapping_is_read_from_a_mapping_from_json_and_from_what_jinja_renders(given):
+def test_a_mapping_is_read_in_every_form(given):
+    """A mapping, JSON, and what Jinja renders."""
     assert dict(read_mapping(given, "A thing")) == HELD
 
 
@@ -55,7 +56,7 @@ def test_a_mapping_is_read_from_a_mapping_from_json_and_from_what_jinja_renders(
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_a_text_that_holds_no_mapping_is_refused_without_showing_it(given):
+def test_a_text_without_a_mapping_is_refused_and_not_shown(given):
     with pytest.raises(InvalidInput) as refusal:
         read_mapping(given, "A thing")
     text = str(refusal.value)
@@ -83,7 +84,7 @@ def test_members_are_found_under_either_spelling(given):
 
 
 @pytest.mark.parametrize(
-    ("key", "told"),
+    ("key", "shown"),
     [
         ("planted", "7 characters"),
         ("ChangeIdentifier", "16 characters; did you mean 'changeIdentifier'?"),
@@ -94,11 +95,12 @@ def test_members_are_found_under_either_spelling(given):
         (("planted",), "12 characters"),
     ],
 )
-def test_an_unknown_key_is_refused_with_the_known_ones_and_without_showing_it(key, told):
+def test_an_unknown_key_is_refused_with_the_known_ones(key, shown):
+    """The key given is not shown."""
     with pytest.raises(InvalidInput) as refusal:
         by_snake_case({key: "planted value"}, "currentRevision", NAMES)
     text = str(refusal.value)
-    assert text.startswith(f"currentRevision has no field of the name given ({told}); it has ")
+    assert text.startswith(f"currentRevision has no field of the name given ({shown}); it has ")
     assert "changeIdentifier" in text
     assert "change_identifier" in text
     assert "planted" not in text
@@ -145,7 +147,8 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
     ],
     ids=str,
 )
-def test_a_time_is_read_from_a_datetime_or_iso_text_and_is_utc_where_it_has_no_zone(given):
+def test_a_time_without_a_zone_is_utc(given):
+    """In every form: a datetime, or a text in ISO format."""
     moment = read_created(given)
     assert moment == NOON
     assert moment.tzinfo is not None
@@ -160,7 +163,7 @@ def test_a_time_is_handed_on_in_utc():
 
 
 @pytest.mark.parametrize("given", ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00"])
-def test_a_time_that_utc_cannot_tell_is_refused(given):
+def test_a_time_outside_of_utcs_years_is_refused(given):
     with pytest.raises(LimitExceeded, match="outside the years 1 to 9999"):
         read_created(given)
 
@@ -172,7 +175,8 @@ def test_no_time_stays_none():
 @pytest.mark.parametrize(
     "given", ["", "None", "planted", "2026-13-01", 1_800_000_000, "1712031221345", date(2026, 1, 31), [1]]
 )
-def test_what_is_no_time_is_refused_by_field_and_type_and_not_by_value(given):
+def test_what_is_no_time_is_refused_by_field_and_type(given):
+    """The value is not shown."""
     with pytest.raises(LimitExceeded) as refusal:
         read_created(given)
     assert refusal.value.field == "currentRevision.created"

@@ -60,7 +60,7 @@ def test_a_poll_is_composed():
     )
 
 
-def test_details_and_acknowledge_are_composed_without_token_and_nonce():
+def test_composed_claim_calls_hold_no_token_and_no_nonce():
     assert requests.details(JOB) == Call("GetThirdPartyJobDetails", {"jobId": "job-1"}, JOB)
     assert requests.acknowledge(JOB) == Call("AcknowledgeThirdPartyJob", {"jobId": "job-1"}, JOB)
 
@@ -175,7 +175,7 @@ def test_no_query_is_none_for_either_owner(nothing):
     assert "queryParam" not in poll(TYPE, 1, nothing).arguments
 
 
-def test_a_query_for_a_partners_action_type_is_refused_with_its_name():
+def test_a_query_for_a_partners_jobs_is_refused_by_name():
     with pytest.raises(InvalidInput, match=r"query_param is for custom action types.*provider Example"):
         poll(TYPE, 1, {"Project": "planted"})
 
@@ -217,13 +217,13 @@ def test_no_output_variables_are_none_for_either_owner(job, nothing):
     assert "outputVariables" not in success(job, output_variables=nothing).arguments
 
 
-def test_output_variables_of_a_partners_job_are_refused_with_their_name():
+def test_output_variables_of_a_partner_are_refused_by_name():
     with pytest.raises(InvalidInput, match="output_variables are for custom actions") as refusal:
         success(JOB, output_variables={"a": "b"})
     assert refusal.value.job_id == "job-1"
 
 
-def test_output_variables_and_a_continuation_token_exclude_each_other():
+def test_output_variables_exclude_a_continuation_token():
     with pytest.raises(InvalidInput, match="exclude each other"):
         success(CUSTOM_JOB, output_variables={"a": "b"}, continuation_token="t")
 
@@ -263,14 +263,15 @@ def test_a_continuation_token_within_its_limits_is_taken(length):
 
 
 @pytest.mark.parametrize("length", [0, 2049])
-def test_a_continuation_token_out_of_its_limits_is_refused_and_never_cut(length):
+def test_a_token_out_of_its_limits_is_refused_and_never_cut(length):
     with pytest.raises(LimitExceeded, match=f"{length} characters") as refusal:
         success(JOB, continuation_token="t" * length)
     assert refusal.value.field == "continuationToken"
     assert refusal.value.job_id == "job-1"
 
 
-def test_jinjas_none_is_no_continuation_token_and_the_way_out_is_named():
+def test_jinjas_none_is_no_continuation_token():
+    """The error names the way out."""
     with pytest.raises(LimitExceeded, match="XComArg") as refusal:
         success(JOB, continuation_token="None")
     assert refusal.value.field == "continuationToken"
@@ -307,7 +308,7 @@ def test_the_external_execution_id_leads_back_to_the_run(dag_id, run_id, name):
     assert [unquote(part) for part in name.split("/runs/")] == [dag_id, run_id]
 
 
-def test_an_external_execution_id_that_would_be_too_long_is_left_out():
+def test_an_external_execution_id_too_long_is_left_out():
     fits = 1500 - len("/runs/r")
     assert len(requests.external_execution_id("d" * fits, "r")) == 1500
     assert requests.external_execution_id("d" * (fits + 1), "r") is None

@@ -44,7 +44,7 @@ def test_a_429_is_throttling_whatever_its_code():
 
 
 @pytest.mark.parametrize("http_status", [500, 502, 503, 504, 599])
-def test_what_broke_in_the_service_is_in_doubt(http_status):
+def test_what_broke_in_the_service_is_unknown(http_status):
     assert outcome_of("InternalFailure", http_status) is Outcome.UNKNOWN
 
 
@@ -54,7 +54,8 @@ def test_another_refusal_is_final(http_status):
 
 
 @pytest.mark.parametrize("code", ["", "302", "403", "404", "408"])
-def test_a_refusal_that_names_no_error_is_not_the_services_and_leaves_doubt(code):
+def test_a_refusal_without_a_code_leaves_the_outcome_unknown(code):
+    """The service names an error in each of its refusals, so this one is somebody else's."""
     assert outcome_of(code, int(code or 400)) is Outcome.UNKNOWN
 
 
@@ -75,7 +76,7 @@ def test_what_was_never_sent_was_not_carried_out(name):
         "Unheard",
     ],
 )
-def test_any_other_silence_is_in_doubt(name):
+def test_any_other_silence_is_unknown(name):
     assert responses.outcome_of_transport_error(name) is Outcome.UNKNOWN
 
 
@@ -109,7 +110,7 @@ def test_an_answer_holds_what_makes_it_one(call, answer, is_one):
         (b"\xff\xfe", False, False),
     ],
 )
-def test_where_an_answer_may_be_empty_its_body_tells_whether_it_is_one(body, of_a_poll, of_a_put):
+def test_the_body_shows_if_an_empty_answer_is_an_answer(body, of_a_poll, of_a_put):
     assert responses.is_answer(requests.poll(TYPE, 1), {}, body) is of_a_poll
     assert responses.is_answer(requests.success(JOB), {}, body) is of_a_put
     assert responses.is_answer(requests.failure(JOB, message="m"), {}, body) is of_a_put
@@ -163,7 +164,8 @@ def test_every_error_that_the_service_declares_has_its_type():
 
 
 @pytest.mark.parametrize("code", ["ActionTypeNotFoundException", "ValidationException"])
-def test_an_unknown_action_type_is_named_with_all_its_parts_and_the_region(code):
+def test_an_unknown_action_type_is_named_in_full(code):
+    """With all its parts and the region."""
     error = responses.error_for(requests.poll(TYPE, 1), code, "No.", region_name="eu-west-1", in_doubt=False)
     assert type(error) is ActionTypeNotFound
     for part in ("category Deploy", "owner ThirdParty", "provider Example", "version 2", "region eu-west-1"):
@@ -171,7 +173,7 @@ def test_an_unknown_action_type_is_named_with_all_its_parts_and_the_region(code)
     assert error.job_id is None
 
 
-def test_a_query_that_the_action_type_has_not_is_no_unknown_action_type():
+def test_a_wrong_query_is_no_unknown_action_type():
     said = "queryParam must have the key Project."
     error = responses.error_for(
         requests.poll(CUSTOM_JOB.action_type, 1), "ValidationException", said, region_name="r", in_doubt=False
@@ -219,7 +221,8 @@ def test_a_partners_job_is_offered_with_its_client():
     assert job == OfferedJob("j", "c", TYPE)
 
 
-def test_a_custom_job_is_offered_with_its_nonce_and_keeps_nothing_of_its_data():
+def test_a_custom_job_is_offered_with_its_nonce_alone():
+    """Nothing of its data is kept."""
     offered = {"id": "j", "nonce": "3", "accountId": "1", "data": {"artifactCredentials": {"a": "planted"}}}
     job = responses.offered_job(CUSTOM_TYPE, offered, {"Project": "shop"})
     assert job == OfferedJob("j", None, CUSTOM_TYPE, "3", {"Project": "shop"})

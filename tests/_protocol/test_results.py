@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a result tells CodePipeline."""
+"""What a result reports to CodePipeline."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def test_a_revision_is_read_in_every_form(given):
     [DETAILS, DETAILS_AWS, DETAILS_SNAKE, json.dumps(DETAILS_AWS), str(DETAILS_SNAKE)],
     ids=["ours", "aws", "snake", "json", "jinja"],
 )
-def test_execution_details_are_read_in_every_form_and_a_numeric_text_is_a_number(given):
+def test_execution_details_are_read_in_every_form(given):
+    """A numeric text is a number."""
     read = ExecutionDetails.from_value(given)
     assert read == DETAILS
     assert type(read.percent_complete) is int
@@ -79,7 +80,8 @@ def test_to_api_is_in_awss_shape():
     }
 
 
-def test_to_api_leaves_out_what_is_missing_and_keeps_zero_percent():
+def test_to_api_leaves_out_only_what_is_missing():
+    """Zero percent is kept."""
     assert CurrentRevision("r", "c").to_api() == {"revision": "r", "changeIdentifier": "c"}
     assert ExecutionDetails().to_api() == {}
     assert ExecutionDetails(percent_complete=0).to_api() == {"percentComplete": 0}
@@ -121,7 +123,7 @@ def test_execution_details_in_both_spellings_are_refused():
         ({}, "revision"),
     ],
 )
-def test_a_revision_without_a_required_member_is_refused_by_its_name(given, missing):
+def test_a_revision_without_a_needed_member_is_refused_by_name(given, missing):
     with pytest.raises(LimitExceeded, match=f"currentRevision needs {missing}") as refusal:
         CurrentRevision.from_value(given)
     assert refusal.value.field == f"currentRevision.{missing}"

@@ -81,7 +81,7 @@ def caused(error, cause):
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_an_exception_has_its_failure_type_and_its_text_is_not_told(error, kind):
+def test_an_exception_has_its_failure_type_and_no_text(error, kind):
     why = failures.failure_of(error, **RUN)
     assert why.type == kind
     name = type(error).__name__
@@ -107,7 +107,8 @@ OURS = sorted(
 
 
 @pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.__name__)
-def test_an_error_of_ours_tells_its_text_unless_it_repeats_an_answer_of_aws(kind):
+def test_an_error_of_ours_shows_its_text(kind):
+    """Unless it repeats an answer of AWS."""
     why = failures.failure_of(kind("What happened."), **RUN)
     # An answer of AWS may name the account and the role of the partner.
     assert ("What happened." in why.message) is not issubclass(kind, exceptions.CodePipelineError)
@@ -160,7 +161,7 @@ def test_the_cause_of_any_other_exception_does_not_count():
     assert why.type == "JobFailed"
 
 
-def test_the_documented_table_names_every_failure_type_that_it_gives():
+def test_the_documented_table_names_each_failure_type():
     table = failures.__doc__.split("=" * 20)
     given = {line.split()[-1] for line in "".join(table).splitlines() if line.strip()} & set(FAILURE_TYPES)
     assert given == {*(kind for _, kind in failures._TABLE), "JobFailed"}
@@ -171,7 +172,7 @@ def test_a_message_keeps_the_limit_of_the_api():
     assert len(why.message) == 5000
 
 
-def test_the_table_imports_no_library_that_the_work_has_not_imported():
+def test_the_table_imports_no_library_of_the_work():
     program = (
         "import sys, airflow_codepipeline_partner.decorators\n"
         "import airflow_codepipeline_partner._worker.failures as f\n"
@@ -191,7 +192,7 @@ def test_the_table_imports_no_library_that_the_work_has_not_imported():
         (None, "JobFailed", "failureDetails.message must be a string"),
     ],
 )
-def test_a_job_failure_checks_what_it_is_told(message, kind, named):
+def test_a_job_failure_checks_its_arguments(message, kind, named):
     with pytest.raises(exceptions.LimitExceeded, match=named):
         JobFailure(message, kind)
 

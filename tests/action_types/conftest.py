@@ -9,12 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from action_type_server import (
-    DECLARATION,
-    CodePipeline,
-    Handler,
-    Server,
-)
+from action_type_server import DECLARATION, CodePipeline, Handler, Server
 from botocore.retries.standard import ExponentialBackoff
 
 from airflow_codepipeline_partner import cli

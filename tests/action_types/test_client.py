@@ -7,13 +7,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from action_type_server import (
-    CREATE,
-    DELETE,
-    LIST,
-    PATH,
-    as_process,
-)
+from action_type_server import CREATE, DELETE, LIST, PATH, as_process
 from botocore.exceptions import (
     ClientError,
     ReadTimeoutError,
@@ -47,7 +41,7 @@ def test_what_is_listed_is_read_to_its_last_page_and_is_custom(run, codepipeline
             "AccessDeniedException",
             "need codepipeline:CreateCustomActionType and codepipeline:TagResource",
         ),
-        (CREATE, "LimitExceededException", "as many custom action types in eu-central-1 as it may have, 50"),
+        (CREATE, "LimitExceededException", "reached its quota of custom action types in eu-central-1, 50"),
         (CREATE, "ConcurrentModificationException", "try again"),
         (CREATE, "TooManyTagsException", "was refused in eu-central-1 (TooManyTagsException): planted"),
         (CREATE, "ValidationException", "was refused in eu-central-1 (ValidationException): planted"),
@@ -112,18 +106,18 @@ def test_unreachable_is_one_line_without_a_password(capsys, server):
     url = f"http://user:planted-secret@127.0.0.1:{port}"
     assert cli.main(["action-type", "list", "--endpoint-url", url]) == 1
     told = capsys.readouterr().err
-    assert f"ListActionTypes got no answer from http://127.0.0.1:{port} (EndpointConnectionError)" in told
+    assert f"ListActionTypes got no response from http://127.0.0.1:{port} (EndpointConnectionError)" in told
     assert "planted-secret" not in told
     assert told.count("\n") == 1
 
 
 def test_no_region_no_credentials_and_no_profile_are_told(run, monkeypatch):
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    assert run("list", code=1).startswith("No region is given: name it with --region")
+    assert run("list", code=1).startswith("No region is set: give --region")
     run("list", "--region", "eu-west-1", told="in eu-west-1")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    assert "no credentials for AWS that can be used (NoCredentialsError)" in run(
+    assert "no usable credentials for AWS (NoCredentialsError)" in run(
         "list", "--region", "eu-west-1", code=1
     )
     assert "no such profile" in run("list", "--profile", "planted", code=1)
@@ -133,7 +127,7 @@ def test_settings_that_make_no_client_are_told(capsys, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "planted-secret")
     assert cli.main(["action-type", "list"]) == 1
     told = capsys.readouterr().err
-    assert told.startswith("boto3's client could not be made (ValueError): check")
+    assert told.startswith("boto3's client could not be created (ValueError): check")
     assert "planted-secret" not in told
 
 
@@ -214,7 +208,7 @@ def test_a_role_that_is_refused_is_told_as_that(code):
         (
             SSOTokenLoadError(error_msg="planted"),
             RequestRefused,
-            "no credentials for AWS that can be used (SSO",
+            "no usable credentials for AWS (SSO",
         ),
         (TokenRetrievalError(provider="sso", error_msg="planted"), RequestRefused, "(TokenRetrievalError)"),
         (UnknownServiceError(service_name="x", known_service_names="y"), RequestRefused, "could not be sent"),

@@ -9,14 +9,7 @@ import sys
 
 import pytest
 import yaml
-from action_type_server import (
-    CREATE,
-    DECLARATION,
-    DELETE,
-    LIST,
-    PATH,
-    as_process,
-)
+from action_type_server import CREATE, DECLARATION, DELETE, LIST, PATH, as_process
 
 from airflow_codepipeline_partner import cli
 from airflow_codepipeline_partner.action_types import CustomActionType, partner_worker_policy, worker_policy
@@ -32,17 +25,17 @@ def test_a_whole_story(run, codepipeline, file):
     assert run("list") == f"{PATH}\t0-1 input artifacts\t0-5 output artifacts\t2 properties\n"
     shown = run("show", PATH)
     assert shown.splitlines()[0] == (
-        f"# {PATH} in eu-central-1. CodePipeline does not tell its tags, nor all types of its properties."
+        f"# {PATH} in eu-central-1. CodePipeline does not return its tags or all types of its properties."
     )
     assert run("show", file()) == shown
     # What is there as declared is done: as it was declared, and as it was shown.
-    told = f"{PATH} is there already in eu-central-1, as declared. (Tags are not compared"
+    told = f"{PATH} already exists in eu-central-1, as declared. (Tags are not compared"
     assert json.loads(run("create", file(), told=told)) == policy
-    run("create", file(shown), told=f"{PATH} is there already in eu-central-1, as declared. The IAM")
+    run("create", file(shown), told=f"{PATH} already exists in eu-central-1, as declared. The IAM")
     # What is there otherwise is refused with what differs and what to do.
     changed = {"{maximumCount: 1}": "{maximumCount: 2}", "key: true": "key: false"}
     refused = run("create", file(**changed), code=1)
-    assert f"There is a {PATH} in eu-central-1 already" in refused
+    assert f"{PATH} already exists in eu-central-1, and" in refused
     assert "inputArtifactDetails, configurationProperties[0].key." in refused
     assert "under a version that was never used" in refused
     assert f"action-type show {PATH}" in refused
@@ -66,7 +59,7 @@ def test_a_wrong_declaration_calls_nothing(run, codepipeline, file):
     assert told.startswith(f"{wrong}: The declaration of a custom action type has 3 faults:\n")
     assert "  category: must be one of Source, Build" in told
     assert "  configurationProperties[1].secret: must be true or false" in told
-    assert "tags is meant?" in told
+    assert "did you mean tags?" in told
     assert codepipeline.calls == []
 
 
@@ -88,7 +81,7 @@ def write_bytes(path: str, content: bytes) -> str:
 def test_what_is_neither_path_nor_file_is_said_to_be(run, codepipeline):
     told = run("show", "build/Airflow/1", code=2)
     assert "cannot be read" in told
-    assert "'build/Airflow/1' is not CATEGORY/PROVIDER/VERSION, so it is a file." in told
+    assert "'build/Airflow/1' is not CATEGORY/PROVIDER/VERSION, so it was read as a file." in told
     assert codepipeline.calls == []
 
 
@@ -110,7 +103,7 @@ def test_the_declaration_may_come_from_the_standard_input(run, monkeypatch, code
 
 def test_what_is_not_there_is_not_shown_and_others_are_named(run, codepipeline, file):
     told = run("show", PATH, code=1)
-    assert told == f"There is no custom action type {PATH} in eu-central-1; there is none at all.\n"
+    assert told == f"There is no custom action type {PATH} in eu-central-1; there are none at all.\n"
     for version in range(1, 8):
         run("create", file(**{"version: 1": f"version: {version}"}))
     told = run("show", "Test/Airflow/1", code=1)
@@ -146,7 +139,7 @@ def test_a_terminal_is_asked_before_something_is_deleted(
 
 def test_without_a_terminal_nothing_is_deleted_unasked(run, codepipeline, file, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
-    assert "Without a terminal nobody can be asked" in run("delete", PATH, code=2)
+    assert "Without a terminal the deletion" in run("delete", PATH, code=2)
     assert "give --yes" in run("delete", file(), code=2)
     # A declaration may be typed, but then nothing is left of the standard input.
     terminal = Terminal()
@@ -175,8 +168,8 @@ def test_a_policy_needs_no_call_and_no_region(run, codepipeline, file, monkeypat
     assert json.loads(run("policy", PATH, *options)) == worker_policy(action_type, **place)
     assert json.loads(run("policy", "--partner")) == partner_worker_policy()
     assert "or give --partner" in run("policy", code=2)
-    assert "--partner goes alone" in run("policy", PATH, "--partner", code=2)
-    assert "--partner goes alone" in run("policy", "--partner", "--region", "eu-central-1", code=2)
+    assert "--partner cannot be combined" in run("policy", PATH, "--partner", code=2)
+    assert "--partner cannot be combined" in run("policy", "--partner", "--region", "eu-central-1", code=2)
     assert "account_id (3 characters) must match" in run("policy", PATH, "--account-id", "123", code=2)
     assert codepipeline.calls == []
 
@@ -196,13 +189,13 @@ def test_who_may_create_and_delete_need_not_list(run, codepipeline, file):
 
 def test_a_create_whose_answer_was_lost_is_found(run, codepipeline, file):
     codepipeline.refuse(CREATE, "ActionTypeAlreadyExistsException", done=True)
-    run("create", file(), told="is there already in eu-central-1, as declared.")
+    run("create", file(), told="already exists in eu-central-1, as declared.")
 
 
 @pytest.mark.parametrize("option", [["--profile", "x"], ["--endpoint-url", "http://127.0.0.1:9"]])
 def test_a_connection_goes_with_no_profile_and_no_endpoint(capsys, option):
     assert cli.main(["action-type", "list", "--aws-conn-id", "mine", *option]) == 2
-    assert "--aws-conn-id goes neither with" in capsys.readouterr().err
+    assert "--aws-conn-id cannot be combined with" in capsys.readouterr().err
 
 
 def has_provider_commands() -> bool:

@@ -76,11 +76,11 @@ WRONG = [
     ((["version"]), "1 0", "version: (3 characters) must match", "[0-9A-Za-z_-]+"),
     ((["version"]), 1.5, "version: must be a string, not float", "no dot"),
     ((["version"]), True, "version: must be a string, not bool", "quotes"),
-    ((["owner"]), "AWS", "owner: must be Custom, or left out", "AWS makes its own"),
+    ((["owner"]), "AWS", "owner: must be Custom, or left out", "only AWS creates its own"),
     ((["owner"]), "ThirdParty", "owner: must be Custom, or left out", "partners (ThirdParty)"),
     ((["owner"]), ["planted"], "owner: must be Custom, or left out", ""),
     ((["extra"]), "planted", "It has no field 'extra'", "category, owner, provider"),
-    ((["Category"]), 1, "It has no field 'Category' (category is meant?)", ""),
+    ((["Category"]), 1, "It has no field 'Category' (did you mean category?)", ""),
     (([7]), 1, "It has no field (1 characters); it has", ""),
     ((["settings"]), ["planted"], "settings: must be a mapping with thirdPartyConfigurationUrl", "a list"),
     ((["settings", "extra"]), "planted", "settings: has no field 'extra'", "entityUrlTemplate"),
@@ -115,25 +115,25 @@ WRONG = [
     (
         (["settings", "revisionUrlTemplate"]),
         "https://a/{Planted}/{config:Target}",
-        "settings.revisionUrlTemplate: has at character 21 nearly a {Config:name}",
-        "write it just so",
+        "settings.revisionUrlTemplate: has at character 21 a misspelled {Config:name}",
+        "",
     ),
     (
         (["settings", "executionUrlTemplate"]),
         "https://a/{ExternalExecutionID}",
-        "settings.executionUrlTemplate: has at character 11 nearly {ExternalExecutionId}",
+        "settings.executionUrlTemplate: has at character 11 a misspelled {ExternalExecutionId}",
         "",
     ),
     (
         (["settings", "entityUrlTemplate"]),
         " JavaScript:planted()",
-        "settings.entityUrlTemplate: is to be a link, which begins with http:// or https://",
+        "settings.entityUrlTemplate: must be a link that begins with http:// or https://",
         "",
     ),
     (
         (["settings", "thirdPartyConfigurationUrl"]),
         "planted:8080/x",
-        "settings.thirdPartyConfigurationUrl: is to be a link",
+        "settings.thirdPartyConfigurationUrl: must be a link",
         "",
     ),
     (
@@ -152,7 +152,7 @@ WRONG = [
         "configurationProperties[2].name: must be a string, not bool",
         "quotes",
     ),
-    (([PROPERTIES, 2, "name"]), "Token", "configurationProperties[2].name: is the name of", "[1] already"),
+    (([PROPERTIES, 2, "name"]), "Token", "configurationProperties[2].name: is already the name of", "[1]"),
     (
         ([PROPERTIES, 2, "description"]),
         "p" * 161,
@@ -166,7 +166,7 @@ WRONG = [
         "configurationProperties[2].type: must be one of String, Number",
         "",
     ),
-    (([PROPERTIES, 2, "typ"]), "String", "configurationProperties[2]: has no field", "type is meant?"),
+    (([PROPERTIES, 2, "typ"]), "String", "configurationProperties[2]: has no field", "did you mean type?"),
     (
         ([PROPERTIES, 2, "required"]),
         "planted",
@@ -214,7 +214,12 @@ WRONG = [
     ((["tags"]), "planted", "tags: must be a mapping, or a list", "a str"),
     ((["tags"]), ["planted"], "tags[0]: must be a mapping with key, value", "a str"),
     ((["tags"]), [{"value": "planted"}], "tags[0].key: is missing", ""),
-    ((["tags"]), [{"key": "a", "value": "b"}, {"key": "a"}], "tags[1].key: is the key of an earlier", ""),
+    (
+        (["tags"]),
+        [{"key": "a", "value": "b"}, {"key": "a"}],
+        "tags[1].key: is already the key of an earlier",
+        "",
+    ),
     ((["tags"]), {"p" * 129: "v"}, "tags[0].key: has 129", "1 to 128"),
     ((["tags"]), {"": "v"}, "tags[0].key: has 0", "1 to 128"),
     ((["tags"]), {"k": "p" * 257}, "tags[0].value: has 257", "0 to 256"),
@@ -317,7 +322,7 @@ def test_the_error_is_one_of_ours_tells_all_and_pickles():
         read_declaration({})
     twin = pickle.loads(pickle.dumps(refusal.value))  # noqa: S301 - our own bytes
     assert (str(twin), twin.faults) == (str(refusal.value), refusal.value.faults)
-    with pytest.raises(InvalidInput, match="has a fault:\n"):
+    with pytest.raises(InvalidInput, match="has 1 fault:\n"):
         read_declaration({"category": "Build"})
 
 

@@ -10,9 +10,7 @@ import pytest
 from artifact_jobs import World, own_storage
 
 from airflow_codepipeline_partner.artifacts.extract import extract
-from airflow_codepipeline_partner.exceptions import (
-    UnsafeArchive,
-)
+from airflow_codepipeline_partner.exceptions import UnsafeArchive
 
 
 @pytest.fixture

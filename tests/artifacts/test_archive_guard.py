@@ -165,7 +165,7 @@ def test_the_limits_are_kept(unpack, refused, kind):
 def test_a_bomb_is_refused_by_its_ratio(refused, monkeypatch, kind):
     content = MAKE[kind]([file("zeros", bytes(3_000_000))])
     monkeypatch.setattr(archive_guard, "RATIO_FROM_BYTES", 100_000)
-    assert "max_ratio (200 bytes for each of its own)" in refused(content)
+    assert "max_ratio (200 bytes for each byte of the archive)" in refused(content)
 
 
 def test_what_is_small_may_be_dense(unpack):
@@ -211,7 +211,7 @@ def test_names_are_not_longer_than_honest_ones(refused, kind, monkeypatch):
     monkeypatch.setattr(archive_guard, "MAX_LISTED_BYTES", 100)
     links = [(f"l{number}" + "x" * 90, b"y" * 90, LINK) for number in range(3)]
     limits = ArchiveLimits(max_members=4)
-    assert "has longer names" in refused(MAKE[kind](links), limits=limits)
+    assert "has names that are too long" in refused(MAKE[kind](links), limits=limits)
 
 
 def test_a_raw_file_has_a_limit_too(refused):

@@ -9,13 +9,8 @@ import pytest
 from artifact_jobs import LARGE, refused
 from boto3.s3.transfer import TransferConfig
 
-from airflow_codepipeline_partner.artifacts import (
-    Workspace,
-    credentials,
-)
-from airflow_codepipeline_partner.exceptions import (
-    ServiceUnavailable,
-)
+from airflow_codepipeline_partner.artifacts import Workspace, credentials
+from airflow_codepipeline_partner.exceptions import ServiceUnavailable
 
 
 def test_the_workers_own_credentials_are_never_used(world, signed_with, monkeypatch, tmp_path):

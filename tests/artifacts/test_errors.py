@@ -15,9 +15,7 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 
-from airflow_codepipeline_partner.artifacts import (
-    Workspace,
-)
+from airflow_codepipeline_partner.artifacts import Workspace
 from airflow_codepipeline_partner.artifacts.errors import s3_errors
 
 

@@ -127,7 +127,7 @@ def test_what_python_unpacks_in_one_piece_is_refused(refused, how):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", how) as archive:
         archive.writestr("a", bytes(100))
-    assert "another way than by deflate" in refused(buffer.getvalue())
+    assert "another method than deflate" in refused(buffer.getvalue())
 
 
 @pytest.mark.parametrize("says", [5, 10_000_000])

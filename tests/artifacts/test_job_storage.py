@@ -11,13 +11,8 @@ import zlib
 import pytest
 from artifact_jobs import ELSEWHERE, KEY, LARGE, refused
 
-from airflow_codepipeline_partner.artifacts import (
-    Workspace,
-    job_storage,
-)
-from airflow_codepipeline_partner.exceptions import (
-    ArtifactError,
-)
+from airflow_codepipeline_partner.artifacts import Workspace, job_storage
+from airflow_codepipeline_partner.exceptions import ArtifactError
 
 
 @pytest.mark.parametrize("size", [0, 1000, len(LARGE)])

@@ -130,7 +130,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path, refused):
 
 @pytest.mark.parametrize("kind", ["raw", "rar"])
 def test_a_format_that_is_none_is_refused(folder, refused, kind):
-    assert "zip, tar or tar.gz" in refused(folder, kind)
+    assert f"{kind!r} is not valid; use zip, tar, tar.gz" in refused(folder, kind)
 
 
 def test_an_archive_cannot_lie_in_what_it_packs(folder):
@@ -144,8 +144,6 @@ CHANGES = {
     "is written again": lambda path: (path.write_text(path.read_text()), os.utime(path, (1, 1))),
     "is another file": lambda path: (path.rename(path.with_name("old")), path.write_text("content of a")),
 }
-
-
 # What is open stays the file that it was, so that another one in its place is only seen before.
 MOMENTS = [(change, "before it is opened") for change in CHANGES] + [
     (change, "while it is read") for change in CHANGES if change != "is another file"

@@ -19,7 +19,7 @@ from airflow_codepipeline_partner.exceptions import (
 pytestmark = pytest.mark.usefixtures("quick_clients", "customer")
 
 
-def test_after_a_lost_answer_to_the_acknowledge_the_claim_is_unknown(emulator, hook, offered):
+def test_a_lost_answer_makes_a_claim_unknown(emulator, hook, offered):
     emulator.inject("drop_response", ACKNOWLEDGE)
     claim = hook.try_claim(offered)
     assert claim.state is ClaimState.UNKNOWN
@@ -42,7 +42,7 @@ def test_a_refusal_whose_answer_was_lost_is_no_claim(emulator, hook, offered, ri
     assert hook.claim(hook.poll(ACTION_TYPE)[0]) is not None
 
 
-def test_where_details_change_the_nonce_a_claim_in_doubt_stays_so(emulator, hook, offered, monkeypatch):
+def test_a_claim_stays_unknown_if_details_change_the_nonce(emulator, hook, offered, monkeypatch):
     details = hook._details
     numbers = iter(range(100))
     monkeypatch.setattr(
@@ -52,16 +52,14 @@ def test_where_details_change_the_nonce_a_claim_in_doubt_stays_so(emulator, hook
 
 
 @pytest.mark.parametrize("nonce", [None, ""])
-def test_where_details_tell_no_nonce_any_more_a_claim_in_doubt_stays_so(
-    hook, offered, claimed, monkeypatch, nonce
-):
+def test_a_claim_stays_unknown_if_details_lose_the_nonce(hook, offered, claimed, monkeypatch, nonce):
     details = hook._details
     answers = iter([{}, {"nonce": nonce}, {"nonce": nonce}])
     monkeypatch.setattr(hook, "_details", lambda job: dataclasses.replace(details(job), **next(answers)))
     assert hook.try_claim(offered, in_doubt=True).state is ClaimState.UNKNOWN
 
 
-def test_where_the_details_cannot_be_asked_a_claim_in_doubt_stays_so(emulator, hook, offered):
+def test_a_claim_stays_unknown_if_the_details_fail(emulator, hook, offered):
     emulator.inject("drop_response", ACKNOWLEDGE)
 
     def no_more_details(job):
@@ -71,7 +69,7 @@ def test_where_the_details_cannot_be_asked_a_claim_in_doubt_stays_so(emulator, h
 
 
 @pytest.mark.parametrize("choice", ["assume_ours", "leave"])
-def test_an_unknown_claim_is_taken_or_left_as_told(emulator, hook, offered, choice):
+def test_an_unknown_claim_is_taken_or_left_as_chosen(emulator, hook, offered, choice):
     emulator.inject("drop_response", ACKNOWLEDGE)
     claimed = hook.claim(offered, unknown_claim=choice)
     assert (claimed is not None) is (choice == "assume_ours")
@@ -79,13 +77,14 @@ def test_an_unknown_claim_is_taken_or_left_as_told(emulator, hook, offered, choi
     assert emulator.ledger.puts() == []
 
 
-def test_a_lost_answer_is_no_doubt_where_the_service_says_again_that_the_job_is_ours(emulator, hook, offered):
+def test_a_repeated_in_progress_makes_the_claim_certain(emulator, hook, offered):
+    """Although the first answer was lost."""
     emulator.configure(repeated_acknowledge="in_progress")
     emulator.inject("drop_response", ACKNOWLEDGE)
     assert hook.try_claim(offered).state is ClaimState.CLAIMED
 
 
-def test_a_claim_of_an_earlier_process_makes_a_spent_nonce_unknown(hook, offered, claimed):
+def test_a_nonce_spent_by_an_earlier_process_is_unknown(hook, offered, claimed):
     assert hook.try_claim(offered, in_doubt=True).state is ClaimState.UNKNOWN
     assert hook.try_claim(offered).state is ClaimState.LOST
 
@@ -93,9 +92,7 @@ def test_a_claim_of_an_earlier_process_makes_a_spent_nonce_unknown(hook, offered
 @pytest.mark.parametrize(
     "fault", [{"kind": "throttle"}, {"kind": "error", "code": "SlowDown", "status": 429}], ids=str
 )
-def test_a_race_that_is_lost_while_we_were_throttled_is_lost_for_certain(
-    emulator, hook, offered, rival, fault
-):
+def test_a_race_lost_while_throttled_is_lost_for_certain(emulator, hook, offered, rival, fault):
     emulator.inject(operation=ACKNOWLEDGE, **fault)
     hook._transport._sleep = lambda seconds: rival.acknowledge(offered.job_id) and None
     claim = hook.try_claim(offered)
@@ -103,7 +100,8 @@ def test_a_race_that_is_lost_while_we_were_throttled_is_lost_for_certain(
     assert outcomes(emulator, ACKNOWLEDGE)[1:] == ["ok", "InvalidNonceException"]
 
 
-def test_a_lost_race_is_an_outcome_and_nothing_is_acknowledged_again(emulator, hook, offered, rival):
+def test_a_lost_race_is_an_outcome(emulator, hook, offered, rival):
+    """Nothing is acknowledged again."""
     claim = hook.try_claim(offered, before_acknowledge=lambda job: rival.acknowledge(job.job_id) and None)
     assert claim.state is ClaimState.LOST
     assert outcomes(emulator, ACKNOWLEDGE) == ["ok", "InvalidNonceException"]
@@ -127,7 +125,9 @@ def test_a_job_that_is_offered_twice_is_claimed_once(emulator, hook, claimed):
     assert status(emulator) == "InProgress"
 
 
-def test_a_stale_nonce_loses_the_claim_and_the_job_is_offered_again(emulator, hook, offered, rival):
+def test_a_stale_nonce_loses_the_claim(emulator, hook, offered, rival):
+    """The job is offered again."""
+
     def hand_out_again(job):
         emulator.advance(61)
         assert rival.poll() == [job.job_id]
@@ -150,7 +150,8 @@ def test_a_job_that_has_ended_is_lost(emulator, hook, offered, rival, answer):
     assert hook.claim(offered) is None
 
 
-def test_the_intent_is_told_with_the_jobs_data_before_the_acknowledge(emulator, hook, offered):
+def test_the_intent_comes_before_the_acknowledge(emulator, hook, offered):
+    """With the job's data."""
     seen = []
 
     def note(job):
@@ -169,7 +170,7 @@ def test_an_intent_that_cannot_be_recorded_stops_the_claim(emulator, hook, offer
     assert outcomes(emulator, ACKNOWLEDGE) == []
 
 
-def test_an_acknowledge_without_an_answer_is_an_error_in_doubt(emulator, hook, offered):
+def test_an_acknowledge_without_an_answer_is_an_error(emulator, hook, offered):
     emulator.inject("drop_response", ACKNOWLEDGE, times=1)
     emulator.inject("drop_request", ACKNOWLEDGE, times=None)
     with pytest.raises(ServiceUnavailable) as silence:
@@ -179,7 +180,7 @@ def test_an_acknowledge_without_an_answer_is_an_error_in_doubt(emulator, hook, o
 
 
 @pytest.mark.parametrize("choice", ["planted", "", None])
-def test_a_wrong_choice_for_an_unknown_claim_is_refused_before_any_call(emulator, hook, offered, choice):
+def test_a_wrong_unknown_claim_is_refused_before_any_call(emulator, hook, offered, choice):
     with pytest.raises(InvalidInput):
         hook.claim(offered, unknown_claim=choice)
     assert outcomes(emulator, DETAILS) == []
@@ -189,5 +190,5 @@ def test_the_ledger_of_a_claim_names_the_client_and_its_outcome(hook, offered, c
     caplog.set_level(logging.INFO)
     hook.try_claim(offered)
     out = capfd.readouterr()
-    told = caplog.text + out.out + out.err
-    assert f"Claim of job {offered.job_id} (client {offered.client_id}): claimed" in told
+    shown = caplog.text + out.out + out.err
+    assert f"Claim of job {offered.job_id} (client {offered.client_id}): claimed" in shown

@@ -68,7 +68,7 @@ def test_an_unknown_job_is_not_found(emulator, customer, hook, name, check_first
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_client_without_a_connection_is_refused_before_any_call(emulator, hook, name):
+def test_a_client_without_a_connection_stops_before_any_call(emulator, hook, name):
     before = len(emulator.ledger)
     with pytest.raises(ClientConnectionError, match="airflow connections add"):
         calls(hook, {"job_id": "j", "client_id": "unheard-of"})[name]()
@@ -84,7 +84,7 @@ def test_what_is_no_job_is_refused_before_any_call(emulator, hook, name, job):
     assert len(emulator.ledger) == before
 
 
-def test_the_region_of_the_hook_goes_before_that_of_the_connection(emulator, make_hook):
+def test_the_hooks_region_goes_before_the_connections(emulator, make_hook):
     emulator.configure(region="eu-west-1")
     hook = make_hook(region_name="eu-west-1")
     assert hook.poll(ACTION_TYPE) == []
@@ -99,7 +99,9 @@ def test_the_location_names_the_partition(make_hook, region_name, partition):
     assert make_hook(region_name=region_name).location == (partition, region_name)
 
 
-def test_the_user_agent_names_the_hook_without_a_look_at_the_stack(make_hook, monkeypatch):
+def test_the_user_agent_names_the_hook(make_hook, monkeypatch):
+    """Without a look at the stack."""
+
     def look():
         raise AssertionError("The source of each function on the stack was read.")
 

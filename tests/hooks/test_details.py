@@ -71,7 +71,7 @@ MEMBERS = (
 
 
 @pytest.mark.parametrize("members", [*([member] for member in MEMBERS), list(MEMBERS)], ids=str)
-def test_a_job_is_claimed_and_ended_whatever_members_its_details_lack(emulator, hook, offered, members):
+def test_a_job_is_done_whatever_members_its_details_lack(emulator, hook, offered, members):
     emulator.inject("omit", members=members)
     claimed = hook.claim(offered)
     assert claimed.job == offered
@@ -86,7 +86,8 @@ def test_without_details_the_job_is_not_acknowledged(emulator, hook, offered):
     assert outcomes(emulator, ACKNOWLEDGE) == []
 
 
-def test_without_a_nonce_the_job_is_not_acknowledged_and_the_error_says_why(emulator, hook, offered):
+def test_without_a_nonce_a_job_is_not_acknowledged(emulator, hook, offered):
+    """The error says why."""
     emulator.inject("omit", members=["nonce"])
     with pytest.raises(RequestRefused, match="hold no nonce") as refusal:
         hook.claim(offered)

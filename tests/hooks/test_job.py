@@ -66,7 +66,8 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_the_whole_way_is_the_same_under_every_reading_of_what_aws_leaves_open(emulator, hook, settings):
+def test_the_whole_way_is_the_same_under_every_reading(emulator, hook, settings):
+    """Of what AWS leaves open."""
     emulator.configure(**settings)
     emulator.start_execution("pipe")
     [first] = hook.poll(ACTION_TYPE)

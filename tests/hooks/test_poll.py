@@ -30,7 +30,7 @@ def test_a_poll_offers_the_jobs_that_wait_and_claims_none(emulator, customer, ho
     assert status(emulator) == "Dispatched"
 
 
-def test_a_poll_asks_for_ten_jobs_or_for_as_many_as_it_is_told(emulator, hook):
+def test_a_poll_asks_for_ten_jobs_or_for_the_number_given(emulator, hook):
     for _ in range(12):
         emulator.start_execution("pipe")
     assert len(hook.poll(ACTION_TYPE)) == 10
@@ -44,9 +44,8 @@ def test_what_is_not_claimed_is_offered_again(emulator, hook, offered):
     assert hook.poll(ACTION_TYPE) == [offered]
 
 
-def test_a_job_that_is_offered_twice_at_once_is_one_job_and_what_is_none_is_passed_over(
-    hook, emulator, monkeypatch
-):
+def test_a_job_offered_twice_at_once_is_one_job(hook, emulator, monkeypatch):
+    """What is no job is passed over."""
     offered = {"jobId": "j", "clientId": "c"}
     strange = [{}, None, {"jobId": "without-client"}, {"jobId": "", "clientId": "c"}]
     monkeypatch.setattr(hook, "_send", lambda call: {"jobs": [offered, *strange, offered]})
@@ -62,7 +61,8 @@ def test_a_lost_poll_loses_no_job(emulator, hook):
     assert outcomes(emulator, POLL) == ["ok", "ok", "ok"]
 
 
-def test_an_offer_without_a_job_id_or_a_client_id_is_passed_over(hook, monkeypatch):
+def test_an_offer_without_its_ids_is_passed_over(hook, monkeypatch):
+    """Without a job id, or a client id."""
     # The emulator never gives one; the model says that both members are optional.
     answer = {"jobs": [{"clientId": "c"}, {"jobId": "j"}, {"jobId": "k", "clientId": "c"}]}
     monkeypatch.setattr(hook, "_send", lambda call: answer)
@@ -80,9 +80,8 @@ def test_an_offer_without_a_job_id_or_a_client_id_is_passed_over(hook, monkeypat
     ],
     ids=["provider", "version", "region"],
 )
-def test_an_unknown_action_type_is_named_with_all_its_parts_and_the_region(
-    emulator, hook, asked, settings, region
-):
+def test_an_unknown_action_type_is_named_in_full(emulator, hook, asked, settings, region):
+    """With all its parts and the region."""
     emulator.configure(**settings)
     with pytest.raises(ActionTypeNotFound) as refusal:
         hook.poll(asked)
@@ -100,7 +99,7 @@ def test_awss_own_actions_are_refused_before_any_call(emulator, hook):
 
 
 @pytest.mark.parametrize("size", [0, -1, "many", None])
-def test_a_batch_size_that_cannot_be_sent_is_refused_before_any_call(emulator, hook, size):
+def test_a_wrong_batch_size_is_refused_before_any_call(emulator, hook, size):
     with pytest.raises(LimitExceeded):
         hook.poll(ACTION_TYPE, size)
     assert emulator.ledger.polls() == []

@@ -22,7 +22,7 @@ from airflow_codepipeline_partner.jobs import CurrentRevision
 pytestmark = pytest.mark.usefixtures("quick_clients", "customer")
 
 
-def test_all_that_a_result_can_tell_arrives(emulator, hook, claimed):
+def test_all_members_of_a_result_arrive(emulator, hook, claimed):
     hook.succeed(
         claimed,
         current_revision=CurrentRevision("r1", "c1", "2026-01-31T12:00:00", "What changed"),
@@ -46,7 +46,7 @@ def test_all_that_a_result_can_tell_arrives(emulator, hook, claimed):
     assert put.details["currentRevision"]["created"] == 1769860800
 
 
-def test_all_that_a_failure_can_tell_arrives(emulator, hook, claimed):
+def test_all_members_of_a_failure_arrive(emulator, hook, claimed):
     hook.fail(claimed, message="No.", failure_type="ConfigurationError", external_execution_id="d/runs/r")
     [put] = emulator.ledger.terminal_results()
     assert put.result == "failure"
@@ -56,9 +56,10 @@ def test_all_that_a_failure_can_tell_arrives(emulator, hook, claimed):
 
 
 @pytest.mark.parametrize("changed", [{"password": "t" * 257}, {"password": ""}, {"login": "another"}])
-def test_a_token_that_got_unusable_leaves_the_doubt_about_the_call(
+def test_a_token_gone_bad_leaves_the_call_unknown(
     hook, emulator, customer, store_token, monkeypatch, changed
 ):
+    """The answer before was lost, and the call cannot be repeated."""
     emulator.start_execution("pipe")
     [job] = hook.poll(ACTION_TYPE)
     hook.claim(job)
@@ -79,9 +80,8 @@ def test_a_token_that_got_unusable_leaves_the_doubt_about_the_call(
 
 
 @pytest.mark.parametrize("operation", [SUCCESS, FAILURE])
-def test_a_put_whose_answer_was_lost_is_taken_as_put_and_there_is_one_result(
-    emulator, hook, claimed, operation, caplog
-):
+def test_a_put_with_a_lost_answer_counts_as_put(emulator, hook, claimed, operation, caplog):
+    """And there is one result."""
     emulator.inject("drop_response", operation)
     end(hook, claimed, operation)
     assert outcomes(emulator, operation) == ["ok", "InvalidJobStateException"]
@@ -169,7 +169,7 @@ def test_a_put_that_was_lost_on_the_way_arrives_in_the_end(emulator, hook, claim
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_success_that_cannot_be_sent_is_refused_before_any_call(emulator, hook, claimed, result, field):
+def test_a_wrong_success_is_refused_before_any_call(emulator, hook, claimed, result, field):
     with pytest.raises(LimitExceeded) as refusal:
         hook.succeed(claimed, **result)
     assert refusal.value.field == field
@@ -187,14 +187,14 @@ def test_a_success_that_cannot_be_sent_is_refused_before_any_call(emulator, hook
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_failure_that_cannot_be_sent_is_refused_before_any_call(emulator, hook, claimed, result, field):
+def test_a_wrong_failure_is_refused_before_any_call(emulator, hook, claimed, result, field):
     with pytest.raises(LimitExceeded) as refusal:
         hook.fail(claimed, **result)
     assert refusal.value.field == field
     assert emulator.ledger.puts() == []
 
 
-def test_a_summary_and_a_message_that_are_too_long_are_cut_and_put(emulator, hook, claimed, caplog):
+def test_a_long_summary_or_message_is_cut_and_put(emulator, hook, claimed, caplog):
     with caplog.at_level(logging.WARNING):
         hook.succeed(claimed, continuation_token="t", execution_details={"summary": "s" * 3000})
         emulator.advance(30)

@@ -19,11 +19,7 @@ from airflow_codepipeline_partner.operators import (
 )
 
 CARRIED, EXTRACTED = "artifacts_carried_as_they_are", "artifacts_carried_extracted"
-
-
 JOB = {"job_id": "j", "client_id": "c"}
-
-
 LARGE = os.urandom(12_000_000)
 
 
@@ -129,11 +125,7 @@ def test_only_the_artifacts_that_are_named_are_carried(offer_build, run_dag, tmp
 
 
 SET_UP_WRONG = "is set up wrong."
-
-
 OWN_STORAGE = "could not be copied to or from the worker's own storage."
-
-
 #: What the conf says, what the customer reads, and of which type the failure is.
 WRONG = {
     "no such input": ({"inputs": ["Nope"]}, "no input artifact 'Nope'", "ConfigurationError"),
@@ -146,16 +138,12 @@ WRONG = {
     "no scheme": ({"outputs": {"Built": "no://b/none"}}, SET_UP_WRONG, "ConfigurationError"),
     "password": ({"destination": "ftp://a:planted@b/x"}, SET_UP_WRONG, "ConfigurationError"),
 }
-
-
 UNSAFE = {
     "unsafe": ({"../evil": "x"}, {}, "holds the entry '../evil'", "JobFailed"),
     "too much": ({str(n): "x" for n in range(11)}, {}, "max_members (10)", "JobFailed"),
     "elsewhere": ({"a": "x"}, {"destination": "s3://own/x"}, SET_UP_WRONG, "ConfigurationError"),
     "password": ({"a": "x"}, {"destination": "ftp://a:planted@b/x"}, SET_UP_WRONG, "ConfigurationError"),
 }
-
-
 TRIED = {
     **{name: (CARRIED, {"a": "x"}, *case) for name, case in WRONG.items()},
     **{name: (EXTRACTED, *case) for name, case in UNSAFE.items()},

@@ -53,6 +53,7 @@ def test_the_emulator_is_driven_as_it_was(name):
     assert parameters_of(getattr(emulator.Emulator, name)) == EMULATOR[name]
 
 
-def test_the_emulator_is_a_context_manager_with_a_url_and_a_ledger():
+def test_the_emulator_is_a_context_manager():
+    """With a URL and a ledger."""
     for name in ("url", "ledger", "__enter__", "__exit__", "start", "stop", "jobs", "pipeline_state"):
         assert hasattr(emulator.Emulator, name)

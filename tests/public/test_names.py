@@ -157,7 +157,7 @@ def test_the_values_have_the_members_that_they_had():
     }
 
 
-def test_the_connection_type_and_the_ids_of_connections_are_as_they_were():
+def test_the_type_and_ids_of_connections_are_as_they_were():
     [registered] = provider_info.get_provider_info()["connection-types"]
     assert registered["connection-type"] == "codepipeline_partner_client"
     assert client_tokens.ClientTokenHook.conn_type == "codepipeline_partner_client"
@@ -165,12 +165,13 @@ def test_the_connection_type_and_the_ids_of_connections_are_as_they_were():
     assert client_tokens.ClientTokenHook.for_client("a-b").client_conn_id == "codepipeline_client_a_b"
 
 
-def test_the_links_name_and_the_choices_for_an_unknown_claim_are_as_they_were():
+def test_the_links_name_is_as_it_was():
+    """And the choices for an unknown claim."""
     assert links.CodePipelineLink.name == "CodePipeline"
     assert claims.UNKNOWN_CLAIM_CHOICES == ("assume_ours", "leave")
 
 
-def test_a_sensor_may_be_told_its_interval_as_a_duration():
+def test_the_interval_of_a_sensor_may_be_a_duration():
     sensor = sensors.CodePipelineJobSensor(
         task_id="wait", action_type=AWS_TYPE, poke_interval=timedelta(seconds=5)
     )

@@ -248,7 +248,7 @@ def test_what_may_be_given_by_position_keeps_its_place(function):
 
 
 @pytest.mark.parametrize("function", [hooks.CodePipelineHook.succeed, hooks.CodePipelineHook.fail])
-def test_what_a_result_tells_is_given_by_name(function):
+def test_what_a_result_reports_is_given_by_name(function):
     kinds = [parameter.kind for parameter in inspect.signature(function).parameters.values()]
     assert kinds[2:] == [inspect.Parameter.KEYWORD_ONLY] * len(kinds[2:])
 

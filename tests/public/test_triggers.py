@@ -31,7 +31,7 @@ def test_a_trigger_is_stored_as_it_was():
     assert triggers.CodePipelineJobTrigger(**kwargs).serialize() == (path, kwargs)
 
 
-def test_the_trigger_for_an_actions_next_job_is_stored_as_it_was():
+def test_the_trigger_for_a_next_job_is_stored_as_it_was():
     named = {"client_id": "c", "continuation_token": "t", "timeout_deadline": 4e9}
     path, kwargs = triggers.CodePipelineContinuationTrigger(action_type=AWS_TYPE, **named).serialize()
     assert path == "airflow_codepipeline_partner.triggers.CodePipelineContinuationTrigger"
@@ -61,7 +61,7 @@ def test_a_triggers_event_has_the_keys_that_it_had(event, payload):
     assert event.payload == payload
 
 
-def test_the_names_under_which_deferred_tasks_go_on_are_as_they_were():
+def test_the_methods_that_resume_are_as_they_were():
     assert callable(sensors.CodePipelineJobSensor.execute_complete)
     assert callable(operators.CodePipelineContinueJobOperator.execute_complete)
     assert callable(operators.CodePipelineFinishJobOperator.execute_next_job)

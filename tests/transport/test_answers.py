@@ -136,9 +136,8 @@ def certificate(tmp_path):
     return str(path)
 
 
-def test_a_connection_whose_encryption_breaks_after_the_request_was_sent_leaves_a_doubt(
-    customer, make_hook, monkeypatch, certificate
-):
+def test_a_tls_failure_after_the_request_is_unknown(customer, make_hook, monkeypatch, certificate):
+    """The request was sent, so that it may have been carried out."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     received: list[bytes] = []

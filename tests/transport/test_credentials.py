@@ -22,9 +22,10 @@ from airflow_codepipeline_partner.exceptions import (
 pytestmark = pytest.mark.usefixtures("quick_clients")
 
 
-def test_without_any_credentials_the_error_says_so_and_nothing_is_called(
+def test_without_credentials_the_error_says_so(
     emulator, customer, make_hook, monkeypatch, tmp_path, fake_time
 ):
+    """And nothing is called."""
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "missing"))
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -55,7 +56,7 @@ ROLE = "arn:aws:iam::123456789012:role/partner"
         (None, "boto3's default credentials and region"),
     ],
 )
-def test_what_is_missing_is_looked_for_in_the_connection_that_is_named(
+def test_what_is_missing_is_said_of_the_connection_by_name(
     customer, make_hook, monkeypatch, tmp_path, aws_conn_id, named
 ):
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "missing"))
@@ -75,13 +76,14 @@ def test_what_is_missing_is_looked_for_in_the_connection_that_is_named(
     ],
     ids=lambda extra: next(iter(extra)) + "-" + re.sub(r"\W+", "-", str(next(iter(extra.values())))),
 )
-def test_a_connection_with_a_mistake_ends_in_an_error_of_ours_at_once_and_leaves_no_doubt(
+def test_a_wrong_connection_is_our_error_at_once(
     emulator, customer, make_hook, monkeypatch, fake_time, extra
 ):
+    """Nothing was sent, so that the outcome is known."""
     connect(monkeypatch, **{"endpoint_url": emulator.url, **extra})
     with pytest.raises(CodePipelineProviderError) as error:
         make_hook()._transport.send(*sent(SUCCESS))
-    # Nothing was sent: a result that is told to be in doubt would be taken for put later.
+    # Nothing was sent: a result that is called unknown would count as put later.
     assert error.value.in_doubt is False
     assert fake_time.sleeps == []
     assert "could not be read" not in str(error.value)

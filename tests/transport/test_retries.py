@@ -29,7 +29,7 @@ from airflow_codepipeline_partner.exceptions import (
 )
 
 pytestmark = pytest.mark.usefixtures("quick_clients")
-#: Fault → its parameters, what the last one is told as, whether it leaves a doubt.
+#: Fault → its parameters, how the last one is named, whether the outcome is unknown.
 FAULTS = {
     "throttle": ({}, "ThrottlingException: Rate exceeded", False),
     "server_error": ({}, "InternalFailure", True),
@@ -47,7 +47,7 @@ def inject(emulator, fault, operation, times):
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_call_that_is_not_answered_is_sent_again_with_back_off(
+def test_an_unanswered_call_is_sent_again_with_back_off(
     emulator, prepare, make_hook, fake_time, operation, fault
 ):
     call = prepare(operation, make_hook())
@@ -64,7 +64,7 @@ def test_a_call_that_is_not_answered_is_sent_again_with_back_off(
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_call_is_given_up_at_the_deadline_and_the_last_cause_is_named(
+def test_a_call_is_given_up_at_its_deadline_with_its_cause(
     emulator, prepare, make_hook, fake_time, operation, fault
 ):
     call = prepare(operation, make_hook(retry_deadline=60))
@@ -102,9 +102,8 @@ def test_without_a_deadline_a_call_is_tried_once(emulator, prepare, make_hook, f
 
 
 @pytest.mark.parametrize("configured", ["hook", "connection", "environment"])
-def test_boto3s_own_retries_are_off_for_the_job_calls_whatever_is_configured(
-    emulator, customer, make_hook, monkeypatch, configured
-):
+def test_boto3s_own_retries_are_off_for_the_job_calls(emulator, customer, make_hook, monkeypatch, configured):
+    """Whatever is configured: they would hide that an answer was lost."""
     parameters: dict[str, Any] = {"retry_deadline": 0}
     if configured == "hook":
         parameters["config"] = {"retries": {"max_attempts": 3, "mode": "adaptive"}}
@@ -128,7 +127,7 @@ def test_the_conn_of_the_hook_keeps_boto3s_own_retries(emulator, customer, make_
     assert [entry.outcome for entry in attempts(emulator, POLL)] == ["ThrottlingException", "ok"]
 
 
-def test_the_conn_of_the_hook_keeps_the_retries_that_are_configured(emulator, customer, make_hook):
+def test_the_hooks_conn_keeps_the_retries_configured(emulator, customer, make_hook):
     hook = make_hook(config={"retries": {"total_max_attempts": 7, "mode": "standard"}})
     assert hook.conn.meta.config.retries == {"total_max_attempts": 7, "mode": "standard"}
 
@@ -140,9 +139,10 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_refused_connection_is_tried_until_the_deadline_and_leaves_no_doubt(
+def test_a_refused_connection_is_tried_until_the_deadline(
     customer, emulator, make_hook, fake_time, operation
 ):
+    """Nothing was sent, so that the outcome is known."""
     hook = make_hook(retry_deadline=60)
     transport = hook._transport
     port = urlsplit(emulator.url).port
@@ -177,13 +177,13 @@ def test_a_service_that_comes_back_is_found_again(fake_time, make_hook, monkeypa
 def test_each_retry_is_logged_with_its_reason(emulator, customer, make_hook, caplog):
     emulator.inject("throttle", POLL, times=2)
     make_hook().poll(ACTION_TYPE)
-    told = [
+    logged = [
         record.getMessage()
         for record in caplog.records
         if record.name == "airflow_codepipeline_partner._transport"
     ]
-    assert len(told) == 2
-    for number, text in enumerate(told, 1):
+    assert len(logged) == 2
+    for number, text in enumerate(logged, 1):
         assert re.fullmatch(
             rf"{POLL}: attempt {number} failed \(ThrottlingException: Rate exceeded\); "
             r"the next follows in \d\.\d s\.",
@@ -200,7 +200,7 @@ def test_a_refusal_is_not_tried_again(emulator, customer, make_hook, fake_time):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_an_earlier_doubt_stays_with_a_later_refusal(emulator, prepare, make_hook, operation):
+def test_an_earlier_unknown_stays_with_a_later_refusal(emulator, prepare, make_hook, operation):
     call = prepare(operation, make_hook())
     emulator.inject("server_error", operation)
     emulator.inject("throttle", operation)
@@ -211,9 +211,7 @@ def test_an_earlier_doubt_stays_with_a_later_refusal(emulator, prepare, make_hoo
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_call_that_only_was_throttled_is_in_no_doubt_when_it_is_refused(
-    emulator, prepare, make_hook, operation
-):
+def test_a_throttled_call_that_is_refused_is_surely_refused(emulator, prepare, make_hook, operation):
     call = prepare(operation, make_hook())
     emulator.inject("throttle", operation, times=2)
     emulator.inject("error", operation, code="AccessDeniedException", message="No.")
@@ -222,7 +220,7 @@ def test_a_call_that_only_was_throttled_is_in_no_doubt_when_it_is_refused(
     assert refusal.value.in_doubt is False
 
 
-def test_a_doubt_from_before_is_handed_on(emulator, customer, make_hook):
+def test_an_unknown_from_before_is_handed_on(emulator, customer, make_hook):
     emulator.inject("error", POLL, code="AccessDeniedException", message="No.")
     call = Call(POLL, {"actionTypeId": ACTION_TYPE})
     with pytest.raises(RequestRefused) as refusal:
@@ -241,7 +239,7 @@ def test_what_boto3_refuses_to_send_is_ours_and_shows_no_secret(emulator, custom
     assert fake_time.sleeps == []
 
 
-def test_what_goes_wrong_before_the_call_is_sent_leaves_no_doubt(emulator, customer, make_hook, fake_time):
+def test_trouble_before_the_call_leaves_nothing_unknown(emulator, customer, make_hook, fake_time):
     transport = make_hook()._transport
 
     def overflow(**event):
@@ -255,7 +253,7 @@ def test_what_goes_wrong_before_the_call_is_sent_leaves_no_doubt(emulator, custo
     assert emulator.ledger.where(kind="call") == []
 
 
-def test_what_goes_wrong_once_it_is_sent_leaves_doubt(emulator, customer, make_hook):
+def test_trouble_after_the_call_leaves_it_unknown(emulator, customer, make_hook):
     transport = make_hook(retry_deadline=0)._transport
 
     def overflow(**event):

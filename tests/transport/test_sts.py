@@ -78,7 +78,7 @@ def test_an_endpoint_of_awss_own_is_not_taken_for_sts(customer, make_hook, monke
 
 
 @pytest.mark.parametrize("extra", [{"role_arn": ROLE}, {"endpoint_url": "http://localhost:1"}, {}], ids=str)
-def test_without_a_role_or_without_an_endpoint_nothing_is_changed(customer, make_hook, monkeypatch, extra):
+def test_without_a_role_or_an_endpoint_nothing_is_changed(customer, make_hook, monkeypatch, extra):
     connect(monkeypatch, **extra)
     assert make_hook().conn_config.service_config == {}
 
@@ -112,9 +112,10 @@ def connect_with_role(emulator, front, monkeypatch):
 
 
 @pytest.mark.parametrize("trouble", ["unreachable", "throttled", "broken"])
-def test_sts_is_tried_until_the_deadline_and_leaves_no_doubt_about_the_call(
+def test_sts_is_tried_until_the_deadline(
     emulator, front, customer, make_hook, connect_with_role, fake_time, trouble
 ):
+    """The call itself was not sent, so that its outcome is known."""
     connect_with_role(f"http://127.0.0.1:{free_port()}" if trouble == "unreachable" else None)
     code, status = ("Throttling", 400) if trouble == "throttled" else ("InternalFailure", 500)
     for _ in range(100):
@@ -134,7 +135,7 @@ def test_a_short_trouble_of_sts_is_got_over(front, customer, make_hook, connect_
     assert len(fake_time.sleeps) == 1
 
 
-def test_a_role_that_is_refused_is_named_as_the_trouble_and_not_tried_again(
+def test_a_refused_role_is_named_and_not_tried_again(
     emulator, front, customer, make_hook, connect_with_role, fake_time
 ):
     connect_with_role()
@@ -147,7 +148,7 @@ def test_a_role_that_is_refused_is_named_as_the_trouble_and_not_tried_again(
     assert emulator.ledger.where(kind="call") == []
 
 
-def test_a_malformed_answer_of_sts_leaves_no_doubt_about_the_call(
+def test_a_malformed_answer_of_sts_is_no_unknown_call(
     emulator, front, customer, make_hook, connect_with_role
 ):
     connect_with_role()
