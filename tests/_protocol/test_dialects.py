@@ -7,7 +7,7 @@ import botocore.session
 import pytest
 
 from airflow_codepipeline_partner._protocol import requests
-from airflow_codepipeline_partner._protocol.dialects import DIALECTS, claimable
+from airflow_codepipeline_partner._protocol.dialects import DIALECTS
 from airflow_codepipeline_partner.exceptions import (
     InvalidInput,
     InvalidJobReference,
@@ -89,11 +89,15 @@ def test_a_dialect_is_what_the_service_model_says(owner):
 
 def test_a_custom_job_is_claimed_with_the_nonce_of_its_offer():
     kind = ActionType("Build", "Own", owner="Custom")
-    assert claimable(OfferedJob("job-2", None, kind, "3")) is DIALECTS["Custom"]
+    job = OfferedJob("job-2", None, kind, "3")
+    job.check_claimable()
+    assert job.dialect is DIALECTS["Custom"]
     with pytest.raises(InvalidJobReference, match="needs nonce") as refusal:
-        claimable(OfferedJob("job-2", None, kind))
+        OfferedJob("job-2", None, kind).check_claimable()
     assert refusal.value.job_id == "job-2"
 
 
 def test_a_partners_job_is_claimed_without_a_nonce():
-    assert claimable(OfferedJob("job-1", "client-1")) is DIALECTS["ThirdParty"]
+    job = OfferedJob("job-1", "client-1")
+    job.check_claimable()
+    assert job.dialect is DIALECTS["ThirdParty"]
