@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 
 if TYPE_CHECKING:
+    from botocore.config import Config
+
     from airflow_codepipeline_partner.hooks import CodePipelineHook
 
 #: What Jinja renders for values that are no texts.
@@ -24,14 +26,15 @@ class AwsParameters:
     :param aws_conn_id: The ``aws`` connection, or None for boto3's default credentials.
     :param region_name: The region of the jobs; None takes the connection's.
     :param verify: Whether to verify TLS certificates, or the path of a CA bundle; None is boto3's default.
-    :param botocore_config: A mapping of arguments of botocore's Config, or None.
+    :param botocore_config: A mapping of arguments of botocore's Config, or None. A Config works, too, in a
+        task that is not deferred: a trigger could not store it.
     :param client_conn_id_template: How a client's connection id is made from its client id.
     """
 
     aws_conn_id: str | None = "aws_default"
     region_name: str | None = None
     verify: bool | str | None = None
-    botocore_config: Mapping[str, Any] | None = None
+    botocore_config: Mapping[str, Any] | Config | None = None
     client_conn_id_template: str = DEFAULT_TEMPLATE
 
     @classmethod
@@ -41,11 +44,14 @@ class AwsParameters:
 
     def to_arguments(self) -> dict[str, Any]:
         """Return them by name, for another operator or for a trigger."""
-        return asdict(self)
+        return {part.name: getattr(self, part.name) for part in fields(self)}
 
     def with_config_defaults(self, **defaults: Any) -> Self:
         """Return them with arguments of botocore's Config that ``botocore_config`` does not give."""
-        return replace(self, botocore_config={**defaults, **(self.botocore_config or {})})
+        given = self.botocore_config or {}
+        if isinstance(given, Mapping):
+            return replace(self, botocore_config={**defaults, **given})
+        return replace(self, botocore_config=type(given)(**defaults).merge(given))
 
     def hook(self, **more: Any) -> CodePipelineHook:
         """
@@ -60,7 +66,7 @@ class AwsParameters:
             aws_conn_id=_as_value(self.aws_conn_id),
             region_name=_as_value(self.region_name),
             verify=_as_value(self.verify),
-            config=None if self.botocore_config is None else dict(self.botocore_config),
+            config=self.botocore_config,
             client_conn_id_template=self.client_conn_id_template,
             **more,
         )

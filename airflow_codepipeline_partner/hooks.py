@@ -69,7 +69,7 @@ class CodePipelineHook(AwsBaseHook):
         aws_conn_id: str | None = AwsBaseHook.default_conn_name,
         region_name: str | None = None,
         verify: bool | str | None = None,
-        config: Config | dict[str, Any] | None = None,
+        config: Config | Mapping[str, Any] | None = None,
         client_conn_id_template: str = DEFAULT_TEMPLATE,
         retry_deadline: float = 300,
         *,
@@ -339,7 +339,7 @@ class CodePipelineHook(AwsBaseHook):
         try:
             self._send(call)
         except CodePipelineError as error:
-            if not claims.put_is_settled(error, intended_before=intended_before, certain=certain):
+            if not responses.put_is_settled(error, intended_before=intended_before, certain=certain):
                 raise
             self.log.warning(
                 "Job %s takes no result any more and this one may have been put before; taken as put.",

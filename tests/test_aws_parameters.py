@@ -62,3 +62,11 @@ def test_the_job_calls_go_through_the_connections_proxy(behind_a_proxy):
     used = CodePipelineHook(config={"read_timeout": 7})._transport.client.meta.config
     assert used.proxies == {"https": "http://proxy.example:3128"}
     assert used.read_timeout == 7
+
+
+def test_a_config_of_botocores_is_taken_as_it_is():
+    aws = AwsParameters(botocore_config=Config(read_timeout=7))
+    assert aws.hook().config.read_timeout == 7
+    in_time = aws.with_config_defaults(read_timeout=10, connect_timeout=5).hook().config
+    assert (in_time.read_timeout, in_time.connect_timeout) == (7, 5)
+    assert AwsParameters(**aws.to_arguments()) == aws

@@ -28,8 +28,8 @@ from weakref import WeakKeyDictionary
 from asgiref.sync import sync_to_async
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._polling.continuation_lookup import ContinuationLookup
 from airflow_codepipeline_partner._polling.subscribers import JobWaiter, JobWatcher, NextJobFilter, Subscriber
-from airflow_codepipeline_partner._polling.token_lookup import TokenLookup
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, ServiceUnavailable
 
@@ -73,7 +73,7 @@ class SharedPoller:
         self._job_watchers: list[JobWatcher] = []
         self._hook: CodePipelineHook | None = None
         self._task: asyncio.Task[None] | None = None
-        self._lookup = TokenLookup()
+        self._lookup = ContinuationLookup()
         self._lookups: set[asyncio.Task[None]] = set()
         #: Jobs that were offered here before, and those of the polls that followed at once on each other.
         self._seen: dict[str, None] = {}

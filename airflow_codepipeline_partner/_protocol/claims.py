@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Self
 
-from airflow_codepipeline_partner import exceptions
 from airflow_codepipeline_partner._limits import Text, text_fault
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
-from airflow_codepipeline_partner.exceptions import CodePipelineError, InvalidInput
+from airflow_codepipeline_partner.exceptions import InvalidInput
 
 #: The values of the parameter ``unknown_claim``.
 UNKNOWN_CLAIM_CHOICES = ("assume_ours", "leave")
@@ -83,14 +82,3 @@ def check_unknown_claim(value: str) -> str:
     if fault is not None:
         raise InvalidInput(f"unknown_claim {fault}.")
     return given
-
-
-def put_is_settled(error: CodePipelineError, *, intended_before: bool, certain: bool = True) -> bool:
-    """
-    Return whether a refused put means that the job already has this result.
-
-    Only an ``InvalidJobStateException`` can mean that, and only if this worker may have put the same result
-    before: the answer of an attempt was lost, or the result was intended before this try began. If the claim
-    is not certain, the error can also mean that nobody has acknowledged the job.
-    """
-    return certain and isinstance(error, exceptions.JobNotInProgress) and (error.in_doubt or intended_before)

@@ -177,3 +177,14 @@ def offered_job(
     if dialect.poll_gives_nonce and isinstance(members.get("data"), Mapping):
         return replace(job, _is_token_known=True, continuation_token=members["data"].get("continuationToken"))
     return job
+
+
+def put_is_settled(error: CodePipelineError, *, intended_before: bool, certain: bool = True) -> bool:
+    """
+    Return whether a refused put means that the job already has this result.
+
+    Only an ``InvalidJobStateException`` can mean that, and only if this worker may have put the same result
+    before: the answer of an attempt was lost, or the result was intended before this try began. If the claim
+    is not certain, the error can also mean that nobody has acknowledged the job.
+    """
+    return certain and isinstance(error, exceptions.JobNotInProgress) and (error.in_doubt or intended_before)

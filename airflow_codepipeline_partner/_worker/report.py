@@ -9,7 +9,6 @@ task, the callback) repeats an intended call unchanged, and does nothing only if
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -125,32 +124,6 @@ def with_defaults(
         summary=given.summary or f"The Airflow DAG {dag_id} {outcome}.",
         external_execution_id=given.external_execution_id or requests.external_execution_id(dag_id, run_id),
     )
-
-
-def failure_of_run(
-    dag_id: str, states: Mapping[str, Collection[str | None]], leaves: Collection[str]
-) -> str | None:
-    """
-    Judge the work by its tasks' states, and return the message for the customer, or None for success.
-
-    :param dag_id: The DAG that did the work.
-    :param states: Task id → the states of its task instances, of all tasks before the finishing task.
-    :param leaves: The ids of the last tasks of the work; see :func:`work_before`.
-    """
-    for state in ("failed", "upstream_failed"):
-        failed = sorted(task_id for task_id, found in states.items() if state in found)
-        if failed:
-            what = "failed" if state == "failed" else "could not run"
-            return f"The work of this action failed in Airflow: {_tasks(failed)} of DAG {dag_id} {what}."
-    if leaves and all(state == "skipped" for leaf in leaves for state in states.get(leaf, ())):
-        return f"The work of this action was skipped in Airflow: {_tasks(sorted(leaves))} of DAG {dag_id}."
-    return None
-
-
-def _tasks(task_ids: Collection[str]) -> str:
-    shown = list(task_ids)[:10]
-    more = f" and {len(task_ids) - len(shown)} more" if len(task_ids) > len(shown) else ""
-    return ("task " if len(task_ids) == 1 else "tasks ") + ", ".join(shown) + more
 
 
 def failure(job: OfferedJob, message: str, failure_type: str, *, dag_id: str, run_id: str) -> Call:

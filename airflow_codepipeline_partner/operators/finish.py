@@ -32,7 +32,7 @@ from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInsta
 from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import FailureDetails
-from airflow_codepipeline_partner._worker import next_job, report
+from airflow_codepipeline_partner._worker import next_job, report, work_result
 from airflow_codepipeline_partner._worker.dag import (
     is_marked,
     mapped_group_of,
@@ -287,7 +287,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             self._wait_for_work(unended)
         store = self._store_of_claim(context)
         run = {"dag_id": context["ti"].dag_id, "run_id": context["ti"].run_id}
-        failure = report.failure_of_run(
+        failure = work_result.failure_of_run(
             run["dag_id"], states, work_before(context["dag"], self, self.claim_task_id)
         )
         recorded = None if failure is None else recorded_failure(context, states)

@@ -138,7 +138,7 @@ class Lookup:
 @pytest.fixture
 def lookup(monkeypatch):
     found = Lookup(next="token-1", other="token-2")
-    monkeypatch.setattr(poller, "TokenLookup", lambda: found)
+    monkeypatch.setattr(poller, "ContinuationLookup", lambda: found)
     return found
 
 
@@ -180,7 +180,7 @@ def test_a_slow_look_up_holds_up_no_other_clients_jobs(codepipeline, monkeypatch
             await asked.wait()
             return await super().tokens_of(jobs, holder)
 
-    monkeypatch.setattr(poller, "TokenLookup", lambda: Slow(next="token-1"))
+    monkeypatch.setattr(poller, "ContinuationLookup", lambda: Slow(next="token-1"))
     codepipeline.answers = [[*jobs("next"), OfferedJob("new", "stranger", TYPE)]]
 
     async def run():

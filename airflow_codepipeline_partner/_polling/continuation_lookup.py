@@ -40,7 +40,7 @@ MAX_KNOWN_TOKENS = 10_000
 _THREADS = ThreadPoolExecutor(4, thread_name_prefix="codepipeline-details")
 
 
-class TokenLookup:
+class ContinuationLookup:
     """Ask for the continuation tokens of jobs, and remember them: a job keeps what it was made with."""
 
     def __init__(self) -> None:

@@ -10,8 +10,8 @@ import pytest
 from support import ACTION_TYPE
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
-from airflow_codepipeline_partner._polling import token_lookup
-from airflow_codepipeline_partner._polling.token_lookup import TokenLookup
+from airflow_codepipeline_partner._polling import continuation_lookup
+from airflow_codepipeline_partner._polling.continuation_lookup import ContinuationLookup
 from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.jobs import OfferedJob
 
@@ -39,7 +39,7 @@ def details_of(emulator):
 def test_the_token_of_each_job_is_asked_for_once(emulator, continued, offer, aws):
     fresh = OfferedJob.from_value(offer())
     before = len(details_of(emulator))
-    lookup = TokenLookup()
+    lookup = ContinuationLookup()
     for _ in range(2):
         tokens = asyncio.run(lookup.tokens_of([continued, fresh], aws))
         assert tokens == {continued.job_id: "step-2", fresh.job_id: None}
@@ -54,7 +54,9 @@ def test_it_is_asked_off_the_loop_with_little_patience(continued, monkeypatch):
         return CodePipelineHook(**more)
 
     monkeypatch.setattr(AwsParameters, "hook", make_hook)
-    asyncio.run(TokenLookup().tokens_of([continued], AwsParameters(botocore_config={"read_timeout": 3})))
+    asyncio.run(
+        ContinuationLookup().tokens_of([continued], AwsParameters(botocore_config={"read_timeout": 3}))
+    )
     [(thread, config, more)] = asked
     assert thread.startswith("codepipeline-details")
     assert config == {"connect_timeout": 5, "read_timeout": 3}
@@ -63,7 +65,7 @@ def test_it_is_asked_off_the_loop_with_little_patience(continued, monkeypatch):
 
 def test_one_jobs_trouble_is_not_anothers(continued, aws, caplog):
     nobodys = OfferedJob("5f1d2b8c-0000-4000-8000-000000000000", "6f0d6e0c-2f3b-4c55-9d5e-0d3a1b2c3d4e")
-    lookup = TokenLookup()
+    lookup = ContinuationLookup()
     tokens = asyncio.run(lookup.tokens_of([nobodys, continued], aws))
     assert tokens == {nobodys.job_id: None, continued.job_id: "step-2"}
     assert "There is no Airflow connection" in caplog.text
@@ -72,7 +74,7 @@ def test_one_jobs_trouble_is_not_anothers(continued, aws, caplog):
 def test_a_look_up_that_is_throttled_once_is_made_again_at_once(emulator, continued, aws):
     emulator.inject("throttle", operation="GetThirdPartyJobDetails")
     # Otherwise the task that waits for the job waits until it is offered again.
-    assert asyncio.run(TokenLookup().tokens_of([continued], aws)) == {continued.job_id: "step-2"}
+    assert asyncio.run(ContinuationLookup().tokens_of([continued], aws)) == {continued.job_id: "step-2"}
     assert [entry.faults for entry in emulator.ledger if entry.faults] == [("throttle",)]
 
 
@@ -84,8 +86,8 @@ def test_after_trouble_the_connection_is_looked_up_again(emulator, continued, aw
         return CodePipelineHook(**more)
 
     monkeypatch.setattr(AwsParameters, "hook", make_hook)
-    monkeypatch.setattr(token_lookup, "LOOKUP_RETRY_DEADLINE", 0)
-    lookup = TokenLookup()
+    monkeypatch.setattr(continuation_lookup, "LOOKUP_RETRY_DEADLINE", 0)
+    lookup = ContinuationLookup()
     emulator.inject("throttle", operation="GetThirdPartyJobDetails")
     assert asyncio.run(lookup.tokens_of([continued], aws)) == {continued.job_id: None}
     assert asyncio.run(lookup.tokens_of([continued], aws)) == {continued.job_id: "step-2"}
@@ -108,7 +110,7 @@ def test_no_secret_of_the_details_reaches_masker_or_log(continued, aws, monkeypa
 
     monkeypatch.setattr(CodePipelineHook, "_send", note)
     with caplog.at_level("DEBUG", logger="airflow_codepipeline_partner"):
-        asyncio.run(TokenLookup().tokens_of([continued], aws))
+        asyncio.run(ContinuationLookup().tokens_of([continued], aws))
     assert secrets
     assert not [secret for secret in secrets if secret in caplog.text]
     # Each new secret would have the masker compile all of them again, while the loop waits.
@@ -116,9 +118,9 @@ def test_no_secret_of_the_details_reaches_masker_or_log(continued, aws, monkeypa
 
 
 def test_it_does_not_remember_for_ever(continued, aws, monkeypatch):
-    monkeypatch.setattr(token_lookup, "MAX_KNOWN_TOKENS", 2)
-    monkeypatch.setattr(TokenLookup, "_ask", lambda self, jobs, aws: {job.job_id: "t" for job in jobs})
-    lookup = TokenLookup()
+    monkeypatch.setattr(continuation_lookup, "MAX_KNOWN_TOKENS", 2)
+    monkeypatch.setattr(ContinuationLookup, "_ask", lambda self, jobs, aws: {job.job_id: "t" for job in jobs})
+    lookup = ContinuationLookup()
     for number in range(5):
         asyncio.run(lookup.tokens_of([OfferedJob(f"job-{number}", "c")], aws))
     assert list(lookup._known) == ["job-3", "job-4"]
