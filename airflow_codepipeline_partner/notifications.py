@@ -51,12 +51,11 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
     Give the failure result to every job that a run claimed and did not end.
 
     For the ``on_failure_callback`` of a DAG; pass it to ``DAG(…)``, since Airflow does not call what is set
-    later. It reports if no task can any more, since ``dagrun_timeout`` skips even teardowns. It does nothing
-    if
-    :func:`~airflow_codepipeline_partner.operators.finish_job` has reported. Airflow may call it twice, and
-        without a
-    task instance. If a result was intended before, even a success, the same result is put. Transient errors
-    are retried, 2 s apart, for 30 s in all: the DAG processor, which runs it, ends it after 50 s.
+    later. It is the backstop for jobs that no task can end any more: ``dagrun_timeout`` skips even teardowns.
+    It does nothing if :func:`~airflow_codepipeline_partner.operators.finish_job` has reported. Airflow may
+    call it twice, and without a task instance. If a result was intended before, even a success, the same
+    result is put. Transient errors are retried, 2 s apart, for 30 s in all: the DAG processor, which runs it,
+    ends it after 50 s.
 
     As the callback of a task (also through ``default_args``) it ends only what that task claimed, or what was
     claimed for it before, and leaves to ``finish_job`` what that is to finish.

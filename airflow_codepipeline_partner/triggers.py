@@ -143,7 +143,7 @@ class CodePipelineJobTrigger(BaseEventTrigger):
 
 class CodePipelineContinuationTrigger(CodePipelineJobTrigger):
     """
-    Wait until CodePipeline offers the next job of an action, made for a continuation token of ours.
+    Wait until CodePipeline offers the next job of an action, made for a continuation token of this package.
 
     It shares the poll of all who wait for jobs of the action type. For partner jobs the details of each
     offered job of the client are asked for once, since a poll for them does not return tokens.

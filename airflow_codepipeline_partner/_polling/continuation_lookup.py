@@ -84,7 +84,7 @@ class ContinuationLookup:
         return found
 
     def _forget(self, aws: AwsParameters) -> None:
-        """Make a new hook for the next look-up: somebody may mend the connection."""
+        """Make a new hook for the next look-up: the connection may be corrected meanwhile."""
         self._hooks.pop(aws.client_conn_id_template, None)
 
     def _hook(self, aws: AwsParameters) -> CodePipelineHook:

@@ -196,7 +196,7 @@ class SharedPoller:
                     await self._poll()
                 self._end_overdue()
             except Exception as error:
-                # A mistake of ours: nobody may wait for ever because of it.
+                # A fault of this package: nobody may wait for ever because of it.
                 log.exception("A poll for %s broke.", self._action_type)
                 self._note_refusal(error)
                 self._due = time.monotonic() + self._delay
@@ -209,7 +209,7 @@ class SharedPoller:
         return [s for s in self._job_waiters if s.has_seen_a_poll and not s.offer.done()]
 
     async def _pause(self, seconds: float) -> None:
-        """Wait so long, or until somebody comes."""
+        """Wait this many seconds, or until a subscriber joins."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), max(seconds, 0.0))
         self._changed.clear()
@@ -239,8 +239,8 @@ class SharedPoller:
         else:
             self._no_answer, self._delay = None, self._interval
             unclear = self._unclear(jobs)
-            news = self._deliver(job for job in jobs if job.client_id not in unclear)
-            if len(jobs) >= batch and (self._is_passed_over(jobs) or news):
+            has_new_jobs = self._deliver(job for job in jobs if job.client_id not in unclear)
+            if len(jobs) >= batch and (self._is_passed_over(jobs) or has_new_jobs):
                 # There may be more.
                 self._delay = 0.0
             else:
@@ -327,7 +327,7 @@ class SharedPoller:
         if self._no_answer is None:
             self._no_answer_since = now
         else:
-            # Twice in a row: it may be the connection, which somebody may mend.
+            # Twice in a row: it may be the connection, which may have been corrected since.
             self._hook = None
         self._no_answer = error
         self._back_off(error)

@@ -11,12 +11,12 @@ from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 
 #: For how many seconds a job that stays unclaimed is not delivered again to a job watcher; doubled each time.
-FIRST_SILENCE_ABOUT_A_JOB = 30.0
-MAX_SILENCE_ABOUT_A_JOB = 3600.0
+FIRST_REDELIVERY_WAIT = 30.0
+MAX_REDELIVERY_WAIT = 3600.0
 #: The same for a custom job: each offer makes the nonces of the former offers stale, so a claim that came too
 #: late needs a newer offer. A hundred runs (``assets.MAX_ATTEMPTS``) last so for the 24 hours that a custom
 #: action may take.
-MAX_SILENCE_ABOUT_A_CUSTOM_JOB = 900.0
+MAX_CUSTOM_REDELIVERY_WAIT = 900.0
 
 
 @dataclass(eq=False)
@@ -92,15 +92,15 @@ class JobWatcher(Subscriber):
         """Deliver the jobs that are not held back, and return whether there were any."""
         delivered = []
         for job in jobs:
-            again_at, wait = self._delivered.get(job.job_id, (now, FIRST_SILENCE_ABOUT_A_JOB))
+            again_at, wait = self._delivered.get(job.job_id, (now, FIRST_REDELIVERY_WAIT))
             if now >= again_at:
                 delivered.append(job)
-                most = MAX_SILENCE_ABOUT_A_JOB if job.nonce is None else MAX_SILENCE_ABOUT_A_CUSTOM_JOB
+                most = MAX_REDELIVERY_WAIT if job.nonce is None else MAX_CUSTOM_REDELIVERY_WAIT
                 self._delivered[job.job_id] = now + wait, min(2 * wait, most)
         if delivered:
             self.offers.put_nowait(delivered)
             # A job that was not offered for so long is gone.
-            long_ago = now - 2 * MAX_SILENCE_ABOUT_A_JOB
+            long_ago = now - 2 * MAX_REDELIVERY_WAIT
             self._delivered = {
                 job_id: entry for job_id, entry in self._delivered.items() if entry[0] > long_ago
             }

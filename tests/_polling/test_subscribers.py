@@ -13,7 +13,7 @@ from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling import poller
 from airflow_codepipeline_partner._polling.poller import SharedPoller
 from airflow_codepipeline_partner._polling.subscribers import (
-    MAX_SILENCE_ABOUT_A_JOB,
+    MAX_REDELIVERY_WAIT,
     JobWaiter,
     JobWatcher,
     NextJobFilter,
@@ -59,7 +59,7 @@ def test_an_unclaimed_job_is_reported_ever_less_often(codepipeline):
     at = [moment - 1000 for moment, _ in heard]
     assert at[:5] == [0, 30, 90, 210, 450]
     gaps = [after - before for before, after in itertools.pairwise(at)]
-    assert max(gaps) == MAX_SILENCE_ABOUT_A_JOB
+    assert max(gaps) == MAX_REDELIVERY_WAIT
     assert {job_id for _, ids in heard for job_id in ids} == {"a"}
 
 
@@ -119,7 +119,7 @@ def test_a_job_goes_to_a_sensor_and_to_each_watcher(codepipeline):
 def test_what_was_not_offered_for_long_is_forgotten():
     watcher = JobWatcher(10, 30)
     watcher.deliver(jobs("a"), 0.0)
-    watcher.deliver(jobs("b"), 30.0 + 2 * MAX_SILENCE_ABOUT_A_JOB)
+    watcher.deliver(jobs("b"), 30.0 + 2 * MAX_REDELIVERY_WAIT)
     assert list(watcher._delivered) == ["b"]
 
 
