@@ -162,7 +162,7 @@ def test_each_module_is_short_enough_to_be_read():
     assert {module: length for module, length in lengths.items() if length > MAX_LINES} == {}
 
 
-def test_lazy_imports_are_seen_and_those_of_type_checkers_are_not():
+def test_lazy_imports_are_seen_those_of_type_checkers_not():
     source = """
 import a
 from b import c, d

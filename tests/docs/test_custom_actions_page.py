@@ -71,7 +71,7 @@ def test_the_function_does_what_it_says(emulator, own, make_hook, dags_folder, l
 @pytest.mark.parametrize(
     ("action_type", "pipeline", "has_variables"), [(ACTION_TYPE, "pipe", False), (CUSTOM_TYPE, "own", True)]
 )
-def test_the_template_for_both_owners_gives_variables_to_a_custom_job_only(
+def test_the_template_gives_variables_to_custom_jobs_only(
     emulator, customer, own, dags_folder, load_dags, make_hook, action_type, pipeline, has_variables
 ):
     [template] = re.findall(r'`output_variables="(\{\{.*?\}\})"`', page(PAGE))

@@ -54,14 +54,14 @@ def test_the_places_that_a_page_names_are_there(name):
     assert [path for path in named if not (REPO / path).exists()] == []
 
 
-def test_every_folder_of_the_repository_is_named_to_contributors():
+def test_every_folder_is_named_to_contributors():
     made = {"build", "dist", f"{PACKAGE}.egg-info"}
     tracked = {path.parent.name for path in REPO.glob("[a-z]*/*") if path.is_file()} - made
     named = {path.split("/")[0] for path in places("CONTRIBUTING.md")}
     assert tracked - named == set()
 
 
-def test_the_hooks_of_pre_commit_are_make_targets_and_download_nothing():
+def test_the_pre_commit_hooks_are_make_targets():
     configured = yaml.safe_load((REPO / ".pre-commit-config.yaml").read_text())
     assert [repo["repo"] for repo in configured["repos"]] == ["local"]
     hooks = configured["repos"][0]["hooks"]

@@ -73,7 +73,7 @@ def test_nothing_is_found_where_nothing_is(tmp_path: Path) -> None:
     assert search(tmp_path, SECRETS) == []
 
 
-def test_a_component_ends_with_children_that_have_process_groups_of_their_own(tmp_path: Path) -> None:
+def test_a_component_ends_with_children_in_other_groups(tmp_path: Path) -> None:
     component = _component(
         tmp_path,
         """

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known about how Airflow ends and retries a task."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_codepipeline_partner._compat import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    context_names,
+    ends_task_otherwise,
+    is_retried,
+    task_state_store,
+)
+
+
+def context(try_number=1, max_tries=1, **more):
+    ti = SimpleNamespace(try_number=try_number, max_tries=max_tries, **more)
+    return {"ti": ti, "task": SimpleNamespace()}
+
+
+def test_a_skip_ends_a_task_otherwise_and_an_error_does_not():
+    assert ends_task_otherwise(AirflowSkipException())
+    assert not ends_task_otherwise(ValueError())
+    assert not ends_task_otherwise(AirflowFailException())
+
+
+@pytest.mark.parametrize(("try_number", "max_tries", "retried"), [(1, 1, True), (2, 1, False), (1, 0, False)])
+def test_the_number_of_tries_says_whether_there_is_a_retry(try_number, max_tries, retried):
+    assert is_retried(context(try_number, max_tries), ValueError()) is retried
+
+
+@pytest.mark.parametrize("error", [AirflowFailException(), AirflowSensorTimeout()])
+def test_some_errors_are_never_retried(error):
+    assert not is_retried(context(), error)
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_the_server_knows_better_than_the_numbers(says):
+    """A task that was cleared while it ran is run again."""
+    server = SimpleNamespace(should_retry=says)
+    assert is_retried(context(5, 1, _ti_context_from_server=server), ValueError()) is says
+
+
+def test_a_context_without_a_task_state_store_has_none():
+    assert task_state_store({}) is None
+    assert task_state_store({"task_state_store": "store"}) == "store"
+
+
+def test_a_functions_parameters_may_be_names_of_the_context():
+    assert {"ti", "dag_run", "params", "run_id"} <= context_names()
