@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
@@ -34,7 +34,8 @@ class AwsParameters:
     aws_conn_id: str | None = "aws_default"
     region_name: str | None = None
     verify: bool | str | None = None
-    botocore_config: Mapping[str, Any] | Config | None = None
+    # Not in the repr: a proxy's URL may hold a password.
+    botocore_config: Mapping[str, Any] | Config | None = field(default=None, repr=False)
     client_conn_id_template: str = DEFAULT_TEMPLATE
 
     @classmethod

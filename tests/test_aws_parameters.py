@@ -70,3 +70,8 @@ def test_a_config_of_botocores_is_taken_as_it_is():
     in_time = aws.with_config_defaults(read_timeout=10, connect_timeout=5).hook().config
     assert (in_time.read_timeout, in_time.connect_timeout) == (7, 5)
     assert AwsParameters(**aws.to_arguments()) == aws
+
+
+def test_the_repr_shows_no_password_of_a_proxy():
+    config = {"proxies": {"https": "http://user:planted@proxy.example"}}
+    assert "planted" not in repr(AwsParameters(botocore_config=config))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-How a result reaches CodePipeline exactly once, and which result that is.
+How a result reaches CodePipeline exactly once, and the defaults of its details.
 
 The result is recorded before the put and after it. So the next task that reports (a retry, the finishing
 task, the callback) repeats an intended call unchanged, and does nothing only if the result is done.

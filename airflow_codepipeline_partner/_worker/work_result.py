@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The result that the finishing task reports: its calls, and the reasons why a result cannot be reported."""
+"""What the work came to: success or failure, the calls that report it, and why it cannot be reported."""
 
 from __future__ import annotations
 

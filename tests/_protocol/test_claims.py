@@ -1,20 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a job counts as ours, and when a result counts as put."""
+"""When a job counts as ours."""
 
 from __future__ import annotations
 
 import pytest
 
-from airflow_codepipeline_partner import exceptions
-from airflow_codepipeline_partner._protocol import claims, responses
+from airflow_codepipeline_partner._protocol import claims
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
 from airflow_codepipeline_partner.exceptions import (
-    InvalidClientToken,
     InvalidInput,
-    JobNotFound,
-    JobNotInProgress,
-    RequestRefused,
-    ServiceUnavailable,
 )
 from airflow_codepipeline_partner.jobs import (
     ActionType,
@@ -71,21 +65,3 @@ def test_another_choice_is_refused_with_the_right_ones(choice):
     assert "planted" not in str(refusal.value)
     with pytest.raises(InvalidInput):
         Claim(ClaimState.UNKNOWN, CLAIMED).counts_as_ours(choice)
-
-
-@pytest.mark.parametrize("intended_before", [False, True])
-@pytest.mark.parametrize("in_doubt", [False, True])
-def test_a_job_that_takes_no_result_may_have_ours(in_doubt, intended_before):
-    """A job that takes no result has ours if an earlier call of ours may have been carried out."""
-    error = JobNotInProgress("m", in_doubt=in_doubt)
-    settled = responses.put_is_settled(error, intended_before=intended_before)
-    assert settled is (in_doubt or intended_before)
-    # Nobody may have acknowledged it.
-    assert not responses.put_is_settled(error, intended_before=intended_before, certain=False)
-
-
-@pytest.mark.parametrize(
-    "kind", [InvalidClientToken, JobNotFound, RequestRefused, ServiceUnavailable, exceptions.InvalidNonce]
-)
-def test_no_other_refusal_settles_a_put(kind):
-    assert not responses.put_is_settled(kind("m", in_doubt=True), intended_before=True)
