@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_codepipeline_partner._limits import fit_text
+from airflow_codepipeline_partner._limit_checks import fit_text
 
 __all__ = [
     "ActionTypeNotFound",

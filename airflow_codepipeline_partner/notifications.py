@@ -14,11 +14,11 @@ from airflow_codepipeline_partner._base_operator import check_literal
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import FailureDetails
-from airflow_codepipeline_partner._worker import report
+from airflow_codepipeline_partner._worker import result_defaults
 from airflow_codepipeline_partner._worker.dag import claiming_tasks, unknown_claim_of
 from airflow_codepipeline_partner._worker.record_store import records_before, records_of_run
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
-from airflow_codepipeline_partner._worker.report import DEFAULT_FAILURE_TYPE
+from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import (
     ClientConnectionError,
@@ -192,12 +192,12 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
     def _failure(self, job: OfferedJob) -> Call:
         default = f"The work of this action in Airflow {self._reason} (DAG {self._run['dag_id']})."
         try:
-            return report.failure(
+            return result_defaults.failure(
                 job, self.message or default, self.failure_type or DEFAULT_FAILURE_TYPE, **self._run
             )
         except InvalidInput as error:
             self.log.error("%s The job is ended with the default message.", error)
-            return report.failure(job, default, DEFAULT_FAILURE_TYPE, **self._run)
+            return result_defaults.failure(job, default, DEFAULT_FAILURE_TYPE, **self._run)
 
 
 def _may_pass(error: Exception) -> bool:

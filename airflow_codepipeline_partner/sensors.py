@@ -28,7 +28,7 @@ from airflow_codepipeline_partner._compat import (
     AirflowSkipException,
     conf,
 )
-from airflow_codepipeline_partner._polling.poller import with_jitter
+from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import (
@@ -153,7 +153,7 @@ class CodePipelineJobSensor(CodePipelineBaseOperator, BaseSensorOperator):
         raise failure
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
-        return with_jitter(super()._get_next_poke_interval(*args, **kwargs))
+        return SYSTEM_CLOCK.vary(super()._get_next_poke_interval(*args, **kwargs))
 
 
 class CodePipelineJobProgressSensor(CodePipelineBaseOperator, BaseSensorOperator):

@@ -125,14 +125,14 @@ class CodePipelineJobTrigger(BaseEventTrigger):
             async for jobs in offers:
                 yield event("offered", jobs)
 
-    async def _first_event(self, deadline: float, continuation: NextJobFilter | None = None) -> TriggerEvent:
+    async def _first_event(self, deadline: float, next_job: NextJobFilter | None = None) -> TriggerEvent:
         try:
             jobs = await SharedPoller.for_(self.action_type, self.aws, self.query_param).wait(
                 self.max_batch_size,
                 self.poll_interval,
                 deadline=deadline,
                 retry_deadline=self.retry_deadline,
-                continuation=continuation,
+                next_job=next_job,
             )
         except TimeoutError:
             return event("timeout")
@@ -185,8 +185,8 @@ class CodePipelineContinuationTrigger(CodePipelineJobTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait at the shared poller."""
-        continuation = NextJobFilter(self.client_id, self.continuation_token, self.aws, self.doubtful_job_id)
-        yield await self._first_event(self.timeout_deadline or 0.0, continuation)
+        next_job = NextJobFilter(self.client_id, self.continuation_token, self.aws, self.doubtful_job_id)
+        yield await self._first_event(self.timeout_deadline or 0.0, next_job)
 
 
 def defer_for_next_job(

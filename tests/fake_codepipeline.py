@@ -23,7 +23,7 @@ def jobs(*job_ids):
 
 
 class CodePipeline:
-    """Answers polls from a list, then for ever with nothing; time passes only while the shared waits."""
+    """Answers polls from a list, then for ever with nothing. Also the clock: time passes only in a pause."""
 
     def __init__(self, monkeypatch):
         self.answers = []
@@ -50,23 +50,28 @@ class CodePipeline:
             assert more == {"retry_deadline": 0}
             return Hook()
 
-        async def pause(shared, seconds):
-            if world.meanwhile:
-                world.meanwhile.pop(0)()
-            for _ in range(5):
-                await asyncio.sleep(0)
-            if shared._changed.is_set() or not shared._subscribers:
-                shared._changed.clear()
-                return
-            assert len(world.pauses) < 2000, "it waits for ever"
-            world.pauses.append(seconds)
-            world.now += seconds
-
         monkeypatch.setattr(AwsParameters, "hook", make_hook)
-        monkeypatch.setattr(poller, "with_jitter", lambda seconds: seconds)
-        monkeypatch.setattr(poller.time, "time", lambda: self.now)
-        monkeypatch.setattr(poller.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(SharedPoller, "_pause", pause)
+        monkeypatch.setattr(poller, "SYSTEM_CLOCK", self)
+
+    def time(self):
+        return self.now
+
+    monotonic = time
+
+    def vary(self, seconds):
+        return seconds
+
+    async def pause(self, changed, seconds):
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        if changed.is_set():
+            changed.clear()
+            return
+        assert len(self.pauses) < 2000, "it waits for ever"
+        self.pauses.append(seconds)
+        self.now += seconds
 
 
 def sensor(shared=None, *, batch=10, interval=30, deadline=LATER, retry_deadline=300):

@@ -21,31 +21,39 @@ from airflow_codepipeline_partner.triggers import CodePipelineContinuationTrigge
 LATER = 4_000_000_000.0
 
 
-@pytest.fixture
-def waits(monkeypatch, emulator):
-    """Waiting takes no time; the waits between polls are noted, and time.time() follows them."""
-    noted = []
-    now = [1_000_000.0]
+class Clock:
+    """Time passes only in the waits between polls, which take none."""
 
-    async def pause(self, seconds):
-        self._changed.clear()
+    def __init__(self, emulator):
+        self.emulator = emulator
+        self.waits = []
+
+    def time(self):
+        return 1_000_000.0 + sum(self.waits)
+
+    monotonic = time
+
+    def vary(self, seconds):
+        return seconds
+
+    async def pause(self, changed, seconds):
+        changed.clear()
         # Whoever was given something goes first.
         for _ in range(3):
             await asyncio.sleep(0)
-        if not self._subscribers:
-            return
-        noted.append(seconds)
-        now[0] += seconds
+        self.waits.append(seconds)
         # A poll whose answer was lost has handed its job out: it is offered again after a lease.
-        emulator.advance(seconds)
-        if len(noted) > 200:
+        self.emulator.advance(seconds)
+        if len(self.waits) > 200:
             raise AssertionError("the trigger waits for ever")
 
-    monkeypatch.setattr(poller.SharedPoller, "_pause", pause)
-    monkeypatch.setattr(poller.time, "time", lambda: now[0])
-    monkeypatch.setattr(poller.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(poller, "with_jitter", lambda seconds: seconds)
-    return noted
+
+@pytest.fixture
+def waits(monkeypatch, emulator):
+    """Waiting takes no time; the waits between polls are noted, and time.time() follows them."""
+    clock = Clock(emulator)
+    monkeypatch.setattr(poller, "SYSTEM_CLOCK", clock)
+    return clock.waits
 
 
 def run(trigger):

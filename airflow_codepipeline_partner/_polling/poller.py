@@ -15,12 +15,9 @@ connections block, so each poll runs in a thread.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import json
 import logging
-import random
-import time
 from collections.abc import AsyncGenerator, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -28,6 +25,7 @@ from weakref import WeakKeyDictionary
 from asgiref.sync import sync_to_async
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK, PollingClock
 from airflow_codepipeline_partner._polling.continuation_lookup import ContinuationLookup
 from airflow_codepipeline_partner._polling.subscribers import JobWaiter, JobWatcher, NextJobFilter, Subscriber
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
@@ -42,14 +40,6 @@ log = logging.getLogger(__name__)
 #: poll interval is kept.
 MAX_POLL_BACKOFF = 60.0
 MAX_SEEN_JOBS = 10_000
-#: The part by which an interval is varied, so that many pollers do not poll at the same moment.
-JITTER = 0.1
-
-
-def with_jitter(seconds: float) -> float:
-    """Return an interval varied by a tenth."""
-    return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load, guards nothing
-
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, SharedPoller]] = WeakKeyDictionary()
 
@@ -61,11 +51,17 @@ class SharedPoller:
     :param action_type: What to poll for.
     :param query_param: The query of the polls, or None.
     :param aws: How CodePipeline is reached.
+    :param clock: The time and the waits between polls.
     """
 
     def __init__(
-        self, action_type: ActionType, query_param: Mapping[str, str] | None, aws: AwsParameters
+        self,
+        action_type: ActionType,
+        query_param: Mapping[str, str] | None,
+        aws: AwsParameters,
+        clock: PollingClock,
     ) -> None:
+        self._clock = clock
         self._action_type = action_type
         self._query_param = query_param
         self._aws = aws
@@ -102,7 +98,7 @@ class SharedPoller:
         parameters["query_param"] = query_param
         key = action_type, json.dumps(parameters, sort_keys=True, default=str)
         pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
-        return pollers.setdefault(key, cls(action_type, query_param, aws))
+        return pollers.setdefault(key, cls(action_type, query_param, aws, SYSTEM_CLOCK))
 
     async def wait(
         self,
@@ -111,7 +107,7 @@ class SharedPoller:
         *,
         deadline: float,
         retry_deadline: float,
-        continuation: NextJobFilter | None = None,
+        next_job: NextJobFilter | None = None,
     ) -> list[OfferedJob]:
         """
         Wait for jobs that no other job waiter gets.
@@ -120,14 +116,14 @@ class SharedPoller:
         :param poll_interval: Seconds between two polls, varied by a tenth.
         :param deadline: Until when, in seconds since the epoch; at least one poll is waited for.
         :param retry_deadline: For how many seconds CodePipeline may fail to answer.
-        :param continuation: Wait for this one job only.
+        :param next_job: Wait for this one job only.
         :raises TimeoutError: There was none until the deadline.
         :raises CodePipelineProviderError: CodePipeline refused the poll, or did not answer when it was last
             asked.
         """
         offer: asyncio.Future[list[OfferedJob]] = asyncio.get_running_loop().create_future()
         waiter = JobWaiter(
-            max_batch_size, poll_interval, deadline, retry_deadline, time.monotonic(), offer, continuation
+            max_batch_size, poll_interval, deadline, retry_deadline, self._clock.monotonic(), offer, next_job
         )
         self._job_waiters.append(waiter)
         try:
@@ -164,7 +160,7 @@ class SharedPoller:
 
     @property
     def _since_poll(self) -> float:
-        return time.monotonic() - self._polled_at
+        return self._clock.monotonic() - self._polled_at
 
     @property
     def _interval(self) -> float:
@@ -175,7 +171,7 @@ class SharedPoller:
         interval = max(newcomer.poll_interval, self._delay if self._no_answer else 0.0)
         if isinstance(newcomer, JobWaiter):
             # One poll at least, by its deadline.
-            interval = min(interval, max(newcomer.deadline - time.time(), 0.0) + self._since_poll)
+            interval = min(interval, max(newcomer.deadline - self._clock.time(), 0.0) + self._since_poll)
         self._due = min(self._due, self._polled_at + interval)
         self._changed.set()
         if self._task is None or self._task.done():
@@ -192,27 +188,21 @@ class SharedPoller:
     async def _run(self) -> None:
         while self._subscribers:
             try:
-                if time.monotonic() >= self._due:
+                if self._clock.monotonic() >= self._due:
                     await self._poll()
                 self._end_overdue()
             except Exception as error:
                 # A fault of this package: nobody may wait for ever because of it.
                 log.exception("A poll for %s broke.", self._action_type)
                 self._note_refusal(error)
-                self._due = time.monotonic() + self._delay
-            left = [waiter.deadline - time.time() for waiter in self._bound_waiters]
-            await self._pause(min([self._due - time.monotonic(), *left]))
+                self._due = self._clock.monotonic() + self._delay
+            left = [waiter.deadline - self._clock.time() for waiter in self._bound_waiters]
+            await self._clock.pause(self._changed, min([self._due - self._clock.monotonic(), *left]))
 
     @property
     def _bound_waiters(self) -> list[JobWaiter]:
         """The job waiters whose deadline counts, since they have seen a poll."""
         return [s for s in self._job_waiters if s.has_seen_a_poll and not s.offer.done()]
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait this many seconds, or until a subscriber joins."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), max(seconds, 0.0))
-        self._changed.clear()
 
     async def _poll(self) -> None:
         batch = max(waiter.max_batch_size for waiter in self._subscribers)
@@ -222,7 +212,7 @@ class SharedPoller:
         asking.add_done_callback(lambda done: done.cancelled() or done.exception())
         while not asking.done():
             # Job waiters that have seen a poll do not wait for a slow one beyond their deadline.
-            left = [max(waiter.deadline - time.time(), 0.0) for waiter in self._bound_waiters]
+            left = [max(waiter.deadline - self._clock.time(), 0.0) for waiter in self._bound_waiters]
             await asyncio.wait({asking}, timeout=min(left, default=None))
             self._end_overdue()
         unclear: set[str | None] = set()
@@ -246,10 +236,10 @@ class SharedPoller:
             else:
                 self._ids_this_sweep.clear()
         for waiter in self._job_waiters:
-            if waiter.continuation is None or waiter.continuation.client_id not in unclear:
+            if waiter.next_job is None or waiter.next_job.client_id not in unclear:
                 waiter.has_seen_a_poll = True
-        self._polled_at = time.monotonic()
-        self._due = self._polled_at + with_jitter(self._delay)
+        self._polled_at = self._clock.monotonic()
+        self._due = self._polled_at + self._clock.vary(self._delay)
 
     def _ask(self, batch: int) -> list[OfferedJob]:
         if self._hook is None:
@@ -274,9 +264,9 @@ class SharedPoller:
     def _unclear(self, jobs: list[OfferedJob]) -> set[str | None]:
         """Route the jobs that may be next jobs of an action; return the client ids of these jobs."""
         awaited = {
-            waiter.continuation.client_id: waiter.continuation.aws
+            waiter.next_job.client_id: waiter.next_job.aws
             for waiter in self._job_waiters
-            if waiter.continuation and not waiter.offer.done()
+            if waiter.next_job and not waiter.offer.done()
         }
         unclear: set[str | None] = set()
         for client_id, aws in awaited.items():
@@ -295,12 +285,10 @@ class SharedPoller:
     ) -> None:
         """Give the next jobs of one client to the tasks that wait for them, and deliver the others."""
         tokens = await self._lookup.tokens_of(jobs, aws)
-        theirs = [s for s in self._job_waiters if s.continuation and s.continuation.client_id == client_id]
+        theirs = [s for s in self._job_waiters if s.next_job and s.next_job.client_id == client_id]
         free = []
         for job in jobs:
-            waiting = [
-                s for s in theirs if s.continuation and s.continuation.concerns(job, tokens[job.job_id])
-            ]
+            waiting = [s for s in theirs if s.next_job and s.next_job.concerns(job, tokens[job.job_id])]
             for waiter in waiting:
                 # Several tasks of one run, of which the first claims it, and the others find that.
                 if not waiter.offer.done():
@@ -316,14 +304,14 @@ class SharedPoller:
         """Give each job to one waiter, and to each watcher; return whether a watcher had not known one."""
         left = free = list(jobs)
         for waiter in self._job_waiters:
-            if left and not waiter.offer.done() and waiter.continuation is None:
+            if left and not waiter.offer.done() and waiter.next_job is None:
                 waiter.offer.set_result(left[: waiter.max_batch_size])
                 left = left[waiter.max_batch_size :]
-        now = time.monotonic()
+        now = self._clock.monotonic()
         return any([watcher.deliver(free, now) for watcher in self._job_watchers])
 
     def _note_no_answer(self, error: ServiceUnavailable) -> None:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if self._no_answer is None:
             self._no_answer_since = now
         else:
@@ -350,6 +338,6 @@ class SharedPoller:
     def _end_overdue(self) -> None:
         """End the wait of the job waiters whose deadline has passed."""
         for waiter in self._job_waiters:
-            if waiter.has_seen_a_poll and waiter.deadline <= time.time():
+            if waiter.has_seen_a_poll and waiter.deadline <= self._clock.time():
                 # Without an answer it is not known whether there were jobs, so that is no timeout.
                 waiter.end(self._no_answer or TimeoutError())

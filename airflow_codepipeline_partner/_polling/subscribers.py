@@ -8,15 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._polling.redelivery import Redelivery
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
-
-#: For how many seconds a job that stays unclaimed is not delivered again to a job watcher; doubled each time.
-FIRST_REDELIVERY_WAIT = 30.0
-MAX_REDELIVERY_WAIT = 3600.0
-#: The same for a custom job: each offer makes the nonces of the former offers stale, so a claim that came too
-#: late needs a newer offer. A hundred runs (``assets.MAX_ATTEMPTS``) last so for the 24 hours that a custom
-#: action may take.
-MAX_CUSTOM_REDELIVERY_WAIT = 900.0
 
 
 @dataclass(eq=False)
@@ -63,7 +56,7 @@ class JobWaiter(Subscriber):
     :param retry_deadline: For how many seconds CodePipeline may fail to answer.
     :param joined_at: When it subscribed, by the monotonic clock.
     :param offer: The jobs, when they come.
-    :param continuation: The next job that it waits for; None if it takes any job.
+    :param next_job: The next job that it waits for; None if it takes any job.
     :param has_seen_a_poll: Whether the deadline counts.
     """
 
@@ -71,7 +64,7 @@ class JobWaiter(Subscriber):
     retry_deadline: float
     joined_at: float
     offer: asyncio.Future[list[OfferedJob]]
-    continuation: NextJobFilter | None = None
+    next_job: NextJobFilter | None = None
     has_seen_a_poll: bool = False
 
     def end(self, error: Exception) -> None:
@@ -85,23 +78,11 @@ class JobWatcher(Subscriber):
     """Gets all jobs, for ever. A job that stays unclaimed is delivered again, less and less often."""
 
     offers: asyncio.Queue[list[OfferedJob]] = field(default_factory=asyncio.Queue)
-    # Job id → when it may be delivered again, and the wait after that.
-    _delivered: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _redelivery: Redelivery = field(default_factory=Redelivery)
 
     def deliver(self, jobs: Iterable[OfferedJob], now: float) -> bool:
         """Deliver the jobs that are not held back, and return whether there were any."""
-        delivered = []
-        for job in jobs:
-            again_at, wait = self._delivered.get(job.job_id, (now, FIRST_REDELIVERY_WAIT))
-            if now >= again_at:
-                delivered.append(job)
-                most = MAX_REDELIVERY_WAIT if job.nonce is None else MAX_CUSTOM_REDELIVERY_WAIT
-                self._delivered[job.job_id] = now + wait, min(2 * wait, most)
-        if delivered:
-            self.offers.put_nowait(delivered)
-            # A job that was not offered for so long is gone.
-            long_ago = now - 2 * MAX_REDELIVERY_WAIT
-            self._delivered = {
-                job_id: entry for job_id, entry in self._delivered.items() if entry[0] > long_ago
-            }
-        return bool(delivered)
+        due = self._redelivery.due(jobs, now)
+        if due:
+            self.offers.put_nowait(due)
+        return bool(due)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Self
 
-from airflow_codepipeline_partner._limits import Text, text_fault
+from airflow_codepipeline_partner._limit_checks import text_fault
+from airflow_codepipeline_partner._limits import Text
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner.exceptions import InvalidInput
 

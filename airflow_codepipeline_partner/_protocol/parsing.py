@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import ast
 import json
-import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_codepipeline_partner._limits import NUMBERS, fit_text, near_name, number_fault, quoted_name
+from airflow_codepipeline_partner._limit_checks import fit_text, number_fault
+from airflow_codepipeline_partner._limits import NUMBERS
+from airflow_codepipeline_partner._suggestions import did_you_mean, quoted_name
 from airflow_codepipeline_partner.exceptions import InvalidInput, LimitExceeded
 
 
@@ -52,11 +53,6 @@ def _read_literal(text: str) -> object:
     return None
 
 
-def _meant(key: object, known: Iterable[str]) -> str:
-    near = near_name(key, known)
-    return "" if near is None else f"; did you mean {near!r}?"
-
-
 def is_missing(value: object) -> bool:
     """Return whether an optional value is missing; Jinja renders a missing value to a text."""
     return value is None or value in ("", "None")
@@ -72,7 +68,7 @@ def by_snake_case(value: object, what: str, names: Mapping[str, str]) -> dict[st
             # A key that the work gave may be a customer's data, and customers read this error.
             raise InvalidInput(
                 f"{what} has no field of the name given ({len(str(key))} characters"
-                f"{_meant(key, [*names, *names.values()])}); "
+                f"{did_you_mean(key, [*names, *names.values()])}); "
                 f"it has {', '.join(names.values())} (or {', '.join(names)})."
             )
         if snake in given:
@@ -114,9 +110,6 @@ def read_created(value: object) -> datetime | None:
             f"currentRevision.created is in the year {moment.year} and, in UTC, outside the years 1 to 9999.",
             field="currentRevision.created",
         ) from None
-
-
-log = logging.getLogger(__name__)
 
 
 def check_text(field: str, value: object, *, job_id: str | None = None, named: str | None = None) -> str:

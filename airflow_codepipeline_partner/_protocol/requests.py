@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import quote
 
 from airflow_codepipeline_partner import exceptions
-from airflow_codepipeline_partner._limits import TEXTS
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import check_text, read_query_param
 from airflow_codepipeline_partner._protocol.results import (
@@ -193,14 +191,3 @@ def result_of(call: Call) -> Literal["success", "continue", "failure"]:
     if "failureDetails" in call.arguments:
         return "failure"
     return "continue" if "continuationToken" in call.arguments else "success"
-
-
-def external_execution_id(dag_id: str, run_id: str) -> str | None:
-    """
-    Return an id with which an execution link ending in ``/dags/{ExternalExecutionId}`` leads to the DAG run.
-
-    :return: ``{dag_id}/runs/{run_id}``, each part URL-quoted, or None if that is too long.
-    """
-    name = f"{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
-    most = TEXTS["executionDetails.externalExecutionId"][1].max_chars
-    return name if most is None or len(name) <= most else None

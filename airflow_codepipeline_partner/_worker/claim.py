@@ -16,7 +16,7 @@ from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSk
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
-from airflow_codepipeline_partner._worker import report
+from airflow_codepipeline_partner._worker import report, result_defaults
 from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint
 from airflow_codepipeline_partner._worker.dag import reports_results
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
@@ -152,7 +152,7 @@ class _Attempt:
             "Retry the action."
         )
         run = {"dag_id": waiting.dag_id, "run_id": waiting.run_id}
-        failure = report.failure(job.job, message, "JobFailed", **run)
+        failure = result_defaults.failure(job.job, message, "JobFailed", **run)
         result = report.put_once(self._hook, RecordStore.of(self._ti), failure, certain=job.certain)
         raise AirflowFailException(
             f"Job {job.job_id} continues the work of {waiting}, which has ended. Its result is {result}."

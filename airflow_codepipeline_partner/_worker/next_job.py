@@ -25,7 +25,7 @@ from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.results import CurrentRevision, ExecutionDetails
-from airflow_codepipeline_partner._worker import report
+from airflow_codepipeline_partner._worker import report, result_defaults
 from airflow_codepipeline_partner._worker.record_store import ClaimInRun, RecordStore, find_claim
 from airflow_codepipeline_partner._worker.records import ClaimRecord
 from airflow_codepipeline_partner.exceptions import (
@@ -116,7 +116,9 @@ def put_progress(
     job = claim.record.job.job
     # Before anything is put: a task that cannot wait for the next job must not end this one.
     action_type_of(job)
-    details = report.with_defaults(execution_details, dag_id=me.dag_id, run_id=me.run_id, continued=True)
+    details = result_defaults.with_defaults(
+        execution_details, dag_id=me.dag_id, run_id=me.run_id, continued=True
+    )
     call = requests.success(
         job, current_revision=current_revision, continuation_token=me.token, execution_details=details
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-How a result reaches CodePipeline exactly once, and the defaults of its details.
+How a result reaches CodePipeline exactly once.
 
 The result is recorded before the put and after it. So the next task that reports (a retry, the finishing
 task, the callback) repeats an intended call unchanged, and does nothing only if the result is done.
@@ -9,14 +9,11 @@ task, the callback) repeats an intended call unchanged, and does nothing only if
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
-from airflow_codepipeline_partner._protocol.results import ExecutionDetails
 from airflow_codepipeline_partner.exceptions import (
     CodePipelineProviderError,
     JobNotInProgress,
@@ -28,8 +25,6 @@ if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
 
 log = logging.getLogger(__name__)
-
-DEFAULT_FAILURE_TYPE = "JobFailed"
 
 
 def put_once(
@@ -104,41 +99,3 @@ def _put(
     hook.put(call, intended_before=intended_before, certain=certain or goes_on)
     store.write_result("done", call)
     return requests.result_of(call)
-
-
-def with_defaults(
-    details: ExecutionDetails | None, *, dag_id: str, run_id: str, continued: bool = False
-) -> ExecutionDetails:
-    """
-    Return execution details with defaults for the members that are missing.
-
-    :param details: The user's details, or None.
-    :param dag_id: The DAG that did the work.
-    :param run_id: Its run. Both are in the external execution id, which leads back to the run.
-    :param continued: Whether the action goes on, with a continuation token.
-    """
-    given = details or ExecutionDetails()
-    outcome = "is at work on this action" if continued else "completed this action"
-    return replace(
-        given,
-        summary=given.summary or f"The Airflow DAG {dag_id} {outcome}.",
-        external_execution_id=given.external_execution_id or requests.external_execution_id(dag_id, run_id),
-    )
-
-
-def failure(job: OfferedJob, message: str, failure_type: str, *, dag_id: str, run_id: str) -> Call:
-    """
-    Compose the failure result of a job that a DAG run worked on.
-
-    :param job: The job.
-    :param message: The message for the customer.
-    :param failure_type: One of the failure types of the API.
-    :param dag_id: The DAG that did the work.
-    :param run_id: Its run.
-    """
-    return requests.failure(
-        job,
-        message=message,
-        failure_type=failure_type,
-        external_execution_id=requests.external_execution_id(dag_id, run_id),
-    )

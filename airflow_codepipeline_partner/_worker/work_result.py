@@ -18,7 +18,7 @@ from airflow_codepipeline_partner._protocol.results import (
     FailureDetails,
     read_output_variables,
 )
-from airflow_codepipeline_partner._worker import report
+from airflow_codepipeline_partner._worker import result_defaults
 from airflow_codepipeline_partner._worker.records import ResultRecord
 from airflow_codepipeline_partner.exceptions import ClientConnectionError, InvalidInput, RequestRefused
 
@@ -56,7 +56,7 @@ class ResultValues:
             if name in self.unrendered:
                 raise InvalidInput(f"{name} could not be rendered ({self.unrendered[name]}).")
         given = ExecutionDetails.from_value(self.execution_details)
-        details = report.with_defaults(given, dag_id=dag_id, run_id=run_id)
+        details = result_defaults.with_defaults(given, dag_id=dag_id, run_id=run_id)
         return requests.success(
             job,
             current_revision=CurrentRevision.from_value(self.current_revision),
@@ -77,13 +77,13 @@ class ResultValues:
         :param run_id: Its run.
         """
         run = {"dag_id": dag_id, "run_id": run_id}
-        is_given = self.failure_type not in (None, report.DEFAULT_FAILURE_TYPE)
+        is_given = self.failure_type not in (None, result_defaults.DEFAULT_FAILURE_TYPE)
         kind = self.failure_type if is_given else why.type
         try:
-            return report.failure(job, message or why.message, kind, **run)
+            return result_defaults.failure(job, message or why.message, kind, **run)
         except InvalidInput as error:
             log.error("%s The default message is reported instead.", error)
-            return report.failure(job, why.message, why.type, **run)
+            return result_defaults.failure(job, why.message, why.type, **run)
 
 
 def why_not_reportable(error: InvalidInput | RequestRefused) -> str:

@@ -13,17 +13,15 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from airflow_codepipeline_partner._limit_checks import number_fault, text_fault
 from airflow_codepipeline_partner._limits import (
     ACTION_TYPE_NUMBERS,
     ACTION_TYPE_TEXTS,
     MAX_CONFIGURATION_PROPERTIES,
     MAX_TAGS,
     RESERVED_TAG_PREFIX,
-    near_name,
-    number_fault,
-    quoted_name,
-    text_fault,
 )
+from airflow_codepipeline_partner._suggestions import did_you_mean, quoted_name
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
 #: Our spelling → AWS's.
@@ -317,6 +315,6 @@ def _kind(value: object) -> str:
 
 def _unknown(key: object, known: Collection[str]) -> str:
     """Return the fault of an unknown field, with the known ones."""
-    near = near_name(key, known) if isinstance(key, str) else None
-    others = f"; it has {', '.join(known)}" if near is None else f" (did you mean {near}?)"
-    return f"has no field {quoted_name(key)}{others}"
+    meant = did_you_mean(key, known) if isinstance(key, str) else ""
+    others = f"; it has {', '.join(known)}"
+    return f"has no field {quoted_name(key)}{meant or others}"

@@ -47,7 +47,7 @@ from airflow_codepipeline_partner._protocol.claims import UnknownClaim
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import ExecutionDetails
-from airflow_codepipeline_partner._worker import failures, report
+from airflow_codepipeline_partner._worker import failures, report, result_defaults
 from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint, ResultCheckpoint
 from airflow_codepipeline_partner._worker.claim import claim_job
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
@@ -199,7 +199,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
                 job_id=in_progress.job_id,
             )
         ti = context["ti"]
-        with_defaults = report.with_defaults(
+        with_defaults = result_defaults.with_defaults(
             in_progress._progress if details is None else ExecutionDetails.from_value(details),
             dag_id=ti.dag_id,
             run_id=ti.run_id,
@@ -266,7 +266,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         job = record.job.job
         run = {"dag_id": context["ti"].dag_id, "run_id": context["ti"].run_id}
         why = failures.failure_of(error, dag_id=run["dag_id"], task_id=self.task_id)
-        call = report.failure(job, why.message, why.type, **run)
+        call = result_defaults.failure(job, why.message, why.type, **run)
         checkpoint = ResultCheckpoint(context)
         try:
             result = report.put_once(self.hook, checkpoint, call, certain=record.is_certain)

@@ -42,7 +42,7 @@ from airflow_codepipeline_partner._worker.dag import (
 )
 from airflow_codepipeline_partner._worker.failures import recorded_failure
 from airflow_codepipeline_partner._worker.record_store import ClaimInRun, RecordStore
-from airflow_codepipeline_partner._worker.report import DEFAULT_FAILURE_TYPE
+from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner._worker.work_result import (
     ResultValues,
     refuse_cleared_run,

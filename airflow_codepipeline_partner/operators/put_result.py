@@ -29,7 +29,7 @@ from airflow_codepipeline_partner._protocol.results import (
     FailureDetails,
     read_output_variables,
 )
-from airflow_codepipeline_partner._worker import report
+from airflow_codepipeline_partner._worker import report, result_defaults
 from airflow_codepipeline_partner._worker.checkpoints import result_store
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_store import find_claim
@@ -200,7 +200,7 @@ class _Success(_PutResultOperator):
             job,
             current_revision=CurrentRevision.from_value(self.current_revision),
             continuation_token=self.continuation_token,
-            execution_details=report.with_defaults(
+            execution_details=result_defaults.with_defaults(
                 ExecutionDetails.from_value(self.execution_details),
                 dag_id=dag_id,
                 run_id=run_id,
@@ -250,7 +250,7 @@ class _Failure(_PutResultOperator):
             message=self.message,
             failure_type=self.failure_type,
             external_execution_id=(
-                self.external_execution_id or requests.external_execution_id(dag_id, run_id)
+                self.external_execution_id or result_defaults.external_execution_id(dag_id, run_id)
             ),
         )
 

@@ -13,9 +13,7 @@ from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling import poller
 from airflow_codepipeline_partner._polling.poller import SharedPoller
 from airflow_codepipeline_partner._polling.subscribers import (
-    MAX_REDELIVERY_WAIT,
     JobWaiter,
-    JobWatcher,
     NextJobFilter,
 )
 from airflow_codepipeline_partner.exceptions import (
@@ -59,7 +57,7 @@ def test_an_unclaimed_job_is_reported_ever_less_often(codepipeline):
     at = [moment - 1000 for moment, _ in heard]
     assert at[:5] == [0, 30, 90, 210, 450]
     gaps = [after - before for before, after in itertools.pairwise(at)]
-    assert max(gaps) == MAX_REDELIVERY_WAIT
+    assert max(gaps) == 3600
     assert {job_id for _, ids in heard for job_id in ids} == {"a"}
 
 
@@ -116,13 +114,6 @@ def test_a_job_goes_to_a_sensor_and_to_each_watcher(codepipeline):
     asyncio.run(run())
 
 
-def test_what_was_not_offered_for_long_is_forgotten():
-    watcher = JobWatcher(10, 30)
-    watcher.deliver(jobs("a"), 0.0)
-    watcher.deliver(jobs("b"), 30.0 + 2 * MAX_REDELIVERY_WAIT)
-    assert list(watcher._delivered) == ["b"]
-
-
 class Lookup:
     """Knows the continuation tokens of jobs, and counts how often it is asked."""
 
@@ -145,9 +136,7 @@ def lookup(monkeypatch):
 def next_job(which=1, client_id="client", **more):
     shared = SharedPoller.for_(TYPE, AwsParameters())
     limits = {"deadline": LATER, "retry_deadline": 300, **more}
-    return shared.wait(
-        10, 30, continuation=NextJobFilter(client_id, f"token-{which}", AwsParameters()), **limits
-    )
+    return shared.wait(10, 30, next_job=NextJobFilter(client_id, f"token-{which}", AwsParameters()), **limits)
 
 
 def test_the_next_job_goes_to_the_task_that_waits_for_it(codepipeline, lookup):
@@ -222,7 +211,7 @@ def test_jobs_that_nobody_claims_do_not_hide_the_others(codepipeline, lookup):
     stale = [jobs("a", "b"), jobs("c", "d"), jobs("e", "f")]
     codepipeline.answers = [*stale, *stale, jobs("next")]
     shared = SharedPoller.for_
-    limits = {"deadline": LATER, "retry_deadline": 300, "continuation": CONTINUED}
+    limits = {"deadline": LATER, "retry_deadline": 300, "next_job": CONTINUED}
     assert together(lambda: [shared(TYPE, AwsParameters()).wait(2, 30, **limits)]) == [["next"]]
     # The first time they are new, and another may be about to claim them; then they are passed over at once.
     assert [now for now, _ in codepipeline.polls] == [1000, 1030, 1060, 1090, 1090, 1090, 1090]

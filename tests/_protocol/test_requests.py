@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from urllib.parse import unquote
 
 import botocore.exceptions
 import botocore.session
@@ -288,29 +287,3 @@ def test_jinjas_none_is_no_continuation_token():
 )
 def test_a_result_is_named(call, result):
     assert requests.result_of(call) == result
-
-
-@pytest.mark.parametrize(
-    ("dag_id", "run_id", "name"),
-    [
-        ("my_dag", "manual__1", "my_dag/runs/manual__1"),
-        (
-            "my dag",
-            "scheduled__2026-01-31T12:00:00+00:00",
-            "my%20dag/runs/scheduled__2026-01-31T12%3A00%3A00%2B00%3A00",
-        ),
-        ("a/b", "c/d?e#f%", "a%2Fb/runs/c%2Fd%3Fe%23f%25"),
-        ("dág", "rün", "d%C3%A1g/runs/r%C3%BCn"),
-    ],
-)
-def test_the_external_execution_id_leads_back_to_the_run(dag_id, run_id, name):
-    assert requests.external_execution_id(dag_id, run_id) == name
-    assert [unquote(part) for part in name.split("/runs/")] == [dag_id, run_id]
-
-
-def test_an_external_execution_id_too_long_is_left_out():
-    fits = 1500 - len("/runs/r")
-    assert len(requests.external_execution_id("d" * fits, "r")) == 1500
-    assert requests.external_execution_id("d" * (fits + 1), "r") is None
-    # Quoted, a sign can take many characters.
-    assert requests.external_execution_id("é" * 250, "é" * 250) is None

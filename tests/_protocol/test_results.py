@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_codepipeline_partner._limits import CUT_MARK
+from airflow_codepipeline_partner._limit_checks import CUT_MARK
 from airflow_codepipeline_partner.exceptions import InvalidInput, LimitExceeded
 from airflow_codepipeline_partner.jobs import CurrentRevision, ExecutionDetails, FailureDetails
 

@@ -59,7 +59,7 @@ def test_a_wrong_declaration_calls_nothing(run, codepipeline, file):
     assert told.startswith(f"{wrong}: The declaration of a custom action type has 3 faults:\n")
     assert "  category: must be one of Source, Build" in told
     assert "  configurationProperties[1].secret: must be true or false" in told
-    assert "did you mean tags?" in told
+    assert "did you mean 'tags'?" in told
     assert codepipeline.calls == []
 
 

@@ -80,7 +80,7 @@ WRONG = [
     ((["owner"]), "ThirdParty", "owner: must be Custom, or left out", "partners (ThirdParty)"),
     ((["owner"]), ["planted"], "owner: must be Custom, or left out", ""),
     ((["extra"]), "planted", "It has no field 'extra'", "category, owner, provider"),
-    ((["Category"]), 1, "It has no field 'Category' (did you mean category?)", ""),
+    ((["Category"]), 1, "It has no field 'Category'; did you mean 'category'?", ""),
     (([7]), 1, "It has no field (1 characters); it has", ""),
     ((["settings"]), ["planted"], "settings: must be a mapping with thirdPartyConfigurationUrl", "a list"),
     ((["settings", "extra"]), "planted", "settings: has no field 'extra'", "entityUrlTemplate"),
@@ -166,7 +166,7 @@ WRONG = [
         "configurationProperties[2].type: must be one of String, Number",
         "",
     ),
-    (([PROPERTIES, 2, "typ"]), "String", "configurationProperties[2]: has no field", "did you mean type?"),
+    (([PROPERTIES, 2, "typ"]), "String", "configurationProperties[2]: has no field", "did you mean 'type'?"),
     (
         ([PROPERTIES, 2, "required"]),
         "planted",

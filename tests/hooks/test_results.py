@@ -10,7 +10,7 @@ import pytest
 from hook_calls import FAILURE, SUCCESS, end, outcomes, status
 from support import ACTION_TYPE
 
-from airflow_codepipeline_partner._limits import CUT_MARK
+from airflow_codepipeline_partner._limit_checks import CUT_MARK
 from airflow_codepipeline_partner.client_tokens import ClientTokenHook
 from airflow_codepipeline_partner.exceptions import (
     InvalidClientToken,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.engine.state import State
@@ -19,13 +19,13 @@ from airflow_codepipeline_partner.emulator.model.action_types import (
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     GITHUB_SECRET,
     GITHUB_SOURCE,
-    MASKED,
     SOURCE_CATEGORY,
     SUPERSEDED,
     Action,
     Pipeline,
     Stage,
 )
+from airflow_codepipeline_partner.emulator.model.secret_masking import secrets_before, unmask
 from airflow_codepipeline_partner.emulator.model.variables import REFERENCE, RESERVED_NAMESPACES
 
 Declaration = dict[str, Any]
@@ -104,14 +104,13 @@ class PipelineReader:
         known = self._action_type(action, region)
         where = f"Action {action.name} of the stage {stage_name}"
         secret_keys = frozenset(known.secret_keys & action.configuration.keys())
-        # Secrets are masked when they are shown; a mask that comes back means the same value.
-        before = _secrets(former, stage_name, action)
-        configuration = dict(action.configuration)
-        for key in secret_keys:
-            if configuration[key] == MASKED:
-                if key not in before:
-                    raise _invalid_action(f"{where}: {key} is masked, and there was no value before.")
-                configuration[key] = before[key]
+        try:
+            configuration = unmask(
+                action.configuration, secret_keys, secrets_before(former, stage_name, action)
+            )
+        except KeyError as error:
+            fault = f"{where}: {error.args[0]} is masked, and there was no value before."
+            raise _invalid_action(fault) from None
         plain = {key: REFERENCE.sub("x", value) for key, value in configuration.items()}
         for fault in known.faults_of(plain, len(inputs), len(outputs)):
             raise _invalid_action(f"{where}: {fault}.")
@@ -159,16 +158,6 @@ class PipelineReader:
                 f"{len(customers)} customers; add one, or choose one by the setting connected_client_id."
             )
         return chosen
-
-
-def _secrets(former: Pipeline | None, stage_name: str, action: Action) -> Mapping[str, str]:
-    """Return the secrets that the same action had before."""
-    for stage in former.stages if former is not None else ():
-        for each in stage.actions:
-            same = (stage.name, each.name, each.action_type) == (stage_name, action.name, action.action_type)
-            if same:
-                return {key: each.configuration[key] for key in each.secret_configuration_keys}
-    return {}
 
 
 def _faults_of_store(declared: Declaration, region: str) -> Iterator[ApiError]:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import datetime
 import json
@@ -16,7 +15,8 @@ from airflow_codepipeline_partner.emulator.api.pipeline_declaration import Pipel
 from airflow_codepipeline_partner.emulator.engine.pipeline_runner import PipelineRunner
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
-from airflow_codepipeline_partner.emulator.model.pipelines import DEFAULT_REGION, MASKED, Pipeline
+from airflow_codepipeline_partner.emulator.model.pipelines import DEFAULT_REGION, Pipeline
+from airflow_codepipeline_partner.emulator.model.secret_masking import mask_declaration
 from airflow_codepipeline_partner.emulator.service_model import validate
 
 _REFUSED_WHEN_MADE = ("InvalidTagsException", "TooManyTagsException")
@@ -70,7 +70,7 @@ class PipelinesApi:
             made = None
             if operation != "DeletePipeline":
                 made = self._reader.read(request["pipeline"], region or DEFAULT_REGION, now, former)
-                request = _masked(request, made)
+                request = mask_declaration(request, made)
             status, body = ask_moto(operation, request)
             if status != 200:
                 self._refused(operation, name, body, now, ask_moto)
@@ -122,14 +122,3 @@ def _not_for_our_own(operation: str, pipeline: Pipeline) -> ApiError:
     if operation == "CreatePipeline":
         return ApiError("PipelineNameInUseException", f"A pipeline with the name '{pipeline.name}' exists.")
     return ApiError("NotImplementedException", f"The emulator's own pipelines do not support {operation}.")
-
-
-def _masked(request: Request, made: Pipeline) -> Request:
-    """Return the request as moto gets it: the secrets of workers' configurations are masked."""
-    masked = copy.deepcopy(request)
-    for stage, declared_stage in zip(made.stages, masked["pipeline"]["stages"], strict=True):
-        for action, declared in zip(stage.actions, declared_stage["actions"], strict=True):
-            # moto shows the secrets of AWS's own actions.
-            for key in action.secret_configuration_keys if action.makes_jobs else ():
-                declared["configuration"][key] = MASKED
-    return masked

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 
 from airflow_codepipeline_partner.emulator.errors import ControlError
 from airflow_codepipeline_partner.emulator.model.action_types import CUSTOM, THIRD_PARTY, ActionTypeId
+from airflow_codepipeline_partner.emulator.model.secret_masking import mask
 
 ACCOUNT_ID = "123456789012"  # moto's default account
 DEFAULT_REGION = "us-east-1"
-MASKED = "****"
 PARALLEL, SUPERSEDED = "PARALLEL", "SUPERSEDED"  # and QUEUED
 SOURCE_CATEGORY = "Source"
 S3_SOURCE = ActionTypeId(SOURCE_CATEGORY, "AWS", "S3", "1")
@@ -124,8 +124,7 @@ class Action:
 
     def shown(self, configuration: Mapping[str, str]) -> dict[str, str]:
         """Return a configuration of this action as everybody except the worker sees it."""
-        secret = self.secret_configuration_keys
-        return {key: MASKED if key in secret else value for key, value in configuration.items()}
+        return mask(configuration, self.secret_configuration_keys)
 
 
 @dataclasses.dataclass(frozen=True)
