@@ -23,9 +23,10 @@ class AwsParameters:
     """
     How one task, trigger or notifier reaches AWS.
 
-    :param aws_conn_id: The ``aws`` connection, or None for boto3's default credentials.
-    :param region_name: The region of the jobs; None takes the connection's.
-    :param verify: Whether to verify TLS certificates, or the path of a CA bundle; None is boto3's default.
+    :param aws_conn_id: The ``aws`` connection. If None, boto3's default credentials are used.
+    :param region_name: The region of the jobs. If None, the connection's region is used.
+    :param verify: Whether to verify TLS certificates, or the path of a CA bundle. If None, boto3's default is
+        used.
     :param botocore_config: A mapping of arguments of botocore's Config, or None. A Config works, too, in a
         task that is not deferred: a trigger could not store it.
     :param client_conn_id_template: How a client's connection id is made from its client id.

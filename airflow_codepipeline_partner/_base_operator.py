@@ -34,14 +34,15 @@ class CodePipelineBaseOperator(BaseOperator):
     """
     An operator or sensor that talks to CodePipeline.
 
-    :param aws_conn_id: The ``aws`` connection with credentials, region, role and endpoint; None for boto3's
-        default credentials. (templated)
-    :param region_name: The region of the jobs; None takes the connection's. (templated)
-    :param verify: Whether to verify TLS certificates, or the path of a CA bundle; None is boto3's default.
-        (templated)
+    :param aws_conn_id: The ``aws`` connection with credentials, region, role and endpoint. If None, boto3's
+        default credentials are used. (templated)
+    :param region_name: The region of the jobs. If None, the connection's region is used. (templated)
+    :param verify: Whether to verify TLS certificates, or the path of a CA bundle. If None, boto3's default is
+        used. (templated)
     :param botocore_config: A mapping of arguments of botocore's Config, or None.
-    :param client_conn_id_template: How the connection id of a client, whose password is the client token,
-        is made from its client id (in which ``-`` is written ``_``). (templated)
+    :param client_conn_id_template: The template of a client's connection id. ``{client_id}`` stands for the
+        client id, with ``_`` instead of ``-``. The password of that connection is the client token.
+        (templated)
     """
 
     template_fields: Sequence[str] = ("aws_conn_id", "region_name", "verify", "client_conn_id_template")
@@ -167,7 +168,7 @@ def check_job(job: object) -> None:
     """
     Check a job at construction, if it is known then.
 
-    :raises InvalidInput: It is not a job, or one that AWS does itself.
+    :raises InvalidInput: The value is not a job, or its owner is ``AWS``.
     """
     if not is_known_later(job):
         OfferedJob.from_value(job).check_served()
@@ -177,7 +178,7 @@ def check_job_to_claim(job: object) -> None:
     """
     Check at construction that a job can be claimed, if it is known then.
 
-    :raises InvalidInput: It is not a job, or cannot be claimed.
+    :raises InvalidInput: The value is not a job, or the job cannot be claimed.
     """
     if not is_known_later(job):
         OfferedJob.from_value(job).check_claimable()
@@ -187,7 +188,7 @@ def check_action_type(action_type: object, query_param: object = None) -> None:
     """
     Check what is to be polled for, as far as it is known at construction.
 
-    :raises InvalidInput: AWS does such actions itself, or a poll for them has no such query.
+    :raises InvalidInput: The owner is ``AWS``, or a poll for the action type has no such query.
     """
     if not is_known_later(query_param):
         check_literal(read_query_param, query_param)

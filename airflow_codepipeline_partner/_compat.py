@@ -35,8 +35,10 @@ __all__ = [
     "XCom",
     "conf",
     "context_names",
+    "count_instances",
     "ends_task_otherwise",
     "forget_cached_connections",
+    "get_task_states",
     "is_resolved_later",
     "is_retried",
     "task_decorator_factory",
@@ -72,6 +74,20 @@ def task_state_store(context: Mapping[str, Any]) -> TaskStateStore | None:
     """Return what survives a task's retry (from Airflow 3.3 on), or None before."""
     store: TaskStateStore | None = context.get("task_state_store")
     return store
+
+
+def count_instances(dag_id: str, run_id: str, task_id: str) -> int:
+    """Return how many instances a task has in a run."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    return int(RuntimeTaskInstance.get_ti_count(dag_id=dag_id, run_ids=[run_id], task_ids=[task_id]))
+
+
+def get_task_states(dag_id: str, run_ids: list[str]) -> Any:
+    """Return the states of all task instances of some runs; also where there is no task instance to ask."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    return RuntimeTaskInstance.get_task_states(dag_id=dag_id, run_ids=run_ids)
 
 
 def forget_cached_connections() -> None:

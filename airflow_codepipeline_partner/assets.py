@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Event-driven scheduling: the asset that stands for waiting jobs, the jobs of its events, a run for each."""
+"""Event-driven scheduling: an asset for waiting jobs, the jobs of its events, and a run for each job."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def codepipeline_jobs(
     query_param: Mapping[str, str] | None = None,
 ) -> Asset:
     """
-    Return the asset that has an event whenever jobs of an action type wait: a DAG's ``schedule``.
+    Return an asset for a DAG's ``schedule``. It gets an event when jobs of the action type are waiting.
 
-    One event has all jobs of one poll; :func:`offered_jobs` gives them to the DAG. The jobs are offered, not
-    claimed. A job that stays unclaimed and is offered again has a further event after 30 s, then after twice
-    as long each time, up to an hour (of a custom job 15 min). Nothing polls while all DAGs on this schedule
+    One event has all jobs of one poll; :func:`offered_jobs` returns them in the DAG. The jobs are offered,
+    not claimed. If a job stays unclaimed and is offered again, there is another event after 30 s. The pause
+    doubles each time, up to 1 hour (custom jobs: 15 minutes). Nothing polls while all DAGs on this schedule
     are paused.
 
     :param name: The asset's name, unique in Airflow.
@@ -51,13 +51,13 @@ def codepipeline_jobs(
         mapping, or ``category/owner/provider/version``.
     :param max_batch_size: The most jobs of one poll, at least 1.
     :param poll_interval: Seconds between two polls, varied by a tenth.
-    :param aws_conn_id: The ``aws`` connection, or None for boto3's default credentials.
-    :param region_name: The region of the jobs; None takes the connection's.
+    :param aws_conn_id: The ``aws`` connection. If None, boto3's default credentials are used.
+    :param region_name: The region of the jobs. If None, the connection's region is used.
     :param verify: Whether to verify TLS certificates, or the path of a CA bundle.
     :param botocore_config: A mapping of arguments of botocore's Config, or None.
-    :param client_conn_id_template: How a client's connection id is made from its client id; no poll needs it.
-    :param query_param: Only jobs whose configuration has this value, in the queryable property of a custom
-        action type: a mapping of its name to the value. None for action types without such a property.
+    :param client_conn_id_template: The template of a client's connection id. A poll does not use it.
+    :param query_param: A filter for custom jobs: ``{property name: value}``. CodePipeline returns only jobs
+        whose queryable property has this value. Required if the action type has a queryable property.
     :raises InvalidInput: The action type, the query, the batch size or the interval does not fit.
 
     Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
@@ -82,13 +82,13 @@ def codepipeline_jobs(
 
 def offered_jobs(context: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
     """
-    Return the jobs that a run was started for, each once.
+    Return the jobs for which a run was started, each job once.
 
-    They come from the events of the assets that started the run. If none did (a run started by hand,
-    ``dag.test()``), they come from the run's conf: one job, or ``{"jobs": [job, …]}``.
+    The jobs come from the events of the assets that started the run. If no event started the run (a run
+    started by hand, ``dag.test()``), the jobs come from the run's conf: one job, or ``{"jobs": [job, …]}``.
 
-    :param context: The running task's context; None asks Airflow for it.
-    :raises InvalidJobReference: There are no jobs, or something else is in their place.
+    :param context: The running task's context. If None, Airflow's current context is used.
+    :raises InvalidJobReference: There are no jobs, or the values are not jobs.
     """
     known = get_current_context() if context is None else context
     jobs = {job.job_id: job.to_xcom() for job in _jobs_of_events(known)}
@@ -147,16 +147,16 @@ def dispatch_jobs(
     **parameters: Any,
 ) -> Any:
     """
-    Start one run of another DAG for each job: call it in a DAG.
+    Start one run of another DAG for each job. Call this function in a DAG.
 
-    The run's id is made from the job's id, so that a job which is offered twice makes one run; its conf is
-    the job. A job whose run has ended without a claim (its client token was missing, for instance) gets a
-    further run when it is offered again, up to :data:`MAX_ATTEMPTS`.
+    The run's id is made from the job's id, so that a job that is offered twice makes one run. The run's conf
+    is the job. If the run ended without a claim (for instance because the client token was missing), the job
+    gets another run when it is offered again, up to :data:`MAX_ATTEMPTS`.
 
-    :param jobs: What the sensor or :func:`offered_jobs` returned, in general an XComArg.
+    :param jobs: The jobs that the sensor or :func:`offered_jobs` returned, usually an XComArg.
     :param trigger_dag_id: The DAG that claims, works on and finishes one job. (templated)
-    :param task_id: The id of the task that starts the runs; the one before it is called ``{task_id}_runs``.
-    :param conf: More of the runs' conf. (templated)
+    :param task_id: The id of the task that starts the runs. The task before it is called ``{task_id}_runs``.
+    :param conf: Extra values for the conf of the new runs. (templated)
     :param parameters: Other parameters of Airflow's TriggerDagRunOperator.
     :return: The task that starts the runs.
     """

@@ -2,9 +2,9 @@
 """
 Look up client tokens in Airflow connections, and therefore in any secrets backend.
 
-Each client has one connection, of type ``codepipeline_partner_client``: its login is the client id, its
-password the client token. A partner has thousands of customers, so each token is looked up, rotated and
-masked on its own.
+Each client has one connection, of type ``codepipeline_partner_client``. Its login is the client id, and its
+password is the client token. A partner may have thousands of customers, so each token is looked up, rotated
+and masked on its own.
 """
 
 from __future__ import annotations

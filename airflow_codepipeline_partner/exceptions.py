@@ -6,18 +6,18 @@ The errors of this package.
 
     CodePipelineProviderError
     ├── JobFailure                raised by your work: it failed, and why
-    ├── InvalidInput              ours: a value cannot be sent; nothing was called
+    ├── InvalidInput              this package refused a value; nothing was called
     │   ├── LimitExceeded         a field is over (or under) a limit of the API
     │   ├── InvalidJobReference   the value given as ``job`` does not name a job
     │   └── ClientConnectionError no usable Airflow connection for a client id
     ├── ArtifactError             an artifact could not be found, read, packed or uploaded
     │   └── UnsafeArchive         the archive, or an entry of it, is refused
-    └── CodePipelineError         theirs: CodePipeline refused the call, or did not answer
+    └── CodePipelineError         CodePipeline refused the call, or did not answer
         ├── ActionTypeNotFound    no such action type, or not for this account and region
         ├── JobNotFound           the job id is unknown
-        ├── InvalidClientToken    the token is not this client's
-        ├── InvalidNonce          the nonce is spent or stale; a claim turns it into its outcome
-        ├── JobNotInProgress      the job takes no result: ended, timed out, not claimed
+        ├── InvalidClientToken    the client token does not belong to the job's client
+        ├── InvalidNonce          the nonce is spent or no longer valid; ``claim()`` handles this error
+        ├── JobNotInProgress      the job accepts no result: it ended, timed out, or is not claimed
         ├── NextJobNotOffered     the next job of an action did not come
         ├── RequestRefused        any other refusal (permissions, validation)
         └── ServiceUnavailable    no answer within the deadline
@@ -61,7 +61,7 @@ class CodePipelineProviderError(Exception):
     The root of all errors of this package.
 
     :param message: What happened, to which job, and what to do. It holds no secret.
-    :param job_id: The job that it happened to, or None.
+    :param job_id: The job that the error is about, or None.
     """
 
     #: The CodePipeline failure type of a job that ends because of this error.
@@ -104,15 +104,17 @@ def from_description(text: str) -> CodePipelineProviderError:
 
 class JobFailure(CodePipelineProviderError):
     """
-    Raise this in your work to choose what the customer reads; for ``@task.codepipeline_job``.
+    Raise this to choose the failure message for the customer.
 
-    Airflow retries the task as for any exception. If no retry can help, raise Airflow's
-    ``AirflowFailException`` from it.
+    It works in a ``@task.codepipeline_job`` function and inside a ``with Workspace(…)``. In any other task,
+    only its class and text appear in Airflow's log. Airflow retries the task as for any exception. If no
+    retry can help, raise Airflow's ``AirflowFailException`` from it.
 
-    :param message: What went wrong and what to do, for the customer; cut to 5000 characters. No secret.
+    :param message: What went wrong and what to do, for the customer. It is cut to 5000 characters. It must
+        hold no secret.
     :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
         RevisionUnavailable, SystemUnavailable.
-    :raises LimitExceeded: The message is no text, or the type is none of these.
+    :raises LimitExceeded: The message is not a string, or the failure type is not in this list.
     """
 
     def __init__(
@@ -132,7 +134,7 @@ def _fitting(field: str, value: object, job_id: str | None) -> str:
 
 
 class InvalidInput(CodePipelineProviderError, ValueError):
-    """A value cannot be sent; nothing was called."""
+    """A value cannot be sent. Nothing was called."""
 
     failure_type = "ConfigurationError"
 
@@ -147,7 +149,7 @@ class LimitExceeded(InvalidInput):
     """
     A field breaks a limit of the CodePipeline API.
 
-    :param field: The field, in AWS's spelling, with the structure it belongs to.
+    :param field: The name of the field in AWS's spelling, with the structure that it belongs to.
     """
 
     def __init__(self, message: str, *, field: str = "", job_id: str | None = None, **facts: Any) -> None:
@@ -173,11 +175,11 @@ class ClientConnectionError(InvalidInput):
 
 class ArtifactError(CodePipelineProviderError):
     """
-    An artifact of a job could not be found, read, packed or uploaded; nothing half-done is left.
+    An artifact of a job could not be found, read, packed or uploaded. Nothing half-done is left.
 
-    :param failure_type: The failure type of a job that ends because of it.
-    :param retryable: Whether the same may succeed later.
-    :param for_customer: What the customer reads; None takes the message.
+    :param failure_type: The failure type of a job that ends because of this error.
+    :param retryable: Whether the same call may succeed later.
+    :param for_customer: The message for the customer. If None, ``message`` is used.
     """
 
     def __init__(
@@ -198,7 +200,7 @@ class ArtifactError(CodePipelineProviderError):
 
 
 class UnsafeArchive(ArtifactError):
-    """An archive could do harm, or exceeds the limits; nothing of it was unpacked."""
+    """An archive could do harm, or exceeds the limits. Nothing of it was unpacked."""
 
 
 class CodePipelineError(CodePipelineProviderError):
@@ -232,11 +234,11 @@ class ActionTypeNotFound(CodePipelineError):
 
 
 class JobNotFound(CodePipelineError):
-    """CodePipeline does not know the job, or no longer."""
+    """CodePipeline does not know the job, or has forgotten it."""
 
 
 class InvalidClientToken(CodePipelineError):
-    """The client token is not that of the job's client, even after a second look-up."""
+    """The client token does not belong to the job's client, even after a second look-up."""
 
     failure_type = "PermissionError"
     # The customer's new token may be stored only a moment after it was rotated.
@@ -244,11 +246,15 @@ class InvalidClientToken(CodePipelineError):
 
 
 class JobNotInProgress(CodePipelineError):
-    """The job takes no result: it has ended, timed out, or is not acknowledged."""
+    """The job accepts no result: it has ended, timed out, or is not acknowledged."""
 
 
 class InvalidNonce(CodePipelineError):
-    """The nonce is spent or stale. The claim turns this error into its outcome."""
+    """
+    The nonce is spent or no longer valid.
+
+    ``claim()`` handles this error: the claim is then lost, or unknown if an answer was lost before.
+    """
 
 
 class NextJobNotOffered(CodePipelineError):
@@ -259,8 +265,8 @@ class RequestRefused(CodePipelineError):
     """
     CodePipeline refused the request for a reason that has no class of its own.
 
-    Credentials are renewed and permissions are mended, so this is ``retryable``, unless the request itself is
-    invalid.
+    It is ``retryable``, because somebody may fix the credentials or permissions meanwhile. An invalid request
+    is not retryable.
     """
 
     retryable = True
@@ -271,6 +277,6 @@ class RequestRefused(CodePipelineError):
 
 
 class ServiceUnavailable(CodePipelineError):
-    """CodePipeline could not be reached, throttled the call, or failed, until the deadline."""
+    """Until the deadline, every attempt was throttled, failed or got no answer."""
 
     retryable = True

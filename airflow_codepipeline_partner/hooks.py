@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from botocore.config import Config
 from airflow_codepipeline_partner._endpoints import is_of_aws
 from airflow_codepipeline_partner._masking import mask_secret
 from airflow_codepipeline_partner._protocol import claims, requests, responses
-from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState, UnknownClaim
+from airflow_codepipeline_partner._protocol.claims import ENDED_STATUSES, Claim, ClaimState, UnknownClaim
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.job_details import JobDetails
 from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob
@@ -45,23 +44,24 @@ __all__ = ["CodePipelineHook"]
 
 class CodePipelineHook(AwsBaseHook):
     """
-    Poll for jobs of an action type, claim them, and give them their results.
+    Poll for jobs of an action type, claim them, and send their results.
 
-    Credentials, region, role and endpoint come from a plain Airflow connection of type ``aws``. If it has a
-    role and an endpoint that is not AWS's own (an emulator), STS is called at that endpoint, too, unless
-    ``service_config.sts.endpoint_url`` names another.
+    Credentials, region, role and endpoint come from an Airflow connection of type ``aws``. If the connection
+    has a role and an endpoint that is not AWS's own (an emulator), STS is called at that endpoint too, unless
+    ``service_config.sts.endpoint_url`` names another one.
 
-    :param aws_conn_id: The ``aws`` connection, or None for boto3's default credentials.
-    :param region_name: The region of the jobs; None takes the connection's.
-    :param verify: Whether to verify TLS certificates, or the path of a CA bundle; None is boto3's default.
-    :param config: A botocore config, or a mapping of its arguments; merged over the ``config_kwargs`` of the
-        connection. Its retries do not apply to the job calls; see ``retry_deadline``.
-    :param client_conn_id_template: The template of a client's connection id; ``{client_id}`` stands for the
-        client id with ``_`` for ``-``.
-    :param retry_deadline: For how many seconds a call is retried if CodePipeline cannot be reached,
-        throttles, or fails; 0 means one attempt.
-    :param clock: Returns seconds; measures ``retry_deadline``. For tests.
-    :param sleep: Waits the given seconds between two attempts. For tests.
+    :param aws_conn_id: The ``aws`` connection. If None, boto3's default credentials are used.
+    :param region_name: The region of the jobs. If None, the connection's region is used.
+    :param verify: Whether to verify TLS certificates, or the path of a CA bundle. If None, boto3's default is
+        used.
+    :param config: A botocore config, or a mapping of its arguments. It is merged over the connection's
+        ``config_kwargs``. Its retries do not apply to the job calls; see ``retry_deadline``.
+    :param client_conn_id_template: The template of a client's connection id. ``{client_id}`` stands for the
+        client id, with ``_`` instead of ``-``.
+    :param retry_deadline: How long a call is repeated, in seconds, if CodePipeline cannot be reached,
+        throttles, or fails. 0 means one attempt.
+    :param clock: A function that returns seconds. It measures ``retry_deadline``. For tests.
+    :param sleep: A function that waits the given seconds between two attempts. For tests.
     """
 
     def __init__(
@@ -102,14 +102,15 @@ class CodePipelineHook(AwsBaseHook):
 
         :param action_type: What to poll for: an ActionType, AWS's mapping, or
             ``category/owner/provider/version``.
-        :param max_batch_size: The most jobs to return, at least 1; CodePipeline may return fewer.
-        :param query_param: Only jobs whose configuration has this value in the queryable property of a custom
-            action type: a mapping of its name to the value, which has at most 50 characters. It is required
-            if the action type has such a property, and refused if it has none.
-        :return: The offered jobs; an empty list if no job waits.
-        :raises InvalidInput: AWS does the action type itself, or the query does not fit; nothing was called.
+        :param max_batch_size: The most jobs to return, at least 1. CodePipeline may return fewer.
+        :param query_param: A filter for custom jobs: ``{property name: value}``. CodePipeline returns only
+            jobs whose queryable property has this value, of at most 50 characters. Required if the action
+            type has a queryable property, refused if it has none.
+        :return: The offered jobs, or an empty list if no job waits.
+        :raises InvalidInput: The query does not fit, or the owner is ``AWS``: AWS runs these actions itself,
+            so no worker can poll for them. Nothing was called.
         :raises ActionTypeNotFound: CodePipeline does not know the action type in this account and region.
-        :raises ServiceUnavailable: There was no answer until the deadline.
+        :raises ServiceUnavailable: CodePipeline did not answer until the deadline.
 
         Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
         """
@@ -132,12 +133,12 @@ class CodePipelineHook(AwsBaseHook):
         """
         Ask for all details of a job, with new artifact credentials.
 
-        They hold secrets: never log them, never return them from a task.
+        The details hold secrets. Never log them, and never return them from a task.
 
-        :param job: A job object, or a mapping with ``job_id`` and ``client_id`` or, of a custom job,
-            ``action_type``.
+        :param job: A job object, or a mapping with ``job_id`` and ``client_id``. For a custom job, the
+            mapping has ``action_type`` instead of ``client_id``.
         :raises ClientConnectionError: No connection holds the client's token.
-        :raises InvalidClientToken: The token is not this client's.
+        :raises InvalidClientToken: The client token does not belong to this client.
         :raises JobNotFound: CodePipeline does not know the job.
 
         Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
@@ -159,10 +160,10 @@ class CodePipelineHook(AwsBaseHook):
         """
         Ask which continuation token a job carries, if any.
 
-        Nothing else of its details is kept, so the masker does not have to learn their secrets.
+        Nothing else of the job's details is kept, so their secrets need no masking.
 
         :param job: The job.
-        :raises CodePipelineProviderError: As :meth:`details`.
+        :raises CodePipelineProviderError: The errors of :meth:`details`.
 
         Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
         """
@@ -172,19 +173,19 @@ class CodePipelineHook(AwsBaseHook):
         """
         Claim an offered job, so that no other worker takes it.
 
-        Two calls: the details, and the acknowledgement, which spends the nonce. The nonce of a partner's job
-        is in the details, that of a custom job came with its offer. If it is stale because the job was
-        offered again meanwhile, only that offer is lost.
+        This makes two calls. The first gets the job's details, the second acknowledges the job with its
+        nonce. The nonce of a partner job is in the details; the nonce of a custom job came with the offer. If
+        the job was offered again meanwhile, the nonce is no longer valid and None is returned.
 
-        :param job: A job from :meth:`poll`, or a mapping with ``job_id`` and ``client_id`` or, of a custom
-            job, ``action_type`` and ``nonce``.
-        :param unknown_claim: What to do if the answer to the acknowledgement was lost and the nonce is spent:
-            ``assume_ours``, which is right if only this Airflow polls the action type, or ``leave``, which is
-            right if others poll it, too. A job that is left though this worker has it ends by its timeout.
-        :return: The claimed job, or None if another worker has it, if the offer is stale, or if its
-            continuation token says that a task of this Airflow waits for it.
-        :raises InvalidClientToken: The token is not this client's.
-        :raises ServiceUnavailable: There was no answer until the deadline.
+        :param job: A job from :meth:`poll`, or a mapping with ``job_id`` and ``client_id``. For a custom job,
+            the mapping has ``action_type`` and ``nonce`` instead of ``client_id``.
+        :param unknown_claim: What to do if the claim is unknown: ``assume_ours`` returns the job, ``leave``
+            returns None; see :class:`~airflow_codepipeline_partner.operators.CodePipelineClaimJobOperator`.
+            If this worker does own a job that it leaves, the job ends at its timeout.
+        :return: The claimed job. None if another worker has the job, if the nonce is no longer valid, or if
+            its continuation token names a task, of this or another Airflow, that waits for it.
+        :raises InvalidClientToken: The client token does not belong to this client.
+        :raises ServiceUnavailable: CodePipeline did not answer until the deadline.
 
         Source: GetThirdPartyJobDetails, AcknowledgeThirdPartyJob, GetJobDetails, AcknowledgeJob, CodePipeline
         API 2015-07-09.
@@ -207,9 +208,9 @@ class CodePipelineHook(AwsBaseHook):
 
         :param job: A job that can be claimed; see :meth:`OfferedJob.check_claimable`.
         :param in_doubt: Whether an earlier try of this worker may have acknowledged the job.
-        :param before_acknowledge: Called with the job just before the acknowledgement is sent, so that the
-            intent can be recorded. If it returns False, the job is left to others.
-        :raises CodePipelineError: As :meth:`claim`.
+        :param before_acknowledge: A function that is called with the job just before the acknowledgement is
+            sent, to record the intent. If it returns False, the job is left to others.
+        :raises CodePipelineError: The errors of :meth:`claim`.
         """
         details = self._details(job)
         claimed = ClaimedJob.from_details(job, details)
@@ -226,35 +227,12 @@ class CodePipelineHook(AwsBaseHook):
         try:
             answer = self._send(requests.acknowledge(job), nonce=nonce)
         except InvalidNonce as refusal:
-            if in_doubt or refusal.in_doubt:
-                claim = self._unknown_or_lost(claimed, nonce)
-            else:
-                claim = Claim(ClaimState.LOST, claimed)
+            may_be_ours = in_doubt or refusal.in_doubt
+            claim = Claim.from_refused_nonce(claimed, nonce, may_be_ours, lambda: self._details(job).nonce)
         else:
             claim = Claim.from_status(claimed, answer.get("status"))
         self.log.info("Claim of %s: %s", job, claim.state)
         return claim
-
-    def _unknown_or_lost(self, claimed: ClaimedJob, spent: str) -> Claim:
-        """
-        Find out whether the lost answer can have been that of a successful acknowledgement.
-
-        The nonce of a claimed job does not change. If it is another one now, and stays that, the job was
-        offered once more: so nobody had claimed it, and the lost answer was a refusal. The nonce of a custom
-        job is only in a poll.
-        """
-        unknown = Claim(ClaimState.UNKNOWN, replace(claimed, certain=False))
-        if claimed.job.dialect.poll_gives_nonce:
-            return unknown
-        try:
-            fresh = self._details(claimed.job).nonce
-            # It is not known whether asking for details changes the nonce; if so, it proves nothing.
-            if not fresh or fresh == spent or fresh != self._details(claimed.job).nonce:
-                return unknown
-        except CodePipelineProviderError as error:
-            self.log.info("The claim of job %s stays unknown: %s", claimed.job_id, type(error).__name__)
-            return unknown
-        return Claim(ClaimState.LOST, claimed)
 
     def succeed(
         self,
@@ -266,19 +244,20 @@ class CodePipelineHook(AwsBaseHook):
         output_variables: object = None,
     ) -> None:
         """
-        End a claimed job with success, or with a continuation token, for which CodePipeline makes a new job.
+        End a claimed job with success. With a continuation token, CodePipeline then makes a new job.
 
-        :param job: A job object, or a mapping with ``job_id`` and ``client_id`` or, of a custom job,
-            ``action_type``.
+        :param job: A job object, or a mapping with ``job_id`` and ``client_id``. For a custom job, the
+            mapping has ``action_type`` instead of ``client_id``.
         :param current_revision: A CurrentRevision, or a mapping with AWS's or snake_case keys.
-        :param continuation_token: 1 to 2048 characters; None if the action is complete.
+        :param continuation_token: The token of the new job, 1 to 2048 characters. None if the action is
+            complete.
         :param execution_details: An ExecutionDetails, or a mapping with AWS's or snake_case keys.
-        :param output_variables: For a custom job without a continuation token: a mapping of names to texts,
-            which later actions can use; at most 122,880 bytes in all. No secrets.
-        :raises InvalidInput: A value does not fit; nothing was called.
-        :raises JobNotInProgress: The job takes no result.
-        :raises InvalidClientToken: The token is not this client's.
-        :raises ServiceUnavailable: There was no answer until the deadline.
+        :param output_variables: A mapping of names to texts, which later actions can use, at most 122,880
+            bytes in all. It must hold no secrets. Only for a custom job without a continuation token.
+        :raises InvalidInput: A value does not fit. Nothing was called.
+        :raises JobNotInProgress: The job accepts no result.
+        :raises InvalidClientToken: The client token does not belong to this client.
+        :raises ServiceUnavailable: CodePipeline did not answer until the deadline.
 
         Source: PutThirdPartyJobSuccessResult, PutJobSuccessResult, CodePipeline API 2015-07-09.
         """
@@ -303,17 +282,17 @@ class CodePipelineHook(AwsBaseHook):
         """
         End a claimed job with failure.
 
-        :param job: A job object, or a mapping with ``job_id`` and ``client_id`` or, of a custom job,
-            ``action_type``.
-        :param message: What the customer reads; cut to 5000 characters.
+        :param job: A job object, or a mapping with ``job_id`` and ``client_id``. For a custom job, the
+            mapping has ``action_type`` instead of ``client_id``.
+        :param message: The message for the customer, cut to 5000 characters.
         :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
             RevisionUnavailable, SystemUnavailable.
         :param external_execution_id: The id of the work in the worker's own system, 1 to 1500 characters, or
             None.
-        :raises InvalidInput: A value does not fit; nothing was called.
-        :raises JobNotInProgress: The job takes no result.
-        :raises InvalidClientToken: The token is not this client's.
-        :raises ServiceUnavailable: There was no answer until the deadline.
+        :raises InvalidInput: A value does not fit. Nothing was called.
+        :raises JobNotInProgress: The job accepts no result.
+        :raises InvalidClientToken: The client token does not belong to this client.
+        :raises ServiceUnavailable: CodePipeline did not answer until the deadline.
 
         Source: PutThirdPartyJobFailureResult, PutJobFailureResult, CodePipeline API 2015-07-09.
         """
@@ -326,20 +305,19 @@ class CodePipelineHook(AwsBaseHook):
             )
         )
 
-    def put(self, call: Call, *, intended_before: bool = False, certain: bool = True) -> None:
+    def put(self, call: Call) -> None:
         """
-        Give a job its result, as :func:`requests.success` or :func:`requests.failure` composed it.
+        Send a job's result, which :func:`requests.success` or :func:`requests.failure` composed.
 
-        :param call: The result's call.
-        :param intended_before: Whether the same call may have been sent before this process.
-        :param certain: Whether this worker certainly has the job. If not, a job that takes no result may have
-            another worker's, or none.
-        :raises CodePipelineError: As :meth:`succeed`.
+        If the answer of an attempt was lost and the job then accepts no result, the result counts as put.
+
+        :param call: The call that reports the result.
+        :raises CodePipelineError: The errors of :meth:`succeed`.
         """
         try:
-            self._send(call)
+            self.send_result(call)
         except CodePipelineError as error:
-            if not responses.put_is_settled(error, intended_before=intended_before, certain=certain):
+            if not responses.put_is_settled(error):
                 raise
             self.log.warning(
                 "Job %s takes no result any more and this one may have been put before; taken as put.",
@@ -348,12 +326,38 @@ class CodePipelineHook(AwsBaseHook):
         else:
             self.log.info("Job %s: result %s was put.", call.arguments["jobId"], requests.result_of(call))
 
+    def send_result(self, call: Call) -> None:
+        """
+        Send the call that reports a result. The caller decides what a refusal means.
+
+        :param call: The call that reports the result.
+        :raises CodePipelineError: The errors of :meth:`succeed`.
+        """
+        self._send(call)
+
+    def status_of_ended(self, job: OfferedJob) -> str | None:
+        """
+        Return the status of a job that accepts no result any more, if CodePipeline returns it.
+
+        No call reads a job's status, but the answer to the acknowledgement of an ended job may contain it.
+
+        :param job: A job that this worker certainly had.
+        :return: Succeeded, Failed or TimedOut. None if the answer contains none of them.
+        """
+        try:
+            nonce = job.nonce if job.dialect.poll_gives_nonce else self._details(job).nonce
+            status = self._send(requests.acknowledge(job), nonce=nonce).get("status") if nonce else None
+        except CodePipelineProviderError as error:
+            self.log.info("The status of job %s is not known: %s", job.job_id, type(error).__name__)
+            return None
+        return status if status in ENDED_STATUSES else None
+
     def client_token(self, client_id: str) -> str:
         """
-        Return the client token of a client; Airflow's masker knows it.
+        Return the client token of a client. The token is registered with Airflow's secret masker.
 
         :param client_id: The client id, as the poll returns it.
-        :raises ClientConnectionError: No connection holds it.
+        :raises ClientConnectionError: No connection holds the token.
         """
         return self._tokens(client_id).get_token(client_id)
 

@@ -4,26 +4,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._base_operator import check_literal
+from airflow_codepipeline_partner._compat import get_task_states
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import FailureDetails
 from airflow_codepipeline_partner._worker import result_defaults
-from airflow_codepipeline_partner._worker.dag import claiming_tasks, unknown_claim_of
-from airflow_codepipeline_partner._worker.record_store import records_before, records_of_run
-from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
+from airflow_codepipeline_partner._worker.dag import claiming_tasks, task_ids_of_run, unknown_claim_of
+from airflow_codepipeline_partner._worker.job_life import Results, Step
+from airflow_codepipeline_partner._worker.record_store import records_before, records_of_run, writers_of
+from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultState
+from airflow_codepipeline_partner._worker.report import put_once
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import (
     ClientConnectionError,
     CodePipelineProviderError,
     InvalidInput,
+    JobNotFound,
     JobNotInProgress,
 )
 from airflow_codepipeline_partner.operators.finish import CodePipelineFinishJobOperator
@@ -48,27 +54,27 @@ CALLBACK_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 10}
 
 class CodePipelineJobFailureNotifier(BaseNotifier):
     """
-    Give the failure result to every job that a run claimed and did not end.
+    Send the failure result for every job that a run claimed and did not end.
 
-    For the ``on_failure_callback`` of a DAG; pass it to ``DAG(…)``, since Airflow does not call what is set
-    later. It is the backstop for jobs that no task can end any more: ``dagrun_timeout`` skips even teardowns.
-    It does nothing if :func:`~airflow_codepipeline_partner.operators.finish_job` has reported. Airflow may
-    call it twice, and without a task instance. If a result was intended before, even a success, the same
-    result is put. Transient errors are retried, 2 s apart, for 30 s in all: the DAG processor, which runs it,
-    ends it after 50 s.
+    Use it as the ``on_failure_callback`` of a DAG. Pass it to ``DAG(…)``: Airflow does not call a callback
+    that is set later. It is the backstop for jobs that no task can end any more, because ``dagrun_timeout``
+    skips even teardowns. It does nothing if :func:`~airflow_codepipeline_partner.operators.finish_job` has
+    reported. Airflow may call it twice, and without a task instance. If a task intended a result before, even
+    a success, the same result is sent. Transient errors are retried, 2 s apart, for 30 s in all. By default
+    the DAG processor ends the callback after 50 s.
 
-    As the callback of a task (also through ``default_args``) it ends only what that task claimed, or what was
-    claimed for it before, and leaves to ``finish_job`` what that is to finish.
+    As a task's callback (also through ``default_args``), it ends only the job that this task, or a claim task
+    before it, claimed. If a ``finish_job`` follows the claim, it does nothing.
 
-    :param message: What the customer reads, cut to 5000 characters; None names DAG and reason. (templated)
+    :param message: The message for the customer, cut to 5000 characters. If None, the message names the DAG
+        and the reason. (templated)
     :param failure_type: JobFailed (the default) or one of ConfigurationError, PermissionError,
         RevisionOutOfSync, RevisionUnavailable, SystemUnavailable. (templated)
-    :param aws_conn_id: The ``aws`` connection, ``aws_default`` unless said; None for boto3's default
-        credentials. (templated)
-    :param region_name: The region of the jobs; None takes the connection's. (templated)
+    :param aws_conn_id: The ``aws`` connection. If None, boto3's default credentials are used. (templated)
+    :param region_name: The region of the jobs. If None, the connection's region is used. (templated)
     :param verify: Whether to verify TLS certificates, or the path of a CA bundle. (templated)
     :param botocore_config: A mapping of arguments of botocore's Config, or None.
-    :param client_conn_id_template: How a client's connection id is made from its client id. (templated)
+    :param client_conn_id_template: The template of a client's connection id. (templated)
 
     Source: PutThirdPartyJobFailureResult, CodePipeline API 2015-07-09.
     """
@@ -108,9 +114,9 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """
-        Render each field by itself: one that cannot be rendered must not keep the jobs from their result.
+        Render each field by itself, so that a field that cannot be rendered does not prevent the result.
 
-        Always what was given, since one notifier may serve several runs, one after the other.
+        One notifier may serve several runs, one after the other. So each call renders the original values.
         """
         dag = context["dag"]
         # A callback may get dag, run id and reason alone.
@@ -126,19 +132,19 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
 
     def notify(self, context: Any) -> None:
         """
-        End what the run left open; one job's trouble is logged and does not keep the others waiting.
+        End the jobs that the run left open. An error with one job is logged; the other jobs are still ended.
 
-        :param context: A callback's context; only ``dag`` and ``run_id`` or ``dag_run`` are needed. One with
-            ``ti`` and without ``reason`` is a task's.
+        :param context: A callback's context. Only ``dag`` and ``run_id`` or ``dag_run`` are needed. A context
+            with ``ti`` and without ``reason`` comes from a task's callback.
         """
         dag, run_id = context["dag"], _run_id_of(context)
         self._run = {"dag_id": dag.dag_id, "run_id": run_id}
         self._reason = _REASONS.get(context.get("reason") or "", "failed")
         left = [
-            (claim, result)
-            for task in claiming_tasks(dag)
-            for claim, result in self._records_of(task, context)
-            if claim.counts_as_ours(unknown_claim_of(task)) and (result is None or result.state != "done")
+            (claim, results)
+            for task_id, unknown_claim, records in self._claims(context)
+            for claim, results in records
+            if claim.counts_as_ours(claim.unknown_claim or unknown_claim) and results.step is not Step.NOTHING
         ]
         hook = AwsParameters.of(self).with_config_defaults(**CALLBACK_TIMEOUTS).hook(retry_deadline=0)
         deadline = time.monotonic() + CALLBACK_SECONDS
@@ -159,26 +165,49 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
     def _give_up(self, job_id: str) -> None:
         self.log.error("Job %s could not be ended; CodePipeline ends it when its time is over.", job_id)
 
-    def _records_of(self, task: Any, context: Any) -> list[tuple[ClaimRecord, ResultRecord | None]]:
-        try:
-            if "reason" in context or "ti" not in context:
-                return list(records_of_run(**self._run, task_id=task.task_id))
-            if _is_finished_by_a_task(task, context["dag"]):
-                return []
-            return list(records_before(context, task))
-        except Exception:
-            self.log.exception("The records of %s could not be read.", task.task_id)
-            return []
+    def _claims(self, context: Any) -> Iterator[tuple[str, str, list[tuple[ClaimRecord, Results]]]]:
+        """Yield the id of each task that may have claimed, what its unknown claims count as, its records."""
+        dag = context["dag"]
+        of_run = "reason" in context or "ti" not in context
+        known = {task.task_id: task for task in claiming_tasks(dag)}
+        for task in known.values():
+            unknown_claim = unknown_claim_of(task)
+            try:
+                if of_run:
+                    ref = TaskInstanceRef(self._run["dag_id"], self._run["run_id"], task.task_id)
+                    writers = writers_of(dag, task, ref)
+                    yield (
+                        task.task_id,
+                        unknown_claim,
+                        list(records_of_run(**self._run, task_id=task.task_id, writers=writers)),
+                    )
+                elif not _is_finished_by_a_task(task, dag):
+                    yield task.task_id, unknown_claim, list(records_before(context, task))
+            except Exception as error:
+                # Of whatever kind: the jobs of the other tasks are still to be ended.
+                self.log.error("The records of %s cannot be read: %s.", task.task_id, type(error).__name__)
+        if of_run:
+            yield from self._claims_of_former_tasks(known)
 
-    def _end(self, hook: CodePipelineHook, claim: ClaimRecord, result: ResultRecord | None) -> bool:
+    def _claims_of_former_tasks(
+        self, known: Collection[str]
+    ) -> Iterator[tuple[str, str, list[tuple[ClaimRecord, Results]]]]:
+        """Yield the claims of the tasks that the run had and the DAG no longer has."""
+        try:
+            former = [each for each in task_ids_of_run(get_task_states, **self._run) if each not in known]
+            for task_id in former:
+                # Not knowing the parameter of such a task, its record says what is not the default.
+                yield task_id, "assume_ours", list(records_of_run(**self._run, task_id=task_id))
+        except Exception as error:
+            self.log.error("The tasks that the DAG no longer has cannot be read: %s.", type(error).__name__)
+
+    def _end(self, hook: CodePipelineHook, claim: ClaimRecord, results: Results) -> bool:
         """End a job, and return whether to try again."""
         job = claim.job.job
         try:
             # What was intended may have been put: the same again, never another.
-            call = result.call(job) if result is not None else self._failure(job)
-            intended_before = result is not None and result.state == "intended"
-            hook.put(call, intended_before=intended_before, certain=claim.is_certain)
-        except JobNotInProgress:
+            put_once(hook, _KnownResults(results), self._failure(job), certain=claim.is_certain)
+        except (JobNotInProgress, JobNotFound):
             self.log.info("Job %s has ended already.", job.job_id)
         except Exception as error:
             # Of whatever kind: the other jobs are still to be ended. The text of others might hold anything.
@@ -198,6 +227,23 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         except InvalidInput as error:
             self.log.error("%s The job is ended with the default message.", error)
             return result_defaults.failure(job, default, DEFAULT_FAILURE_TYPE, **self._run)
+
+
+@dataclass(frozen=True)
+class _KnownResults:
+    """The records of a result, as they were read: a callback can write none."""
+
+    results: Results
+
+    def read_results(self, job_id: str) -> Results:
+        """Return the records."""
+        return self.results
+
+    def write_result(self, state: ResultState, call: Call) -> None:
+        """Do nothing."""
+
+    def withdraw_result(self, job_id: str) -> None:
+        """Do nothing."""
 
 
 def _may_pass(error: Exception) -> bool:

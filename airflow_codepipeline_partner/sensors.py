@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sensors: one waits for jobs, one for the work of another system, with progress to be seen."""
+"""The sensors: one waits for jobs, one waits for the work of another system and shows its progress."""
 
 from __future__ import annotations
 
@@ -54,19 +54,18 @@ class CodePipelineJobSensor(CodePipelineBaseOperator, BaseSensorOperator):
     """
     Wait until CodePipeline offers jobs of an action type, and return them.
 
-    The jobs are offered, not claimed: what no task claims is offered again. All three ways to wait (``mode``
-    poke or reschedule, ``deferrable``) give the same result.
+    The jobs are offered, not claimed. A job that no task claims is offered again. All three ways to wait
+    (``mode`` poke or reschedule, ``deferrable``) return the same result.
 
     :param action_type: What to poll for: an :class:`~airflow_codepipeline_partner.jobs.ActionType`, AWS's
         mapping, or a template that renders to it. (templated)
-    :param max_batch_size: Most jobs to be offered at once, at least 1; CodePipeline may give fewer.
-        (templated)
-    :param query_param: Only jobs whose configuration has this value, in the queryable property of a custom
-        action type: a mapping of its name to the value, which has at most 50 characters. Required if there is
-        such a property, refused if there is none. (templated)
+    :param max_batch_size: The most jobs to return, at least 1. CodePipeline may return fewer. (templated)
+    :param query_param: A filter for custom jobs: ``{property name: value}``. CodePipeline returns only jobs
+        whose queryable property has this value, of at most 50 characters. Required if the action type has a
+        queryable property, refused if it has none. (templated)
     :param poke_interval: Seconds between two polls, varied by a tenth.
-    :param deferrable: Wait in the triggerer, at once and without a worker slot; the default is Airflow's
-        ``[operators] default_deferrable``.
+    :param deferrable: Wait in the triggerer, without a worker slot. The task defers before its first poll. If
+        None, Airflow's ``[operators] default_deferrable`` is used.
 
     Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
@@ -105,7 +104,7 @@ class CodePipelineJobSensor(CodePipelineBaseOperator, BaseSensorOperator):
         )
 
     def execute(self, context: Any) -> Any:
-        """Wait in the worker or, without a poke first, in the triggerer."""
+        """Wait in the worker, or in the triggerer. The task defers before its first poll."""
         if not self.deferrable:
             return super().execute(context)
         trigger = CodePipelineJobTrigger(
@@ -135,9 +134,9 @@ class CodePipelineJobSensor(CodePipelineBaseOperator, BaseSensorOperator):
 
         :param context: The task's context.
         :param event: The trigger's event.
-        :raises AirflowSensorTimeout: None was offered in time.
+        :raises AirflowSensorTimeout: No job was offered in time.
         :raises CodePipelineProviderError: The poll failed for good, with the error that a poke would raise.
-        :raises AirflowSkipException: Either of them, with ``never_fail``.
+        :raises AirflowSkipException: One of these errors happened, and ``never_fail`` is set.
         """
         if event["status"] == "offered":
             jobs: list[dict[str, Any]] = event["jobs"]
@@ -158,31 +157,31 @@ class CodePipelineJobSensor(CodePipelineBaseOperator, BaseSensorOperator):
 
 class CodePipelineJobProgressSensor(CodePipelineBaseOperator, BaseSensorOperator):
     """
-    Wait for the work of another system, and keep the action alive meanwhile, with progress to be seen.
+    Wait for the work of another system. Meanwhile, keep the action alive and show the progress.
 
-    Every ``poke_interval`` seconds your function looks at the work. Before the job's timeout the job is
-    renewed: it is ended with a continuation token, which shows the progress in the customer's console, and
-    the new job of the same action is claimed. The tasks that follow, ``finish_job`` above all, belong to the
-    newest job, which is returned. All waits are in the triggerer and hold no worker slot, whatever ``mode``
-    says; a retry goes on where the try before it stopped, with a ``timeout`` of its own.
+    Every ``poke_interval`` seconds your function looks at the work. Before the job's timeout, the task renews
+    the job: it ends the job with a continuation token, which shows the progress in the customer's console,
+    and claims the new job of the same action. It returns the newest job. Following tasks, such as
+    ``finish_job``, use that job. All waits are in the triggerer and hold no worker slot; ``mode`` has no
+    effect. A retry continues where the try before it stopped, with a ``timeout`` of its own.
 
-    :param job: What the claim, or a continuation, returned: any job of the action that this run claimed.
-        (templated)
-    :param progress: Your function, called with the claimed job
+    :param job: The job that the claim, or a continuation, returned. It may be any job of the action that this
+        run claimed. (templated)
+    :param progress: Your function. It is called with the claimed job
         (:class:`~airflow_codepipeline_partner.jobs.ClaimedJob`) and ``op_kwargs``. It returns True when the
-        work is done; until then an :class:`~airflow_codepipeline_partner.jobs.ExecutionDetails`, or a mapping
-        with ``percentComplete`` and ``summary``, or None if there is nothing to report. An exception fails
-        the task, which Airflow retries as usual.
+        work is done. Until then it returns an :class:`~airflow_codepipeline_partner.jobs.ExecutionDetails`, a
+        mapping with ``percentComplete`` and ``summary``, or None if there is nothing to report. An exception
+        fails the task, which Airflow retries as usual.
     :param op_kwargs: More arguments of the function. (templated)
-    :param job_timeout: What the action type says a job may take, in seconds: the job is renewed when half of
-        it has passed since the claim. AWS allows 60 to 43200. (templated)
-    :param progress_interval: Renew the job after this many seconds at the latest, so that progress is seen
-        more often; None leaves it to ``job_timeout``. Each renewal takes until CodePipeline offers the new
-        job, half a minute or so, in which your function is not called. (templated)
-    :param poke_interval: Seconds between two looks at the work.
+    :param job_timeout: The job timeout of the action type, in seconds. AWS allows 60 to 43200. The job is
+        renewed when half of this time has passed since the claim. (templated)
+    :param progress_interval: Renew the job after this many seconds at the latest, so that the customer sees
+        progress more often. If None, only ``job_timeout`` counts. A renewal takes about half a minute. Your
+        function is not called during it. (templated)
+    :param poke_interval: Seconds between two calls of your function.
     :param poll_interval: Seconds between two polls for the new job, varied by a tenth.
-    :param continuation_timeout: For how many seconds a new job is waited for. It never comes if the customer
-        has stopped the pipeline.
+    :param continuation_timeout: How long to wait for a new job, in seconds. If the customer has stopped the
+        pipeline, CodePipeline offers no new job.
 
     Source: PutThirdPartyJobSuccessResult, PollForThirdPartyJobs, GetThirdPartyJobDetails,
     AcknowledgeThirdPartyJob, and the same calls for custom jobs, CodePipeline API 2015-07-09.
@@ -198,6 +197,8 @@ class CodePipelineJobProgressSensor(CodePipelineBaseOperator, BaseSensorOperator
     template_fields_renderers: ClassVar[dict[str, str]] = {"job": "json", "op_kwargs": "py"}
     #: By this it is known which tasks keep records of results.
     puts_result: ClassVar[bool] = True
+    #: Marks the tasks that claim the action's next jobs.
+    claims_next_job: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -234,9 +235,9 @@ class CodePipelineJobProgressSensor(CodePipelineBaseOperator, BaseSensorOperator
 
     def execute(self, context: Any) -> dict[str, Any]:
         """
-        Look at the work, now and again, and return the newest job when it is done.
+        Look at the work from time to time, and return the newest job when the work is done.
 
-        :raises AirflowSensorTimeout: It was not done in time.
+        :raises AirflowSensorTimeout: The work was not done in time.
         :raises AirflowSkipException: The run did not win the job.
         :raises JobNotInProgress: The job has another result.
         """
@@ -251,7 +252,7 @@ class CodePipelineJobProgressSensor(CodePipelineBaseOperator, BaseSensorOperator
     def execute_complete(
         self, context: Any, event: Mapping[str, Any], deadline: float | None = None
     ) -> dict[str, Any]:
-        """Claim the action's next job, if the trigger was offered it, and go on."""
+        """Claim the action's next job, if it was offered to the trigger, and continue."""
         with fail_without_retry_if_permanent():
             claim = next_job.action_of(context, OfferedJob.from_value(self.job))
         next_job.raise_refusal(event, claim, timeout=self.continuation_timeout)

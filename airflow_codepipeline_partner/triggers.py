@@ -12,8 +12,8 @@ from typing import Any
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
 from airflow_codepipeline_partner._polling.poller import SharedPoller
-from airflow_codepipeline_partner._polling.subscribers import NextJobFilter
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._worker.next_job import (
@@ -51,7 +51,7 @@ class CodePipelineJobTrigger(BaseEventTrigger):
     """
     Wait until CodePipeline offers jobs of an action type.
 
-    All triggers of a triggerer that wait for one action type over one connection share one poll, at the
+    All triggers of a triggerer with the same action type, query and AWS parameters share one poll, at the
     shortest of their intervals and for the largest of their batches. Each job goes to one waiting task, and
     to each watched asset.
 
@@ -59,20 +59,19 @@ class CodePipelineJobTrigger(BaseEventTrigger):
         ``category/owner/provider/version``.
     :param max_batch_size: The most jobs in one event, at least 1.
     :param poll_interval: Seconds between two polls, varied by a tenth.
-    :param timeout_deadline: Until when to wait for one event, in seconds since the epoch, so that it survives
-        a restart of the triggerer. None watches, as an asset's watcher does: each poll that returns jobs
-        makes an event, for ever and despite all errors. A job that stays unclaimed and is offered again is in
-        another event after 30 s, then after twice as long each time, up to an hour (a custom job: up to 15
-        min).
-    :param retry_deadline: With a deadline: for how many seconds CodePipeline may fail to answer before the
-        wait ends in an error. The polls back off meanwhile, up to a minute.
-    :param aws_conn_id: The ``aws`` connection, or None for boto3's default credentials.
-    :param region_name: The region of the jobs; None takes the connection's.
+    :param timeout_deadline: Until when to wait for one event, in seconds since the epoch. An absolute time
+        survives a restart of the triggerer. If None, the trigger never ends: it makes an event for each poll
+        that returns jobs, and continues after errors. If a job stays unclaimed and is offered again, there is
+        another event after 30 s. The pause doubles each time, up to 1 hour (custom jobs: 15 minutes).
+    :param retry_deadline: How long CodePipeline may fail to answer, in seconds, before the wait ends with an
+        error. The polls back off meanwhile, up to a minute. It has no effect without ``timeout_deadline``.
+    :param aws_conn_id: The ``aws`` connection. If None, boto3's default credentials are used.
+    :param region_name: The region of the jobs. If None, the connection's region is used.
     :param verify: Whether to verify TLS certificates, or the path of a CA bundle.
     :param botocore_config: A mapping of arguments of botocore's Config, or None.
-    :param client_conn_id_template: How a client's connection id is made from its client id.
-    :param query_param: Only jobs whose configuration has this value, in the queryable property of a custom
-        action type: a mapping of its name to the value. None for action types without such a property.
+    :param client_conn_id_template: The template of a client's connection id.
+    :param query_param: A filter for custom jobs: ``{property name: value}``. CodePipeline returns only jobs
+        whose queryable property has this value. Required if the action type has a queryable property.
 
     Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
@@ -145,15 +144,15 @@ class CodePipelineContinuationTrigger(CodePipelineJobTrigger):
     """
     Wait until CodePipeline offers the next job of an action, made for a continuation token of this package.
 
-    It shares the poll of all who wait for jobs of the action type. For partner jobs the details of each
-    offered job of the client are asked for once, since a poll for them does not return tokens.
+    The trigger shares the poll of all who wait for jobs of the action type. A poll for partner jobs returns
+    no continuation tokens, so the details of each offered job of the client are requested once.
 
-    :param client_id: The client id of that job; None for a custom job.
-    :param continuation_token: The token that it will carry: it names the waiting task, and holds no secret.
+    :param client_id: The client id of the next job. None for a custom job.
+    :param continuation_token: The token of the next job. It names the waiting task, and holds no secret.
     :param timeout_deadline: Until when to wait, in seconds since the epoch.
-    :param doubtful_job_id: The job before it, if its claim is unknown. It is waited for, too: an offer of it
-        means that nobody has claimed it. None if the claim is certain.
-    :param parameters: Those of :class:`CodePipelineJobTrigger`.
+    :param doubtful_job_id: The id of the former job, if its claim is unknown. The trigger waits for this job
+        too: if it is offered, nobody has claimed it. None if the claim is certain.
+    :param parameters: The other parameters of :class:`CodePipelineJobTrigger`.
 
     Source: PollForThirdPartyJobs, GetThirdPartyJobDetails, PollForJobs, GetJobDetails, CodePipeline API
     2015-07-09.
@@ -203,10 +202,10 @@ def defer_for_next_job(
 
     :param task: The running task.
     :param claim: The newest job's claim.
-    :param timeout: For how many seconds, from when the progress was put, by whichever try, or from when the
-        job was last offered and not won; one poll at least is waited for.
+    :param timeout: How long to wait, in seconds. The time starts when any try sent the progress, or when the
+        job was last offered but not claimed. At least one poll is made.
     :param poll_interval: Seconds between two polls.
-    :param method_name: Which of the task's methods goes on with the event.
+    :param method_name: The name of the task's method that continues with the event.
     :param kwargs: More arguments of that method.
     :raises InvalidJobReference: The job does not say what to poll for.
     """

@@ -221,7 +221,8 @@ def test_what_cannot_pass_is_not_tried_again(emulator, offer, run_dag, notify, p
     notify(run)
     assert results_of(emulator, job) == [code]
     assert pauses == []
-    assert f"Job {job['job_id']} could not be ended" in "".join(capfd.readouterr())
+    said = "has ended already" if code == "JobNotFoundException" else "could not be ended"
+    assert f"Job {job['job_id']} {said}" in "".join(capfd.readouterr())
 
 
 def test_silence_takes_no_more_time_than_there_is(
@@ -231,12 +232,12 @@ def test_silence_takes_no_more_time_than_there_is(
     run = run_dag("mapped_claims", jobs=jobs)
     puts = []
 
-    def silent(self, call, **known):
+    def silent(self, call):
         puts.append(call)
         fake_time.now += 15
         raise ServiceUnavailable("No answer.")
 
-    monkeypatch.setattr(CodePipelineHook, "put", silent)
+    monkeypatch.setattr(CodePipelineHook, "send_result", silent)
     notify(run)
     assert len(puts) == 2
     shown = "".join(capfd.readouterr())

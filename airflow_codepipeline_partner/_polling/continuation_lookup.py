@@ -4,7 +4,7 @@ Look up the continuation tokens of offered jobs, for the shared poller.
 
 A poll for custom jobs returns their tokens. A poll for partner jobs does not: the token is in the job's
 details. They are asked for only if a task here waits for a job of the same client, off the event loop, and
-only the token is kept.
+only the token is kept. Which task then gets the job is decided in ``next_job_filter``.
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ from asgiref.sync import sync_to_async
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK, PollingClock
 from airflow_codepipeline_partner._polling.continuation_lookup import ContinuationLookup
-from airflow_codepipeline_partner._polling.subscribers import JobWaiter, JobWatcher, NextJobFilter, Subscriber
+from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
+from airflow_codepipeline_partner._polling.subscribers import JobWaiter, JobWatcher, Subscriber
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, ServiceUnavailable
 

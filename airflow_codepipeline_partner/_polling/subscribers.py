@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
 from airflow_codepipeline_partner._polling.redelivery import Redelivery
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 
@@ -23,28 +23,6 @@ class Subscriber:
 
     max_batch_size: int
     poll_interval: float
-
-
-@dataclass(frozen=True)
-class NextJobFilter:
-    """
-    The next job of an action, for which a task waits.
-
-    :param client_id: The client id of that job; None for a custom job.
-    :param token: The continuation token that it will carry.
-    :param doubtful_job_id: The job before it, if its claim is unknown: if that job is offered again, nobody
-        has claimed it.
-    :param aws: How CodePipeline is asked for the job's details.
-    """
-
-    client_id: str | None
-    token: str
-    aws: AwsParameters = field(compare=False)
-    doubtful_job_id: str | None = None
-
-    def concerns(self, job: OfferedJob, token: str | None) -> bool:
-        """Return whether the waiting task gets a job, by the job's continuation token."""
-        return token == self.token or job.job_id == self.doubtful_job_id
 
 
 @dataclass(eq=False)

@@ -75,7 +75,7 @@ def dialect_of(owner: str, action_type: object) -> Dialect:
 
     :param owner: The owner of the job's action type.
     :param action_type: The action type, for the error.
-    :raises InvalidInput: AWS does the jobs of that owner itself.
+    :raises InvalidInput: The owner is ``AWS``: AWS runs these actions itself, so no worker can poll for them.
     """
     dialect = DIALECTS.get(owner)
     if dialect is None:

@@ -13,7 +13,7 @@ from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobRefe
 @dataclass(frozen=True)
 class Artifact:
     """
-    The place of one of a job's artifacts: where it is, or where to upload it.
+    One artifact of a job: the place where it is, or the place to upload it.
 
     :param name: The artifact's name in the pipeline.
     :param revision: The artifact's revision id, or None.
@@ -65,24 +65,27 @@ def _artifacts(answer: Iterable[Mapping[str, Any]] | None) -> tuple[Artifact, ..
 @dataclass(frozen=True)
 class JobDetails:
     """
-    All that CodePipeline returns about a job. It holds secrets: never log it, never put it into XCom.
+    All that CodePipeline returns about a job.
+
+    The details hold secrets. Never log them, and never store them in XCom.
 
     :param job_id: The job's id.
-    :param nonce: The acknowledgement spends it. None for a custom job, whose poll returned it.
-    :param configuration: The action's configuration, with the customer's secrets in clear.
+    :param nonce: The nonce for the acknowledgement. It can be used once. For custom jobs it is None, because
+        their poll returned the nonce.
+    :param configuration: The action's configuration, with the customer's secrets in plain text.
     :param pipeline_name: Name of the customer's pipeline, or None.
     :param stage_name: Name of the stage, or None.
     :param action_name: Name of the action, or None.
-    :param action_execution_id: One id for all the jobs of one run of the action, or None.
+    :param action_execution_id: The id that all jobs of one run of the action share, or None.
     :param input_artifacts: The action's input artifacts.
-    :param output_artifacts: The action's output artifacts: where to upload them.
-    :param artifact_credentials: AWS's mapping accessKeyId, secretAccessKey, sessionToken, valid for
-        about 15 minutes; None if the action needs no artifacts.
+    :param output_artifacts: The action's output artifacts, with the places to upload them.
+    :param artifact_credentials: AWS's mapping with accessKeyId, secretAccessKey and sessionToken, valid for
+        about 15 minutes. None if the action needs no artifacts.
     :param continuation_token: The token that ended the action's former job, or None.
-    :param encryption_key: AWS's mapping id, type; None means the AWS managed key.
-    :param account_id: The pipeline's AWS account; of a custom job only.
-    :param pipeline_arn: The pipeline's ARN; of a custom job only.
-    :param pipeline_execution_id: The run of the pipeline; of a custom job only.
+    :param encryption_key: AWS's mapping with id and type. If None, the AWS managed key is used.
+    :param account_id: The pipeline's AWS account. Only for a custom job.
+    :param pipeline_arn: The pipeline's ARN. Only for a custom job.
+    :param pipeline_execution_id: The id of the pipeline's run. Only for a custom job.
 
     Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
     """

@@ -2,9 +2,10 @@
 """
 Action types and jobs, as frozen, checked values.
 
-``from_value`` reads what a user gives: one of these, a mapping with AWS's or snake_case keys, or a string
-with such a mapping, as Jinja renders it. ``to_api`` returns AWS's shape, ``to_xcom`` what may be in XCom.
-Responses of CodePipeline are read leniently: every member of a job's data is optional.
+``from_value`` reads a user's value: one of these classes, a mapping with AWS's or snake_case keys, or a
+string with such a mapping, as Jinja renders it. ``to_api`` returns AWS's shape. ``to_xcom`` returns the
+values that may be in XCom. Responses of CodePipeline are read leniently: every member of a job's data is
+optional.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class ActionType:
     :param category: One of Source, Build, Deploy, Test, Invoke, Approval, Compute.
     :param provider: The provider's name, 1 to 35 of ``0-9 A-Z a-z _ -``.
     :param version: The version, 1 to 9 of ``0-9 A-Z a-z _ -``.
-    :param owner: ``ThirdParty`` for a partner's action, ``Custom`` for an account's own.
+    :param owner: ``ThirdParty`` for a partner's action, ``Custom`` for an action of the account.
     :raises LimitExceeded: A member does not fit.
 
     Source: ActionTypeId, CodePipeline API 2015-07-09.
@@ -76,15 +77,17 @@ class ActionType:
         """
         How jobs of this action type are polled for, claimed and reported.
 
-        :raises InvalidInput: AWS does such jobs itself.
+        :raises InvalidInput: The owner is ``AWS``: AWS runs these actions itself, so no worker
+            can poll for them.
         """
         return dialect_of(self.owner, self)
 
     def check_served(self) -> None:
         """
-        Check that a worker can do jobs of this action type.
+        Check that a worker can poll for jobs of this action type.
 
-        :raises InvalidInput: AWS does such jobs itself.
+        :raises InvalidInput: The owner is ``AWS``: AWS runs these actions itself, so no worker
+            can poll for them.
         """
         dialect_of(self.owner, self)
 
@@ -110,15 +113,14 @@ class OfferedJob:
     A job that a poll offered. It is not yet claimed.
 
     :param job_id: The job's id.
-    :param client_id: The customer's client id, by which the client token is looked up; None for a custom
-        job.
+    :param client_id: The customer's client id, by which the client token is looked up. None for a custom job.
     :param action_type: The action type that was polled for, or None if it is not known.
-    :param nonce: Of a custom job: the acknowledgement spends it; it is valid until the job is offered again.
-        None for a partner's job, whose details have it.
-    :param query_param: The query of the poll for a custom job, or None. The action's next job is polled for
-        with the same query.
+    :param nonce: The nonce of a custom job. It can be used once, and only until the job is offered again. For
+        partner jobs it is None.
+    :param query_param: The query of the poll for a custom job, or None. The polls for the action's next job
+        have the same query.
     :param continuation_token: The token that the job carries, or None. Only a poll for custom jobs returns
-        it. Not in XCom.
+        the token. It is not stored in XCom.
 
     Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
@@ -134,7 +136,7 @@ class OfferedJob:
 
     @property
     def owner(self) -> str:
-        """The action type's owner, which decides which API is called; only a partner's job has a client."""
+        """The action type's owner, which decides which API is called. Only a partner job has a client."""
         if self.action_type is not None:
             return self.action_type.owner
         return CUSTOM if self.client_id is None else THIRD_PARTY
@@ -144,15 +146,17 @@ class OfferedJob:
         """
         How the job is claimed and reported.
 
-        :raises InvalidInput: AWS does such jobs itself.
+        :raises InvalidInput: The owner is ``AWS``: AWS runs these actions itself, so no worker
+            can poll for them.
         """
         return dialect_of(self.owner, self.action_type)
 
     def check_served(self) -> None:
         """
-        Check that a worker can do the job.
+        Check that a worker can work on the job.
 
-        :raises InvalidInput: AWS does such jobs itself.
+        :raises InvalidInput: The owner is ``AWS``: AWS runs these actions itself, so no worker
+            can poll for them.
         """
         dialect_of(self.owner, self.action_type)
 
@@ -160,7 +164,8 @@ class OfferedJob:
         """
         Check that the job can be claimed.
 
-        :raises InvalidInput: AWS does it itself, or it is a custom job without the nonce of its offer.
+        :raises InvalidInput: The owner is ``AWS``: AWS runs these actions itself, so no worker can poll for
+            them. Or it is a custom job without the nonce of its offer.
         """
         if self.dialect.poll_gives_nonce and not self.nonce:
             raise InvalidJobReference(
@@ -173,11 +178,11 @@ class OfferedJob:
         """
         Return the job from a value: one of these classes, or a mapping.
 
-        A partner's job needs ``job_id`` and ``client_id``; a custom one ``job_id`` and ``action_type`` and,
-        to be claimed, ``nonce``. Other keys are ignored, so a claimed job's XCom can be given too.
+        A partner job needs ``job_id`` and ``client_id``. A custom job needs ``job_id`` and ``action_type``
+        and, to be claimed, ``nonce``. Other keys are ignored, so a claimed job's XCom is accepted too.
 
         :param value: The job.
-        :param owner: The owner if the value does not say: ``ThirdParty`` or ``Custom``.
+        :param owner: The owner, ``ThirdParty`` or ``Custom``, if the value does not name it.
         :raises InvalidJobReference: The value does not name a job.
         """
         if isinstance(value, ClaimedJob):
@@ -229,7 +234,7 @@ class OfferedJob:
         return f"job {self.job_id}" + ("" if self.client_id is None else f" (client {self.client_id})")
 
     def to_xcom(self) -> dict[str, Any]:
-        """Return what may be in XCom: a reference to the job, never its data."""
+        """Return the values that may be in XCom: a reference to the job, never its data."""
         reference: dict[str, Any] = {
             "job_id": self.job_id,
             "client_id": self.client_id,
@@ -249,24 +254,24 @@ def _names_of(mapping: Mapping[str, Any]) -> str:
 @dataclass(frozen=True)
 class ClaimedJob:
     """
-    A job that this worker claimed, and to which it gives exactly one result.
+    A job that this worker claimed, and for which it reports exactly one result.
 
-    It holds no credentials and no configuration values, except the one in ``query_param``. If you need them,
+    It holds no credentials, and no configuration value except the one in ``query_param``. If you need them,
     call the hook's :meth:`~airflow_codepipeline_partner.hooks.CodePipelineHook.details`.
 
     :param job: The job that was offered.
-    :param certain: False if the answer to the acknowledgement was lost, so that the job may be another
-        worker's.
+    :param certain: False if the answer to the acknowledgement was lost, so that another worker may have the
+        job.
     :param continuation_token: The token that ended the action's former job, or None.
     :param pipeline_name: Name of the customer's pipeline, or None.
     :param stage_name: Name of the stage, or None.
     :param action_name: Name of the action, or None.
-    :param action_execution_id: One id for all the jobs of one run of the action, or None.
-    :param account_id: The pipeline's AWS account; of a custom job only.
-    :param pipeline_arn: The pipeline's ARN; of a custom job only.
-    :param pipeline_execution_id: The run of the pipeline; of a custom job only.
+    :param action_execution_id: The id that all jobs of one run of the action share, or None.
+    :param account_id: The pipeline's AWS account. Only for a custom job.
+    :param pipeline_arn: The pipeline's ARN. Only for a custom job.
+    :param pipeline_execution_id: The id of the pipeline's run. Only for a custom job.
     :param input_artifacts: The action's input artifacts.
-    :param output_artifacts: The action's output artifacts: where to upload them.
+    :param output_artifacts: The action's output artifacts, with the places to upload them.
     """
 
     job: OfferedJob
@@ -289,12 +294,12 @@ class ClaimedJob:
 
     @property
     def client_id(self) -> str | None:
-        """The customer's client id; None for a custom job."""
+        """The customer's client id. None for a custom job."""
         return self.job.client_id
 
     @property
     def owner(self) -> str:
-        """The action type's owner: ``ThirdParty`` for a partner's job, ``Custom`` for an account's own."""
+        """The action type's owner: ``ThirdParty`` for a partner job, ``Custom`` for a custom job."""
         return self.job.owner
 
     @property
@@ -330,7 +335,7 @@ class ClaimedJob:
         return cls(job=job, certain=bool(given.get("certain", True)), **members)
 
     def to_xcom(self) -> dict[str, Any]:
-        """Return what may be in XCom: the offered job, and its details that are not secret."""
+        """Return the values that may be in XCom: the offered job, and its details that are not secret."""
         return {
             **self.job.to_xcom(),
             "certain": self.certain,

@@ -123,7 +123,7 @@ def check_text(field: str, value: object, *, job_id: str | None = None, named: s
     :param field: A key of :data:`TEXTS`.
     :param value: What was given.
     :param job_id: The job that it is for, for the error.
-    :param named: What the user calls it, for the error; None takes the field.
+    :param named: The user's name for the value, for the error. If None, the field's name is used.
     :raises LimitExceeded: The value does not fit.
     """
     text, fault = fit_text(field, value)

@@ -45,7 +45,7 @@ def poll(action_type: ActionType, max_batch_size: int, query_param: Mapping[str,
     :param action_type: What to poll for.
     :param max_batch_size: Most jobs to be offered, at least 1.
     :param query_param: What :func:`check_query_param` returned.
-    :raises InvalidInput: AWS does such jobs itself.
+    :raises InvalidInput: The owner is ``AWS``: AWS runs these actions itself, so no worker can poll for them.
 
     Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
@@ -99,13 +99,14 @@ def success(
     output_variables: Mapping[str, str] | None = None,
 ) -> Call:
     """
-    End a job with success, or with a continuation token, for which CodePipeline makes a new job.
+    End a job with success. With a continuation token, CodePipeline then makes a new job.
 
     :param job: The job.
     :param current_revision: The revision that the work made or found, or None.
-    :param continuation_token: 1 to 2048 characters, or None where the action is complete.
+    :param continuation_token: 1 to 2048 characters, or None if the action is complete.
     :param execution_details: What the console shows, or None.
-    :param output_variables: For later actions; of a custom job, without a continuation token. None for none.
+    :param output_variables: Values for later actions, or None. Only for a custom job without a continuation
+        token.
     :raises InvalidInput: A value does not fit.
 
     Source: PutThirdPartyJobSuccessResult, PutJobSuccessResult, CodePipeline API 2015-07-09.

@@ -179,12 +179,11 @@ def offered_job(
     return job
 
 
-def put_is_settled(error: CodePipelineError, *, intended_before: bool, certain: bool = True) -> bool:
+def put_is_settled(error: CodePipelineError) -> bool:
     """
     Return whether a refused put means that the job already has this result.
 
-    Only an ``InvalidJobStateException`` can mean that, and only if this worker may have put the same result
-    before: the answer of an attempt was lost, or the result was intended before this try began. If the claim
-    is not certain, the error can also mean that nobody has acknowledged the job.
+    The job has ended, and the answer of an earlier attempt at the same call was lost. CodePipeline soon
+    forgets a job that has ended, so it may say that it does not know the job.
     """
-    return certain and isinstance(error, exceptions.JobNotInProgress) and (error.in_doubt or intended_before)
+    return error.in_doubt and isinstance(error, exceptions.JobNotInProgress | exceptions.JobNotFound)

@@ -27,9 +27,9 @@ class CurrentRevision:
     The revision that the job made or found.
 
     :param revision: The revision id, 1 to 1500 characters.
-    :param change_identifier: Differs if the revision changed, 1 to 100 characters.
-    :param created: When it was made; a datetime or an ISO 8601 string, UTC if it has no zone.
-    :param revision_summary: What changed, at most 2048 characters; longer text is cut.
+    :param change_identifier: A text that differs if the revision changed, 1 to 100 characters.
+    :param created: When the revision was made: a datetime or an ISO 8601 string, in UTC if it has no zone.
+    :param revision_summary: A text that says what changed, cut to 2048 characters.
     :raises LimitExceeded: A member does not fit.
 
     Source: CurrentRevision, CodePipeline API 2015-07-09.
@@ -94,10 +94,10 @@ class ExecutionDetails:
     """
     How the work stands, for the CodePipeline console.
 
-    :param summary: A sentence, at most 2048 characters; longer text is cut.
-    :param external_execution_id: The id of the work in our own system, 1 to 1500 characters; the
-        console's execution link is made from it.
-    :param percent_complete: 0 to 100; a numeric string is a number.
+    :param summary: A sentence for the customer, cut to 2048 characters.
+    :param external_execution_id: The id of the work in the worker's own system, 1 to 1500 characters. The
+        console's execution link contains it.
+    :param percent_complete: 0 to 100. A numeric string is accepted.
     :raises LimitExceeded: A member does not fit.
 
     Source: ExecutionDetails, CodePipeline API 2015-07-09.
@@ -150,10 +150,10 @@ class FailureDetails:
     """
     Why the job failed, for the customer.
 
-    :param message: What went wrong and what to do, at most 5000 characters; longer text is cut.
+    :param message: What went wrong and what to do, cut to 5000 characters.
     :param type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
         RevisionUnavailable, SystemUnavailable.
-    :param external_execution_id: The id of the work in our own system, 1 to 1500 characters.
+    :param external_execution_id: The id of the work in the worker's own system, 1 to 1500 characters.
     :raises LimitExceeded: A member does not fit.
 
     Source: FailureDetails, CodePipeline API 2015-07-09.

@@ -13,14 +13,16 @@ reports, and :func:`result_store` for a task that only reports.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from airflow_codepipeline_partner._compat import TaskStateStore, task_state_store
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._worker.job_life import MAY_BE_ACKNOWLEDGED, Results
 from airflow_codepipeline_partner._worker.record_store import (
     MAX_KEY_CHARS,
     ClaimInRun,
@@ -35,14 +37,13 @@ from airflow_codepipeline_partner._worker.records import (
     ResultRecord,
     ResultState,
 )
+from airflow_codepipeline_partner._worker.report import ResultStore
 
 #: Member of the stored claim: the task has done its work. Its value is the task's ``max_tries``, which rises
 #: when a user clears an ended task, but not with a retry.
 _ENDED = "ended"
 #: Member of a stored result: it was certainly not put.
 _WITHDRAWN = "withdrawn"
-#: States in which an earlier try, or the task before it was cleared, may have acknowledged the job.
-_MAY_BE_ACKNOWLEDGED = (ClaimState.INTENT, ClaimState.UNKNOWN, ClaimState.CLAIMED)
 
 
 class _AdjacentStore:
@@ -71,8 +72,27 @@ def _store_of(context: Mapping[str, Any]) -> TaskStateStore | None:
     store = task_state_store(context)
     if store is not None:
         return store
-    adjacent = adjacent_task(context)
-    return None if adjacent is None else _AdjacentStore(adjacent, TaskInstanceRef.of(context["ti"]))
+    return _adjacent_store(context["dag"], TaskInstanceRef.of(context["ti"]))
+
+
+def _adjacent_store(dag: Any, own: TaskInstanceRef) -> _AdjacentStore | None:
+    adjacent = adjacent_task(dag, own)
+    return None if adjacent is None else _AdjacentStore(adjacent, own)
+
+
+def claim_of_dead_tries(dag: Any, claiming: TaskInstanceRef) -> ClaimRecord | None:
+    """
+    Return what the tries of a claiming task recorded of their claim, if its own XCom no longer has it.
+
+    Its last try may have ended before it could write anything, when the XCom of the tries before it was
+    cleared already.
+
+    :param dag: The DAG.
+    :param claiming: The claiming task's instance.
+    """
+    store = _adjacent_store(dag, claiming)
+    value = None if store is None else store.get(CLAIM_KEY)
+    return None if value is None else ClaimRecord.from_xcom(value)
 
 
 class ClaimCheckpoint:
@@ -85,8 +105,13 @@ class ClaimCheckpoint:
     def __init__(self, context: Mapping[str, Any]) -> None:
         self._records = RecordStore.of(context["ti"])
         self._store = _store_of(context)
-        self._is_retry: bool = context["ti"].try_number > 1
         self._max_tries: int = context["ti"].max_tries
+        self._unknown_claim: str | None = getattr(context["task"], "unknown_claim", None)
+        #: Where the finishing task finds the claim if a retry of this task dies before it can write anything.
+        #: It cannot read another task's state store.
+        own = TaskInstanceRef.of(context["ti"])
+        is_apart = self._store is not None and not isinstance(self._store, _AdjacentStore)
+        self._copy = _adjacent_store(context["dag"], own) if is_apart and self._max_tries else None
         #: When the job may first have been acknowledged. Its timeout may run from then on.
         self._since: datetime | None = None
 
@@ -99,15 +124,19 @@ class ClaimCheckpoint:
         """Write the claim's record. From the intent on, its time is the time of the intent."""
         if state is ClaimState.INTENT and self._since is None:
             self._since = datetime.now(UTC)
-        record = ClaimRecord(state, job, at=self._since or datetime.now(UTC))
+        record = ClaimRecord(
+            state, job, at=self._since or datetime.now(UTC), unknown_claim=self._unknown_claim
+        )
+        # First where a retry does not clear it.
+        for store in (self._store, self._copy):
+            if store is not None:
+                store.set(CLAIM_KEY, record.to_xcom())
         self._records.write_claim(record)
-        if self._store is not None:
-            self._store.set(CLAIM_KEY, record.to_xcom())
 
     def note_end(self, claim: Claim) -> None:
         """Note that the task has done its work. This shows later whether a user has cleared the task."""
         if self._store is not None:
-            value = ClaimRecord(claim.state, claim.job).to_xcom()
+            value = ClaimRecord(claim.state, claim.job, unknown_claim=self._unknown_claim).to_xcom()
             self._store.set(CLAIM_KEY, {**value, _ENDED: self._max_tries})
 
     def claim_of_earlier_try(self, job_id: str) -> Claim | None:
@@ -129,12 +158,14 @@ class ClaimCheckpoint:
         return record.job
 
     def acknowledged_before(self, job_id: str) -> bool:
-        """Return whether an earlier try may have acknowledged the job."""
-        if self._store is None or self._store.get(CLAIM_KEY) is None:
-            # The store may have been emptied: by its retention time, after a success, or by a user.
-            return self._is_retry
+        """
+        Return whether an earlier try may have acknowledged the job.
+
+        Only a record says so. That there is none, although this is a retry, proves nothing: the earlier tries
+        may have ended before they asked for anything.
+        """
         record = self._earlier(job_id)
-        if record is None or record.state not in _MAY_BE_ACKNOWLEDGED:
+        if record is None or record.state not in MAY_BE_ACKNOWLEDGED:
             return False
         self._since = record.at
         return True
@@ -150,19 +181,6 @@ class ClaimCheckpoint:
         return record if record is not None and record.job.job_id == job_id else None
 
 
-class ResultStore(Protocol):
-    """A store for the record of a job's result."""
-
-    def read_result(self, job_id: str) -> ResultRecord | None:
-        """Return the record of this job's result, or None."""
-
-    def write_result(self, state: ResultState, call: Call) -> None:
-        """Write the record of a result."""
-
-    def withdraw_result(self, job_id: str) -> None:
-        """Forget an intended result that was certainly not put."""
-
-
 class _TaskStateResults:
     """
     Store a result in the task state store of the task that puts it.
@@ -173,9 +191,9 @@ class _TaskStateResults:
     def __init__(self, store: TaskStateStore) -> None:
         self._store = store
 
-    def read_result(self, job_id: str) -> ResultRecord | None:
-        """Return the record of this job's result, or None."""
-        return ResultRecord.of_job(job_id, self._store.get(RESULT_KEY))
+    def read_results(self, job_id: str) -> Results:
+        """Return the record of this job's result."""
+        return Results(ResultRecord.of_job(job_id, self._store.get(RESULT_KEY)))
 
     def write_result(self, state: ResultState, call: Call) -> None:
         """Write the record of a result."""
@@ -197,7 +215,8 @@ def result_store(context: Mapping[str, Any], claim: ClaimInRun | None) -> Result
     :param context: The running task's context.
     :param claim: This run's claim of the job, or None.
     """
-    records = claim.store if claim is not None else adjacent_task(context)
+    own = TaskInstanceRef.of(context["ti"])
+    records = claim.store if claim is not None else adjacent_task(context["dag"], own)
     store = task_state_store(context)
     if records is None and store is not None:
         return _TaskStateResults(store)
@@ -215,17 +234,18 @@ class ResultCheckpoint:
     """
 
     def __init__(self, context: Mapping[str, Any]) -> None:
-        self._records = RecordStore.of(context["ti"])
+        self._records = RecordStore.of_claiming_task(context)
         self._store = _store_of(context)
 
-    def read_result(self, job_id: str) -> ResultRecord | None:
-        """Return the record of this job's result, or None. Restore it in XCom if a retry has cleared it."""
-        record = self._records.read_result(job_id)
-        if record is None and not self._stored().get(_WITHDRAWN):
-            record = ResultRecord.of_job(job_id, self._stored())
-            if record is not None:
-                self._records.write(RESULT_KEY, record.to_xcom())
-        return record
+    def read_results(self, job_id: str) -> Results:
+        """Return all records of this job's result. Restore the own one in XCom if a retry has cleared it."""
+        results = self._records.read_results(job_id)
+        if results.own is not None or self._stored().get(_WITHDRAWN):
+            return results
+        own = ResultRecord.of_job(job_id, self._stored())
+        if own is not None:
+            self._records.write(RESULT_KEY, own.to_xcom())
+        return replace(results, own=own)
 
     def write_result(self, state: ResultState, call: Call) -> None:
         """Write the record of a result, first in XCom: only that one is of use if this is the last try."""
@@ -241,7 +261,7 @@ class ResultCheckpoint:
 
     def result_of_earlier_try(self, job: OfferedJob) -> Call | None:
         """Return the result of an earlier try's work, put or not; None if there is none."""
-        record = self.read_result(job.job_id) or ResultRecord.of_job(job.job_id, self._stored())
+        record = self.read_results(job.job_id).best or ResultRecord.of_job(job.job_id, self._stored())
         return None if record is None else record.call(job)
 
     def leave_to_others(self, call: Call) -> None:

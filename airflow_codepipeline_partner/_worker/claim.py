@@ -18,7 +18,6 @@ from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInsta
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._worker import report, result_defaults
 from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint
-from airflow_codepipeline_partner._worker.dag import reports_results
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_store import LIVING, RecordStore, has_continued
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError
@@ -49,12 +48,6 @@ def claim_job(
     :raises AirflowSkipException: Another worker or another run has the job.
     :raises AirflowFailException: A retry cannot help, for instance since the job has ended.
     """
-    if not reports_results(context["dag"]):
-        log.warning(
-            "No task and no callback of this DAG reports the job's result. Unless your own code reports it, "
-            "CodePipeline waits until the job's timeout. Add finish_job(%s).",
-            context["ti"].task_id,
-        )
     with fail_without_retry_if_permanent():
         attempt = _Attempt(hook, context, job)
         claim = attempt.checkpoint.claim_of_earlier_try(job.job_id) or attempt.claim()

@@ -7,12 +7,15 @@ Our operators and sensors mark their tasks: ``claims_job``, ``puts_result``, ``e
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 
+#: Most characters of task ids in one request: an HTTP client or a proxy may refuse a longer URL.
+MAX_IDS_CHARS = 4000
 #: States in which a task instance stays, unless a user clears it.
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
@@ -40,23 +43,66 @@ def states_before(context: Mapping[str, Any], task: Any) -> dict[str, list[str |
             same_group.append(task_id)
         elif other.is_mapped or other_group is not None:
             # One call for each: the keys of the answer (task id and map index in one text) can be ambiguous.
-            states[task_id] = list(_task_states(ti, [task_id]).values())
+            states[task_id] = list(task_states(ti, [task_id]).values())
         else:
             unmapped.append(task_id)
     if same_group:
-        found = _task_states(ti, same_group, map_index=ti.map_index)
+        found = task_states(ti, same_group, map_index=ti.map_index)
         states.update({task_id: [found.get(f"{task_id}_{ti.map_index}")] for task_id in same_group})
     if unmapped:
         # -1 is the map index of an unmapped task instance.
-        found = _task_states(ti, unmapped, map_index=-1)
+        found = task_states(ti, unmapped, map_index=-1)
         states.update({task_id: [found.get(task_id)] for task_id in unmapped})
     return states
 
 
-def _task_states(ti: Any, task_ids: list[str], map_index: int | None = None) -> dict[str, str | None]:
-    answer = ti.get_task_states(dag_id=ti.dag_id, task_ids=task_ids, run_ids=[ti.run_id], map_index=map_index)
-    found: dict[str, str | None] = answer.get(ti.run_id, {})
+def task_states(ti: Any, task_ids: list[str], map_index: int | None = None) -> dict[str, str | None]:
+    """
+    Return the states of tasks in the running task's run.
+
+    :param ti: The running task instance.
+    :param task_ids: The tasks, however many.
+    :param map_index: Only instances with this map index; None for all.
+    :return: Task id, for a mapped task with ``_`` and the map index behind it → state.
+    """
+    found: dict[str, str | None] = {}
+    for some in _in_parts(task_ids):
+        answer = ti.get_task_states(dag_id=ti.dag_id, task_ids=some, run_ids=[ti.run_id], map_index=map_index)
+        found.update(answer.get(ti.run_id, {}))
     return found
+
+
+def _in_parts(task_ids: list[str]) -> Iterator[list[str]]:
+    """Yield the ids in parts that fit in one request, since Airflow sends them in its URL."""
+    part: list[str] = []
+    chars = 0
+    for task_id in task_ids:
+        # Quoted, a character may take twelve.
+        needed = len(quote(task_id)) + len("&task_ids=")
+        if part and chars + needed > MAX_IDS_CHARS:
+            yield part
+            part, chars = [], 0
+        part.append(task_id)
+        chars += needed
+    if part:
+        yield part
+
+
+def task_ids_of_run(get_task_states: Callable[..., Any], dag_id: str, run_id: str) -> list[str]:
+    """
+    Return the ids of all tasks of a run, also of those that the DAG no longer has.
+
+    For a mapped task, ids that no task has may be among them.
+
+    :param get_task_states: A task instance's method.
+    :param dag_id: The DAG.
+    :param run_id: The run.
+    """
+    answer = get_task_states(dag_id=dag_id, run_ids=[run_id])
+    # The answer has each instance of a mapped task, as its task id with the map index behind it.
+    return sorted(
+        {name for found in answer.get(run_id, {}) for name in (found, found.rpartition("_")[0]) if name}
+    )
 
 
 def unended_work(task: Any, claim_task_id: str, states: Mapping[str, Collection[str | None]]) -> list[str]:
@@ -78,29 +124,24 @@ def unended_work(task: Any, claim_task_id: str, states: Mapping[str, Collection[
 
 def work_before(dag: Any, task: Any, claim_task_id: str) -> set[str]:
     """
-    Return the ids of the last tasks of the work: those just before a task that follow the claim.
+    Return the ids of the tasks of the work: those after the claim and before a task.
 
     A teardown or a setup, and a task that does not follow the claim, say nothing about whether there was any
-    work. Instead of a setup or teardown, the tasks before it count.
+    work. A branch or an empty task is work only if there is nothing else.
 
     :param dag: The DAG.
     :param task: The task that comes after the work.
     :param claim_task_id: The id of the claiming task.
     """
     after_claim = dag.get_task(claim_task_id).get_flat_relative_ids(upstream=False)
-    work: set[str] = set()
-    seen: set[str] = set()
-    to_visit = list(task.upstream_task_ids)
-    while to_visit:
-        found = dag.get_task(to_visit.pop())
-        if found.task_id in seen or found.task_id not in after_claim:
-            continue
-        seen.add(found.task_id)
-        if found.is_setup or found.is_teardown:
-            to_visit.extend(found.upstream_task_ids)
-        else:
-            work.add(found.task_id)
-    return work
+    between = after_claim & task.get_flat_relative_ids(upstream=True)
+    tasks = [found for found in map(dag.get_task, between) if not (found.is_setup or found.is_teardown)]
+    work = {
+        found.task_id
+        for found in tasks
+        if not (found.inherits_from_skipmixin or found.inherits_from_empty_operator)
+    }
+    return work or {found.task_id for found in tasks}
 
 
 def claiming_tasks(dag: Any) -> Iterator[Any]:
@@ -108,10 +149,21 @@ def claiming_tasks(dag: Any) -> Iterator[Any]:
     return (task for task in dag.tasks if is_marked(task, "claims_job"))
 
 
-def reports_results(dag: Any) -> bool:
-    """Return whether a DAG has a task that ends jobs, or a callback, which may be the notifier."""
-    tasks = any(is_marked(task, "ends_job") for task in dag.tasks)
-    return tasks or bool(dag.has_on_failure_callback or dag.on_failure_callback)
+def reporting_tasks(dag: Any, claiming: Any) -> list[Any]:
+    """Return the tasks after a claiming task that may report a result of its job, mapped or not."""
+    after = sorted(claiming.get_flat_relative_ids(upstream=False))
+    return [task for task in map(dag.get_task, after) if is_marked(task, "puts_result")]
+
+
+def has_many_instances(task: Any, claiming: Any) -> bool:
+    """
+    Return whether several instances of a task may work for one instance of a claiming task.
+
+    If the claim is mapped by itself, the instances of a mapped task are taken to have a job each.
+    """
+    group = mapped_group_of(task)
+    is_inside = group is None or group is mapped_group_of(claiming)
+    return (task.is_mapped or not is_inside) and not claiming.is_mapped
 
 
 def unknown_claim_of(claiming: Any) -> str:

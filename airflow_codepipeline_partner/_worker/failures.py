@@ -35,6 +35,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from airflow_codepipeline_partner._aws_errors import ServiceError, class_names
@@ -185,6 +186,21 @@ def record_failure(error: CodePipelineProviderError) -> None:
         log.warning("The failure of this task is not recorded for the customer: %s.", type(trouble).__name__)
 
 
+def record_job_failure(context: Mapping[str, Any]) -> None:
+    """Record what the customer reads of a ``JobFailure`` of the work; an ``on_failure_callback``."""
+    error = context.get("exception")
+    error = cause_of(error) if isinstance(error, BaseException) else None
+    if not isinstance(error, JobFailure):
+        return
+    try:
+        RecordStore.of(context["ti"]).write(
+            FAILURE_KEY, {"message": error.message, "type": error.failure_type}
+        )
+    except Exception as trouble:
+        # This must not hide why the task failed.
+        log.warning("The failure of this task is not recorded for the customer: %s.", type(trouble).__name__)
+
+
 def recorded_failure(
     context: Mapping[str, Any], states: Mapping[str, Collection[str | None]]
 ) -> FailureDetails | None:
@@ -196,8 +212,13 @@ def recorded_failure(
     """
     own = TaskInstanceRef.of(context["ti"])
     for task_id in sorted(task_id for task_id, found in states.items() if "failed" in found):
-        found = matching_instance(context["task"], own, context["dag"].get_task(task_id))
-        recorded = RecordStore(found).read(FAILURE_KEY) if found else None
+        task = context["dag"].get_task(task_id)
+        found = matching_instance(context["task"], own, task)
+        if found is not None:
+            recorded = RecordStore(found).read(FAILURE_KEY)
+        else:
+            # Of a mapped task: what the first of its instances recorded.
+            recorded = RecordStore(replace(own, task_id=task_id, map_index=-1)).read_first(FAILURE_KEY)
         if isinstance(recorded, Mapping):
             return FailureDetails(recorded["message"], recorded["type"])
     return None

@@ -78,13 +78,28 @@ def awaited_token(store: RecordStore, record: ClaimRecord) -> str | None:
     :param store: The store of the action's records.
     :param record: The record of the newest job's claim.
     """
+    return next(iter(awaited_tokens(store, record)), None)
+
+
+def awaited_tokens(store: RecordStore, record: ClaimRecord) -> tuple[str, ...]:
+    """
+    Return the tokens of which the action's next job will carry one, if this run is to claim that job.
+
+    There are several if several tasks have put one at once and it is not known which was taken. The most
+    likely one comes first.
+
+    :param store: The store of the action's records.
+    :param record: The record of the newest job's claim.
+    """
     token = record.job.continuation_token
     if record.former_job_ids and record.state in (ClaimState.LOST, ClaimState.REFUSED):
         # The job was offered and not won. If only its nonce was stale, it is offered again.
-        return token
-    result = store.read_result(record.job.job_id)
-    waiting = result.awaited_by if result else None
-    return waiting.token if waiting and waiting.is_of_run(store.ref.dag_id, store.ref.run_id) else None
+        return () if token is None else (token,)
+    waiting = (result.awaited_by for result in store.read_results(record.job.job_id).likely)
+    ref = store.ref
+    return tuple(
+        each.token for each in waiting if each is not None and each.is_of_run(ref.dag_id, ref.run_id)
+    )
 
 
 def is_next_claim_unknown(claim: ClaimInRun) -> bool:
@@ -221,8 +236,10 @@ def _claim_unknown_again(hook: CodePipelineHook, claim: ClaimInRun, job: Offered
     if answer.state is not ClaimState.CLAIMED:
         return claim
     log.warning("Nobody had claimed job %s, so its result was not put. It is claimed now.", job.job_id)
-    claim.store.withdraw_result(job.job_id)
-    claimed = ClaimRecord(ClaimState.CLAIMED, answer.job, record.former_job_ids)
+    claim.store.withdraw_all_results(job.job_id)
+    claimed = ClaimRecord(
+        ClaimState.CLAIMED, answer.job, record.former_job_ids, unknown_claim=claim.unknown_claim
+    )
     claim.store.write_claim(claimed)
     return replace(claim, record=claimed)
 
@@ -242,6 +259,9 @@ def claim_next_job(hook: CodePipelineHook, claim: ClaimInRun, job: OfferedJob) -
     """
     Claim the next job of an action, and return its claim.
 
+    No other run claims this job, but another task of this run may, at the same moment. Each of them keeps a
+    record of its own, and the strongest one counts.
+
     :param hook: The hook that claims it.
     :param claim: The claim of the job before it; or its own, if an earlier try left that unknown.
     :param job: The job.
@@ -250,50 +270,37 @@ def claim_next_job(hook: CodePipelineHook, claim: ClaimInRun, job: OfferedJob) -
     is_recorded = record.job.job_id == job.job_id
     former = record.former_job_ids if is_recorded else (*record.former_job_ids, record.job.job_id)
     was_unknown = is_recorded and record.state.is_unknown
-    token = record.job.continuation_token if is_recorded else awaited_token(store, record)
+    tokens = (record.job.continuation_token,) if is_recorded else awaited_tokens(store, record)
     # A job's timeout may run from the first acknowledgement on.
     since = record.at if was_unknown else datetime.now(UTC)
     intended: ClaimedJob | None = None
-    # No other run claims this job, but another task of this run may, at the same moment. So a refusal leaves
-    # the claim unknown. Not for a custom job, whose claim would stay unknown: most often its offer was stale,
-    # and the job is offered again.
-    may_be_acknowledged = was_unknown or not job.dialect.poll_gives_nonce
 
-    def claimed_meanwhile() -> ClaimInRun | None:
-        now = store.read_claim()
-        is_taken = now is not None and now.is_certain and now.job.job_id == job.job_id
-        return replace(claim, record=now) if now is not None and is_taken else None
+    def newest() -> ClaimInRun:
+        return replace(claim, record=store.read_claim() or record)
 
-    def write(state: ClaimState, claimed: ClaimedJob) -> ClaimRecord:
-        written = ClaimRecord(state, claimed, former, since)
-        store.write_claim(written)
-        return written
+    def write(state: ClaimState, claimed: ClaimedJob) -> None:
+        store.write_claim(ClaimRecord(state, claimed, former, since, claim.unknown_claim))
 
     def intend(about_to_claim: ClaimedJob) -> bool:
         nonlocal intended
-        if about_to_claim.continuation_token != token:
+        if about_to_claim.continuation_token not in tokens:
             # The trigger was given another job's token, so this job is not ours.
             return False
-        if claimed_meanwhile() is not None:
-            return False
-        now = store.read_claim()
-        others = now is not None and now.job.job_id == job.job_id and now.state.is_unknown
-        if others and not may_be_acknowledged:
-            # Another task of this run is claiming it; the record shows the outcome in a moment.
+        now = newest().record
+        if now.is_certain and now.job.job_id == job.job_id:
             return False
         intended = about_to_claim
         write(ClaimState.INTENT, about_to_claim)
         return True
 
     try:
-        answer: Claim = hook.try_claim(job, in_doubt=may_be_acknowledged, before_acknowledge=intend)
+        answer: Claim = hook.try_claim(job, in_doubt=was_unknown, before_acknowledge=intend)
     except CodePipelineProviderError as error:
         if intended is not None:
             unknown = was_unknown or error.in_doubt
             state = ClaimState.UNKNOWN if unknown else ClaimState.REFUSED
             write(state, replace(intended, certain=not unknown))
         raise
-    if answer.state is ClaimState.LOST and (taken := claimed_meanwhile()) is not None:
-        # Another task of this run waited for the job too, and claimed it.
-        return taken
-    return claim if intended is None else replace(claim, record=write(answer.state, answer.job))
+    if intended is not None:
+        write(answer.state, answer.job)
+    return newest()

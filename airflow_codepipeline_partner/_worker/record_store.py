@@ -8,19 +8,25 @@ run (:func:`find_claim`, :func:`records_before`), of any run, and of a task adja
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from airflow_codepipeline_partner._compat import XCom
+from airflow_codepipeline_partner._compat import XCom, count_instances
+from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._worker.dag import (
     claiming_tasks,
+    has_many_instances,
     is_marked,
     matching_instance,
+    reporting_tasks,
+    task_ids_of_run,
     unknown_claim_of,
 )
+from airflow_codepipeline_partner._worker.job_life import Results, Step, newest_claim
 from airflow_codepipeline_partner._worker.records import (
     CLAIM_KEY,
     NO_RESULT,
@@ -29,6 +35,10 @@ from airflow_codepipeline_partner._worker.records import (
     ResultRecord,
     ResultState,
 )
+
+log = logging.getLogger(__name__)
+
+Record = TypeVar("Record")
 
 #: The limit of Airflow's table of XComs.
 MAX_KEY_CHARS = 512
@@ -41,31 +51,84 @@ class RecordStore:
     """
     The XCom of one task instance, which holds the records of one claim.
 
+    Each task that may write there has keys of its own, so that no two tasks write the same record. The task
+    that made the claim, or the only task that reports, has the plain keys. If there are several, the plain
+    keys also show the latest state, for people and for tasks that the DAG no longer has.
+
     :param ref: The task instance.
     :param shared: Whether it holds the results of several jobs, each under its own key, since the task
         claimed none of them.
+    :param writer: The name of the running task in its keys; empty if it has the plain keys.
+    :param writers: The names of all tasks that may have keys there.
+    :param goes_on: Whether some of them may claim the action's next jobs.
     """
 
     ref: TaskInstanceRef
     shared: bool = False
+    writer: str = ""
+    writers: tuple[str, ...] = ()
+    goes_on: bool = False
 
     @classmethod
     def of(cls, ti: Any) -> Self:
         """Return the store that is a task instance's own XCom."""
         return cls(TaskInstanceRef.of(ti))
 
+    @classmethod
+    def of_claim(cls, ref: TaskInstanceRef, claiming: Any, dag: Any, me: TaskInstanceRef | None) -> Self:
+        """
+        Return the store of a claim's records.
+
+        :param ref: The task instance that claimed.
+        :param claiming: Its task.
+        :param dag: The DAG.
+        :param me: The running task instance; None if it only reads.
+        """
+        names = writers_of(dag, claiming, ref)
+        own = "" if me is None or me == ref else _writer_name(dag.get_task(me.task_id), me, claiming)
+        goes_on = any(is_marked(task, "claims_next_job") for task in reporting_tasks(dag, claiming))
+        return cls(ref, writer=own if own in names else "", writers=names, goes_on=goes_on)
+
+    @classmethod
+    def of_claiming_task(cls, context: Mapping[str, Any]) -> Self:
+        """Return the store of the claim that the running task makes."""
+        ref = TaskInstanceRef.of(context["ti"])
+        return cls.of_claim(ref, context["dag"].get_task(ref.task_id), context["dag"], ref)
+
     def read_claim(self) -> ClaimRecord | None:
-        """Return the record of the claim, or None."""
-        value = self.read(CLAIM_KEY)
-        return None if value is None else ClaimRecord.from_xcom(value)
+        """Return what all records say of the claim, or None."""
+        return newest_claim(self._claim(name) for name in ("", *self.claim_writers))
+
+    @property
+    def claim_writers(self) -> tuple[str, ...]:
+        """The names of the tasks that may have a record of a claim there."""
+        return self.writers if self.goes_on else ()
+
+    def _claim(self, writer: str) -> ClaimRecord | None:
+        value = self.read(_key(CLAIM_KEY, writer))
+        return None if value is None or value == NO_RESULT else ClaimRecord.from_xcom(value)
 
     def write_claim(self, record: ClaimRecord) -> None:
-        """Write the record of the claim."""
-        self.write(CLAIM_KEY, record.to_xcom())
+        """Write the running task's record of the claim."""
+        self.write(_key(CLAIM_KEY, self.writer), record.to_xcom())
+        if self.writer and record.state is not ClaimState.INTENT:
+            newest = self.read_claim()
+            self.write(CLAIM_KEY, (newest or record).to_xcom())
+
+    def read_results(self, job_id: str) -> Results:
+        """Return all records of this job's result."""
+        if self.shared:
+            return Results(ResultRecord.of_job(job_id, self.read(self._result_key(job_id))))
+        found = {name: self._result(name, job_id) for name in ("", *self.writers)}
+        own = found.pop(self.writer)
+        return Results(own, tuple(record for record in found.values() if record is not None))
+
+    def _result(self, writer: str, job_id: str) -> ResultRecord | None:
+        return ResultRecord.of_job(job_id, self.read(_key(RESULT_KEY, writer)))
 
     def read_result(self, job_id: str) -> ResultRecord | None:
-        """Return the record of this job's result, or None."""
-        return ResultRecord.of_job(job_id, self.read(self._result_key(job_id)))
+        """Return the record that says most of this job's result, or None."""
+        return self.read_results(job_id).best
 
     def expect_result(self) -> None:
         """
@@ -75,25 +138,41 @@ class RecordStore:
         """
         if self.ref.map_index >= 0:
             self.write(RESULT_KEY, NO_RESULT)
+            for writer in self.claim_writers:
+                self.write(_key(CLAIM_KEY, writer), NO_RESULT)
+            for writer in self.writers:
+                self.write(_key(RESULT_KEY, writer), NO_RESULT)
 
     def write_result(self, state: ResultState, call: Call) -> None:
-        """Write the record of a result."""
+        """Write the running task's record of a result."""
         record = ResultRecord.of_call(state, call)
         self.write(self._result_key(record.job_id), record.to_xcom())
+        if self.writer and state == "done":
+            self.write(RESULT_KEY, record.to_xcom())
 
     def withdraw_result(self, job_id: str) -> None:
-        """Forget an intended result that was certainly not put."""
+        """Forget the running task's intended result, which was certainly not put."""
         XCom.delete(key=self._result_key(job_id), **self._names())
 
+    def withdraw_all_results(self, job_id: str) -> None:
+        """Forget all results of a job, whoever wrote them: it is claimed only now, so none was put."""
+        for name in ("", *self.writers):
+            if self._result(name, job_id) is not None:
+                XCom.delete(key=_key(RESULT_KEY, name), **self._names())
+
     def _result_key(self, job_id: str) -> str:
-        return f"{RESULT_KEY}_{job_id}"[:MAX_KEY_CHARS] if self.shared else RESULT_KEY
+        return f"{RESULT_KEY}_{job_id}"[:MAX_KEY_CHARS] if self.shared else _key(RESULT_KEY, self.writer)
 
     def read(self, key: str) -> Any:
         """Return the value of an XCom key, or None."""
-        names = self._names()
         if self.ref.map_index >= 0:
-            return XCom.get_one(key=key, **names)
+            return XCom.get_one(key=key, **self._names())
         # If there is no value, Airflow's get_one writes an error into the scheduler's log.
+        return self.read_first(key)
+
+    def read_first(self, key: str) -> Any:
+        """Return the first value that any instance of the task has under an XCom key, or None."""
+        names = self._names()
         del names["map_index"]
         return next(iter(XCom.get_all(key=key, **names) or ()), None)
 
@@ -105,19 +184,80 @@ class RecordStore:
         return asdict(self.ref)
 
 
+def _key(key: str, writer: str) -> str:
+    return f"{key}_{writer}"[:MAX_KEY_CHARS] if writer else key
+
+
+def writers_of(dag: Any, claiming: Any, ref: TaskInstanceRef) -> tuple[str, ...]:
+    """
+    Return the names of the tasks that have keys of their own beside the plain ones; none if one reports.
+
+    :param dag: The DAG.
+    :param claiming: The claiming task.
+    :param ref: Its task instance.
+    """
+    reporting = reporting_tasks(dag, claiming)
+    if len(reporting) + is_marked(claiming, "puts_result") < 2:
+        return ()
+    names: list[str] = []
+    for task in reporting:
+        if has_many_instances(task, claiming):
+            count = count_instances(ref.dag_id, ref.run_id, task.task_id)
+            names.extend(f"{task.task_id}_{number}" for number in range(count))
+        else:
+            names.append(task.task_id)
+    return tuple(names)
+
+
+def _writer_name(task: Any, me: TaskInstanceRef, claiming: Any) -> str:
+    return f"{me.task_id}_{me.map_index}" if has_many_instances(task, claiming) else me.task_id
+
+
 def records_of_run(
-    dag_id: str, run_id: str, task_id: str
-) -> Iterator[tuple[ClaimRecord, ResultRecord | None]]:
-    """Yield the claims of a task in a run, of all its map indexes, each with its recorded result or None."""
+    dag_id: str, run_id: str, task_id: str, writers: Iterable[str] = ()
+) -> Iterator[tuple[ClaimRecord, Results]]:
+    """
+    Yield the claims of a task in a run, of all its map indexes, each with all records of its result.
+
+    A record that cannot be read is logged and left out: it must not keep other jobs from their end.
+
+    :param dag_id: The DAG.
+    :param run_id: The run.
+    :param task_id: The claiming task.
+    :param writers: The names of the tasks that may have keys of their own; see :func:`writers_of`.
+    """
     names = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id}
-    results = {
-        value["job_id"]: ResultRecord.from_xcom(value)
-        for value in XCom.get_all(key=RESULT_KEY, **names) or ()
+
+    def values(key: str) -> Iterator[Any]:
+        for writer in ("", *writers):
+            yield from XCom.get_all(key=_key(key, writer), **names) or ()
+
+    # The values come without their map indexes. An action is known by its first job.
+    actions: dict[str, list[ClaimRecord]] = {}
+    for value in values(CLAIM_KEY):
+        claim = None if value == NO_RESULT else _readable(ClaimRecord.from_xcom, value, task_id)
+        if claim is not None:
+            actions.setdefault(next(iter(claim.former_job_ids), claim.job.job_id), []).append(claim)
+    if not actions:
+        return
+    found = [
+        _readable(ResultRecord.from_xcom, value, task_id)
+        for value in values(RESULT_KEY)
         if value != NO_RESULT
-    }
-    for value in XCom.get_all(key=CLAIM_KEY, **names) or ():
-        claim = ClaimRecord.from_xcom(value)
-        yield claim, results.get(claim.job.job_id)
+    ]
+    results = [result for result in found if result is not None]
+    for records in actions.values():
+        newest = newest_claim(records)
+        assert newest is not None  # noqa: S101 - there is one record at least
+        yield newest, Results(others=[each for each in results if each.job_id == newest.job.job_id])
+
+
+def _readable(read: Callable[[Any], Record], value: Any, task_id: str) -> Record | None:
+    try:
+        return read(value)
+    except Exception as error:
+        log.error("A record of the task %s cannot be read: %s.", task_id, type(error).__name__)
+        return None
 
 
 def has_claimed(ti: Any, dag_id: str, run_id: str, job_id: str) -> bool:
@@ -133,8 +273,8 @@ def has_claimed(ti: Any, dag_id: str, run_id: str, job_id: str) -> bool:
     :param job_id: The job.
     """
     return any(
-        claim.is_about(job_id) and (claim.is_certain or (result is not None and result.state == "done"))
-        for claim, result in _records_of_any_run(ti, dag_id, run_id)
+        claim.is_about(job_id) and (claim.is_certain or results.step is Step.NOTHING)
+        for claim, results in _records_of_any_run(ti, dag_id, run_id)
     )
 
 
@@ -147,26 +287,23 @@ def has_continued(ti: Any, waiting: TaskInstanceRef) -> bool:
     :param ti: The running task instance.
     :param waiting: The task that the token names.
     """
+    writers = (waiting.task_id, f"{waiting.task_id}_{waiting.map_index}")
     return any(
-        claim.job.continuation_token == waiting.token or (result is not None and result.awaited_by == waiting)
-        for claim, result in _records_of_any_run(ti, waiting.dag_id, waiting.run_id)
+        claim.job.continuation_token == waiting.token
+        or any(result.awaited_by == waiting for result in results.others)
+        for claim, results in _records_of_any_run(ti, waiting.dag_id, waiting.run_id, writers)
     )
 
 
 def _records_of_any_run(
-    ti: Any, dag_id: str, run_id: str
-) -> Iterator[tuple[ClaimRecord, ResultRecord | None]]:
+    ti: Any, dag_id: str, run_id: str, writers: Iterable[str] = ()
+) -> Iterator[tuple[ClaimRecord, Results]]:
     """Yield the claims of a run of any DAG, of which only the ids are known here."""
-    answer = ti.get_task_states(dag_id=dag_id, run_ids=[run_id])
-    # The answer has each instance of a mapped task, as its task id with the map index behind it.
-    names = {name for found in answer.get(run_id, {}) for name in (found, found.rpartition("_")[0]) if name}
-    for task_id in sorted(names):
-        yield from records_of_run(dag_id, run_id, task_id)
+    for task_id in task_ids_of_run(ti.get_task_states, dag_id, run_id):
+        yield from records_of_run(dag_id, run_id, task_id, writers)
 
 
-def records_before(
-    context: Mapping[str, Any], claiming: Any
-) -> Iterator[tuple[ClaimRecord, ResultRecord | None]]:
+def records_before(context: Mapping[str, Any], claiming: Any) -> Iterator[tuple[ClaimRecord, Results]]:
     """Yield the claim of one claiming task for the running task: its own, or of the instance before it."""
     task, own = context["task"], TaskInstanceRef.of(context["ti"])
     found: TaskInstanceRef | None = None
@@ -176,10 +313,10 @@ def records_before(
         found = matching_instance(task, own, claiming)
     if found is None:
         return
-    store = RecordStore(found)
+    store = RecordStore.of_claim(found, claiming, context["dag"], None)
     claim = store.read_claim()
     if claim is not None:
-        yield claim, store.read_result(claim.job.job_id)
+        yield claim, store.read_results(claim.job.job_id)
 
 
 @dataclass(frozen=True)
@@ -212,23 +349,24 @@ def find_claim(context: Mapping[str, Any], job_id: str) -> ClaimInRun | None:
     own = TaskInstanceRef.of(context["ti"])
     for claiming in claiming_tasks(context["dag"]):
         for ref in _instances(context, own, claiming, job_id):
-            store = RecordStore(ref)
+            store = RecordStore.of_claim(ref, claiming, context["dag"], own)
             record = store.read_claim()
             if record is not None and record.is_about(job_id):
-                return ClaimInRun(store, record, unknown_claim_of(claiming))
+                return ClaimInRun(store, record, record.unknown_claim or unknown_claim_of(claiming))
     return None
 
 
-def adjacent_task(context: Mapping[str, Any]) -> RecordStore | None:
+def adjacent_task(dag: Any, own: TaskInstanceRef) -> RecordStore | None:
     """
-    Return the store of an adjacent task, whose XCom a retry of the running task does not clear.
+    Return the store of an adjacent task, whose XCom a retry of a task does not clear.
 
-    It is a task just before the running one; if there is none, a task just after it. Airflow clears the XCom
-    of a task after it when that task starts, and by then the running task has ended.
+    It is a task just before the task; if there is none, a task just after it. Airflow clears the XCom of a
+    task after it when that task starts, and by then the task itself has ended.
 
-    :param context: The running task's context.
+    :param dag: The DAG.
+    :param own: The task's instance.
     """
-    task, dag, own = context["task"], context["dag"], TaskInstanceRef.of(context["ti"])
+    task = dag.get_task(own.task_id)
     for task_id in sorted(task.upstream_task_ids):
         before = dag.get_task(task_id)
         found = matching_instance(task, own, before)
@@ -253,8 +391,13 @@ def _instances(
         yield found
         return
     names = {"dag_id": own.dag_id, "run_id": own.run_id, "task_id": claiming.task_id}
-    claimed = [ClaimRecord.from_xcom(value) for value in XCom.get_all(key=CLAIM_KEY, **names) or ()]
-    first = next((number for number, record in enumerate(claimed) if record.is_about(job_id)), None)
+    claimed = [
+        _readable(ClaimRecord.from_xcom, value, claiming.task_id)
+        for value in XCom.get_all(key=CLAIM_KEY, **names) or ()
+    ]
+    first = next(
+        (number for number, record in enumerate(claimed) if record and record.is_about(job_id)), None
+    )
     if first is None:
         return
     # The values come in the order of the map indexes. An instance that did not run has no value.

@@ -14,15 +14,18 @@ polled with, which is no secret.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
-from airflow_codepipeline_partner._protocol.claims import ClaimState
+from airflow_codepipeline_partner._protocol.claims import UNKNOWN_CLAIM_CHOICES, ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._protocol.parsing import read_mapping
 from airflow_codepipeline_partner._protocol.requests import Call, result_of
+from airflow_codepipeline_partner.exceptions import InvalidInput
 
 #: XCom key of the claim's record: the claimed job with ``state`` and ``at``.
 CLAIM_KEY = "codepipeline_claim"
@@ -31,6 +34,21 @@ RESULT_KEY = "codepipeline_result"
 #: The value of ``RESULT_KEY`` if there is no result yet, or none any more.
 NO_RESULT: Mapping[str, Any] = {"job_id": None}
 ResultState = Literal["intended", "done", "refused"]
+#: Result → the status of a job that ended with it.
+STATUS_OF = {"success": "Succeeded", "continue": "Succeeded", "failure": "Failed"}
+
+log = logging.getLogger(__name__)
+
+
+def _read_time(value: object) -> datetime:
+    """Return the time of a record; now if it is no time."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        return datetime.now(UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -44,21 +62,36 @@ class ClaimRecord:
     :param job: The job, with its details if they were asked for.
     :param former_job_ids: The action's earlier jobs, which this run ended with our continuation token.
     :param at: When it was written.
+    :param unknown_claim: What an unknown claim counts as, by the claiming task's parameter; None in records
+        of earlier versions.
     """
 
     state: ClaimState
     job: ClaimedJob
     former_job_ids: tuple[str, ...] = ()
     at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
+    unknown_claim: str | None = None
 
     @classmethod
     def from_xcom(cls, value: Mapping[str, Any]) -> Self:
-        """Return the record that an XCom value holds."""
+        """
+        Return the record that an XCom value holds.
+
+        A state that this version does not know, or none, counts as an unknown claim: the record shows that
+        somebody was about to claim the job.
+
+        :raises InvalidInput: It names no job.
+        """
+        held = read_mapping(value, "The record of a claim")
+        state = held.get("state")
+        former = held.get("former_job_ids") or ()
+        policy = held.get("unknown_claim")
         return cls(
-            ClaimState(value["state"]),
-            ClaimedJob.from_value(value),
-            tuple(value.get("former_job_ids") or ()),
-            datetime.fromisoformat(value["at"]),
+            ClaimState(state) if state in list(ClaimState) else ClaimState.UNKNOWN,
+            ClaimedJob.from_value(held),
+            tuple(map(str, former)) if isinstance(former, list | tuple) else (),
+            _read_time(held.get("at")),
+            policy if policy in UNKNOWN_CLAIM_CHOICES else None,
         )
 
     def to_xcom(self) -> dict[str, Any]:
@@ -68,6 +101,8 @@ class ClaimRecord:
             "state": str(self.state),
             "at": self.at.isoformat(),
             **({"former_job_ids": list(self.former_job_ids)} if self.former_job_ids else {}),
+            # The default is left out, as in the records of earlier versions.
+            **({"unknown_claim": self.unknown_claim} if self.unknown_claim == "leave" else {}),
         }
 
     @property
@@ -105,14 +140,30 @@ class ResultRecord:
 
     @classmethod
     def from_xcom(cls, value: Mapping[str, Any]) -> Self:
-        """Return the record that an XCom value holds."""
-        at = datetime.fromisoformat(value["at"])
-        return cls(value["state"], value["job_id"], value["result"], value["call"], at)
+        """
+        Return the record that an XCom value holds.
+
+        :raises InvalidInput: It is no record of a result.
+        """
+        held = read_mapping(value, "The record of a result")
+        call = read_mapping(held.get("call"), "The call in the record of a result")
+        state, result, job_id = (held.get(name) for name in ("state", "result", "job_id"))
+        if not isinstance(job_id, str) or result not in STATUS_OF:
+            raise InvalidInput("The record of a result names no job, or no result.")
+        # Whatever else the state may be: the call may have been sent.
+        known: ResultState = state if state in ("done", "refused") else "intended"
+        return cls(known, job_id, str(result), call, _read_time(held.get("at")))
 
     @classmethod
-    def of_job(cls, job_id: str, value: Mapping[str, Any] | None) -> Self | None:
-        """Return the record that an XCom value holds, if it is of this job; else None."""
-        return None if value is None or value["job_id"] != job_id else cls.from_xcom(value)
+    def of_job(cls, job_id: str, value: Any) -> Self | None:
+        """Return the record that an XCom value holds, if it is of this job and can be read; else None."""
+        if not isinstance(value, Mapping) or value.get("job_id") != job_id:
+            return None
+        try:
+            return cls.from_xcom(value)
+        except InvalidInput as error:
+            log.error("Job %s: the record of its result is left out. %s", job_id, error)
+            return None
 
     @classmethod
     def of_call(cls, state: ResultState, call: Call) -> Self:
@@ -128,6 +179,14 @@ class ResultRecord:
             "call": self.arguments,
             "at": self.at.isoformat(),
         }
+
+    def may_have_led_to(self, status: str | None) -> bool:
+        """Return whether a job with this result may have a status; None is not known, so it may."""
+        return status is None or STATUS_OF[self.result] == status
+
+    def is_same_call(self, other: ResultRecord) -> bool:
+        """Return whether two records are of one and the same call."""
+        return self.result == other.result and dict(self.arguments) == dict(other.arguments)
 
     @property
     def awaited_by(self) -> TaskInstanceRef | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._protocol import requests
-from airflow_codepipeline_partner._protocol.jobs import OfferedJob
+from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import (
     CurrentRevision,
@@ -105,6 +105,31 @@ def why_not_reportable(error: InvalidInput | RequestRefused) -> str:
     return why
 
 
+def description_of_end(claimed: ClaimedJob, result: str, record: ResultRecord | None) -> str:
+    """
+    Describe the result of a job for the log: where in CodePipeline, and what the customer reads.
+
+    :param claimed: The job.
+    :param result: Its result.
+    :param record: The record of its result, or None.
+    """
+    parts = {
+        "pipeline": claimed.pipeline_name,
+        "execution": claimed.pipeline_execution_id,
+        "stage": claimed.stage_name,
+        "action": claimed.action_name,
+        "action execution": claimed.action_execution_id,
+    }
+    place = ", ".join(f"{name} {value}" for name, value in parts.items() if value)
+    said = f"Job {claimed.job_id}{f' ({place})' if place else ''} has the result {result}."
+    details = {} if record is None else record.arguments.get("failureDetails") or {}
+    if details:
+        said += f' The customer reads: "{details.get("message")}" ({details.get("type")}).'
+    if result == "failure":
+        said += " To run the action again, retry it in CodePipeline."
+    return said
+
+
 def refuse_cleared_run(run: Any, result: ResultRecord | None) -> None:
     """
     Fail if tasks were cleared after the job had its result: their new work does not reach the customer.
@@ -127,22 +152,32 @@ def refuse_cleared_run(run: Any, result: ResultRecord | None) -> None:
 
 
 def failure_of_run(
-    dag_id: str, states: Mapping[str, Collection[str | None]], leaves: Collection[str]
+    dag_id: str,
+    states: Mapping[str, Collection[str | None]],
+    work: Collection[str],
+    cut_off: Collection[str] = (),
 ) -> str | None:
     """
-    Judge the work by its tasks' states, and return the message for the customer, or None for success.
+    Judge the work by what ran, and return the message for the customer, or None for success.
+
+    It failed if any task failed or could not run because of a failure, if somebody ended the run before the
+    work was done, or if nothing of the work ran. Steps that the DAG skipped do not matter otherwise.
 
     :param dag_id: The DAG that did the work.
     :param states: Task id → the states of its task instances, of all tasks before the finishing task.
-    :param leaves: The ids of the last tasks of the work; see :func:`work_before`.
+    :param work: The ids of the tasks of the work; see :func:`work_before`.
+    :param cut_off: The ids of those that somebody ended; see :func:`tasks_cut_off`.
     """
     for state in ("failed", "upstream_failed"):
         failed = sorted(task_id for task_id, found in states.items() if state in found)
         if failed:
             what = "failed" if state == "failed" else "could not run"
             return f"The work of this action failed in Airflow: {_tasks(failed)} of DAG {dag_id} {what}."
-    if leaves and all(state == "skipped" for leaf in leaves for state in states.get(leaf, ())):
-        return f"The work of this action was skipped in Airflow: {_tasks(sorted(leaves))} of DAG {dag_id}."
+    if cut_off:
+        ended = _tasks(sorted(cut_off))
+        return f"The work of this action was ended in Airflow before {ended} of DAG {dag_id} had run."
+    if work and not any("success" in states.get(task_id, ()) for task_id in work):
+        return f"The work of this action was skipped in Airflow: {_tasks(sorted(work))} of DAG {dag_id}."
     return None
 
 

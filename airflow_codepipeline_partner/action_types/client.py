@@ -45,11 +45,11 @@ class ActionTypeClient:
         """
         Return a client over an Airflow connection, or with boto3's own configuration.
 
-        :param aws_conn_id: The ``aws`` connection. None: boto3's default credentials. It cannot be combined
-            with the next two.
+        :param aws_conn_id: The ``aws`` connection. If None, boto3's default credentials are used. It cannot
+            be combined with ``profile_name`` or ``endpoint_url``.
         :param profile_name: A profile of AWS's configuration files.
-        :param endpoint_url: CodePipeline's endpoint. None: AWS's.
-        :param region_name: The region. None: the connection's or boto3's.
+        :param endpoint_url: CodePipeline's endpoint. If None, AWS's endpoint is used.
+        :param region_name: The region. If None, the region of the connection or of boto3 is used.
         :raises RequestRefused: The connection, the profile or the region is missing.
         """
         from botocore.config import Config

@@ -19,6 +19,7 @@ from airflow_codepipeline_partner._aws_errors import is_access_denied
 from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner.action_types import yaml_file
 from airflow_codepipeline_partner.action_types.client import ALREADY_EXISTS, ActionTypeClient
+from airflow_codepipeline_partner.action_types.differences import differences
 from airflow_codepipeline_partner.action_types.model import (
     PATH,
     CustomActionType,
@@ -71,10 +72,10 @@ def _create(parsed: Namespace, output: TextIO) -> int:
         existing = _among(_listed(client) or (), declared.action_type) or _create_or_find(client, declared)
     if existing is None:
         _print_message(f"Created {path} in {place}. The IAM policy of its worker:")
-    elif differences := declared.differences(existing):
+    elif paths := differences(declared, existing):
         _print_message(
             f"{path} already exists in {place}, and the declaration differs from it in "
-            f"{', '.join(differences)}.\n"
+            f"{', '.join(paths)}.\n"
             "A custom action type cannot be changed: declare it under a version that was never used, and "
             "use that in the pipelines.\n"
             f"Show the existing one with: action-type show {path}\n"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from airflow_codepipeline_partner._protocol.dialects import CUSTOM, DIALECTS, THIRD_PARTY, Dialect
@@ -17,7 +17,6 @@ from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner._protocol.parsing import without_none
 from airflow_codepipeline_partner.action_types.declaration import (
     ARTIFACT_DETAILS,
-    MEMBERS,
     PROPERTY,
     SETTINGS,
     read_declaration,
@@ -42,7 +41,7 @@ class ConfigurationProperty:
     :param secret: Whether the value is hidden from everybody except the worker.
     :param queryable: Whether a worker can poll for only the jobs with one value. At most one property can be
         queryable. It must be required and not secret; its values have 1 to 20 of ``0-9 A-Z a-z _ -``.
-    :param type: ``String``, ``Number`` or ``Boolean``. None: CodePipeline's default, a string.
+    :param type: ``String``, ``Number`` or ``Boolean``. If None, CodePipeline's default is used, a string.
 
     Source: ActionConfigurationProperty, CodePipeline API 2015-07-09.
     """
@@ -219,46 +218,6 @@ class CustomActionType:
             "tags": [{"key": key, "value": value} for key, value in self.tags.items()] or None,
         }
         return without_none(**arguments)
-
-    def differences(self, existing: CustomActionType) -> list[str]:
-        """
-        Return the paths at which this declaration differs from an existing action type.
-
-        Tags are not compared, nor types of properties that CodePipeline does not return.
-
-        :param existing: The existing action type, from :meth:`from_api`.
-        """
-        paths = [
-            MEMBERS[name]
-            for name in (
-                "category",
-                "provider",
-                "version",
-                "input_artifact_details",
-                "output_artifact_details",
-            )
-            if getattr(self, name) != getattr(existing, name)
-        ]
-        paths += [
-            f"settings.{aws}"
-            for name, aws in SETTINGS.items()
-            if getattr(self.settings, name) != getattr(existing.settings, name)
-        ]
-        there = {each.name: each for each in existing.configuration_properties}
-        for index, mine in enumerate(self.configuration_properties):
-            path = f"{MEMBERS['configuration_properties']}[{index}]"
-            its = there.pop(mine.name, None)
-            paths += [path] if its is None else [f"{path}.{name}" for name in _other_members(mine, its)]
-        if there:
-            paths.append(f"{MEMBERS['configuration_properties']} ({len(there)} more are there)")
-        return paths
-
-
-def _other_members(mine: ConfigurationProperty, its: ConfigurationProperty) -> list[str]:
-    other = [each.name for each in fields(mine) if getattr(mine, each.name) != getattr(its, each.name)]
-    if its.type is None or (its.type, mine.type) == ("String", None):
-        other = [name for name in other if name != "type"]
-    return other
 
 
 def _in_aws_spelling(value: Any, names: Mapping[str, str]) -> dict[str, Any]:

@@ -36,11 +36,11 @@ _FOLDER, _FILE, _LINK = "folder", "file", "link"
 @dataclass(frozen=True)
 class ArchiveLimits:
     """
-    How much an archive may hold. One that holds more is refused as a whole.
+    How much an archive may hold. An archive that holds more is refused as a whole.
 
-    :param max_members: Most files, folders and links, above 0. Default 200,000.
-    :param max_bytes: Most unpacked bytes, which lie on the worker's disk, above 0. Default 16 GiB.
-    :param max_ratio: Most unpacked bytes for each byte of the archive, above 0; checked once 64 MiB
+    :param max_members: The most files, folders and links, above 0. Default 200,000.
+    :param max_bytes: The most unpacked bytes, which lie on the worker's disk, above 0. Default 16 GiB.
+    :param max_ratio: The most unpacked bytes for each byte of the archive, above 0. It is checked once 64 MiB
         are unpacked. Default 200; the deflate of zip and gzip reaches at most 1032.
     :raises InvalidInput: A limit is not above 0.
     """

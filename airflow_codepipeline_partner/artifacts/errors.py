@@ -41,7 +41,7 @@ def s3_errors(
     :param where: The object, as ``s3://bucket/key``.
     :param advice: What to do if S3 denies access.
     :param job_id: The job.
-    :param for_customer: What the customer reads. None: the message.
+    :param for_customer: The message for the customer. If None, the error's own message is used.
     :raises ArtifactError: Something went wrong.
     """
     from boto3.exceptions import Boto3Error

@@ -44,9 +44,9 @@ def external_object(location: str, conn_id: str | None, artifact: str) -> Extern
     """
     Return the object at a location.
 
-    :param location: ``s3://bucket/key``, a path on the worker, or a URL that ``ObjectStoragePath`` takes.
-    :param conn_id: The connection with the credentials. None: for ``s3://`` the one in the location
-        (``s3://conn_id@bucket/key``), or else ``aws_default``.
+    :param location: ``s3://bucket/key``, a path on the worker, or a URL that ``ObjectStoragePath`` accepts.
+    :param conn_id: The connection with the credentials. If None, for ``s3://`` the connection in the location
+        is used (``s3://conn_id@bucket/key``), or else ``aws_default``.
     :param artifact: The artifact's name, for errors.
     :raises InvalidInput: The location names no object, or nothing serves it.
     """

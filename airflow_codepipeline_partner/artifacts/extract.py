@@ -66,12 +66,12 @@ def extract(
     :param archive: The archive.
     :param target: A folder that does not exist, or is empty.
     :param artifact: The artifact's name, for errors, and for the file if the format is ``raw``.
-    :param archive_format: The format that it must have. None: any.
-    :param limits: How much it may hold. None: the defaults.
+    :param archive_format: The format that the archive must have. If None, any format is accepted.
+    :param limits: How much the archive may hold. If None, the default limits are used.
     :param replace: Whether to replace an existing target.
-    :return: Its format.
-    :raises UnsafeArchive: It is refused.
-    :raises ArtifactError: It is broken, has another format, or does not fit on the disk.
+    :return: The archive's format.
+    :raises UnsafeArchive: The archive is refused.
+    :raises ArtifactError: The archive is broken, has another format, or does not fit on the disk.
     """
     detected = format_of(archive)
     if archive_format is not None and archive_format not in FORMATS:

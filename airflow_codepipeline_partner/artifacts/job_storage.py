@@ -83,7 +83,7 @@ class JobStorage:
         """
         Return an input artifact.
 
-        :param name: Its name. None: the only one.
+        :param name: The artifact's name. If None, the only input artifact is used.
         :raises ArtifactError: The job does not have exactly one such artifact, or its location is missing.
         """
         return self._find(self.inputs, name, "input")
@@ -92,7 +92,7 @@ class JobStorage:
         """
         Return an output artifact.
 
-        :param name: Its name. None: the only one.
+        :param name: The artifact's name. If None, the only output artifact is used.
         :raises ArtifactError: The job does not have exactly one such artifact, or its location is missing.
         """
         return self._find(self.outputs, name, "output")
@@ -177,8 +177,8 @@ class JobStorage:
         Upload a stream as an output artifact. S3 compares the checksum of each part.
 
         :param artifact: The output artifact.
-        :param stream: Its content.
-        :param size: Bytes that the stream must have. None: unknown.
+        :param stream: The artifact's content.
+        :param size: The bytes that the stream must have. None if the size is unknown.
         :raises ArtifactError: It could not be uploaded, or the stream has another size.
         """
         progress = self._log_of("Uploading", artifact, size)

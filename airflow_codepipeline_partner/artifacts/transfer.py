@@ -180,7 +180,7 @@ def subscribers_of(progress: TransferLog, size: int | None = None) -> list[Any]:
     Return the subscribers that log a transfer's progress and give the transfer manager its size.
 
     :param progress: Counts the bytes.
-    :param size: A stream's size in bytes, by which the manager sizes its parts. None: unknown.
+    :param size: A stream's size in bytes, by which the manager sizes its parts. None if it is unknown.
     """
     from s3transfer.subscribers import BaseSubscriber
 
@@ -207,7 +207,7 @@ class TransferLog:
     Count the bytes of a transfer, from any thread, and log its progress now and again.
 
     :param what: The transfer, such as ``Downloading artifact Source of job …``.
-    :param total: Its size in bytes. None: unknown.
+    :param total: Its size in bytes. None if it is unknown.
     :param clock: A clock in seconds.
     """
 

@@ -46,10 +46,11 @@ class Workspace:
 
     :param job: The claimed job, from XCom or from the claim: an object of this package, or a mapping with
         ``job_id`` and ``client_id``.
-    :param hook: The hook that requests the job's details. None: one with the connection ``aws_default``.
-    :param limits: How much an archive may hold. None: the defaults of
-        :class:`~airflow_codepipeline_partner.artifacts.archive_guard.ArchiveLimits`.
-    :param parent: Where to make the folder. None: the system's folder for temporary files.
+    :param hook: The hook that requests the job's details. If None, a hook with the connection ``aws_default``
+        is used.
+    :param limits: How much an archive may hold. If None, the defaults of
+        :class:`~airflow_codepipeline_partner.artifacts.archive_guard.ArchiveLimits` are used.
+    :param parent: Where to make the folder. If None, the system's folder for temporary files is used.
     :param failed_uploads: A set that collects the names of output artifacts whose upload began and did not
         succeed.
     :raises InvalidJobReference: ``job`` is not a job.
@@ -89,7 +90,7 @@ class Workspace:
         limits: ArchiveLimits | None = None,
         parent: str | os.PathLike[str] | None = None,
     ) -> Self:
-        """Return a workspace over a storage that the caller uses too, and closes."""
+        """Return a workspace over a storage that the caller uses too. The caller must close the storage."""
         workspace = cls(storage.job, storage.hook, limits=limits, parent=parent)
         workspace._storage, workspace._is_own_storage = storage, False
         return workspace
@@ -105,9 +106,9 @@ class Workspace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """
-        Remove the folder, and record an error of this package, which ``finish_job`` shows the customer.
+        Remove the folder, and record an error of this package. ``finish_job`` shows it to the customer.
 
-        That includes your :class:`~airflow_codepipeline_partner.exceptions.JobFailure`, also if it is the
+        Your :class:`~airflow_codepipeline_partner.exceptions.JobFailure` is such an error, also if it is the
         cause of Airflow's ``AirflowFailException``.
         """
         if self._is_own_storage:
@@ -158,7 +159,7 @@ class Workspace:
         """
         Download an input artifact, and return the file.
 
-        :param name: The artifact's name. None: the only input artifact.
+        :param name: The artifact's name. If None, the only input artifact is used.
         :raises ArtifactError: The job has no such artifact, or it cannot be read.
         """
         artifact = self._storage.find_input(name)
@@ -178,11 +179,11 @@ class Workspace:
         """
         Download and unpack an input artifact, whole or not at all, and return the folder.
 
-        :param name: The artifact's name. None: the only input artifact.
-        :param into: A folder that does not exist or is empty. None: a folder beside :attr:`path`, named after
-            the artifact.
-        :param archive_format: What the artifact must be: ``zip``, ``tar``, ``tar.gz``, or ``raw``, a file
-            that is not unpacked. None: any of them.
+        :param name: The artifact's name. If None, the only input artifact is used.
+        :param into: A folder that does not exist or is empty. If None, a folder beside :attr:`path` is used,
+            named after the artifact.
+        :param archive_format: The format that the artifact must have: ``zip``, ``tar``, ``tar.gz``, or
+            ``raw``, a file that is not unpacked. If None, any of them is accepted.
         :param replace: Whether to replace a folder that is not empty.
         :raises UnsafeArchive: The archive is refused.
         :raises ArtifactError: The job has no such artifact, it cannot be read, or the folder is not empty.
@@ -207,12 +208,12 @@ class Workspace:
         archive_format: ArchiveFormat = "zip",
     ) -> Path:
         """
-        Pack a folder, and return the archive; the same content makes the same bytes.
+        Pack a folder, and return the archive. The same content always gives an identical archive.
 
-        :param folder: The folder; links in it are not followed.
-        :param name: The output artifact's name. None: the only one.
-        :param archive_format: ``zip``, ``tar`` or ``tar.gz``.
-        :raises ArtifactError: It cannot be packed.
+        :param folder: The folder. Links in it are not followed.
+        :param name: The output artifact's name. If None, the only output artifact is used.
+        :param archive_format: The archive's format: ``zip``, ``tar`` or ``tar.gz``.
+        :raises ArtifactError: The folder cannot be packed.
         """
         artifact = self._storage.find_output(name)
         self._refuse_link_out(folder, artifact)
@@ -230,7 +231,7 @@ class Workspace:
         """
         Upload an output artifact, and return it once S3 has confirmed its checksum.
 
-        :param name: The output artifact's name. None: the only one.
+        :param name: The output artifact's name. If None, the only output artifact is used.
         :param source: A folder, which is packed, or a file, which is uploaded as it is.
         :param archive_format: How a folder is packed: ``zip``, ``tar`` or ``tar.gz``.
         :raises ArtifactError: The job has no such artifact, the source does not exist, or the upload failed.

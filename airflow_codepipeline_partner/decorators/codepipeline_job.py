@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-``@task.codepipeline_job``: the work is one Python function, and the task claims, runs it and reports.
+``@task.codepipeline_job``: the task claims the job, runs the function and reports the result.
 
 ::
 
@@ -17,9 +17,9 @@ Call the task with the offered job; the function gets the :class:`JobInProgress`
 retries the task as usual, with the same job. When no retry is left, the exception is reported as the job's
 failure; see :mod:`~airflow_codepipeline_partner._worker.failures`.
 
-With ``finish_job`` after it, the job also ends if the task cannot report: if it is killed in its last try, or
-a user marks it. Without ``finish_job``, only the callback of the DAG does that, and only if the run fails:
-not if a user marks the task as a success.
+With ``finish_job`` after the task, the job also ends if the task cannot report: if it is killed in its last
+try, or if a user marks it. Without ``finish_job``, only a ``CodePipelineJobFailureNotifier`` in the DAG's
+``on_failure_callback`` does that. It does so only if the run fails, not if a user marks the task as success.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
     :param python_callable: The function. Its first parameter gets the :class:`JobInProgress`.
     :param op_args: The positional arguments; the first is the offered job. (templated)
     :param op_kwargs: The arguments by name, one of which may be the offered job. (templated)
-    :param unknown_claim: What an unknown claim counts as: ``assume_ours`` or ``leave``.
+    :param unknown_claim: What to do if the claim is unknown, ``assume_ours`` or ``leave``; see
+        :class:`~airflow_codepipeline_partner.operators.CodePipelineClaimJobOperator`.
 
     Source: GetThirdPartyJobDetails, AcknowledgeThirdPartyJob, PutThirdPartyJobSuccessResult,
     PutThirdPartyJobFailureResult, and the same calls for custom jobs, CodePipeline API 2015-07-09.
@@ -123,6 +124,8 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
                 "the function's first parameter then gets the claimed job."
             )
         check_job_to_claim(named.get(self._parameter, args[0] if args else None))
+        # A new job is claimed after the results of others: Airflow's default rule would put it first.
+        kwargs.setdefault("weight_rule", "absolute")
         super().__init__(python_callable=python_callable, op_args=args, op_kwargs=named, **kwargs)
         self.unknown_claim = unknown_claim
 
@@ -144,7 +147,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
                 offered = OfferedJob.from_value(self.job)
                 # Before anything is recorded.
                 offered.check_claimable()
-            RecordStore.of(context["ti"]).expect_result()
+            RecordStore.of_claiming_task(context).expect_result()
             checkpoint = ResultCheckpoint(context)
             call = checkpoint.result_of_earlier_try(offered)
             if call is None:
@@ -240,7 +243,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         :param error: The error that the task is about to raise.
         :raises AirflowFailException: Another try would not help, or the task would not fail by itself.
         """
-        record = RecordStore.of(context["ti"]).read_claim()
+        record = RecordStore.of_claiming_task(context).read_claim()
         if record is None or not record.counts_as_ours(self.unknown_claim):
             return
         no_retry = failures.cannot_be_sent(error) or ends_task_otherwise(error)
@@ -283,12 +286,13 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
 
 def codepipeline_job_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
     """
-    Make a task of a function that works on a CodePipeline job: the task claims, runs it and reports.
+    Make a task of a function that works on a CodePipeline job.
 
-    Call the task with the offered job; the function's first parameter gets the :class:`JobInProgress`. The
-    function returns the job's result: nothing or execution details for success, a :class:`Completion` for
-    success with output variables, a :class:`Continuation` if the action goes on in a new job. The task itself
-    returns the claimed job. If another worker has the job, the task is skipped.
+    The task claims the job, runs the function and reports the result. Call the task with the offered job; the
+    function's first parameter gets the :class:`JobInProgress`. The function returns the job's result: nothing
+    or execution details for success, a :class:`Completion` for success with output variables, a
+    :class:`Continuation` if the action continues in a new job. The task itself returns the claimed job. If
+    another worker has the job, the task is skipped.
 
     :param python_callable: The function, if the decorator is used without parentheses.
     :param kwargs: ``unknown_claim``, the AWS parameters, and the parameters of every operator (``retries``,

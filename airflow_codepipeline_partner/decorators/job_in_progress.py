@@ -32,12 +32,12 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Continuation:
     """
-    Return this if the action goes on: CodePipeline makes a new job of it, with your token.
+    Return this if the action continues. CodePipeline creates a new job for the action, with your token.
 
-    :param token: 1 to 2048 characters: the ``continuation_token`` of the new job. No secret: it is stored in
-        CodePipeline and in Airflow's database.
-    :param execution_details: The progress so far: an ExecutionDetails or a mapping of that kind. None takes
-        the last values of ``progress``.
+    :param token: The ``continuation_token`` of the new job, 1 to 2048 characters. It must hold no secret: it
+        is stored in CodePipeline and in Airflow's database.
+    :param execution_details: The progress so far: an ExecutionDetails or a mapping with its members. If None,
+        the last values of ``progress`` are used.
     :raises InvalidInput: A value does not fit.
     """
 
@@ -55,10 +55,10 @@ class Completion:
     """
     Return this if a custom action is complete and has output variables.
 
-    :param execution_details: How the work ended: an ExecutionDetails or a mapping of that kind. None takes
-        the last values of ``progress``.
-    :param output_variables: For later actions of the pipeline, and for a custom job only: a mapping of names
-        (of ``0-9 A-Z a-z @ _ -``) to texts, at most 122,880 bytes in all. No secrets.
+    :param execution_details: How the work ended: an ExecutionDetails or a mapping with its members. If None,
+        the last values of ``progress`` are used.
+    :param output_variables: Values for later actions of the pipeline, for a custom job only: a mapping of
+        names (of ``0-9 A-Z a-z @ _ -``) to texts, at most 122,880 bytes in all. It must hold no secrets.
     :raises InvalidInput: A value does not fit.
     """
 
@@ -76,7 +76,7 @@ class JobInProgress:
     A claimed job, for the function that works on it.
 
     :param job: The claimed job.
-    :param hook: The hook that asks for its details.
+    :param hook: The hook that asks for the job's details.
     """
 
     def __init__(self, job: ClaimedJob, hook: CodePipelineHook) -> None:
@@ -110,7 +110,7 @@ class JobInProgress:
         """
         Ask CodePipeline for all details of the job, with fresh artifact credentials.
 
-        They hold secrets: never log them, never return them.
+        The details hold secrets. Never log them, and never return them.
 
         Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
         """
@@ -138,10 +138,11 @@ class JobInProgress:
         """
         Record the progress of the work.
 
-        It is logged at once, and reported with the result if the function returns no execution details.
+        The progress is logged at once. It is reported with the result if the function returns no execution
+        details.
 
-        :param percent: 0 to 100; None leaves the last value.
-        :param summary: A sentence for the customer, cut to 2048 characters; None leaves the last value.
+        :param percent: 0 to 100. If None, the last value stays.
+        :param summary: A sentence for the customer, cut to 2048 characters. If None, the last value stays.
         :raises InvalidInput: A value does not fit, or neither is given.
         """
         if percent is None and summary is None:
@@ -160,10 +161,10 @@ class JobInProgress:
         self, *, limits: ArchiveLimits | None = None, parent: str | os.PathLike[str] | None = None
     ) -> Workspace:
         """
-        Return a folder for the job's artifacts. Use it in a ``with``, which removes it at the end.
+        Return a folder for the job's artifacts. Use it in a ``with`` statement, which removes it at the end.
 
-        :param limits: How much an archive may hold; None takes the defaults.
-        :param parent: The folder in which to make it; None takes the system's folder for temporary files.
+        :param limits: How much an archive may hold. If None, the default limits are used.
+        :param parent: Where to make the folder. If None, the system's folder for temporary files is used.
         """
         # botocore takes long to import, so do not import it while a DAG is parsed.
         from airflow_codepipeline_partner.artifacts.workspace import Workspace
@@ -191,9 +192,9 @@ class JobInProgress:
 
 def check_uploads(job: JobInProgress) -> None:
     """
-    Check that each failed upload was later repeated with success. Otherwise the job is no success.
+    Check that each failed upload was later repeated successfully. Otherwise the job fails.
 
-    :raises ArtifactError: An upload was not.
+    :raises ArtifactError: An upload failed and was not repeated successfully.
     """
     if job._failed_uploads:
         names = ", ".join(sorted(job._failed_uploads))

@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults: what the emulator does wrong on request."""
+"""
+Faults: what the emulator does wrong on request.
+
+Here they are defined, and matched to calls. They are carried out where the answer is made: errors and closed
+connections by ``http/faults.py``, delays and bodies cut short by ``http/app.py``, jobs that are offered twice
+by ``api/jobs.py``, and details left out or replaced by :func:`change`.
+"""
 
 from __future__ import annotations
 

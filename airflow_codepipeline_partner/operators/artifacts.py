@@ -47,23 +47,24 @@ class _ArtifactOperator(CodePipelineBaseOperator):
 
 class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
     """
-    Download a job's input artifacts to where later tasks find them.
+    Download a job's input artifacts to a place where later tasks find them.
 
-    To S3 or another object storage an artifact is streamed, so that workers on different machines can share
-    it. Existing objects and files are replaced. The artifacts are read with the job's own credentials.
+    If the destination is S3 or another object storage, the artifacts are streamed to it, and workers on
+    different machines can share them. Existing objects and files are replaced. The artifacts are read with
+    the job's own credentials.
 
     :param job: The claim's return value, or a mapping with ``job_id`` and ``client_id``. (templated)
     :param destination: A folder: ``s3://bucket/prefix``, a path on the worker, or a URL that
-        ``ObjectStoragePath`` takes. Each artifact is stored below it under its name. (templated)
-    :param artifacts: The names of the artifacts. None: all. (templated)
-    :param storage_conn_id: The connection of the destination, for ``s3://`` an ``aws`` connection. None: for
-        ``s3://`` ``aws_default``. (templated)
-    :param extract: Whether to unpack the artifacts, each into a folder of its name. Possible only to a path
-        on the worker. An archive that could do harm is refused as a whole.
-    :param archive_format: With ``extract``: the format that each artifact must have, ``zip``, ``tar``,
-        ``tar.gz`` or ``raw``. None: any.
-    :param limits: With ``extract``: how much an archive may hold, an
-        :class:`~airflow_codepipeline_partner.artifacts.ArchiveLimits`. None: its defaults.
+        ``ObjectStoragePath`` accepts. Each artifact is stored in this folder under its name. (templated)
+    :param artifacts: The names of the artifacts. If None, all artifacts are downloaded. (templated)
+    :param storage_conn_id: The connection of the destination; for ``s3://`` an ``aws`` connection. If None,
+        ``aws_default`` is used for ``s3://``. (templated)
+    :param extract: Whether to unpack the artifacts, each into a folder of its name. The destination must then
+        be a path on the worker. An archive that could do harm is refused as a whole.
+    :param archive_format: The format that each artifact must have, with ``extract``: ``zip``, ``tar``,
+        ``tar.gz`` or ``raw``. If None, any of them is accepted.
+    :param limits: How much an archive may hold, with ``extract``: an
+        :class:`~airflow_codepipeline_partner.artifacts.ArchiveLimits`. If None, its defaults are used.
 
     Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09; GetObject, S3 API 2006-03-01.
     """
@@ -148,18 +149,19 @@ class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
 
 class CodePipelineUploadArtifactsOperator(_ArtifactOperator):
     """
-    Upload a job's output artifacts from what earlier tasks made.
+    Upload files, folders or objects that earlier tasks made, as a job's output artifacts.
 
-    From S3 or another object storage an artifact is streamed. Artifacts are written with the job's own
-    credentials and encrypted with the pipeline's KMS key, or with the AWS managed key if it has none. The
-    task succeeds once S3 has confirmed each checksum, so report the job's success after it.
+    If the source is in S3 or another object storage, the artifact is streamed. Artifacts are written with the
+    job's own credentials. They are encrypted with the pipeline's KMS key, or with the AWS managed key if the
+    pipeline has none. The task succeeds once S3 has confirmed each checksum, so report the job's success
+    after this task.
 
     :param job: The claim's return value, or a mapping with ``job_id`` and ``client_id``. (templated)
     :param artifacts: A mapping from output artifacts' names to their sources: a file on the worker, a folder
         on the worker, which is packed, or an object at ``s3://bucket/key`` or another URL that
-        ``ObjectStoragePath`` takes. (templated)
-    :param storage_conn_id: The connection of the sources, for ``s3://`` an ``aws`` connection. None: for
-        ``s3://`` ``aws_default``. (templated)
+        ``ObjectStoragePath`` accepts. (templated)
+    :param storage_conn_id: The connection of the sources; for ``s3://`` an ``aws`` connection. If None,
+        ``aws_default`` is used for ``s3://``. (templated)
     :param archive_format: How to pack folders: ``zip`` (the default), ``tar`` or ``tar.gz``.
 
     Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09; PutObject, UploadPart, S3 API 2006-03-01.

@@ -16,22 +16,28 @@ from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._worker.claim import claim_job
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_store import RecordStore
+from airflow_codepipeline_partner._worker.wiring import check_is_finished
 
 
 class CodePipelineClaimJobOperator(CodePipelineBaseOperator):
     """
-    Claim an offered job, so that no other worker takes it. If another worker has it, skip the task.
+    Claim an offered job, so that no other worker takes it. If another worker has the job, skip the task.
 
-    Returns the claimed job: the offered job with its continuation token, the names of pipeline, stage and
-    action, and its artifacts. It holds no credentials and no configuration values; a task that needs them
-    asks the hook for the job's details. Every claimed job must get a result: see :func:`finish_job`.
+    The task returns the claimed job: the offered job with its continuation token, the names of pipeline,
+    stage and action, and its artifacts. The claimed job holds no credentials, and no configuration value
+    except the one in ``query_param``. A task that needs them asks the hook for the job's details. Every
+    claimed job must get a result; see :func:`finish_job`.
 
-    :param job: A job that the sensor returned; or a mapping with ``job_id`` and ``client_id``, for a custom
-        job with ``job_id``, ``action_type`` and ``nonce``. (templated)
-    :param unknown_claim: What an unknown claim counts as: the response to our acknowledgement was lost, and
-        the job is now acknowledged. ``assume_ours`` is right if only one Airflow polls the action type.
-        ``leave`` is right if other workers poll it too. If the job was ours after all, it ends by its
+    :param job: A job that the sensor returned, or a mapping with ``job_id`` and ``client_id``. For a custom
+        job, the mapping has ``job_id``, ``action_type`` and ``nonce``. (templated)
+    :param unknown_claim: What to do if the claim is unknown. A claim is unknown if the answer to the
+        acknowledgement was lost and CodePipeline does not say which worker has the job. ``assume_ours`` works
+        on the job; this is right if only one Airflow polls the action type. ``leave`` skips the job; this is
+        right if other workers poll it too. If this worker does own a job that it leaves, the job ends at its
         timeout.
+
+    :param finished_elsewhere: Whether code of your own ends the job, outside of the tasks after this one.
+        Otherwise a DAG in which no task ends it is refused when it is parsed.
 
     Source: GetThirdPartyJobDetails, AcknowledgeThirdPartyJob, GetJobDetails, AcknowledgeJob, CodePipeline
     API 2015-07-09.
@@ -42,12 +48,32 @@ class CodePipelineClaimJobOperator(CodePipelineBaseOperator):
     #: Marks the tasks that record claims, for the finishing task and the callback.
     claims_job: ClassVar[bool] = True
 
-    def __init__(self, *, job: Any, unknown_claim: UnknownClaim = "assume_ours", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        job: Any,
+        unknown_claim: UnknownClaim = "assume_ours",
+        finished_elsewhere: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        # A new job is claimed after the work on the others: Airflow's default rule would put it first.
+        kwargs.setdefault("weight_rule", "absolute")
         super().__init__(**kwargs)
         check_job_to_claim(job)
         claims.check_unknown_claim(unknown_claim)
         self.job = to_templatable(job)
         self.unknown_claim = unknown_claim
+        self.finished_elsewhere = finished_elsewhere
+
+    def prepare_template(self) -> None:
+        """
+        Check, when the DAG is parsed, that a task ends the job.
+
+        :raises InvalidInput: No task does.
+        """
+        dag = self.get_dag()
+        if dag is not None and not self.finished_elsewhere:
+            check_is_finished(self, dag)
 
     def execute(self, context: Any) -> dict[str, Any]:
         """
@@ -55,7 +81,7 @@ class CodePipelineClaimJobOperator(CodePipelineBaseOperator):
 
         :raises AirflowSkipException: Another worker has the job.
         """
-        RecordStore.of(context["ti"]).expect_result()
+        RecordStore.of_claiming_task(context).expect_result()
         with fail_without_retry_if_permanent():
             offered = OfferedJob.from_value(self.job)
             # Before anything is recorded.

@@ -28,19 +28,19 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
     Show progress and continue the action in a new job, so that work may last longer than one job's timeout.
 
     This task ends the job with a continuation token that names the task. CodePipeline then offers a new job
-    of the same action. The task waits for it in the triggerer, without a worker slot, claims it, and returns
-    it. The tasks that follow (more work, the finishing task) belong to the new job. A retry goes on where the
-    earlier try stopped, and puts nothing twice.
+    of the same action. The task waits for the new job in the triggerer, without a worker slot. Then it claims
+    and returns the new job. Following tasks (more work, the finishing task) use that job. A retry continues
+    where the earlier try stopped, and sends nothing twice.
 
-    :param job: The job that the claim, or an earlier continuation, returned. Any job of the action that this
-        run claimed will do; the newest is continued. (templated)
+    :param job: The job that the claim, or an earlier continuation, returned. It may be any job of the action
+        that this run claimed; the newest one is continued. (templated)
     :param execution_details: The progress that the customer's console shows: an
         :class:`~airflow_codepipeline_partner.jobs.ExecutionDetails` or a mapping with AWS's or snake_case
         keys. Missing members get a default, except ``percentComplete``. (templated)
-    :param current_revision: A CurrentRevision or a mapping of that kind, or None. (templated)
+    :param current_revision: A CurrentRevision, a mapping with its members, or None. (templated)
     :param poll_interval: Seconds between two polls for the new job, varied by a tenth.
-    :param timeout: How long to wait for the new job, in seconds. It never comes if the customer has stopped
-        the pipeline.
+    :param timeout: How long to wait for the new job, in seconds. If the customer has stopped the pipeline,
+        CodePipeline offers no new job.
 
     Source: PutThirdPartyJobSuccessResult, PollForThirdPartyJobs, GetThirdPartyJobDetails,
     AcknowledgeThirdPartyJob, and the same calls for custom jobs, CodePipeline API 2015-07-09.
@@ -55,6 +55,8 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(template_fields[:3], "json")
     #: Marks the tasks that record results. This one ends no action.
     puts_result: ClassVar[bool] = True
+    #: Marks the tasks that claim the action's next jobs.
+    claims_next_job: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -79,7 +81,7 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """
-        Put the progress, wait for the new job and claim it.
+        Send the progress, wait for the new job and claim it.
 
         :raises AirflowSkipException: The run did not win the job.
         :raises JobNotInProgress: The job has another result.

@@ -8,6 +8,7 @@ The calls that report a result are composed in :mod:`~airflow_codepipeline_partn
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -22,19 +23,18 @@ from airflow_codepipeline_partner._base_operator import (
     check_literal,
     check_success_literals,
     check_variables_of_job,
-    is_known_later,
     to_templatable,
 )
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
 from airflow_codepipeline_partner._protocol import claims
 from airflow_codepipeline_partner._protocol.claims import UnknownClaim
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob
+from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import FailureDetails
 from airflow_codepipeline_partner._worker import next_job, report, work_result
+from airflow_codepipeline_partner._worker.checkpoints import claim_of_dead_tries
 from airflow_codepipeline_partner._worker.dag import (
-    is_marked,
     mapped_group_of,
     states_before,
     unended_work,
@@ -43,6 +43,12 @@ from airflow_codepipeline_partner._worker.dag import (
 from airflow_codepipeline_partner._worker.failures import recorded_failure
 from airflow_codepipeline_partner._worker.record_store import ClaimInRun, RecordStore
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
+from airflow_codepipeline_partner._worker.skips import tasks_cut_off
+from airflow_codepipeline_partner._worker.wiring import (
+    check_offers_take_variables,
+    check_waits_for_work,
+    observe,
+)
 from airflow_codepipeline_partner._worker.work_result import (
     ResultValues,
     refuse_cleared_run,
@@ -74,32 +80,37 @@ def finish_job(
     output_variables: Any = None,
     failure_message: Any = None,
     failure_type: Any = DEFAULT_FAILURE_TYPE,
+    fail_run: bool = True,
     **parameters: Any,
 ) -> CodePipelineFinishJobOperator:
     """
-    Add the task that finishes a claimed job, however the work ends. Call it when the work is wired.
+    Add the task that finishes a claimed job, however the work ends.
 
-    It makes a :class:`CodePipelineFinishJobOperator` in the current DAG or task group, downstream of all
-    tasks that follow the claim so far. In a mapped task group, each job is finished on its own.
+    Call it last, after all work tasks are connected to the claim. It makes a
+    :class:`CodePipelineFinishJobOperator` in the current DAG or task group, downstream of all tasks that
+    follow the claim. In a mapped task group, each job is finished on its own.
 
     :param claim: The claiming task, or its output.
     :param task_id: The id of the new task.
-    :param current_revision: Reported with success: a CurrentRevision, or a mapping with ``revision`` and
-        ``changeIdentifier`` (both needed), ``created``, ``revisionSummary``. (templated)
-    :param execution_details: Reported with success: an ExecutionDetails, or a mapping with ``summary``,
-        ``externalExecutionId``, ``percentComplete``. Missing members get a default. (templated)
-    :param output_variables: Reported with the success of a custom job, for later actions of the pipeline: a
-        mapping of names (of ``0-9 A-Z a-z @ _ -``) to texts, at most 122,880 bytes in all. No secrets. For a
-        partner's job it must be rendered to None. (templated)
-    :param failure_message: The message for the customer on failure, cut to 5000 characters. None takes the
-        failure that a failed task recorded for an artifact, or else names the tasks that failed. (templated)
-    :param failure_type: ConfigurationError, PermissionError, RevisionOutOfSync, RevisionUnavailable,
-        SystemUnavailable; or JobFailed, which a failed task's recorded type replaces. (templated)
-    :param parameters: Any other parameter of :class:`CodePipelineFinishJobOperator`; the AWS parameters
-        default to those of the claiming task.
+    :param current_revision: The revision to report with success: a CurrentRevision, or a mapping with
+        ``revision`` and ``changeIdentifier`` (both needed), ``created``, ``revisionSummary``. (templated)
+    :param execution_details: The details to report with success: an ExecutionDetails, or a mapping with
+        ``summary``, ``externalExecutionId``, ``percentComplete``. If the summary is missing, it names the
+        DAG. If the external execution id is missing, it identifies the DAG run. (templated)
+    :param output_variables: The values for later actions of the pipeline, reported with the success of a
+        custom job: a mapping of names (of ``0-9 A-Z a-z @ _ -``) to texts, at most 122,880 bytes in all. It
+        must hold no secrets. For a partner job, leave it None; a template must render to None. (templated)
+    :param failure_message: The message for the customer on failure, cut to 5000 characters. If None, the
+        message is the one that a failed artifact task or a ``Workspace`` recorded. If there is none, the
+        message names the failed tasks. (templated)
+    :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
+        RevisionUnavailable, SystemUnavailable. Default JobFailed: a failure type recorded by a failed task is
+        used instead. (templated)
+    :param parameters: Any other parameter of :class:`CodePipelineFinishJobOperator`. The defaults of the AWS
+        parameters are those of the claiming task.
     :raises InvalidInput: ``claim`` claims no job, is mapped by itself instead of in a task group, is in
-        another mapped task group, or has a finishing task already; or there are output variables, but the
-        job can only be a partner's.
+        another mapped task group, or already has a finishing task. Or there are output variables, but the job
+        can only be a partner job.
     """
     claim = getattr(claim, "operator", claim)
     if not getattr(claim, "claims_job", False):
@@ -115,7 +126,7 @@ def finish_job(
                 f"{claim.task_id} is already finished by {follower.task_id}; one finishing task is enough."
             )
     if isinstance(output_variables, Mapping) and output_variables:
-        _check_offers_take_variables(claim)
+        check_offers_take_variables(claim)
     aws = AwsParameters.of(claim).to_arguments()
     inherited = {**aws, "job": claim.job, "unknown_claim": claim.unknown_claim}
     finish = CodePipelineFinishJobOperator(
@@ -126,6 +137,7 @@ def finish_job(
         output_variables=output_variables,
         failure_message=failure_message,
         failure_type=failure_type,
+        fail_run=fail_run,
         **{**inherited, **parameters},
     )
     if mapped_group_of(finish) is not mapped_group_of(claim):
@@ -135,54 +147,33 @@ def finish_job(
         )
     leaves = [task for task in followers if not task.downstream_task_ids]
     finish.set_upstream(leaves or [claim])
+    for task in followers:
+        observe(task)
     return finish
-
-
-def _check_offers_take_variables(claim: Any) -> None:
-    """
-    Check that a claim's job can be a custom job: its sensors do not all wait for partners' jobs.
-
-    :raises InvalidInput: They do.
-    """
-    references = getattr(claim.job, "iter_references", None)
-    sensors = [operator for operator, _ in references()] if references else []
-    if not all(is_marked(sensor, "offers_jobs") and not sensor.is_mapped for sensor in sensors):
-        return
-    if any(is_known_later(sensor.action_type) for sensor in sensors):
-        return
-    kinds = [ActionType.from_value(sensor.action_type) for sensor in sensors]
-    if kinds and not any(kind.dialect.takes_output_variables for kind in kinds):
-        names = ", ".join(sorted({sensor.task_id for sensor in sensors}))
-        raise InvalidInput(
-            f"output_variables are for custom actions; {names} waits for a partner's jobs ({kinds[0]}), "
-            "whose result has none."
-        )
 
 
 class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     """
-    Finish the job that a claiming task won, however the work ended; see :func:`finish_job`.
+    Finish the job that a claiming task claimed, however the work ended; see :func:`finish_job`.
 
-    It is a teardown: it runs when all tasks before it have ended, however they ended. It puts the failure
-    result if any task before it failed or could not run, or if all the work was skipped; otherwise the
-    success result. It never changes a result that the job already has. After a failure result it fails
-    itself, so that the run is not green. If nothing was claimed, it puts nothing and is skipped, or fails if
-    a task before it failed.
+    The task is a teardown: it runs when all tasks before it have ended, however they ended. It sends the
+    failure result if any task before it failed or could not run, or if all the work was skipped. Otherwise it
+    sends the success result. It never changes a result that the job already has. After a failure result the
+    task fails, so that the run fails too. If nothing was claimed, it sends nothing. It is then skipped, or
+    fails if a task before it failed.
 
     It sets its own retries (never fewer than ``MIN_RETRIES``), back-off and priority, and has no execution
     timeout. ``default_args`` do not change these.
 
     :param claim_task_id: The id of the claiming task.
-    :param job: The job that the claiming task was given; used only if that task died without a record.
-    :param unknown_claim: What an unknown claim counts as, as for the claiming task.
-    :param current_revision: For success: a CurrentRevision or a mapping of that kind, or None. (templated)
-    :param execution_details: For success: an ExecutionDetails or a mapping of that kind. Missing
-        members get a default. (templated)
-    :param output_variables: For the success of a custom job: a mapping of names to texts. (templated)
-    :param failure_message: The message for the customer on failure. None takes the failure that a failed task
-        recorded for an artifact, or else names the tasks that failed. (templated)
-    :param failure_type: ConfigurationError, PermissionError, RevisionOutOfSync, RevisionUnavailable,
-        SystemUnavailable; or JobFailed, which a failed task's recorded type replaces. (templated)
+    :param job: The job with which the claiming task was called. It only serves to check ``output_variables``.
+    :param unknown_claim: What to do if the claim is unknown; see :class:`CodePipelineClaimJobOperator`. Use
+        the value of the claiming task.
+    :param current_revision: See :func:`finish_job`. (templated)
+    :param execution_details: See :func:`finish_job`. (templated)
+    :param output_variables: See :func:`finish_job`. (templated)
+    :param failure_message: See :func:`finish_job`. (templated)
+    :param failure_type: See :func:`finish_job`. (templated)
 
     Source: PutThirdPartyJobSuccessResult, PutThirdPartyJobFailureResult, PutJobSuccessResult,
     PutJobFailureResult, CodePipeline API 2015-07-09.
@@ -200,8 +191,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     POLL_INTERVAL: ClassVar[float] = 30
     #: Wait between two looks at work that was cleared just before this task could report it.
     LOOK_AGAIN_AFTER: ClassVar[timedelta] = timedelta(seconds=10)
-    #: Above the usual priorities of tasks, so that results are put before new work begins.
-    PRIORITY_WEIGHT: ClassVar[int] = 10_000
+    #: For how many seconds the record of a task that skipped itself may be on its way.
+    SKIP_RECORD_DELAY: ClassVar[float] = 2.0
 
     template_fields = (*_RESULT_FIELDS, *CodePipelineBaseOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(_RESULT_FIELDS[:3], "json")
@@ -217,6 +208,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         output_variables: Any = None,
         failure_message: Any = None,
         failure_type: Any = DEFAULT_FAILURE_TYPE,
+        fail_run: bool = True,
+        allow_untied_tasks: bool = False,
         **kwargs: Any,
     ) -> None:
         own = {
@@ -225,8 +218,10 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             "retry_exponential_backoff": True,
             "max_retry_delay": self.MAX_RETRY_DELAY,
             "execution_timeout": None,
-            "priority_weight": max(kwargs.get("priority_weight") or 0, self.PRIORITY_WEIGHT),
-            "weight_rule": "absolute",
+            # Results go before work: the weight is that of all tasks before it, which Airflow's default rule
+            # gives to none of them.
+            "priority_weight": kwargs.get("priority_weight") or 1,
+            "weight_rule": "upstream",
             "depends_on_past": False,
             "wait_for_downstream": False,
         }
@@ -237,6 +232,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         check_literal(lambda kind: FailureDetails("x", kind), failure_type)
         claims.check_unknown_claim(unknown_claim)
         self._unrendered: dict[str, str] = {}
+        self.fail_run = fail_run
+        self.allow_untied_tasks = allow_untied_tasks
         self.claim_task_id = claim_task_id
         self.job = job
         self.unknown_claim = unknown_claim
@@ -251,6 +248,16 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         self.trigger_rule = TriggerRule.ALL_DONE
         # Airflow 3.3 would take it from default_args, and with it the retries.
         self.retry_policy = None
+
+    def prepare_template(self) -> None:
+        """
+        Check, when the DAG is parsed, that this task waits for the work.
+
+        :raises InvalidInput: It waits for the claim alone, and nothing ties the other tasks to it.
+        """
+        dag = self.get_dag()
+        if dag is not None and not self.allow_untied_tasks and dag.has_task(self.claim_task_id):
+            check_waits_for_work(self, dag.get_task(self.claim_task_id), dag)
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """Render the fields. A value that cannot be rendered must not keep the job from its result."""
@@ -271,11 +278,11 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
 
     def execute(self, context: Any) -> None:
         """
-        Put the result of the work.
+        Send the result of the work.
 
         :raises AirflowSkipException: Nothing was claimed.
-        :raises AirflowFailException: A task before this one failed. The result is put, and this task fails so
-            that the run does, too.
+        :raises AirflowFailException: A task before this one failed. The result is sent, and this task fails
+            so that the run fails too.
         """
         states = states_before(context, self)
         if self.claim_task_id not in states:
@@ -287,15 +294,19 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             self._wait_for_work(unended)
         store = self._store_of_claim(context)
         run = {"dag_id": context["ti"].dag_id, "run_id": context["ti"].run_id}
-        failure = work_result.failure_of_run(
-            run["dag_id"], states, work_before(context["dag"], self, self.claim_task_id)
-        )
+        work = work_before(context["dag"], self, self.claim_task_id)
+        cut_off = tasks_cut_off(context, states, work)
+        if cut_off:
+            # A task that skipped itself records that a moment after its state has changed.
+            time.sleep(self.SKIP_RECORD_DELAY)
+            cut_off = tasks_cut_off(context, states, work)
+        failure = work_result.failure_of_run(run["dag_id"], states, work, cut_off)
         recorded = None if failure is None else recorded_failure(context, states)
         in_run = self._claim_in_run(context)
         if in_run is not None and next_job.is_next_claim_unknown(in_run):
             # The task that claimed the action's next job died during the claim, or got no response.
             in_run = next_job.claim_next_job(self.hook, in_run, in_run.record.job.job)
-        claimed = self._claimed_job(context, store, states[self.claim_task_id])
+        claimed = self._claimed_job(context, store)
         if claimed is None:
             self._wait_for_next_job(context)
             if in_run is not None and in_run.record.former_job_ids:
@@ -324,12 +335,13 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         if result == "continue":
             self._wait_for_next_job(context)
         self.show_link(claimed.pipeline_name)
-        if failure is not None or result == "failure":
-            raise AirflowFailException(
-                f"Job {job.job_id} has the result {result}. {failure or 'It was reported as failed.'} "
-                "This task fails so that the run does, too. To run the action again, retry it in "
-                "CodePipeline."
-            )
+        said = work_result.description_of_end(claimed, result, store.read_result(job.job_id))
+        if failure is None and result != "failure":
+            self.log.info("%s", said)
+        elif self.fail_run:
+            raise AirflowFailException(f"{said} This task fails so that the run does, too.")
+        else:
+            self.log.warning("%s", said)
 
     def _wait_for_work(self, task_ids: Collection[str]) -> NoReturn:
         """
@@ -387,7 +399,9 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     def _claim_in_run(self, context: Any) -> ClaimInRun | None:
         store = self._store_of_claim(context)
         record = store.read_claim()
-        return None if record is None else ClaimInRun(store, record, self.unknown_claim)
+        return (
+            None if record is None else ClaimInRun(store, record, record.unknown_claim or self.unknown_claim)
+        )
 
     def _end_without_a_job(
         self, states: Mapping[str, Collection[str | None]], claim: ClaimInRun | None
@@ -410,30 +424,19 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         own = TaskInstanceRef.of(context["ti"])
         claim = context["dag"].get_task(self.claim_task_id)
         same_group = mapped_group_of(claim) is not None
-        map_index = own.map_index if same_group else -1
-        return RecordStore(replace(own, task_id=self.claim_task_id, map_index=map_index))
+        ref = replace(own, task_id=self.claim_task_id, map_index=own.map_index if same_group else -1)
+        return RecordStore.of_claim(ref, claim, context["dag"], own)
 
-    def _claimed_job(self, context: Any, store: RecordStore, states: list[str | None]) -> ClaimedJob | None:
-        """Return the job that this task is to end, by the claim's record; or None."""
-        record = store.read_claim()
-        if record is not None:
-            ours = record.counts_as_ours(self.unknown_claim)
-            return replace(record.job, certain=record.is_certain) if ours else None
-        if "failed" not in states or self.unknown_claim != "assume_ours":
+    def _claimed_job(self, context: Any, store: RecordStore) -> ClaimedJob | None:
+        """
+        Return the job that this task is to end, by the claim's record; or None.
+
+        Without a record nothing was asked for, so nothing is ours, however the claiming task ended.
+        """
+        record = store.read_claim() or claim_of_dead_tries(context["dag"], store.ref)
+        if record is None or not record.counts_as_ours(self.unknown_claim):
             return None
-        claim = context["dag"].get_task(self.claim_task_id)
-        if not claim.retries and not context["dag_run"].clear_number:
-            # It ran at most once and never asked for the job: it is not ours, and may be another run's.
-            self.log.warning("%s failed before it asked for a job.", self.claim_task_id)
-            return None
-        # The claiming task died after a retry had cleared its record: unknown, like a leftover intent.
-        try:
-            claimed = ClaimedJob.from_value(self.render_template(self.job, context))
-            claimed.job.check_served()
-            return replace(claimed, certain=False)
-        except Exception:
-            self.log.warning("%s failed before it knew which job to claim.", self.claim_task_id)
-            return None
+        return replace(record.job, certain=record.is_certain)
 
     def _put(self, store: RecordStore, claimed: ClaimedJob, call: Call) -> str:
         return report.put_once(self.hook, store, call, certain=claimed.certain)

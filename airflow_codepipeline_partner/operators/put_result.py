@@ -2,7 +2,8 @@
 """
 The operators that report a job's result: each makes one API call and has its name.
 
-Missing execution details get defaults that lead the customer to the DAG run; see the README.
+If the summary is missing, it names the DAG. If the external execution id is missing, it identifies the DAG
+run.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class _PutResultOperator(CodePipelineBaseOperator):
     Report a job's result.
 
     :param job: The job that the sensor or the claim returned, or a mapping that names a job. (templated)
-    :param job_id: Instead of ``job``: the job's id. (templated)
+    :param job_id: The job's id. Use it instead of ``job``. (templated)
     """
 
     template_fields = ("job", "job_id", *CodePipelineBaseOperator.template_fields)
@@ -77,7 +78,7 @@ class _PutResultOperator(CodePipelineBaseOperator):
         """
         Return the job.
 
-        :raises InvalidInput: No job is named, or one whose result is put by another call or by none.
+        :raises InvalidInput: No job is named, or another call reports the result of this job, or none does.
         """
         job = OfferedJob.from_value(self._given, owner=self.job_owner)
         job.check_served()
@@ -132,10 +133,11 @@ class _OfPartner(_PutResultOperator):
     """
     Report the result of a partner's job.
 
-    The client token comes from the connection of the job's client, never from an argument: a literal would
-    be in plain text in the serialized DAG.
+    The client token comes from the connection of the job's client, never from an argument. A literal would be
+    in plain text in the serialized DAG.
 
-    :param client_id: With ``job_id``: the job's client id, which leads to the client token. (templated)
+    :param client_id: The job's client id, which leads to the client token. Use it with ``job_id``.
+        (templated)
     """
 
     template_fields = ("client_id", *_PutResultOperator.template_fields)
@@ -165,9 +167,9 @@ class _Success(_PutResultOperator):
     """
     Put a success.
 
-    :param current_revision: A CurrentRevision or a mapping of that kind, or None. (templated)
+    :param current_revision: A CurrentRevision, a mapping with its members, or None. (templated)
     :param continuation_token: 1 to 2048 characters, or None. (templated)
-    :param execution_details: An ExecutionDetails or a mapping of that kind, or None. (templated)
+    :param execution_details: An ExecutionDetails, a mapping with its members, or None. (templated)
     """
 
     template_fields = (
@@ -257,22 +259,22 @@ class _Failure(_PutResultOperator):
 
 class PutThirdPartyJobSuccessResultOperator(_Success, _OfPartner):
     """
-    End a partner job with success, or with a continuation token, so that CodePipeline makes a new job.
+    End a partner job with success. With a continuation token, CodePipeline then makes a new job.
 
-    The client token comes from the connection of the job's client, never from an argument: a literal would
-    be in plain text in the serialized DAG.
+    The client token comes from the connection of the job's client, never from an argument. A literal would be
+    in plain text in the serialized DAG.
 
     :param job: The job that the sensor or the claim returned, or a mapping with ``job_id`` and ``client_id``.
         (templated)
-    :param job_id: Instead of ``job``: the job's id. (templated)
-    :param client_id: With ``job_id``: the job's client id. (templated)
+    :param job_id: The job's id. Use it instead of ``job``. (templated)
+    :param client_id: The job's client id. Use it with ``job_id``. (templated)
     :param current_revision: A :class:`~airflow_codepipeline_partner.jobs.CurrentRevision` or a mapping with
         AWS's or snake_case keys, or None. (templated)
-    :param continuation_token: 1 to 2048 characters: the action goes on, in a new job that carries this
-        token. None: the action is complete. (templated)
+    :param continuation_token: The token with which the action continues in a new job, 1 to 2048 characters.
+        If None, the action is complete. (templated)
     :param execution_details: An :class:`~airflow_codepipeline_partner.jobs.ExecutionDetails` or a mapping
-        with AWS's or snake_case keys. Missing members get a default: a summary with the DAG's name, and an
-        external execution id that leads to the DAG run. ``percentComplete`` stays unset. (templated)
+        with AWS's or snake_case keys. If the summary is missing, it names the DAG. If the external execution
+        id is missing, it identifies the DAG run. ``percentComplete`` has no default. (templated)
 
     Source: PutThirdPartyJobSuccessResult, CodePipeline API 2015-07-09.
     """
@@ -287,13 +289,13 @@ class PutThirdPartyJobFailureResultOperator(_Failure, _OfPartner):
 
     :param job: The job that the sensor or the claim returned, or a mapping with ``job_id`` and ``client_id``.
         (templated)
-    :param job_id: Instead of ``job``: the job's id. (templated)
-    :param client_id: With ``job_id``: the job's client id. (templated)
+    :param job_id: The job's id. Use it instead of ``job``. (templated)
+    :param client_id: The job's client id. Use it with ``job_id``. (templated)
     :param message: The message for the customer, cut to 5000 characters. (templated)
     :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
         RevisionUnavailable, SystemUnavailable. (templated)
-    :param external_execution_id: The id of the work in your own system, 1 to 1500 characters; None takes
-        one that leads to the DAG run. (templated)
+    :param external_execution_id: The id of the work in your own system, 1 to 1500 characters. If None, the id
+        identifies the DAG run. (templated)
 
     Source: PutThirdPartyJobFailureResult, CodePipeline API 2015-07-09.
     """
@@ -304,15 +306,16 @@ class PutThirdPartyJobFailureResultOperator(_Failure, _OfPartner):
 
 class PutJobSuccessResultOperator(_Success, _OfAccount):
     """
-    End a custom job with success, or with a continuation token, so that CodePipeline makes a new job.
+    End a custom job with success. With a continuation token, CodePipeline then makes a new job.
 
     :param job: The job that the sensor or the claim returned, or a mapping with ``job_id``. (templated)
-    :param job_id: Instead of ``job``: the job's id. (templated)
-    :param current_revision: As for :class:`PutThirdPartyJobSuccessResultOperator`. (templated)
-    :param continuation_token: As there. (templated)
-    :param execution_details: As there. (templated)
-    :param output_variables: For later actions of the pipeline, without a continuation token: a mapping of
-        names (of ``0-9 A-Z a-z @ _ -``) to texts, at most 122,880 bytes in all. No secrets. (templated)
+    :param job_id: The job's id. Use it instead of ``job``. (templated)
+    :param current_revision: See :class:`PutThirdPartyJobSuccessResultOperator`. (templated)
+    :param continuation_token: See :class:`PutThirdPartyJobSuccessResultOperator`. (templated)
+    :param execution_details: See :class:`PutThirdPartyJobSuccessResultOperator`. (templated)
+    :param output_variables: Values for later actions of the pipeline: a mapping of names (of ``0-9 A-Z a-z @
+        _ -``) to texts, at most 122,880 bytes in all. It must hold no secrets, and excludes a continuation
+        token. (templated)
 
     Source: PutJobSuccessResult, CodePipeline API 2015-07-09.
     """
@@ -339,10 +342,10 @@ class PutJobFailureResultOperator(_Failure, _OfAccount):
     End a custom job with failure.
 
     :param job: The job that the sensor or the claim returned, or a mapping with ``job_id``. (templated)
-    :param job_id: Instead of ``job``: the job's id. (templated)
+    :param job_id: The job's id. Use it instead of ``job``. (templated)
     :param message: The message in the pipeline, cut to 5000 characters. (templated)
-    :param failure_type: As for :class:`PutThirdPartyJobFailureResultOperator`. (templated)
-    :param external_execution_id: As there. (templated)
+    :param failure_type: See :class:`PutThirdPartyJobFailureResultOperator`. (templated)
+    :param external_execution_id: See :class:`PutThirdPartyJobFailureResultOperator`. (templated)
 
     Source: PutJobFailureResult, CodePipeline API 2015-07-09.
     """

@@ -11,11 +11,9 @@ from fake_codepipeline import LATER, SILENCE, TYPE, jobs, outcomes, sensor, toge
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling import poller
+from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
 from airflow_codepipeline_partner._polling.poller import SharedPoller
-from airflow_codepipeline_partner._polling.subscribers import (
-    JobWaiter,
-    NextJobFilter,
-)
+from airflow_codepipeline_partner._polling.subscribers import JobWaiter
 from airflow_codepipeline_partner.exceptions import (
     ActionTypeNotFound,
     RequestRefused,
@@ -218,25 +216,6 @@ def test_jobs_that_nobody_claims_do_not_hide_the_others(codepipeline, lookup):
 
 
 CONTINUED = NextJobFilter("client", "token-1", AwsParameters())
-
-
-@pytest.mark.parametrize(
-    ("job_id", "token", "is_for_the_task"),
-    [
-        ("job-2", "token-1", True),
-        ("job-2", "token-2", False),
-        ("job-2", None, False),
-        # The job before is offered again: nobody has claimed it.
-        ("job-1", None, True),
-        ("job-1", "token-0", True),
-    ],
-)
-def test_a_filter_takes_the_next_job_and_the_one_before(job_id, token, is_for_the_task):
-    """The one before only if its claim is unknown."""
-    [job] = jobs(job_id)
-    aws = AwsParameters()
-    assert NextJobFilter("client", "token-1", aws, "job-1").concerns(job, token) is is_for_the_task
-    assert NextJobFilter("client", "token-1", aws).concerns(job, token) is (token == "token-1")
 
 
 def test_a_wait_ends_once():

@@ -65,21 +65,21 @@ def test_a_shared_store_keeps_the_results_of_several_jobs(xcom):
     assert {key for _, key in xcom} == {"codepipeline_result_one", "codepipeline_result_two"}
 
 
-def test_only_a_mapped_task_says_beforehand_that_there_is_no_result(xcom):
+def test_only_a_mapped_task_says_that_there_is_no_result_yet(xcom):
     RecordStore(REF).expect_result()
     assert xcom == {}
     RecordStore(TaskInstanceRef("d", "r", "t", 1)).expect_result()
     assert xcom == {(1, "codepipeline_result"): NO_RESULT}
 
 
-def test_a_run_gives_each_claim_with_its_result(xcom):
+def test_a_run_gives_each_claim_with_its_results(xcom):
     for index, job in enumerate((ONE, TWO)):
         store = RecordStore(TaskInstanceRef("d", "r", "t", index))
         store.expect_result()
         store.write_claim(ClaimRecord(ClaimState.CLAIMED, ClaimedJob(job)))
     RecordStore(TaskInstanceRef("d", "r", "t", 1)).write_result("done", requests.success(TWO))
     found = [
-        (claim.job.job_id, result and result.state)
-        for claim, result in record_store.records_of_run("d", "r", "t")
+        (claim.job.job_id, [result.state for result in results.others])
+        for claim, results in record_store.records_of_run("d", "r", "t")
     ]
-    assert found == [("one", None), ("two", "done")]
+    assert found == [("one", []), ("two", ["done"])]

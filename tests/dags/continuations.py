@@ -119,7 +119,9 @@ with DAG(
     finish_job(claim)
 
 with DAG("ended_between_two_jobs", schedule=None, render_template_as_native_obj=True) as ended:
-    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+    claim = CodePipelineClaimJobOperator(
+        task_id="claim", job="{{ dag_run.conf['job'] }}", finished_elsewhere=True
+    )
     GivingUp(task_id="go_on", job=claim.output, params={"how": "fail"}, **QUICK)
 
 

@@ -141,7 +141,9 @@ with DAG("details_in_xcom", schedule=None):
     details()
 
 with DAG("finish_without_claim_before_it", schedule=None):
-    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")
+    claim = CodePipelineClaimJobOperator(
+        task_id="claim", job="{{ dag_run.conf['job'] }}", finished_elsewhere=True
+    )
     CodePipelineFinishJobOperator(task_id="finish", claim_task_id="claim") >> claim
 
 with DAG("finish_is_retried_at_once", schedule=None):
@@ -181,7 +183,7 @@ for dag_id, finish in (("callbacks_of_tasks_alone", False), ("callbacks_of_tasks
 
         @task_group(group_id="handle")
         def handle_each(job: Any, finish: bool) -> None:
-            claim = CodePipelineClaimJobOperator(task_id="claim", job=job)
+            claim = CodePipelineClaimJobOperator(task_id="claim", job=job, finished_elsewhere=not finish)
             work(claim.output)
             if finish:
                 finish_job(claim)
@@ -256,7 +258,12 @@ for dag_id, choice in (
     with DAG(
         dag_id, schedule=None, render_template_as_native_obj=True, params={"who": "somebody"}
     ) as globals()[dag_id]:
-        CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}", unknown_claim=choice)
+        CodePipelineClaimJobOperator(
+            task_id="claim",
+            job="{{ dag_run.conf['job'] }}",
+            unknown_claim=choice,
+            finished_elsewhere=True,
+        )
 
 with DAG("claim_and_put", schedule=None, render_template_as_native_obj=True) as claim_and_put:
     claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] }}")

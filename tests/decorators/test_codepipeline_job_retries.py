@@ -8,12 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 from packaging.version import Version
+from record_memory import context_of_lone_task
 from support import action_state, results_of
 
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner._worker.checkpoints import ResultCheckpoint
+from airflow_codepipeline_partner._worker.job_life import Results
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner.decorators import (
     JobInProgress,
@@ -121,12 +123,11 @@ def next_try(monkeypatch):
     monkeypatch.setattr(RecordStore, "read", lambda self, key: xcom.get(key))
     monkeypatch.setattr(RecordStore, "write", lambda self, key, value: xcom.update({key: value}))
     monkeypatch.setattr(RecordStore, "withdraw_result", lambda self, job_id: xcom.clear())
-    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1)
     store = SimpleNamespace(get=stored.get, set=stored.__setitem__)
 
     def begin():
         xcom.clear()
-        return ResultCheckpoint({"ti": ti, "task_state_store": store})
+        return ResultCheckpoint(context_of_lone_task(store))
 
     return begin
 
@@ -141,7 +142,7 @@ def test_the_next_try_knows_a_result_that_may_have_been_put(next_try, state, cal
     next_try().write_result(state, call)
     later = next_try()
     assert later.result_of_earlier_try(call.job) == call
-    assert later.read_result("j").state == state
+    assert later.read_results("j").own.state == state
     assert RecordStore(TaskInstanceRef("d", "r", "t")).read_result("j").state == state
     assert later.result_of_earlier_try(OfferedJob("another", "c")) is None
 
@@ -153,7 +154,7 @@ def test_the_next_try_knows_the_works_result_but_may_fail(next_try, call, known)
     keeper.withdraw_result("j")
     later = next_try()
     # It certainly was not put.
-    assert later.read_result("j") is None
+    assert later.read_results("j") == Results()
     assert later.result_of_earlier_try(call.job) == known
 
 
@@ -161,7 +162,7 @@ def test_a_result_that_may_have_been_put_is_not_exchanged(next_try):
     keeper = next_try()
     keeper.write_result("intended", SUCCESS)
     keeper.leave_to_others(FAILURE)
-    assert keeper.read_result("j").result == "success"
+    assert keeper.read_results("j").own.result == "success"
 
 
 @pytest.mark.skipif(not REMEMBERS, reason=FORGETS)

@@ -8,9 +8,13 @@ import re
 
 import pytest
 from hook_calls import FAILURE, SUCCESS, end, outcomes, status
+from record_memory import RecordMemory
 from support import ACTION_TYPE
 
 from airflow_codepipeline_partner._limit_checks import CUT_MARK
+from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._worker import report
+from airflow_codepipeline_partner._worker.records import ResultRecord
 from airflow_codepipeline_partner.client_tokens import ClientTokenHook
 from airflow_codepipeline_partner.exceptions import (
     InvalidClientToken,
@@ -117,14 +121,43 @@ def test_a_put_that_was_only_throttled_is_not_taken_as_put(emulator, hook, claim
 
 
 def test_a_put_that_an_earlier_process_intended_is_taken_as_put(emulator, hook, claimed):
-    from airflow_codepipeline_partner._protocol import requests
-
+    """By whoever has the record of it. The hook alone knows only of its own attempts."""
     call = requests.success(claimed.job)
     hook.put(call)
-    hook.put(call, intended_before=True)
-    with pytest.raises(JobNotInProgress):
-        hook.put(call)
+    memory = RecordMemory(ResultRecord.of_call("intended", call))
+    assert report.put_once(hook, memory, call) == "success"
+    for repeat in (hook.put, hook.send_result):
+        with pytest.raises(JobNotInProgress):
+            repeat(call)
     assert len(emulator.ledger.terminal_results()) == 1
+
+
+def test_a_sent_result_with_a_lost_answer_is_in_doubt(emulator, hook, claimed):
+    """What that means is for the caller to decide."""
+    emulator.inject("drop_response", SUCCESS)
+    with pytest.raises(JobNotInProgress) as refusal:
+        hook.send_result(requests.success(claimed.job))
+    assert refusal.value.in_doubt is True
+
+
+@pytest.mark.parametrize(
+    ("operation", "answer", "known"),
+    [(SUCCESS, "status", "Succeeded"), (FAILURE, "status", "Failed"), (SUCCESS, "error", None)],
+)
+def test_the_status_of_an_ended_job_may_be_told(emulator, hook, claimed, operation, answer, known):
+    emulator.configure(acknowledge_ended_job=answer)
+    end(hook, claimed, operation)
+    assert hook.status_of_ended(claimed.job) == known
+
+
+def test_the_status_of_a_job_that_timed_out_is_told(emulator, hook, claimed):
+    emulator.advance(3601)
+    assert hook.status_of_ended(claimed.job) == "TimedOut"
+
+
+def test_a_job_in_progress_has_no_status_of_an_ended_one(emulator, hook, claimed):
+    assert hook.status_of_ended(claimed.job) is None
+    assert status(emulator) == "InProgress"
 
 
 @pytest.mark.parametrize("operation", [SUCCESS, FAILURE])
@@ -206,5 +239,5 @@ def test_a_long_summary_or_message_is_cut_and_put(emulator, hook, claimed, caplo
     assert (len(summary), len(message)) == (2048, 5000)
     assert summary.endswith(CUT_MARK)
     assert message.endswith(CUT_MARK)
-    cut = [record for record in caplog.records if record.name.endswith("._limits")]
+    cut = [record for record in caplog.records if record.name.endswith("._limit_checks")]
     assert [re.search(r"has (\d+) characters", record.getMessage())[1] for record in cut] == ["3000", "9000"]

@@ -75,14 +75,6 @@ def test_a_first_task_whose_process_died_after_its_put_knows_it(
     assert run.states == {"put": "success" if REMEMBERS else "failed"}
 
 
-@pytest.mark.parametrize(
-    ("dag_id", "warned"), [("claim_only", True), (ONE_JOB, False), ("claim_and_put", False)]
-)
-def test_a_claim_warns_where_nothing_in_its_dag_reports(offer, run_dag, caplog, dag_id, warned):
-    run_dag(dag_id, job=offer())
-    assert ("Add finish_job(claim)" in caplog.text) is warned
-
-
 def test_claims_can_be_mapped(emulator, offer, run_dag):
     jobs = [offer() for _ in range(2)]
     run = run_dag("mapped_claims", jobs=jobs)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from airflow.sdk import get_current_context
 from support import ACTION_TYPE, action_state, results_of
 
 from airflow_codepipeline_partner import triggers
@@ -16,7 +18,8 @@ from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInsta
 from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner._worker import next_job
 from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint
-from airflow_codepipeline_partner._worker.record_store import ClaimInRun
+from airflow_codepipeline_partner._worker.job_life import Results
+from airflow_codepipeline_partner._worker.record_store import ClaimInRun, RecordStore
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.exceptions import RequestRefused
 from airflow_codepipeline_partner.hooks import CodePipelineHook
@@ -39,13 +42,13 @@ def quick(emulator, customer, quick_clients, monkeypatch):
 def puts(monkeypatch):
     """The arguments of all results that are put."""
     arguments = []
-    put = CodePipelineHook.put
+    send = CodePipelineHook.send_result
 
-    def record(self, call, **more):
+    def record(self, call):
         arguments.append(call.arguments)
-        return put(self, call, **more)
+        return send(self, call)
 
-    monkeypatch.setattr(CodePipelineHook, "put", record)
+    monkeypatch.setattr(CodePipelineHook, "send_result", record)
     return arguments
 
 
@@ -309,6 +312,21 @@ def test_a_continuation_of_anothers_job_is_not_awaited_for_ever(
     assert [entry.result for entry in emulator.ledger.terminal_results(job["job_id"])] == ["success"]
 
 
+def intend_beside(job):
+    """Write the intent of another task of the running one's run to claim a job."""
+    ti = get_current_context()["ti"]
+    claim = RecordStore(
+        TaskInstanceRef(ti.dag_id, ti.run_id, "claim"),
+        writer="finish_job",
+        writers=("finish_job",),
+        goes_on=True,
+    )
+    before = claim.read_claim()
+    intent = ClaimRecord(ClaimState.INTENT, replace(before.job, job=job), (before.job.job_id,))
+    claim.write_claim(intent)
+    return intent
+
+
 def test_a_next_job_that_two_tasks_claim_at_once_is_ended(emulator, offer, run_dag, monkeypatch):
     job = offer()
     send = Transport.send
@@ -317,7 +335,8 @@ def test_a_next_job_that_two_tasks_claim_at_once_is_ended(emulator, offer, run_d
     def outrun(self, call, *args, **kwargs):
         if call.operation == "AcknowledgeThirdPartyJob" and call.job.job_id != job["job_id"] and not others:
             # Between the intent and the acknowledgement of this one.
-            others.append(send(self, call, *args, **kwargs))
+            others.append(intend_beside(call.job))
+            send(self, call, *args, **kwargs)
         return send(self, call, *args, **kwargs)
 
     monkeypatch.setattr(Transport, "send", outrun)
@@ -420,7 +439,7 @@ def test_a_wait_is_looked_at_now_and_again_and_has_all_its_time(monkeypatch, pol
     job = OfferedJob("j", "c", ActionType.from_value(ACTION_TYPE))
     put = ResultRecord.of_call("done", requests.success(job, continuation_token=token))
     ref = TaskInstanceRef("dag", "run", "claim")
-    place = SimpleNamespace(ref=ref, read_result=lambda job_id: put)
+    place = SimpleNamespace(ref=ref, read_result=lambda job_id: put, read_results=lambda job_id: Results(put))
     claim = ClaimInRun(place, ClaimRecord(ClaimState.CLAIMED, ClaimedJob(job)), "assume_ours")
     task = CodePipelineContinueJobOperator(task_id="task", job=job)
     deferrals = []

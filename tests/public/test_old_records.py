@@ -14,6 +14,7 @@ from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
+from record_memory import context_of_lone_task
 
 from airflow_codepipeline_partner import exceptions, operators, sensors
 from airflow_codepipeline_partner._compat import AirflowSensorTimeout
@@ -201,8 +202,8 @@ def test_a_mapped_task_without_a_result_yet_has_none(old_xcom):
     old_xcom["claim", "codepipeline_result"] = [{"job_id": None}]
     old_xcom["claim", "codepipeline_claim"] = [PARTNER_CLAIM]
     assert RecordStore(TaskInstanceRef("dag", "run", "claim", 0)).read_result("job-2") is None
-    [(claim, result)] = record_store.records_of_run("dag", "run", "claim")
-    assert (claim.job, result) == (CLAIMED["partner"], None)
+    [(claim, results)] = record_store.records_of_run("dag", "run", "claim")
+    assert (claim.job, results.best) == (CLAIMED["partner"], None)
 
 
 def test_the_records_of_an_old_run_are_found_together(old_xcom):
@@ -210,9 +211,9 @@ def test_the_records_of_an_old_run_are_found_together(old_xcom):
     old_xcom["claim", "codepipeline_claim"] = [PARTNER_CLAIM, CUSTOM_CLAIM]
     old_xcom["claim", "codepipeline_result"] = [{"job_id": None}, done]
     found = list(record_store.records_of_run("dag", "run", "claim"))
-    assert [(claim.job.job_id, result and result.state) for claim, result in found] == [
-        ("job-2", None),
-        ("job-4", "done"),
+    assert [(claim.job.job_id, [result.state for result in results.others]) for claim, results in found] == [
+        ("job-2", []),
+        ("job-4", ["done"]),
     ]
 
 
@@ -225,8 +226,7 @@ def test_a_result_beside_others_lies_under_its_jobs_key(old_xcom):
 
 
 def checkpoint_context(task_state):
-    ti = SimpleNamespace(dag_id="dag", run_id="run", task_id="work", map_index=-1, try_number=2, max_tries=3)
-    return {"ti": ti, "task": None, "dag": None, "task_state_store": task_state}
+    return context_of_lone_task(task_state, task_id="work", try_number=2, max_tries=3)
 
 
 @pytest.fixture
@@ -260,7 +260,7 @@ def test_an_old_checkpoint_of_a_result_is_read(old_checkpoint, withdrawn):
         **withdrawn,
     }
     checkpoint = checkpoints.ResultCheckpoint(checkpoint_context(old_checkpoint))
-    assert (checkpoint.read_result("job-2") is None) is bool(withdrawn)
+    assert (checkpoint.read_results("job-2").own is None) is bool(withdrawn)
     assert checkpoint.result_of_earlier_try(PARTNER_JOB).arguments == {"jobId": "job-2"}
 
 
@@ -269,7 +269,7 @@ def test_an_old_checkpoint_in_a_neighbours_xcom_is_read(old_xcom, monkeypatch):
     old_xcom["before", "codepipeline_claim_work_-1"] = [PARTNER_CLAIM]
     beside = RecordStore(TaskInstanceRef("dag", "run", "before"))
     monkeypatch.setattr(checkpoints, "task_state_store", lambda context: None)
-    monkeypatch.setattr(checkpoints, "adjacent_task", lambda context: beside)
+    monkeypatch.setattr(checkpoints, "adjacent_task", lambda dag, own: beside)
     assert checkpoints.ClaimCheckpoint(checkpoint_context(None)).acknowledged_before("job-2")
 
 

@@ -104,7 +104,12 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "job_id": None,
         **AWS,
     },
-    operators.CodePipelineClaimJobOperator: {"job": NEEDED, "unknown_claim": "assume_ours", **AWS},
+    operators.CodePipelineClaimJobOperator: {
+        "job": NEEDED,
+        "unknown_claim": "assume_ours",
+        "finished_elsewhere": False,
+        **AWS,
+    },
     operators.CodePipelineFinishJobOperator: {
         "claim_task_id": NEEDED,
         "job": None,
@@ -114,6 +119,8 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "output_variables": None,
         "failure_message": None,
         "failure_type": "JobFailed",
+        "fail_run": True,
+        "allow_untied_tasks": False,
         **AWS,
     },
     operators.CodePipelineContinueJobOperator: {
@@ -162,6 +169,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "output_variables": None,
         "failure_message": None,
         "failure_type": "JobFailed",
+        "fail_run": True,
     },
     exceptions.JobFailure: {"message": NEEDED, "failure_type": "JobFailed", "job_id": None},
     decorators.codepipeline_job_task: {"python_callable": None},

@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import socket
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from airflow_codepipeline_partner.emulator.engine.moto_store import WsgiApp, cal
 from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.faults import MAX_SLOW_CALLS, Fault, change
 from airflow_codepipeline_partner.emulator.http.control import ControlHttp
+from airflow_codepipeline_partner.emulator.http.faults import fault_error, hang_up, stopping_fault
 from airflow_codepipeline_partner.emulator.http.responses import (
     AWS_JSON,
     StartResponse,
@@ -178,12 +178,12 @@ class EmulatorApp:
     ) -> Iterable[bytes]:
         job_id = request.get("jobId") if isinstance(request, dict) else None
         faults = self._matching_faults(operation, job_id if isinstance(job_id, str) else None)
-        stop = _stopping_fault(faults)
+        stop = stopping_fault(faults)
         if stop is not None:
             self._record_stopped(operation, job_id, stop, faults)
             if stop.kind == "drop_request":
                 return hang_up(environ, start)
-            code, message, status = _fault_error(stop)
+            code, message, status = fault_error(stop)
             return json_error(start, code, message, status)
         error = None
         answer: dict[str, Any] = {}
@@ -223,7 +223,7 @@ class EmulatorApp:
                 operation,
                 now,
                 job,
-                outcome=stop.kind if stop.kind == "drop_request" else _fault_error(stop)[0],
+                outcome=stop.kind if stop.kind == "drop_request" else fault_error(stop)[0],
                 faults=tuple(fault.kind for fault in faults),
                 **values,
             )
@@ -234,12 +234,12 @@ class EmulatorApp:
         try:
             call = self._guard.check(environ)
             faults = self._matching_faults(call.operation, call.credentials.job.job_id)
-            stop = _stopping_fault(faults)
+            stop = stopping_fault(faults)
             if stop is not None and stop.kind == "drop_request":
                 self._guard.record(environ, call, stop.kind, tuple(fault.kind for fault in faults))
                 return hang_up(environ, start)
             if stop is not None:
-                raise ApiError(*_fault_error(stop, in_s3=True))
+                raise ApiError(*fault_error(stop, in_s3=True))
             response: list[Any] = []
             answer = self._ask_s3(call, environ, lambda *line_and_headers: response.extend(line_and_headers))
         except ApiError as error:
@@ -262,15 +262,6 @@ class EmulatorApp:
                 message = "The specified upload does not exist. It may have been aborted or completed."
                 raise ApiError("NoSuchUpload", message, 404) from None
             raise ApiError("InvalidRequest", f"moto could not do this: {error!r}") from None
-
-
-def hang_up(environ: Environ, start: Any) -> Iterable[bytes]:
-    """Close the connection without an answer, as a broken network does."""
-    # This method of its channel is all that waitress exposes of the connection.
-    channel = environ["waitress.client_disconnected"].__self__
-    channel.socket.shutdown(socket.SHUT_RDWR)
-    start("500 Internal Server Error", [("Content-Length", "0")])
-    return []
 
 
 def _is_codepipeline(environ: Environ) -> bool:
@@ -310,22 +301,6 @@ def _signed_region(environ: Environ) -> str:
         message = "Credential should be scoped to correct service: 'codepipeline'."
         raise ApiError("InvalidSignatureException", message)
     return signature.region
-
-
-def _stopping_fault(faults: Iterable[Fault]) -> Fault | None:
-    stops = ("throttle", "server_error", "error", "drop_request")
-    return next((fault for fault in faults if fault.kind in stops), None)
-
-
-def _fault_error(fault: Fault, in_s3: bool = False) -> tuple[str, str, int]:
-    if fault.kind == "throttle":
-        if in_s3:
-            return "SlowDown", "Please reduce your request rate.", 503
-        return "ThrottlingException", "Rate exceeded", 400
-    if fault.kind == "server_error":
-        code = "InternalError" if in_s3 else "InternalFailure"
-        return code, "The request processing has failed.", fault.params["status"]
-    return fault.params["code"], fault.params["message"], fault.params["status"]
 
 
 def _denied(environ: Environ, start: StartResponse, error: ApiError) -> Iterable[bytes]:

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Which task gets a job that continues an action: the one that waits for the job's continuation token.
+
+If the claim of the job before is unknown, the task gets that job, too, when it is offered again. The shared
+poller asks the filters of the tasks that wait for a job of the same client. A job that concerns none of them
+goes to whoever waits for any job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._protocol.jobs import OfferedJob
+
+
+@dataclass(frozen=True)
+class NextJobFilter:
+    """
+    The next job of an action, for which a task waits.
+
+    :param client_id: The client id of that job; None for a custom job.
+    :param token: The continuation token that it will carry.
+    :param doubtful_job_id: The job before it, if its claim is unknown: if that job is offered again, nobody
+        has claimed it.
+    :param aws: How CodePipeline is asked for the job's details.
+    """
+
+    client_id: str | None
+    token: str
+    aws: AwsParameters = field(compare=False)
+    doubtful_job_id: str | None = None
+
+    def concerns(self, job: OfferedJob, token: str | None) -> bool:
+        """Return whether the waiting task gets a job, by the job's continuation token."""
+        return token == self.token or job.job_id == self.doubtful_job_id

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How claim, work and finish are wired in a DAG, checked when the DAG is parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from airflow_codepipeline_partner._base_operator import is_known_later
+from airflow_codepipeline_partner._protocol.jobs import ActionType
+from airflow_codepipeline_partner._worker.dag import is_marked, mapped_group_of
+from airflow_codepipeline_partner._worker.failures import record_job_failure
+from airflow_codepipeline_partner._worker.skips import record_skip
+from airflow_codepipeline_partner.exceptions import InvalidInput
+
+
+def check_is_finished(claiming: Any, dag: Any) -> None:
+    """
+    Check that a task after a claiming task ends its job.
+
+    :param claiming: The claiming task.
+    :param dag: Its DAG, as a whole.
+    :raises InvalidInput: No task does.
+    """
+    after = (dag.get_task(task_id) for task_id in claiming.get_flat_relative_ids(upstream=False))
+    if any(_ends_job_of(task, claiming) for task in after):
+        return
+    raise InvalidInput(
+        f"No task of the DAG {dag.dag_id} ends the job that {claiming.task_id} claims, so CodePipeline would "
+        f"wait until the job's timeout. Add finish_job({claiming.task_id}) after the work. If your own code "
+        "reports the result, give the claim finished_elsewhere=True."
+    )
+
+
+def _ends_job_of(task: Any, claiming: Any) -> bool:
+    if not is_marked(task, "ends_job"):
+        return False
+    return bool(getattr(task, "claim_task_id", claiming.task_id) == claiming.task_id)
+
+
+def check_waits_for_work(finish: Any, claiming: Any, dag: Any) -> None:
+    """
+    Check that a finishing task does not wait for the claim alone while nothing ties the other tasks to it.
+
+    :param finish: The finishing task.
+    :param claiming: The claiming task.
+    :param dag: Their DAG, as a whole.
+    :raises InvalidInput: It does, so it would report success before the work has run.
+    """
+    if finish.upstream_task_ids != {claiming.task_id} or is_marked(claiming, "puts_result"):
+        return
+    tied = finish.get_flat_relative_ids(upstream=True) | finish.get_flat_relative_ids(upstream=False)
+    group = mapped_group_of(finish)
+    untied = sorted(
+        task.task_id
+        for task in dag.tasks
+        if task.task_id not in {finish.task_id, *tied} and (group is None or mapped_group_of(task) is group)
+    )
+    if untied:
+        raise InvalidInput(
+            f"{finish.task_id} waits for {claiming.task_id} alone, so it would report success before "
+            f"{', '.join(untied[:10])} has run. Wire the work after {claiming.task_id}, and then call "
+            "finish_job. If these tasks are no work of the job, give finish_job allow_untied_tasks=True."
+        )
+
+
+def check_offers_take_variables(claim: Any) -> None:
+    """
+    Check that a claim's job can be a custom job: its sensors do not all wait for partners' jobs.
+
+    :raises InvalidInput: They do.
+    """
+    references = getattr(claim.job, "iter_references", None)
+    sensors = [operator for operator, _ in references()] if references else []
+    if not all(is_marked(sensor, "offers_jobs") and not sensor.is_mapped for sensor in sensors):
+        return
+    if any(is_known_later(sensor.action_type) for sensor in sensors):
+        return
+    kinds = [ActionType.from_value(sensor.action_type) for sensor in sensors]
+    if kinds and not any(kind.dialect.takes_output_variables for kind in kinds):
+        names = ", ".join(sorted({sensor.task_id for sensor in sensors}))
+        raise InvalidInput(
+            f"output_variables are for custom actions; {names} waits for a partner's jobs ({kinds[0]}), "
+            "whose result has none."
+        )
+
+
+def observe(work: Any) -> None:
+    """
+    Have a task of the work record what its state does not say: that it skipped itself, or its JobFailure.
+
+    :param work: The task, mapped or not.
+    """
+    work.on_skipped_callback = _with_callback(work.on_skipped_callback, record_skip)
+    work.on_failure_callback = _with_callback(work.on_failure_callback, record_job_failure)
+
+
+def _with_callback(given: Any, ours: Callable[[Any], None]) -> list[Any]:
+    callbacks = list(given) if isinstance(given, list | tuple) else [given] if given else []
+    return callbacks if ours in callbacks else [*callbacks, ours]

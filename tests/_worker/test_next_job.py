@@ -1,0 +1,489 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a run ends a job with its own token, waits for the action's next job, and claims that one."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from record_memory import RecordMemory
+from support import ACTION_TYPE, CUSTOM_TYPE
+
+from airflow_codepipeline_partner._compat import AirflowSkipException
+from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._worker import next_job
+from airflow_codepipeline_partner._worker.record_store import ClaimInRun
+from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
+from airflow_codepipeline_partner.exceptions import (
+    InvalidJobReference,
+    JobNotInProgress,
+    NextJobNotOffered,
+    RequestRefused,
+    ServiceUnavailable,
+    described,
+)
+from airflow_codepipeline_partner.jobs import (
+    ActionType,
+    ClaimedJob,
+    CurrentRevision,
+    ExecutionDetails,
+    OfferedJob,
+)
+
+PARTNER, CUSTOM = ActionType.from_value(ACTION_TYPE), ActionType.from_value(CUSTOM_TYPE)
+ONE, TWO = OfferedJob("one", "client", PARTNER), OfferedJob("two", "client", PARTNER)
+CUSTOM_ONE, CUSTOM_TWO = OfferedJob("one", None, CUSTOM, "1"), OfferedJob("two", None, CUSTOM, "2")
+WAITING = TaskInstanceRef("dag", "run", "go_on")
+TOKEN = WAITING.token
+INTENT, CLAIMED, UNKNOWN, LOST, REFUSED = ClaimState
+#: Timeouts of a wait that has just begun: one with time left, and one that is over.
+LONG, OVER = 3600.0, -1.0
+
+
+class Hook:
+    """
+    Answers an acknowledgement, or a put, with a state or an error.
+
+    :param token: The token that the offered job carries.
+    :param meanwhile: Called between the intent and the acknowledgement.
+    """
+
+    def __init__(self, answer=CLAIMED, *, token=TOKEN, meanwhile=lambda: None):
+        self.answer = answer
+        self.token = token
+        self.meanwhile = meanwhile
+        self.acknowledged = []
+        self.doubts = []
+        self.puts = []
+
+    def try_claim(self, job, *, in_doubt=False, before_acknowledge):
+        self.doubts.append(in_doubt)
+        claimed = ClaimedJob(job, continuation_token=self.token)
+        if before_acknowledge(claimed) is False:
+            return Claim(LOST, claimed)
+        self.meanwhile()
+        self.acknowledged.append(job)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return Claim(self.answer, claimed)
+
+    def send_result(self, call):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        self.puts.append(call)
+
+
+def success(job=ONE, *, token=None, state="done"):
+    return ResultRecord.of_call(state, requests.success(job, continuation_token=token))
+
+
+def record(state=CLAIMED, job=ONE, *, former=(), token=None):
+    return ClaimRecord(state, ClaimedJob(job, continuation_token=token), former, unknown_claim="assume_ours")
+
+
+def claim_of(kept, *results, unknown_claim="assume_ours"):
+    return ClaimInRun(RecordMemory(*results, claim=kept), kept, unknown_claim)
+
+
+def waiting_claim(state=CLAIMED, job=ONE):
+    """The claim of a job that this run has ended with its token."""
+    return claim_of(record(state, job), success(job, token=TOKEN))
+
+
+def next_claim(state, job=TWO):
+    """The claim of the job after it, which this run has tried to claim."""
+    return claim_of(record(state, job, former=("one",), token=TOKEN), success(token=TOKEN))
+
+
+def offered(job=TWO):
+    return {"status": "offered", "jobs": [job.to_xcom()]}
+
+
+def awaited(claim):
+    return next_job.awaited_token(claim.store, claim.record)
+
+
+def test_a_claimed_job_without_a_result_awaits_no_other():
+    assert awaited(claim_of(record())) is None
+    assert awaited(next_claim(CLAIMED)) is None
+
+
+@pytest.mark.parametrize(("state", "token"), [("intended", TOKEN), ("done", TOKEN), ("refused", None)])
+def test_a_token_that_may_have_been_put_is_awaited(state, token):
+    assert awaited(claim_of(record(), success(token=TOKEN, state=state))) == token
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        None,
+        "chosen-by-a-user",
+        TaskInstanceRef("dag", "other", "go_on").token,
+        TaskInstanceRef("other", "run", "go_on").token,
+    ],
+)
+def test_only_a_token_of_this_run_is_awaited(token):
+    assert awaited(claim_of(record(), success(token=token))) is None
+
+
+@pytest.mark.parametrize("state", [LOST, REFUSED])
+def test_a_next_job_that_was_not_won_is_awaited_again(state):
+    assert awaited(next_claim(state)) == TOKEN
+    first = record(state, token=TOKEN)
+    assert awaited(claim_of(first)) is None
+    without_token = claim_of(record(state, TWO, former=("one",)))
+    assert next_job.awaited_tokens(without_token.store, without_token.record) == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "unknown"),
+    [(INTENT, True), (UNKNOWN, True), (CLAIMED, False), (LOST, False), (REFUSED, False)],
+)
+def test_the_claim_of_a_next_job_may_be_unknown(state, unknown):
+    assert next_job.is_next_claim_unknown(next_claim(state)) is unknown
+
+
+@pytest.mark.parametrize("state", [INTENT, UNKNOWN])
+def test_a_first_or_an_ended_job_is_no_unknown_next_claim(state):
+    assert not next_job.is_next_claim_unknown(claim_of(record(state)))
+    ended = record(state, TWO, former=("one",), token=TOKEN)
+    assert not next_job.is_next_claim_unknown(claim_of(ended, success(TWO)))
+
+
+def action_of(monkeypatch, claim):
+    monkeypatch.setattr(next_job, "find_claim", lambda context, job_id: claim if job_id == "one" else None)
+    return next_job.action_of({}, ONE)
+
+
+@pytest.mark.parametrize("state", [INTENT, UNKNOWN, LOST, REFUSED])
+def test_a_first_job_that_was_not_won_skips_the_task(monkeypatch, state):
+    with pytest.raises(AirflowSkipException, match=f"its claim is {state}"):
+        action_of(monkeypatch, claim_of(record(state), unknown_claim="leave"))
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        claim_of(record()),
+        claim_of(record(UNKNOWN)),
+        replace(next_claim(UNKNOWN), unknown_claim="leave"),
+        next_claim(LOST),
+        replace(waiting_claim(UNKNOWN), unknown_claim="leave"),
+    ],
+    ids=["claimed", "assumed", "next-unknown", "next-lost", "waiting"],
+)
+def test_a_job_that_is_ours_or_may_come_is_gone_on_with(monkeypatch, claim):
+    assert action_of(monkeypatch, claim) is claim
+
+
+def test_a_job_of_another_run_is_refused(monkeypatch):
+    with pytest.raises(InvalidJobReference, match="No task of this run claimed job one") as refusal:
+        action_of(monkeypatch, None)
+    assert refusal.value.job_id == "one"
+
+
+def test_progress_is_put_with_the_token_of_the_waiting_task():
+    claim, hook = claim_of(record()), Hook()
+    next_job.put_progress(
+        hook,
+        claim,
+        WAITING,
+        execution_details=ExecutionDetails(percent_complete=10),
+        current_revision=CurrentRevision("r1", "c1"),
+    )
+    [call] = hook.puts
+    assert call.operation == "PutThirdPartyJobSuccessResult"
+    assert call.arguments == {
+        "jobId": "one",
+        "continuationToken": TOKEN,
+        "currentRevision": {"revision": "r1", "changeIdentifier": "c1"},
+        "executionDetails": {
+            "summary": "The Airflow DAG dag is at work on this action.",
+            "externalExecutionId": "dag/runs/run",
+            "percentComplete": 10,
+        },
+    }
+    assert awaited(claim) == TOKEN
+
+
+@pytest.mark.parametrize("result", [success(), success(token="chosen-by-a-user")], ids=["ended", "continued"])
+def test_a_job_with_another_result_does_not_go_on(result):
+    claim, hook = claim_of(record(), result), Hook()
+    with pytest.raises(JobNotInProgress, match=f"already has the result {result.result}") as refusal:
+        next_job.put_progress(hook, claim, WAITING)
+    assert refusal.value.job_id == "one"
+    assert hook.puts == []
+
+
+def test_a_retry_puts_its_progress_no_second_time():
+    claim, hook = waiting_claim(), Hook()
+    next_job.put_progress(hook, claim, WAITING)
+    assert hook.puts == []
+    assert awaited(claim) == TOKEN
+
+
+@pytest.mark.parametrize(("state", "left"), [(CLAIMED, "refused"), (UNKNOWN, None)])
+def test_refused_progress_leaves_an_uncertain_job_untouched(state, left):
+    claim = claim_of(record(state))
+    with pytest.raises(JobNotInProgress, match="ended"):
+        next_job.put_progress(Hook(JobNotInProgress("It has ended.")), claim, WAITING)
+    result = claim.store.read_result("one")
+    assert (result and result.state) == left
+
+
+def test_nothing_is_put_for_a_job_without_an_action_type():
+    """Since its action's next job could not be polled for."""
+    claim, hook = claim_of(record(job=OfferedJob("one", "client"))), Hook()
+    with pytest.raises(InvalidJobReference, match="Job one has no action type"):
+        next_job.put_progress(hook, claim, WAITING)
+    assert hook.puts == []
+    assert claim.store.results == {}
+
+
+def test_a_job_is_polled_for_by_its_action_type():
+    assert next_job.action_type_of(ONE) == PARTNER
+    assert next_job.action_type_of(CUSTOM_ONE) == CUSTOM
+
+
+def test_the_wait_counts_from_the_result_or_else_the_claim():
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    kept = replace(record(), at=noon)
+    assert next_job.wait_deadline(claim_of(kept), 60) == noon.timestamp() + 60
+    put = replace(success(token=TOKEN), at=noon + timedelta(minutes=5))
+    assert next_job.wait_deadline(claim_of(kept, put), 60) == noon.timestamp() + 360
+
+
+@pytest.mark.parametrize("event", [offered(), {"status": "timeout"}], ids=lambda event: event["status"])
+@pytest.mark.parametrize("timeout", [LONG, OVER])
+def test_an_event_without_an_error_raises_nothing(event, timeout):
+    next_job.raise_refusal(event, waiting_claim(), timeout=timeout)
+
+
+def error_event(error):
+    return {"status": "error", "error": described(error)}
+
+
+@pytest.mark.parametrize("timeout", [LONG, OVER])
+def test_a_refused_poll_is_raised_at_once(timeout):
+    event = error_event(RequestRefused("The token is expired."))
+    with pytest.raises(RequestRefused, match=r"^The token is expired\.$"):
+        next_job.raise_refusal(event, waiting_claim(), timeout=timeout)
+
+
+def test_an_unanswered_poll_is_raised_at_the_deadline(caplog):
+    event = error_event(ServiceUnavailable("No answer."))
+    with caplog.at_level(logging.WARNING):
+        next_job.raise_refusal(event, waiting_claim(), timeout=LONG)
+    assert "No answer. The wait for the next job goes on." in caplog.text
+    with pytest.raises(ServiceUnavailable, match=r"^No answer\.$"):
+        next_job.raise_refusal(event, waiting_claim(), timeout=OVER)
+
+
+@pytest.mark.parametrize("timeout", [LONG, OVER])
+@pytest.mark.parametrize(
+    ("make_claim", "state"),
+    [(waiting_claim, CLAIMED), (waiting_claim, UNKNOWN), (next_claim, LOST), (next_claim, REFUSED)],
+)
+def test_an_offered_next_job_is_claimed_even_late(make_claim, state, timeout):
+    claim, hook = make_claim(state), Hook()
+    claimed = next_job.claim_offered(hook, claim, offered(), timeout=timeout)
+    assert hook.acknowledged == [TWO]
+    assert claim.store.claim_states == [INTENT, CLAIMED]
+    assert claimed.record == record(CLAIMED, TWO, former=("one",), token=TOKEN)
+    assert claim.store.read_claim() == claimed.record
+
+
+UNANSWERED = error_event(ServiceUnavailable("No answer."))
+
+
+@pytest.mark.parametrize("event", [{"status": "timeout"}, UNANSWERED], ids=lambda event: event["status"])
+def test_without_an_offer_the_wait_ends_at_its_deadline(event):
+    claim, hook = waiting_claim(), Hook()
+    assert next_job.claim_offered(hook, claim, event, timeout=LONG) is claim
+    with pytest.raises(NextJobNotOffered, match="after job one, was not offered in time") as late:
+        next_job.claim_offered(hook, claim, event, timeout=OVER)
+    assert late.value.job_id == "one"
+    assert hook.acknowledged == []
+
+
+@pytest.mark.parametrize("event", [offered(), {"status": "timeout"}], ids=lambda event: event["status"])
+def test_a_job_that_another_task_has_claimed_ends_the_wait(event):
+    claim, hook = next_claim(CLAIMED), Hook()
+    assert next_job.claim_offered(hook, claim, event, timeout=OVER) is claim
+    assert hook.acknowledged == []
+    assert claim.store.claim_states == []
+
+
+@pytest.mark.parametrize("state", [INTENT, UNKNOWN])
+def test_an_unknown_job_that_is_offered_again_is_claimed_anew(state):
+    claim = waiting_claim(state)
+    claimed = next_job.claim_offered(Hook(token=None), claim, offered(ONE), timeout=LONG)
+    assert claimed.record == claim.store.read_claim() == record(CLAIMED)
+    assert claim.store.results == {}
+    assert next_job.is_claimed_anew(claimed, claim)
+
+
+def test_a_job_that_is_claimed_anew_keeps_its_former_jobs():
+    kept = record(UNKNOWN, TWO, former=("one",), token=TOKEN)
+    claim = claim_of(kept, success(token=TOKEN), success(TWO, token=TOKEN))
+    claimed = next_job.claim_offered(Hook(), claim, offered(), timeout=LONG)
+    assert claimed.record == replace(kept, state=CLAIMED)
+    assert list(claim.store.results) == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "token", "acknowledged"),
+    [(LOST, None, [ONE]), (UNKNOWN, None, [ONE]), (CLAIMED, "another", [])],
+)
+def test_an_old_offer_of_an_unknown_job_proves_nothing(answer, token, acknowledged):
+    claim, hook = waiting_claim(UNKNOWN), Hook(answer, token=token)
+    assert next_job.claim_offered(hook, claim, offered(ONE), timeout=LONG) is claim
+    assert hook.acknowledged == acknowledged
+    assert claim.store.claim_states == []
+    assert awaited(claim) == TOKEN
+
+
+def test_only_the_same_job_counts_as_claimed_anew():
+    unknown, sure = claim_of(record(UNKNOWN)), claim_of(record())
+    assert next_job.is_claimed_anew(sure, unknown)
+    assert not next_job.is_claimed_anew(next_claim(CLAIMED), unknown)
+    assert not next_job.is_claimed_anew(unknown, unknown)
+    assert not next_job.is_claimed_anew(sure, sure)
+
+
+@pytest.mark.parametrize("state", [CLAIMED, UNKNOWN, LOST])
+def test_a_claim_is_recorded_before_and_after_its_answer(state):
+    claim, before = waiting_claim(), datetime.now(UTC)
+    claimed = next_job.claim_next_job(Hook(state), claim, TWO)
+    assert claim.store.claim_states == [INTENT, state]
+    assert claimed.record == claim.store.read_claim()
+    assert claimed.record.job.job_id == "two"
+    assert claimed.record.former_job_ids == ("one",)
+    assert claimed.record.at >= before
+
+
+def test_former_jobs_are_kept_in_their_order():
+    kept = record(CLAIMED, TWO, former=("one",), token=TOKEN)
+    claim = claim_of(kept, success(TWO, token=TOKEN))
+    claimed = next_job.claim_next_job(Hook(), claim, replace(TWO, job_id="three"))
+    assert claimed.record.former_job_ids == ("one", "two")
+
+
+@pytest.mark.parametrize("token", [None, "another", TaskInstanceRef("dag", "other", "go_on").token])
+def test_a_job_of_another_action_is_left(token):
+    claim, hook = waiting_claim(), Hook(token=token)
+    assert next_job.claim_next_job(hook, claim, TWO) == claim
+    assert hook.acknowledged == []
+    assert claim.store.claim_states == []
+
+
+@pytest.mark.parametrize("state", [LOST, REFUSED])
+def test_a_next_job_that_comes_again_is_claimed_by_its_token(state):
+    claim = next_claim(state)
+    assert next_job.claim_next_job(Hook(token="another"), claim, TWO) == claim
+    claimed = next_job.claim_next_job(Hook(), claim, TWO)
+    assert claimed.record == record(CLAIMED, TWO, former=("one",), token=TOKEN)
+
+
+@pytest.mark.parametrize("before", [CLAIMED, UNKNOWN])
+@pytest.mark.parametrize(("in_doubt", "state"), [(False, REFUSED), (True, UNKNOWN)])
+def test_a_failed_claim_is_recorded_and_raised(before, in_doubt, state):
+    claim = waiting_claim(before)
+    with pytest.raises(RequestRefused, match="no"):
+        next_job.claim_next_job(Hook(RequestRefused("no", in_doubt=in_doubt)), claim, TWO)
+    kept = claim.store.read_claim()
+    assert claim.store.claim_states == [INTENT, state]
+    assert kept.job.certain is not in_doubt
+    assert (kept.job.job_id, kept.former_job_ids) == ("two", ("one",))
+
+
+def test_a_claim_that_fails_before_its_intent_is_not_recorded():
+    class WithoutDetails(Hook):
+        def try_claim(self, job, **more):
+            raise RequestRefused("no")
+
+    claim = waiting_claim()
+    with pytest.raises(RequestRefused, match="no"):
+        next_job.claim_next_job(WithoutDetails(), claim, TWO)
+    assert claim.store.claim_states == []
+
+
+@pytest.mark.parametrize("state", [INTENT, UNKNOWN])
+def test_an_unknown_claim_stays_unknown_if_a_retry_fails(state):
+    claim = next_claim(state)
+    with pytest.raises(RequestRefused, match="no"):
+        next_job.claim_next_job(Hook(RequestRefused("no")), claim, TWO)
+    assert claim.store.claim_states == [INTENT, UNKNOWN]
+    assert claim.store.read_claim().job.certain is False
+
+
+def test_an_unknown_claim_keeps_the_time_of_its_first_try():
+    earlier = datetime.now(UTC) - timedelta(minutes=10)
+    kept = replace(next_claim(UNKNOWN).record, at=earlier)
+    claimed = next_job.claim_next_job(Hook(), claim_of(kept), TWO)
+    assert claimed.record.state is CLAIMED
+    assert claimed.record.at == earlier
+    assert claimed.record.former_job_ids == ("one",)
+
+
+def test_a_job_that_another_task_claims_first_is_taken_over():
+    theirs = record(CLAIMED, TWO, former=("one",), token=TOKEN)
+    early, hook = waiting_claim(), Hook()
+    early.store.claims["theirs"] = theirs
+    assert next_job.claim_next_job(hook, early, TWO).record is theirs
+    assert hook.acknowledged == []
+
+    late = waiting_claim()
+    outrun = Hook(LOST, meanwhile=lambda: late.store.claims.update(theirs=theirs))
+    assert next_job.claim_next_job(outrun, late, TWO).record is theirs
+    assert outrun.acknowledged == [TWO]
+
+
+@pytest.mark.parametrize("state", [CLAIMED, UNKNOWN])
+@pytest.mark.parametrize(("first", "following"), [(ONE, TWO), (CUSTOM_ONE, CUSTOM_TWO)])
+def test_a_first_try_leaves_no_doubt_in_a_stale_nonce(first, following, state):
+    hook = Hook()
+    next_job.claim_next_job(hook, waiting_claim(state, first), following)
+    assert hook.doubts == [False]
+    assert hook.acknowledged == [following]
+
+
+@pytest.mark.parametrize("job", [TWO, CUSTOM_TWO], ids=["partner", "custom"])
+@pytest.mark.parametrize(
+    ("state", "in_doubt"), [(LOST, False), (REFUSED, False), (INTENT, True), (UNKNOWN, True)]
+)
+def test_a_stale_nonce_is_in_doubt_after_an_unknown_try(state, in_doubt, job):
+    hook = Hook()
+    next_job.claim_next_job(hook, next_claim(state, job), job)
+    assert hook.doubts == [in_doubt]
+    assert hook.acknowledged == [job]
+
+
+@pytest.mark.parametrize("state", [LOST, UNKNOWN])
+def test_a_task_that_loses_the_job_leaves_anothers_claim(state):
+    """Which may be of a task that died."""
+    claim = waiting_claim()
+    theirs = record(INTENT, TWO, former=("one",), token=TOKEN)
+    claim.store.claims["theirs"] = theirs
+    newest = next_job.claim_next_job(Hook(state), claim, TWO).record
+    assert claim.store.claim_states == [INTENT, state]
+    assert newest.state is (INTENT if state is LOST else UNKNOWN)
+    assert claim.store.claims["theirs"] is theirs
+
+
+def test_any_token_that_tasks_have_put_at_once_is_awaited():
+    """The own one first, until it is known which was taken."""
+    other = TaskInstanceRef("dag", "run", "other").token
+    claim = claim_of(record(), success(token=TOKEN, state="intended"))
+    claim.store.beside("other", success(token=other, state="intended"))
+    assert next_job.awaited_tokens(claim.store, claim.record) == (TOKEN, other)
+    assert next_job.claim_next_job(Hook(token=other), claim, TWO).record.job.job_id == "two"
+
+    known = claim_of(record(), success(token=TOKEN, state="intended"))
+    known.store.beside("other", success(token=other))
+    assert next_job.awaited_tokens(known.store, known.record) == (other,)
+    assert next_job.claim_next_job(Hook(), known, TWO) == known

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How claim, work and finish are wired is checked when the DAG is parsed."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, task, task_group
+from support import ACTION_TYPE
+
+from airflow_codepipeline_partner.exceptions import InvalidInput
+from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
+from airflow_codepipeline_partner.operators import (
+    CodePipelineClaimJobOperator,
+    PutThirdPartyJobSuccessResultOperator,
+    finish_job,
+)
+
+JOB = {"job_id": "j", "client_id": "c", "action_type": ACTION_TYPE}
+
+
+def parse(dag):
+    """Do what Airflow does with a parsed DAG."""
+    dag.resolve_template_files()
+
+
+def a_claim(**parameters):
+    return CodePipelineClaimJobOperator(task_id="claim", job=JOB, **parameters)
+
+
+def work(task_id="work"):
+    return EmptyOperator(task_id=task_id)
+
+
+def test_a_claim_that_no_task_finishes_is_refused():
+    with DAG("d", schedule=None) as dag:
+        a_claim() >> work()
+    with pytest.raises(InvalidInput, match=r"Add finish_job\(claim\)"):
+        parse(dag)
+
+
+def test_a_callback_is_no_task_that_finishes():
+    with DAG("d", schedule=None, on_failure_callback=CodePipelineJobFailureNotifier()) as dag:
+        a_claim() >> work()
+    with pytest.raises(InvalidInput, match="No task of the DAG d ends the job"):
+        parse(dag)
+
+
+def test_finishing_another_claims_job_is_not_enough():
+    with DAG("d", schedule=None) as dag:
+        claim = a_claim()
+        other = CodePipelineClaimJobOperator(task_id="other", job=JOB)
+        claim >> other >> work()
+        finish_job(other)
+    with pytest.raises(InvalidInput, match="the job that claim claims"):
+        parse(dag)
+
+
+def test_own_code_may_finish_the_job():
+    with DAG("d", schedule=None) as dag:
+        a_claim(finished_elsewhere=True) >> work()
+    parse(dag)
+
+
+def test_an_operator_that_puts_the_result_finishes_the_job():
+    with DAG("d", schedule=None) as dag:
+        claim = a_claim()
+        PutThirdPartyJobSuccessResultOperator(task_id="put", job=claim.output)
+    parse(dag)
+
+
+def test_work_that_follows_the_claim_and_is_finished_passes():
+    with DAG("d", schedule=None) as dag:
+        claim = a_claim()
+        work("before") >> claim >> work()
+        finish_job(claim) >> work("after")
+    parse(dag)
+
+
+@pytest.mark.parametrize("is_after_claim", [True, False])
+def test_work_that_finish_does_not_wait_for_is_refused(is_after_claim):
+    with DAG("d", schedule=None) as dag:
+        claim = a_claim()
+        finish_job(claim)
+        late = work()
+        if is_after_claim:
+            claim >> late
+    with pytest.raises(InvalidInput, match="would report success before work has run"):
+        parse(dag)
+
+
+def test_tasks_that_are_no_work_are_allowed_on_request():
+    with DAG("d", schedule=None) as dag:
+        claim = a_claim()
+        finish_job(claim, allow_untied_tasks=True)
+        work("unrelated")
+    parse(dag)
+
+
+def test_a_claim_alone_may_be_finished():
+    with DAG("d", schedule=None) as dag:
+        finish_job(a_claim())
+    parse(dag)
+
+
+def test_only_tasks_of_the_same_mapped_group_count():
+    with DAG("d", schedule=None) as dag:
+
+        @task_group
+        def handle(job):
+            finish_job(CodePipelineClaimJobOperator(task_id="claim", job=job))
+
+        handle.expand(job=[JOB])
+        work("unrelated")
+    parse(dag)
+
+
+def test_the_functions_own_task_is_its_work():
+    with DAG("d", schedule=None) as dag:
+
+        @task.codepipeline_job
+        def deploy(job):
+            pass
+
+        finish_job(deploy(JOB))
+        work("unrelated")
+    parse(dag)
