@@ -157,6 +157,7 @@ class Refusal(StrEnum):
 
     OURS_WAS_TAKEN = "ours was taken before"
     ANOTHERS_WAS_TAKEN = "another task's was taken"
+    ONE_OF_ITS_KIND_WAS_TAKEN = "ours or another task's of the same kind was taken"
     ONE_OF_TWO_WAS_TAKEN = "ours or another task's was taken, and nobody can know which"
     ENDED_WITHOUT_US = "the job has ended without a result of this run"
     PERHAPS_NEVER_OURS = "the job may never have been ours"
@@ -193,6 +194,9 @@ def meaning_of_refusal(
     different = [other for other in live if not other.is_same_call(sent)]
     if any(other.state == "done" for other in different):
         return Refusal.ANOTHERS_WAS_TAKEN
-    if may_be_taken:
-        return Refusal.ONE_OF_TWO_WAS_TAKEN if different else Refusal.OURS_WAS_TAKEN
-    return Refusal.ANOTHERS_WAS_TAKEN if different else Refusal.ENDED_WITHOUT_US
+    if not may_be_taken:
+        return Refusal.ANOTHERS_WAS_TAKEN if different else Refusal.ENDED_WITHOUT_US
+    if not different:
+        return Refusal.OURS_WAS_TAKEN
+    is_alike = all(other.result == sent.result for other in different)
+    return Refusal.ONE_OF_ITS_KIND_WAS_TAKEN if is_alike else Refusal.ONE_OF_TWO_WAS_TAKEN

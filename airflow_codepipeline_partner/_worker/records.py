@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
@@ -179,6 +179,10 @@ class ResultRecord:
             "call": self.arguments,
             "at": self.at.isoformat(),
         }
+
+    def with_state(self, state: ResultState) -> Self:
+        """Return the record of the same call in another state, written now."""
+        return replace(self, state=state, at=datetime.now(UTC))
 
     def may_have_led_to(self, status: str | None) -> bool:
         """Return whether a job with this result may have a status; None is not known, so it may."""

@@ -2,22 +2,30 @@
 """
 How a result reaches CodePipeline exactly once.
 
-This module carries out what :mod:`~airflow_codepipeline_partner._worker.job_life` decides. A task's intent is
-recorded before the call is sent, and what came of it afterwards. So the next task that reports (a retry, the
-finishing task, the callback) repeats an intended call unchanged, and does nothing only if the result is done.
+This module carries out the steps of :mod:`~airflow_codepipeline_partner._worker.reporting`. A task's intent
+is recorded before the call is sent, and what came of it afterwards. So the next task that reports (a retry,
+the finishing task, the callback) repeats an intended call unchanged, and does nothing only if the result is
+done.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_codepipeline_partner._protocol import requests
-from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.requests import Call
-from airflow_codepipeline_partner._worker.job_life import Refusal, Results, Step, meaning_of_refusal
+from airflow_codepipeline_partner._worker.job_life import Results
 from airflow_codepipeline_partner._worker.records import ResultRecord, ResultState
+from airflow_codepipeline_partner._worker.reporting import (
+    Answer,
+    AskStatus,
+    Read,
+    Reply,
+    Withdraw,
+    Write,
+    reporting,
+)
 from airflow_codepipeline_partner.exceptions import (
     CodePipelineProviderError,
     JobNotFound,
@@ -67,100 +75,48 @@ def put_once(
     """
     job = call.job
     assert job is not None  # noqa: S101 - a result is always some job's
-    report = _Report(hook, store, certain, was_claimed)
-    results = store.read_results(job.job_id)
-    step, known = results.step, results.best
-    if step is Step.PUT_WANTED or known is None:
-        return report.send(call)
-    if step is Step.NOTHING:
-        log.info(
-            "Job %s already has the result %s. To run the action again, retry it in CodePipeline.",
-            known.job_id,
-            known.result,
-        )
-        return known.result
-    if step is Step.TRY_REFUSED:
-        # Most likely the job has ended. If it has not, the same result is still the right one.
-        log.info("Job %s did not take the result %s; trying once more.", known.job_id, known.result)
-        return report.send(known.call(job), is_recorded=True)
-    intended = results.own if step is Step.REPEAT_OWN else results.intended_by_others
-    assert intended is not None  # noqa: S101 - the step says so
-    log.warning("Job %s: result %s was about to be put before; repeating it.", job.job_id, intended.result)
-    try:
-        return report.send(intended.call(job), may_be_taken=True, is_recorded=step is Step.REPEAT_OWN)
-    except RequestRefused as refusal:
-        if refusal.retryable or refusal.in_doubt:
-            raise
-        log.warning("Job %s: it was not put, since CodePipeline does not take it.", job.job_id)
-    return report.send(call)
-
-
-@dataclass(frozen=True)
-class _Report:
-    """Sends results of one job, and records what comes of it."""
-
-    hook: CodePipelineHook
-    store: ResultStore
-    certain: bool
-    was_claimed: bool
-
-    def send(self, call: Call, *, may_be_taken: bool = False, is_recorded: bool = False) -> str:
-        """
-        Send a call, and return which result the job has now.
-
-        :param call: The call.
-        :param may_be_taken: Whether the same call may have been carried out before.
-        :param is_recorded: Whether the running task's record is of this call already. A record of a refusal
-            stays as it is: if this task dies here, the next refusal does not mean that the result was put.
-        """
-        if not is_recorded:
-            self.store.write_result("intended", call)
+    steps = reporting(ResultRecord.of_call("intended", call), certain=certain, was_claimed=was_claimed)
+    error: CodePipelineProviderError | None = None
+    came_of_it: Any = None
+    while True:
         try:
-            self.hook.send_result(call)
-        except (JobNotFound, JobNotInProgress) as error:
-            return self._refused(call, error, may_be_taken=may_be_taken or error.in_doubt)
-        except CodePipelineProviderError as error:
-            if not error.in_doubt and not may_be_taken and not is_recorded:
-                # Nothing was put, so another result may be put: the failure, for instance.
-                self.store.withdraw_result(call.arguments["jobId"])
-            raise
-        return self._done(call)
+            action = steps.send(came_of_it)
+        except StopIteration as end:
+            if end.value is None and error is not None:
+                raise error from None
+            log.info("Job %s has the result %s.", job.job_id, end.value)
+            return str(end.value)
+        came_of_it = None
+        if isinstance(action, Read):
+            came_of_it = store.read_results(job.job_id)
+        elif isinstance(action, Write):
+            store.write_result(action.record.state, action.record.call(job))
+        elif isinstance(action, Withdraw):
+            store.withdraw_result(job.job_id)
+        elif isinstance(action, AskStatus):
+            came_of_it = hook.status_of_ended(job)
+        else:
+            if action.is_repeated:
+                log.warning(
+                    "Job %s: result %s was intended before; repeating it.", job.job_id, action.record.result
+                )
+            came_of_it, error = _send(hook, action.record.call(job))
 
-    def _refused(self, call: Call, error: JobNotFound | JobNotInProgress, *, may_be_taken: bool) -> str:
-        """Return which result the job has, although it took none now."""
-        job_id = call.arguments["jobId"]
-        # After the refusal, so that the intent of the task whose call was taken is there.
-        results = self.store.read_results(job_id)
-        # Our own token needs no certainty: the task that puts it waits for the action's next job. That job
-        # has the token, which proves that our call was carried out. If not, no such job comes in time.
-        goes_on = TaskInstanceRef.from_token(call.arguments.get("continuationToken")) is not None
-        sent = ResultRecord.of_call("intended", call)
-        # Asking is an acknowledgement: never for a job that perhaps nobody has claimed.
-        is_unclear = may_be_taken or results.intended_by_others is not None
-        job = call.job if self.certain and self.was_claimed and is_unclear else None
-        status = None if job is None else self.hook.status_of_ended(job)
-        meaning = meaning_of_refusal(
-            sent,
-            results.others,
-            may_be_taken=may_be_taken,
-            certain=self.certain or (goes_on and may_be_taken),
-            status=status,
+
+def _send(hook: CodePipelineHook, call: Call) -> tuple[Answer, CodePipelineProviderError | None]:
+    """Send a call, and return what came of it."""
+    try:
+        hook.send_result(call)
+    except CodePipelineProviderError as error:
+        log.warning(
+            "The result %s of job %s was not taken: %s", requests.result_of(call), error.job_id, error
         )
-        log.warning("Job %s takes no result any more: %s.", job_id, meaning)
-        if meaning is Refusal.OURS_WAS_TAKEN:
-            return self._done(call)
-        if meaning is Refusal.ANOTHERS_WAS_TAKEN:
-            taken = results.taken_of_others(sent, status)
-            self.store.write_result("refused", call)
-            return taken.result
-        if meaning is Refusal.ENDED_WITHOUT_US and self.was_claimed:
-            # We acknowledged the job, so it has ended: no other result is to be tried.
-            self.store.write_result("refused", call)
-        elif meaning is not Refusal.ONE_OF_TWO_WAS_TAKEN and not may_be_taken:
-            self.store.withdraw_result(job_id)
-        raise error
+        return Answer(_reply(error), error.in_doubt), error
+    return Answer(Reply.TAKEN), None
 
-    def _done(self, call: Call) -> str:
-        log.info("Job %s: result %s was put.", call.arguments["jobId"], requests.result_of(call))
-        self.store.write_result("done", call)
-        return requests.result_of(call)
+
+def _reply(error: CodePipelineProviderError) -> Reply:
+    if isinstance(error, JobNotFound | JobNotInProgress):
+        return Reply.NO_RESULT_TAKEN
+    is_final = isinstance(error, RequestRefused) and not error.retryable
+    return Reply.NEVER_TAKEN if is_final else Reply.NONE

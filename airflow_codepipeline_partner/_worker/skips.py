@@ -55,7 +55,7 @@ def _is_explained(
 ) -> bool:
     dag = context["dag"]
     task = dag.get_task(task_id)
-    if str(task.trigger_rule) in SELECTIVE_RULES:
+    if getattr(task.trigger_rule, "value", task.trigger_rule) in SELECTIVE_RULES:
         return True
     if any(not _SKIPS.isdisjoint(states.get(before, ())) for before in task.upstream_task_ids):
         return True

@@ -8,7 +8,6 @@ from airflow.sdk import DAG, setup, task, task_group, teardown
 
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker import dag as graph
-from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 from airflow_codepipeline_partner.operators import CodePipelineClaimJobOperator, finish_job
 
 JOB = {"job_id": "j", "client_id": "c"}
@@ -47,21 +46,13 @@ def one_job():
 
 def test_the_work_is_what_follows_the_claim_without_its_cleaning(one_job):
     finish = one_job.get_task("finish_job")
-    assert graph.work_before(one_job, finish, "claim") == {"second"}
+    assert graph.work_before(one_job, finish, "claim") == {"first", "second"}
 
 
 def test_claiming_tasks_and_their_choice_are_found(one_job):
     [claim] = graph.claiming_tasks(one_job)
     assert claim.task_id == "claim"
     assert graph.unknown_claim_of(claim) == "leave"
-
-
-def test_a_dag_reports_by_a_task_or_by_its_callback(one_job):
-    with DAG("silent", schedule=None) as silent:
-        CodePipelineClaimJobOperator(task_id="claim", job=JOB)
-    with DAG("called", schedule=None, on_failure_callback=CodePipelineJobFailureNotifier()) as called:
-        CodePipelineClaimJobOperator(task_id="claim", job=JOB)
-    assert [graph.reports_results(dag) for dag in (one_job, silent, called)] == [True, False, True]
 
 
 @pytest.mark.parametrize(

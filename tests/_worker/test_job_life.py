@@ -173,9 +173,9 @@ def test_a_result_that_is_done_says_most_then_the_own(own, others, best, likely)
 def test_a_done_result_of_others_goes_before_an_intended_one():
     same, intended, done = result("intended"), result("intended", CONTINUE), result("done", FAILURE)
     for order in permutations([same, intended, done]):
-        assert Results(None, order).taken_of_others(result("intended")) is done
+        assert Results(None, order).taken_of_others(result("intended"), None) is done
     for order in permutations([same, intended, result("refused", FAILURE)]):
-        assert Results(None, order).taken_of_others(result("intended")) is intended
+        assert Results(None, order).taken_of_others(result("intended"), None) is intended
 
 
 # What it means that the job takes no result.

@@ -83,3 +83,125 @@ def test_a_run_gives_each_claim_with_its_results(xcom):
         for claim, results in record_store.records_of_run("d", "r", "t")
     ]
     assert found == [("one", []), ("two", ["done"])]
+
+
+class Dag:
+    """A DAG of tasks that only have ids and marks, as far as a store asks for them."""
+
+    def __init__(self, *tasks):
+        self.tasks = {task.task_id: task for task in tasks}
+
+    def get_task(self, task_id):
+        return self.tasks[task_id]
+
+
+def a_task(task_id, *, after=(), mapped=False, **marks):
+    kind = type("Operator", (), marks)
+    task = kind()
+    task.task_id, task.is_mapped, task.operator_class = task_id, mapped, kind
+    task.get_closest_mapped_task_group = lambda: None
+    task.get_flat_relative_ids = lambda upstream: set(after)
+    return task
+
+
+REPORTS = {"puts_result": True}
+GOES_ON = {"puts_result": True, "claims_next_job": True}
+CLAIM_REF = TaskInstanceRef("d", "r", "claim")
+
+
+def store_of(me, *others, **marks):
+    claim = a_task("claim", after=[task.task_id for task in others], **marks)
+    dag = Dag(claim, *others)
+    return RecordStore.of_claim(CLAIM_REF, claim, dag, None if me is None else TaskInstanceRef("d", "r", me))
+
+
+def test_the_only_reporting_task_has_the_plain_keys(xcom):
+    store_of("finish", a_task("finish", **REPORTS), a_task("work")).write_result(
+        "intended", requests.success(ONE)
+    )
+    assert [key for _, key in xcom] == ["codepipeline_result"]
+
+
+def test_each_of_several_reporting_tasks_has_keys_of_its_own(xcom):
+    tasks = (a_task("watch", **GOES_ON), a_task("finish", **REPORTS))
+    watch, finish = (store_of(task.task_id, *tasks) for task in tasks)
+    token = TaskInstanceRef("d", "r", "watch").token
+    watch.write_result("intended", requests.success(ONE, continuation_token=token))
+    finish.write_result("intended", requests.success(ONE))
+    assert watch.read_results("one").own.result == "continue"
+    assert [other.result for other in watch.read_results("one").others] == ["success"]
+    assert finish.read_results("one").own.result == "success"
+    # Nobody has overwritten anything, and only what is done is shown under the plain key.
+    assert (-1, "codepipeline_result") not in xcom
+    watch.write_result("done", requests.success(ONE, continuation_token=token))
+    assert xcom[-1, "codepipeline_result"]["state"] == "done"
+    assert store_of(None, *tasks).read_result("one").state == "done"
+
+
+def test_a_function_that_reports_shares_with_the_finishing_task(xcom):
+    finish = a_task("finish", **REPORTS)
+    function, finishing = store_of("claim", finish, **REPORTS), store_of("finish", finish, **REPORTS)
+    function.write_result("intended", requests.success(ONE))
+    assert [key for _, key in xcom] == ["codepipeline_result"]
+    assert finishing.read_results("one").others[0].state == "intended"
+    assert finishing.read_results("one").own is None
+
+
+@pytest.mark.parametrize("late", list(ClaimState))
+def test_a_certain_claim_is_never_lost_to_another_tasks(xcom, late):
+    tasks = (a_task("one", **GOES_ON), a_task("two", **GOES_ON))
+    one, two = (store_of(task.task_id, *tasks) for task in tasks)
+    one.write_claim(ClaimRecord(ClaimState.CLAIMED, ClaimedJob(TWO), ("one",)))
+    two.write_claim(ClaimRecord(late, ClaimedJob(TWO), ("one",)))
+    for store in (one, two, store_of(None, *tasks)):
+        assert store.read_claim().state is ClaimState.CLAIMED
+    assert xcom[-1, "codepipeline_claim"]["state"] == "claimed"
+
+
+def test_the_newest_job_counts_even_if_its_claim_is_weak(xcom):
+    tasks = (a_task("one", **GOES_ON), a_task("finish", **REPORTS))
+    store_of("claim", *tasks).write_claim(ClaimRecord(ClaimState.CLAIMED, ClaimedJob(ONE)))
+    store_of("one", *tasks).write_claim(ClaimRecord(ClaimState.INTENT, ClaimedJob(TWO), ("one",)))
+    found = store_of("finish", *tasks).read_claim()
+    assert (found.job.job_id, found.state) == ("two", ClaimState.INTENT)
+
+
+def test_what_an_earlier_version_left_is_anothers_record(xcom):
+    """It kept all under the plain keys, whoever wrote it."""
+    tasks = (a_task("watch", **GOES_ON), a_task("finish", **REPORTS))
+    RecordStore(CLAIM_REF).write_result("intended", requests.success(ONE))
+    results = store_of("finish", *tasks).read_results("one")
+    assert results.own is None
+    assert results.others[0].state == "intended"
+
+
+def test_a_mapped_sensor_of_one_job_has_a_key_for_each_instance(xcom, monkeypatch):
+    monkeypatch.setattr(record_store, "count_instances", lambda *names: 3)
+    tasks = (a_task("watch", mapped=True, **GOES_ON), a_task("finish", **REPORTS))
+    claim = a_task("claim", after=["watch", "finish"])
+    me = TaskInstanceRef("d", "r", "watch", 2)
+    store = RecordStore.of_claim(CLAIM_REF, claim, Dag(claim, *tasks), me)
+    assert store.writer == "watch_2"
+    assert store.writers == ("finish", "watch_0", "watch_1", "watch_2")
+
+
+def test_a_job_claimed_anew_has_no_result_of_anybody(xcom):
+    tasks = (a_task("one", **GOES_ON), a_task("two", **GOES_ON))
+    for task in tasks:
+        store_of(task.task_id, *tasks).write_result("done", requests.success(ONE))
+    store_of("one", *tasks).withdraw_all_results("one")
+    assert store_of(None, *tasks).read_result("one") is None
+
+
+def test_an_unreadable_record_keeps_no_other_job_from_its_end(xcom, caplog):
+    for index, job in enumerate((ONE, TWO)):
+        RecordStore(TaskInstanceRef("d", "r", "t", index)).write_claim(
+            ClaimRecord(ClaimState.CLAIMED, ClaimedJob(job))
+        )
+    xcom[0, "codepipeline_claim"] = {"state": "claimed", "job_id": ["no", "id"]}
+    xcom[2, "codepipeline_claim"] = "edited by hand"
+    xcom[1, "codepipeline_result"] = {"job_id": "two", "state": "done"}
+    [(claim, results)] = record_store.records_of_run("d", "r", "t")
+    assert claim.job.job_id == "two"
+    assert results.best is None
+    assert caplog.text.count("A record of the task t cannot be read") == 3

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The steps of a task that reports a job's result: pure, so that every order of them can be explored.
+
+:func:`reporting` is a generator. It yields what is to be done next, and is sent what came of it.
+:mod:`~airflow_codepipeline_partner._worker.report` carries the steps out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from airflow_codepipeline_partner._worker.job_life import Refusal, Results, Step, meaning_of_refusal
+from airflow_codepipeline_partner._worker.records import ResultRecord
+
+
+@dataclass(frozen=True)
+class Read:
+    """Read all records of the job's result; the answer is a :class:`Results`."""
+
+
+@dataclass(frozen=True)
+class Write:
+    """Write the running task's own record."""
+
+    record: ResultRecord
+
+
+@dataclass(frozen=True)
+class Withdraw:
+    """Forget the running task's own record: its call was certainly not carried out."""
+
+
+@dataclass(frozen=True)
+class Send:
+    """
+    Send the call of a record to CodePipeline; the answer is an :class:`Answer`.
+
+    :param record: The record of the call.
+    :param is_repeated: Whether the same call may have been carried out before.
+    """
+
+    record: ResultRecord
+    is_repeated: bool
+
+
+@dataclass(frozen=True)
+class AskStatus:
+    """Ask for the status of a job that has ended; the answer is the status, or None if it is not told."""
+
+
+Action = Read | Write | Withdraw | Send | AskStatus
+
+
+class Reply(StrEnum):
+    """How CodePipeline replied to a result."""
+
+    TAKEN = "taken"
+    #: The job takes no result: it has ended, or nobody has acknowledged it, or it is forgotten.
+    NO_RESULT_TAKEN = "the job takes no result"
+    #: CodePipeline will never take this call.
+    NEVER_TAKEN = "the call is not taken"
+    #: No reply, or a refusal that may pass.
+    NONE = "no reply"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    What came of a call.
+
+    :param reply: How CodePipeline replied.
+    :param in_doubt: Whether an attempt may have been carried out although its answer was lost.
+    """
+
+    reply: Reply
+    in_doubt: bool = False
+
+
+#: The steps of a task, from the first one on. They end with the job's result, or None if there is an error.
+Steps = Generator[Action, Any, str | None]
+
+
+def reporting(wanted: ResultRecord, *, certain: bool = True, was_claimed: bool = True) -> Steps:
+    """
+    Report a job's result, unless the records say that it has one.
+
+    :param wanted: The wanted call. If another call was intended before and may have been carried out, that
+        one is repeated instead: a result is never replaced by another.
+    :param certain: Whether the job is certainly ours.
+    :param was_claimed: Whether that is known from its claim. If not, the job may not be claimed yet.
+    """
+    sender = _Sender(certain, was_claimed)
+    results: Results = yield Read()
+    step, known = results.step, results.best
+    if step is Step.PUT_WANTED or known is None:
+        return (yield from sender.send(wanted))
+    if step is Step.NOTHING:
+        return known.result
+    if step is Step.TRY_REFUSED:
+        # Most likely the job has ended. If it has not, the same result is still the right one. The record
+        # stays as it is: if this task dies here, the next refusal does not mean that the result was put.
+        return (yield from sender.send(known, is_recorded=True))
+    intended = results.own if step is Step.REPEAT_OWN else results.intended_by_others
+    assert intended is not None  # noqa: S101 - the step says so
+    result = yield from sender.send(intended, may_be_taken=True, is_recorded=step is Step.REPEAT_OWN)
+    if sender.last == Answer(Reply.NEVER_TAKEN):
+        # It was not put, since CodePipeline does not take it: another may be.
+        return (yield from sender.send(wanted))
+    return result
+
+
+class _Sender:
+    """Sends the results of one job, and records what comes of it."""
+
+    def __init__(self, certain: bool, was_claimed: bool) -> None:
+        self._certain = certain
+        self._was_claimed = was_claimed
+        self.last = Answer(Reply.NONE)
+
+    def send(self, record: ResultRecord, *, may_be_taken: bool = False, is_recorded: bool = False) -> Steps:
+        """
+        Send a call.
+
+        :param record: The call.
+        :param may_be_taken: Whether the same call may have been carried out before.
+        :param is_recorded: Whether the running task's record is of this call already.
+        """
+        record = record.with_state("intended")
+        if not is_recorded:
+            yield Write(record)
+        answer = self.last = yield Send(record, may_be_taken)
+        if answer.reply is Reply.TAKEN:
+            yield Write(record.with_state("done"))
+            return record.result
+        may_be_taken = may_be_taken or answer.in_doubt
+        if answer.reply is Reply.NO_RESULT_TAKEN:
+            return (yield from self._refused(record, may_be_taken=may_be_taken))
+        if not may_be_taken and not is_recorded:
+            # Nothing was put, so another result may be put: the failure, for instance.
+            yield Withdraw()
+        return None
+
+    def _refused(self, sent: ResultRecord, *, may_be_taken: bool) -> Steps:
+        """Find out which result the job has, although it took none now."""
+        # After the refusal, so that the intent of the task whose call was taken is there.
+        results: Results = yield Read()
+        is_unclear = may_be_taken or results.intended_by_others is not None
+        status: str | None = None
+        # Asking is an acknowledgement: never for a job that perhaps nobody has claimed.
+        if self._certain and self._was_claimed and is_unclear:
+            status = yield AskStatus()
+        # Our own token needs no certainty: the task that puts it waits for the action's next job. That job
+        # has the token, which proves that our call was carried out. If not, no such job comes in time.
+        goes_on = sent.awaited_by is not None and may_be_taken
+        meaning = meaning_of_refusal(
+            sent,
+            results.others,
+            may_be_taken=may_be_taken,
+            certain=self._certain or goes_on,
+            status=status,
+        )
+        if meaning is Refusal.OURS_WAS_TAKEN:
+            yield Write(sent.with_state("done"))
+            return sent.result
+        if meaning is Refusal.ONE_OF_ITS_KIND_WAS_TAKEN:
+            # For instance, two tasks have renewed the job at once: it goes on, for one of them. Which one,
+            # the next job's token says.
+            return sent.result
+        if meaning is Refusal.ANOTHERS_WAS_TAKEN:
+            yield Write(sent.with_state("refused"))
+            return results.taken_of_others(sent, status).result
+        if meaning is Refusal.ENDED_WITHOUT_US and self._was_claimed:
+            # We acknowledged the job, so it has ended: no other result is to be tried.
+            yield Write(sent.with_state("refused"))
+        elif meaning is not Refusal.ONE_OF_TWO_WAS_TAKEN and not may_be_taken:
+            yield Withdraw()
+        return None
