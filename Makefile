@@ -30,7 +30,7 @@ SYSTEM_TESTS := $(TESTS) --numprocesses $(SYSTEM_WORKERS) --dist loadfile -m sys
 QUICK_TESTS := $(TESTS) --numprocesses $(WORKERS) --dist worksteal -m "not system"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-system test-chaos test-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
+.PHONY: help demo demo-ui test test-system test-chaos explore test-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
 
 help: ## list what can be done
 	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
@@ -59,6 +59,9 @@ test-system: environment ## run the tests that start a real Airflow and its comm
 test-chaos: ## kill parts of a real Airflow on Celery while it works (needs PostgreSQL and Redis: compose.yaml)
 	@$(ENVIRONMENT) install $(AIRFLOW) --group $(call GROUP,$(AIRFLOW)) chaos
 	@$(VENV)/bin/python tests/chaos/run.py --jobs $(JOBS) --kills $(KILLS) --seed $(SEED) $(ARGS)
+
+explore: environment ## walk every order of steps, deaths and lost answers of tasks that report one job
+	PYTHONPATH=.:tests $(VENV)/bin/python -m exploration.explore
 
 test-clients: environment ## try the emulator with the AWS CLI and the AWS SDK for JavaScript (needs Node.js)
 	@$(PYTHON) -m venv .venv/aws-cli

@@ -41,6 +41,7 @@ __all__ = [
     "get_task_states",
     "is_resolved_later",
     "is_retried",
+    "is_unwatched_wait",
     "task_decorator_factory",
     "task_state_store",
 ]
@@ -74,6 +75,15 @@ def task_state_store(context: Mapping[str, Any]) -> TaskStateStore | None:
     """Return what survives a task's retry (from Airflow 3.3 on), or None before."""
     store: TaskStateStore | None = context.get("task_state_store")
     return store
+
+
+def is_unwatched_wait(error: BaseException | None) -> bool:
+    """Return whether an error came from a deferral that no triggerer has ended."""
+    while error is not None:
+        if "TaskDeferralTimeout" in _names_of(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def count_instances(dag_id: str, run_id: str, task_id: str) -> int:

@@ -27,6 +27,7 @@ from airflow_codepipeline_partner._compat import (
     AirflowSensorTimeout,
     AirflowSkipException,
     conf,
+    is_unwatched_wait,
 )
 from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
@@ -50,7 +51,27 @@ __all__ = ["CodePipelineJobProgressSensor", "CodePipelineJobSensor"]
 RENEW_AFTER = 0.5
 
 
-class CodePipelineJobSensor(CodePipelineBaseOperator, BaseSensorOperator):
+class _TriggererSensor(CodePipelineBaseOperator, BaseSensorOperator):
+    """A sensor whose wait fails if no triggerer looks at it: that says nothing about what it waits for."""
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """
+        Go on after a deferral.
+
+        :raises AirflowSensorTimeout: No triggerer looked at the wait, whatever ``soft_fail`` says.
+        """
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSkipException as skip:
+            if not is_unwatched_wait(skip):
+                raise
+        raise AirflowSensorTimeout(
+            "No triggerer looked at this wait until its time was over, so it is not known whether there was "
+            "anything. Check that a triggerer runs."
+        )
+
+
+class CodePipelineJobSensor(_TriggererSensor):
     """
     Wait until CodePipeline offers jobs of an action type, and return them.
 
@@ -155,7 +176,7 @@ class CodePipelineJobSensor(CodePipelineBaseOperator, BaseSensorOperator):
         return SYSTEM_CLOCK.vary(super()._get_next_poke_interval(*args, **kwargs))
 
 
-class CodePipelineJobProgressSensor(CodePipelineBaseOperator, BaseSensorOperator):
+class CodePipelineJobProgressSensor(_TriggererSensor):
     """
     Wait for the work of another system. Meanwhile, keep the action alive and show the progress.
 

@@ -19,7 +19,7 @@ from airflow_codepipeline_partner.exceptions import (
     ServiceUnavailable,
 )
 from airflow_codepipeline_partner.jobs import ActionType
-from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
+from airflow_codepipeline_partner.sensors import CodePipelineJobProgressSensor, CodePipelineJobSensor
 
 WAYS = ["poke", "reschedule", "deferrable"]
 
@@ -203,3 +203,24 @@ def test_objects_and_values_known_later_are_taken():
 
         sensor = CodePipelineJobSensor(task_id="wait", action_type=kind(), max_batch_size="{{ n }}")
     assert sensor.upstream_task_ids == {"kind"}
+
+
+@pytest.mark.parametrize("quiet", ["soft_fail", "never_fail", None])
+@pytest.mark.parametrize("kind", [CodePipelineJobSensor, CodePipelineJobProgressSensor])
+def test_a_wait_that_no_triggerer_looked_at_fails(kind, quiet):
+    """It says nothing about jobs, so soft_fail does not make it a skip."""
+    about = (
+        {"action_type": ACTION_TYPE}
+        if kind is CodePipelineJobSensor
+        else {"job": {"job_id": "j", "client_id": "c"}, "progress": len}
+    )
+    sensor = kind(task_id="wait", **about, **({quiet: True} if quiet else {}))
+    with pytest.raises(AirflowSensorTimeout) as failure:
+        sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, {})
+    assert quiet is None or "No triggerer looked at this wait" in str(failure.value)
+
+
+def test_a_trigger_that_broke_is_skipped_on_request():
+    sensor = CodePipelineJobSensor(task_id="wait", action_type=ACTION_TYPE, soft_fail=True)
+    with pytest.raises(AirflowSkipException):
+        sensor.resume_execution("__fail__", {"error": "Trigger failure"}, {})

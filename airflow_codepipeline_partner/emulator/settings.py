@@ -79,7 +79,7 @@ class Settings:
     custom_action_timeout: float = 24 * 3600
     job_timeout_from: Literal["acknowledge", "hand_out"] = "acknowledge"
     job_timeout_effect: Literal["fail_action", "requeue"] = "fail_action"
-    retention: float = 24 * 3600
+    retention: float = 300
     put_before_acknowledge: Literal["refuse", "accept"] = "refuse"
     acknowledge_ended_job: Literal["status", "error"] = "status"
     repeated_acknowledge: Literal["invalid_nonce", "in_progress"] = "invalid_nonce"

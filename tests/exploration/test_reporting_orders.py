@@ -3,66 +3,76 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from exploration.reporting_world import Explorer, State, Task, started
-
-#: The end of a task that says that the job has a result.
-RESULTS = ("success", "failure", "continue")
-
-
-def fault_of(state: State) -> str | None:
-    """Return what is wrong with the end of a story, or None."""
-    actual = state.taken.partition(" ")[0]
-    for task in state.tasks:
-        # An abandoned action has failed for its customer, too.
-        is_true = task.end == actual or (task.end, actual) == ("failure", "abandoned")
-        if task.heeded and task.end in RESULTS and not is_true and not state.untold:
-            return f"{task.name} says {task.end}, but the job has {state.taken or 'no result'}"
-    finish = state.tasks[-1]
-    if finish.end == "failed" and finish.heeded and actual in RESULTS and not state.untold:
-        return f"{finish.name} fails, although the result {state.taken} was put"
-    if not state.taken and any(task.end in RESULTS for task in state.tasks):
-        return "the job is left without a result"
-    return None
-
-
-def explore(*tasks: Task, never_taken: tuple[str, ...] = (), zombies: bool = True, **budget: int) -> Explorer:
-    explorer = Explorer(fault_of, never_taken=frozenset(never_taken), zombies=zombies)
-    explorer.explore(started(*tasks, **budget))
-    print(f"{explorer.states} states, {explorer.ends} ends, {len(explorer.faults)} faults")
-    for fault, state in explorer.faults[:3]:
-        print(f"FAULT: {fault}", *explorer.story(state), sep="\n  ")
-    return explorer
-
-
-SCENARIOS = {
-    "finish alone": [Task("finish", "success", tries=3)],
-    "work that failed": [Task("finish", "failure", tries=3)],
-    "a result operator, then finish": [Task("put", "success"), Task("finish", "success", after=("put",))],
-    "two results at once": [
-        Task("put", "success"),
-        Task("other", "failure"),
-        Task("finish", "failure", after=("put", "other")),
-    ],
-    "two sensors renew at once": [Task("a", "continue a"), Task("b", "continue b")],
-    "a sensor renews while finish reports": [Task("a", "continue a"), Task("finish", "failure")],
-    "a function, then finish": [Task("function", "success"), Task("finish", "failure", after=("function",))],
-}
+from airflow_codepipeline_partner._worker import job_life, reporting
+from airflow_codepipeline_partner._worker.job_life import Known, Refusal, Step
+from exploration import reporting_world
+from exploration.reporting_world import Task
+from exploration.scenarios import SCENARIOS, explore
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_no_order_of_steps_leads_to_a_wrong_end(name, request):
-    """With one death and one lost answer here; with two of each in the full exploration."""
-    most = int(os.environ.get("EXPLORE", "1"))
-    explorer = explore(*SCENARIOS[name], deaths=most, losses=most, stops=1)
+def test_no_order_of_steps_leads_to_a_wrong_end(name):
+    """With one death and one lost answer; ``make explore`` has two of each."""
+    explorer = explore(*SCENARIOS[name], zombies=False, deaths=1, losses=1, stops=1)
     assert explorer.faults == []
     assert explorer.ends
 
 
-def test_of_two_healthy_sensors_that_renew_at_once_none_fails():
-    explorer = explore(Task("a", "continue a"), Task("b", "continue b"), zombies=False)
+def test_of_healthy_sensors_that_renew_at_once_none_fails():
+    explorer = explore(*(Task(name, f"continue {name}", tries=1) for name in "abc"), zombies=False)
     assert explorer.faults == []
     assert explorer.ends
+
+
+@pytest.fixture
+def no_memory():
+    """A broken package must not leave its steps behind."""
+    reporting_world.next_action.cache_clear()
+    yield
+    reporting_world.next_action.cache_clear()
+
+
+def always(refusal):
+    return lambda *facts, **more: refusal
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        # A refusal counts as put, or never does.
+        ("finish alone", {"meaning": always(Refusal.OURS_WAS_TAKEN)}),
+        ("finish alone", {"meaning": always(Refusal.ENDED_WITHOUT_US)}),
+        # What is intended is taken for done, or what is refused.
+        ("a function, then finish", {"row": ((Known.NONE, Known.INTENDED), Step.NOTHING)}),
+        ("finish alone", {"row": ((Known.INTENDED, Known.NONE), Step.NOTHING)}),
+        ("a function, then finish", {"row": ((Known.REFUSED, Known.NONE), Step.NOTHING)}),
+        ("two sensors renew at once", {"meaning": always(Refusal.ANOTHERS_WAS_TAKEN)}),
+    ],
+)
+def test_a_broken_rule_is_found(name, broken, monkeypatch, no_memory):
+    if "meaning" in broken:
+        monkeypatch.setattr(
+            "airflow_codepipeline_partner._worker.reporting.meaning_of_refusal", broken["meaning"]
+        )
+    else:
+        row, step = broken["row"]
+        monkeypatch.setitem(job_life.NEXT_STEP, row, step)
+    try:
+        found = explore(*SCENARIOS[name], zombies=False, deaths=2, losses=1, stops=1).faults
+    except (IndexError, KeyError, StopIteration) as crash:
+        found = [crash]
+    assert found
+
+
+def test_a_call_without_a_record_before_it_is_found(monkeypatch, no_memory):
+    """The record of the intent is what a retry, and a task that is refused, go by."""
+    written = reporting._Sender.send
+
+    def unwritten(self, record, *, may_be_taken=False, is_recorded=False):
+        return (yield from written(self, record, may_be_taken=may_be_taken, is_recorded=True))
+
+    monkeypatch.setattr(reporting._Sender, "send", unwritten)
+    assert explore(*SCENARIOS["finish alone"], zombies=False, deaths=1).faults
+    assert explore(*SCENARIOS["two sensors renew at once"], zombies=False).faults

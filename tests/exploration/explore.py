@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``make explore``: walk all orders of steps, and print how many there are and what was held in them."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from exploration.scenarios import SCENARIOS, explore
+
+#: Deaths, lost answers, and whether a process that is held for dead may go on.
+BUDGETS = ((2, 2, False), (1, 1, True))
+HELD = (
+    "what a task says of the job's result is true",
+    "no run is red although its result was put, unless CodePipeline tells nothing and two calls differ",
+    "no run is green without a result",
+)
+
+
+def main() -> int:
+    """Explore, print, and return the exit status."""
+    begun = time.monotonic()
+    states = faults = 0
+    for name, tasks in SCENARIOS.items():
+        for deaths, losses, zombies in BUDGETS:
+            if zombies and len(tasks) > 2:
+                continue
+            found = explore(*tasks, zombies=zombies, deaths=deaths, losses=losses, stops=1)
+            states += found.states
+            faults += len(found.faults)
+            ghosts = ", the dead may go on" if zombies else ""
+            print(
+                f"{found.states:>9,} states, {found.ends:>7,} ends, {len(found.faults)} faults: {name} "
+                f"({deaths} deaths, {losses} lost answers, 1 stop{ghosts})",
+                flush=True,
+            )
+            for fault, state in found.faults[:3]:
+                print(f"FAULT: {fault}", *found.story(state), sep="\n  ")
+    print(f"{states:,} states in {time.monotonic() - begun:.0f} s. In each of them:", *HELD, sep="\n  - ")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which tasks report at once, and what may not come of it."""
+
+from __future__ import annotations
+
+from exploration.reporting_world import Explorer, State, Task, started
+
+#: The end of a task that says that the job has a result.
+RESULTS = ("success", "failure", "continue")
+
+
+def fault_of(state: State) -> str | None:
+    """Return what is wrong with the end of a story, or None."""
+    actual = state.taken.partition(" ")[0]
+    for task in state.tasks:
+        # An abandoned action has failed for its customer, too.
+        is_true = task.end == actual or (task.end, actual) == ("failure", "abandoned")
+        if task.heeded and task.end in RESULTS and not is_true and not state.untold:
+            return f"{task.name} says {task.end}, but the job has {state.taken or 'no result'}"
+    finish = state.tasks[-1]
+    if finish.end == "failed" and finish.heeded and actual in RESULTS and not state.untold:
+        return f"{finish.name} fails, although the result {state.taken} was put"
+    if not state.taken and any(task.end in RESULTS for task in state.tasks):
+        return "the job is left without a result"
+    return None
+
+
+SCENARIOS = {
+    "finish alone": [Task("finish", "success", tries=3)],
+    "work that failed": [Task("finish", "failure", tries=3)],
+    "a result operator, then finish": [Task("put", "success"), Task("finish", "success", after=("put",))],
+    "a function, then finish": [Task("function", "success"), Task("finish", "failure", after=("function",))],
+    "two results at once, then finish": [
+        Task("put", "success"),
+        Task("other", "failure"),
+        Task("finish", "failure", after=("put", "other")),
+    ],
+    "two sensors renew at once": [Task("a", "continue a"), Task("b", "continue b")],
+    "a sensor renews while finish reports": [Task("a", "continue a"), Task("finish", "failure")],
+    "three sensors renew at once": [Task(name, f"continue {name}", tries=1) for name in "abc"],
+}
+
+
+def explore(*tasks: Task, never_taken: tuple[str, ...] = (), zombies: bool = True, **budget: int) -> Explorer:
+    """Explore all orders of these tasks' steps."""
+    explorer = Explorer(fault_of, never_taken=frozenset(never_taken), zombies=zombies)
+    explorer.explore(started(*tasks, **budget))
+    return explorer
