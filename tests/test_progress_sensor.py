@@ -169,7 +169,7 @@ def test_what_does_not_fit_is_refused_when_the_dag_is_parsed(wrong):
 
 def test_three_hours_of_work_outlive_many_jobs_of_one_hour(emulator, watch, monkeypatch):
     """The emulator's clock goes on by 20 minutes with each look; the sensor renews at about every second."""
-    emulator.configure(job_timeout=3600, action_timeout=6 * 3600)
+    emulator.configure(job_timeout=3600, action_timeout=6 * 3600, retention=24 * 3600)
     read = CodePipelineJobProgressSensor._read
 
     def twenty_minutes_later(self, said):
@@ -188,7 +188,7 @@ def test_three_hours_of_work_outlive_many_jobs_of_one_hour(emulator, watch, monk
 
 
 def test_without_a_renewal_the_job_would_have_timed_out(emulator, watch, monkeypatch):
-    emulator.configure(job_timeout=3600, action_timeout=6 * 3600)
+    emulator.configure(job_timeout=3600, action_timeout=6 * 3600, retention=24 * 3600)
     monkeypatch.setattr(
         CodePipelineJobProgressSensor, "_read", lambda self, said: emulator.advance(4000) and None
     )

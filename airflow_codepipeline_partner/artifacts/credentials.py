@@ -21,7 +21,7 @@ from airflow_codepipeline_partner._endpoints import s3_endpoint_of
 from airflow_codepipeline_partner._protocol.job_details import JobDetails
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner.artifacts.errors import EXPIRED_CODES
-from airflow_codepipeline_partner.exceptions import ArtifactError, CodePipelineProviderError
+from airflow_codepipeline_partner.exceptions import ArtifactError, CodePipelineProviderError, JobNotFound
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
@@ -108,6 +108,12 @@ class JobCredentials(Credentials):
         except CodePipelineProviderError as error:
             # Read the clock after the request, which may have taken long.
             if self._frozen is None or self._clock() - self._requested_at >= LIFETIME:
+                if isinstance(error, JobNotFound):
+                    # It was known before, and CodePipeline soon forgets a job that has ended.
+                    raise ArtifactError(
+                        f"CodePipeline no longer knows job {self._job.job_id}: it has ended.",
+                        job_id=self._job.job_id,
+                    ) from error
                 raise
             self._next_at = self._clock() + REFRESH_PAUSE
             log.warning(

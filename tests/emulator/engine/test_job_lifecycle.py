@@ -223,12 +223,12 @@ def test_the_action_timeout_ends_a_future_continuation(world):
     assert w.emu.jobs()[1].status == "TimedOut"
 
 
-def test_an_ended_job_is_known_for_a_day(world):
+def test_an_ended_job_is_known_for_five_minutes(world):
     w = world()
     w.start()
     job_id = w.worker.claim()
     w.worker.succeed(job_id)
-    w.emu.advance(24 * 3600 - 1)
+    w.emu.advance(300 - 1)
     w.worker.details(job_id)
     w.emu.advance(1)
     with pytest.raises(w.worker.error.JobNotFoundException):
