@@ -26,6 +26,7 @@ class Partner:
         self._airflow = airflow
         self._client_ids: list[str] = []
         self._tokens: dict[str, str] = {}
+        self._ended: set[str] = set()
         for kind in KINDS.values():
             emulator.add_action_type(kind.action_type)
 
@@ -68,12 +69,14 @@ class Partner:
         """Return the pipelines of these jobs whose action has ended."""
         newest = {found.pipeline_name: found for found in self._emulator.jobs()}
         goes_on = {put.job_id for put in self._emulator.ledger.where(result="continue")}
-        return {
+        # What has ended is forgotten after a while.
+        self._ended |= {
             name
             for name, found in newest.items()
             # The further job of an action that goes on comes later.
             if found.status in _ENDED and found.job_id not in goes_on
-        } & {job.name for job in jobs}
+        }
+        return self._ended & {job.name for job in jobs}
 
     def open_jobs(self) -> list[str]:
         """Return the jobs that have not ended, for people."""
