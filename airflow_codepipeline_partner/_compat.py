@@ -39,6 +39,7 @@ __all__ = [
     "ends_task_otherwise",
     "forget_cached_connections",
     "get_task_states",
+    "is_paused",
     "is_resolved_later",
     "is_retried",
     "is_unwatched_wait",
@@ -84,6 +85,16 @@ def is_unwatched_wait(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def is_paused(ti: Any, dag_id: str) -> bool:
+    """Return whether a DAG is paused; False if that is not known, as before Airflow 3.2."""
+    get_dag = getattr(ti, "get_dag", None)
+    try:
+        return bool(get_dag is not None and get_dag(dag_id).is_paused)
+    except Exception:
+        # It may be unknown here; what starts its run says so.
+        return False
 
 
 def count_instances(dag_id: str, run_id: str, task_id: str) -> int:

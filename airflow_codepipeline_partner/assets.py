@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Asset, AssetWatcher, get_current_context, task
 
+from airflow_codepipeline_partner._compat import is_paused
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import check_number
 from airflow_codepipeline_partner._worker.record_store import LIVING, has_claimed
@@ -20,6 +23,9 @@ from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
 __all__ = ["codepipeline_jobs", "dispatch_jobs", "offered_jobs"]
 
 log = logging.getLogger(__name__)
+
+#: A job's id that may be part of a run's id as it is. CodePipeline's are UUIDs, but its API allows any text.
+_PLAIN_ID = re.compile("[A-Za-z0-9_.~:+-]{1,100}")
 
 #: Most runs of one job; each of them but the last ended without a claim.
 MAX_ATTEMPTS = 100
@@ -98,23 +104,34 @@ def offered_jobs(context: Mapping[str, Any] | None = None) -> list[dict[str, Any
 
 
 def _jobs_of_events(context: Mapping[str, Any]) -> Iterator[OfferedJob]:
-    strange: InvalidJobReference | None = None
+    strange: InvalidInput | None = None
     found = False
     for asset, events in (context.get("triggering_asset_events") or {}).items():
         for event in events:
             try:
-                for job in _jobs_of_event(asset, event):
-                    found = True
-                    yield job
+                offered = _offered_in(asset, event)
             except InvalidJobReference as error:
                 # An event from elsewhere must not hold up the jobs.
                 log.warning("%s", error)
                 strange = error
+                continue
+            for value in offered:
+                try:
+                    job = OfferedJob.from_value(value)
+                except InvalidInput as error:
+                    # Nor may one job hold up the others of its event.
+                    log.warning(
+                        "An event of the asset %r holds something that is no job: %s", asset.name, error
+                    )
+                    strange = error
+                else:
+                    found = True
+                    yield job
     if strange is not None and not found and not context["dag_run"].conf:
         raise strange
 
 
-def _jobs_of_event(asset: Any, event: Any) -> Iterator[OfferedJob]:
+def _offered_in(asset: Any, event: Any) -> list[Any]:
     payload = (event.extra or {}).get("payload")
     jobs = payload.get("jobs") if isinstance(payload, Mapping) else None
     if not isinstance(jobs, list):
@@ -122,7 +139,7 @@ def _jobs_of_event(asset: Any, event: Any) -> Iterator[OfferedJob]:
             f"An event of the asset {asset.name!r} holds no jobs; only those of the watcher that "
             "codepipeline_jobs makes do. To start a run by hand, give the jobs in its conf."
         )
-    yield from map(OfferedJob.from_value, jobs)
+    return jobs
 
 
 def _jobs_of_conf(context: Mapping[str, Any]) -> Iterator[OfferedJob]:
@@ -151,7 +168,9 @@ def dispatch_jobs(
 
     The run's id is made from the job's id, so that a job that is offered twice makes one run. The run's conf
     is the job. If the run ended without a claim (for instance because the client token was missing), the job
-    gets another run when it is offered again, up to :data:`MAX_ATTEMPTS`.
+    gets another run when it is offered again, up to :data:`MAX_ATTEMPTS`. If the DAG is paused, no run is
+    started, and the jobs are offered again. Before Airflow 3.2 that is not known here: the runs are started,
+    and wait until the DAG is unpaused.
 
     :param jobs: The jobs that the sensor or :func:`offered_jobs` returned, usually an XComArg.
     :param trigger_dag_id: The DAG that claims, works on and finishes one job. (templated)
@@ -163,7 +182,10 @@ def dispatch_jobs(
 
     @task(task_id=f"{task_id}_runs")
     def runs(jobs: Any, dag_id: str, more: dict[str, Any], ti: Any = None) -> list[dict[str, Any]]:
-        found = []
+        found: list[dict[str, Any]] = []
+        if is_paused(ti, dag_id):
+            log.warning("DAG %s is paused, so no run is started. Its jobs are offered again.", dag_id)
+            return found
         for job in map(OfferedJob.from_value, jobs):
             run_id = _free_run_id(ti, dag_id, job.job_id)
             if run_id is not None:
@@ -184,7 +206,8 @@ def dispatch_jobs(
 
 def _free_run_id(ti: Any, dag_id: str, job_id: str) -> str | None:
     """Return the id of a job's next run; None if a run of it has claimed the job, or still may."""
-    ids = [f"codepipeline__{job_id}", *(f"codepipeline__{job_id}__{n}" for n in range(2, MAX_ATTEMPTS + 1))]
+    first = _first_run_id(job_id)
+    ids = [first, *(f"{first}__{number}" for number in range(2, MAX_ATTEMPTS + 1))]
     attempts: int = ti.get_dr_count(dag_id=dag_id, run_ids=ids)
     if attempts == 0:
         return ids[0]
@@ -199,3 +222,9 @@ def _free_run_id(ti: Any, dag_id: str, job_id: str) -> str | None:
         return None
     # If a user deleted one of them, the id may be taken; then the run is skipped.
     return ids[attempts]
+
+
+def _first_run_id(job_id: str) -> str:
+    """Return the id of a job's first run: with the job's id, or its hash if it would not do in a run's id."""
+    name = job_id if _PLAIN_ID.fullmatch(job_id) else hashlib.sha256(job_id.encode()).hexdigest()[:40]
+    return f"codepipeline__{name}"

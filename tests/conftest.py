@@ -231,8 +231,10 @@ def make_hook(fake_time: FakeTime) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def serialized_dags(airflow_database: None) -> None:
-    """Have Airflow know all DAGs, so that one can start another."""
+    """Have Airflow know all DAGs, unpaused, so that one can start another."""
     airflow("dags", "reserialize")
+    with closing(sqlite3.connect(HOME / "airflow.db")) as database, database:
+        database.execute("UPDATE dag SET is_paused = 0")
 
 
 @pytest.fixture

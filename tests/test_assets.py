@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from airflow.sdk import Asset
 from support import ACTION_TYPE
 
 from airflow_codepipeline_partner import assets
+from airflow_codepipeline_partner._compat import is_paused
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._worker.records import CLAIM_KEY, RESULT_KEY, ClaimRecord, ResultRecord
@@ -207,3 +209,47 @@ def test_what_is_no_job_is_not_dispatched(run_dag, capfd):
     run = run_dag("dispatcher", jobs=[{"no": "job"}])
     assert run.state == "failed"
     assert "needs job_id" in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    "job_id", ["{{ dag.dag_id }}", "a/b c", "x" * 512, "ä", "../../etc", "a" * 101], ids=lambda it: it[:12]
+)
+def test_a_strange_job_id_is_hashed_in_the_runs_id(job_id):
+    run_id = assets._first_run_id(job_id)
+    assert re.fullmatch("codepipeline__[0-9a-f]{40}", run_id)
+    assert run_id == assets._first_run_id(job_id)
+    assert run_id != assets._first_run_id(job_id + "x")
+
+
+def test_a_usual_job_id_is_in_the_runs_id_as_it_is():
+    job_id = "1d8bb1d5-7a32-4bd7-93f2-dfc972e09741"
+    assert assets._first_run_id(job_id) == f"codepipeline__{job_id}"
+
+
+def test_one_malformed_job_does_not_hold_up_the_others_of_its_event(caplog):
+    good = {"job_id": "a", "client_id": "c"}
+    known = context(told({"job_id": ""}, good, 7))
+    assert [job.job_id for job in assets._jobs_of_events(known)] == ["a"]
+    assert caplog.text.count("holds something that is no job") == 2
+
+
+@pytest.mark.parametrize(("paused", "runs"), [(True, 0), (False, 1)])
+def test_no_run_of_a_paused_dag_is_started(dispatched, offer, monkeypatch, paused, runs):
+    monkeypatch.setattr(assets, "is_paused", lambda ti, dag_id: paused)
+    assert len(dispatched(offer())) == runs
+
+
+class Ti:
+    def __init__(self, **answer):
+        self.answer = answer
+
+    def get_dag(self, dag_id):
+        return SimpleNamespace(**self.answer)
+
+
+@pytest.mark.parametrize(
+    ("ti", "paused"),
+    [(Ti(is_paused=True), True), (Ti(is_paused=False), False), (Ti(), False), (object(), False)],
+)
+def test_a_dag_that_is_not_known_to_be_paused_is_not(ti, paused):
+    assert is_paused(ti, "dag") is paused

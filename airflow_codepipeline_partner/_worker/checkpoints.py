@@ -4,7 +4,7 @@ The checkpoints of a task: what it knows of its earlier tries.
 
 Airflow clears a task's own XCom when a retry starts. From Airflow 3.3 on, the task state store outlives a
 retry. Before 3.3, the XCom of a task just before or after it does. If there is no such task either, the task
-knows only the number of its try.
+knows nothing of its earlier tries.
 
 :class:`ClaimCheckpoint` is for a task that claims, :class:`ResultCheckpoint` for a task that claims and
 reports, and :func:`result_store` for a task that only reports.

@@ -107,8 +107,7 @@ class _Attempt:
 
         def intend(about_to_claim: ClaimedJob) -> bool:
             nonlocal state, claimed
-            # Even if an earlier try may have acknowledged it: a retry that knows only the number of its try
-            # would take the job of a run that is still active, and end it.
+            # Even if an earlier try may have acknowledged it: that run is the one to end it.
             if self._is_awaited(about_to_claim):
                 return False
             state, claimed = ClaimState.INTENT, about_to_claim
@@ -121,11 +120,11 @@ class _Attempt:
             unknown = before or (state is ClaimState.INTENT and error.in_doubt)
             state = ClaimState.UNKNOWN if unknown else ClaimState.REFUSED
             checkpoint.write(state, replace(claimed, certain=not unknown))
-            if not unknown and not checkpoint.outlives_a_retry:
-                # A retry could not know that nothing was acknowledged, and might end another run's job.
+            if unknown and not checkpoint.outlives_a_retry:
+                # A retry could not know that the job may be acknowledged, and would leave it.
                 raise AirflowFailException(
                     f"{type(error).__name__}: {error} Not retried: before Airflow 3.3, a claiming task with "
-                    "no task beside it knows nothing of its earlier tries. The job is offered again."
+                    "no task beside it knows nothing of its earlier tries."
                 ) from error
             raise
         checkpoint.write(claim.state, claim.job)

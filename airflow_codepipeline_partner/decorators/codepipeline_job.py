@@ -247,7 +247,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         if record is None or not record.counts_as_ours(self.unknown_claim):
             return
         no_retry = failures.cannot_be_sent(error) or ends_task_otherwise(error)
-        forgets = self.unknown_claim == "leave" and not ClaimCheckpoint(context).outlives_a_retry
+        forgets = not ClaimCheckpoint(context).outlives_a_retry
         if not no_retry and not forgets and is_retried(context, error):
             return
         job = record.job.job
@@ -260,8 +260,8 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         if forgets and is_retried(context, error):
             raise AirflowFailException(
                 f"Not retried after {type(error).__name__}: before Airflow 3.3, a task with no task beside "
-                'it knows nothing of its earlier tries, and unknown_claim="leave" would leave the job. '
-                f"Put finish_job after this task. Job {job.job_id} {outcome}."
+                "it knows nothing of its earlier tries, so a retry would leave the job. Put finish_job after "
+                f"this task. Job {job.job_id} {outcome}."
             ) from error
 
     def _report_failure(self, context: Any, record: ClaimRecord, error: BaseException) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, task
-from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_codepipeline_partner.exceptions import JobFailure
 from airflow_codepipeline_partner.operators import CodePipelineClaimJobOperator, finish_job

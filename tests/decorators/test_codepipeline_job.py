@@ -174,27 +174,39 @@ def test_a_time_limit_ends_the_job_with_failure(emulator, offer, run_dag):
     assert "ran into its time limit" in action_state(emulator)["errorDetails"]["message"]
 
 
-@pytest.mark.parametrize("dag_id", [ALONE_WITH_RETRY, FINISHED_WITH_RETRY])
+#: A task that has a retry, and no task beside it that would keep what it did.
+FORGETFUL = pytest.param(
+    ALONE_WITH_RETRY, marks=pytest.mark.skipif(not REMEMBERS, reason="nothing outlives a retry there")
+)
+
+
+@pytest.mark.parametrize("dag_id", [FORGETFUL, FINISHED_WITH_RETRY])
 def test_an_exception_is_retried_with_the_same_job(emulator, offer, run_dag, calls, dag_id):
     job = offer()
     run = run_dag(dag_id, job=job, how="raise in first try")
     assert run.state == "success"
     assert results_of(emulator, job) == ["success"]
     assert calls[job["job_id"]] == 2
-    if REMEMBERS or dag_id == FINISHED_WITH_RETRY:
-        assert run.xcoms["deploy", "codepipeline_claim"]["state"] == "claimed"
+    assert run.xcoms["deploy", "codepipeline_claim"]["state"] == "claimed"
 
 
-@pytest.mark.parametrize(
-    ("dag_id", "how"),
-    [(ALONE_WITH_RETRY, "raise"), (FINISHED_WITH_RETRY, "raise"), (ALONE_WITH_RETRY, "exit")],
-)
+@pytest.mark.parametrize("how", ["raise", "exit"])
+@pytest.mark.parametrize("dag_id", [FORGETFUL, FINISHED_WITH_RETRY])
 def test_an_exception_is_reported_when_no_retry_is_left(emulator, offer, run_dag, calls, dag_id, how):
     job = offer()
     run = run_dag(dag_id, job=job, how=how)
     assert run.states["deploy"] == "failed"
     assert results_of(emulator, job) == ["failure"]
     assert calls[job["job_id"]] == 2
+
+
+@pytest.mark.skipif(REMEMBERS, reason="a retry knows what its task did before")
+def test_a_task_that_forgets_reports_its_first_failure(emulator, offer, run_dag, calls):
+    job = offer()
+    run = run_dag(ALONE_WITH_RETRY, job=job, how="raise")
+    assert run.states["deploy"] == "failed"
+    assert results_of(emulator, job) == ["failure"]
+    assert calls[job["job_id"]] == 1
 
 
 @pytest.mark.parametrize("how", ["refuse for good", "fail for good", "skip"])

@@ -57,7 +57,13 @@ def die_after(monkeypatch):
     return arrange
 
 
-@pytest.mark.parametrize("dag_id", [ALONE_WITH_RETRY, FINISHED_WITH_RETRY])
+@pytest.mark.parametrize(
+    "dag_id",
+    [
+        pytest.param(ALONE_WITH_RETRY, marks=pytest.mark.skipif(not REMEMBERS, reason=FORGETS)),
+        FINISHED_WITH_RETRY,
+    ],
+)
 def test_a_task_that_died_after_its_claim_has_the_same_job(
     emulator, offer, run_dag, calls, die_after, dag_id
 ):

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import pytest
+from packaging.version import Version
 from support import action_state, results_of
 
 
@@ -26,6 +29,10 @@ def test_an_optional_step_that_is_skipped_does_not_matter(emulator, customer, of
     assert run.state == ("success" if result == "success" else "failed")
 
 
+@pytest.mark.skipif(
+    Version(version("apache-airflow-task-sdk")) < Version("1.3"),
+    reason="dag.test() runs no callbacks of failures before Airflow 3.3; a real task does",
+)
 @pytest.mark.parametrize(
     ("dag_id", "words"),
     [
