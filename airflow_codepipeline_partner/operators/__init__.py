@@ -9,7 +9,8 @@ from airflow_codepipeline_partner.operators.artifacts import (
 )
 from airflow_codepipeline_partner.operators.claim_job import CodePipelineClaimJobOperator
 from airflow_codepipeline_partner.operators.continue_job import CodePipelineContinueJobOperator
-from airflow_codepipeline_partner.operators.finish import CodePipelineFinishJobOperator, finish_job
+from airflow_codepipeline_partner.operators.finish import CodePipelineFinishJobOperator
+from airflow_codepipeline_partner.operators.finish_wiring import finish_job
 from airflow_codepipeline_partner.operators.put_result import (
     PutJobFailureResultOperator,
     PutJobSuccessResultOperator,

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-``finish_job`` and its operator: the claimed job gets exactly one result, however the work ends.
+The operator that finishes a claimed job: it gets exactly one result, however the work ends.
 
-The calls that report a result are composed in :mod:`~airflow_codepipeline_partner._worker.work_result`.
+:mod:`~airflow_codepipeline_partner.operators.finish_wiring` has ``finish_job``, which adds it to a DAG. The
+calls that report a result are composed in :mod:`~airflow_codepipeline_partner._worker.work_result`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import Any, ClassVar, NoReturn
 from airflow.sdk import TriggerRule
 
 from airflow_codepipeline_partner import triggers
-from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._base_operator import (
     CodePipelineBaseOperator,
     check_literal,
@@ -44,11 +44,7 @@ from airflow_codepipeline_partner._worker.failures import recorded_failure
 from airflow_codepipeline_partner._worker.record_store import ClaimInRun, RecordStore
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner._worker.skips import tasks_cut_off
-from airflow_codepipeline_partner._worker.wiring import (
-    check_offers_take_variables,
-    check_waits_for_work,
-    observe,
-)
+from airflow_codepipeline_partner._worker.wiring import check_waits_for_work
 from airflow_codepipeline_partner._worker.work_result import (
     ResultValues,
     refuse_cleared_run,
@@ -71,90 +67,11 @@ _RESULT_FIELDS = (
 )
 
 
-def finish_job(
-    claim: Any,
-    *,
-    task_id: str = "finish_job",
-    current_revision: Any = None,
-    execution_details: Any = None,
-    output_variables: Any = None,
-    failure_message: Any = None,
-    failure_type: Any = DEFAULT_FAILURE_TYPE,
-    fail_run: bool = True,
-    **parameters: Any,
-) -> CodePipelineFinishJobOperator:
-    """
-    Add the task that finishes a claimed job, however the work ends.
-
-    Call it last, after all work tasks are connected to the claim. It makes a
-    :class:`CodePipelineFinishJobOperator` in the current DAG or task group, downstream of all tasks that
-    follow the claim. In a mapped task group, each job is finished on its own.
-
-    :param claim: The claiming task, or its output.
-    :param task_id: The id of the new task.
-    :param current_revision: The revision to report with success: a CurrentRevision, or a mapping with
-        ``revision`` and ``changeIdentifier`` (both needed), ``created``, ``revisionSummary``. (templated)
-    :param execution_details: The details to report with success: an ExecutionDetails, or a mapping with
-        ``summary``, ``externalExecutionId``, ``percentComplete``. If the summary is missing, it names the
-        DAG. If the external execution id is missing, it identifies the DAG run. (templated)
-    :param output_variables: The values for later actions of the pipeline, reported with the success of a
-        custom job: a mapping of names (of ``0-9 A-Z a-z @ _ -``) to texts, at most 122,880 bytes in all. It
-        must hold no secrets. For a partner job, leave it None; a template must render to None. (templated)
-    :param failure_message: The message for the customer on failure, cut to 5000 characters. If None, the
-        message is the one that a failed artifact task or a ``Workspace`` recorded. If there is none, the
-        message names the failed tasks. (templated)
-    :param failure_type: One of JobFailed, ConfigurationError, PermissionError, RevisionOutOfSync,
-        RevisionUnavailable, SystemUnavailable. Default JobFailed: a failure type recorded by a failed task is
-        used instead. (templated)
-    :param parameters: Any other parameter of :class:`CodePipelineFinishJobOperator`. The defaults of the AWS
-        parameters are those of the claiming task.
-    :raises InvalidInput: ``claim`` claims no job, is mapped by itself instead of in a task group, is in
-        another mapped task group, or already has a finishing task. Or there are output variables, but the job
-        can only be a partner job.
-    """
-    claim = getattr(claim, "operator", claim)
-    if not getattr(claim, "claims_job", False):
-        raise InvalidInput(
-            "finish_job takes a CodePipelineClaimJobOperator or a @task.codepipeline_job (or its output), "
-            f"not a {type(claim).__name__}. To map the claim, expand a task group that holds claim, work "
-            "and finish_job."
-        )
-    followers = claim.get_flat_relatives(upstream=False)
-    for follower in followers:
-        if isinstance(follower, CodePipelineFinishJobOperator) and follower.claim_task_id == claim.task_id:
-            raise InvalidInput(
-                f"{claim.task_id} is already finished by {follower.task_id}; one finishing task is enough."
-            )
-    if isinstance(output_variables, Mapping) and output_variables:
-        check_offers_take_variables(claim)
-    aws = AwsParameters.of(claim).to_arguments()
-    inherited = {**aws, "job": claim.job, "unknown_claim": claim.unknown_claim}
-    finish = CodePipelineFinishJobOperator(
-        task_id=task_id,
-        claim_task_id=claim.task_id,
-        current_revision=current_revision,
-        execution_details=execution_details,
-        output_variables=output_variables,
-        failure_message=failure_message,
-        failure_type=failure_type,
-        fail_run=fail_run,
-        **{**inherited, **parameters},
-    )
-    if mapped_group_of(finish) is not mapped_group_of(claim):
-        raise InvalidInput(
-            f"{finish.task_id} and {claim.task_id} must be in the same mapped task group: call finish_job "
-            "inside the group that holds the claim."
-        )
-    leaves = [task for task in followers if not task.downstream_task_ids]
-    finish.set_upstream(leaves or [claim])
-    for task in followers:
-        observe(task)
-    return finish
-
-
 class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     """
-    Finish the job that a claiming task claimed, however the work ended; see :func:`finish_job`.
+    Finish the job that a claiming task won, however the work ended.
+
+    Use :func:`~airflow_codepipeline_partner.operators.finish_job`, which adds it after the work.
 
     The task is a teardown: it runs when all tasks before it have ended, however they ended. It sends the
     failure result if any task before it failed or could not run, or if all the work was skipped. Otherwise it
@@ -169,11 +86,15 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     :param job: The job with which the claiming task was called. It only serves to check ``output_variables``.
     :param unknown_claim: What to do if the claim is unknown; see :class:`CodePipelineClaimJobOperator`. Use
         the value of the claiming task.
-    :param current_revision: See :func:`finish_job`. (templated)
-    :param execution_details: See :func:`finish_job`. (templated)
-    :param output_variables: See :func:`finish_job`. (templated)
-    :param failure_message: See :func:`finish_job`. (templated)
-    :param failure_type: See :func:`finish_job`. (templated)
+    :param current_revision: See :func:`~airflow_codepipeline_partner.operators.finish_job`. (templated)
+    :param execution_details: See :func:`~airflow_codepipeline_partner.operators.finish_job`. (templated)
+    :param output_variables: See :func:`~airflow_codepipeline_partner.operators.finish_job`. (templated)
+    :param failure_message: See :func:`~airflow_codepipeline_partner.operators.finish_job`. (templated)
+    :param failure_type: See :func:`~airflow_codepipeline_partner.operators.finish_job`. (templated)
+    :param fail_run: Whether a run whose job gets a failure result fails, too. If False, one customer's broken
+        builds cannot pause the DAG by ``max_consecutive_failed_dag_runs``.
+    :param allow_untied_tasks: Whether the DAG may have tasks that are tied to nothing while this task waits
+        for the claim alone. Otherwise such a DAG is refused when it is parsed.
 
     Source: PutThirdPartyJobSuccessResult, PutThirdPartyJobFailureResult, PutJobSuccessResult,
     PutJobFailureResult, CodePipeline API 2015-07-09.
