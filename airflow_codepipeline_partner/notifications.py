@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import FailureDetails
 from airflow_codepipeline_partner._worker import result_defaults
+from airflow_codepipeline_partner._worker.checkpoints import claim_of_dead_tries
 from airflow_codepipeline_partner._worker.dag import claiming_tasks, task_ids_of_run, unknown_claim_of
 from airflow_codepipeline_partner._worker.job_life import Results, Step
 from airflow_codepipeline_partner._worker.record_store import records_before, records_of_run, writers_of
@@ -50,6 +51,10 @@ CALLBACK_SECONDS = 30
 ROUND_PAUSE = 2.0
 #: How long one answer may take there, in seconds, unless ``botocore_config`` says otherwise.
 CALLBACK_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 10}
+
+
+#: What unknown claims of a task count as, and its claims with the records of their results.
+_Claims = tuple[str, list[tuple[ClaimRecord, Results]]]
 
 
 class CodePipelineJobFailureNotifier(BaseNotifier):
@@ -140,14 +145,19 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         dag, run_id = context["dag"], _run_id_of(context)
         self._run = {"dag_id": dag.dag_id, "run_id": run_id}
         self._reason = _REASONS.get(context.get("reason") or "", "failed")
+        hook = AwsParameters.of(self).with_config_defaults(**CALLBACK_TIMEOUTS).hook(retry_deadline=0)
+        deadline = time.monotonic() + CALLBACK_SECONDS
+        self._end_all(hook, self._claims(context), deadline)
+        if _is_of_run(context) and time.monotonic() < deadline:
+            self._end_all(hook, self._claims_of_former_tasks(dag), deadline)
+
+    def _end_all(self, hook: CodePipelineHook, claims: Iterable[_Claims], deadline: float) -> None:
         left = [
             (claim, results)
-            for task_id, unknown_claim, records in self._claims(context)
+            for unknown_claim, records in claims
             for claim, results in records
             if claim.counts_as_ours(claim.unknown_claim or unknown_claim) and results.step is not Step.NOTHING
         ]
-        hook = AwsParameters.of(self).with_config_defaults(**CALLBACK_TIMEOUTS).hook(retry_deadline=0)
-        deadline = time.monotonic() + CALLBACK_SECONDS
         # Round by round, so that none waits for another's trouble to pass: a token may be stored a moment
         # after it was rotated.
         while left:
@@ -165,39 +175,30 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
     def _give_up(self, job_id: str) -> None:
         self.log.error("Job %s could not be ended; CodePipeline ends it when its time is over.", job_id)
 
-    def _claims(self, context: Any) -> Iterator[tuple[str, str, list[tuple[ClaimRecord, Results]]]]:
-        """Yield the id of each task that may have claimed, what its unknown claims count as, its records."""
+    def _claims(self, context: Any) -> Iterator[_Claims]:
+        """Yield, of each task that may have claimed, what its unknown claims count as, and its records."""
         dag = context["dag"]
-        of_run = "reason" in context or "ti" not in context
-        known = {task.task_id: task for task in claiming_tasks(dag)}
-        for task in known.values():
-            unknown_claim = unknown_claim_of(task)
+        for task in claiming_tasks(dag):
             try:
-                if of_run:
+                if _is_of_run(context):
                     ref = TaskInstanceRef(self._run["dag_id"], self._run["run_id"], task.task_id)
                     writers = writers_of(dag, task, ref)
-                    yield (
-                        task.task_id,
-                        unknown_claim,
-                        list(records_of_run(**self._run, task_id=task.task_id, writers=writers)),
-                    )
+                    records = list(records_of_run(**self._run, task_id=task.task_id, writers=writers))
+                    left = None if records else claim_of_dead_tries(dag, ref)
+                    yield unknown_claim_of(task), [(left, Results())] if left else records
                 elif not _is_finished_by_a_task(task, dag):
-                    yield task.task_id, unknown_claim, list(records_before(context, task))
+                    yield unknown_claim_of(task), list(records_before(context, task))
             except Exception as error:
                 # Of whatever kind: the jobs of the other tasks are still to be ended.
                 self.log.error("The records of %s cannot be read: %s.", task.task_id, type(error).__name__)
-        if of_run:
-            yield from self._claims_of_former_tasks(known)
 
-    def _claims_of_former_tasks(
-        self, known: Collection[str]
-    ) -> Iterator[tuple[str, str, list[tuple[ClaimRecord, Results]]]]:
+    def _claims_of_former_tasks(self, dag: Any) -> Iterator[_Claims]:
         """Yield the claims of the tasks that the run had and the DAG no longer has."""
         try:
-            former = [each for each in task_ids_of_run(get_task_states, **self._run) if each not in known]
-            for task_id in former:
-                # Not knowing the parameter of such a task, its record says what is not the default.
-                yield task_id, "assume_ours", list(records_of_run(**self._run, task_id=task_id))
+            for task_id in task_ids_of_run(get_task_states, **self._run):
+                if not dag.has_task(task_id) and not dag.has_task(task_id.rpartition("_")[0]):
+                    # Not knowing the parameter of such a task, its record says what is not the default.
+                    yield "assume_ours", list(records_of_run(**self._run, task_id=task_id))
         except Exception as error:
             self.log.error("The tasks that the DAG no longer has cannot be read: %s.", type(error).__name__)
 
@@ -227,6 +228,11 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         except InvalidInput as error:
             self.log.error("%s The job is ended with the default message.", error)
             return result_defaults.failure(job, default, DEFAULT_FAILURE_TYPE, **self._run)
+
+
+def _is_of_run(context: Mapping[str, Any]) -> bool:
+    """Return whether the callback is of a run, not of a task."""
+    return "reason" in context or "ti" not in context
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def test_called_twice_it_ends_the_job_once_and_says_so(emulator, offer, run_dag,
     notify(run)
     notify(run)
     assert results_of(emulator, job) == ["failure", "InvalidJobStateException"]
-    assert f"Job {job['job_id']} has ended already." in "".join(capfd.readouterr())
+    assert f"Job {job['job_id']} has the result failure." in "".join(capfd.readouterr())
 
 
 def test_where_the_finishing_task_did_its_work_nothing_is_put(emulator, offer, run_dag, notify):

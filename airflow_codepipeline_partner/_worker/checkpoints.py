@@ -22,12 +22,13 @@ from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
-from airflow_codepipeline_partner._worker.job_life import MAY_BE_ACKNOWLEDGED, Results
+from airflow_codepipeline_partner._worker.job_life import MAY_BE_ACKNOWLEDGED, Results, newest_claim
 from airflow_codepipeline_partner._worker.record_store import (
     MAX_KEY_CHARS,
     ClaimInRun,
     RecordStore,
     adjacent_task,
+    undisturbed_tasks,
 )
 from airflow_codepipeline_partner._worker.records import (
     CLAIM_KEY,
@@ -90,9 +91,8 @@ def claim_of_dead_tries(dag: Any, claiming: TaskInstanceRef) -> ClaimRecord | No
     :param dag: The DAG.
     :param claiming: The claiming task's instance.
     """
-    store = _adjacent_store(dag, claiming)
-    value = None if store is None else store.get(CLAIM_KEY)
-    return None if value is None else ClaimRecord.from_xcom(value)
+    values = (_AdjacentStore(each, claiming).get(CLAIM_KEY) for each in undisturbed_tasks(dag, claiming))
+    return newest_claim(ClaimRecord.from_xcom(value) for value in values if value is not None)
 
 
 class ClaimCheckpoint:
@@ -108,10 +108,10 @@ class ClaimCheckpoint:
         self._max_tries: int = context["ti"].max_tries
         self._unknown_claim: str | None = getattr(context["task"], "unknown_claim", None)
         #: Where the finishing task finds the claim if a retry of this task dies before it can write anything.
-        #: It cannot read another task's state store.
+        #: It cannot read another task's state store. Without retries, this task's own XCom stays.
         own = TaskInstanceRef.of(context["ti"])
-        is_apart = self._store is not None and not isinstance(self._store, _AdjacentStore)
-        self._copy = _adjacent_store(context["dag"], own) if is_apart and self._max_tries else None
+        beside = undisturbed_tasks(context["dag"], own) if self._max_tries else ()
+        self._copies = [_AdjacentStore(each, own) for each in beside]
         #: When the job may first have been acknowledged. Its timeout may run from then on.
         self._since: datetime | None = None
 
@@ -128,7 +128,7 @@ class ClaimCheckpoint:
             state, job, at=self._since or datetime.now(UTC), unknown_claim=self._unknown_claim
         )
         # First where a retry does not clear it.
-        for store in (self._store, self._copy):
+        for store in (self._store, *self._copies):
             if store is not None:
                 store.set(CLAIM_KEY, record.to_xcom())
         self._records.write_claim(record)

@@ -58,6 +58,12 @@ def claim_job(
                     f"Job {job.job_id} has ended ({claim.status}). This run may have claimed it before. "
                     "To run the action again, retry it in CodePipeline, which makes a new job."
                 )
+            if attempt.left_to is None and attempt.forgets:
+                raise AirflowFailException(
+                    f"{_lost(claim)} An earlier try of this task may have claimed it, but before Airflow 3.3 "
+                    "a task with no task beside it knows nothing of its earlier tries. So nothing is put, "
+                    "and the run is red."
+                )
             raise AirflowSkipException(attempt.left_to or _lost(claim))
         attempt.end_if_abandoned(claim.job)
         if ends_with_claim:
@@ -95,6 +101,8 @@ class _Attempt:
         self.left_to: str | None = None
         #: Whether an earlier try may have acknowledged it.
         self.acknowledged_before = False
+        #: Whether there were earlier tries of which nothing is known.
+        self.forgets = context["ti"].try_number > 1 and not self.checkpoint.outlives_a_retry
 
     def claim(self) -> Claim:
         """Claim the job, and record the outcome, whatever happens in between."""

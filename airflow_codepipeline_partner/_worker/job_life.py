@@ -181,19 +181,22 @@ def meaning_of_refusal(
     :param certain: Whether the job is certainly ours. If not, perhaps nobody has acknowledged it.
     :param status: The job's status, if CodePipeline tells it: Succeeded, Failed or TimedOut.
     """
+    done = [other for other in others if other.state == "done"]
+    if done:
+        # So the job was ours, however sure its claim is.
+        return Refusal.OURS_WAS_TAKEN if done[0].is_same_call(sent) else Refusal.ANOTHERS_WAS_TAKEN
     if not certain:
         return Refusal.PERHAPS_NEVER_OURS
-    live = [other for other in others if other.state in ("intended", "done")]
-    if status is not None:
-        # For instance, the customer has stopped the pipeline, and its action was abandoned.
-        live = [other for other in live if other.state == "done" or other.may_have_led_to(status)]
-        may_be_taken = may_be_taken and sent.may_have_led_to(status)
+    live = [other for other in others if other.state == "intended"]
     if any(other.is_same_call(sent) for other in live):
         # Another task has repeated ours, or ours is the repetition of another's.
         may_be_taken = True
+    if status is not None:
+        # It is the truth, whoever ended the job: an older try of this task that still lives, for instance. Or
+        # the customer has stopped the pipeline, and its action was abandoned.
+        live = [other for other in live if other.may_have_led_to(status)]
+        may_be_taken = sent.may_have_led_to(status) and (may_be_taken or not live)
     different = [other for other in live if not other.is_same_call(sent)]
-    if any(other.state == "done" for other in different):
-        return Refusal.ANOTHERS_WAS_TAKEN
     if not may_be_taken:
         return Refusal.ANOTHERS_WAS_TAKEN if different else Refusal.ENDED_WITHOUT_US
     if not different:

@@ -302,5 +302,7 @@ def claim_next_job(hook: CodePipelineHook, claim: ClaimInRun, job: OfferedJob) -
             write(state, replace(intended, certain=not unknown))
         raise
     if intended is not None:
+        if was_unknown and answer.state is ClaimState.LOST:
+            store.withdraw_unknown_claims(job.job_id)
         write(answer.state, answer.job)
     return newest()

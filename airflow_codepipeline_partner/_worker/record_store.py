@@ -42,6 +42,9 @@ Record = TypeVar("Record")
 
 #: The limit of Airflow's table of XComs.
 MAX_KEY_CHARS = 512
+#: Most keys of one mapped task whose instances all work for one claim. Each look at the records reads them
+#: all, so more instances share these.
+MAX_KEYS = 16
 #: States of a run that may still claim a job.
 LIVING = ("queued", "running")
 
@@ -115,6 +118,13 @@ class RecordStore:
             newest = self.read_claim()
             self.write(CLAIM_KEY, (newest or record).to_xcom())
 
+    def withdraw_unknown_claims(self, job_id: str) -> None:
+        """Forget the intents of other tasks to claim a job: it is known now that nobody had claimed it."""
+        for name in ("", *self.claim_writers):
+            record = self._claim(name) if name != self.writer else None
+            if record is not None and record.job.job_id == job_id and record.state.is_unknown:
+                XCom.delete(key=_key(CLAIM_KEY, name), **self._names())
+
     def read_results(self, job_id: str) -> Results:
         """Return all records of this job's result."""
         if self.shared:
@@ -170,6 +180,10 @@ class RecordStore:
         # If there is no value, Airflow's get_one writes an error into the scheduler's log.
         return self.read_first(key)
 
+    def read_if_any(self, key: str) -> Any:
+        """Return the value of an XCom key, or None, and have no error logged if no instance has one."""
+        return None if self.read_first(key) is None else self.read(key)
+
     def read_first(self, key: str) -> Any:
         """Return the first value that any instance of the task has under an XCom key, or None."""
         names = self._names()
@@ -203,14 +217,15 @@ def writers_of(dag: Any, claiming: Any, ref: TaskInstanceRef) -> tuple[str, ...]
     for task in reporting:
         if has_many_instances(task, claiming):
             count = count_instances(ref.dag_id, ref.run_id, task.task_id)
-            names.extend(f"{task.task_id}_{number}" for number in range(count))
+            names.extend(f"{task.task_id}_{number}" for number in range(min(count, MAX_KEYS)))
         else:
             names.append(task.task_id)
     return tuple(names)
 
 
 def _writer_name(task: Any, me: TaskInstanceRef, claiming: Any) -> str:
-    return f"{me.task_id}_{me.map_index}" if has_many_instances(task, claiming) else me.task_id
+    many = has_many_instances(task, claiming)
+    return f"{me.task_id}_{me.map_index % MAX_KEYS}" if many else me.task_id
 
 
 def records_of_run(
@@ -380,6 +395,33 @@ def adjacent_task(dag: Any, own: TaskInstanceRef) -> RecordStore | None:
         if found is not None:
             return RecordStore(found, shared=True)
     return None
+
+
+#: Trigger rules of a task that does not start after a task before it has failed.
+_WAITING_RULES = frozenset(
+    {"all_success", "none_failed", "none_failed_min_one_success", "all_done_setup_success"}
+)
+
+
+def undisturbed_tasks(dag: Any, own: TaskInstanceRef) -> list[RecordStore]:
+    """
+    Return the stores of up to two tasks beside a task whose XCom stays even if that task fails for good.
+
+    Tasks before it have ended. A task after it clears its own XCom when it starts, so only such tasks after
+    it count as do not start then.
+
+    :param dag: The DAG.
+    :param own: The task's instance.
+    """
+    task = dag.get_task(own.task_id)
+    after = (
+        each
+        for each in map(dag.get_task, sorted(task.downstream_task_ids))
+        if getattr(each.trigger_rule, "value", each.trigger_rule) in _WAITING_RULES and not each.is_teardown
+    )
+    before = map(dag.get_task, sorted(task.upstream_task_ids))
+    found = (matching_instance(task, own, each) for each in (*before, *after))
+    return [RecordStore(ref, shared=True) for ref in found if ref is not None][:2]
 
 
 def _instances(

@@ -148,10 +148,12 @@ class _Sender:
         """Find out which result the job has, although it took none now."""
         # After the refusal, so that the intent of the task whose call was taken is there.
         results: Results = yield Read()
-        is_unclear = may_be_taken or results.intended_by_others is not None
+        if results.own is not None and results.own.state == "done":
+            # By another try of this task.
+            return results.own.result
         status: str | None = None
         # Asking is an acknowledgement: never for a job that perhaps nobody has claimed.
-        if self._certain and self._was_claimed and is_unclear:
+        if self._certain and self._was_claimed:
             status = yield AskStatus()
         # Our own token needs no certainty: the task that puts it waits for the action's next job. That job
         # has the token, which proves that our call was carried out. If not, no such job comes in time.

@@ -26,6 +26,12 @@ SKIP_KEY = "codepipeline_skip"
 BRANCH_KEY = "skipmixin_key"
 #: Trigger rules that skip a task although all tasks before it have succeeded.
 SELECTIVE_RULES = frozenset({"all_failed", "one_failed", "all_skipped"})
+#: Trigger rules that skip a task if one task before it was skipped.
+STRICT_RULES = frozenset({"all_success", "none_skipped", "all_done_setup_success"})
+#: Trigger rules that skip a task if tasks before it were skipped, and none has succeeded.
+LENIENT_RULES = frozenset(
+    {"none_failed_min_one_success", "one_success", "all_done_min_one_success", "one_done"}
+)
 
 
 def record_skip(context: Mapping[str, Any]) -> None:
@@ -55,9 +61,10 @@ def _is_explained(
 ) -> bool:
     dag = context["dag"]
     task = dag.get_task(task_id)
-    if getattr(task.trigger_rule, "value", task.trigger_rule) in SELECTIVE_RULES:
+    if record_skip not in (task.on_skipped_callback or ()):
+        # It would leave no record if it skipped itself, so nothing can be told from there being none.
         return True
-    if any(not _SKIPS.isdisjoint(states.get(before, ())) for before in task.upstream_task_ids):
+    if _is_skipped_by_rule(task, states):
         return True
     own = TaskInstanceRef.of(context["ti"])
     branches = (dag.get_task(before) for before in sorted(task.get_flat_relative_ids(upstream=True)))
@@ -65,7 +72,7 @@ def _is_explained(
         return True
     found = matching_instance(context["task"], own, task)
     if found is not None:
-        return bool(RecordStore(found).read(SKIP_KEY))
+        return bool(RecordStore(found).read_if_any(SKIP_KEY))
     # One of a mapped task's instances, or of those in a mapped group.
     names = task_states(context["ti"], [task_id])
     if task_id in names:
@@ -73,9 +80,19 @@ def _is_explained(
         return True
     indexes = [int(name.rpartition("_")[2]) for name, state in names.items() if state == "skipped"]
     return all(
-        RecordStore(TaskInstanceRef(own.dag_id, own.run_id, task_id, index)).read(SKIP_KEY)
+        RecordStore(TaskInstanceRef(own.dag_id, own.run_id, task_id, index)).read_if_any(SKIP_KEY)
         for index in indexes
     )
+
+
+def _is_skipped_by_rule(task: Any, states: Mapping[str, Collection[str | None]]) -> bool:
+    """Return whether a task's trigger rule skips it, by the states of the tasks just before it."""
+    rule = getattr(task.trigger_rule, "value", task.trigger_rule)
+    before = {state for task_id in task.upstream_task_ids for state in states.get(task_id, ())}
+    was_skipped = not _SKIPS.isdisjoint(before)
+    if rule in LENIENT_RULES:
+        return was_skipped and "success" not in before
+    return rule in SELECTIVE_RULES or (rule in STRICT_RULES and was_skipped)
 
 
 _SKIPS = frozenset({"skipped", "removed"})
@@ -87,7 +104,7 @@ def _skips(context: Mapping[str, Any], own: TaskInstanceRef, branch: Any, task_i
     if found is None:
         # Each of its instances may have decided otherwise; that one has is explanation enough.
         return True
-    decision = RecordStore(found).read(BRANCH_KEY)
+    decision = RecordStore(found).read_if_any(BRANCH_KEY)
     if not isinstance(decision, Mapping):
         return False
     if task_id in (decision.get("skipped") or ()):

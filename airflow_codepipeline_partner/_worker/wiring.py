@@ -97,4 +97,5 @@ def observe(work: Any) -> None:
 
 def _with_callback(given: Any, ours: Callable[[Any], None]) -> list[Any]:
     callbacks = list(given) if isinstance(given, list | tuple) else [given] if given else []
-    return callbacks if ours in callbacks else [*callbacks, ours]
+    # First: a slow callback of the user's may use up the time that Airflow gives them all.
+    return callbacks if ours in callbacks else [ours, *callbacks]

@@ -44,7 +44,7 @@ from airflow_codepipeline_partner._worker.failures import recorded_failure
 from airflow_codepipeline_partner._worker.record_store import ClaimInRun, RecordStore
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner._worker.skips import tasks_cut_off
-from airflow_codepipeline_partner._worker.wiring import check_waits_for_work
+from airflow_codepipeline_partner._worker.wiring import check_waits_for_work, observe
 from airflow_codepipeline_partner._worker.work_result import (
     ResultValues,
     refuse_cleared_run,
@@ -172,13 +172,18 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
 
     def prepare_template(self) -> None:
         """
-        Check, when the DAG is parsed, that this task waits for the work.
+        Check, when the DAG is parsed, that this task waits for the work, and have the work observed.
 
         :raises InvalidInput: It waits for the claim alone, and nothing ties the other tasks to it.
         """
         dag = self.get_dag()
-        if dag is not None and not self.allow_untied_tasks and dag.has_task(self.claim_task_id):
-            check_waits_for_work(self, dag.get_task(self.claim_task_id), dag)
+        if dag is None or not dag.has_task(self.claim_task_id):
+            return
+        claiming = dag.get_task(self.claim_task_id)
+        if not self.allow_untied_tasks:
+            check_waits_for_work(self, claiming, dag)
+        for task_id in work_before(dag, self, self.claim_task_id):
+            observe(dag.get_task(task_id))
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """Render the fields. A value that cannot be rendered must not keep the job from its result."""
@@ -355,7 +360,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         Without a record nothing was asked for, so nothing is ours, however the claiming task ended.
         """
         record = store.read_claim() or claim_of_dead_tries(context["dag"], store.ref)
-        if record is None or not record.counts_as_ours(self.unknown_claim):
+        if record is None or not record.counts_as_ours(record.unknown_claim or self.unknown_claim):
             return None
         return replace(record.job, certain=record.is_certain)
 

@@ -217,7 +217,9 @@ class Case:
     def ours_may_be_it(self) -> bool:
         """This call was sent before, by this task or another one, and the status does not deny it."""
         was_sent = self.may_be_taken or (self.is_same and self.other_was_sent)
-        return was_sent and self.ended_with(self.sent)
+        # An older try of this task, which still lived, has sent it: nothing else explains the status.
+        is_told = self.status is not None and not self.theirs_may_be_it
+        return (was_sent or is_told) and self.ended_with(self.sent)
 
     @property
     def theirs_may_be_it(self) -> bool:
@@ -227,10 +229,6 @@ class Case:
 
 #: Sentence → whether it speaks of a case. The first one that does decides.
 SENTENCES: dict[str, tuple[Callable[[Case], bool], Refusal]] = {
-    "If the job may never have been ours, nothing else matters.": (
-        lambda case: not case.certain,
-        Refusal.PERHAPS_NEVER_OURS,
-    ),
     "If CodePipeline told another task that it took a different call, it was that one.": (
         lambda case: case.other_is_done and not case.is_same,
         Refusal.ANOTHERS_WAS_TAKEN,
@@ -238,6 +236,10 @@ SENTENCES: dict[str, tuple[Callable[[Case], bool], Refusal]] = {
     "If CodePipeline told another task that it took this very call, it was ours.": (
         lambda case: case.other_is_done and case.is_same,
         Refusal.OURS_WAS_TAKEN,
+    ),
+    "Else, if the job may never have been ours, nothing more is known.": (
+        lambda case: not case.certain,
+        Refusal.PERHAPS_NEVER_OURS,
     ),
     "If ours and a different one may both be it, nobody can know which.": (
         lambda case: case.ours_may_be_it and case.theirs_may_be_it,
@@ -310,15 +312,16 @@ def test_a_refusal_means_what_the_sentences_say(sentence):
         (Case(SUCCESS, FAILURE, "intended", True, True, "Succeeded"), Refusal.OURS_WAS_TAKEN),
         (Case(SUCCESS, FAILURE, "intended", True, True, "Failed"), Refusal.ANOTHERS_WAS_TAKEN),
         (Case(SUCCESS, CONTINUE, "intended", True, True, "Succeeded"), Refusal.ONE_OF_TWO_WAS_TAKEN),
-        # Another task's intent that the job did not end with.
-        (Case(SUCCESS, FAILURE, "intended", False, True, "Succeeded"), Refusal.ENDED_WITHOUT_US),
+        # Not as the other task intended, but as this one did: an older try of it, which still lived.
+        (Case(SUCCESS, FAILURE, "intended", False, True, "Succeeded"), Refusal.OURS_WAS_TAKEN),
         # We have repeated another task's call, or it has repeated ours.
         (Case(FAILURE, FAILURE, "intended", False, True, None), Refusal.OURS_WAS_TAKEN),
         (Case(FAILURE, FAILURE, "done", False, True, None), Refusal.OURS_WAS_TAKEN),
         # What the job refused of another task explains nothing.
         (Case(SUCCESS, FAILURE, "refused", False, True, None), Refusal.ENDED_WITHOUT_US),
-        # Nobody may have acknowledged the job.
-        (Case(SUCCESS, FAILURE, "done", True, False, "Failed"), Refusal.PERHAPS_NEVER_OURS),
+        # Nobody may have acknowledged the job, unless it has a result.
+        (Case(SUCCESS, FAILURE, "intended", True, False, "Failed"), Refusal.PERHAPS_NEVER_OURS),
+        (Case(SUCCESS, FAILURE, "done", True, False, "Failed"), Refusal.ANOTHERS_WAS_TAKEN),
     ],
 )
 def test_a_refusal_means_what_happened(case, meant):

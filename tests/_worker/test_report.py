@@ -135,8 +135,6 @@ def test_a_job_that_refused_a_result_is_offered_no_other(call, other, kind):
     # Not intended again: who comes after a death in between must not take a refusal for what was put.
     assert memory.history == ["intended", "refused", "refused"]
     assert hook.puts == [call, call]
-    # Nothing was unclear.
-    assert hook.asked == []
     hook.error = None
     assert report.put_once(hook, memory, other) == requests.result_of(call)
     assert own(memory) == recorded("done", call)

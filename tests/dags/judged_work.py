@@ -131,3 +131,22 @@ with DAG("failure_without_a_red_run", schedule=None, render_template_as_native_o
 
     build(claim.output)
     finish_job(claim, fail_run=False)
+
+with DAG("optional_step_between", schedule=None, render_template_as_native_obj=True):
+    claim = a_claim()
+
+    @task
+    def prepare(job: Any) -> None:
+        pass
+
+    @task
+    def optional() -> None:
+        raise AirflowSkipException("Not wanted.")
+
+    @task(trigger_rule="none_failed")
+    def install() -> None:
+        pass
+
+    prepared = prepare(claim.output)
+    prepared >> optional() >> install() << prepared
+    finish_job(claim)

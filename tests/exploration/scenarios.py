@@ -17,9 +17,13 @@ def fault_of(state: State) -> str | None:
         is_true = task.end == actual or (task.end, actual) == ("failure", "abandoned")
         if task.heeded and task.end in RESULTS and not is_true and not state.untold:
             return f"{task.name} says {task.end}, but the job has {state.taken or 'no result'}"
-    finish = state.tasks[-1]
-    if finish.end == "failed" and finish.heeded and actual in RESULTS and not state.untold:
-        return f"{finish.name} fails, although the result {state.taken} was put"
+    ghosts = any(not task.heeded for task in state.tasks)
+    several = len({task.wants for task in state.tasks}) > 1
+    for task in state.tasks:
+        is_last = not any(task.name in other.after for other in state.tasks)
+        is_excused = state.untold and (ghosts or several)
+        if is_last and task.heeded and task.end == "failed" and actual in RESULTS and not is_excused:
+            return f"{task.name} fails, although the result {state.taken} was put"
     if not state.taken and any(task.end in RESULTS for task in state.tasks):
         return "the job is left without a result"
     return None

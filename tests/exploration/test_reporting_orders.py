@@ -75,4 +75,3 @@ def test_a_call_without_a_record_before_it_is_found(monkeypatch, no_memory):
 
     monkeypatch.setattr(reporting._Sender, "send", unwritten)
     assert explore(*SCENARIOS["finish alone"], zombies=False, deaths=1).faults
-    assert explore(*SCENARIOS["two sensors renew at once"], zombies=False).faults

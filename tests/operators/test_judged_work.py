@@ -18,6 +18,7 @@ from support import action_state, results_of
         ("branched_work", "success"),
         ("cleaning_up_after_a_failure_only", "success"),
         ("nothing_to_expand", "success"),
+        ("optional_step_between", "success"),
         ("gate_before_all_work", "failure"),
     ],
 )
