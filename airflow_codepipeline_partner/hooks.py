@@ -340,9 +340,11 @@ class CodePipelineHook(AwsBaseHook):
         Return the status of a job that accepts no result any more, if CodePipeline returns it.
 
         No call reads a job's status, but the answer to the acknowledgement of an ended job may contain it.
+        If the job was offered again instead, under the same id, this claims it once more.
 
         :param job: A job that this worker certainly had.
-        :return: Succeeded, Failed or TimedOut. None if the answer contains none of them.
+        :return: Succeeded, Failed or TimedOut; InProgress if the job is this worker's once more. None if the
+            answer contains none of them.
         """
         try:
             nonce = job.nonce if job.dialect.poll_gives_nonce else self._details(job).nonce
@@ -350,7 +352,7 @@ class CodePipelineHook(AwsBaseHook):
         except CodePipelineProviderError as error:
             self.log.info("The status of job %s is not known: %s", job.job_id, type(error).__name__)
             return None
-        return status if status in ENDED_STATUSES else None
+        return status if status in (*ENDED_STATUSES, "InProgress") else None
 
     def client_token(self, client_id: str) -> str:
         """

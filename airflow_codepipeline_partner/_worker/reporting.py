@@ -49,7 +49,11 @@ class Send:
 
 @dataclass(frozen=True)
 class AskStatus:
-    """Ask for the status of a job that has ended; the answer is the status, or None if it is not told."""
+    """
+    Ask for the status of a job that takes no result; the answer is the status, or None if it is not told.
+
+    If it is InProgress, the job was offered again, and the question has claimed it.
+    """
 
 
 Action = Read | Write | Withdraw | Send | AskStatus
@@ -155,6 +159,9 @@ class _Sender:
         # Asking is an acknowledgement: never for a job that perhaps nobody has claimed.
         if self._certain and self._was_claimed:
             status = yield AskStatus()
+        if status == "InProgress":
+            # Its time was over, and it was offered again under its id. Now it is ours once more.
+            return (yield from self._send_again(sent))
         # Our own token needs no certainty: the task that puts it waits for the action's next job. That job
         # has the token, which proves that our call was carried out. If not, no such job comes in time.
         goes_on = sent.awaited_by is not None and may_be_taken
@@ -180,4 +187,14 @@ class _Sender:
             yield Write(sent.with_state("refused"))
         elif meaning is not Refusal.ONE_OF_TWO_WAS_TAKEN and not may_be_taken:
             yield Withdraw()
+        return None
+
+    def _send_again(self, record: ResultRecord) -> Steps:
+        """Send a call again, to a job that was claimed once more."""
+        yield Write(record)
+        answer = self.last = yield Send(record, True)
+        if answer.reply is Reply.TAKEN:
+            yield Write(record.with_state("done"))
+            return record.result
+        # The record says that it may have been taken: the next try sends it again.
         return None

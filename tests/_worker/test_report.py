@@ -604,3 +604,29 @@ def test_a_call_taken_over_that_the_job_has_is_done(kind, status):
     memory.beside("other", recorded("intended", CONTINUE))
     assert report.put_once(Hook(memory, kind("m"), status), memory, FAILURE) == "continue"
     assert own(memory) == recorded("done", CONTINUE)
+
+
+class OfferedAgain(Hook):
+    """The job timed out and was offered again under its id: the question for its status claims it."""
+
+    def status_of_ended(self, job):
+        self.error = None
+        return super().status_of_ended(job)
+
+
+@pytest.mark.parametrize("kind", TAKES_NO_RESULT)
+def test_a_job_that_is_ours_once_more_gets_its_result(kind):
+    memory = RecordMemory()
+    hook = OfferedAgain(memory, kind("It has timed out."), status="InProgress")
+    assert report.put_once(hook, memory, SUCCESS) == "success"
+    assert hook.puts == [SUCCESS, SUCCESS]
+    assert own(memory) == recorded("done", SUCCESS)
+
+
+def test_a_job_that_is_ours_once_more_and_refuses_is_tried_again():
+    memory = RecordMemory()
+    hook = Hook(memory, JobNotInProgress("m"), status="InProgress")
+    with pytest.raises(JobNotInProgress):
+        report.put_once(hook, memory, SUCCESS)
+    assert len(hook.puts) == 2
+    assert own(memory) == recorded("intended", SUCCESS)
