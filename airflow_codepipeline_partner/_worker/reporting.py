@@ -152,9 +152,14 @@ class _Sender:
         """Find out which result the job has, although it took none now."""
         # After the refusal, so that the intent of the task whose call was taken is there.
         results: Results = yield Read()
-        if results.own is not None and results.own.state == "done":
+        own = results.own
+        if own is not None and own.state == "done":
             # By another try of this task.
-            return results.own.result
+            return own.result
+        is_overwritten = own is not None and not own.is_same_call(sent)
+        if own is not None and is_overwritten:
+            # Another try of this task still lives, and has sent another call.
+            results = Results(others=(own, *results.others))
         status: str | None = None
         # Asking is an acknowledgement: never for a job that perhaps nobody has claimed.
         if self._certain and self._was_claimed:
@@ -180,7 +185,8 @@ class _Sender:
             # the next job's token says.
             return sent.result
         if meaning is Refusal.ANOTHERS_WAS_TAKEN:
-            yield Write(sent.with_state("refused"))
+            if not is_overwritten:
+                yield Write(sent.with_state("refused"))
             return results.taken_of_others(sent, status).result
         if meaning is Refusal.ENDED_WITHOUT_US and self._was_claimed:
             # We acknowledged the job, so it has ended: no other result is to be tried.

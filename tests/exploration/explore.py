@@ -12,8 +12,8 @@ from exploration.scenarios import SCENARIOS, explore
 BUDGETS = ((2, 2, False), (1, 1, True))
 HELD = (
     "what a task says of the job's result is true",
-    "no run is red although its result was put, unless CodePipeline keeps the ended job's status to itself, "
-    "and two different calls were sent or an older try still lived",
+    "no run is red although its result was put, except where two of these meet: two different calls, an older "
+    "try that still lives, a status that CodePipeline does not tell",
     "no run is green without a result",
 )
 
@@ -26,6 +26,9 @@ def main() -> int:
         for deaths, losses, zombies in BUDGETS:
             if zombies and len(tasks) > 2:
                 continue
+            if len(tasks) > 2 and not any(task.after for task in tasks):
+                # Three that all run at once: more orders than time.
+                deaths, losses = 1, 1
             found = explore(*tasks, zombies=zombies, deaths=deaths, losses=losses, stops=1)
             states += found.states
             faults += len(found.faults)
