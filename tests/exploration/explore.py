@@ -12,8 +12,8 @@ from exploration.scenarios import SCENARIOS, explore
 BUDGETS = ((2, 2, False), (1, 1, True))
 HELD = (
     "what a task says of the job's result is true",
-    "no run is red although its result was put, except where two of these meet: two different calls, an older "
-    "try that still lives, a status that CodePipeline does not tell",
+    "no run is red although its result was put, except where two of these meet: two different calls, an "
+    "older try that still lives, a status that CodePipeline does not tell",
     "no run is green without a result",
 )
 
