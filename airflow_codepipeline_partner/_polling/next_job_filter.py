@@ -4,7 +4,7 @@ Which task gets a job that continues an action: the one that waits for the job's
 
 If the claim of the job before is unknown, the task gets that job, too, when it is offered again. The shared
 poller asks the filters of the tasks that wait for a job of the same client. A job that concerns none of them
-goes to whoever waits for any job.
+goes to a waiter that takes any job.
 """
 
 from __future__ import annotations

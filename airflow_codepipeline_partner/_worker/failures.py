@@ -216,6 +216,9 @@ def recorded_failure(
         found = matching_instance(context["task"], own, task)
         if found is not None:
             recorded = RecordStore(found).read(FAILURE_KEY)
+        elif own.map_index >= 0:
+            # Its instances may be about other customers' jobs.
+            recorded = None
         else:
             # Of a mapped task: what the first of its instances recorded.
             recorded = RecordStore(replace(own, task_id=task_id, map_index=-1)).read_first(FAILURE_KEY)

@@ -140,7 +140,7 @@ class Results:
         Return the other task's call that CodePipeline took, after it refused ours.
 
         :param sent: Our call; see :func:`meaning_of_refusal`.
-        :param status: The job's status, if CodePipeline tells it.
+        :param status: The job's status, if CodePipeline returns it.
         """
         different = [other for other in self.others if not other.is_same_call(sent)]
         done = [other for other in different if other.state == "done"]
@@ -179,7 +179,7 @@ def meaning_of_refusal(
     :param may_be_taken: Whether the same call may have been carried out before: the answer of an attempt was
         lost, or the call was intended by an earlier try.
     :param certain: Whether the job is certainly ours. If not, perhaps nobody has acknowledged it.
-    :param status: The job's status, if CodePipeline tells it: Succeeded, Failed or TimedOut.
+    :param status: The job's status, if CodePipeline returns it: Succeeded, Failed or TimedOut.
     """
     done = [other for other in others if other.state == "done"]
     if done:
@@ -192,8 +192,8 @@ def meaning_of_refusal(
         # Another task has repeated ours, or ours is the repetition of another's.
         may_be_taken = True
     if status is not None:
-        # It is the truth, whoever ended the job: an older try of this task that still lives, for instance. Or
-        # the customer has stopped the pipeline, and its action was abandoned.
+        # It is the truth, even if an older try of this task, which still lives, has ended the job. Or the
+        # customer has stopped the pipeline, and its action was abandoned.
         live = [other for other in live if other.may_have_led_to(status)]
         may_be_taken = sent.may_have_led_to(status) and (may_be_taken or not live)
     different = [other for other in live if not other.is_same_call(sent)]

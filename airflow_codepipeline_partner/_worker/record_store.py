@@ -165,7 +165,7 @@ class RecordStore:
         XCom.delete(key=self._result_key(job_id), **self._names())
 
     def withdraw_all_results(self, job_id: str) -> None:
-        """Forget all results of a job, whoever wrote them: it is claimed only now, so none was put."""
+        """Forget all tasks' results of a job: it is claimed only now, so none was put."""
         for name in ("", *self.writers):
             if self._result(name, job_id) is not None:
                 XCom.delete(key=_key(RESULT_KEY, name), **self._names())

@@ -50,7 +50,7 @@ class Send:
 @dataclass(frozen=True)
 class AskStatus:
     """
-    Ask for the status of a job that takes no result; the answer is the status, or None if it is not told.
+    Ask for the status of a job that takes no result; the answer is the status, or None if it is not known.
 
     If it is InProgress, the job was offered again, and the question has claimed it.
     """

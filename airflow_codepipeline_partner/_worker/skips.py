@@ -62,7 +62,7 @@ def _is_explained(
     dag = context["dag"]
     task = dag.get_task(task_id)
     if record_skip not in (task.on_skipped_callback or ()):
-        # It would leave no record if it skipped itself, so nothing can be told from there being none.
+        # It would leave no record if it skipped itself, so a missing record proves nothing.
         return True
     if _is_skipped_by_rule(task, states):
         return True

@@ -200,3 +200,18 @@ def test_a_job_failure_checks_its_arguments(message, kind, named):
 def test_a_job_failure_is_cut_where_every_message_is():
     assert len(JobFailure("m" * 9000).message) == 5000
     assert JobFailure("m" * 9000).message.endswith("[cut]")
+
+
+@pytest.mark.parametrize(("map_index", "words"), [(-1, "Part 2 has no target."), (0, None)])
+def test_words_of_a_mapped_task_reach_no_other_customer(monkeypatch, map_index, words):
+    """In a mapped group each instance has a job, and a mapped task outside may be about any of them."""
+    held = {"message": "Part 2 has no target.", "type": "ConfigurationError"}
+    monkeypatch.setattr(failures.RecordStore, "read_first", lambda self, key: held)
+    monkeypatch.setattr(failures, "matching_instance", lambda task, own, other: None)
+    context = {
+        "ti": SimpleNamespace(dag_id="d", run_id="r", task_id="finish_job", map_index=map_index),
+        "task": None,
+        "dag": SimpleNamespace(get_task=lambda task_id: task_id),
+    }
+    found = failures.recorded_failure(context, {"check": ["success", "failed"]})
+    assert (found and found.message) == words
