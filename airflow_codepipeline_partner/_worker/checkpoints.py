@@ -81,18 +81,25 @@ def _adjacent_store(dag: Any, own: TaskInstanceRef) -> _AdjacentStore | None:
     return None if adjacent is None else _AdjacentStore(adjacent, own)
 
 
-def claim_of_dead_tries(dag: Any, claiming: TaskInstanceRef) -> ClaimRecord | None:
+def claim_of_all_tries(dag: Any, claiming: TaskInstanceRef, record: ClaimRecord | None) -> ClaimRecord | None:
     """
-    Return what the tries of a claiming task recorded of their claim, if its own XCom no longer has it.
+    Return what the tries of a claiming task recorded of their claim, in its XCom and beside it.
 
-    Its last try may have ended before it could write anything, when the XCom of the tries before it was
-    cleared already.
+    The last try may have ended before it could write anything, when the XCom of the tries before it was
+    cleared already. Or it may have died between its two writes: the copy beside it comes first, and may be
+    certain already.
 
     :param dag: The DAG.
     :param claiming: The claiming task's instance.
+    :param record: The record in the task's own XCom, or None.
     """
+    if record is not None and not record.state.is_unknown:
+        return record
     values = (_AdjacentStore(each, claiming).get(CLAIM_KEY) for each in undisturbed_tasks(dag, claiming))
-    return newest_claim(ClaimRecord.from_xcom(value) for value in values if value is not None)
+    copies = (ClaimRecord.from_xcom(value) for value in values if value is not None)
+    return newest_claim(
+        (record, *(copy for copy in copies if record is None or copy.is_about(record.job.job_id)))
+    )
 
 
 class ClaimCheckpoint:
@@ -107,11 +114,10 @@ class ClaimCheckpoint:
         self._store = _store_of(context)
         self._max_tries: int = context["ti"].max_tries
         self._unknown_claim: str | None = getattr(context["task"], "unknown_claim", None)
-        #: Where the finishing task finds the claim if a retry of this task dies before it can write anything.
-        #: It cannot read another task's state store. Without retries, this task's own XCom stays.
+        #: Where the finishing task finds the claim if a further try of this task dies before it can write
+        #: anything. It cannot read another task's state store. A user may clear a task without retries, too.
         own = TaskInstanceRef.of(context["ti"])
-        beside = undisturbed_tasks(context["dag"], own) if self._max_tries else ()
-        self._copies = [_AdjacentStore(each, own) for each in beside]
+        self._copies = [_AdjacentStore(each, own) for each in undisturbed_tasks(context["dag"], own)]
         #: When the job may first have been acknowledged. Its timeout may run from then on.
         self._since: datetime | None = None
 

@@ -33,7 +33,7 @@ from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import FailureDetails
 from airflow_codepipeline_partner._worker import next_job, report, work_result
-from airflow_codepipeline_partner._worker.checkpoints import claim_of_dead_tries
+from airflow_codepipeline_partner._worker.checkpoints import claim_of_all_tries
 from airflow_codepipeline_partner._worker.dag import (
     mapped_group_of,
     states_before,
@@ -359,7 +359,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
 
         Without a record nothing was asked for, so nothing is ours, however the claiming task ended.
         """
-        record = store.read_claim() or claim_of_dead_tries(context["dag"], store.ref)
+        record = claim_of_all_tries(context["dag"], store.ref, store.read_claim())
         if record is None or not record.counts_as_ours(record.unknown_claim or self.unknown_claim):
             return None
         return replace(record.job, certain=record.is_certain)

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What must not be, at the end of a history.
+
+==========  ==============================================================================================
+lost        a run claimed the job, and it has no result
+foreign     a run put a result for a job that it had no reason to hold for its own
+false       the job succeeded although its work failed or was not done, or failed although nothing went wrong
+green       the run is green although its job failed, or has no result
+red         the run is red for no other reason than its result, which was put
+doubled     two runs worked on a job, and both were sure that it was theirs
+unended     a run never ends
+unclaimed   nobody claims a job, although nothing went wrong
+==========  ==============================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from airflow_codepipeline_partner._worker.records import CLAIM_KEY
+from simulation.history import Call, History
+from simulation.small_airflow import Run
+
+_ACKNOWLEDGES = ("AcknowledgeThirdPartyJob", "AcknowledgeJob")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that must not be."""
+
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.upper()}: {self.text}"
+
+
+def judge(history: History) -> list[Finding]:
+    """Return what is wrong."""
+    return list(_Trial(history).findings())
+
+
+class _Trial:
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.runs = {run.run_id: run for run in history.server.runs.values()}
+        #: Job → by whom it was claimed, as CodePipeline knows: a run's id, or None for the rival.
+        self.owners: dict[str, str | None] = {}
+        #: (run, job) of each acknowledgement that was sent.
+        self.asked: set[tuple[str | None, str]] = set()
+        #: (run, job) of each acknowledgement whose answer was lost.
+        self.doubtful: set[tuple[str | None, str]] = set()
+        #: Job → the call that gave it its result.
+        self.results: dict[str, Call] = {}
+        self.puts: list[Call] = []
+        answered = {
+            (call.by, call.job_id)
+            for call in history.calls
+            if call.operation in _ACKNOWLEDGES and call.was_answered and call.was_carried_out
+        }
+        for process, jobs in history.intents.items():
+            for job_id, run_id in jobs.items():
+                self.asked.add((run_id, job_id))
+                if (process, job_id) not in answered:
+                    self.doubtful.add((run_id, job_id))
+        for call in history.calls:
+            if call.job_id is None:
+                continue
+            if call.operation in _ACKNOWLEDGES:
+                self.asked.add((call.run_id, call.job_id))
+                if not call.was_answered and call.by != "rival":
+                    self.doubtful.add((call.run_id, call.job_id))
+                if call.was_carried_out and call.status == "InProgress":
+                    self.owners[call.job_id] = call.run_id
+            elif call.operation.startswith("Put"):
+                self.puts.append(call)
+                if call.was_carried_out and call.outcome == "ok":
+                    self.results[call.job_id] = call
+
+    def findings(self) -> Iterator[Finding]:
+        if self.history.never_ended:
+            yield Finding("unended", "the history does not come to an end")
+            return
+        for run in self.runs.values():
+            if run.state == "running":
+                yield Finding("unended", f"{run.run_id} is still running")
+        for call in self.puts:
+            yield from self._of_put(call)
+        for job_id, owner in self.owners.items():
+            if owner is not None:
+                yield from self._of_job(job_id, self.runs[owner])
+        yield from self._doubles()
+        for job_id in self.history.codepipeline.state.jobs:
+            is_calm = not self.history.misfortunes and not self.history.plan.rival
+            if job_id not in self.owners and is_calm:
+                yield Finding("unclaimed", f"nobody claimed {job_id}")
+
+    def _of_put(self, call: Call) -> Iterator[Finding]:
+        job_id = call.job_id
+        if call.by == "rival" or job_id is None:
+            return
+        run_id = call.run_id or self._run_of_callback(call)
+        if (run_id, job_id) not in self.asked and not self._is_of_waiting_run(run_id, job_id):
+            yield Finding("foreign", f"{call.by} put {call.operation} on {job_id}, which it never claimed")
+        is_taken = self.results.get(job_id) is call
+        if not is_taken:
+            return
+        owner = self.owners.get(job_id, "nobody")
+        if owner not in (run_id, "nobody"):
+            may_be_ours = (run_id, job_id) in self.doubtful and self.history.way.unknown_claim != "leave"
+            if not may_be_ours and not self._is_of_waiting_run(run_id, job_id):
+                yield Finding("foreign", f"{call.by} ended {job_id}, which is {owner or 'the rival'}'s")
+        if run_id in self.runs:
+            yield from self._of_truth(call, self.runs[run_id], job_id)
+
+    def _run_of_callback(self, call: Call) -> str | None:
+        if "callback" not in call.by:
+            return None
+        number = int(call.by.split()[0].removeprefix("run"))
+        return list(self.runs)[number - 1]
+
+    def _is_of_waiting_run(self, run_id: str | None, job_id: str) -> bool:
+        """Return whether the job continues an action that another run began, and that has ended."""
+        return False if run_id is None else job_id in self._further_jobs()
+
+    def _further_jobs(self) -> set[str]:
+        """Return the jobs that carry a continuation token."""
+        jobs = self.history.codepipeline.state.jobs.values()
+        return {job.job_id for job in jobs if getattr(job, "continuation_token", None)}
+
+    def _of_truth(self, call: Call, run: Run, job_id: str) -> Iterator[Finding]:
+        if call.request.get("continuationToken"):
+            return
+        done = [work for work in self.history.work if work.run_id == run.run_id]
+        if self.history.way.takes_many:
+            done = [work for work in done if work.job_id == job_id]
+        if "Success" in call.operation:
+            last = {work.task: work.what for work in done if work.what != "begin"}
+            if "end" not in last.values():
+                yield Finding("false", f"{job_id} succeeded, and its work was not done")
+            elif "fail" in last.values():
+                yield Finding("false", f"{job_id} succeeded, and its work failed")
+        elif not self.history.misfortunes and self._would_succeed():
+            yield Finding("false", f"{job_id} failed, and nothing went wrong")
+        elif self._is_well(run, job_id) and not self.history.plan.user.startswith(("clear", "time")):
+            yield Finding("false", f"{job_id} failed, although all its work succeeded")
+
+    def _would_succeed(self) -> bool:
+        work = self.history.plan.work
+        return work == "ok" or (work == "stumble" and self.history.plan.way != "no_retries")
+
+    def _is_well(self, run: Run, job_id: str) -> bool:
+        """Return whether all tasks but the reporting ones succeeded."""
+        others = [each for each in self._instances(run, job_id) if not _reports(each.task)]
+        is_marked = self.history.plan.user.startswith("mark")
+        good = ("success",) if is_marked else ("success", "skipped")
+        return bool(others) and all(each.state in good for each in others)
+
+    def _instances(self, run: Run, job_id: str) -> list[object]:
+        instances = list(run.instances.values())
+        if not self.history.way.takes_many:
+            return instances
+        of_job = [
+            each
+            for each in instances
+            if self.history.server.xcoms.get(each.key, {}).get(CLAIM_KEY, {}).get("job_id") == job_id
+        ]
+        return [each for each in instances if of_job and each.map_index == of_job[0].map_index]
+
+    def _of_job(self, job_id: str, run: Run) -> Iterator[Finding]:
+        """Yield what is wrong with a job that a run of ours claimed for certain."""
+        job = self.history.codepipeline.state.jobs.get(job_id)
+        result = self.results.get(job_id)
+        is_doubtful = (run.run_id, job_id) in self.doubtful
+        leaves = is_doubtful and self.history.way.unknown_claim == "leave"
+        if result is None:
+            is_open = job is not None and not job.status.ended
+            if is_open and not leaves and not self._is_excused(run):
+                yield Finding("lost", f"{job_id} was claimed by {run.run_id} and has no result")
+            if is_open and run.state == "success" and not leaves:
+                yield Finding("green", f"{run.run_id} is green, and {job_id} has no result")
+            return
+        if result.by == "rival" or (result.run_id or self._run_of_callback(result)) != run.run_id:
+            return
+        if result.request.get("continuationToken"):
+            return
+        is_success = "Success" in result.operation
+        if not is_success and run.state == "success":
+            yield Finding("green", f"{run.run_id} is green, and {job_id} failed")
+        if is_success and run.state == "failed" and self._is_red_for_the_result(run, job_id):
+            yield Finding("red", f"{run.run_id} is red, although {job_id} succeeded")
+
+    def _is_red_for_the_result(self, run: Run, job_id: str) -> bool:
+        if (
+            self.history.plan.user.startswith(("clear", "mark", "time", "abandon"))
+            or self.history.way.takes_many
+        ):
+            return False
+        return self._is_well(run, job_id)
+
+    def _is_excused(self, run: Run) -> bool:
+        """Return whether the only one that could still have ended the job was killed."""
+        died = [said for said in self.history.misfortunes if said.startswith("die")]
+        if any("callback" in said for said in died):
+            return True
+        if not self.history.way.has_finish:
+            # Its last try died, and nothing else ends the job: CodePipeline does.
+            return bool(died) or self.history.plan.user != "nothing"
+        return False
+
+    def _doubles(self) -> Iterator[Finding]:
+        by_job: dict[str, set[str]] = {}
+        for work in self.history.work:
+            if work.what == "begin":
+                by_job.setdefault(work.job_id, set()).add(work.run_id)
+        for job_id, runs in by_job.items():
+            sure = {run_id for run_id in runs if (run_id, job_id) not in self.doubtful}
+            if len(sure) > 1:
+                yield Finding("doubled", f"{job_id} was worked on by {', '.join(sorted(sure))}")
+        for job_id, runs in by_job.items():
+            for run_id in runs:
+                is_rivals = self.owners.get(job_id, "") is None
+                if is_rivals and (run_id, job_id) not in self.doubtful:
+                    yield Finding("foreign", f"{run_id} worked on {job_id}, which is the rival's")
+
+
+def _reports(task: object) -> bool:
+    kind = getattr(task, "operator_class", None) or type(task)
+    return bool(getattr(kind, "ends_job", False)) or "Finish" in kind.__name__
