@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.faults import KINDS, Fault
-from airflow_codepipeline_partner.emulator.http.s3_guard import Environ
+from airflow_codepipeline_partner.emulator.http.requests import Environ
 
 
 def stopping_fault(faults: Iterable[Fault]) -> Fault | None:
