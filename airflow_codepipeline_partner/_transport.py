@@ -8,6 +8,7 @@ that knowledge can a worker say whether it spent a nonce itself, or put a result
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -18,7 +19,6 @@ from typing import Any
 import tenacity
 
 from airflow_codepipeline_partner._aws_errors import ServiceError
-from airflow_codepipeline_partner._masking import without_secrets
 from airflow_codepipeline_partner._protocol import responses
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.responses import Outcome
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: The longest wait between two attempts of one call, in seconds.
 MAX_BACKOFF = 20.0
+#: Shorter secrets are not removed from messages, as in Airflow's masker.
+MIN_SECRET_CHARS = 5
 
 
 class _Unanswered(Exception):
@@ -156,7 +158,7 @@ class Transport:
         answer = ServiceError.of(error)
         if answer is not None:
             return self._refusal_for(call, answer, secrets, in_doubt=in_doubt)
-        name, said = type(error).__name__, without_secrets(secrets, str(error))
+        name, said = type(error).__name__, _without_secrets(secrets, str(error))
         if isinstance(error, ConnectionError | HTTPClientError):
             was_sent = self._attempt.sent
             outcome = responses.outcome_of_transport_error(name) if was_sent else Outcome.NOT_CARRIED_OUT
@@ -182,7 +184,7 @@ class Transport:
         self, call: Call, error: ServiceError, secrets: Mapping[str, str], *, in_doubt: bool
     ) -> Exception:
         """Return the error for an error answer of CodePipeline, or of STS, which gives the credentials."""
-        said = without_secrets(secrets, error.message)
+        said = _without_secrets(secrets, error.message)
         outcome = responses.outcome_of_error_response(error)
         if error.operation == call.operation:
             if outcome is not Outcome.REFUSED:
@@ -198,6 +200,16 @@ class Transport:
             in_doubt=in_doubt,
             job_id=call.job.job_id if call.job else None,
         )
+
+
+def _without_secrets(secrets: Mapping[str, str], text: str) -> str:
+    """Return another system's text without our secrets, which AWS may quote in an error."""
+    for secret in secrets.values():
+        # A nonce may be as short as "3", which occurs in every message.
+        if len(secret) >= MIN_SECRET_CHARS:
+            for written in {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}:
+                text = text.replace(written, "***")
+    return text
 
 
 def _log_retry(call: Call, state: tenacity.RetryCallState) -> None:

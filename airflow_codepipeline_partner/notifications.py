@@ -22,7 +22,7 @@ from airflow_codepipeline_partner._worker.checkpoints import claim_of_all_tries
 from airflow_codepipeline_partner._worker.dag import claiming_tasks, task_ids_of_run, unknown_claim_of
 from airflow_codepipeline_partner._worker.job_life import Results, Step
 from airflow_codepipeline_partner._worker.record_store import records_before, records_of_run, writers_of
-from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultState
+from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner._worker.report import put_once
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
@@ -245,7 +245,7 @@ class _KnownResults:
         """Return the records."""
         return self.results
 
-    def write_result(self, state: ResultState, call: Call) -> None:
+    def write_result(self, record: ResultRecord) -> None:
         """Do nothing."""
 
     def withdraw_result(self, job_id: str) -> None:

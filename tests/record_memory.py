@@ -10,9 +10,8 @@ from typing import Any, Self
 from airflow.sdk import DAG, BaseOperator
 
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._worker.job_life import Results, newest_claim
-from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord, ResultState
+from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 
 
 class RecordMemory:
@@ -64,9 +63,8 @@ class RecordMemory:
     def read_result(self, job_id: str) -> ResultRecord | None:
         return self.read_results(job_id).best
 
-    def write_result(self, state: ResultState, call: Call) -> None:
-        self.history.append(state)
-        record = ResultRecord.of_call(state, call)
+    def write_result(self, record: ResultRecord) -> None:
+        self.history.append(record.state)
         self.results[record.job_id] = record
 
     def withdraw_result(self, job_id: str) -> None:

@@ -36,7 +36,6 @@ from airflow_codepipeline_partner._worker.records import (
     RESULT_KEY,
     ClaimRecord,
     ResultRecord,
-    ResultState,
 )
 from airflow_codepipeline_partner._worker.report import ResultStore
 
@@ -201,9 +200,9 @@ class _TaskStateResults:
         """Return the record of this job's result."""
         return Results(ResultRecord.of_job(job_id, self._store.get(RESULT_KEY)))
 
-    def write_result(self, state: ResultState, call: Call) -> None:
+    def write_result(self, record: ResultRecord) -> None:
         """Write the record of a result."""
-        self._store.set(RESULT_KEY, ResultRecord.of_call(state, call).to_xcom())
+        self._store.set(RESULT_KEY, record.to_xcom())
 
     def withdraw_result(self, job_id: str) -> None:
         """Forget an intended result that was certainly not put."""
@@ -253,10 +252,10 @@ class ResultCheckpoint:
             self._records.write(RESULT_KEY, own.to_xcom())
         return replace(results, own=own)
 
-    def write_result(self, state: ResultState, call: Call) -> None:
+    def write_result(self, record: ResultRecord) -> None:
         """Write the record of a result, first in XCom: only that one is of use if this is the last try."""
-        self._records.write_result(state, call)
-        self._set_stored(ResultRecord.of_call(state, call).to_xcom())
+        self._records.write_result(record)
+        self._set_stored(record.to_xcom())
 
     def withdraw_result(self, job_id: str) -> None:
         """Forget that a result may have been put. Keep the work's own result, unless it was a failure."""
@@ -277,7 +276,7 @@ class ResultCheckpoint:
         They treat it as a result that may have been put. This task has failed, so the run is not green.
         """
         if self._records.read_result(call.arguments["jobId"]) is None:
-            self._records.write_result("intended", call)
+            self._records.write_result(ResultRecord.of_call("intended", call))
 
     def _stored(self) -> Mapping[str, Any]:
         return (None if self._store is None else self._store.get(RESULT_KEY)) or NO_RESULT

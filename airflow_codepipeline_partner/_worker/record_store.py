@@ -16,7 +16,6 @@ from typing import Any, Self, TypeVar
 from airflow_codepipeline_partner._compat import XCom, count_instances
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._worker.dag import (
     claiming_tasks,
     has_many_instances,
@@ -33,7 +32,6 @@ from airflow_codepipeline_partner._worker.records import (
     RESULT_KEY,
     ClaimRecord,
     ResultRecord,
-    ResultState,
 )
 
 log = logging.getLogger(__name__)
@@ -153,11 +151,10 @@ class RecordStore:
             for writer in self.writers:
                 self.write(_key(RESULT_KEY, writer), NO_RESULT)
 
-    def write_result(self, state: ResultState, call: Call) -> None:
+    def write_result(self, record: ResultRecord) -> None:
         """Write the running task's record of a result."""
-        record = ResultRecord.of_call(state, call)
         self.write(self._result_key(record.job_id), record.to_xcom())
-        if self.writer and state == "done":
+        if self.writer and record.state == "done":
             self.write(RESULT_KEY, record.to_xcom())
 
     def withdraw_result(self, job_id: str) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._worker.job_life import Results
-from airflow_codepipeline_partner._worker.records import ResultRecord, ResultState
+from airflow_codepipeline_partner._worker.records import ResultRecord
 from airflow_codepipeline_partner._worker.reporting import (
     Answer,
     AskStatus,
@@ -45,7 +45,7 @@ class ResultStore(Protocol):
     def read_results(self, job_id: str) -> Results:
         """Return all records of this job's result."""
 
-    def write_result(self, state: ResultState, call: Call) -> None:
+    def write_result(self, record: ResultRecord) -> None:
         """Write the running task's own record of a result."""
 
     def withdraw_result(self, job_id: str) -> None:
@@ -90,7 +90,7 @@ def put_once(
         if isinstance(action, Read):
             came_of_it = store.read_results(job.job_id)
         elif isinstance(action, Write):
-            store.write_result(action.record.state, action.record.call(job))
+            store.write_result(action.record)
         elif isinstance(action, Withdraw):
             store.withdraw_result(job.job_id)
         elif isinstance(action, AskStatus):

@@ -197,7 +197,7 @@ class _Sender:
 
     def _send_again(self, record: ResultRecord) -> Steps:
         """Send a call again, to a job that was claimed once more."""
-        yield Write(record)
+        yield Write(record.with_state("intended"))
         answer = self.last = yield Send(record, True)
         if answer.reply is Reply.TAKEN:
             yield Write(record.with_state("done"))

@@ -13,7 +13,6 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
@@ -59,13 +58,6 @@ def external_object(location: str, conn_id: str | None, artifact: str) -> Extern
     if not bucket or not key or key.endswith("/"):
         raise InvalidInput(f"{location!r:.200} names no object in S3. Write s3://bucket/key.")
     return _S3Object(bucket, key, conn_id or in_location or _DEFAULT_CONN_ID, artifact)
-
-
-def local_path(location: str) -> Path | None:
-    """Return a location's path on the worker, or None if it is elsewhere."""
-    if "://" not in location:
-        return Path(location)
-    return Path(location.removeprefix("file://")) if location.startswith("file:///") else None
 
 
 def _for_customer(artifact: str) -> str:

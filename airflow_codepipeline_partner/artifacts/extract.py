@@ -18,6 +18,7 @@ import stat
 import tarfile
 import uuid
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,12 +26,14 @@ from typing import IO, cast
 
 from airflow_codepipeline_partner.artifacts.archive_guard import MAX_PATH_CHARS, ArchiveGuard, ArchiveLimits
 from airflow_codepipeline_partner.artifacts.errors import disk_errors
-from airflow_codepipeline_partner.artifacts.formats import CHUNK_BYTES, FORMATS, ArchiveFormat, format_of
+from airflow_codepipeline_partner.artifacts.formats import CHUNK_BYTES, FORMATS, ArchiveFormat
 from airflow_codepipeline_partner.exceptions import (
     ArtifactError,
     CodePipelineProviderError,
 )
 
+#: How much of a file shows its format.
+_MAGIC_BYTES = tarfile.RECORDSIZE + 1
 #: Longest headers of one tar member: names, and the fields of PAX headers.
 MAX_TAR_HEADER_BYTES = 256 * 1024
 #: No honest header has this many digits in a row. Older Pythons take quadratic time to parse them.
@@ -112,6 +115,38 @@ def extract(
             shutil.rmtree(unpacked, ignore_errors=True)
             raise
     return how
+
+
+def format_of(path: Path) -> ArchiveFormat:
+    """
+    Detect an archive's format by its first bytes.
+
+    :param path: The file.
+    :return: Its format; ``raw`` if it is no archive.
+    """
+    with path.open("rb") as file:
+        start = file.read(_MAGIC_BYTES)
+    if start[:4] in (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"):
+        return "zip"
+    if start[:2] == b"\x1f\x8b":
+        try:
+            with gzip.open(path) as unpacked:
+                return "tar.gz" if _is_tar(unpacked.read(_MAGIC_BYTES)) else "raw"
+        except (OSError, EOFError, zlib.error):
+            # Unpacking it will say what is broken.
+            return "tar.gz"
+    return "tar" if _is_tar(start) else "raw"
+
+
+def _is_tar(start: bytes) -> bool:
+    if not start.strip(b"\0"):
+        # An empty tar holds only zeros. A disk image may begin with more of them.
+        return tarfile.BLOCKSIZE <= len(start) <= tarfile.RECORDSIZE
+    try:
+        tarfile.TarInfo.frombuf(start[: tarfile.BLOCKSIZE], tarfile.ENCODING, "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
 
 
 def _put_in_place(unpacked: Path, target: Path, *, replace: bool) -> None:

@@ -265,6 +265,11 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def stopping_fault(faults: Iterable[Fault]) -> Fault | None:
+    """Return the fault that ends a call without its being done, or None if the call is done."""
+    return next((fault for fault in faults if KINDS[fault.kind].stops), None)
+
+
 def change(answer: dict[str, Any], faults: Iterable[Fault]) -> dict[str, Any]:
     """
     Return a response with members left out or replaced.

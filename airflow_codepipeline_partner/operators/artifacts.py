@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
@@ -120,11 +121,11 @@ class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
 
     def _download(self, storage: JobStorage, artifact: Artifact, destination: str) -> str:
         from airflow_codepipeline_partner.artifacts.errors import disk_errors
-        from airflow_codepipeline_partner.artifacts.external_storage import external_object, local_path
+        from airflow_codepipeline_partner.artifacts.external_storage import external_object
         from airflow_codepipeline_partner.artifacts.workspace import Workspace
 
         location = f"{destination}/{artifact.name}"
-        path = local_path(location)
+        path = _local_path(location)
         if self.extract:
             if path is None:
                 raise InvalidInput(
@@ -204,10 +205,10 @@ class CodePipelineUploadArtifactsOperator(_ArtifactOperator):
             return [artifact.to_xcom() for artifact, _ in found]
 
     def _upload(self, storage: JobStorage, artifact: Artifact, source: str) -> None:
-        from airflow_codepipeline_partner.artifacts.external_storage import external_object, local_path
+        from airflow_codepipeline_partner.artifacts.external_storage import external_object
         from airflow_codepipeline_partner.artifacts.workspace import Workspace
 
-        path = local_path(source)
+        path = _local_path(source)
         if path is not None:
             with Workspace.over(storage) as workspace:
                 workspace.upload(artifact.name, path, archive_format=self.archive_format)
@@ -237,6 +238,13 @@ def _check_location(value: Any) -> str:
         # Checked before the location can be in a message.
         raise InvalidInput("A location of artifacts must not contain a password. Put it into a connection.")
     return value
+
+
+def _local_path(location: str) -> Path | None:
+    """Return a location's path on the worker, or None if it is elsewhere."""
+    if "://" not in location:
+        return Path(location)
+    return Path(location.removeprefix("file://")) if location.startswith("file:///") else None
 
 
 def _check_names(value: Any) -> list[str] | None:

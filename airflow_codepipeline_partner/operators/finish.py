@@ -228,13 +228,13 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             cut_off = tasks_cut_off(context, states, work)
         failure = work_result.failure_of_run(run["dag_id"], states, work, cut_off)
         recorded = None if failure is None else recorded_failure(context, states)
-        in_run = self._claim_in_run(context)
+        in_run = self._claim_in_run(store)
         if in_run is not None and next_job.is_next_claim_unknown(in_run):
             # The task that claimed the action's next job died during the claim, or got no response.
             in_run = next_job.claim_next_job(self.hook, in_run, in_run.record.job.job)
-        claimed = self._claimed_job(context, store)
+        claimed = self._claimed_job(context, store, in_run)
         if claimed is None:
-            self._wait_for_next_job(context)
+            self._wait_for_next_job(in_run)
             if in_run is not None and in_run.record.former_job_ids:
                 raise AirflowFailException(
                     f"The action went on with job {in_run.record.job.job_id}, whose claim is "
@@ -259,7 +259,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             # Without a chain of exceptions, so that the log is readable.
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
         if result == "continue":
-            self._wait_for_next_job(context)
+            # The claim is read again: the task that put this may have claimed the next job since.
+            self._wait_for_next_job(self._claim_in_run(store))
         self.show_link(claimed.pipeline_name)
         said = work_result.description_of_end(claimed, result, store.read_result(job.job_id))
         if failure is None and result != "failure":
@@ -285,9 +286,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         """Put the result of the work, if the work has ended now."""
         self.execute(context)
 
-    def _wait_for_next_job(self, context: Any) -> None:
+    def _wait_for_next_job(self, claim: ClaimInRun | None) -> None:
         """Wait for the action's next job, if this run is to claim one and no task before this one did."""
-        claim = self._claim_in_run(context)
         if claim is None or next_job.awaited_token(claim.store, claim.record) is None:
             return
         self.log.warning(
@@ -309,7 +309,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         :param event: The trigger's event.
         :raises AirflowFailException: The job was not offered in time.
         """
-        claim = self._claim_in_run(context)
+        claim = self._claim_in_run(self._store_of_claim(context))
         if claim is None:
             raise AirflowFailException(
                 f"The claim record of {self.claim_task_id} is gone, so no job can be ended."
@@ -322,12 +322,12 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             raise AirflowFailException(str(error)) from error
         self.execute(context)
 
-    def _claim_in_run(self, context: Any) -> ClaimInRun | None:
-        store = self._store_of_claim(context)
+    def _claim_in_run(self, store: RecordStore) -> ClaimInRun | None:
+        """Read what all records in the store say now of this run's claim; None if there is none."""
         record = store.read_claim()
-        return (
-            None if record is None else ClaimInRun(store, record, record.unknown_claim or self.unknown_claim)
-        )
+        if record is None:
+            return None
+        return ClaimInRun(store, record, record.unknown_claim or self.unknown_claim)
 
     def _end_without_a_job(
         self, states: Mapping[str, Collection[str | None]], claim: ClaimInRun | None
@@ -353,13 +353,14 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         ref = replace(own, task_id=self.claim_task_id, map_index=own.map_index if same_group else -1)
         return RecordStore.of_claim(ref, claim, context["dag"], own)
 
-    def _claimed_job(self, context: Any, store: RecordStore) -> ClaimedJob | None:
+    def _claimed_job(self, context: Any, store: RecordStore, in_run: ClaimInRun | None) -> ClaimedJob | None:
         """
         Return the job that this task is to end, by the claim's record; or None.
 
         Without a record nothing was asked for, so nothing is ours, however the claiming task ended.
         """
-        record = claim_of_all_tries(context["dag"], store.ref, store.read_claim())
+        known = None if in_run is None else in_run.record
+        record = claim_of_all_tries(context["dag"], store.ref, known)
         if record is None or not record.counts_as_ours(record.unknown_claim or self.unknown_claim):
             return None
         return replace(record.job, certain=record.is_certain)

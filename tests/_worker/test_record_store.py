@@ -10,11 +10,15 @@ from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker import record_store
 from airflow_codepipeline_partner._worker.record_store import RecordStore
-from airflow_codepipeline_partner._worker.records import NO_RESULT, ClaimRecord
+from airflow_codepipeline_partner._worker.records import NO_RESULT, ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
 
 ONE, TWO = OfferedJob("one", "c"), OfferedJob("two", "c")
 REF = TaskInstanceRef("d", "r", "t")
+
+
+def recorded(state, call):
+    return ResultRecord.of_call(state, call)
 
 
 @pytest.fixture
@@ -48,7 +52,7 @@ def test_what_is_written_is_read_and_withdrawn(xcom, map_index):
     store = RecordStore(TaskInstanceRef("d", "r", "t", map_index))
     assert store.read_claim() is None
     store.write_claim(ClaimRecord(ClaimState.CLAIMED, ClaimedJob(ONE)))
-    store.write_result("intended", requests.success(ONE))
+    store.write_result(recorded("intended", requests.success(ONE)))
     assert store.read_claim().job.job_id == "one"
     assert store.read_result("one").state == "intended"
     assert store.read_result("two") is None
@@ -58,8 +62,8 @@ def test_what_is_written_is_read_and_withdrawn(xcom, map_index):
 
 def test_a_shared_store_keeps_the_results_of_several_jobs(xcom):
     store = RecordStore(REF, shared=True)
-    store.write_result("done", requests.success(ONE))
-    store.write_result("intended", requests.failure(TWO, message="m"))
+    store.write_result(recorded("done", requests.success(ONE)))
+    store.write_result(recorded("intended", requests.failure(TWO, message="m")))
     assert store.read_result("one").state == "done"
     assert store.read_result("two").result == "failure"
     assert {key for _, key in xcom} == {"codepipeline_result_one", "codepipeline_result_two"}
@@ -77,7 +81,7 @@ def test_a_run_gives_each_claim_with_its_results(xcom):
         store = RecordStore(TaskInstanceRef("d", "r", "t", index))
         store.expect_result()
         store.write_claim(ClaimRecord(ClaimState.CLAIMED, ClaimedJob(job)))
-    RecordStore(TaskInstanceRef("d", "r", "t", 1)).write_result("done", requests.success(TWO))
+    RecordStore(TaskInstanceRef("d", "r", "t", 1)).write_result(recorded("done", requests.success(TWO)))
     found = [
         (claim.job.job_id, [result.state for result in results.others])
         for claim, results in record_store.records_of_run("d", "r", "t")
@@ -116,9 +120,8 @@ def store_of(me, *others, **marks):
 
 
 def test_the_only_reporting_task_has_the_plain_keys(xcom):
-    store_of("finish", a_task("finish", **REPORTS), a_task("work")).write_result(
-        "intended", requests.success(ONE)
-    )
+    finish = store_of("finish", a_task("finish", **REPORTS), a_task("work"))
+    finish.write_result(recorded("intended", requests.success(ONE)))
     assert [key for _, key in xcom] == ["codepipeline_result"]
 
 
@@ -126,14 +129,14 @@ def test_each_of_several_reporting_tasks_has_keys_of_its_own(xcom):
     tasks = (a_task("watch", **GOES_ON), a_task("finish", **REPORTS))
     watch, finish = (store_of(task.task_id, *tasks) for task in tasks)
     token = TaskInstanceRef("d", "r", "watch").token
-    watch.write_result("intended", requests.success(ONE, continuation_token=token))
-    finish.write_result("intended", requests.success(ONE))
+    watch.write_result(recorded("intended", requests.success(ONE, continuation_token=token)))
+    finish.write_result(recorded("intended", requests.success(ONE)))
     assert watch.read_results("one").own.result == "continue"
     assert [other.result for other in watch.read_results("one").others] == ["success"]
     assert finish.read_results("one").own.result == "success"
     # Nobody has overwritten anything, and only what is done is shown under the plain key.
     assert (-1, "codepipeline_result") not in xcom
-    watch.write_result("done", requests.success(ONE, continuation_token=token))
+    watch.write_result(recorded("done", requests.success(ONE, continuation_token=token)))
     assert xcom[-1, "codepipeline_result"]["state"] == "done"
     assert store_of(None, *tasks).read_result("one").state == "done"
 
@@ -141,7 +144,7 @@ def test_each_of_several_reporting_tasks_has_keys_of_its_own(xcom):
 def test_a_function_that_reports_shares_with_the_finishing_task(xcom):
     finish = a_task("finish", **REPORTS)
     function, finishing = store_of("claim", finish, **REPORTS), store_of("finish", finish, **REPORTS)
-    function.write_result("intended", requests.success(ONE))
+    function.write_result(recorded("intended", requests.success(ONE)))
     assert [key for _, key in xcom] == ["codepipeline_result"]
     assert finishing.read_results("one").others[0].state == "intended"
     assert finishing.read_results("one").own is None
@@ -169,7 +172,7 @@ def test_the_newest_job_counts_even_if_its_claim_is_weak(xcom):
 def test_what_an_earlier_version_left_is_anothers_record(xcom):
     """It kept all under the plain keys, whoever wrote it."""
     tasks = (a_task("watch", **GOES_ON), a_task("finish", **REPORTS))
-    RecordStore(CLAIM_REF).write_result("intended", requests.success(ONE))
+    RecordStore(CLAIM_REF).write_result(recorded("intended", requests.success(ONE)))
     results = store_of("finish", *tasks).read_results("one")
     assert results.own is None
     assert results.others[0].state == "intended"
@@ -188,7 +191,7 @@ def test_a_mapped_sensor_of_one_job_has_a_key_for_each_instance(xcom, monkeypatc
 def test_a_job_claimed_anew_has_no_result_of_anybody(xcom):
     tasks = (a_task("one", **GOES_ON), a_task("two", **GOES_ON))
     for task in tasks:
-        store_of(task.task_id, *tasks).write_result("done", requests.success(ONE))
+        store_of(task.task_id, *tasks).write_result(recorded("done", requests.success(ONE)))
     store_of("one", *tasks).withdraw_all_results("one")
     assert store_of(None, *tasks).read_result("one") is None
 

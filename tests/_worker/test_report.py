@@ -480,7 +480,7 @@ def test_the_first_is_known_by_its_intent_if_it_died(ours):
 def test_an_intent_that_is_there_first_is_repeated():
     """So there are two calls only if both tasks have read before either wrote."""
     second, first = two_tasks()
-    first.write_result("intended", CONTINUE)
+    first.write_result(recorded("intended", CONTINUE))
     service = CodePipeline()
     assert report.put_once(service, second, FAILURE) == "continue"
     assert report.put_once(service, first, CONTINUE) == "continue"
@@ -491,7 +491,7 @@ def test_the_intent_of_another_task_is_left_alone():
     """Also if the job has ended with neither result: the customer has stopped the pipeline, for instance."""
     second, first = two_tasks()
     service = CodePipeline(requests.failure(JOB, message="Abandoned."), status="Failed")
-    second.meanwhile = lambda: first.write_result("intended", CONTINUE)
+    second.meanwhile = lambda: first.write_result(recorded("intended", CONTINUE))
     with pytest.raises(JobNotInProgress):
         report.put_once(service, second, SUCCESS)
     assert own(first) == recorded("intended", CONTINUE)
@@ -503,7 +503,7 @@ def test_which_of_two_intents_was_taken_is_not_guessed(status):
     """The answer of ours was lost, and another task has intended a different call."""
     second, first = two_tasks()
     service = CodePipeline(CONTINUE, in_doubt=True, status=status)
-    second.meanwhile = lambda: first.write_result("intended", CONTINUE)
+    second.meanwhile = lambda: first.write_result(recorded("intended", CONTINUE))
     with pytest.raises(JobNotInProgress):
         report.put_once(service, second, SUCCESS)
     assert own(second) == recorded("intended", SUCCESS)
@@ -516,8 +516,8 @@ def test_a_call_that_another_task_sent_too_stays_intended():
     second = third.beside("second")
 
     def intend() -> None:
-        first.write_result("intended", SUCCESS)
-        second.write_result("intended", FAILURE)
+        first.write_result(recorded("intended", SUCCESS))
+        second.write_result(recorded("intended", FAILURE))
 
     third.meanwhile = intend
     with pytest.raises(JobNotInProgress):
@@ -533,7 +533,7 @@ def test_the_status_shows_which_of_two_intents_was_taken(status, result, left):
     """And if it was neither."""
     second, first = two_tasks()
     service = CodePipeline(SUCCESS, in_doubt=True, status=status)
-    second.meanwhile = lambda: first.write_result("intended", FAILURE)
+    second.meanwhile = lambda: first.write_result(recorded("intended", FAILURE))
     if result is None:
         with pytest.raises(JobNotInProgress):
             report.put_once(service, second, SUCCESS)
@@ -564,8 +564,8 @@ def test_the_status_shows_which_of_three_was_taken():
     second = third.beside("second")
 
     def intend() -> None:
-        first.write_result("intended", CONTINUE)
-        second.write_result("intended", FAILURE)
+        first.write_result(recorded("intended", CONTINUE))
+        second.write_result(recorded("intended", FAILURE))
 
     third.meanwhile = intend
     assert report.put_once(CodePipeline(FAILURE, status="Failed"), third, SUCCESS) == "failure"

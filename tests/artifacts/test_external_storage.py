@@ -8,7 +8,7 @@ import io
 import pytest
 
 from airflow_codepipeline_partner.artifacts import external_storage
-from airflow_codepipeline_partner.artifacts.external_storage import external_object, local_path
+from airflow_codepipeline_partner.artifacts.external_storage import external_object
 from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
 
 
@@ -53,9 +53,3 @@ def test_a_key_may_hold_what_urls_end_at():
     assert external_object("s3://c@b/k", "mine", "Built")._conn_id == "mine"
     assert external_object("s3://c@b/k", None, "Built")._conn_id == "c"
     assert external_object("s3://b/k", None, "Built")._conn_id == external_storage._DEFAULT_CONN_ID
-
-
-def test_only_a_path_is_local():
-    assert str(local_path("/a/b")) == str(local_path("file:///a/b")) == "/a/b"
-    assert local_path("s3://a/b") is None
-    assert local_path("file://conn@host/a") is None

@@ -19,8 +19,7 @@ import pytest
 from archive_files import FIFO, KINDS, LINK, MAKE, file, make_tar, make_zip
 
 from airflow_codepipeline_partner.artifacts.archive_guard import ArchiveLimits
-from airflow_codepipeline_partner.artifacts.extract import extract
-from airflow_codepipeline_partner.artifacts.formats import format_of
+from airflow_codepipeline_partner.artifacts.extract import extract, format_of
 from airflow_codepipeline_partner.exceptions import ArtifactError, UnsafeArchive
 
 
@@ -61,6 +60,26 @@ def test_the_format_is_seen_and_told(tmp_path, kind):
     archive.write_bytes(MAKE[kind]([file("a")]))
     assert format_of(archive) == kind
     assert extract(archive, tmp_path / "x", artifact="Source", archive_format=kind) == kind
+
+
+@pytest.mark.parametrize(
+    ("content", "is_format"),
+    [
+        (b"", "raw"),
+        (b"plain text", "raw"),
+        (gzip.compress(b"no tar"), "raw"),
+        (bytes(10240), "tar"),
+        (gzip.compress(bytes(10240)), "tar.gz"),
+        (bytes(32768) + b"CD001", "raw"),
+        (make_zip([]), "zip"),
+        (b"MZ" + make_zip([file("a")]), "raw"),
+        (b"\x1f\x8bbroken", "tar.gz"),
+    ],
+    ids=range(9),
+)
+def test_what_only_looks_like_an_archive_is_none(tmp_path, content, is_format):
+    (tmp_path / "f").write_bytes(content)
+    assert format_of(tmp_path / "f") == is_format
 
 
 def test_a_raw_file_lies_in_the_folder_under_the_artifacts_name(unpack):

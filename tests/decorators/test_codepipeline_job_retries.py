@@ -17,6 +17,7 @@ from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner._worker.checkpoints import ResultCheckpoint
 from airflow_codepipeline_partner._worker.job_life import Results
 from airflow_codepipeline_partner._worker.record_store import RecordStore
+from airflow_codepipeline_partner._worker.records import ResultRecord
 from airflow_codepipeline_partner.decorators import (
     JobInProgress,
     codepipeline_job,
@@ -106,10 +107,10 @@ def test_a_task_that_died_with_all_done_is_as_if_it_had_not(
 ):
     write, deaths = ResultCheckpoint.write_result, []
 
-    def dying(self, state, call):
-        write(self, state, call)
-        if state == "done" and not deaths:
-            deaths.append(call)
+    def dying(self, record):
+        write(self, record)
+        if record.state == "done" and not deaths:
+            deaths.append(record)
             raise SystemExit(9)
 
     monkeypatch.setattr(ResultCheckpoint, "write_result", dying)
@@ -145,7 +146,7 @@ FAILURE = requests.failure(OfferedJob("j", "c"), message="m")
 @pytest.mark.parametrize("state", ["intended", "done"])
 @pytest.mark.parametrize("call", [SUCCESS, FAILURE], ids=["success", "failure"])
 def test_the_next_try_knows_a_result_that_may_have_been_put(next_try, state, call):
-    next_try().write_result(state, call)
+    next_try().write_result(ResultRecord.of_call(state, call))
     later = next_try()
     assert later.result_of_earlier_try(call.job) == call
     assert later.read_results("j").own.state == state
@@ -156,7 +157,7 @@ def test_the_next_try_knows_a_result_that_may_have_been_put(next_try, state, cal
 @pytest.mark.parametrize(("call", "known"), [(SUCCESS, SUCCESS), (FAILURE, None)], ids=["success", "failure"])
 def test_the_next_try_knows_the_works_result_but_may_fail(next_try, call, known):
     keeper = next_try()
-    keeper.write_result("intended", call)
+    keeper.write_result(ResultRecord.of_call("intended", call))
     keeper.withdraw_result("j")
     later = next_try()
     # It certainly was not put.
@@ -166,7 +167,7 @@ def test_the_next_try_knows_the_works_result_but_may_fail(next_try, call, known)
 
 def test_a_result_that_may_have_been_put_is_not_exchanged(next_try):
     keeper = next_try()
-    keeper.write_result("intended", SUCCESS)
+    keeper.write_result(ResultRecord.of_call("intended", SUCCESS))
     keeper.leave_to_others(FAILURE)
     assert keeper.read_results("j").own.result == "success"
 

@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
+import random
 import threading
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
 
 from airflow_codepipeline_partner.emulator import ControlError
-from airflow_codepipeline_partner.emulator.faults import ARTIFACT_CALLS, JOB_CALLS
+from airflow_codepipeline_partner.emulator.faults import (
+    ARTIFACT_CALLS,
+    JOB_CALLS,
+    KINDS,
+    Fault,
+    stopping_fault,
+)
 from airflow_codepipeline_partner.emulator.http import app
 
 ACK, POLL, DETAILS = "AcknowledgeThirdPartyJob", "PollForThirdPartyJobs", "GetThirdPartyJobDetails"
@@ -111,6 +118,22 @@ def test_two_faults_that_stop_a_call_hit_two_calls(world):
     with pytest.raises(ConnectionClosedError):
         w.worker.poll()
     assert w.worker.poll() == []
+
+
+def a_fault(kind):
+    return Fault(kind, None, 1, None, None, None, {}, random.Random())  # noqa: S311 - not a secret
+
+
+def test_these_kinds_stop_a_call():
+    stopping = [kind for kind in KINDS if stopping_fault([a_fault(kind)]) is not None]
+    assert stopping == ["throttle", "server_error", "error", "drop_request"]
+
+
+def test_the_first_that_stops_it_counts():
+    slow, error, throttle = a_fault("slow"), a_fault("error"), a_fault("throttle")
+    assert stopping_fault([slow, error, throttle]) is error
+    assert stopping_fault([slow]) is None
+    assert stopping_fault([]) is None
 
 
 def test_a_slow_call_is_done_late_and_delays_no_other(world, client, monkeypatch):

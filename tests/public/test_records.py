@@ -90,7 +90,7 @@ def test_a_result_is_recorded_as_it_was(monkeypatch, state, call, result):
     )
     monkeypatch.setattr(record_store.RecordStore, "read", lambda self, key: written.get(key))
     place = record_store.RecordStore(TaskInstanceRef("dag", "run", "task"))
-    place.write_result(state, call)
+    place.write_result(records.ResultRecord.of_call(state, call))
     record = written["codepipeline_result"]
     assert record["at"]
     assert {key: value for key, value in record.items() if key != "at"} == {

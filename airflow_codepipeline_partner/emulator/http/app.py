@@ -17,9 +17,10 @@ from airflow_codepipeline_partner.emulator.api.pipelines import PipelinesApi
 from airflow_codepipeline_partner.emulator.controls import Controls
 from airflow_codepipeline_partner.emulator.engine.moto_store import WsgiApp, call_app
 from airflow_codepipeline_partner.emulator.errors import ApiError
-from airflow_codepipeline_partner.emulator.faults import MAX_SLOW_CALLS, Fault, change
+from airflow_codepipeline_partner.emulator.faults import MAX_SLOW_CALLS, Fault, change, stopping_fault
 from airflow_codepipeline_partner.emulator.http.control import ControlHttp
-from airflow_codepipeline_partner.emulator.http.faults import fault_error, hang_up, stopping_fault
+from airflow_codepipeline_partner.emulator.http.faults import fault_error, hang_up
+from airflow_codepipeline_partner.emulator.http.requests import Environ, read_body
 from airflow_codepipeline_partner.emulator.http.responses import (
     AWS_JSON,
     StartResponse,
@@ -33,11 +34,9 @@ from airflow_codepipeline_partner.emulator.http.responses import (
 from airflow_codepipeline_partner.emulator.http.s3_guard import (
     ArtifactCall,
     ArtifactGuard,
-    Environ,
     service_of,
 )
 from airflow_codepipeline_partner.emulator.http.signature import read_signature
-from airflow_codepipeline_partner.emulator.http.uploads import read_body
 from airflow_codepipeline_partner.emulator.service_model import operations, shortened, validate
 
 TARGET = "CodePipeline_20150709."

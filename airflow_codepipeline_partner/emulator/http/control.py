@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import parse_qsl
 
 from airflow_codepipeline_partner.emulator.control_table import CONTROLS, PREFIX, Control, Members
 from airflow_codepipeline_partner.emulator.controls import Controls
 from airflow_codepipeline_partner.emulator.errors import ControlError
+from airflow_codepipeline_partner.emulator.http.requests import Environ, read_body
 from airflow_codepipeline_partner.emulator.http.responses import StartResponse, respond
 
 
@@ -24,11 +24,11 @@ class ControlHttp:
     def __init__(self, controls: Controls) -> None:
         self._controls = controls
 
-    def __call__(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
         method = environ["REQUEST_METHOD"]
         path = environ["PATH_INFO"].removeprefix(PREFIX) or "/"
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        body = read_body(environ)
         try:
             control = _find(method, path)
             if method == "GET":

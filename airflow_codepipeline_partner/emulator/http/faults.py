@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults on the wire: which one stops a call, and what the caller gets: an error, or no answer."""
+"""Faults on the wire: what the caller gets if one stops the call: an error, or no answer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,8 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
-from airflow_codepipeline_partner.emulator.faults import KINDS, Fault
-from airflow_codepipeline_partner.emulator.http.s3_guard import Environ
-
-
-def stopping_fault(faults: Iterable[Fault]) -> Fault | None:
-    """Return the fault that ends a call without its being done, or None if the call is done."""
-    return next((fault for fault in faults if KINDS[fault.kind].stops), None)
+from airflow_codepipeline_partner.emulator.faults import Fault
+from airflow_codepipeline_partner.emulator.http.requests import Environ
 
 
 def fault_error(fault: Fault, in_s3: bool = False) -> tuple[str, str, int]:

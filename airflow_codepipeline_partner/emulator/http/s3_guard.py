@@ -13,16 +13,14 @@ from urllib.parse import parse_qsl, unquote, unquote_to_bytes
 
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
+from airflow_codepipeline_partner.emulator.http.requests import Environ, read_body, request_headers
 from airflow_codepipeline_partner.emulator.http.signature import (
     Signature,
     is_genuine,
     read_signature,
-    request_headers,
 )
-from airflow_codepipeline_partner.emulator.http.uploads import Uploads, read_body
+from airflow_codepipeline_partner.emulator.http.uploads import Uploads
 from airflow_codepipeline_partner.emulator.model.credentials import ACCESS_KEY_PREFIX, SessionCredentials
-
-Environ = dict[str, Any]
 
 # An object's URL can have these parameters, and those of the signature.
 _PLAIN_PARAMETERS = frozenset({"x-id", "versionId", "partNumber"})

@@ -15,6 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 
+from airflow_codepipeline_partner.emulator.http.requests import request_headers
 from airflow_codepipeline_partner.emulator.service_model import is_number
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -134,16 +135,3 @@ def is_genuine(
     signer = _Recomputed(signature, secret_access_key)
     expected = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
     return hmac.compare_digest(expected, signature.signature)
-
-
-def request_headers(environ: Mapping[str, Any]) -> dict[str, str]:
-    """Return a request's headers by their names in lower case."""
-    headers = {
-        name[5:].replace("_", "-").lower(): value
-        for name, value in environ.items()
-        if name.startswith("HTTP_")
-    }
-    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        if environ.get(name):
-            headers[name.replace("_", "-").lower()] = environ[name]
-    return headers

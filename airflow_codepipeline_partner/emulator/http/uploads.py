@@ -9,12 +9,11 @@ import io
 import re
 import zlib
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import parse_qs
 from xml.etree import ElementTree
 
 from airflow_codepipeline_partner.emulator.errors import ApiError
-from airflow_codepipeline_partner.emulator.http.signature import request_headers
+from airflow_codepipeline_partner.emulator.http.requests import Environ, read_body, request_headers
 from airflow_codepipeline_partner.emulator.service_model import is_number
 
 MAX_PARTS = 10_000
@@ -26,13 +25,6 @@ _DIGESTS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def read_body(environ: dict[str, Any]) -> bytes:
-    """Return a request's body, and let it be read again."""
-    body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = io.BytesIO(body)
-    return body
-
-
 class Uploads:
     """Keep the checksums of uploaded parts, to check that of the whole object."""
 
@@ -40,7 +32,7 @@ class Uploads:
         #: Upload id → part number → CRC-32 and length.
         self._parts: dict[str, dict[int, tuple[int, int]]] = {}
 
-    def check(self, operation: str, environ: dict[str, Any]) -> None:
+    def check(self, operation: str, environ: Environ) -> None:
         """
         Check what moto does not.
 
@@ -94,7 +86,7 @@ def _read_parts(body: bytes) -> list[int]:
     return [int(part.findtext("{*}PartNumber", "")) for part in parts]
 
 
-def _check_digests(environ: dict[str, Any], body: bytes) -> tuple[bytes, str | None]:
+def _check_digests(environ: Environ, body: bytes) -> tuple[bytes, str | None]:
     """Check a body's checksums, and return its content, and its CRC-32 if the request has it."""
     headers = request_headers(environ)
     if "aws-chunked" in headers.get("content-encoding", ""):

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an HTTP request holds: its headers and its body, from WSGI."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+Environ = dict[str, Any]
+
+
+def request_headers(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Return a request's headers by their names in lower case."""
+    headers = {
+        name[5:].replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            headers[name.replace("_", "-").lower()] = environ[name]
+    return headers
+
+
+def read_body(environ: Environ) -> bytes:
+    """Return a request's body, and let it be read again."""
+    body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return body
