@@ -10,6 +10,8 @@ ARGS ?=
 JOBS ?= 60
 KILLS ?= 10
 SEED ?= 1
+# Of the simulation.
+SEEDS ?= 10000
 # Of the demo: partner or custom.
 ACTION ?= partner
 # How many tests run at the same time; each worker has an Airflow of its own. A third of their time is waiting, so that
@@ -30,7 +32,7 @@ SYSTEM_TESTS := $(TESTS) --numprocesses $(SYSTEM_WORKERS) --dist loadfile -m sys
 QUICK_TESTS := $(TESTS) --numprocesses $(WORKERS) --dist worksteal -m "not system"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-system test-chaos explore test-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
+.PHONY: help demo demo-ui test test-system test-chaos explore test-simulation test-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
 
 help: ## list what can be done
 	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
@@ -62,6 +64,9 @@ test-chaos: ## kill parts of a real Airflow on Celery while it works (needs Post
 
 explore: environment ## walk every order of steps, deaths and lost answers of tasks that report one job
 	PYTHONPATH=.:tests $(VENV)/bin/python -m exploration.explore
+
+test-simulation: environment ## let thousands of runs go wrong in a small Airflow, one seed after the other (SEEDS=10000)
+	PYTHONPATH=.:tests $(VENV)/bin/python -m simulation.simulate --seeds $(SEEDS) $(ARGS)
 
 test-clients: environment ## try the emulator with the AWS CLI and the AWS SDK for JavaScript (needs Node.js)
 	@$(PYTHON) -m venv .venv/aws-cli

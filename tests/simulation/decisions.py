@@ -20,7 +20,7 @@ class Decisions:
     """
 
     def __init__(self, seed: int, given: Mapping[str, int] | None = None) -> None:
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311 - it keeps no secret
         self._given = given
         #: All decisions that were not for the first option.
         self.made: dict[str, int] = {}

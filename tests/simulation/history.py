@@ -7,36 +7,36 @@ What goes wrong is decided by a seed. The history tells its story, and holds wha
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from unittest import mock
 
 from airflow.sdk import BaseHook
+from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-from botocore.exceptions import BotoCoreError
+from pydantic import TypeAdapter
 
 from airflow_codepipeline_partner import assets, hooks
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
 from airflow_codepipeline_partner._worker import checkpoints, next_job, records
 from airflow_codepipeline_partner._worker.records import CLAIM_KEY
+from airflow_codepipeline_partner.client_tokens import ClientTokenHook
 from airflow_codepipeline_partner.emulator.settings import Settings
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError
-from airflow_codepipeline_partner.client_tokens import ClientTokenHook
 from airflow_codepipeline_partner.hooks import CodePipelineHook
-from simulation import stories_dags
+from simulation import ways
 from simulation.codepipeline import Client, CodePipeline, closed, refusal
 from simulation.decisions import Decisions
 from simulation.processes import Died, Process, asked_by, run_task
-from simulation.small_airflow import ENDED, Instance, Run, SmallAirflow, refused
-from simulation.stories_dags import Way
+from simulation.small_airflow import Instance, Run, SmallAirflow, refused
+from simulation.ways import Way
 
 #: What a task's process says last.
 ENDS_OF_TRIES = ("SucceedTask", "TaskState", "RetryTask", "DeferTask")
@@ -309,11 +309,11 @@ class History:
         if self.plan.work in ("fail", "job failure") or stumbles:
             self.work.append(Work(ti.run_id, job_id, name, "fail"))
             if self.plan.work == "job failure":
-                raise stories_dags.WorkFailed("the customer's own fault", type="ConfigurationError")
+                raise ways.WorkFailed("the customer's own fault", type="ConfigurationError")
             raise ValueError("as planned")
         self.work.append(Work(ti.run_id, job_id, name, "end"))
 
-    def is_done(self, job_id: str, job: Any) -> bool:
+    def is_done(self, job_id: str) -> bool:
         """Stand for a look at work elsewhere: it is done after some looks."""
         instance = self.current.instance if self.current else None
         assert instance is not None
@@ -719,14 +719,19 @@ def _described(message: Any) -> str:
 @cache
 def all_ways() -> dict[str, Way]:
     """Return all ways in which a DAG takes jobs; made once."""
-    logging.disable(logging.CRITICAL)
-    return stories_dags.ways()
+    return ways.ways()
 
 
 @cache
 def stored_connection(conn_id: str) -> Any:
     """Return a connection; reading it anew for each call would take a third of all time."""
     return BaseHook.get_connection(conn_id)
+
+
+@cache
+def type_adapter(kind: Any) -> Any:
+    """Return pydantic's adapter of a type."""
+    return TypeAdapter(kind)
 
 
 def patches(history: History) -> Iterator[Any]:
@@ -737,22 +742,27 @@ def patches(history: History) -> Iterator[Any]:
         def now(cls, tz: Any = None) -> datetime:
             return datetime.fromtimestamp(history.now, tz or UTC)
 
+    def now() -> float:
+        return history.now
+
     def client(hook: Any, **parameters: Any) -> Client:
         return Client(history.call, history.codepipeline)
 
     for module in (records, next_job, checkpoints):
         yield mock.patch.object(module, "datetime", HistorysTime)
-    yield mock.patch.object(time, "time", lambda: history.now)
-    yield mock.patch.object(time, "monotonic", lambda: history.now)
+    yield mock.patch.object(time, "time", now)
+    yield mock.patch.object(time, "monotonic", now)
     yield mock.patch.object(time, "sleep", history.sleep)
     defaults = CodePipelineHook.__init__.__kwdefaults__
-    yield mock.patch.dict(defaults, clock=lambda: history.now, sleep=history.sleep)
+    yield mock.patch.dict(defaults, clock=now, sleep=history.sleep)
     yield mock.patch.object(CodePipelineHook, "get_client_type", client)
     for hook in (CodePipelineHook, ClientTokenHook):
         yield mock.patch.object(hook, "get_connection", staticmethod(stored_connection))
     yield mock.patch.object(CodePipelineHook, "config", hooks.Config())
-    yield mock.patch.object(stories_dags, "do_work", history.do_work)
-    yield mock.patch.object(stories_dags, "is_done", history.is_done)
+    # Airflow makes one for each rendered field, in a third of all time.
+    yield mock.patch.object(task_runner, "TypeAdapter", type_adapter)
+    yield mock.patch.object(ways, "do_work", history.do_work)
+    yield mock.patch.object(ways, "is_done", history.is_done)
 
 
-__all__ = ["BotoCoreError", "ENDED", "History"]
+__all__ = ["History"]

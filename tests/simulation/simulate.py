@@ -31,22 +31,26 @@ def set_up() -> None:
             del os.environ[name]
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="codepipeline-simulation-")
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-    store_connections()
+    # Airflow would check each job's values as params, with a JSON schema.
+    os.environ["AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS"] = "False"
+    os.environ.update(connections())
     import structlog
 
     logging.disable(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-def store_connections() -> None:
-    """Store the connections that the package's hooks look for, where no server has to be asked."""
+def connections() -> dict[str, str]:
+    """Return the connections that the package's hooks look for, where no server has to be asked."""
     from simulation.history import CLIENT_ID, CLIENT_TOKEN
 
     aws = {"conn_type": "aws", "login": "a", "password": "b", "extra": {"region_name": "us-east-1"}}
     client = {"conn_type": "codepipeline_partner_client", "login": CLIENT_ID, "password": CLIENT_TOKEN}
     conn_id = f"codepipeline_client_{CLIENT_ID.replace('-', '_')}".upper()
-    os.environ["AIRFLOW_CONN_AWS_DEFAULT"] = json.dumps(aws)
-    os.environ[f"AIRFLOW_CONN_{conn_id}"] = json.dumps(client)
+    return {
+        "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws),
+        f"AIRFLOW_CONN_{conn_id}": json.dumps(client),
+    }
 
 
 def try_history(seed: int, given: Mapping[str, int] | None = None) -> tuple[Any, list[Any]]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -25,9 +24,15 @@ from airflow_codepipeline_partner.operators import (
 from airflow_codepipeline_partner.sensors import CodePipelineJobProgressSensor
 
 JOB = "{{ dag_run.conf | tojson }}"
-#: What a user's function does, set by the history: ``work(job_id, ti) -> None``, and whether work is done.
-do_work: Callable[[str, Any], None] = lambda job_id, ti: None
-is_done: Callable[[str, Any], bool] = lambda job_id, ti: True
+
+
+def do_work(job_id: str, ti: Any) -> None:
+    """Do what a user's function does; a history puts its own in this place."""
+
+
+def is_done(job_id: str) -> bool:
+    """Return whether work elsewhere is done; a history puts its own in this place."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,9 @@ def function(job: JobInProgress, ti: Any = None) -> None:
     do_work(job.job.job_id, ti)
 
 
-def look(job: ClaimedJob, ti: Any = None) -> bool | ExecutionDetails:
+def look(job: ClaimedJob) -> bool | ExecutionDetails:
     """Stand for a look at work elsewhere."""
-    if is_done(job.job.job_id, job):
+    if is_done(job.job.job_id):
         return True
     return ExecutionDetails("At work.", percent_complete=50)
 
@@ -114,7 +119,9 @@ def ways() -> dict[str, Way]:
     """Return all ways, by name."""
     found: dict[str, Way] = {}
     with _dag("plain") as dag:
-        finish_job(work(claim().output) and dag.get_task("claim"))
+        claimed = claim()
+        work(claimed.output)
+        finish_job(claimed)
     found["plain"] = Way(dag)
     with _dag("leave") as dag:
         claimed = claim(unknown_claim="leave")
@@ -197,7 +204,8 @@ def ways() -> dict[str, Way]:
     for way in found.values():
         for each in way.dag.tasks:
             # As Airflow does when it has parsed the DAG.
-            each.prepare_template() if hasattr(each, "prepare_template") and not each.is_mapped else None
+            if not each.is_mapped:
+                each.prepare_template()
     return found
 
 

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Some hundred histories; ``make test-simulation`` tries thousands."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from airflow_codepipeline_partner._worker import reporting
+from airflow_codepipeline_partner._worker.job_life import Refusal
+from simulation import simulate
+from simulation.history import all_ways
+
+
+CALM = ("plain", "custom", "function_and_finish", "go_on", "two_watch", "put", "many")
+
+
+@pytest.fixture(autouse=True)
+def airflow_without_a_server(monkeypatch):
+    """The connections that the hooks look for."""
+    for name, value in simulate.connections().items():
+        monkeypatch.setenv(name, value)
+
+
+def calm(way):
+    """Return the decisions of a history in which nothing goes wrong."""
+    return {"way": sorted(all_ways()).index(way)}
+
+
+@pytest.mark.parametrize("way", CALM)
+def test_without_a_misfortune_all_is_green(way):
+    history, findings = simulate.try_history(1, calm(way))
+    assert findings == []
+    assert [run.state for run in history.server.runs.values()] == ["success"]
+    assert {"Success" in call.operation for call in history.calls if "Put" in call.operation} == {True}
+
+
+@pytest.mark.parametrize("first", range(1, 121, 20))
+def test_no_history_ends_wrongly(first):
+    wrong = {
+        seed: [str(finding) for finding in findings]
+        for seed in range(first, first + 20)
+        if (findings := simulate.try_history(seed)[1])
+    }
+    assert wrong == {}
+
+
+def test_a_history_is_replayed_from_its_seed_and_from_its_decisions():
+    def story(history):
+        return [re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|job [0-9a-f]{4}", "a job", line) for line in history.story]
+
+    first, _ = simulate.try_history(12)
+    assert first.misfortunes
+    assert story(first) == story(simulate.try_history(12)[0])
+    assert story(first) == story(simulate.try_history(12, first.decisions.made)[0])
+
+
+def test_a_broken_rule_is_found_and_told_in_few_lines(monkeypatch):
+    monkeypatch.setattr(reporting, "meaning_of_refusal", lambda *facts, **more: Refusal.ENDED_WITHOUT_US)
+    for seed in range(1, 400):
+        history, findings = simulate.try_history(seed)
+        if findings:
+            break
+    else:
+        pytest.fail("it is not found")
+    kinds = {finding.kind for finding in findings}
+    fewest = simulate.shrunk(seed, history.decisions.made, kinds)
+    assert len(fewest) < len(history.decisions.made)
+    told = simulate.told(seed, fewest)
+    assert len(told.splitlines()) <= simulate.MAX_LINES
+    assert any(kind.upper() in told for kind in kinds)
