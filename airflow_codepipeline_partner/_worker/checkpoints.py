@@ -22,6 +22,7 @@ from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._worker.claiming import Earlier
 from airflow_codepipeline_partner._worker.job_life import MAY_BE_ACKNOWLEDGED, Results, newest_claim
 from airflow_codepipeline_partner._worker.record_store import (
     MAX_KEY_CHARS,
@@ -106,6 +107,7 @@ class ClaimCheckpoint:
         self._records = RecordStore.of(context["ti"])
         self._store = _store_of(context)
         self._max_tries: int = context["ti"].max_tries
+        self._is_retry = context["ti"].try_number > 1
         self._unknown_claim: str | None = getattr(context["task"], "unknown_claim", None)
         #: Where the finishing task finds the claim if a retry of this task dies before it can write anything.
         #: It cannot read another task's state store. Without retries, this task's own XCom stays.
@@ -139,15 +141,17 @@ class ClaimCheckpoint:
             value = ClaimRecord(claim.state, claim.job, unknown_claim=self._unknown_claim).to_xcom()
             self._store.set(CLAIM_KEY, {**value, _ENDED: self._max_tries})
 
-    def claim_of_earlier_try(self, job_id: str) -> Claim | None:
-        """Restore the record of a claim that an earlier try certainly won, and return the claim, or None."""
+    def recall(self, job_id: str) -> Earlier:
+        """
+        Return what the task knows of its earlier tries.
+
+        Only a record shows that an earlier try may have acknowledged the job. That there is none, although
+        this is a retry, proves nothing: the earlier tries may have ended before they asked for anything.
+        """
         record = self._earlier(job_id)
-        if record is None or record.state is not ClaimState.CLAIMED or self._was_cleared:
-            # After a user has cleared the task, only CodePipeline knows whether the job is still in progress.
-            return None
-        self._since = record.at
-        self.write(record.state, record.job)
-        return Claim(record.state, record.job)
+        if record is not None and record.state in MAY_BE_ACKNOWLEDGED:
+            self._since = record.at
+        return Earlier(record, self._was_cleared, self._is_retry and not self.outlives_a_retry)
 
     def restore(self, job_id: str) -> ClaimedJob | None:
         """Restore an earlier try's claim in XCom, which the retry cleared; return the job, or None."""
@@ -156,19 +160,6 @@ class ClaimCheckpoint:
             return None
         self._records.write_claim(record)
         return record.job
-
-    def acknowledged_before(self, job_id: str) -> bool:
-        """
-        Return whether an earlier try may have acknowledged the job.
-
-        Only a record says so. That there is none, although this is a retry, proves nothing: the earlier tries
-        may have ended before they asked for anything.
-        """
-        record = self._earlier(job_id)
-        if record is None or record.state not in MAY_BE_ACKNOWLEDGED:
-            return False
-        self._since = record.at
-        return True
 
     @property
     def _was_cleared(self) -> bool:
