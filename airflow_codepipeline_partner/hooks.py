@@ -236,7 +236,7 @@ class CodePipelineHook(AwsBaseHook):
         try:
             if isinstance(call, claims.Acknowledge):
                 answer = self._send(requests.acknowledge(job), nonce=call.nonce)
-                return claims.Acknowledged(answer.get("status"))
+                return claims.Acknowledged(answer.get("status"), self._transport.was_in_doubt)
             details = self._details(job)
         except CodePipelineProviderError as error:
             return error

@@ -72,7 +72,7 @@ class Claim:
 
     def counts_as_ours(self, unknown_claim: str) -> bool:
         """Return whether to work on the job; see :meth:`ClaimState.counts_as_ours`."""
-        return self.state.counts_as_ours(unknown_claim)
+        return not self.has_ended and self.state.counts_as_ours(unknown_claim)
 
 
 # The steps of a claim that reach CodePipeline: pure, so that every order of them can be explored.
@@ -109,9 +109,11 @@ class Acknowledged:
     The answer to an acknowledgement.
 
     :param status: The job's status, or None if the answer holds none.
+    :param in_doubt: Whether an attempt before this answer may have been carried out.
     """
 
     status: str | None
+    in_doubt: bool = False
 
 
 Call = AskDetails | Acknowledge
@@ -126,12 +128,15 @@ def acknowledging(job: ClaimedJob, nonce: str, *, in_doubt: bool = False) -> Gen
     :param in_doubt: Whether an earlier try of this worker may have acknowledged the job.
     """
     answer: Acknowledged | CodePipelineProviderError = yield Acknowledge(nonce)
+    may_be_ours = in_doubt or answer.in_doubt
+    unknown = Claim(ClaimState.UNKNOWN, replace(job, certain=False))
     if isinstance(answer, Acknowledged):
+        if answer.status in ENDED_STATUSES and may_be_ours:
+            # Most likely it was ours.
+            return replace(unknown, status=answer.status)
         # Only InProgress claims the job.
         state = ClaimState.CLAIMED if answer.status == "InProgress" else ClaimState.LOST
         return Claim(state, job, answer.status)
-    unknown = Claim(ClaimState.UNKNOWN, replace(job, certain=False))
-    may_be_ours = in_doubt or answer.in_doubt
     if not isinstance(answer, InvalidNonce):
         return replace(unknown if may_be_ours else Claim(ClaimState.REFUSED, job), error=answer)
     if not may_be_ours:

@@ -116,6 +116,8 @@ class ClaimCheckpoint:
         self._copies = [_AdjacentStore(each, own) for each in beside]
         #: When the job may first have been acknowledged. Its timeout may run from then on.
         self._since: datetime | None = None
+        #: What an earlier try, which did its work, noted of its end. It is kept until this try notes its own.
+        self._ended_with: int | None = None
 
     @property
     def outlives_a_retry(self) -> bool:
@@ -130,9 +132,11 @@ class ClaimCheckpoint:
             state, job, at=self._since or datetime.now(UTC), unknown_claim=self._unknown_claim
         )
         # First where a retry does not clear it.
-        for store in (self._store, *self._copies):
-            if store is not None:
-                store.set(CLAIM_KEY, record.to_xcom())
+        if self._store is not None:
+            ended = {} if self._ended_with is None else {_ENDED: self._ended_with}
+            self._store.set(CLAIM_KEY, {**record.to_xcom(), **ended})
+        for copy in self._copies:
+            copy.set(CLAIM_KEY, record.to_xcom())
         self._records.write_claim(record)
 
     def note_end(self, claim: Claim) -> None:
@@ -151,7 +155,10 @@ class ClaimCheckpoint:
         record = self._earlier(job_id)
         if record is not None and record.state in MAY_BE_ACKNOWLEDGED:
             self._since = record.at
-        return Earlier(record, self._was_cleared, self._is_retry and not self.outlives_a_retry)
+        held = None if self._store is None else self._store.get(CLAIM_KEY)
+        self._ended_with = (held or {}).get(_ENDED)
+        was_cleared = self._ended_with not in (None, self._max_tries)
+        return Earlier(record, was_cleared, self._is_retry and not self.outlives_a_retry)
 
     def restore(self, job_id: str) -> ClaimedJob | None:
         """Restore an earlier try's claim in XCom, which the retry cleared; return the job, or None."""
@@ -160,11 +167,6 @@ class ClaimCheckpoint:
             return None
         self._records.write_claim(record)
         return record.job
-
-    @property
-    def _was_cleared(self) -> bool:
-        ended_with = None if self._store is None else (self._store.get(CLAIM_KEY) or {}).get(_ENDED)
-        return ended_with is not None and ended_with != self._max_tries
 
     def _earlier(self, job_id: str) -> ClaimRecord | None:
         value = None if self._store is None else self._store.get(CLAIM_KEY)

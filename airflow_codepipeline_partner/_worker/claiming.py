@@ -126,13 +126,12 @@ def claiming(
     """
     earlier: Earlier = yield Recall()
     record = earlier.record
-    may_be_ours = record is not None and record.state in MAY_BE_ACKNOWLEDGED
     if record is not None and record.state is ClaimState.CLAIMED and not earlier.was_cleared:
         # After a user has cleared the task, only CodePipeline knows whether the job is still in progress.
         yield Write(record.state, record.job)
         claim = Claim(record.state, record.job)
     else:
-        claim, is_awaited = yield from _asking(job, may_be_ours)
+        claim, is_awaited = yield from _asking(job, record)
         if is_awaited:
             return Reason.AWAITED, claim
     if claim.error is not None:
@@ -140,7 +139,7 @@ def claiming(
         is_lost = claim.state is ClaimState.UNKNOWN and not outlives_a_retry
         return Reason.NO_ANSWER_FORGOTTEN if is_lost else Reason.NO_ANSWER, claim
     if not claim.counts_as_ours(unknown_claim):
-        if claim.has_ended and (may_be_ours or was_run_cleared):
+        if claim.has_ended and (claim.state is not ClaimState.LOST or was_run_cleared):
             # Most likely it was this run's job. Skipping its work now would make the run green.
             return Reason.HAS_ENDED, claim
         return Reason.FORGOTTEN if earlier.is_forgotten else Reason.NOT_WON, claim
@@ -152,12 +151,20 @@ def claiming(
     return Reason.OURS, claim
 
 
-def _asking(job: OfferedJob, may_be_ours: bool) -> Generator[Any, Any, tuple[Claim, bool]]:
-    """Ask for a job; return its claim, and whether the job is left to another task that waits for it."""
-    # Nothing is claimed until the acknowledgement is about to be sent, however this task ends.
-    so_far = Claim(
-        ClaimState.UNKNOWN if may_be_ours else ClaimState.REFUSED, ClaimedJob(job, certain=not may_be_ours)
-    )
+def _asking(job: OfferedJob, record: ClaimRecord | None) -> Generator[Any, Any, tuple[Claim, bool]]:
+    """
+    Ask for a job; return its claim, and whether the job is left to another task that waits for it.
+
+    :param job: The offered job.
+    :param record: What an earlier try recorded of its claim, or None.
+    """
+    may_be_ours = record is not None and record.state in MAY_BE_ACKNOWLEDGED
+    if record is not None and record.state is ClaimState.CLAIMED:
+        so_far = Claim(record.state, record.job)
+    else:
+        # Nothing is claimed until the acknowledgement is about to be sent, however this task ends.
+        state = ClaimState.UNKNOWN if may_be_ours else ClaimState.REFUSED
+        so_far = Claim(state, ClaimedJob(job, certain=not may_be_ours))
     yield Write(so_far.state, so_far.job)
     asked = yield AskDetails()
     is_awaited = False
@@ -169,8 +176,12 @@ def _asking(job: OfferedJob, may_be_ours: bool) -> Generator[Any, Any, tuple[Cla
         if is_awaited:
             claim = Claim(ClaimState.LOST, asked.job)
         else:
-            yield Write(ClaimState.INTENT, asked.job)
+            if so_far.state is not ClaimState.CLAIMED:
+                yield Write(ClaimState.INTENT, asked.job)
             claim = yield from acknowledging(asked.job, asked.nonce, in_doubt=may_be_ours)
+            if so_far.state is ClaimState.CLAIMED and claim.state is ClaimState.UNKNOWN:
+                # It was certainly ours, and nothing says that this has changed.
+                claim = replace(claim, state=so_far.state, job=asked.job)
     yield Write(claim.state, claim.job)
     return claim, is_awaited
 
