@@ -77,11 +77,6 @@ class NoteEnd:
 
 
 @dataclass(frozen=True)
-class WithdrawClaims:
-    """Forget the other tasks' unknown claims of the job: nobody had claimed it."""
-
-
-@dataclass(frozen=True)
 class WithdrawResults:
     """Forget all tasks' results of the job: it was not ours yet, so none was taken."""
 
@@ -208,8 +203,12 @@ def claiming_next(job: OfferedJob, record: ClaimRecord, tokens: Collection[str |
         return None
     yield Write(ClaimState.INTENT, asked.job)
     claim = yield from acknowledging(asked.job, asked.nonce, in_doubt=may_be_ours)
-    if may_be_ours and claim.state is ClaimState.LOST:
-        yield WithdrawClaims()
+    if may_be_ours and claim.state is ClaimState.LOST and claim.status is None:
+        # The job was offered once more, so nobody had claimed it. But another task may have claimed it since,
+        # and its answer may have been lost: the new nonce shows that.
+        asked = yield AskDetails()
+        if isinstance(asked, Asked):
+            claim = yield from acknowledging(asked.job, asked.nonce, in_doubt=True)
     yield Write(claim.state, claim.job)
     return claim
 

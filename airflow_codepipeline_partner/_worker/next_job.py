@@ -29,7 +29,6 @@ from airflow_codepipeline_partner._worker import report, result_defaults
 from airflow_codepipeline_partner._worker.claiming import (
     NextSteps,
     ReadClaim,
-    WithdrawClaims,
     WithdrawResults,
     Write,
     claiming_anew,
@@ -319,8 +318,6 @@ class _ClaimingTask:
         if isinstance(step, Write):
             record = ClaimRecord(step.state, step.job, self.former, self.since, self.claim.unknown_claim)
             return store.write_claim(record)
-        if isinstance(step, WithdrawClaims):
-            return store.withdraw_unknown_claims(self.job.job_id)
         if isinstance(step, WithdrawResults):
             return store.withdraw_all_results(self.job.job_id)
         return self.hook.carry_out(self.job, step)

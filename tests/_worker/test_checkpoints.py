@@ -68,4 +68,8 @@ def test_a_retry_goes_on_and_a_users_clear_asks_codepipeline(monkeypatch, max_tr
     # A clear of an ended task raises its max_tries, a retry leaves it.
     again = memory(2, max_tries)
     assert again.recall("j").was_cleared is not goes_on
-    assert again.recall("j").record.state is ClaimState.CLAIMED
+    earlier = again.recall("j")
+    assert earlier.record.state is ClaimState.CLAIMED
+    # A retry after the clear asks CodePipeline, too.
+    again.write(earlier.record.state, earlier.record.job)
+    assert memory(3, max_tries).recall("j").was_cleared is not goes_on

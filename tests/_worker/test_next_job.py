@@ -497,3 +497,22 @@ def test_any_token_that_tasks_have_put_at_once_is_awaited():
     known.store.beside("other", success(token=other))
     assert next_job.awaited_tokens(known.store, known.record) == (other,)
     assert next_job.claim_next_job(Hook(), known, TWO) == known
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"), [(Acknowledged("InProgress"), CLAIMED), (InvalidNonce("m"), UNKNOWN)]
+)
+def test_an_unknown_job_that_was_offered_once_more_is_asked_for_with_its_new_nonce(answer, state):
+    """Another task may have claimed it since, and its answer may have been lost."""
+    nonces = iter(["old", "new", "new", "new", "new"])
+
+    class Reoffered(Hook):
+        def carry_out(self, job, call):
+            if isinstance(call, AskDetails):
+                return Asked(ClaimedJob(job, continuation_token=self.token), next(nonces))
+            return InvalidNonce("m") if call.nonce == "old" else answer
+
+    claim = next_claim(UNKNOWN)
+    claim.store.claims["theirs"] = record(UNKNOWN, TWO, former=("one",), token=TOKEN)
+    assert next_job.claim_next_job(Reoffered(), claim, TWO).record.state is state
+    assert "theirs" in claim.store.claims

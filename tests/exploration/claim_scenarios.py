@@ -33,7 +33,7 @@ def _fault_of_run(world: World, state: State, run: str) -> str | None:
     # A run that assumes that the job is its own may have ended the job of the other run.
     was_put = by == run or (by != "rival" and by in state.doubted)
     if last.end.startswith(("success", "failure")):
-        said, _, uncertain = last.end.partition(", ")
+        said = last.end.partition(", ")[0]
         # An abandoned action has failed for its customer, too.
         if run in state.untold:
             return None
@@ -48,9 +48,9 @@ def _fault_of_run(world: World, state: State, run: str) -> str | None:
         is_excused = last.end in ("dead", "failed, silent") or state.status == "ended"
         if not is_excused and world.remembers:
             return "the job that this run has claimed is left without a result"
-    if run in state.certain and (result, by) == ("success", run) and not state.cleared:
-        if is_red and last.end == "failed" and run not in state.untold:
-            return "the run is red, although its result was put"
+    is_certain = run in state.certain and run not in state.untold and not state.cleared
+    if is_certain and (result, by) == ("success", run) and last.end == "failed":
+        return "the run is red, although its result was put"
     return None
 
 
@@ -99,7 +99,7 @@ SCENARIOS = {
     "a rival, and unknown claims are left": Scenario(World("leave"), (*FIRST, RIVAL), others=(1, 0, 1)),
     "a rival, and a run that forgets": Scenario(World(remembers=False), (*FIRST, RIVAL)),
     "another run": Scenario(World(), (*FIRST, *OTHER_RUN), others=(0, 0, 0)),
-    "two tasks claim the next job": Scenario(World(is_next=True), NEXT, others=(0, 0, 0)),
+    "two tasks claim the next job": Scenario(World(is_next=True), NEXT, deaths=0, others=(1, 0, 0)),
     "two tasks and a rival claim the next job": Scenario(
         World("leave", is_next=True), (*NEXT, RIVAL), deaths=1, losses=0, others=(0, 0, 0)
     ),

@@ -3,9 +3,9 @@
 Every order of steps in which the tasks of a run, another run, and a rival can claim one job and end it.
 
 The steps are those of the package itself: ``_worker.claiming``, ``_protocol.claims`` and
-``_worker.reporting``. CodePipeline, the records and Airflow are abstract. The job is offered with a nonce, and
-with another one when its lease has run out. It is claimed by an acknowledgement with the nonce of the moment,
-and keeps it then. Processes may die before and after each step. Airflow tries them again, and clears the
+``_worker.reporting``. CodePipeline, the records and Airflow are abstract. The job is offered with a nonce,
+and with another one when its lease has run out. It is claimed by an acknowledgement with the nonce of the
+moment, and keeps it then. Processes may die before and after each step. Airflow tries them again, and clears the
 XCom of a claiming task before it does. Answers may be lost, before or after the call was carried out. The
 customer may stop the pipeline, a user may clear the tasks.
 
@@ -183,8 +183,6 @@ def _claim_next(world: World, me: str, record: ClaimRecord) -> Generator[Any, An
             answer = yield from _newest(world)
         elif isinstance(step, claiming.Write):
             yield "put", f"claim {me}", value_of(step)
-        elif isinstance(step, claiming.WithdrawClaims):
-            yield ("withdraw claims",)
         else:
             answer = yield from _call(world, step)
 
@@ -519,19 +517,6 @@ class ClaimExplorer(Explorer):
             asked = asked | {process.run}
         changed = state._replace(records=tuple(sorted(records.items())), certain=certain, asked=asked)
         yield f"{process.name} writes {key}: {value}", hear(None, changed)
-
-    def _withdraw_claims(
-        self, state: State, process: Process, action: Any, hear: Any, become: Any
-    ) -> Iterator[Any]:
-        records = tuple(
-            ((run, key), value)
-            for (run, key), value in state.records
-            if run != process.run
-            or key[:5] != "claim"
-            or key == f"claim {process.task}"
-            or value[0] not in ("intent", "unknown")
-        )
-        yield f"{process.name} withdraws the unknown claims", hear(None, state._replace(records=records))
 
     def _end_without_a_job(
         self, state: State, process: Process, action: Any, hear: Any, become: Any

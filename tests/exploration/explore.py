@@ -49,8 +49,8 @@ def main() -> int:
         states += claims.states
         faults += len(claims.faults)
         print(
-            f"{claims.states:>9,} states, {claims.ends:>7,} ends, {len(claims.faults)} faults: claims: {name} "
-            f"({scenario})",
+            f"{claims.states:>9,} states, {claims.ends:>7,} ends, {len(claims.faults)} faults: "
+            f"claims: {name} ({scenario})",
             flush=True,
         )
         for fault, state in claims.faults[:3]:
