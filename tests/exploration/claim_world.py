@@ -5,8 +5,8 @@ Every order of steps in which the tasks of a run, another run, and a rival can c
 The steps are those of the package itself: ``_worker.claiming``, ``_protocol.claims`` and
 ``_worker.reporting``. CodePipeline, the records and Airflow are abstract. The job is offered with a nonce,
 and with another one when its lease has run out. It is claimed by an acknowledgement with the nonce of the
-moment, and keeps it then. Processes may die before and after each step. Airflow tries them again, and clears the
-XCom of a claiming task before it does. Answers may be lost, before or after the call was carried out. The
+moment, and keeps it then. Processes may die before and after each step. Airflow tries them again, and clears
+the XCom of a claiming task before it does. Answers may be lost, before or after the call was carried out. The
 customer may stop the pipeline, a user may clear the tasks.
 
 As in ``reporting_world``, a state is a tuple, and a process's part of it is what it has heard since its try
@@ -617,8 +617,7 @@ class ClaimExplorer(Explorer):
         if state.owner != run:
             if self.world.unknown_claim == "leave":
                 return f"{run} is to leave unknown claims, and puts a result for {state.owner or 'nobody'}"
-            if run not in state.doubted or is_certain:
-                return (
-                    f"{run} knows that it has lost the job, and puts a result for {state.owner or 'nobody'}"
-                )
+            # A job that is nobody's takes no result.
+            if state.owner and (run not in state.doubted or is_certain):
+                return f"{run} knows that it has lost the job, and puts a result for {state.owner}"
         return ""
