@@ -62,7 +62,7 @@ test-chaos: ## kill parts of a real Airflow on Celery while it works (needs Post
 	@$(ENVIRONMENT) install $(AIRFLOW) --group $(call GROUP,$(AIRFLOW)) chaos
 	@$(VENV)/bin/python tests/chaos/run.py --jobs $(JOBS) --kills $(KILLS) --seed $(SEED) $(ARGS)
 
-explore: environment ## walk every order of steps, deaths and lost answers of tasks that report one job
+explore: environment ## walk every order of steps, deaths and lost answers of tasks that claim and report one job
 	PYTHONPATH=.:tests $(VENV)/bin/python -m exploration.explore
 
 test-simulation: environment ## let thousands of runs go wrong in a small Airflow, one seed after the other (SEEDS=10000)

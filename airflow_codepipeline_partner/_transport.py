@@ -78,6 +78,11 @@ class Transport:
         client.meta.events.register("response-received.codepipeline", self._note_body)
         return client
 
+    @property
+    def was_in_doubt(self) -> bool:
+        """Whether an attempt before the last answer, in this thread, may have been carried out."""
+        return bool(getattr(self._attempt, "was_in_doubt", False))
+
     def _note_sending(self, **event: Any) -> None:
         self._attempt.sent = True
 
@@ -118,6 +123,7 @@ class Transport:
         )
         try:
             answer: Mapping[str, Any] = retrying(attempt)
+            self._attempt.was_in_doubt = any(unknown)
             return answer
         except tenacity.RetryError as error:
             attempts, last = error.last_attempt.attempt_number, error.last_attempt.exception()

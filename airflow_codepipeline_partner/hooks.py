@@ -32,7 +32,6 @@ from airflow_codepipeline_partner.exceptions import (
     CodePipelineProviderError,
     InvalidClientToken,
     InvalidInput,
-    InvalidNonce,
     RequestRefused,
 )
 
@@ -193,7 +192,9 @@ class CodePipelineHook(AwsBaseHook):
         claims.check_unknown_claim(unknown_claim)
         offered = OfferedJob.from_value(job)
         offered.check_claimable()
-        claim = self.try_claim(offered, before_acknowledge=_is_awaited_by_nobody)
+        claim = self.try_claim(
+            offered, before_acknowledge=lambda it: TaskInstanceRef.from_token(it.continuation_token) is None
+        )
         return claim.job if claim.counts_as_ours(unknown_claim) else None
 
     def try_claim(
@@ -212,27 +213,41 @@ class CodePipelineHook(AwsBaseHook):
             sent, to record the intent. If it returns False, the job is left to others.
         :raises CodePipelineError: The errors of :meth:`claim`.
         """
-        details = self._details(job)
-        claimed = ClaimedJob.from_details(job, details)
+        asked = self.carry_out(job, claims.AskDetails())
+        if not isinstance(asked, claims.Asked):
+            raise asked
+        if before_acknowledge(asked.job) is False:
+            self.log.info("The %s is left to others.", job)
+            return Claim(ClaimState.LOST, asked.job)
+        steps = claims.acknowledging(asked.job, asked.nonce, in_doubt=in_doubt)
+        claim = claims.drive(steps, lambda step: self.carry_out(job, step))
+        if claim.error is not None:
+            raise claim.error
+        self.log.info("Claim of %s: %s", job, claim.state)
+        return claim
+
+    def carry_out(self, job: OfferedJob, call: claims.AskDetails | claims.Acknowledge) -> Any:
+        """
+        Send a call of a claim, and return its answer, or its error.
+
+        :param job: A job that can be claimed.
+        :param call: The call; see :func:`~airflow_codepipeline_partner._protocol.claims.acknowledging`.
+        """
+        try:
+            if isinstance(call, claims.Acknowledge):
+                answer = self._send(requests.acknowledge(job), nonce=call.nonce)
+                return claims.Acknowledged(answer.get("status"), self._transport.was_in_doubt)
+            details = self._details(job)
+        except CodePipelineProviderError as error:
+            return error
         nonce = job.nonce if job.dialect.poll_gives_nonce else details.nonce
         if not nonce:
-            raise RequestRefused(
+            return RequestRefused(
                 f"The details of job {job.job_id} hold no nonce, so it cannot be acknowledged.",
                 code="NoNonce",
                 job_id=job.job_id,
             )
-        if before_acknowledge(claimed) is False:
-            self.log.info("The %s is left to others.", job)
-            return Claim(ClaimState.LOST, claimed)
-        try:
-            answer = self._send(requests.acknowledge(job), nonce=nonce)
-        except InvalidNonce as refusal:
-            may_be_ours = in_doubt or refusal.in_doubt
-            claim = Claim.from_refused_nonce(claimed, nonce, may_be_ours, lambda: self._details(job).nonce)
-        else:
-            claim = Claim.from_status(claimed, answer.get("status"))
-        self.log.info("Claim of %s: %s", job, claim.state)
-        return claim
+        return claims.Asked(ClaimedJob.from_details(job, details), nonce)
 
     def succeed(
         self,
@@ -433,7 +448,3 @@ class CodePipelineHook(AwsBaseHook):
         )
         secrets["clientToken"] = current
         return self._transport.send(call, secrets, in_doubt=refused.in_doubt)
-
-
-def _is_awaited_by_nobody(job: ClaimedJob) -> bool:
-    return TaskInstanceRef.from_token(job.continuation_token) is None

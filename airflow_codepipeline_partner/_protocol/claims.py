@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The outcome of a claim, and whether the job then counts as this worker's."""
+"""The steps of a claim that reach CodePipeline, their outcome, and whether the job then counts as ours."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Any, Literal, TypeVar, cast
 
 from airflow_codepipeline_partner._limit_checks import text_fault
 from airflow_codepipeline_partner._limits import Text
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
-from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, InvalidInput
+from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, InvalidInput, InvalidNonce
 
-log = logging.getLogger(__name__)
+Step = TypeVar("Step")
+End = TypeVar("End")
 
 #: The values of the parameter ``unknown_claim``.
 UNKNOWN_CLAIM_CHOICES = ("assume_ours", "leave")
@@ -54,50 +54,16 @@ class Claim:
     """
     The outcome of an attempt to claim a job.
 
-    :param state: ``claimed``, ``unknown`` or ``lost``.
+    :param state: ``claimed``, ``unknown``, ``lost`` or ``refused``.
     :param job: The job with its details; the state says who has it.
     :param status: The job's status, as the acknowledgement returned it; None if it returned none.
+    :param error: Why the acknowledgement got no answer, or was refused for another reason than its nonce.
     """
 
     state: ClaimState
     job: ClaimedJob
     status: str | None = None
-
-    @classmethod
-    def from_status(cls, job: ClaimedJob, status: str | None) -> Self:
-        """Return the outcome of an answered acknowledgement: only ``InProgress`` claims the job."""
-        return cls(ClaimState.CLAIMED if status == "InProgress" else ClaimState.LOST, job, status)
-
-    @classmethod
-    def from_refused_nonce(
-        cls, job: ClaimedJob, spent: str, may_be_ours: bool, ask_nonce: Callable[[], str | None]
-    ) -> Self:
-        """
-        Return the outcome of an acknowledgement that was refused because of its nonce.
-
-        If an earlier answer was lost, that may have been the answer to a successful acknowledgement. But the
-        nonce of a claimed job does not change. If it is another one now, and stays that, the job was offered
-        once more: so nobody had claimed it, and the lost answer was a refusal.
-
-        :param job: The job.
-        :param spent: The nonce that was refused.
-        :param may_be_ours: Whether an acknowledgement of this worker may have been carried out before.
-        :param ask_nonce: Asks for the nonce that the job has now. Not used for a custom job, whose nonce is
-            only in a poll.
-        """
-        lost = cls(ClaimState.LOST, job)
-        unknown = cls(ClaimState.UNKNOWN, replace(job, certain=False))
-        if not may_be_ours:
-            return lost
-        if job.job.dialect.poll_gives_nonce:
-            return unknown
-        try:
-            fresh = ask_nonce()
-            # It is not known whether asking for details changes the nonce; if so, it proves nothing.
-            return lost if fresh and fresh != spent and fresh == ask_nonce() else unknown
-        except CodePipelineProviderError as error:
-            log.info("The claim of job %s stays unknown: %s", job.job_id, type(error).__name__)
-            return unknown
+    error: CodePipelineProviderError | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -106,7 +72,103 @@ class Claim:
 
     def counts_as_ours(self, unknown_claim: str) -> bool:
         """Return whether to work on the job; see :meth:`ClaimState.counts_as_ours`."""
-        return self.state.counts_as_ours(unknown_claim)
+        return not self.has_ended and self.state.counts_as_ours(unknown_claim)
+
+
+# The steps of a claim that reach CodePipeline: pure, so that every order of them can be explored.
+
+
+@dataclass(frozen=True)
+class AskDetails:
+    """Ask for the job's details; the answer is :class:`Asked`, or an error."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """
+    The answer to a question for a job's details.
+
+    :param job: The job with its details.
+    :param nonce: The nonce that the acknowledgement spends. A custom job's is only in its poll.
+    """
+
+    job: ClaimedJob
+    nonce: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Acknowledge:
+    """Acknowledge the job; the answer is :class:`Acknowledged`, or an error."""
+
+    nonce: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """
+    The answer to an acknowledgement.
+
+    :param status: The job's status, or None if the answer holds none.
+    :param in_doubt: Whether an attempt before this answer may have been carried out.
+    """
+
+    status: str | None
+    in_doubt: bool = False
+
+
+Call = AskDetails | Acknowledge
+
+
+def acknowledging(job: ClaimedJob, nonce: str, *, in_doubt: bool = False) -> Generator[Call, Any, Claim]:
+    """
+    Acknowledge a job, and find out whose it is.
+
+    :param job: The job with its details.
+    :param nonce: The nonce to spend.
+    :param in_doubt: Whether an earlier try of this worker may have acknowledged the job.
+    """
+    answer: Acknowledged | CodePipelineProviderError = yield Acknowledge(nonce)
+    may_be_ours = in_doubt or answer.in_doubt
+    unknown = Claim(ClaimState.UNKNOWN, replace(job, certain=False))
+    if isinstance(answer, Acknowledged):
+        if answer.status in ENDED_STATUSES and may_be_ours:
+            # Most likely it was ours.
+            return replace(unknown, status=answer.status)
+        # Only InProgress claims the job.
+        state = ClaimState.CLAIMED if answer.status == "InProgress" else ClaimState.LOST
+        return Claim(state, job, answer.status)
+    if not isinstance(answer, InvalidNonce):
+        return replace(unknown if may_be_ours else Claim(ClaimState.REFUSED, job), error=answer)
+    if not may_be_ours:
+        return Claim(ClaimState.LOST, job)
+    # The lost answer may have been the answer to a successful acknowledgement. But the nonce of a claimed job
+    # does not change. If it is another one now, and stays that, the job was offered once more: so nobody had
+    # claimed it, and the lost answer was a refusal.
+    if job.job.dialect.poll_gives_nonce:
+        return unknown
+    now: Asked | CodePipelineProviderError = yield AskDetails()
+    if isinstance(now, Asked) and now.nonce != nonce:
+        # It is not known whether asking for details changes the nonce; if so, it proves nothing.
+        again: Asked | CodePipelineProviderError = yield AskDetails()
+        if isinstance(again, Asked) and again.nonce == now.nonce:
+            return Claim(ClaimState.LOST, job)
+    return unknown
+
+
+def drive(steps: Generator[Step, Any, End], carry_out: Callable[[Step], Any]) -> End:
+    """
+    Carry out the steps that a generator yields, and return its end.
+
+    :param steps: The generator; it is sent what came of each step.
+    :param carry_out: Carries out one step. What it raises ends the steps.
+    """
+    came_of_it: Any = None
+    while True:
+        try:
+            step = steps.send(came_of_it)
+        except StopIteration as end:
+            return cast("End", end.value)
+        came_of_it = carry_out(step)
 
 
 def check_unknown_claim(value: str) -> str:

@@ -22,6 +22,7 @@ from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._worker.claiming import Earlier
 from airflow_codepipeline_partner._worker.job_life import MAY_BE_ACKNOWLEDGED, Results, newest_claim
 from airflow_codepipeline_partner._worker.record_store import (
     MAX_KEY_CHARS,
@@ -112,6 +113,7 @@ class ClaimCheckpoint:
         self._records = RecordStore.of(context["ti"])
         self._store = _store_of(context)
         self._max_tries: int = context["ti"].max_tries
+        self._is_retry = context["ti"].try_number > 1
         self._unknown_claim: str | None = getattr(context["task"], "unknown_claim", None)
         #: Where the finishing task finds the claim if a further try of this task dies before it can write
         #: anything. It cannot read another task's state store. A user may clear a task without retries, too.
@@ -119,6 +121,8 @@ class ClaimCheckpoint:
         self._copies = [_AdjacentStore(each, own) for each in undisturbed_tasks(context["dag"], own)]
         #: When the job may first have been acknowledged. Its timeout may run from then on.
         self._since: datetime | None = None
+        #: What an earlier try, which did its work, noted of its end. It is kept until this try notes its own.
+        self._ended_with: int | None = None
 
     @property
     def outlives_a_retry(self) -> bool:
@@ -133,9 +137,11 @@ class ClaimCheckpoint:
             state, job, at=self._since or datetime.now(UTC), unknown_claim=self._unknown_claim
         )
         # First where a retry does not clear it.
-        for store in (self._store, *self._copies):
-            if store is not None:
-                store.set(CLAIM_KEY, record.to_xcom())
+        if self._store is not None:
+            ended = {} if self._ended_with is None else {_ENDED: self._ended_with}
+            self._store.set(CLAIM_KEY, {**record.to_xcom(), **ended})
+        for copy in self._copies:
+            copy.set(CLAIM_KEY, record.to_xcom())
         self._records.write_claim(record)
 
     def note_end(self, claim: Claim) -> None:
@@ -144,15 +150,20 @@ class ClaimCheckpoint:
             value = ClaimRecord(claim.state, claim.job, unknown_claim=self._unknown_claim).to_xcom()
             self._store.set(CLAIM_KEY, {**value, _ENDED: self._max_tries})
 
-    def claim_of_earlier_try(self, job_id: str) -> Claim | None:
-        """Restore the record of a claim that an earlier try certainly won, and return the claim, or None."""
+    def recall(self, job_id: str) -> Earlier:
+        """
+        Return what the task knows of its earlier tries.
+
+        Only a record shows that an earlier try may have acknowledged the job. That there is none, although
+        this is a retry, proves nothing: the earlier tries may have ended before they asked for anything.
+        """
         record = self._earlier(job_id)
-        if record is None or record.state is not ClaimState.CLAIMED or self._was_cleared:
-            # After a user has cleared the task, only CodePipeline knows whether the job is still in progress.
-            return None
-        self._since = record.at
-        self.write(record.state, record.job)
-        return Claim(record.state, record.job)
+        if record is not None and record.state in MAY_BE_ACKNOWLEDGED:
+            self._since = record.at
+        held = None if self._store is None else self._store.get(CLAIM_KEY)
+        self._ended_with = (held or {}).get(_ENDED)
+        was_cleared = self._ended_with not in (None, self._max_tries)
+        return Earlier(record, was_cleared, self._is_retry and not self.outlives_a_retry)
 
     def restore(self, job_id: str) -> ClaimedJob | None:
         """Restore an earlier try's claim in XCom, which the retry cleared; return the job, or None."""
@@ -161,24 +172,6 @@ class ClaimCheckpoint:
             return None
         self._records.write_claim(record)
         return record.job
-
-    def acknowledged_before(self, job_id: str) -> bool:
-        """
-        Return whether an earlier try may have acknowledged the job.
-
-        Only a record says so. That there is none, although this is a retry, proves nothing: the earlier tries
-        may have ended before they asked for anything.
-        """
-        record = self._earlier(job_id)
-        if record is None or record.state not in MAY_BE_ACKNOWLEDGED:
-            return False
-        self._since = record.at
-        return True
-
-    @property
-    def _was_cleared(self) -> bool:
-        ended_with = None if self._store is None else (self._store.get(CLAIM_KEY) or {}).get(_ENDED)
-        return ended_with is not None and ended_with != self._max_tries
 
     def _earlier(self, job_id: str) -> ClaimRecord | None:
         value = None if self._store is None else self._store.get(CLAIM_KEY)

@@ -2,25 +2,32 @@
 """
 How a task claims a job.
 
-The claim is recorded before it is made. A job that another task waits for is never claimed.
+This module carries out the steps of :mod:`~airflow_codepipeline_partner._worker.claiming`. The claim is
+recorded before it is made. A job that another task waits for is never claimed.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
-from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
+from airflow_codepipeline_partner._protocol.claims import Claim, drive
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._worker import report, result_defaults
 from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint
+from airflow_codepipeline_partner._worker.claiming import (
+    IsAwaited,
+    NoteEnd,
+    Reason,
+    Recall,
+    Write,
+    claiming,
+)
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_store import LIVING, RecordStore, has_continued
-from airflow_codepipeline_partner.exceptions import CodePipelineProviderError
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
@@ -49,26 +56,36 @@ def claim_job(
     :raises AirflowFailException: A retry cannot help, for instance since the job has ended.
     """
     with fail_without_retry_if_permanent():
-        attempt = _Attempt(hook, context, job)
-        claim = attempt.checkpoint.claim_of_earlier_try(job.job_id) or attempt.claim()
-        if not claim.counts_as_ours(unknown_claim):
-            if claim.has_ended and (attempt.acknowledged_before or context["dag_run"].clear_number):
-                # Most likely it was this run's job. Skipping its work now would make the run green.
-                raise AirflowFailException(
-                    f"Job {job.job_id} has ended ({claim.status}). This run may have claimed it before. "
-                    "To run the action again, retry it in CodePipeline, which makes a new job."
-                )
-            if attempt.left_to is None and attempt.forgets:
-                raise AirflowFailException(
-                    f"{_lost(claim)} An earlier try of this task may have claimed it, but before Airflow 3.3 "
-                    "a task with no task beside it knows nothing of its earlier tries. So nothing is put, "
-                    "and the run is red."
-                )
-            raise AirflowSkipException(attempt.left_to or _lost(claim))
-        attempt.end_if_abandoned(claim.job)
-        if ends_with_claim:
-            attempt.checkpoint.note_end(claim)
-        return claim.job
+        task = _ClaimingTask(hook, context, job)
+        reason, claim = task.claim(unknown_claim, ends_with_claim=ends_with_claim)
+        error = claim.error
+        if reason is Reason.OURS:
+            return claim.job
+        if error is not None and reason is Reason.NO_ANSWER:
+            raise error
+        if reason is Reason.ABANDONED:
+            task.end_abandoned(claim.job)
+        if reason in (Reason.AWAITED, Reason.NOT_WON):
+            raise AirflowSkipException(task.left_to or _lost(claim))
+        raise AirflowFailException(_why_not_retried(reason, claim)) from error
+
+
+def _why_not_retried(reason: Reason, claim: Claim) -> str:
+    if reason is Reason.HAS_ENDED:
+        return (
+            f"Job {claim.job.job_id} has ended ({claim.status}). This run may have claimed it before. "
+            "To run the action again, retry it in CodePipeline, which makes a new job."
+        )
+    if reason is Reason.FORGOTTEN:
+        return (
+            f"{_lost(claim)} An earlier try of this task may have claimed it, but before Airflow 3.3 "
+            "a task with no task beside it knows nothing of its earlier tries. So nothing is put, "
+            "and the run is red."
+        )
+    return (
+        f"{type(claim.error).__name__}: {claim.error} Not retried: before Airflow 3.3, a claiming task with "
+        "no task beside it knows nothing of its earlier tries."
+    )
 
 
 def _lost(claim: Claim) -> str:
@@ -83,9 +100,9 @@ def _lost(claim: Claim) -> str:
     )
 
 
-class _Attempt:
+class _ClaimingTask:
     """
-    One try of a task to claim one job.
+    Carries out the steps of one try of a task to claim one job.
 
     :param hook: The hook that claims it.
     :param context: The running task's context.
@@ -95,58 +112,46 @@ class _Attempt:
     def __init__(self, hook: CodePipelineHook, context: Mapping[str, Any], job: OfferedJob) -> None:
         self._hook = hook
         self._ti = context["ti"]
+        self._was_run_cleared = bool(context["dag_run"].clear_number)
         self._job = job
-        self.checkpoint = ClaimCheckpoint(context)
+        self._checkpoint = ClaimCheckpoint(context)
         #: Why the job was left alone, if another task waits for it.
         self.left_to: str | None = None
-        #: Whether an earlier try may have acknowledged it.
-        self.acknowledged_before = False
-        #: Whether there were earlier tries of which nothing is known.
-        self.forgets = context["ti"].try_number > 1 and not self.checkpoint.outlives_a_retry
 
-    def claim(self) -> Claim:
+    def claim(self, unknown_claim: str, *, ends_with_claim: bool) -> tuple[Reason, Claim]:
         """Claim the job, and record the outcome, whatever happens in between."""
-        checkpoint = self.checkpoint
-        before = self.acknowledged_before = checkpoint.acknowledged_before(self._job.job_id)
-        # Nothing is claimed until the acknowledgement is about to be sent, however this task ends.
-        state = ClaimState.UNKNOWN if before else ClaimState.REFUSED
-        claimed = ClaimedJob(self._job, certain=not before)
-        checkpoint.write(state, claimed)
+        steps = claiming(
+            self._job,
+            TaskInstanceRef.of(self._ti),
+            unknown_claim,
+            outlives_a_retry=self._checkpoint.outlives_a_retry,
+            was_run_cleared=self._was_run_cleared,
+            ends_with_claim=ends_with_claim,
+        )
+        reason, claim = drive(steps, self._carry_out)
+        if claim.error is None and reason is not Reason.AWAITED:
+            log.info("Claim of %s: %s", self._job, claim.state)
+        return reason, claim
 
-        def intend(about_to_claim: ClaimedJob) -> bool:
-            nonlocal state, claimed
-            # Even if an earlier try may have acknowledged it: that run is the one to end it.
-            if self._is_awaited(about_to_claim):
-                return False
-            state, claimed = ClaimState.INTENT, about_to_claim
-            checkpoint.write(state, claimed)
-            return True
+    def _carry_out(self, step: Any) -> Any:
+        if isinstance(step, Recall):
+            return self._checkpoint.recall(self._job.job_id)
+        if isinstance(step, Write):
+            return self._checkpoint.write(step.state, step.job)
+        if isinstance(step, IsAwaited):
+            return self._is_awaited(step.job)
+        if isinstance(step, NoteEnd):
+            return self._checkpoint.note_end(step.claim)
+        return self._hook.carry_out(self._job, step)
 
-        try:
-            claim = self._hook.try_claim(self._job, in_doubt=before, before_acknowledge=intend)
-        except CodePipelineProviderError as error:
-            unknown = before or (state is ClaimState.INTENT and error.in_doubt)
-            state = ClaimState.UNKNOWN if unknown else ClaimState.REFUSED
-            checkpoint.write(state, replace(claimed, certain=not unknown))
-            if unknown and not checkpoint.outlives_a_retry:
-                # A retry could not know that the job may be acknowledged, and would leave it.
-                raise AirflowFailException(
-                    f"{type(error).__name__}: {error} Not retried: before Airflow 3.3, a claiming task with "
-                    "no task beside it knows nothing of its earlier tries."
-                ) from error
-            raise
-        checkpoint.write(claim.state, claim.job)
-        return claim
-
-    def end_if_abandoned(self, job: ClaimedJob) -> None:
+    def end_abandoned(self, job: ClaimedJob) -> NoReturn:
         """
-        End a job with failure if it continues the work of a run that has ended without it.
+        End a job with failure that continues the work of a run that has ended without it.
 
-        :raises AirflowFailException: It was such a job, and is ended.
+        :raises AirflowFailException: It is ended.
         """
         waiting = TaskInstanceRef.from_token(job.continuation_token)
-        if waiting is None or waiting.is_of_run(self._ti.dag_id, self._ti.run_id):
-            return
+        assert waiting is not None  # noqa: S101 - so the job was found to be abandoned
         message = (
             f"The work of this action was begun by {waiting} in Airflow. That run has ended. "
             "Retry the action."

@@ -15,21 +15,28 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_codepipeline_partner._compat import AirflowSkipException
 from airflow_codepipeline_partner._protocol import requests
-from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
+from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState, drive
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._protocol.results import CurrentRevision, ExecutionDetails
 from airflow_codepipeline_partner._worker import report, result_defaults
+from airflow_codepipeline_partner._worker.claiming import (
+    NextSteps,
+    ReadClaim,
+    WithdrawResults,
+    Write,
+    claiming_anew,
+    claiming_next,
+)
 from airflow_codepipeline_partner._worker.record_store import ClaimInRun, RecordStore, find_claim
 from airflow_codepipeline_partner._worker.records import ClaimRecord
 from airflow_codepipeline_partner.exceptions import (
-    CodePipelineProviderError,
     InvalidJobReference,
     JobNotInProgress,
     NextJobNotOffered,
@@ -216,32 +223,8 @@ def claim_offered(
         )
     job = OfferedJob.from_value(event["jobs"][0])
     if job.job_id == claim.record.job.job_id and claim.record.state.is_unknown:
-        return _claim_unknown_again(hook, claim, job)
+        return _claim_anew(hook, claim, job)
     return claim_next_job(hook, claim, job)
-
-
-def _claim_unknown_again(hook: CodePipelineHook, claim: ClaimInRun, job: OfferedJob) -> ClaimInRun:
-    """
-    Claim a job again whose claim was unknown: it is offered, so it seems that nobody had claimed it.
-
-    The offer may be an old one. Only an answered acknowledgement proves that the job was unclaimed. Then its
-    result, which was taken as put, was not put.
-    """
-    record = claim.record
-
-    def has_same_token(about_to_claim: ClaimedJob) -> bool:
-        return about_to_claim.continuation_token == record.job.continuation_token
-
-    answer = hook.try_claim(job, before_acknowledge=has_same_token)
-    if answer.state is not ClaimState.CLAIMED:
-        return claim
-    log.warning("Nobody had claimed job %s, so its result was not put. It is claimed now.", job.job_id)
-    claim.store.withdraw_all_results(job.job_id)
-    claimed = ClaimRecord(
-        ClaimState.CLAIMED, answer.job, record.former_job_ids, unknown_claim=claim.unknown_claim
-    )
-    claim.store.write_claim(claimed)
-    return replace(claim, record=claimed)
 
 
 def is_claimed_anew(claim: ClaimInRun, before: ClaimInRun) -> bool:
@@ -266,43 +249,75 @@ def claim_next_job(hook: CodePipelineHook, claim: ClaimInRun, job: OfferedJob) -
     :param claim: The claim of the job before it; or its own, if an earlier try left that unknown.
     :param job: The job.
     """
-    store, record = claim.store, claim.record
+    record = claim.record
     is_recorded = record.job.job_id == job.job_id
-    former = record.former_job_ids if is_recorded else (*record.former_job_ids, record.job.job_id)
-    was_unknown = is_recorded and record.state.is_unknown
-    tokens = (record.job.continuation_token,) if is_recorded else awaited_tokens(store, record)
-    # A job's timeout may run from the first acknowledgement on.
-    since = record.at if was_unknown else datetime.now(UTC)
-    intended: ClaimedJob | None = None
+    task = _ClaimingTask(
+        hook,
+        claim,
+        job,
+        former=record.former_job_ids if is_recorded else (*record.former_job_ids, record.job.job_id),
+        # A job's timeout may run from the first acknowledgement on.
+        since=record.at if is_recorded and record.state.is_unknown else datetime.now(UTC),
+    )
+    tokens = (record.job.continuation_token,) if is_recorded else awaited_tokens(claim.store, record)
+    task.carry_out(claiming_next(job, record, tokens))
+    return task.newest()
 
-    def newest() -> ClaimInRun:
-        return replace(claim, record=store.read_claim() or record)
 
-    def write(state: ClaimState, claimed: ClaimedJob) -> None:
-        store.write_claim(ClaimRecord(state, claimed, former, since, claim.unknown_claim))
+def _claim_anew(hook: CodePipelineHook, claim: ClaimInRun, job: OfferedJob) -> ClaimInRun:
+    """Claim a job again whose claim was unknown; see :func:`claiming_anew`."""
+    task = _ClaimingTask(hook, claim, job, claim.record.former_job_ids, datetime.now(UTC))
+    answer = task.carry_out(claiming_anew(job, claim.record))
+    if answer is None or answer.state is not ClaimState.CLAIMED:
+        return claim
+    log.warning("Nobody had claimed job %s, so its result was not put. It is claimed now.", job.job_id)
+    return task.newest()
 
-    def intend(about_to_claim: ClaimedJob) -> bool:
-        nonlocal intended
-        if about_to_claim.continuation_token not in tokens:
-            # The trigger was given another job's token, so this job is not ours.
-            return False
-        now = newest().record
-        if now.is_certain and now.job.job_id == job.job_id:
-            return False
-        intended = about_to_claim
-        write(ClaimState.INTENT, about_to_claim)
-        return True
 
-    try:
-        answer: Claim = hook.try_claim(job, in_doubt=was_unknown, before_acknowledge=intend)
-    except CodePipelineProviderError as error:
-        if intended is not None:
-            unknown = was_unknown or error.in_doubt
-            state = ClaimState.UNKNOWN if unknown else ClaimState.REFUSED
-            write(state, replace(intended, certain=not unknown))
-        raise
-    if intended is not None:
-        if was_unknown and answer.state is ClaimState.LOST:
-            store.withdraw_unknown_claims(job.job_id)
-        write(answer.state, answer.job)
-    return newest()
+@dataclass(frozen=True)
+class _ClaimingTask:
+    """
+    Carries out the steps of a task that claims a next job.
+
+    :param hook: The hook that claims it.
+    :param claim: The claim that the task goes on from.
+    :param job: The job.
+    :param former: The action's earlier jobs.
+    :param since: The time of its records.
+    """
+
+    hook: CodePipelineHook
+    claim: ClaimInRun
+    job: OfferedJob
+    former: tuple[str, ...]
+    since: datetime
+
+    def newest(self) -> ClaimInRun:
+        """Return the newest claim of the action."""
+        return replace(self.claim, record=self.claim.store.read_claim() or self.claim.record)
+
+    def carry_out(self, steps: NextSteps) -> Claim | None:
+        """
+        Carry out the steps, and return their claim.
+
+        :raises CodePipelineProviderError: CodePipeline refused, or did not answer.
+        """
+        claim = drive(steps, self._carry_out)
+        if claim is not None and claim.error is not None:
+            raise claim.error
+        if claim is None:
+            log.info("The %s is left to others.", self.job)
+        else:
+            log.info("Claim of %s: %s", self.job, claim.state)
+        return claim
+
+    def _carry_out(self, step: Any) -> Any:
+        store = self.claim.store
+        if isinstance(step, ReadClaim):
+            return self.newest().record
+        if isinstance(step, Write):
+            record = ClaimRecord(step.state, step.job, self.former, self.since, self.claim.unknown_claim)
+            return store.write_claim(record)
+        if isinstance(step, WithdrawResults):
+            return store.withdraw_all_results(self.job.job_id)
+        return self.hook.carry_out(self.job, step)

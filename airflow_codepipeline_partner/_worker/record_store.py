@@ -116,13 +116,6 @@ class RecordStore:
             newest = self.read_claim()
             self.write(CLAIM_KEY, (newest or record).to_xcom())
 
-    def withdraw_unknown_claims(self, job_id: str) -> None:
-        """Forget the intents of other tasks to claim a job: it is known now that nobody had claimed it."""
-        for name in ("", *self.claim_writers):
-            record = self._claim(name) if name != self.writer else None
-            if record is not None and record.job.job_id == job_id and record.state.is_unknown:
-                XCom.delete(key=_key(CLAIM_KEY, name), **self._names())
-
     def read_results(self, job_id: str) -> Results:
         """Return all records of this job's result."""
         if self.shared:

@@ -6,7 +6,13 @@ from __future__ import annotations
 import pytest
 
 from airflow_codepipeline_partner._protocol import claims
-from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
+from airflow_codepipeline_partner._protocol.claims import (
+    Acknowledged,
+    Claim,
+    ClaimState,
+    acknowledging,
+    drive,
+)
 from airflow_codepipeline_partner.exceptions import (
     InvalidInput,
 )
@@ -32,7 +38,7 @@ CLAIMED = ClaimedJob(JOB)
     ],
 )
 def test_only_in_progress_makes_a_job_ours(status, state):
-    claim = Claim.from_status(CLAIMED, status)
+    claim = drive(acknowledging(CLAIMED, "nonce"), lambda step: Acknowledged(status))
     assert claim == Claim(state, CLAIMED, status)
     assert claim.has_ended is (status in ("TimedOut", "Succeeded", "Failed"))
 

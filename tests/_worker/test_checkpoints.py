@@ -10,6 +10,8 @@ from record_memory import context_of_lone_task
 
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
 from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint
+from airflow_codepipeline_partner._worker.claiming import Earlier
+from airflow_codepipeline_partner._worker.job_life import MAY_BE_ACKNOWLEDGED
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import CLAIM_KEY, ClaimRecord
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
@@ -39,21 +41,17 @@ def test_only_a_record_shows_an_earlier_acknowledgement(stored, in_doubt, try_nu
     """Whatever the number of the try."""
     store = None if stored == "no store" else SimpleNamespace(get={CLAIM_KEY: stored}.get)
     memory = ClaimCheckpoint(context_of_lone_task(store, try_number=try_number))
-    assert memory.acknowledged_before("j") is in_doubt
+    earlier = memory.recall("j").record
+    assert (earlier is not None and earlier.state in MAY_BE_ACKNOWLEDGED) is in_doubt
 
 
-@pytest.mark.parametrize("state", ClaimState)
-def test_only_a_claim_that_was_certainly_won_is_taken_up_again(monkeypatch, state):
-    written = []
-    monkeypatch.setattr(RecordStore, "write_claim", lambda self, record: written.append(record))
-    stored = {CLAIM_KEY: record("j", state)}
-    store = SimpleNamespace(get=stored.get, set=stored.__setitem__)
-    memory = ClaimCheckpoint(context_of_lone_task(store, try_number=2))
-    assert memory.claim_of_earlier_try("another") is None
-    claim = memory.claim_of_earlier_try("j")
-    assert (claim is not None) is (state is ClaimState.CLAIMED)
-    # Its record, which the retry has cleared, is there again.
-    assert [record.state for record in written] == ([state] if claim else [])
+@pytest.mark.parametrize(
+    ("try_number", "stored", "forgotten"), [(1, None, False), (2, None, True), (2, {}, False)]
+)
+def test_without_a_store_a_retry_knows_that_it_knows_nothing(try_number, stored, forgotten):
+    store = None if stored is None else SimpleNamespace(get=stored.get)
+    memory = ClaimCheckpoint(context_of_lone_task(store, try_number=try_number))
+    assert memory.recall("j") == Earlier(is_forgotten=forgotten)
 
 
 @pytest.mark.parametrize(("max_tries", "goes_on"), [(1, True), (3, False)])
@@ -69,5 +67,9 @@ def test_a_retry_goes_on_and_a_users_clear_asks_codepipeline(monkeypatch, max_tr
     memory(1, 1).note_end(Claim(ClaimState.CLAIMED, ClaimedJob(OfferedJob("j", "c"))))
     # A clear of an ended task raises its max_tries, a retry leaves it.
     again = memory(2, max_tries)
-    assert (again.claim_of_earlier_try("j") is not None) is goes_on
-    assert again.acknowledged_before("j")
+    assert again.recall("j").was_cleared is not goes_on
+    earlier = again.recall("j")
+    assert earlier.record.state is ClaimState.CLAIMED
+    # A retry after the clear asks CodePipeline, too.
+    again.write(earlier.record.state, earlier.record.job)
+    assert memory(3, max_tries).recall("j").was_cleared is not goes_on

@@ -13,13 +13,14 @@ from support import ACTION_TYPE, CUSTOM_TYPE
 
 from airflow_codepipeline_partner._compat import AirflowSkipException
 from airflow_codepipeline_partner._protocol import requests
-from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
+from airflow_codepipeline_partner._protocol.claims import Acknowledged, AskDetails, Asked, ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker import next_job
 from airflow_codepipeline_partner._worker.record_store import ClaimInRun
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.exceptions import (
     InvalidJobReference,
+    InvalidNonce,
     JobNotInProgress,
     NextJobNotOffered,
     RequestRefused,
@@ -44,6 +45,14 @@ INTENT, CLAIMED, UNKNOWN, LOST, REFUSED = ClaimState
 LONG, OVER = 3600.0, -1.0
 
 
+#: State → the answer that leads to it, if the nonce stays the same.
+ANSWERS = {
+    CLAIMED: Acknowledged("InProgress"),
+    LOST: Acknowledged("Succeeded"),
+    UNKNOWN: InvalidNonce("m", in_doubt=True),
+}
+
+
 class Hook:
     """
     Answers an acknowledgement, or a put, with a state or an error.
@@ -57,19 +66,16 @@ class Hook:
         self.token = token
         self.meanwhile = meanwhile
         self.acknowledged = []
-        self.doubts = []
         self.puts = []
 
-    def try_claim(self, job, *, in_doubt=False, before_acknowledge):
-        self.doubts.append(in_doubt)
-        claimed = ClaimedJob(job, continuation_token=self.token)
-        if before_acknowledge(claimed) is False:
-            return Claim(LOST, claimed)
+    def carry_out(self, job, call):
+        if isinstance(call, AskDetails):
+            return Asked(ClaimedJob(job, continuation_token=self.token), "nonce")
         self.meanwhile()
         self.acknowledged.append(job)
         if isinstance(self.answer, Exception):
-            raise self.answer
-        return Claim(self.answer, claimed)
+            return self.answer
+        return ANSWERS[self.answer]
 
     def send_result(self, call):
         if isinstance(self.answer, Exception):
@@ -406,8 +412,9 @@ def test_a_failed_claim_is_recorded_and_raised(before, in_doubt, state):
 
 def test_a_claim_that_fails_before_its_intent_is_not_recorded():
     class WithoutDetails(Hook):
-        def try_claim(self, job, **more):
-            raise RequestRefused("no")
+        def carry_out(self, job, call):
+            assert isinstance(call, AskDetails)
+            return RequestRefused("no")
 
     claim = waiting_claim()
     with pytest.raises(RequestRefused, match="no"):
@@ -449,9 +456,9 @@ def test_a_job_that_another_task_claims_first_is_taken_over():
 @pytest.mark.parametrize("state", [CLAIMED, UNKNOWN])
 @pytest.mark.parametrize(("first", "following"), [(ONE, TWO), (CUSTOM_ONE, CUSTOM_TWO)])
 def test_a_first_try_leaves_no_doubt_in_a_stale_nonce(first, following, state):
-    hook = Hook()
-    next_job.claim_next_job(hook, waiting_claim(state, first), following)
-    assert hook.doubts == [False]
+    hook, claim = Hook(InvalidNonce("m")), waiting_claim(state, first)
+    next_job.claim_next_job(hook, claim, following)
+    assert claim.store.claim_states == [INTENT, LOST]
     assert hook.acknowledged == [following]
 
 
@@ -460,9 +467,9 @@ def test_a_first_try_leaves_no_doubt_in_a_stale_nonce(first, following, state):
     ("state", "in_doubt"), [(LOST, False), (REFUSED, False), (INTENT, True), (UNKNOWN, True)]
 )
 def test_a_stale_nonce_is_in_doubt_after_an_unknown_try(state, in_doubt, job):
-    hook = Hook()
-    next_job.claim_next_job(hook, next_claim(state, job), job)
-    assert hook.doubts == [in_doubt]
+    hook, claim = Hook(InvalidNonce("m")), next_claim(state, job)
+    next_job.claim_next_job(hook, claim, job)
+    assert claim.store.claim_states == [INTENT, UNKNOWN if in_doubt else LOST]
     assert hook.acknowledged == [job]
 
 
@@ -490,3 +497,22 @@ def test_any_token_that_tasks_have_put_at_once_is_awaited():
     known.store.beside("other", success(token=other))
     assert next_job.awaited_tokens(known.store, known.record) == (other,)
     assert next_job.claim_next_job(Hook(), known, TWO) == known
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"), [(Acknowledged("InProgress"), CLAIMED), (InvalidNonce("m"), UNKNOWN)]
+)
+def test_an_unknown_job_that_was_offered_once_more_is_asked_for_with_its_new_nonce(answer, state):
+    """Another task may have claimed it since, and its answer may have been lost."""
+    nonces = iter(["old", "new", "new", "new", "new"])
+
+    class Reoffered(Hook):
+        def carry_out(self, job, call):
+            if isinstance(call, AskDetails):
+                return Asked(ClaimedJob(job, continuation_token=self.token), next(nonces))
+            return InvalidNonce("m") if call.nonce == "old" else answer
+
+    claim = next_claim(UNKNOWN)
+    claim.store.claims["theirs"] = record(UNKNOWN, TWO, former=("one",), token=TOKEN)
+    assert next_job.claim_next_job(Reoffered(), claim, TWO).record.state is state
+    assert "theirs" in claim.store.claims

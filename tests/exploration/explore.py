@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 import time
 
+from exploration.claim_scenarios import SCENARIOS as CLAIMS
 from exploration.scenarios import SCENARIOS, explore
 
 #: Deaths, lost answers, and whether a process that is held for dead may go on.
@@ -15,6 +16,9 @@ HELD = (
     "no run is red although its result was put, except where two of these meet: two different calls, an "
     "older try that still lives, a status that CodePipeline does not tell",
     "no run is green without a result",
+    "no result is put for a job that this run has not asked for, and none for another worker's, except where "
+    "unknown claims are assumed to be ours and an answer was lost",
+    "a job that this run has claimed gets a result, unless the last task dies or gets no answer",
 )
 
 
@@ -40,6 +44,17 @@ def main() -> int:
             )
             for fault, state in found.faults[:3]:
                 print(f"FAULT: {fault}", *found.story(state), sep="\n  ")
+    for name, scenario in CLAIMS.items():
+        claims = scenario.explore()
+        states += claims.states
+        faults += len(claims.faults)
+        print(
+            f"{claims.states:>9,} states, {claims.ends:>7,} ends, {len(claims.faults)} faults: "
+            f"claims: {name} ({scenario})",
+            flush=True,
+        )
+        for fault, state in claims.faults[:3]:
+            print(f"FAULT: {fault}", *claims.story(state), sep="\n  ")
     print(f"{states:,} states in {time.monotonic() - begun:.0f} s. In each of them:", *HELD, sep="\n  - ")
     return 1 if faults else 0
 

@@ -42,6 +42,15 @@ def test_a_refusal_whose_answer_was_lost_is_no_claim(emulator, hook, offered, ri
     assert hook.claim(hook.poll(ACTION_TYPE)[0]) is not None
 
 
+def test_a_claim_whose_job_ended_before_its_answer_is_unknown(emulator, hook, offered):
+    """So the task that claims does not take the job for another worker's."""
+    emulator.inject("drop_response", ACKNOWLEDGE)
+    hook._transport._sleep = lambda seconds: emulator.advance(emulator.settings.job_timeout + 1)
+    claim = hook.try_claim(offered)
+    assert (claim.state, claim.status) == (ClaimState.UNKNOWN, "TimedOut")
+    assert not claim.counts_as_ours("assume_ours")
+
+
 def test_a_claim_stays_unknown_if_details_change_the_nonce(emulator, hook, offered, monkeypatch):
     details = hook._details
     numbers = iter(range(100))

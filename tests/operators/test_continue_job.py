@@ -18,6 +18,7 @@ from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInsta
 from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner._worker import next_job
 from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint
+from airflow_codepipeline_partner._worker.claiming import Earlier
 from airflow_codepipeline_partner._worker.job_life import Results
 from airflow_codepipeline_partner._worker.record_store import ClaimInRun, RecordStore
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
@@ -158,11 +159,12 @@ def test_another_run_leaves_the_job_while_the_waiting_one_lives(emulator, offer,
     assert emulator.jobs()[-1].status in ("Queued", "Dispatched")
 
 
-def test_a_retry_without_memory_leaves_it_too(emulator, offer, run_dag, make_hook, monkeypatch):
+def test_a_retry_that_may_have_claimed_it_leaves_it_too(emulator, offer, run_dag, make_hook, monkeypatch):
     run = ended_run(emulator, offer, run_dag)
     set_state(run, "running")
     [offered] = make_hook().poll(ACTION_TYPE)
-    monkeypatch.setattr(ClaimCheckpoint, "acknowledged_before", lambda self, job_id: True)
+    earlier = Earlier(ClaimRecord(ClaimState.UNKNOWN, ClaimedJob(offered)))
+    monkeypatch.setattr(ClaimCheckpoint, "recall", lambda self, job_id: earlier)
     other = run_dag("one_job_assume_ours_0_retries", job=offered.to_xcom())
     assert other.states["claim"] == "skipped"
     assert results(emulator)[offered.job_id] == []

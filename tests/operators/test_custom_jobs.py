@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from support import CUSTOM_TYPE, action_state, results_of
 
-from airflow_codepipeline_partner._protocol.claims import ClaimState
+from airflow_codepipeline_partner._protocol.claims import AskDetails, ClaimState
 from airflow_codepipeline_partner._worker import next_job
 from airflow_codepipeline_partner.exceptions import (
     InvalidJobReference,
@@ -354,14 +354,15 @@ def test_the_next_job_is_polled_for_with_the_first_query(
 
 def test_a_next_job_whose_offer_went_stale_is_waited_for_again(emulator, offer_own, run_dag, monkeypatch):
     emulator.configure(continuation_delay=0, lease_seconds=0.3)
-    try_claim = CodePipelineHook.try_claim
+    carry_out = CodePipelineHook.carry_out
     claims = []
 
-    def first_next_job_too_late(self, job, **more):
-        claims.append(job)
-        return try_claim(self, replace(job, nonce="stale") if len(claims) == 2 else job, **more)
+    def first_next_job_too_late(self, job, call):
+        if isinstance(call, AskDetails):
+            claims.append(job)
+        return carry_out(self, replace(job, nonce="stale") if len(claims) == 2 else job, call)
 
-    monkeypatch.setattr(CodePipelineHook, "try_claim", first_next_job_too_late)
+    monkeypatch.setattr(CodePipelineHook, "carry_out", first_next_job_too_late)
     run = run_dag("continued", job=offer_own())
     assert run.state == "success"
     assert [job.status for job in emulator.jobs()] == ["Succeeded"] * 3

@@ -243,10 +243,10 @@ def old_checkpoint(monkeypatch, old_xcom):
 def test_an_old_checkpoint_of_a_claim_is_read(old_checkpoint, ended, is_known):
     """It is known, unless a user has cleared the task since, by which its tries were raised."""
     old_checkpoint["codepipeline_claim"] = {**PARTNER_CLAIM, **ended}
-    checkpoint = checkpoints.ClaimCheckpoint(checkpoint_context(old_checkpoint))
-    assert checkpoint.acknowledged_before("job-2")
-    claim = checkpoint.claim_of_earlier_try("job-2")
-    assert (claim and claim.job) == (CLAIMED["partner"] if is_known else None)
+    earlier = checkpoints.ClaimCheckpoint(checkpoint_context(old_checkpoint)).recall("job-2")
+    assert earlier.record.is_certain
+    assert earlier.record.job == CLAIMED["partner"]
+    assert earlier.was_cleared is not is_known
 
 
 @pytest.mark.parametrize("withdrawn", [{}, {"withdrawn": True}])
@@ -270,7 +270,7 @@ def test_an_old_checkpoint_in_a_neighbours_xcom_is_read(old_xcom, monkeypatch):
     beside = RecordStore(TaskInstanceRef("dag", "run", "before"))
     monkeypatch.setattr(checkpoints, "task_state_store", lambda context: None)
     monkeypatch.setattr(checkpoints, "adjacent_task", lambda dag, own: beside)
-    assert checkpoints.ClaimCheckpoint(checkpoint_context(None)).acknowledged_before("job-2")
+    assert checkpoints.ClaimCheckpoint(checkpoint_context(None)).recall("job-2").record.is_certain
 
 
 def test_what_an_old_task_recorded_of_its_failure_is_read(old_xcom, monkeypatch):
