@@ -15,7 +15,7 @@ from airflow.sdk import Asset, AssetWatcher, get_current_context, task
 from airflow_codepipeline_partner._compat import is_paused
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import check_number
-from airflow_codepipeline_partner._worker.record_store import LIVING, has_claimed
+from airflow_codepipeline_partner._worker.record_search import LIVING, has_claimed
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger

@@ -21,7 +21,8 @@ from airflow_codepipeline_partner._worker import result_defaults
 from airflow_codepipeline_partner._worker.checkpoints import claim_of_all_tries
 from airflow_codepipeline_partner._worker.dag import claiming_tasks, task_ids_of_run, unknown_claim_of
 from airflow_codepipeline_partner._worker.job_life import Results, Step
-from airflow_codepipeline_partner._worker.record_store import records_before, records_of_run, writers_of
+from airflow_codepipeline_partner._worker.record_search import records_before, records_of_run
+from airflow_codepipeline_partner._worker.record_store import writers_of
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner._worker.report import put_once
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE

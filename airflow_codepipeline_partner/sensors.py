@@ -41,7 +41,7 @@ from airflow_codepipeline_partner._protocol.parsing import (
 from airflow_codepipeline_partner._protocol.results import ExecutionDetails
 from airflow_codepipeline_partner._worker import next_job
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
-from airflow_codepipeline_partner._worker.record_store import ClaimInRun
+from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 from airflow_codepipeline_partner.exceptions import InvalidInput, from_description
 from airflow_codepipeline_partner.triggers import DEFERRAL_MARGIN, CodePipelineJobTrigger
 

@@ -21,7 +21,7 @@ from airflow_codepipeline_partner._worker.next_job import (
     awaited_token,
     wait_deadline,
 )
-from airflow_codepipeline_partner._worker.record_store import ClaimInRun
+from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, described
 

@@ -24,9 +24,9 @@ from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._worker.claiming import Earlier
 from airflow_codepipeline_partner._worker.job_life import MAY_BE_ACKNOWLEDGED, Results, newest_claim
+from airflow_codepipeline_partner._worker.record_search import ClaimInRun, claims_of_next_jobs
 from airflow_codepipeline_partner._worker.record_store import (
     MAX_KEY_CHARS,
-    ClaimInRun,
     RecordStore,
     adjacent_task,
     undisturbed_tasks,
@@ -83,23 +83,26 @@ def _adjacent_store(dag: Any, own: TaskInstanceRef) -> _AdjacentStore | None:
 
 def claim_of_all_tries(dag: Any, claiming: TaskInstanceRef, record: ClaimRecord | None) -> ClaimRecord | None:
     """
-    Return what the tries of a claiming task recorded of their claim, in its XCom and beside it.
+    Return what all tries of all claiming tasks recorded of a claim: in its own place, and in copies.
 
-    The last try may have ended before it could write anything, when the XCom of the tries before it was
-    cleared already. Or it may have died between its two writes: the copy beside it comes first, and may be
-    certain already.
+    The last try of the claiming task may have ended before it could write anything, when the XCom of the
+    tries before it was cleared already. It may have died between its two writes: the copy beside it comes
+    first, and may be certain already. And a user may have cleared it when the action was at its next job.
 
     :param dag: The DAG.
     :param claiming: The claiming task's instance.
     :param record: The record in the task's own XCom, or None.
     """
-    if record is not None and not record.state.is_unknown:
-        return record
-    values = (_AdjacentStore(each, claiming).get(CLAIM_KEY) for each in undisturbed_tasks(dag, claiming))
-    copies = (ClaimRecord.from_xcom(value) for value in values if value is not None)
-    return newest_claim(
-        (record, *(copy for copy in copies if record is None or copy.is_about(record.job.job_id)))
-    )
+    copies: list[ClaimRecord] = []
+    if record is None or record.state.is_unknown:
+        stored = (_AdjacentStore(each, claiming).get(CLAIM_KEY) for each in undisturbed_tasks(dag, claiming))
+        copies += [ClaimRecord.from_xcom(value) for value in stored if value is not None]
+    known = newest_claim((record, *copies))
+    if known is None:
+        return None
+    job_id = known.job.job_id
+    later = (each for each in claims_of_next_jobs(dag, claiming) if each.is_about(job_id))
+    return newest_claim((known, *later))
 
 
 class ClaimCheckpoint:
@@ -111,6 +114,7 @@ class ClaimCheckpoint:
 
     def __init__(self, context: Mapping[str, Any]) -> None:
         self._records = RecordStore.of(context["ti"])
+        self._dag = context["dag"]
         self._store = _store_of(context)
         self._max_tries: int = context["ti"].max_tries
         self._is_retry = context["ti"].try_number > 1
@@ -163,15 +167,34 @@ class ClaimCheckpoint:
         held = None if self._store is None else self._store.get(CLAIM_KEY)
         self._ended_with = (held or {}).get(_ENDED)
         was_cleared = self._ended_with not in (None, self._max_tries)
-        return Earlier(record, was_cleared, self._is_retry and not self.outlives_a_retry)
+        return Earlier(
+            record,
+            was_cleared,
+            is_forgotten=self._is_retry and not self.outlives_a_retry,
+            later=self._later(job_id) if self._is_retry else None,
+        )
 
-    def restore(self, job_id: str) -> ClaimedJob | None:
-        """Restore an earlier try's claim in XCom, which the retry cleared; return the job, or None."""
-        record = self._earlier(job_id)
-        if record is None:
-            return None
+    def _later(self, job_id: str) -> ClaimRecord | None:
+        """Return what other tasks recorded of a later job of the action."""
+        records = claims_of_next_jobs(self._dag, self._records.ref)
+        return newest_claim(record for record in records if record.is_about(job_id))
+
+    def put_back(self, record: ClaimRecord) -> None:
+        """Write a record of a later job of the action in XCom, from where a clear has removed it."""
         self._records.write_claim(record)
-        return record.job
+
+    def restore(self, job_id: str) -> ClaimRecord | None:
+        """
+        Return the claim that this try or an earlier one has recorded, or None.
+
+        A retry has cleared it in XCom, where the finishing task looks: there, it is restored.
+        """
+        record = self._records.read_claim()
+        if record is None:
+            record = self._earlier(job_id)
+            if record is not None:
+                self._records.write_claim(record)
+        return record
 
     def _earlier(self, job_id: str) -> ClaimRecord | None:
         value = None if self._store is None else self._store.get(CLAIM_KEY)

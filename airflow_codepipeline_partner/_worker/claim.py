@@ -23,11 +23,13 @@ from airflow_codepipeline_partner._worker.claiming import (
     NoteEnd,
     Reason,
     Recall,
+    Restore,
     Write,
     claiming,
 )
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
-from airflow_codepipeline_partner._worker.record_store import LIVING, RecordStore, has_continued
+from airflow_codepipeline_partner._worker.record_search import LIVING, has_continued
+from airflow_codepipeline_partner._worker.record_store import RecordStore
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
@@ -136,6 +138,8 @@ class _ClaimingTask:
     def _carry_out(self, step: Any) -> Any:
         if isinstance(step, Recall):
             return self._checkpoint.recall(self._job.job_id)
+        if isinstance(step, Restore):
+            return self._checkpoint.put_back(step.record)
         if isinstance(step, Write):
             return self._checkpoint.write(step.state, step.job)
         if isinstance(step, IsAwaited):

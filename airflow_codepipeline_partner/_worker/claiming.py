@@ -42,11 +42,21 @@ class Earlier:
     :param record: Their record of the job's claim, or None.
     :param was_cleared: Whether a user has cleared the task after it had ended.
     :param is_forgotten: Whether there were earlier tries, and no record of them can be kept.
+    :param later: What another task of the run recorded of a later job of the action, or None. A user has
+        cleared this task when the action was at that job.
     """
 
     record: ClaimRecord | None = None
     was_cleared: bool = False
     is_forgotten: bool = False
+    later: ClaimRecord | None = None
+
+
+@dataclass(frozen=True)
+class Restore:
+    """Write a record of a later job of the action, as it is."""
+
+    record: ClaimRecord
 
 
 @dataclass(frozen=True)
@@ -120,7 +130,10 @@ def claiming(
     :param ends_with_claim: Whether the task does nothing more after the claim.
     """
     earlier: Earlier = yield Recall()
-    record = earlier.record
+    record, later = earlier.record, earlier.later
+    if later is not None and later.is_certain:
+        yield Restore(later)
+        return Reason.OURS, Claim(later.state, later.job)
     if record is not None and record.state is ClaimState.CLAIMED and not earlier.was_cleared:
         # After a user has cleared the task, only CodePipeline knows whether the job is still in progress.
         yield Write(record.state, record.job)

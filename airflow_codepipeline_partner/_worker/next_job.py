@@ -34,7 +34,8 @@ from airflow_codepipeline_partner._worker.claiming import (
     claiming_anew,
     claiming_next,
 )
-from airflow_codepipeline_partner._worker.record_store import ClaimInRun, RecordStore, find_claim
+from airflow_codepipeline_partner._worker.record_search import ClaimInRun, find_claim
+from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import ClaimRecord
 from airflow_codepipeline_partner.exceptions import (
     InvalidJobReference,

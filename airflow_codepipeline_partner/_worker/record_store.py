@@ -1,33 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Where the records of a claim and its result are stored, and how they are found.
+Where the records of a claim and its result are stored: in the XCom of one task instance.
 
-:class:`RecordStore` reads and writes the XCom of one task instance. The functions find records: those of this
-run (:func:`find_claim`, :func:`records_before`), of any run, and of a task adjacent to the running one.
+:class:`RecordStore` reads and writes them. :func:`adjacent_task` and :func:`undisturbed_tasks` say which XCom
+a retry of a task does not clear. :mod:`~airflow_codepipeline_partner._worker.record_search` finds records.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from airflow_codepipeline_partner._compat import XCom, count_instances
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.dag import (
-    claiming_tasks,
     has_many_instances,
     is_marked,
     matching_instance,
     reporting_tasks,
-    task_ids_of_run,
-    unknown_claim_of,
 )
-from airflow_codepipeline_partner._worker.job_life import Results, Step, newest_claim
+from airflow_codepipeline_partner._worker.job_life import Results, newest_claim
 from airflow_codepipeline_partner._worker.records import (
     CLAIM_KEY,
+    NEXT_CLAIM_KEY,
     NO_RESULT,
     RESULT_KEY,
     ClaimRecord,
@@ -36,15 +34,11 @@ from airflow_codepipeline_partner._worker.records import (
 
 log = logging.getLogger(__name__)
 
-Record = TypeVar("Record")
-
 #: The limit of Airflow's table of XComs.
 MAX_KEY_CHARS = 512
 #: Most keys of one mapped task whose instances all work for one claim. Each look at the records reads them
 #: all, so more instances share these.
 MAX_KEYS = 16
-#: States of a run that may still claim a job.
-LIVING = ("queued", "running")
 
 
 @dataclass(frozen=True)
@@ -62,6 +56,8 @@ class RecordStore:
     :param writer: The name of the running task in its keys; empty if it has the plain keys.
     :param writers: The names of all tasks that may have keys there.
     :param goes_on: Whether some of them may claim the action's next jobs.
+    :param own: The running task, if it has keys of its own. A copy of its claim lies in its XCom: if a user
+        clears the claiming task, all records there are gone.
     """
 
     ref: TaskInstanceRef
@@ -69,6 +65,7 @@ class RecordStore:
     writer: str = ""
     writers: tuple[str, ...] = ()
     goes_on: bool = False
+    own: TaskInstanceRef | None = None
 
     @classmethod
     def of(cls, ti: Any) -> Self:
@@ -88,7 +85,8 @@ class RecordStore:
         names = writers_of(dag, claiming, ref)
         own = "" if me is None or me == ref else _writer_name(dag.get_task(me.task_id), me, claiming)
         goes_on = any(is_marked(task, "claims_next_job") for task in reporting_tasks(dag, claiming))
-        return cls(ref, writer=own if own in names else "", writers=names, goes_on=goes_on)
+        writer = own if own in names else ""
+        return cls(ref, writer=writer, writers=names, goes_on=goes_on, own=me if writer else None)
 
     @classmethod
     def of_claiming_task(cls, context: Mapping[str, Any]) -> Self:
@@ -106,12 +104,15 @@ class RecordStore:
         return self.writers if self.goes_on else ()
 
     def _claim(self, writer: str) -> ClaimRecord | None:
-        value = self.read(_key(CLAIM_KEY, writer))
+        value = self.read(key_of(CLAIM_KEY, writer))
         return None if value is None or value == NO_RESULT else ClaimRecord.from_xcom(value)
 
     def write_claim(self, record: ClaimRecord) -> None:
         """Write the running task's record of the claim."""
-        self.write(_key(CLAIM_KEY, self.writer), record.to_xcom())
+        if self.own is not None:
+            # First where a clear of the claiming task leaves it.
+            XCom.set(key=NEXT_CLAIM_KEY, value=record.to_xcom(), **asdict(self.own))
+        self.write(key_of(CLAIM_KEY, self.writer), record.to_xcom())
         if self.writer and record.state is not ClaimState.INTENT:
             newest = self.read_claim()
             self.write(CLAIM_KEY, (newest or record).to_xcom())
@@ -125,7 +126,7 @@ class RecordStore:
         return Results(own, tuple(record for record in found.values() if record is not None))
 
     def _result(self, writer: str, job_id: str) -> ResultRecord | None:
-        return ResultRecord.of_job(job_id, self.read(_key(RESULT_KEY, writer)))
+        return ResultRecord.of_job(job_id, self.read(key_of(RESULT_KEY, writer)))
 
     def read_result(self, job_id: str) -> ResultRecord | None:
         """Return the record that says most of this job's result, or None."""
@@ -140,9 +141,9 @@ class RecordStore:
         if self.ref.map_index >= 0:
             self.write(RESULT_KEY, NO_RESULT)
             for writer in self.claim_writers:
-                self.write(_key(CLAIM_KEY, writer), NO_RESULT)
+                self.write(key_of(CLAIM_KEY, writer), NO_RESULT)
             for writer in self.writers:
-                self.write(_key(RESULT_KEY, writer), NO_RESULT)
+                self.write(key_of(RESULT_KEY, writer), NO_RESULT)
 
     def write_result(self, record: ResultRecord) -> None:
         """Write the running task's record of a result."""
@@ -158,10 +159,10 @@ class RecordStore:
         """Forget all tasks' results of a job: it is claimed only now, so none was put."""
         for name in ("", *self.writers):
             if self._result(name, job_id) is not None:
-                XCom.delete(key=_key(RESULT_KEY, name), **self._names())
+                XCom.delete(key=key_of(RESULT_KEY, name), **self._names())
 
     def _result_key(self, job_id: str) -> str:
-        return f"{RESULT_KEY}_{job_id}"[:MAX_KEY_CHARS] if self.shared else _key(RESULT_KEY, self.writer)
+        return f"{RESULT_KEY}_{job_id}"[:MAX_KEY_CHARS] if self.shared else key_of(RESULT_KEY, self.writer)
 
     def read(self, key: str) -> Any:
         """Return the value of an XCom key, or None."""
@@ -188,7 +189,8 @@ class RecordStore:
         return asdict(self.ref)
 
 
-def _key(key: str, writer: str) -> str:
+def key_of(key: str, writer: str) -> str:
+    """Return the XCom key of a task's own record."""
     return f"{key}_{writer}"[:MAX_KEY_CHARS] if writer else key
 
 
@@ -216,149 +218,6 @@ def writers_of(dag: Any, claiming: Any, ref: TaskInstanceRef) -> tuple[str, ...]
 def _writer_name(task: Any, me: TaskInstanceRef, claiming: Any) -> str:
     many = has_many_instances(task, claiming)
     return f"{me.task_id}_{me.map_index % MAX_KEYS}" if many else me.task_id
-
-
-def records_of_run(
-    dag_id: str, run_id: str, task_id: str, writers: Iterable[str] = ()
-) -> Iterator[tuple[ClaimRecord, Results]]:
-    """
-    Yield the claims of a task in a run, of all its map indexes, each with all records of its result.
-
-    A record that cannot be read is logged and left out: it must not keep other jobs from their end.
-
-    :param dag_id: The DAG.
-    :param run_id: The run.
-    :param task_id: The claiming task.
-    :param writers: The names of the tasks that may have keys of their own; see :func:`writers_of`.
-    """
-    names = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id}
-
-    def values(key: str) -> Iterator[Any]:
-        for writer in ("", *writers):
-            yield from XCom.get_all(key=_key(key, writer), **names) or ()
-
-    # The values come without their map indexes. An action is known by its first job.
-    actions: dict[str, list[ClaimRecord]] = {}
-    for value in values(CLAIM_KEY):
-        claim = None if value == NO_RESULT else _readable(ClaimRecord.from_xcom, value, task_id)
-        if claim is not None:
-            actions.setdefault(next(iter(claim.former_job_ids), claim.job.job_id), []).append(claim)
-    if not actions:
-        return
-    found = [
-        _readable(ResultRecord.from_xcom, value, task_id)
-        for value in values(RESULT_KEY)
-        if value != NO_RESULT
-    ]
-    results = [result for result in found if result is not None]
-    for records in actions.values():
-        newest = newest_claim(records)
-        assert newest is not None  # noqa: S101 - there is one record at least
-        yield newest, Results(others=[each for each in results if each.job_id == newest.job.job_id])
-
-
-def _readable(read: Callable[[Any], Record], value: Any, task_id: str) -> Record | None:
-    try:
-        return read(value)
-    except Exception as error:
-        log.error("A record of the task %s cannot be read: %s.", task_id, type(error).__name__)
-        return None
-
-
-def has_claimed(ti: Any, dag_id: str, run_id: str, job_id: str) -> bool:
-    """
-    Return whether a run of any DAG, which has ended, claimed a job.
-
-    An unknown claim counts only if CodePipeline took the job's result. If it was ours without that, the next
-    run loses its claim.
-
-    :param ti: The running task instance.
-    :param dag_id: The run's DAG. Only its id is known here.
-    :param run_id: The run.
-    :param job_id: The job.
-    """
-    return any(
-        claim.is_about(job_id) and (claim.is_certain or results.step is Step.NOTHING)
-        for claim, results in _records_of_any_run(ti, dag_id, run_id)
-    )
-
-
-def has_continued(ti: Any, waiting: TaskInstanceRef) -> bool:
-    """
-    Return whether a run, which has ended, ended a job with the continuation token that names its task.
-
-    If not, the token is from another Airflow with a run of the same id.
-
-    :param ti: The running task instance.
-    :param waiting: The task that the token names.
-    """
-    writers = (waiting.task_id, f"{waiting.task_id}_{waiting.map_index}")
-    return any(
-        claim.job.continuation_token == waiting.token
-        or any(result.awaited_by == waiting for result in results.others)
-        for claim, results in _records_of_any_run(ti, waiting.dag_id, waiting.run_id, writers)
-    )
-
-
-def _records_of_any_run(
-    ti: Any, dag_id: str, run_id: str, writers: Iterable[str] = ()
-) -> Iterator[tuple[ClaimRecord, Results]]:
-    """Yield the claims of a run of any DAG, of which only the ids are known here."""
-    for task_id in task_ids_of_run(ti.get_task_states, dag_id, run_id):
-        yield from records_of_run(dag_id, run_id, task_id, writers)
-
-
-def records_before(context: Mapping[str, Any], claiming: Any) -> Iterator[tuple[ClaimRecord, Results]]:
-    """Yield the claim of one claiming task for the running task: its own, or of the instance before it."""
-    task, own = context["task"], TaskInstanceRef.of(context["ti"])
-    found: TaskInstanceRef | None = None
-    if claiming.task_id == own.task_id:
-        found = own
-    elif claiming.task_id in task.get_flat_relative_ids(upstream=True):
-        found = matching_instance(task, own, claiming)
-    if found is None:
-        return
-    store = RecordStore.of_claim(found, claiming, context["dag"], None)
-    claim = store.read_claim()
-    if claim is not None:
-        yield claim, store.read_results(claim.job.job_id)
-
-
-@dataclass(frozen=True)
-class ClaimInRun:
-    """
-    The claim of a job in this run.
-
-    :param store: The store of the claim's record.
-    :param record: The claim's record.
-    :param unknown_claim: What an unknown claim counts as, by the claiming task's parameter.
-    """
-
-    store: RecordStore
-    record: ClaimRecord
-    unknown_claim: str
-
-    @property
-    def counts_as_ours(self) -> bool:
-        """Whether the job is ours to end."""
-        return self.record.counts_as_ours(self.unknown_claim)
-
-
-def find_claim(context: Mapping[str, Any], job_id: str) -> ClaimInRun | None:
-    """
-    Return this run's claim of a job, or of the newest job that followed it; None if it claimed neither.
-
-    :param context: The running task's context.
-    :param job_id: The job.
-    """
-    own = TaskInstanceRef.of(context["ti"])
-    for claiming in claiming_tasks(context["dag"]):
-        for ref in _instances(context, own, claiming, job_id):
-            store = RecordStore.of_claim(ref, claiming, context["dag"], own)
-            record = store.read_claim()
-            if record is not None and record.is_about(job_id):
-                return ClaimInRun(store, record, record.unknown_claim or unknown_claim_of(claiming))
-    return None
 
 
 def adjacent_task(dag: Any, own: TaskInstanceRef) -> RecordStore | None:
@@ -412,27 +271,3 @@ def undisturbed_tasks(dag: Any, own: TaskInstanceRef) -> list[RecordStore]:
     before = map(dag.get_task, sorted(task.upstream_task_ids))
     found = (matching_instance(task, own, each) for each in (*before, *after))
     return [RecordStore(ref, shared=True) for ref in found if ref is not None][:2]
-
-
-def _instances(
-    context: Mapping[str, Any], own: TaskInstanceRef, claiming: Any, job_id: str
-) -> Iterator[TaskInstanceRef]:
-    """Yield the instances of a claiming task that may have claimed a job, the most likely first."""
-    found = matching_instance(context["task"], own, claiming)
-    if found is not None:
-        yield found
-        return
-    names = {"dag_id": own.dag_id, "run_id": own.run_id, "task_id": claiming.task_id}
-    claimed = [
-        _readable(ClaimRecord.from_xcom, value, claiming.task_id)
-        for value in XCom.get_all(key=CLAIM_KEY, **names) or ()
-    ]
-    first = next(
-        (number for number, record in enumerate(claimed) if record and record.is_about(job_id)), None
-    )
-    if first is None:
-        return
-    # The values come in the order of the map indexes. An instance that did not run has no value.
-    count = context["ti"].get_ti_count(dag_id=own.dag_id, run_ids=[own.run_id], task_ids=[claiming.task_id])
-    for map_index in range(first, count):
-        yield TaskInstanceRef(**names, map_index=map_index)

@@ -29,6 +29,8 @@ from airflow_codepipeline_partner.exceptions import InvalidInput
 
 #: XCom key of the claim's record: the claimed job with ``state`` and ``at``.
 CLAIM_KEY = "codepipeline_claim"
+#: XCom key of a copy of it, in the XCom of a task that claimed an action's next job.
+NEXT_CLAIM_KEY = "codepipeline_next_claim"
 #: XCom key of the result's record: ``state``, ``result``, ``job_id``, ``call``, ``at``.
 RESULT_KEY = "codepipeline_result"
 #: The value of ``RESULT_KEY`` if there is no result yet, or none any more.

@@ -142,12 +142,14 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         :raises AirflowSkipException: Another worker, or another run, has the job.
         :raises AirflowFailException: No retry can help.
         """
+        with fail_without_retry_if_permanent():
+            offered = OfferedJob.from_value(self.job)
+            # Before anything is recorded.
+            offered.check_claimable()
         try:
-            with fail_without_retry_if_permanent():
-                offered = OfferedJob.from_value(self.job)
-                # Before anything is recorded.
-                offered.check_claimable()
             RecordStore.of_claiming_task(context).expect_result()
+            # Before anything else: if this try dies, the finishing task still finds it.
+            known = ClaimCheckpoint(context).restore(offered.job_id)
             checkpoint = ResultCheckpoint(context)
             call = checkpoint.result_of_earlier_try(offered)
             if call is None:
@@ -157,11 +159,9 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
                 self.log.info(
                     "Job %s: an earlier try did the work; only its result is reported.", offered.job_id
                 )
-                claimed = ClaimCheckpoint(context).restore(offered.job_id) or ClaimedJob(
-                    offered, certain=False
-                )
+                claimed = known.job if known is not None else ClaimedJob(offered, certain=False)
         except BaseException as error:
-            self._end(context, error)
+            self._end(context, offered.job_id, error)
             raise
         self.show_link(claimed.pipeline_name)
         result = self._report(context, checkpoint, call, certain=claimed.certain)
@@ -228,22 +228,28 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
             if refused and not error.in_doubt:
                 # CodePipeline would refuse the same result again.
                 self.log.error("The work was done, but CodePipeline refused its result: %s", error)
-                self._end(context, InvalidInput("CodePipeline does not take it.", job_id=error.job_id))
+                self._end(
+                    context,
+                    call.arguments["jobId"],
+                    InvalidInput("CodePipeline does not take it.", job_id=error.job_id),
+                )
             checkpoint.leave_to_others(call)
             raise
         except BaseException as error:
             # A time limit, most likely.
-            self._end(context, error)
+            self._end(context, call.arguments["jobId"], error)
             raise
 
-    def _end(self, context: Any, error: BaseException) -> None:
+    def _end(self, context: Any, job_id: str, error: BaseException) -> None:
         """
         Report a failure if no retry is left for it and the job is ours.
 
+        :param context: The task's context.
+        :param job_id: The job.
         :param error: The error that the task is about to raise.
         :raises AirflowFailException: Another try would not help, or the task would not fail by itself.
         """
-        record = RecordStore.of_claiming_task(context).read_claim()
+        record = ClaimCheckpoint(context).restore(job_id)
         if record is None or not record.counts_as_ours(self.unknown_claim):
             return
         no_retry = failures.cannot_be_sent(error) or ends_task_otherwise(error)

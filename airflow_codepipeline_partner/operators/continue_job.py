@@ -20,7 +20,7 @@ from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.results import CurrentRevision, ExecutionDetails
 from airflow_codepipeline_partner._worker import next_job
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
-from airflow_codepipeline_partner._worker.record_store import ClaimInRun
+from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 
 
 class CodePipelineContinueJobOperator(CodePipelineBaseOperator):

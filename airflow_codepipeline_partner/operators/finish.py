@@ -41,7 +41,8 @@ from airflow_codepipeline_partner._worker.dag import (
     work_before,
 )
 from airflow_codepipeline_partner._worker.failures import recorded_failure
-from airflow_codepipeline_partner._worker.record_store import ClaimInRun, RecordStore
+from airflow_codepipeline_partner._worker.record_search import ClaimInRun
+from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner._worker.skips import tasks_cut_off
 from airflow_codepipeline_partner._worker.wiring import check_waits_for_work, observe
@@ -228,11 +229,11 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             cut_off = tasks_cut_off(context, states, work)
         failure = work_result.failure_of_run(run["dag_id"], states, work, cut_off)
         recorded = None if failure is None else recorded_failure(context, states)
-        in_run = self._claim_in_run(store)
+        in_run = self._claim_in_run(context["dag"], store)
         if in_run is not None and next_job.is_next_claim_unknown(in_run):
             # The task that claimed the action's next job died during the claim, or got no response.
             in_run = next_job.claim_next_job(self.hook, in_run, in_run.record.job.job)
-        claimed = self._claimed_job(context, store, in_run)
+        claimed = self._claimed_job(in_run)
         if claimed is None:
             self._wait_for_next_job(in_run)
             if in_run is not None and in_run.record.former_job_ids:
@@ -260,7 +261,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
         if result == "continue":
             # The claim is read again: the task that put this may have claimed the next job since.
-            self._wait_for_next_job(self._claim_in_run(store))
+            self._wait_for_next_job(self._claim_in_run(context["dag"], store))
         self.show_link(claimed.pipeline_name)
         said = work_result.description_of_end(claimed, result, store.read_result(job.job_id))
         if failure is None and result != "failure":
@@ -309,7 +310,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         :param event: The trigger's event.
         :raises AirflowFailException: The job was not offered in time.
         """
-        claim = self._claim_in_run(self._store_of_claim(context))
+        claim = self._claim_in_run(context["dag"], self._store_of_claim(context))
         if claim is None:
             raise AirflowFailException(
                 f"The claim record of {self.claim_task_id} is gone, so no job can be ended."
@@ -322,9 +323,9 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             raise AirflowFailException(str(error)) from error
         self.execute(context)
 
-    def _claim_in_run(self, store: RecordStore) -> ClaimInRun | None:
-        """Read what all records in the store say now of this run's claim; None if there is none."""
-        record = store.read_claim()
+    def _claim_in_run(self, dag: Any, store: RecordStore) -> ClaimInRun | None:
+        """Read what all records say now of this run's claim; None if there is none."""
+        record = claim_of_all_tries(dag, store.ref, store.read_claim())
         if record is None:
             return None
         return ClaimInRun(store, record, record.unknown_claim or self.unknown_claim)
@@ -353,17 +354,15 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         ref = replace(own, task_id=self.claim_task_id, map_index=own.map_index if same_group else -1)
         return RecordStore.of_claim(ref, claim, context["dag"], own)
 
-    def _claimed_job(self, context: Any, store: RecordStore, in_run: ClaimInRun | None) -> ClaimedJob | None:
+    def _claimed_job(self, claim: ClaimInRun | None) -> ClaimedJob | None:
         """
         Return the job that this task is to end, by the claim's record; or None.
 
         Without a record nothing was asked for, so nothing is ours, however the claiming task ended.
         """
-        known = None if in_run is None else in_run.record
-        record = claim_of_all_tries(context["dag"], store.ref, known)
-        if record is None or not record.counts_as_ours(record.unknown_claim or self.unknown_claim):
+        if claim is None or not claim.counts_as_ours:
             return None
-        return replace(record.job, certain=record.is_certain)
+        return replace(claim.record.job, certain=claim.record.is_certain)
 
     def _put(self, store: RecordStore, claimed: ClaimedJob, call: Call) -> str:
         return report.put_once(self.hook, store, call, certain=claimed.certain)

@@ -33,7 +33,7 @@ from airflow_codepipeline_partner._protocol.results import (
 from airflow_codepipeline_partner._worker import report, result_defaults
 from airflow_codepipeline_partner._worker.checkpoints import result_store
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
-from airflow_codepipeline_partner._worker.record_store import find_claim
+from airflow_codepipeline_partner._worker.record_search import find_claim
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference, JobNotInProgress
 
 

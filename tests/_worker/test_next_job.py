@@ -16,7 +16,7 @@ from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import Acknowledged, AskDetails, Asked, ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker import next_job
-from airflow_codepipeline_partner._worker.record_store import ClaimInRun
+from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.exceptions import (
     InvalidJobReference,

@@ -8,7 +8,7 @@ import pytest
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._worker import record_store
+from airflow_codepipeline_partner._worker import record_search, record_store
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import NO_RESULT, ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
@@ -84,7 +84,7 @@ def test_a_run_gives_each_claim_with_its_results(xcom):
     RecordStore(TaskInstanceRef("d", "r", "t", 1)).write_result(recorded("done", requests.success(TWO)))
     found = [
         (claim.job.job_id, [result.state for result in results.others])
-        for claim, results in record_store.records_of_run("d", "r", "t")
+        for claim, results in record_search.records_of_run("d", "r", "t")
     ]
     assert found == [("one", []), ("two", ["done"])]
 
@@ -204,7 +204,7 @@ def test_an_unreadable_record_keeps_no_other_job_from_its_end(xcom, caplog):
     xcom[0, "codepipeline_claim"] = {"state": "claimed", "job_id": ["no", "id"]}
     xcom[2, "codepipeline_claim"] = "edited by hand"
     xcom[1, "codepipeline_result"] = {"job_id": "two", "state": "done"}
-    [(claim, results)] = record_store.records_of_run("d", "r", "t")
+    [(claim, results)] = record_search.records_of_run("d", "r", "t")
     assert claim.job.job_id == "two"
     assert results.best is None
     assert caplog.text.count("A record of the task t cannot be read") == 3

@@ -20,7 +20,8 @@ from airflow_codepipeline_partner._worker import next_job
 from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint
 from airflow_codepipeline_partner._worker.claiming import Earlier
 from airflow_codepipeline_partner._worker.job_life import Results
-from airflow_codepipeline_partner._worker.record_store import ClaimInRun, RecordStore
+from airflow_codepipeline_partner._worker.record_search import ClaimInRun
+from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.exceptions import RequestRefused
 from airflow_codepipeline_partner.hooks import CodePipelineHook

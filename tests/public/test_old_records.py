@@ -19,7 +19,7 @@ from record_memory import context_of_lone_task
 from airflow_codepipeline_partner import exceptions, operators, sensors
 from airflow_codepipeline_partner._compat import AirflowSensorTimeout
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._worker import checkpoints, failures, record_store, records
+from airflow_codepipeline_partner._worker import checkpoints, failures, record_search, record_store, records
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.jobs import ActionType, Artifact, ClaimedJob, FailureDetails, OfferedJob
@@ -202,7 +202,7 @@ def test_a_mapped_task_without_a_result_yet_has_none(old_xcom):
     old_xcom["claim", "codepipeline_result"] = [{"job_id": None}]
     old_xcom["claim", "codepipeline_claim"] = [PARTNER_CLAIM]
     assert RecordStore(TaskInstanceRef("dag", "run", "claim", 0)).read_result("job-2") is None
-    [(claim, results)] = record_store.records_of_run("dag", "run", "claim")
+    [(claim, results)] = record_search.records_of_run("dag", "run", "claim")
     assert (claim.job, results.best) == (CLAIMED["partner"], None)
 
 
@@ -210,7 +210,7 @@ def test_the_records_of_an_old_run_are_found_together(old_xcom):
     done = {"state": "done", "result": "success", "job_id": "job-4", "call": {"jobId": "job-4"}, "at": AT}
     old_xcom["claim", "codepipeline_claim"] = [PARTNER_CLAIM, CUSTOM_CLAIM]
     old_xcom["claim", "codepipeline_result"] = [{"job_id": None}, done]
-    found = list(record_store.records_of_run("dag", "run", "claim"))
+    found = list(record_search.records_of_run("dag", "run", "claim"))
     assert [(claim.job.job_id, [result.state for result in results.others]) for claim, results in found] == [
         ("job-2", []),
         ("job-4", ["done"]),

@@ -118,6 +118,8 @@ class History:
         self.work: list[Work] = []
         #: Process → job → run: the acknowledgements that were about to be sent.
         self.intents: dict[str, dict[str, str]] = {}
+        #: (run, job) of each claim that is recorded as certain.
+        self.recorded: set[tuple[str, str]] = set()
         self.processes: list[Process] = []
         self.current: Process | None = None
         self.misfortunes: list[str] = []
@@ -219,7 +221,7 @@ class History:
             raise refused()
         process = self.current
         instance = None if process is None else process.instance
-        self._note_intent(message, process)
+        self._note_claim(message, process)
         answer = self.server.answer(message, instance, None if process is None else process.id_of_try)
         if not what.startswith("Get") and what:
             self.tell(what)
@@ -229,14 +231,16 @@ class History:
             raise refused()
         return answer
 
-    def _note_intent(self, message: Any, process: Process | None) -> None:
-        """Note that a process is about to acknowledge a job: from now on the job may be its run's."""
+    def _note_claim(self, message: Any, process: Process | None) -> None:
+        """Note what a process records: that it is about to claim a job, or has claimed it."""
         value = getattr(message, "value", None)
         key = getattr(message, "key", "")
         if process is None or process.instance is None or not isinstance(value, dict):
             return
         if type(message).__name__.startswith("Set") and key.startswith(CLAIM_KEY) and "job_id" in value:
             claims = self.intents.setdefault(process.name, {})
+            if value.get("state") == "claimed":
+                self.recorded.add((process.instance.run.run_id, value["job_id"]))
             if value.get("state") == "intent":
                 claims[value["job_id"]] = process.instance.run.run_id
 

@@ -147,9 +147,8 @@ class SmallAirflow:
         """Yield the instances that may start now; mark those that never will."""
         self.expand(run)
         for instance in list(run.instances.values()):
-            if instance.state == "up_for_retry" and instance.retry_at <= self.now:
-                yield instance
-            elif instance.state is None:
+            is_due = instance.state == "up_for_retry" and instance.retry_at <= self.now
+            if instance.state is None or is_due:
                 verdict = self._may_start(instance)
                 if verdict is True:
                     yield instance
@@ -341,11 +340,10 @@ class SmallAirflow:
         for each in run.instances.values():
             if each.state in ENDED:
                 continue
-            has_teardown = has_teardown or each.task.is_teardown
-            if each.state in IN_HAND:
-                each.state = "failed"
-            elif not each.task.is_teardown:
-                each.state = "skipped"
+            if each.task.is_teardown:
+                has_teardown = True
+            else:
+                each.state = "failed" if each.state in IN_HAND else "skipped"
         if not has_teardown:
             run.state = "failed"
 

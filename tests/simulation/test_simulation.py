@@ -12,7 +12,6 @@ from airflow_codepipeline_partner._worker.job_life import Refusal
 from simulation import simulate
 from simulation.history import all_ways
 
-
 CALM = ("plain", "custom", "function_and_finish", "go_on", "two_watch", "put", "many")
 
 

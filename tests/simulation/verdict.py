@@ -63,7 +63,8 @@ class _Trial:
         for process, jobs in history.intents.items():
             for job_id, run_id in jobs.items():
                 self.asked.add((run_id, job_id))
-                if (process, job_id) not in answered:
+                # The answer is lost, too, if it could not be recorded.
+                if (process, job_id) not in answered or (run_id, job_id) not in history.recorded:
                     self.doubtful.add((run_id, job_id))
         for call in history.calls:
             if call.job_id is None:
@@ -144,7 +145,7 @@ class _Trial:
                 yield Finding("false", f"{job_id} succeeded, and its work failed")
         elif not self.history.misfortunes and self._would_succeed():
             yield Finding("false", f"{job_id} failed, and nothing went wrong")
-        elif self._is_well(run, job_id) and not self.history.plan.user.startswith(("clear", "time")):
+        elif self._is_well(run, job_id) and not self.history.plan.user.startswith(("clear", "time", "mark")):
             yield Finding("false", f"{job_id} failed, although all its work succeeded")
 
     def _would_succeed(self) -> bool:
@@ -154,9 +155,7 @@ class _Trial:
     def _is_well(self, run: Run, job_id: str) -> bool:
         """Return whether all tasks but the reporting ones succeeded."""
         others = [each for each in self._instances(run, job_id) if not _reports(each.task)]
-        is_marked = self.history.plan.user.startswith("mark")
-        good = ("success",) if is_marked else ("success", "skipped")
-        return bool(others) and all(each.state in good for each in others)
+        return bool(others) and all(each.state in ("success", "skipped") for each in others)
 
     def _instances(self, run: Run, job_id: str) -> list[object]:
         instances = list(run.instances.values())
@@ -205,6 +204,9 @@ class _Trial:
         died = [said for said in self.history.misfortunes if said.startswith("die")]
         if any("callback" in said for said in died):
             return True
+        if self.history.plan.way.startswith("function") and died:
+            # Its last try may have died before it could write its claim anew, and no task stands beside it.
+            return True
         if not self.history.way.has_finish:
             # Its last try died, and nothing else ends the job: CodePipeline does.
             return bool(died) or self.history.plan.user != "nothing"
@@ -213,7 +215,8 @@ class _Trial:
     def _doubles(self) -> Iterator[Finding]:
         by_job: dict[str, set[str]] = {}
         for work in self.history.work:
-            if work.what == "begin":
+            # A look at work elsewhere is no work.
+            if work.what == "begin" and work.task not in ("watch", "beside"):
                 by_job.setdefault(work.job_id, set()).add(work.run_id)
         for job_id, runs in by_job.items():
             sure = {run_id for run_id in runs if (run_id, job_id) not in self.doubtful}
