@@ -96,7 +96,7 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=12, help="jobs that are open at the same time")
     parser.add_argument("--rival-jobs", type=int, default=20, help="of the run with a second worker; 0: none")
     parser.add_argument(
-        "--shared-jobs", type=int, default=12, help="of the run with a second Airflow; 0: none"
+        "--shared-jobs", type=int, default=8, help="of the run with a second Airflow; 0: none"
     )
     parser.add_argument("--kind", choices=sorted(KINDS), help="all jobs of the mix are of this kind")
     parser.add_argument("--triggerers", type=int, default=2)
@@ -163,8 +163,10 @@ def _run(home: Path, narrator: Narrator, arguments: argparse.Namespace) -> int:
                 emulator.inject(kind, times=None, probability=probability, seed=seed, **parameters)
             findings = _show("The mix", arguments.seed, judge(_play(stage, plan)))
             emulator.clear_faults()
-            if arguments.rival_jobs or arguments.shared_jobs:
-                findings += _run_race(stage, arguments)
+            if arguments.rival_jobs:
+                findings += _run_race(stage, arguments.seed, arguments.rival_jobs)
+            if arguments.shared_jobs:
+                findings += _run_shared(stage, arguments.seed, arguments.shared_jobs)
             for revival in airflow.revivals:
                 print(f"By itself, and started again: {revival}.")
             narrator.begin("stopping everything")
@@ -174,23 +176,29 @@ def _run(home: Path, narrator: Narrator, arguments: argparse.Namespace) -> int:
     return 1 if findings else 0
 
 
-def _run_race(stage: Stage, arguments: argparse.Namespace) -> int:
-    """Race against a rival, and with a second Airflow; return how much was found."""
-    raced = [kind.name for kind in KINDS.values() if kind.races]
-    shared = [kind.name for kind in KINDS.values() if kind.shared]
-    plan = Plan(
-        make_plan(arguments.seed, arguments.shared_jobs, 0, kinds=shared).jobs
-        + make_plan(arguments.seed, arguments.rival_jobs, 0, kinds=raced).jobs
-    )
-    with contextlib.ExitStack() as stack:
-        if arguments.shared_jobs:
-            stage.narrator.begin("starting a second Airflow, with LocalExecutor")
-            stage = stage._replace(second=stack.enter_context(_second_airflow(stage, shared)))
-        stage.narrator.begin(
-            f"the race, seed {arguments.seed}: {arguments.rival_jobs} jobs with a rival, "
-            f"{arguments.shared_jobs} with a second Airflow"
-        )
-        return _show("The race", arguments.seed, judge(_race(stage, plan, arguments.seed)))
+def _run_race(stage: Stage, seed: int, jobs: int) -> int:
+    """Race against a rival; return how much was found."""
+    kinds = [kind.name for kind in KINDS.values() if kind.races]
+    plan = make_plan(seed, jobs, 0, kinds=kinds)
+    stage.narrator.begin(f"the race, seed {seed}: {jobs} jobs, and a rival")
+    with contextlib.ExitStack() as racing:
+        rivals = [
+            racing.enter_context(
+                Rival(stage.emulator.url, KINDS[kind].action_type, stage.partner.token_of, seed)
+            )
+            for kind in kinds
+        ]
+        return _show("The race", seed, judge(_race(stage, plan, seed, rivals)))
+
+
+def _run_shared(stage: Stage, seed: int, jobs: int) -> int:
+    """Share jobs with a second Airflow; return how much was found."""
+    kinds = [kind.name for kind in KINDS.values() if kind.shared]
+    plan = make_plan(seed, jobs, 0, kinds=kinds)
+    stage.narrator.begin("starting a second Airflow, with LocalExecutor")
+    with _second_airflow(stage, kinds) as second:
+        stage.narrator.begin(f"the sharing, seed {seed}: {jobs} jobs, and two Airflows")
+        return _show("The sharing", seed, judge(_race(stage._replace(second=second), plan, seed)))
 
 
 @contextlib.contextmanager
@@ -208,8 +216,8 @@ def _second_airflow(stage: Stage, kinds: list[str]) -> Iterator[tuple[LocalAirfl
         yield airflow, metadata
 
 
-def _race(stage: Stage, plan: Plan, seed: int) -> Evidence:
-    """Play a plan against a second worker, with no acknowledge whose answer is lost."""
+def _race(stage: Stage, plan: Plan, seed: int, rivals: Iterable[Rival] = ()) -> Evidence:
+    """Play a plan if somebody else polls too, with no acknowledge whose answer is lost."""
     emulator = stage.emulator
     for number, (kind, probability, parameters) in enumerate(FAULTS):
         for operation in (*_RACED_CALLS, *(() if kind == "drop_response" else _ACKNOWLEDGES)):
@@ -219,13 +227,7 @@ def _race(stage: Stage, plan: Plan, seed: int) -> Evidence:
     # So that both are offered the same jobs at the same time, and a custom job with the same nonce.
     emulator.inject("duplicate", times=None, probability=0.5, seed=seed)
     emulator.configure(nonce_on_redelivery="same")
-    with contextlib.ExitStack() as racing:
-        rivals = [
-            racing.enter_context(Rival(emulator.url, kind.action_type, stage.partner.token_of, seed))
-            for kind in KINDS.values()
-            if kind.races
-        ]
-        evidence = _play(stage, plan, rivals)
+    evidence = _play(stage, plan, rivals)
     emulator.clear_faults()
     emulator.configure(nonce_on_redelivery=SETTINGS.nonce_on_redelivery)
     return evidence

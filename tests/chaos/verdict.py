@@ -385,6 +385,14 @@ def _durations(evidence: Evidence) -> Iterator[tuple[str, str]]:
         "seconds from job to result",
         _spread([ended[name] - queued[name] for name in ended.keys() & queued.keys()]),
     )
+    took = {name: ended[name] - queued[name] for name in ended.keys() & queued.keys()}
+    if took:
+        slowest = max(took, key=lambda name: took[name])
+        entries = ledger.where(pipeline_name=slowest)
+        yield (
+            "of the slowest, the calls",
+            _by(Counter(entry.operation for entry in entries.where(kind="call"))),
+        )
     yield "seconds from a continuation to the claim of the new job", _spread(list(_renewals(ledger)))
     seconds: dict[str, list[float]] = defaultdict(list)
     for strike in evidence.strikes:
