@@ -58,8 +58,9 @@ _RACED_CALLS = (
     "PutJobFailureResult",
 )
 _ACKNOWLEDGES = ("AcknowledgeThirdPartyJob", "AcknowledgeJob")
-#: Without an end of any job for so long, those that are open are given up.
-STALLED_SECONDS = 300
+#: Without an end of any job for so long, those that are open are given up. A watcher makes the next event for a job
+#: that nobody won up to 480 s after the one before, if that was the fifth.
+STALLED_SECONDS = 600
 #: For what comes after the last result: runs that are still to end, and might do harm.
 SETTLING_SECONDS = 120
 #: For the second Airflow, from healthy until its triggerer polls for all its kinds.
