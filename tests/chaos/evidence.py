@@ -87,3 +87,16 @@ class Evidence:
     strikes: Sequence[Strike] = ()
     not_struck: Sequence[str] = ()
     rivals_jobs: frozenset[str] = frozenset()
+
+    def followed_by(self, later: Evidence) -> Evidence:
+        """Return the evidence of this and of what came later, of other jobs."""
+        return Evidence(
+            jobs=[*self.jobs, *later.jobs],
+            ledger=Ledger([*self.ledger, *later.ledger]),
+            work=[*self.work, *later.work],
+            claims=[*self.claims, *later.claims],
+            runs=[*self.runs, *later.runs],
+            strikes=[*self.strikes, *later.strikes],
+            not_struck=[*self.not_struck, *later.not_struck],
+            rivals_jobs=self.rivals_jobs | later.rivals_jobs,
+        )

@@ -354,3 +354,11 @@ def test_how_long_a_renewal_took_is_a_figure():
     )
     figures = dict(told.figures)
     assert figures["seconds from a continuation to the claim of the new job"] == "median 2.0, most 2.0, of 1"
+
+
+def test_two_parts_of_a_run_are_judged_as_one() -> None:
+    second = PlannedJob("two", "one_run", "succeed", 0)
+    later = [{**entry, "job_id": "k", "pipeline_name": "two"} for entry in (QUEUED, CLAIMED)]
+    first = Evidence(jobs=[JOB], ledger=ledger(QUEUED, CLAIMED, SUCCESS), work=WORKED)
+    both = first.followed_by(Evidence(jobs=[second], ledger=ledger(*later)))
+    assert [(finding.kind, finding.pipeline) for finding in judge(both).findings] == [("lost", "two")]
