@@ -95,12 +95,16 @@ class LocalAirflow:
         self.port = free_port()
         self.environment = self._environment(dags, dict(environment or {}))
         self.components: list[Component] = []
+        #: Those that were asked to end, and still run or are still to be forgotten.
+        self.leaving: list[Component] = []
         self._names = tuple(components)
         self._arguments = {name: tuple(more) for name, more in (arguments or {}).items()}
         self._on_wait = on_wait
         self._supervised = frozenset(supervised)
         #: One line for each component that ended by itself and was started again.
         self.revivals: list[str] = []
+        self._revivals_that_count = 0
+        self._ends_expected_until = 0.0
         self._access_token: str | None = None
 
     @property
@@ -228,20 +232,37 @@ class LocalAirflow:
         """
         for component in [component for component in self.components if component.exit_code is not None]:
             message = f"airflow {component.kind} ended with exit code {component.exit_code}"
-            if component.kind not in self._supervised or len(self.revivals) == self.MOST_REVIVALS:
-                raise AirflowFailed(message, component.log)
+            if time.monotonic() >= self._ends_expected_until:
+                if component.kind not in self._supervised or self._revivals_that_count == self.MOST_REVIVALS:
+                    raise AirflowFailed(message, component.log)
+                self._revivals_that_count += 1
             self.revivals.append(message)
             self.kill(component)
             self.start_component(component.kind)
 
+    def expect_ends(self, seconds: float) -> None:
+        """
+        For so long, start any component again that ends by itself: something was done that may end it.
+
+        :param seconds: From now on.
+        """
+        self._ends_expected_until = max(self._ends_expected_until, time.monotonic() + seconds)
+
     def kill(self, component: Component) -> None:
         """Kill a component with everything that it started, and forget it."""
-        self.components.remove(component)
+        (self.leaving if component in self.leaving else self.components).remove(component)
         component.kill()
+
+    def begin_to_end(self, component: Component) -> None:
+        """Ask a component to end, and return at once; :meth:`kill` it when it has, or when time is over."""
+        self.components.remove(component)
+        self.leaving.append(component)
+        component.ask_itself_to_end()
 
     def stop(self) -> None:
         """End all components, with everything that they started."""
-        components, self.components = self.components, []
+        components = self.components + self.leaving
+        self.components, self.leaving = [], []
         # If the api-server went first, a task that still runs would call it again and again.
         end_all(component for component in components if component.kind != "api-server")
         # It takes 3 s to end by itself, and has nothing to lose.
@@ -319,7 +340,7 @@ class LocalAirflow:
 
     def _free_number(self, name: str) -> int:
         """Return the lowest number that no living component of a kind has."""
-        taken = {component.log for component in self.components}
+        taken = {component.log for component in (*self.components, *self.leaving)}
         return next(n for n in itertools.count(1) if self._component_log(name, n) not in taken)
 
     def _component_log(self, name: str, number: int) -> Path:

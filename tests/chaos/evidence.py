@@ -20,12 +20,16 @@ class Claim:
     The record that a run of ours kept of a claim.
 
     :param state: ``claimed``, ``unknown``, ``intent`` (left over by a task that died), ``lost``, ``refused``.
+    :param airflow: The Airflow whose run it is: a name, or ``""`` for the first.
+    :param former_job_ids: The action's earlier jobs, which the run went on from.
     """
 
     job_id: str
     dag_id: str
     run_id: str
     state: str
+    airflow: str = ""
+    former_job_ids: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,11 +38,13 @@ class Run:
     A run of one of our DAGs.
 
     :param state: Airflow's.
+    :param airflow: See :class:`Claim`.
     """
 
     dag_id: str
     run_id: str
     state: str
+    airflow: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,3 +87,16 @@ class Evidence:
     strikes: Sequence[Strike] = ()
     not_struck: Sequence[str] = ()
     rivals_jobs: frozenset[str] = frozenset()
+
+    def followed_by(self, later: Evidence) -> Evidence:
+        """Return the evidence of this and of what came later, of other jobs."""
+        return Evidence(
+            jobs=[*self.jobs, *later.jobs],
+            ledger=Ledger([*self.ledger, *later.ledger]),
+            work=[*self.work, *later.work],
+            claims=[*self.claims, *later.claims],
+            runs=[*self.runs, *later.runs],
+            strikes=[*self.strikes, *later.strikes],
+            not_struck=[*self.not_struck, *later.not_struck],
+            rivals_jobs=self.rivals_jobs | later.rivals_jobs,
+        )

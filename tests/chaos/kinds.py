@@ -36,6 +36,7 @@ class Kind:
         job before the work (``go_on``) or while it waits for it (``watch``); or as one function.
     :param share: Of the jobs of the mix; 0 for kinds that are not in it.
     :param races: Whether its jobs are those for which a second worker races.
+    :param shared: Whether its jobs are those for which a second Airflow polls too.
     :param unknown_claim: What an unknown claim counts as.
     :param time_limit: ``dagrun_timeout`` in seconds, or None.
     :param owner: Of the action type.
@@ -46,6 +47,7 @@ class Kind:
     way: Literal["tasks", "go_on", "watch", "function"] = "tasks"
     share: int = 0
     races: bool = False
+    shared: bool = False
     unknown_claim: Literal["assume_ours", "leave"] = "assume_ours"
     time_limit: float | None = None
     owner: Literal["ThirdParty", "Custom"] = "ThirdParty"
@@ -89,6 +91,22 @@ KINDS = {
         Kind(
             "custom_rival",
             races=True,
+            outcomes={"succeed": 3, "linger": 1, "fail": 1},
+            unknown_claim="leave",
+            owner="Custom",
+        ),
+        # Going on, so that each Airflow is offered jobs that a run of the other waits for.
+        Kind(
+            "shared",
+            way="go_on",
+            shared=True,
+            outcomes={"succeed": 3, "linger": 1, "fail": 1},
+            unknown_claim="leave",
+        ),
+        Kind(
+            "custom_shared",
+            way="go_on",
+            shared=True,
             outcomes={"succeed": 3, "linger": 1, "fail": 1},
             unknown_claim="leave",
             owner="Custom",

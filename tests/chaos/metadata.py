@@ -12,6 +12,7 @@ from tests.chaos.services import Services
 
 # A public name of the package, written out: importing the records would import Airflow here.
 _CLAIM_KEY = "codepipeline_claim"
+_JOB_TYPES = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob", "dag-processor": "DagProcessorJob"}
 _RUN_ID = re.compile(r"codepipeline__([0-9a-f-]{36})(__\d+)?")
 
 
@@ -43,10 +44,12 @@ class Metadata:
     Airflow's database.
 
     :param services: Where it is.
+    :param airflow: The Airflow's name, or ``""`` for the first.
     """
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, airflow: str = "") -> None:
         self._services = services
+        self._airflow = airflow
 
     def running_tasks(self) -> list[RunningTask]:
         """Return the tasks that run, in a fixed order."""
@@ -56,6 +59,19 @@ class Metadata:
         )
         return [RunningTask(*row) for row in rows]
 
+    def newest_part(self) -> int:
+        """Return the number of the scheduler, triggerer or DAG processor that was started last."""
+        [(number,)] = self._services.query("SELECT coalesce(max(id), 0) FROM job")
+        return int(number)
+
+    def is_up(self, kind: str, *, after: int) -> bool:
+        """Return whether a part of a kind runs that was started after the one with a number."""
+        rows = self._services.query(
+            "SELECT id FROM job WHERE job_type = %s AND state = 'running' AND id > %s",
+            [_JOB_TYPES[kind], after],
+        )
+        return bool(rows)
+
     def living_runs(self) -> list[Run]:
         """Return the runs that have not ended and are for one job each, in a fixed order."""
         return [run for run in self.runs() if run.state in ("queued", "running")]
@@ -63,7 +79,14 @@ class Metadata:
     def runs(self) -> list[Run]:
         """Return the runs that are for one job each."""
         rows = self._services.query("SELECT dag_id, run_id, state FROM dag_run ORDER BY dag_id, run_id")
-        return [Run(*row) for row in rows if job_of_run(row[1])]
+        return [
+            Run(dag_id, run_id, state, self._airflow) for dag_id, run_id, state in rows if job_of_run(run_id)
+        ]
+
+    def polls(self) -> int:
+        """Return for how many assets and tasks the triggerers watch."""
+        [(number,)] = self._services.query("SELECT count(*) FROM trigger WHERE triggerer_id IS NOT NULL")
+        return int(number)
 
     def unfinished_tasks(self) -> list[str]:
         """Return how many tasks wait for what, for people."""
@@ -81,7 +104,8 @@ class Metadata:
         for dag_id, run_id, value in rows:
             while isinstance(value, str):
                 value = json.loads(value)
-            claims.append(Claim(value["job_id"], dag_id, run_id, value["state"]))
+            former = tuple(value.get("former_job_ids") or ())
+            claims.append(Claim(value["job_id"], dag_id, run_id, value["state"], self._airflow, former))
         return claims
 
 

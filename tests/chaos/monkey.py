@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
@@ -15,11 +16,17 @@ from tests.chaos.cluster import WORKER
 from tests.chaos.evidence import Strike
 from tests.chaos.metadata import Metadata, RunningTask, job_of_run
 from tests.chaos.partner import Partner
-from tests.chaos.plan import CUSTOMERS, Blow
+from tests.chaos.plan import CUSTOMERS, KILLS, Blow
+from tests.chaos.rolling import RollingRestart
+from tests.chaos.services import Services
 
 Said = Callable[[str], None]
 #: Until what Airflow did not take is sent again.
 _AGAIN_SECONDS = 2.0
+#: For so long after connections were cut, a part of Airflow may end by itself.
+_AFTER_CUT_SECONDS = 60.0
+#: What Airflow's server does not answer with, if it is away or dies.
+_NOT_ANSWERED = (AirflowFailed, OSError, HTTPException)
 
 
 class Monkey:
@@ -29,24 +36,30 @@ class Monkey:
     Only what the suite started is ever hit: a component of its own Airflow, or a descendant of one.
 
     :param airflow: Whose components are killed.
+    :param services: Whose connections are cut.
     :param metadata: Says what runs where.
     :param partner: Who gives customers new tokens.
     :param say: Told of each blow.
     """
 
-    def __init__(self, airflow: LocalAirflow, metadata: Metadata, partner: Partner, say: Said) -> None:
+    def __init__(
+        self, airflow: LocalAirflow, services: Services, metadata: Metadata, partner: Partner, say: Said
+    ) -> None:
         self.strikes: list[Strike] = []
         self._airflow = airflow
+        self._services = services
         self._metadata = metadata
         self._partner = partner
         self._say = say
         self._due: list[Blow] = []
         self._repairs: list[tuple[float, Callable[[], object]]] = []
+        self._restarts: list[Iterator[str | None]] = []
         self._acts: dict[str, Callable[[Blow], Strike | None]] = {
+            **dict.fromkeys(KILLS, self._kill_component),
             "task process": self._kill_task_process,
-            WORKER: self._kill_component,
-            "triggerer": self._kill_component,
-            "scheduler": self._kill_component,
+            "cut database": self._cut_database,
+            "cut queue": self._cut_queue,
+            "rolling restart": self._begin_restart,
             "rotate token": self._rotate_token,
             "mark task failed": self._mark_task_failed,
             "mark run failed": self._mark_run_failed,
@@ -60,7 +73,7 @@ class Monkey:
     @property
     def is_mending(self) -> bool:
         """Whether something that was broken is still to be mended."""
-        return bool(self._repairs)
+        return bool(self._repairs or self._restarts)
 
     @property
     def not_struck(self) -> list[str]:
@@ -77,6 +90,15 @@ class Monkey:
         for repair in [repair for repair in self._repairs if repair[0] <= now]:
             self._repairs.remove(repair)
             repair[1]()
+        # One deploy at a time.
+        for restart in self._restarts[:1]:
+            try:
+                said = next(restart)
+            except StopIteration:
+                self._restarts.remove(restart)
+                said = "all parts are new"
+            if said is not None:
+                self._say(f"rolling restart: {said}")
         for blow in [blow for blow in self._due if blow.after <= ended]:
             strike = self._acts[blow.what](blow)
             if strike is not None:
@@ -104,11 +126,55 @@ class Monkey:
         component = _picked(blow, self._components(blow.what))
         if component is None:
             return None
+        # What asks a server that is away asks again, so that its death excuses no job.
         tasks = self._tasks_in([component])
         self._airflow.kill(component)
         self._later(blow.pause, lambda: self._airflow.start_component(blow.what))
         said = f"{component.log.stem}, for {blow.pause:.0f} s"
         return _strike(blow, tasks, "; ".join([said, *map(str, tasks)]))
+
+    def _cut_database(self, blow: Blow) -> Strike | None:
+        self._airflow.expect_ends(_AFTER_CUT_SECONDS)
+        return _strike(blow, [], f"{self._services.cut_database()} connections")
+
+    def _cut_queue(self, blow: Blow) -> Strike | None:
+        cut = self._services.cut_queue()
+        if not cut:
+            # The workers are away, and the schedulers have nothing to send.
+            return None
+        self._airflow.expect_ends(_AFTER_CUT_SECONDS)
+        return _strike(blow, [], f"{cut} connections")
+
+    def _begin_restart(self, blow: Blow) -> Strike | None:
+        restart = RollingRestart(self._airflow, self._watch, self._note_late)
+        self._restarts.append(restart.steps())
+        return _strike(blow, [], "of all parts, one after the other")
+
+    def _note_late(self, component: Component) -> None:
+        tasks = self._tasks_in([component])
+        if tasks:
+            job_ids = frozenset(task.job_id for task in tasks if task.job_id)
+            self.strikes.append(
+                Strike("task that outlived a restart", time.time(), job_ids, "; ".join(map(str, tasks)))
+            )
+
+    def _watch(self, kind: str) -> Callable[[Component], bool]:
+        """Return what tells whether a component of a kind is up that is started after this call."""
+        if kind == "api-server":
+            return lambda _: self._has_answer()
+        if kind == WORKER:
+            # It keeps no record of itself. Its log may be that of its predecessor too.
+            sizes = {path: path.stat().st_size for path in self._airflow.logs.glob("*.log")}
+            return lambda worker: b" ready." in worker.log.read_bytes()[sizes.get(worker.log, 0) :]
+        before = self._metadata.newest_part()
+        return lambda _: self._metadata.is_up(kind, after=before)
+
+    def _has_answer(self) -> bool:
+        try:
+            self._airflow.call("GET", "/monitor/health", authorized=False)
+        except _NOT_ANSWERED:
+            return False
+        return True
 
     def _components(self, kind: str) -> list[Component]:
         return [component for component in self._airflow.components if component.kind == kind]
@@ -128,7 +194,7 @@ class Monkey:
     def _store_token(self, customer: int) -> None:
         try:
             self._partner.store_token(customer)
-        except (AirflowFailed, OSError) as error:
+        except _NOT_ANSWERED as error:
             self._say(f"rotate token: Airflow did not take it, and is told again: {error}")
             self._later(_AGAIN_SECONDS, lambda: self._store_token(customer))
 
@@ -166,8 +232,8 @@ class Monkey:
     def _ask(self, blow: Blow, of: Any, method: str, path: str, body: dict[str, Any]) -> Strike | None:
         try:
             self._airflow.call(method, path, body)
-        except (AirflowFailed, OSError) as error:
-            # What was running has ended meanwhile; another one will do.
+        except _NOT_ANSWERED as error:
+            # The server is away, or what was running has ended meanwhile; another one will do.
             self._say(f"{blow.what}: was refused, {error}")
             return None
         job_id = job_of_run(of.run_id)

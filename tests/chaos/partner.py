@@ -36,8 +36,12 @@ class Partner:
             customer = self._emulator.add_customer()
             self._client_ids.append(customer.client_id)
             self._tokens[customer.client_id] = customer.client_token
-            body = self._connection(customer.client_id, customer.client_token)
-            self._airflow.call("POST", "/connections", body)
+        self.introduce(self._airflow)
+
+    def introduce(self, airflow: LocalAirflow) -> None:
+        """Have an Airflow know all customers, with their newest tokens."""
+        for client_id, client_token in self._tokens.items():
+            airflow.call("POST", "/connections", self._connection(client_id, client_token))
 
     def token_of(self, client_id: str) -> str:
         """Return the newest token of a client."""

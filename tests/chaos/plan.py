@@ -10,9 +10,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from tests.chaos.kinds import KINDS, pipeline_name
 
 #: What is killed, as the figures name it, with its share.
-KILLS = {"task process": 4, "celery worker": 2, "triggerer": 2, "scheduler": 2}
+KILLS = {
+    "task process": 4,
+    "celery worker": 2,
+    "triggerer": 2,
+    "scheduler": 2,
+    "api-server": 1,
+    "dag-processor": 1,
+}
 #: What else befalls a run, with the number of kills for each of it.
-OTHER_BLOWS = {"rotate token": 5, "mark task failed": 8, "mark run failed": 8, "clear task": 6}
+OTHER_BLOWS = {
+    "rotate token": 5,
+    "mark task failed": 8,
+    "mark run failed": 8,
+    "clear task": 6,
+    "cut database": 8,
+    "cut queue": 8,
+}
+#: The same for what takes minutes: with fewer kills there is none. It comes in the first third of the jobs.
+SLOW_BLOWS = {"rolling restart": 12}
 CUSTOMERS = 4
 #: Seconds until what was killed is started again, or a customer's new token is known to Airflow.
 PAUSE_SECONDS = (1.0, 8.0)
@@ -42,7 +58,7 @@ class Blow:
     """
     Something bad.
 
-    :param what: A key of :data:`KILLS` or :data:`OTHER_BLOWS`.
+    :param what: A key of :data:`KILLS`, :data:`OTHER_BLOWS` or :data:`SLOW_BLOWS`.
     :param after: How many jobs have ended when it is due.
     :param pick: Which of those that can be hit, 0 to 1.
     :param pause: Seconds until it is mended.
@@ -88,8 +104,11 @@ def make_plan(seed: int, jobs: int, kills: int, *, kinds: Sequence[str] = ()) ->
     for what, every in OTHER_BLOWS.items():
         blows += [what] * (max(1, kills // every) if kills else 0)
     last = max(0, jobs - _LEFT_AT_THE_END)
+    due = [(what, last) for what in blows]
+    due += [(what, jobs // 3) for what, every in SLOW_BLOWS.items() for _ in range(kills // every)]
     drawn = [
-        Blow(what, chance.randint(0, last), chance.random(), chance.uniform(*PAUSE_SECONDS)) for what in blows
+        Blow(what, chance.randint(0, latest), chance.random(), chance.uniform(*PAUSE_SECONDS))
+        for what, latest in due
     ]
     return Plan(tuple(planned), tuple(sorted(drawn, key=lambda blow: blow.after)))
 

@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,8 +27,8 @@ from airflow_codepipeline_partner.emulator.settings import Settings
 from demo.local_airflow import AirflowFailed, LocalAirflow
 from demo.processes import adopt_orphans, tail_of
 from demo.run import Interrupted, Narrator
-from tests.chaos.cluster import SOON_NOTICED, make_airflow
-from tests.chaos.evidence import Evidence
+from tests.chaos.cluster import SOON_NOTICED, make_airflow, make_second_airflow
+from tests.chaos.evidence import Evidence, Run
 from tests.chaos.kinds import KINDS
 from tests.chaos.metadata import Metadata, job_of_run
 from tests.chaos.monkey import Monkey
@@ -58,10 +58,13 @@ _RACED_CALLS = (
     "PutJobFailureResult",
 )
 _ACKNOWLEDGES = ("AcknowledgeThirdPartyJob", "AcknowledgeJob")
-#: Without an end of any job for so long, those that are open are given up.
-STALLED_SECONDS = 300
+#: Without an end of any job for so long, those that are open are given up. The fifth event for a job that
+#: nobody won is followed by the next after 480 s.
+STALLED_SECONDS = 600
 #: For what comes after the last result: runs that are still to end, and might do harm.
 SETTLING_SECONDS = 120
+#: For the second Airflow, from healthy until its triggerer polls for all its kinds.
+POLLING_SECONDS = 180
 _PROGRESS_SECONDS = 15
 _MISSING = 3
 
@@ -77,6 +80,13 @@ class Stage(NamedTuple):
     monkey: Monkey
     narrator: Narrator
     at_once: int
+    second: tuple[LocalAirflow, Metadata] | None = None
+
+    @property
+    def airflows(self) -> list[tuple[str, LocalAirflow, Metadata]]:
+        """All Airflows: the name, as the evidence has it, and where it is."""
+        first = ("", self.airflow, self.metadata)
+        return [first] if self.second is None else [first, ("second", *self.second)]
 
 
 def main() -> int:
@@ -86,6 +96,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--at-once", type=int, default=12, help="jobs that are open at the same time")
     parser.add_argument("--rival-jobs", type=int, default=20, help="of the run with a second worker; 0: none")
+    parser.add_argument(
+        "--shared-jobs", type=int, default=8, help="of the run with a second Airflow; 0: none"
+    )
     parser.add_argument("--kind", choices=sorted(KINDS), help="all jobs of the mix are of this kind")
     parser.add_argument("--triggerers", type=int, default=2)
     parser.add_argument("--no-faults", action="store_true", help="of CodePipeline, in the mix")
@@ -136,7 +149,7 @@ def _run(home: Path, narrator: Narrator, arguments: argparse.Namespace) -> int:
         airflow = make_airflow(home, services, emulator.url, narrator.wait, triggerers=arguments.triggerers)
         partner = Partner(emulator, airflow)
         metadata = Metadata(services)
-        monkey = Monkey(airflow, metadata, partner, narrator.say)
+        monkey = Monkey(airflow, services, metadata, partner, narrator.say)
         narrator.begin(
             f"starting Airflow {version} with Celery, triggerers: {arguments.triggerers}, in {home}"
         )
@@ -152,10 +165,9 @@ def _run(home: Path, narrator: Narrator, arguments: argparse.Namespace) -> int:
             findings = _show("The mix", arguments.seed, judge(_play(stage, plan)))
             emulator.clear_faults()
             if arguments.rival_jobs:
-                kinds = [kind.name for kind in KINDS.values() if kind.races]
-                plan = make_plan(arguments.seed, arguments.rival_jobs, 0, kinds=kinds)
-                narrator.begin(f"the race, seed {arguments.seed}: {len(plan.jobs)} jobs, and a rival")
-                findings += _show("The race", arguments.seed, judge(_race(stage, plan, arguments.seed)))
+                findings += _run_race(stage, arguments.seed, arguments.rival_jobs)
+            if arguments.shared_jobs:
+                findings += _run_shared(stage, arguments.seed, arguments.shared_jobs)
             for revival in airflow.revivals:
                 print(f"By itself, and started again: {revival}.")
             narrator.begin("stopping everything")
@@ -165,8 +177,61 @@ def _run(home: Path, narrator: Narrator, arguments: argparse.Namespace) -> int:
     return 1 if findings else 0
 
 
-def _race(stage: Stage, plan: Plan, seed: int) -> Evidence:
-    """Play a plan against a second worker, with no acknowledge whose answer is lost."""
+def _run_race(stage: Stage, seed: int, jobs: int) -> int:
+    """Race against a rival; return how much was found."""
+    kinds = [kind.name for kind in KINDS.values() if kind.races]
+    plan = make_plan(seed, jobs, 0, kinds=kinds)
+    stage.narrator.begin(f"the race, seed {seed}: {jobs} jobs, and a rival")
+    with contextlib.ExitStack() as racing:
+        rivals = [
+            racing.enter_context(
+                Rival(stage.emulator.url, KINDS[kind].action_type, stage.partner.token_of, seed)
+            )
+            for kind in kinds
+        ]
+        return _show("The race", seed, judge(_race(stage, plan, seed, rivals)))
+
+
+def _run_shared(stage: Stage, seed: int, jobs: int) -> int:
+    """Share jobs with a second Airflow; return how much was found."""
+    kinds = [kind.name for kind in KINDS.values() if kind.shared]
+    plan = make_plan(seed, jobs, 0, kinds=kinds)
+    stage.narrator.begin("starting a second Airflow, with LocalExecutor")
+    with _second_airflow(stage, kinds) as second:
+        stage.narrator.begin(f"the sharing, seed {seed}: {jobs} jobs, and two Airflows")
+        stage = stage._replace(second=second)
+        # The first is quicker, and would leave nothing. So it is paused to begin with.
+        half = len(plan.jobs) // 2
+        _pause(stage.airflow, kinds, True)
+        alone = _race(stage, Plan(plan.jobs[:half]), seed)
+        _pause(stage.airflow, kinds, False)
+        both = _race(stage, Plan(plan.jobs[half:]), seed)
+        return _show("The sharing", seed, judge(alone.followed_by(both)))
+
+
+def _pause(airflow: LocalAirflow, kinds: Iterable[str], is_paused: bool) -> None:
+    """Have an Airflow begin no further jobs of some kinds, or begin them again."""
+    for kind in kinds:
+        airflow.call("PATCH", f"/dags/{KINDS[kind].watch_dag_id}", {"is_paused": is_paused})
+
+
+@contextlib.contextmanager
+def _second_airflow(stage: Stage, kinds: list[str]) -> Iterator[tuple[LocalAirflow, Metadata]]:
+    """Run a second Airflow, from when it polls for jobs."""
+    home = stage.airflow.home / "second"
+    with (
+        Services() as services,
+        make_second_airflow(home, services, stage.emulator.url, stage.narrator.wait, kinds) as airflow,
+    ):
+        stage.partner.introduce(airflow)
+        metadata = Metadata(services, "second")
+        what = "a second Airflow that polls"
+        airflow.wait_for(lambda: metadata.polls() >= len(kinds), what, POLLING_SECONDS)
+        yield airflow, metadata
+
+
+def _race(stage: Stage, plan: Plan, seed: int, rivals: Iterable[Rival] = ()) -> Evidence:
+    """Play a plan if somebody else polls too, with no acknowledge whose answer is lost."""
     emulator = stage.emulator
     for number, (kind, probability, parameters) in enumerate(FAULTS):
         for operation in (*_RACED_CALLS, *(() if kind == "drop_response" else _ACKNOWLEDGES)):
@@ -176,13 +241,7 @@ def _race(stage: Stage, plan: Plan, seed: int) -> Evidence:
     # So that both are offered the same jobs at the same time, and a custom job with the same nonce.
     emulator.inject("duplicate", times=None, probability=0.5, seed=seed)
     emulator.configure(nonce_on_redelivery="same")
-    with contextlib.ExitStack() as racing:
-        rivals = [
-            racing.enter_context(Rival(emulator.url, kind.action_type, stage.partner.token_of, seed))
-            for kind in KINDS.values()
-            if kind.races
-        ]
-        evidence = _play(stage, plan, rivals)
+    evidence = _play(stage, plan, rivals)
     emulator.clear_faults()
     emulator.configure(nonce_on_redelivery=SETTINGS.nonce_on_redelivery)
     return evidence
@@ -199,13 +258,15 @@ def _play(stage: Stage, plan: Plan, rivals: Iterable[Rival] = ()) -> Evidence:
     while len(ended) < len(plan.jobs) or stage.monkey.is_mending:
         found = stage.partner.ended(plan.jobs)
         now = time.monotonic()
-        if len(found) > len(ended):
+        if len(found) > len(ended) or len(found) == len(plan.jobs):
+            # Of the jobs, or what is left is to mend something.
             moved_at = now
         ended = found
         while waiting and len(plan.jobs) - len(waiting) - len(ended) < stage.at_once:
             stage.partner.start(waiting.pop(0))
         stage.monkey.tick(len(ended))
-        stage.airflow.check_alive()
+        for _, airflow, _ in stage.airflows:
+            airflow.check_alive()
         if stage.narrator.signal is not None:
             raise Interrupted
         if now - told_at >= _PROGRESS_SECONDS:
@@ -213,8 +274,11 @@ def _play(stage: Stage, plan: Plan, rivals: Iterable[Rival] = ()) -> Evidence:
             stage.narrator.say(f"{len(ended)} of {len(plan.jobs)} jobs ended, {len(waiting)} to be started")
         if now - moved_at >= STALLED_SECONDS:
             stage.narrator.say(f"no job ended for {STALLED_SECONDS} s; what is open is given up:")
-            for line in (*stage.partner.open_jobs(), *stage.metadata.unfinished_tasks()):
+            for line in stage.partner.open_jobs():
                 print(f"  {line}", flush=True)
+            for name, _, metadata in stage.airflows:
+                for line in metadata.unfinished_tasks():
+                    print(f"  {name} {line}", flush=True)
             break
         time.sleep(0.5)
     _settle(stage)
@@ -228,9 +292,21 @@ def _play(stage: Stage, plan: Plan, rivals: Iterable[Rival] = ()) -> Evidence:
     return Evidence(
         jobs=plan.jobs,
         ledger=ledger,
-        work=[entry for entry in read(stage.airflow.home) if entry.job_id in jobs],
-        claims=[claim for claim in stage.metadata.claims() if claim.job_id in jobs],
-        runs=[run for run in stage.metadata.runs() if job_of_run(run.run_id) in jobs],
+        work=[
+            entry
+            for name, airflow, _ in stage.airflows
+            for entry in read(airflow.home, name)
+            if entry.job_id in jobs
+        ],
+        claims=[
+            claim for *_, metadata in stage.airflows for claim in metadata.claims() if claim.job_id in jobs
+        ],
+        runs=[
+            run
+            for *_, metadata in stage.airflows
+            for run in metadata.runs()
+            if job_of_run(run.run_id) in jobs
+        ],
         strikes=stage.monkey.strikes[strikes_before:],
         not_struck=stage.monkey.not_struck,
         rivals_jobs=frozenset(job_id for rival in rivals for job_id in rival.claimed),
@@ -239,12 +315,14 @@ def _play(stage: Stage, plan: Plan, rivals: Iterable[Rival] = ()) -> Evidence:
 
 def _settle(stage: Stage) -> None:
     """Wait until no run is left that could still do something."""
+
+    def living_runs() -> list[Run]:
+        return [run for *_, metadata in stage.airflows for run in metadata.living_runs()]
+
     with contextlib.suppress(TimeoutError):
-        stage.airflow.wait_for(
-            lambda: not stage.metadata.living_runs(), "the end of all runs", SETTLING_SECONDS
-        )
-    for run in stage.metadata.living_runs():
-        stage.narrator.say(f"still {run.state}: {run.dag_id} {run.run_id}")
+        stage.airflow.wait_for(lambda: not living_runs(), "the end of all runs", SETTLING_SECONDS)
+    for run in living_runs():
+        stage.narrator.say(f"still {run.state}: {run.airflow} {run.dag_id} {run.run_id}")
 
 
 def _show(name: str, seed: int, verdict: Verdict) -> int:

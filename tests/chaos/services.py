@@ -23,9 +23,9 @@ class ServicesMissing(Exception):
 
 class Services:
     """
-    A database of PostgreSQL and a key prefix of Redis; both are gone when the context ends.
+    A database of PostgreSQL, a user and a key prefix of Redis; all are gone when the context ends.
 
-    :ivar name: Of the database; Redis's keys begin with it.
+    :ivar name: Of the database and of Redis's user; Redis's keys begin with it.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,8 @@ class Services:
     @property
     def broker_url(self) -> str:
         """Redis, as Celery names it."""
-        return f"redis://{HOST}:{REDIS_PORT}/0"
+        # The user tells our connections from those of others. It needs no password, and Celery wants one.
+        return f"redis://{self.name}:any@{HOST}:{REDIS_PORT}/0"
 
     @property
     def key_prefix(self) -> str:
@@ -61,12 +62,29 @@ class Services:
             rows: list[tuple[Any, ...]] = cursor.fetchall()
             return rows
 
+    def cut_database(self) -> int:
+        """Cut all connections to the database except our own, and return how many there were."""
+        cut = self.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return len(cut)
+
+    def cut_queue(self) -> int:
+        """Cut all connections of our user to Redis, and return how many there were."""
+        with contextlib.closing(_redis()) as redis:
+            return int(redis.client_kill_filter(user=self.name))
+
     def __enter__(self) -> Services:
         missing = missing_services()
         if missing:
             raise ServicesMissing("\n".join(missing))
         with contextlib.closing(_connect("postgres")) as connection, connection.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE {self.name}")
+        with contextlib.closing(_redis()) as redis:
+            redis.acl_setuser(
+                self.name, enabled=True, nopass=True, keys=["*"], channels=["*"], categories=["+@all"]
+            )
         return self
 
     def __exit__(
@@ -76,16 +94,17 @@ class Services:
             self._connection.close()
         with contextlib.ExitStack() as both:
             # Each is cleaned up even where the other is gone.
-            both.callback(self._delete_keys)
+            both.callback(self._delete_keys_and_user)
             both.callback(self._drop_database)
 
     def _drop_database(self) -> None:
         with contextlib.closing(_connect("postgres")) as connection, connection.cursor() as cursor:
             cursor.execute(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
 
-    def _delete_keys(self) -> None:
-        redis = _redis()
-        with contextlib.closing(redis):
+    def _delete_keys_and_user(self) -> None:
+        with contextlib.closing(_redis()) as redis:
+            # This cuts its connections too.
+            redis.acl_deluser(self.name)
             for key in redis.scan_iter(match=f"{self.key_prefix}*", count=1000):
                 redis.delete(key)
 
@@ -109,7 +128,8 @@ def missing_services() -> list[str]:
         )
     try:
         with contextlib.closing(_redis()) as redis:
-            redis.ping()
+            # Redis has users from version 6 on.
+            redis.acl_whoami()
     except Exception as error:
         missing.append(f"What answers on port {REDIS_PORT} is no Redis that can be used: {error}")
     return missing

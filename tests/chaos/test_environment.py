@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +52,64 @@ def test_only_the_supervised_are_restarted_and_not_for_ever(
     ended = [airflow.start_component("triggerer")]
     with pytest.raises(AirflowFailed, match="triggerer ended"):
         airflow.check_alive()
+
+
+def test_after_a_blow_any_part_may_end_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Component, "start", lambda self: None)
+    monkeypatch.setattr(
+        Component, "exit_code", property(lambda self: 1 if any(self is each for each in ended) else None)
+    )
+    airflow = LocalAirflow(tmp_path, tmp_path)
+    ended = [airflow.start_component("dag-processor")]
+    airflow.expect_ends(60)
+    airflow.check_alive()
+    [successor] = airflow.components
+    assert airflow.revivals == ["airflow dag-processor ended with exit code 1"]
+    airflow.expect_ends(1)  # The longer time holds.
+    ended = [successor]
+    airflow.check_alive()
+    monkeypatch.setattr(airflow, "_ends_expected_until", 0.0)
+    ended = list(airflow.components)
+    with pytest.raises(AirflowFailed, match="dag-processor ended"):
+        airflow.check_alive()
+
+
+def test_one_that_was_asked_to_end_is_not_missed_and_keeps_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Component, "start", lambda self: None)
+    asked: list[Component] = []
+    monkeypatch.setattr(Component, "ask_itself_to_end", lambda self: asked.append(self))
+    monkeypatch.setattr(Component, "exit_code", property(lambda self: 0 if self in asked else None))
+    airflow = LocalAirflow(tmp_path, tmp_path)
+    old = airflow.start_component("triggerer")
+    airflow.begin_to_end(old)
+    airflow.check_alive()
+    assert asked == [old]
+    assert (airflow.components, airflow.leaving) == ([], [old])
+    assert airflow.start_component("triggerer").log != old.log
+    airflow.kill(old)
+    assert airflow.leaving == []
+    assert airflow.start_component("triggerer").log == old.log
+
+
+def test_a_component_is_asked_to_end_without_what_it_started(tmp_path: Path) -> None:
+    child = "import time; print('child', flush=True); time.sleep(60)"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    component = Component("test", [sys.executable, "-c", code], {}, tmp_path, tmp_path / "log")
+    component.start()
+    try:
+        deadline = time.monotonic() + 30
+        while "child" not in component.log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        component.ask_itself_to_end()
+        while component.exit_code is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert component.exit_code == -signal.SIGTERM
+        assert component.members()
+    finally:
+        component.kill()
+    assert not component.members()
 
 
 def test_installed_groups_stay_and_are_not_installed_again(

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from tests.chaos.kinds import KINDS, RESULTS, outcome_of
-from tests.chaos.plan import CUSTOMERS, KILLS, OTHER_BLOWS, PAUSE_SECONDS, make_plan
+from tests.chaos.plan import CUSTOMERS, KILLS, OTHER_BLOWS, PAUSE_SECONDS, SLOW_BLOWS, make_plan
 
 
 def test_a_seed_gives_its_plan_and_another_gives_another() -> None:
@@ -52,6 +52,24 @@ def test_the_mix_has_all_kinds_with_a_share_and_no_other() -> None:
 
 def test_a_run_of_one_kind_has_no_other() -> None:
     assert {job.kind for job in make_plan(1, 50, 0, kinds=["rival"]).jobs} == {"rival"}
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(("kills", "restarts"), [(11, 0), (12, 1), (60, 5)])
+def test_what_takes_minutes_comes_early_and_with_many_kills_only(
+    seed: int, kills: int, restarts: int
+) -> None:
+    slow = [blow for blow in make_plan(seed, 60, kills).blows if blow.what in SLOW_BLOWS]
+    assert [blow.what for blow in slow] == ["rolling restart"] * restarts
+    assert all(blow.after <= 20 for blow in slow)
+
+
+@pytest.mark.parametrize("unknown", ["races", "shared"])
+def test_jobs_for_which_others_poll_too_are_left_if_their_claim_is_unknown(unknown: str) -> None:
+    """And are not in the mix, where answers to claims are lost, and so would jobs be."""
+    kinds = [kind for kind in KINDS.values() if getattr(kind, unknown)]
+    assert {kind.owner for kind in kinds} == {"ThirdParty", "Custom"}
+    assert all(kind.unknown_claim == "leave" and not kind.share for kind in kinds)
 
 
 def test_every_outcome_of_a_kind_has_a_result() -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,3 +46,39 @@ def test_one_run_and_the_next_share_nothing() -> None:
     assert first.name != second.name
     assert first.name in first.database_url
     assert first.key_prefix.startswith(first.name)
+    assert f"//{first.name}:" in first.broker_url
+
+
+def test_only_connections_of_the_run_are_cut() -> None:
+    # Of the suite's group, which other tests do without.
+    psycopg2, redis = pytest.importorskip("psycopg2"), pytest.importorskip("redis")
+    if services.missing_services():
+        pytest.skip("needs PostgreSQL and Redis")
+    with services.Services() as ours, services.Services() as others:
+        clients = [redis.Redis.from_url(each.broker_url, retry=None) for each in (ours, others)]
+        # One of its own, which stays.
+        assert ours.query("SELECT 1") == [(1,)]
+        databases = [psycopg2.connect(each.database_url.replace("+psycopg2", "")) for each in (ours, others)]
+        for client in clients:
+            client.ping()
+        identities = [client.client_id() for client in clients]
+        assert (ours.cut_queue(), ours.cut_database()) == (1, 1)
+        assert [
+            client.client_id() == identity for client, identity in zip(clients, identities, strict=True)
+        ] == [
+            False,
+            True,
+        ]
+        assert [_can_ask(database, psycopg2.OperationalError) for database in databases] == [False, True]
+        assert ours.query("SELECT 1") == [(1,)]
+        for resource in (*clients, *databases):
+            resource.close()
+
+
+def _can_ask(database: Any, refusal: type[Exception]) -> bool:
+    try:
+        with database.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except refusal:
+        return False
+    return True

@@ -138,6 +138,60 @@ def test_a_further_job_that_another_run_worked_on_is_found() -> None:
         assert kinds(QUEUED, CLAIMED, go_on, *second, work=both) == found
 
 
+SECOND: dict[str, Any] = {"airflow": "second"}
+
+
+def test_two_airflows_that_hold_one_job_are_found() -> None:
+    first, second = Claim("j", "d", RUN, "claimed"), Claim("j", "d", RUN, "claimed", "second")
+    assert kinds(QUEUED, CLAIMED, SUCCESS, claims=[first, second]) == ["doubled"]
+    lost = Claim("j", "d", RUN, "lost", "second")
+    assert kinds(QUEUED, CLAIMED, SUCCESS, claims=[first, lost]) == []
+
+
+def test_runs_of_the_same_name_in_two_airflows_are_two() -> None:
+    both = [*WORKED, work(**SECOND)]
+    claims = [Claim("j", "d", RUN, "claimed"), Claim("j", "d", RUN, "lost", "second")]
+    assert kinds(QUEUED, CLAIMED, SUCCESS, work=both, claims=claims) == ["doubled"]
+    # Each of them may have the state that the other must not have.
+    runs = [Run("d", RUN, "success", "second"), Run("d", RUN, "failed")]
+    assert kinds(QUEUED, CLAIMED, FAILURE, job=FAILING, claims=claims, runs=runs) == []
+    runs = [Run("d", RUN, "failed", "second"), Run("d", RUN, "success")]
+    assert kinds(QUEUED, CLAIMED, FAILURE, job=FAILING, claims=claims, runs=runs) == ["green"]
+    doubt = Claim("j", "d", RUN, "intent", "second")
+    runs = [Run("d", RUN, "success", "second"), Run("d", RUN, "failed")]
+    told = {**FAILURE, "details": {"failureDetails": {"externalExecutionId": f"d/runs/{RUN}"}}}
+    assert kinds(QUEUED, CLAIMED, told, job=FAILING, claims=[claims[0], doubt], runs=runs) == []
+    assert kinds(QUEUED, CLAIMED, told, job=FAILING, claims=[doubt], runs=runs) == ["green"]
+
+
+@pytest.mark.parametrize(("holder", "found"), [("", ["doubled"]), ("second", [])])
+def test_the_run_of_the_same_name_in_another_airflow_does_not_go_on(holder: str, found: list[str]) -> None:
+    token = TaskInstanceRef("d", RUN, "go_on").token
+    go_on = {**CONTINUE, "details": {"continuationToken": token}}
+    further = [{**entry, "job_id": "k"} for entry in (QUEUED, CLAIMED, SUCCESS)]
+    worked = [work(job_id="k", **SECOND), work("end", job_id="k", **SECOND)]
+    claims = [Claim("k", "d", RUN, "claimed", holder, ("j",))]
+    assert kinds(QUEUED, CLAIMED, go_on, *further, work=worked, claims=claims) == found
+
+
+@pytest.mark.parametrize(
+    ("airflows", "found"), [(["", "second"], []), ([""], ["no race"]), ([], ["no race"])]
+)
+def test_each_airflow_claims_some_of_what_they_share(airflows: list[str], found: list[str]) -> None:
+    jobs = [PlannedJob(name, "shared", "succeed", 0) for name in ("one", "two")]
+    made = [
+        {**entry, "job_id": job.name, "pipeline_name": job.name}
+        for job in jobs
+        for entry in (QUEUED, CLAIMED, SUCCESS)
+    ]
+    done = [work("end", job_id=job.name) for job in jobs]
+    claims = [
+        Claim(job.name, "d", RUN, "claimed", airflow) for job, airflow in zip(jobs, airflows, strict=False)
+    ]
+    verdict = judge(Evidence(jobs=jobs, ledger=ledger(*made), work=done, claims=claims))
+    assert [finding.kind for finding in verdict.findings] == found
+
+
 def test_an_endless_run_and_a_race_without_rival_are_found() -> None:
     assert kinds(QUEUED, CLAIMED, SUCCESS, runs=[Run("d", RUN, "running")]) == ["unended"]
     race = PlannedJob(PIPELINE, "rival", "succeed", 0)
@@ -300,3 +354,11 @@ def test_how_long_a_renewal_took_is_a_figure():
     )
     figures = dict(told.figures)
     assert figures["seconds from a continuation to the claim of the new job"] == "median 2.0, most 2.0, of 1"
+
+
+def test_two_parts_of_a_run_are_judged_as_one() -> None:
+    second = PlannedJob("two", "one_run", "succeed", 0)
+    later = [{**entry, "job_id": "k", "pipeline_name": "two"} for entry in (QUEUED, CLAIMED)]
+    first = Evidence(jobs=[JOB], ledger=ledger(QUEUED, CLAIMED, SUCCESS), work=WORKED)
+    both = first.followed_by(Evidence(jobs=[second], ledger=ledger(*later)))
+    assert [(finding.kind, finding.pipeline) for finding in judge(both).findings] == [("lost", "two")]

@@ -17,6 +17,7 @@ from airflow_codepipeline_partner.emulator.ledger import Ledger, LedgerEntry
 from tests.chaos.evidence import RIVALS_EXECUTION_ID, Claim, Evidence, Strike
 from tests.chaos.kinds import KINDS, RESULTS
 from tests.chaos.plan import PlannedJob
+from tests.chaos.work_log import WorkEntry
 
 #: What may be found; the words are explained in this package's README.
 FINDINGS = (
@@ -26,8 +27,11 @@ FINDINGS = (
 #: States of a claim's record in which nobody can know whose the job was.
 _IN_DOUBT = ("unknown", "intent")
 _ACKNOWLEDGES = ("AcknowledgeThirdPartyJob", "AcknowledgeJob")
-#: What may die without a task in it.
-_RUNS_NO_TASKS = ("triggerer", "scheduler")
+#: What befalls no task of its own, and holds up whatever is open.
+_HOLDS_UP_ALL = (
+    *("triggerer", "scheduler", "api-server", "dag-processor"),
+    *("cut database", "cut queue", "rolling restart"),
+)
 #: What users do to a run; work that was begun just then may come after the result that this causes.
 _BY_USERS = {"mark task failed", "mark run failed", "clear task"}
 
@@ -85,7 +89,7 @@ class _Trial:
         self.claims: dict[str, list[Claim]] = defaultdict(list)
         for claim in evidence.claims:
             self.claims[claim.job_id].append(claim)
-        self.run_states = {(run.dag_id, run.run_id): run.state for run in evidence.runs}
+        self.run_states = {(run.airflow, run.dag_id, run.run_id): run.state for run in evidence.runs}
         #: By pipeline: an action that was hit in one of its jobs may end in another.
         self.befallen: dict[str | None, list[Strike]] = defaultdict(list)
         pipelines = {entry.job_id: entry.pipeline_name for entry in evidence.ledger}
@@ -115,9 +119,21 @@ class _Trial:
                 yield Finding("unended", run.dag_id, f"{run.run_id} is still {run.state}")
         for kind in sorted({job.kind for job in self.evidence.jobs if KINDS[job.kind].races}):
             names = [job.name for job in self.evidence.jobs if job.kind == kind]
-            made = {job_id for name in names for job_id in job_ids(self.entries[name])}
-            if not made & self.evidence.rivals_jobs:
+            if not self._made_for(names) & self.evidence.rivals_jobs:
                 yield Finding("no race", kind, "the rival claimed nothing")
+        shared = [job for job in self.evidence.jobs if KINDS[job.kind].shared]
+        made = self._made_for(job.name for job in shared)
+        claimed = {
+            claim.airflow
+            for claim in self.evidence.claims
+            if claim.state == "claimed" and claim.job_id in made
+        }
+        if shared and len(claimed) < 2:
+            yield Finding("no race", shared[0].kind, "one Airflow claimed nothing, or both")
+
+    def _made_for(self, names: Iterable[str]) -> set[str]:
+        """Return the jobs of these pipelines."""
+        return {job_id for name in names for job_id in job_ids(self.entries[name])}
 
     def notes(self) -> Iterator[str]:
         """Yield, for each job that failed though its work would have succeeded, why."""
@@ -153,14 +169,18 @@ class _Trial:
     def _works(self, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
         begun = [entry for entry in self.evidence.work if entry.what == "begin" and entry.job_id in ids]
         tries = Counter(
-            (entry.dag_id, entry.run_id, entry.task_id, entry.map_index, entry.try_number) for entry in begun
+            (entry.dag_id, run_name(entry), entry.task_id, entry.map_index, entry.try_number)
+            for entry in begun
         )
-        for (_, run_id, task_id, _, try_number), times in tries.items():
+        for (_, run, task_id, _, try_number), times in tries.items():
             if times > 1:
-                yield "doubled", f"try {try_number} of {task_id} in {run_id} ran {times} times"
+                yield "doubled", f"try {try_number} of {task_id} in {run} ran {times} times"
         for job_id in ids:
             runs = self.runs_that_worked(job_id)
-            sure = {claim.run_id for claim in self.claims[job_id] if claim.state == "claimed"}
+            certain = [claim for claim in self.claims[job_id] if claim.state == "claimed"]
+            if len({claim.airflow for claim in certain}) > 1:
+                yield "doubled", f"job {job_id} is held by two Airflows to be their own"
+            sure = {run_name(claim) for claim in certain}
             if len(runs) > 1 and (len(runs & sure) > 1 or not self.in_doubt(job_id)):
                 yield "doubled", f"job {job_id} was worked on by {', '.join(sorted(runs))}"
 
@@ -171,13 +191,29 @@ class _Trial:
             if waiting is None or put.job_id not in ids:
                 continue
             for job_id in ids[ids.index(put.job_id) + 1 :][:1]:
-                strangers = self.runs_that_worked(job_id) - {waiting.run_id}
+                strangers = self.runs_that_worked(job_id) - self._going_on(put.job_id, waiting.run_id)
                 if strangers:
                     yield "doubled", f"job {job_id} of {waiting} was worked on by {', '.join(strangers)}"
 
+    def _going_on(self, job_id: str | None, run_id: str) -> set[str]:
+        """
+        Return the runs that may work on the job after this one, of those that a continuation token names.
+
+        It does not say of which Airflow, but the record of the claim says from which jobs it went on. Without
+        such a record it can be any.
+        """
+        claims = self.evidence.claims
+        named = [
+            run_name(claim) for claim in claims if claim.run_id == run_id and job_id in claim.former_job_ids
+        ]
+        airflows = {claim.airflow for claim in claims} | {work.airflow for work in self.evidence.work}
+        return set(named) or {_run_name(airflow, run_id) for airflow in airflows}
+
     def runs_that_worked(self, job_id: str) -> set[str]:
         """Return the runs whose function began to work on a job."""
-        return {work.run_id for work in self.evidence.work if work.what == "begin" and work.job_id == job_id}
+        return {
+            run_name(work) for work in self.evidence.work if work.what == "begin" and work.job_id == job_id
+        }
 
     def _flips(self, entries: Ledger, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Yield the results that came too late for a job, and would have been others than the one it has."""
@@ -223,7 +259,7 @@ class _Trial:
             if any(entry.result for entry in entries.puts(job_id)):
                 continue
             for claim in self.claims[job_id]:
-                state = self.run_states.get((claim.dag_id, claim.run_id))
+                state = self._state_of_run(claim)
                 if state == "success" and claim.state in ("claimed", "unknown"):
                     yield "green", f"job {job_id} has no result, and {claim.run_id} is green"
         for entry in entries.terminal_results():
@@ -237,8 +273,10 @@ class _Trial:
             if entry.result == "success" and not ended:
                 yield "false", f"job {entry.job_id} succeeded, and its work was not done"
             for claim in self.claims[entry.job_id or ""]:
-                state = self.run_states.get((claim.dag_id, claim.run_id))
-                is_its = claim.state == "claimed" or _is_of(entry, claim)
+                state = self._state_of_run(claim)
+                is_its = claim.state == "claimed" or (
+                    _is_of(entry, claim) and not self._is_of_another_airflow(claim)
+                )
                 if entry.result == "failure" and state == "success" and is_its:
                     yield "green", f"job {entry.job_id} failed, and {claim.run_id} is green"
 
@@ -249,6 +287,15 @@ class _Trial:
         done = any(work.what == "end" and work.job_id in ids for work in self.evidence.work)
         return done and not self.befallen[job.name] and KINDS[job.kind].time_limit is None
 
+    def _state_of_run(self, claim: Claim) -> str | None:
+        return self.run_states.get((claim.airflow, claim.dag_id, claim.run_id))
+
+    def _is_of_another_airflow(self, claim: Claim) -> bool:
+        """Tell whether a job is held by a run of another Airflow, which has the same name."""
+        return any(
+            other.state == "claimed" and other.airflow != claim.airflow for other in self.claims[claim.job_id]
+        )
+
     def in_doubt(self, job_id: str) -> list[Claim]:
         """Return the records of a job's claims whose owner nobody can know."""
         return [claim for claim in self.claims[job_id] if claim.state in _IN_DOUBT]
@@ -257,6 +304,15 @@ class _Trial:
 def job_ids(entries: Iterable[LedgerEntry]) -> list[str]:
     """Return the jobs of these entries, the oldest first."""
     return list(dict.fromkeys(entry.job_id for entry in entries if entry.job_id is not None))
+
+
+def run_name(of: Claim | WorkEntry) -> str:
+    """Return the name of a run, which says of which Airflow it is."""
+    return _run_name(of.airflow, of.run_id)
+
+
+def _run_name(airflow: str, run_id: str) -> str:
+    return f"{run_id} of the {airflow} Airflow" if airflow else run_id
 
 
 def is_rivals(entry: LedgerEntry) -> bool:
@@ -300,6 +356,9 @@ def _figures(trial: _Trial, findings: Sequence[Finding]) -> Iterator[tuple[str, 
     yield "failed, though the work would have succeeded", str(len(list(trial.notes())))
     if evidence.rivals_jobs:
         yield "jobs that the rival claimed", str(len(evidence.rivals_jobs))
+    for airflow in sorted({claim.airflow for claim in evidence.claims if claim.airflow}):
+        states = Counter(claim.state for claim in evidence.claims if claim.airflow == airflow)
+        yield f"claims of the {airflow} Airflow by what their record says", _by(states)
     yield "blows", _by(Counter(strike.what for strike in evidence.strikes))
     if evidence.not_struck:
         yield "blows for which there was nothing to hit", _by(Counter(evidence.not_struck))
@@ -307,7 +366,7 @@ def _figures(trial: _Trial, findings: Sequence[Finding]) -> Iterator[tuple[str, 
     yield "faults", _by(Counter(fault for entry in calls for fault in entry.faults))
     yield "calls", _by(Counter(entry.operation for entry in calls))
     yield from _durations(evidence)
-    runs = Counter(run.run_id.split("__")[1] for run in evidence.runs)
+    runs = Counter((run.airflow, run.run_id.split("__")[1]) for run in evidence.runs)
     yield "jobs that needed a further run", str(sum(count > 1 for count in runs.values()))
     if ledger:
         yield "seconds in all", f"{(ledger[-1].time - ledger[0].time).total_seconds():.0f}"
@@ -326,19 +385,26 @@ def _durations(evidence: Evidence) -> Iterator[tuple[str, str]]:
         "seconds from job to result",
         _spread([ended[name] - queued[name] for name in ended.keys() & queued.keys()]),
     )
+    took = {name: ended[name] - queued[name] for name in ended.keys() & queued.keys()}
+    if took:
+        slowest = max(took, key=lambda name: took[name])
+        entries = ledger.where(pipeline_name=slowest)
+        yield (
+            "of the slowest, the calls",
+            _by(Counter(entry.operation for entry in entries.where(kind="call"))),
+        )
     yield "seconds from a continuation to the claim of the new job", _spread(list(_renewals(ledger)))
     seconds: dict[str, list[float]] = defaultdict(list)
     for strike in evidence.strikes:
         hit = {pipelines.get(job_id) for job_id in strike.job_ids}
-        if strike.what in _RUNS_NO_TASKS:
-            # It holds up whatever was open.
+        if strike.what in _HOLDS_UP_ALL:
             hit = {name for name, at in queued.items() if at <= strike.time}
         seconds[strike.what] += [
             ended[name] - strike.time for name in hit if ended.get(name, 0) > strike.time
         ]
     for what in sorted(seconds):
         if seconds[what]:
-            of_all = " (of all jobs that were open)" if what in _RUNS_NO_TASKS else ""
+            of_all = " (of all jobs that were open)" if what in _HOLDS_UP_ALL else ""
             yield f"seconds from {what} to the customer's result{of_all}", _spread(seconds[what])
 
 

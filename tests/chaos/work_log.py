@@ -22,6 +22,7 @@ class WorkEntry:
     :param job_id: The job that it worked on.
     :param try_number: Airflow's, from 1; a retry and a clear raise it.
     :param time: Seconds since the epoch.
+    :param airflow: In which Airflow: a name, or ``""`` for the first. Its log does not say it.
     """
 
     what: Literal["begin", "end"]
@@ -32,6 +33,7 @@ class WorkEntry:
     map_index: int
     try_number: int
     time: float = 0.0
+    airflow: str = ""
 
 
 def append(folder: Path, entry: WorkEntry) -> None:
@@ -44,8 +46,9 @@ def append(folder: Path, entry: WorkEntry) -> None:
         os.close(file)
 
 
-def read(folder: Path) -> Iterator[WorkEntry]:
-    """Yield all entries."""
+def read(folder: Path, airflow: str = "") -> Iterator[WorkEntry]:
+    """Yield all entries of one Airflow."""
     file = folder / FILE_NAME
     if file.exists():
-        yield from (WorkEntry(**json.loads(line)) for line in file.read_text().splitlines())
+        for line in file.read_text().splitlines():
+            yield WorkEntry(**{**json.loads(line), "airflow": airflow})
