@@ -55,6 +55,9 @@ class RecordMemory:
         self.claim_states.append(record.state)
         self.claims[self.writer] = record
 
+    def keep_copy(self, record: ClaimRecord) -> None:
+        self.copy = record
+
     def read_results(self, job_id: str) -> Results:
         of_others = [results for writer, results in self.of_all.items() if writer != self.writer]
         others = tuple(results[job_id] for results in of_others if job_id in results)

@@ -118,6 +118,9 @@ class ClaimCheckpoint:
         self._store = _store_of(context)
         self._max_tries: int = context["ti"].max_tries
         self._is_retry = context["ti"].try_number > 1
+        #: Before Airflow 3.3, what an earlier try knew may lie in the XCom of a task after this one. It is
+        #: gone if a user clears this task later on.
+        self._may_be_gone = task_state_store(context) is None and self._max_tries > context["task"].retries
         self._unknown_claim: str | None = getattr(context["task"], "unknown_claim", None)
         #: Where the finishing task finds the claim if a further try of this task dies before it can write
         #: anything. It cannot read another task's state store. A user may clear a task without retries, too.
@@ -170,7 +173,7 @@ class ClaimCheckpoint:
         return Earlier(
             record,
             was_cleared,
-            is_forgotten=self._is_retry and not self.outlives_a_retry,
+            is_forgotten=self._is_retry and (self._may_be_gone or not self.outlives_a_retry),
             later=self._later(job_id) if self._is_retry else None,
         )
 

@@ -20,6 +20,7 @@ from airflow_codepipeline_partner._worker import report, result_defaults
 from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint
 from airflow_codepipeline_partner._worker.claiming import (
     IsAwaited,
+    IsCutOff,
     NoteEnd,
     Reason,
     Recall,
@@ -27,6 +28,7 @@ from airflow_codepipeline_partner._worker.claiming import (
     Write,
     claiming,
 )
+from airflow_codepipeline_partner._worker.dag import ENDED, task_states
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_search import LIVING, has_continued
 from airflow_codepipeline_partner._worker.record_store import RecordStore
@@ -67,6 +69,8 @@ def claim_job(
             raise error
         if reason is Reason.ABANDONED:
             task.end_abandoned(claim.job)
+        if reason is Reason.CUT_OFF:
+            task.end_cut_off(claim.job)
         if reason in (Reason.AWAITED, Reason.NOT_WON):
             raise AirflowSkipException(task.left_to or _lost(claim))
         raise AirflowFailException(_why_not_retried(reason, claim)) from error
@@ -144,6 +148,8 @@ class _ClaimingTask:
             return self._checkpoint.write(step.state, step.job)
         if isinstance(step, IsAwaited):
             return self._is_awaited(step.job)
+        if isinstance(step, IsCutOff):
+            return self._is_cut_off()
         if isinstance(step, NoteEnd):
             return self._checkpoint.note_end(step.claim)
         return self._hook.carry_out(self._job, step)
@@ -160,12 +166,32 @@ class _ClaimingTask:
             f"The work of this action was begun by {waiting} in Airflow. That run has ended. "
             "Retry the action."
         )
-        run = {"dag_id": waiting.dag_id, "run_id": waiting.run_id}
-        failure = result_defaults.failure(job.job, message, "JobFailed", **run)
-        result = report.put_once(self._hook, RecordStore.of(self._ti), failure, certain=job.certain)
+        result = self._fail(job, message, waiting)
         raise AirflowFailException(
             f"Job {job.job_id} continues the work of {waiting}, which has ended. Its result is {result}."
         )
+
+    def end_cut_off(self, job: ClaimedJob) -> NoReturn:
+        """
+        End a job with failure that this task has claimed after Airflow had ended it.
+
+        :raises AirflowFailException: It is ended.
+        """
+        message = "The work of this action was ended in Airflow before it began. Retry the action."
+        result = self._fail(job, message, TaskInstanceRef.of(self._ti))
+        raise AirflowFailException(
+            f"Airflow has ended this task while it claimed job {job.job_id}. The job's result is {result}."
+        )
+
+    def _fail(self, job: ClaimedJob, message: str, of: TaskInstanceRef) -> str:
+        failure = result_defaults.failure(job.job, message, "JobFailed", dag_id=of.dag_id, run_id=of.run_id)
+        return report.put_once(self._hook, RecordStore.of(self._ti), failure, certain=job.certain)
+
+    def _is_cut_off(self) -> bool:
+        """Return whether Airflow holds this task for ended, although it still runs."""
+        own = TaskInstanceRef.of(self._ti)
+        states = task_states(self._ti, [own.task_id], map_index=own.map_index)
+        return any(state in ENDED for state in states.values())
 
     def _is_awaited(self, job: ClaimedJob) -> bool:
         """Return whether another task, of any run, waits for a job and is the one to claim it."""

@@ -80,6 +80,16 @@ class IsAwaited:
 
 
 @dataclass(frozen=True)
+class IsCutOff:
+    """
+    Look whether Airflow has ended this task meanwhile, although it still runs; the answer is a boolean.
+
+    A user has marked it or its run, or the run's time was over. The task that finishes the job, or the
+    callback, may have looked for a claim before there was one.
+    """
+
+
+@dataclass(frozen=True)
 class NoteEnd:
     """Note that the task does nothing more after its claim."""
 
@@ -100,6 +110,7 @@ class Reason(StrEnum):
     HAS_ENDED = "the job has ended, and may have been ours: fail without a retry"
     FORGOTTEN = "an earlier try, of which nothing is known, may have claimed it: fail without a retry"
     ABANDONED = "the job continues the work of a run that has ended: end it, and fail without a retry"
+    CUT_OFF = "the job is ours, and Airflow has ended this task: end the job, and fail without a retry"
     NO_ANSWER = "CodePipeline refused, or did not answer: raise the error"
     NO_ANSWER_FORGOTTEN = "an answer was lost, and no retry would know it: fail without a retry"
 
@@ -138,7 +149,9 @@ def claiming(
         # After a user has cleared the task, only CodePipeline knows whether the job is still in progress.
         yield Write(record.state, record.job)
         claim = Claim(record.state, record.job)
+        is_new = False
     else:
+        is_new = True
         claim, is_awaited = yield from _asking(job, record)
         if is_awaited:
             return Reason.AWAITED, claim
@@ -154,6 +167,8 @@ def claiming(
     waiting = TaskInstanceRef.from_token(claim.job.continuation_token)
     if waiting is not None and not waiting.is_of_run(run.dag_id, run.run_id):
         return Reason.ABANDONED, claim
+    if is_new and (yield IsCutOff()):
+        return Reason.CUT_OFF, claim
     if ends_with_claim:
         yield NoteEnd(claim)
     return Reason.OURS, claim

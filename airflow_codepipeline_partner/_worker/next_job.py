@@ -71,6 +71,9 @@ def action_of(context: Mapping[str, Any], offered: OfferedJob) -> ClaimInRun:
             "returned.",
             job_id=offered.job_id,
         )
+    if claim.record.former_job_ids and context["ti"].try_number > 1:
+        # A retry has cleared it.
+        claim.store.keep_copy(claim.record)
     goes_on = is_next_claim_unknown(claim) or awaited_token(claim.store, claim.record) is not None
     if not goes_on and not claim.counts_as_ours:
         raise AirflowSkipException(

@@ -109,9 +109,8 @@ class RecordStore:
 
     def write_claim(self, record: ClaimRecord) -> None:
         """Write the running task's record of the claim."""
-        if self.own is not None:
-            # First where a clear of the claiming task leaves it.
-            XCom.set(key=NEXT_CLAIM_KEY, value=record.to_xcom(), **asdict(self.own))
+        # First where a clear of the claiming task leaves it.
+        self.keep_copy(record)
         self.write(key_of(CLAIM_KEY, self.writer), record.to_xcom())
         if self.writer and record.state is not ClaimState.INTENT:
             newest = self.read_claim()
@@ -154,6 +153,11 @@ class RecordStore:
     def withdraw_result(self, job_id: str) -> None:
         """Forget the running task's intended result, which was certainly not put."""
         XCom.delete(key=self._result_key(job_id), **self._names())
+
+    def keep_copy(self, record: ClaimRecord) -> None:
+        """Keep a copy of a next job's claim in the running task's own XCom."""
+        if self.own is not None:
+            XCom.set(key=NEXT_CLAIM_KEY, value=record.to_xcom(), **asdict(self.own))
 
     def withdraw_all_results(self, job_id: str) -> None:
         """Forget all tasks' results of a job: it is claimed only now, so none was put."""

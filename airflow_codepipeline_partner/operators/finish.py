@@ -227,6 +227,10 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             # A task that skipped itself records that a moment after its state has changed.
             time.sleep(self.SKIP_RECORD_DELAY)
             cut_off = tasks_cut_off(context, states, work)
+        if "skipped" in states[self.claim_task_id]:
+            # If it has a job all the same, somebody ended the run before it was done: a function that claims
+            # and works waited for its retry, for instance.
+            cut_off = [*cut_off, self.claim_task_id]
         failure = work_result.failure_of_run(run["dag_id"], states, work, cut_off)
         recorded = None if failure is None else recorded_failure(context, states)
         in_run = self._claim_in_run(context["dag"], store)

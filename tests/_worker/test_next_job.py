@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from record_memory import RecordMemory
@@ -165,7 +166,7 @@ def test_a_first_or_an_ended_job_is_no_unknown_next_claim(state):
 
 def action_of(monkeypatch, claim):
     monkeypatch.setattr(next_job, "find_claim", lambda context, job_id: claim if job_id == "one" else None)
-    return next_job.action_of({}, ONE)
+    return next_job.action_of({"ti": SimpleNamespace(try_number=2)}, ONE)
 
 
 @pytest.mark.parametrize("state", [INTENT, UNKNOWN, LOST, REFUSED])

@@ -43,7 +43,8 @@ def xcom(monkeypatch):
         def delete(key, map_index, **names):
             held.pop((map_index, key), None)
 
-    monkeypatch.setattr(record_store, "XCom", XCom)
+    for module in (record_store, record_search):
+        monkeypatch.setattr(module, "XCom", XCom)
     return held
 
 

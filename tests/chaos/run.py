@@ -97,7 +97,7 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=12, help="jobs that are open at the same time")
     parser.add_argument("--rival-jobs", type=int, default=20, help="of the run with a second worker; 0: none")
     parser.add_argument(
-        "--shared-jobs", type=int, default=8, help="of the run with a second Airflow; 0: none"
+        "--shared-jobs", type=int, default=0, help="of a run with a second Airflow, for instance 8"
     )
     parser.add_argument("--kind", choices=sorted(KINDS), help="all jobs of the mix are of this kind")
     parser.add_argument("--triggerers", type=int, default=2)

@@ -141,7 +141,7 @@ def first_claim(world: World, me: str) -> Program:
         elif isinstance(step, claiming.NoteEnd):
             if world.remembers:
                 yield "put", "store", (str(step.claim.state), step.claim.job.certain, clears)
-        elif isinstance(step, claiming.IsAwaited):
+        elif isinstance(step, claiming.IsAwaited | claiming.IsCutOff):
             answer = False
         else:
             answer = yield from _call(world, step)

@@ -193,7 +193,8 @@ class OldXCom:
 @pytest.fixture
 def old_xcom(monkeypatch):
     monkeypatch.setattr(OldXCom, "held", {})
-    monkeypatch.setattr(record_store, "XCom", OldXCom)
+    for module in (record_store, record_search):
+        monkeypatch.setattr(module, "XCom", OldXCom)
     return OldXCom.held
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from unittest import mock
 
 from airflow.sdk import BaseHook
+from airflow.sdk import log as airflow_log
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from pydantic import TypeAdapter
@@ -55,6 +56,37 @@ CHANCE = 0.04
 CHANCE_OF_ANOTHER_TURN = 0.15
 #: The same, after a process was paused.
 CHANCE_AFTER_PAUSE = 0.7
+
+
+#: What CodePipeline may do, where AWS documents nothing.
+SETTINGS: dict[str, list[Any]] = {
+    "lease_seconds": [60.0, 20.0],
+    "nonce_on_redelivery": ["new", "same"],
+    "details_rotate_nonce": [False, True],
+    "continuation_delay": [5.0, 0.0, 60.0],
+    "retention": [300.0, 20.0],
+    "acknowledge_ended_job": ["status", "error"],
+}
+FIXED_SETTINGS: dict[str, Any] = {
+    # If a second acknowledgement were answered like the first, no worker could know whose a job is.
+    "repeated_acknowledge": "invalid_nonce",
+    # A job's own time never runs out here: it is long, and histories are short.
+    "job_timeout": 36_000.0,
+    "action_timeout": 360_000.0,
+    "custom_action_timeout": 360_000.0,
+    "default_batch_size": 10,
+}
+#: What is drawn before a history begins; the first of each is the harmless one.
+PLANS: dict[str, list[Any]] = {
+    **SETTINGS,
+    "work": ["ok", "ok", "fail", "stumble", "job failure"],
+    "deaths": [0, 1, 2],
+    "losses": [0, 1, 2],
+    "failures": [0, 0, 1],
+    "user": ["nothing", "nothing", "mark failed", "clear", "clear claim", "abandon", "time out"],
+    "rival": [False, False, True],
+    "looks": [1, 0, 2, 3],
+}
 
 
 @dataclass
@@ -132,38 +164,15 @@ class History:
         self._idle_polls = 0
         self._is_new_way = False
         self.never_ended = False
+        #: When the user acts, if that is not drawn.
+        self.cue: Callable[[History], bool] = lambda history: False
 
     def _drawn(self) -> Plan:
         choose = self.decisions.choose
         way = choose("way", sorted(all_ways()))
-        settings: dict[str, Any] = {
-            "lease_seconds": choose("lease", [60.0, 20.0]),
-            "nonce_on_redelivery": choose("nonce", ["new", "same"]),
-            "details_rotate_nonce": choose("rotation", [False, True]),
-            "continuation_delay": choose("delay", [5.0, 0.0, 60.0]),
-            "retention": choose("retention", [300.0, 20.0]),
-            # If a second acknowledgement were answered like the first, no worker could know whose a job is.
-            "repeated_acknowledge": "invalid_nonce",
-            "acknowledge_ended_job": choose("ended", ["status", "error"]),
-            # A job's own time never runs out here: it is long, and histories are short.
-            "job_timeout": 36_000.0,
-            "action_timeout": 360_000.0,
-            "custom_action_timeout": 360_000.0,
-            "default_batch_size": 10,
-        }
-        return Plan(
-            way,
-            settings,
-            work=choose("work", ["ok", "ok", "fail", "stumble", "job failure"]),
-            deaths=choose("deaths", [0, 1, 2]),
-            losses=choose("losses", [0, 1, 2]),
-            failures=choose("failures", [0, 0, 1]),
-            user=choose(
-                "user", ["nothing", "nothing", "mark failed", "clear", "clear claim", "abandon", "time out"]
-            ),
-            rival=choose("rival", [False, False, True]),
-            looks=choose("looks", [1, 0, 2, 3]),
-        )
+        drawn: dict[str, Any] = {name: choose(name, options) for name, options in PLANS.items()}
+        settings = {name: drawn.pop(name) for name in SETTINGS}
+        return Plan(way, settings | FIXED_SETTINGS, **drawn)
 
     # What a process meets.
 
@@ -349,6 +358,10 @@ class History:
 
     def _let_happen(self) -> None:
         for self._turn in range(MAX_TURNS):
+            if self._user and self.cue(self):
+                for run in list(self.server.runs.values()):
+                    for _, act in list(self._of_user(run))[:1]:
+                        act()
             moves = list(self._moves())
             if not moves:
                 return
@@ -528,10 +541,7 @@ class History:
             self._fire(instance, None)
 
     def _fire(self, instance: Instance, event: Any) -> None:
-        from airflow.sdk.serde import deserialize, serialize
-
-        kwargs: Any = deserialize(instance.next_kwargs or {})
-        instance.next_kwargs = serialize({**kwargs, "event": event})
+        instance.next_kwargs = {**instance.next_kwargs, "event": event}
         self._resume(instance)
 
     def _resume(self, instance: Instance) -> None:
@@ -763,6 +773,8 @@ def patches(history: History) -> Iterator[Any]:
     for hook in (CodePipelineHook, ClientTokenHook):
         yield mock.patch.object(hook, "get_connection", staticmethod(stored_connection))
     yield mock.patch.object(CodePipelineHook, "config", hooks.Config())
+    # Airflow's masker never forgets a secret, and slows with each.
+    yield mock.patch.object(airflow_log, "mask_secret")
     # Airflow makes one for each rendered field, in a third of all time.
     yield mock.patch.object(task_runner, "TypeAdapter", type_adapter)
     yield mock.patch.object(ways, "do_work", history.do_work)

@@ -19,7 +19,7 @@ from airflow.sdk.api.datamodels._generated import DagRun, TIRunContext
 from airflow.sdk.execution_time import comms, task_runner
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-from simulation.small_airflow import Instance, SmallAirflow, moment
+from simulation.small_airflow import Instance, SmallAirflow, encoded, moment
 
 
 class Died(BaseException):
@@ -146,13 +146,17 @@ def run_task(server: SmallAirflow, instance: Instance, note: Callable[[str], Non
     }
     keys = [] if instance.next_method else sorted(server.xcoms.get(instance.key, {}))
     known = set(DagRun.model_fields)
+    # Airflow 3.1 is told by the server which of the instances before it are this one's.
+    group = instance.task.get_closest_mapped_task_group()
+    same_group = [] if group is None else [task for task in run.dag.tasks if _is_in(task, group)]
     from_server = TIRunContext.model_construct(
         dag_run=DagRun.model_construct(**{key: value for key, value in dag_run.items() if key in known}),
         max_tries=instance.max_tries,
+        upstream_map_indexes={task.task_id: instance.map_index for task in same_group},
         variables=[],
         connections=[],
         next_method=instance.next_method,
-        next_kwargs=instance.next_kwargs,
+        next_kwargs=encoded(instance.next_kwargs or {}),
         xcom_keys_to_clear=keys,
         should_retry=instance.max_tries != 0 and instance.try_number <= instance.max_tries,
     )
@@ -177,6 +181,10 @@ def run_task(server: SmallAirflow, instance: Instance, note: Callable[[str], Non
     if error is not None:
         note(f"{type(error).__name__}: {str(error)[:160]}")
     task_runner.finalize(ti, state, context, NoLog(), error)
+
+
+def _is_in(task: Any, group: Any) -> bool:
+    return task.get_closest_mapped_task_group() is group
 
 
 @contextmanager

@@ -230,12 +230,9 @@ class SmallAirflow:
     def _end_try(self, instance: Instance, message: Any) -> None:
         name = type(message).__name__
         if name == "DeferTask":
-            from airflow.sdk.serde import deserialize
-
             instance.state = "deferred"
-            kwargs: Any = deserialize(message.trigger_kwargs)
-            instance.trigger = message.classpath, kwargs
-            instance.next_method, instance.next_kwargs = message.next_method, message.next_kwargs
+            instance.trigger = message.classpath, decoded(message.trigger_kwargs)
+            instance.next_method, instance.next_kwargs = message.next_method, decoded(message.next_kwargs)
             seconds = message.trigger_timeout.total_seconds() if message.trigger_timeout else 1e9
             instance.deferred_until = self.now + seconds
             return
@@ -378,6 +375,28 @@ def refused() -> AirflowRuntimeError:
     return AirflowRuntimeError(
         error=comms.ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 500})
     )
+
+
+def decoded(kwargs: Any) -> dict[str, Any]:
+    """Return the arguments that a deferral's message holds."""
+    try:
+        from airflow.sdk.serde import deserialize
+    except ImportError:
+        # Airflow 3.1 encodes them only as it sends the message.
+        return dict(kwargs or {})
+    found: Any = deserialize(kwargs or {})
+    return dict(found)
+
+
+def encoded(kwargs: Any) -> Any:
+    """Return arguments as a task that is resumed gets them from the server."""
+    try:
+        from airflow.sdk.serde import serialize
+    except ImportError:
+        from airflow.serialization.serialized_objects import BaseSerialization
+
+        return BaseSerialization.serialize(kwargs)
+    return serialize(kwargs)
 
 
 def moment(seconds: float) -> datetime:

@@ -10,7 +10,14 @@ import pytest
 from airflow_codepipeline_partner._worker import reporting
 from airflow_codepipeline_partner._worker.job_life import Refusal
 from simulation import simulate
-from simulation.history import all_ways
+from simulation.history import PLANS, History, all_ways
+from simulation.verdict import judge
+
+
+def drawn(**plan):
+    """Return the decisions that lead to a plan."""
+    return {name: PLANS[name].index(value) for name, value in plan.items()}
+
 
 CALM = ("plain", "custom", "function_and_finish", "go_on", "two_watch", "put", "many")
 
@@ -43,6 +50,20 @@ def test_no_history_ends_wrongly(first):
         if (findings := simulate.try_history(seed)[1])
     }
     assert wrong == {}
+
+
+def test_a_function_that_waits_for_its_retry_as_the_run_is_marked_failed_has_failed():
+    decisions = {**calm("function_and_finish"), **drawn(work="fail", user="mark failed")}
+    history = History(1, decisions)
+    history.cue = lambda it: any(
+        each.state == "up_for_retry" for run in it.server.runs.values() for each in run.instances.values()
+    )
+    history.run()
+    assert judge(history) == []
+    assert [call.operation for call in history.calls if "Put" in call.operation] == [
+        "PutThirdPartyJobFailureResult"
+    ]
+    assert [run.state for run in history.server.runs.values()] == ["failed"]
 
 
 def test_a_history_is_replayed_from_its_seed_and_from_its_decisions():

@@ -19,10 +19,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from airflow.sdk.execution_time import comms
+
 from airflow_codepipeline_partner._worker.records import CLAIM_KEY
 from simulation.history import Call, History
 from simulation.small_airflow import Run
 
+#: Whether this Airflow has a store that outlives a task's retry.
+REMEMBERS = hasattr(comms, "TaskStateStoreResult")
 _ACKNOWLEDGES = ("AcknowledgeThirdPartyJob", "AcknowledgeJob")
 
 
@@ -150,7 +154,10 @@ class _Trial:
 
     def _would_succeed(self) -> bool:
         work = self.history.plan.work
-        return work == "ok" or (work == "stumble" and self.history.plan.way != "no_retries")
+        way = self.history.plan.way
+        # Before Airflow 3.3, a lone function is not tried again.
+        is_retried = way != "no_retries" and (REMEMBERS or not way.startswith("function"))
+        return work == "ok" or (work == "stumble" and is_retried)
 
     def _is_well(self, run: Run, job_id: str) -> bool:
         """Return whether all tasks but the reporting ones succeeded."""
@@ -202,14 +209,22 @@ class _Trial:
     def _is_excused(self, run: Run) -> bool:
         """Return whether the only one that could still have ended the job was killed."""
         died = [said for said in self.history.misfortunes if said.startswith("die")]
-        if any("callback" in said for said in died):
+        if any("callback" in said for said in self.history.misfortunes):
+            # It has half a minute, and nothing comes after it.
+            return True
+        cut = [said for said in self.history.misfortunes if said.startswith(("die", "fail"))]
+        if self.history.plan.user.startswith("clear") and any(" claim." in said for said in cut):
+            # Airflow has cleared all that the earlier tries had written where others can read it.
+            return True
+        if not REMEMBERS and self.history.plan.user.startswith("clear"):
+            # Before Airflow 3.3, a cleared claim may know nothing of its earlier tries.
             return True
         if self.history.plan.way.startswith("function") and died:
             # Its last try may have died before it could write its claim anew, and no task stands beside it.
             return True
         if not self.history.way.has_finish:
             # Its last try died, and nothing else ends the job: CodePipeline does.
-            return bool(died) or self.history.plan.user != "nothing"
+            return bool(self.history.misfortunes)
         return False
 
     def _doubles(self) -> Iterator[Finding]:

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Broken rules, each of which the simulation has to find: ``python -m simulation.mutations --seeds 10000``.
+
+The first ones were real faults once. The table says after how many seeds each is found, and as what.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+from simulation import simulate
+
+
+def _patches() -> dict[str, Callable[[], list[Any]]]:
+    """Return, by what is broken, what to patch."""
+    from airflow_codepipeline_partner import _transport, assets, notifications, sensors
+    from airflow_codepipeline_partner._protocol import claims
+    from airflow_codepipeline_partner._protocol.claims import ClaimState
+    from airflow_codepipeline_partner._worker import (
+        checkpoints,
+        claim,
+        claiming,
+        job_life,
+        next_job,
+        record_search,
+        report,
+        reporting,
+        work_result,
+    )
+    from airflow_codepipeline_partner._worker.job_life import Known, Refusal, Results, Step
+    from airflow_codepipeline_partner._worker.record_store import RecordStore
+    from airflow_codepipeline_partner._worker.records import ClaimRecord
+    from airflow_codepipeline_partner.hooks import CodePipelineHook
+    from airflow_codepipeline_partner.operators import finish
+
+    patch = mock.patch.object
+
+    def always(value: Any) -> Callable[..., Any]:
+        return lambda *given, **named: value
+
+    recall = checkpoints.ClaimCheckpoint.recall
+
+    def absence_is_doubt(self: Any, job_id: str) -> Any:
+        earlier = recall(self, job_id)
+        if earlier.record is not None or not self._is_retry:
+            return earlier
+        from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
+
+        job = ClaimedJob(OfferedJob.from_value({"job_id": job_id, "client_id": None}), certain=False)
+        return replace(earlier, record=ClaimRecord(ClaimState.UNKNOWN, job))
+
+    of_claim = RecordStore.of_claim.__func__  # type: ignore[attr-defined]
+
+    def one_key_for_all(cls: Any, *given: Any) -> Any:
+        return replace(of_claim(cls, *given), writer="", writers=(), own=None)
+
+    meaning = reporting.meaning_of_refusal
+
+    def unsettled(*given: Any, **named: Any) -> Any:
+        found = meaning(*given, **named)
+        return Refusal.ENDED_WITHOUT_US if found is Refusal.OURS_WAS_TAKEN else found
+
+    def settled(*given: Any, **named: Any) -> Any:
+        found = meaning(*given, **named)
+        return Refusal.OURS_WAS_TAKEN if found is Refusal.ENDED_WITHOUT_US else found
+
+    failure_of_run = work_result.failure_of_run
+
+    def by_the_last(dag_id: str, states: Any, work: Any, cut_off: Any = ()) -> Any:
+        skipped = [task_id for task_id in work if "skipped" in states.get(task_id, ())]
+        return failure_of_run(dag_id, states, work, cut_off) or (f"{skipped} skipped" if skipped else None)
+
+    write = RecordStore.write_claim
+
+    def without(state: ClaimState) -> Callable[..., None]:
+        def write_claim(self: Any, record: Any) -> None:
+            if record.state is not state:
+                write(self, record)
+
+        return write_claim
+
+    checkpoint_write = checkpoints.ClaimCheckpoint.write
+
+    def without_intent(self: Any, state: Any, job: Any) -> None:
+        if state is not ClaimState.INTENT:
+            checkpoint_write(self, state, job)
+
+    write_result = RecordStore.write_result
+
+    def without_result(state: str) -> Callable[..., None]:
+        def write_one(self: Any, record: Any) -> None:
+            if record.state != state:
+                write_result(self, record)
+
+        return write_one
+
+    def weakest(records: Any) -> Any:
+        known = [record for record in records if record is not None]
+        order = job_life.STRENGTH
+        return min(known, key=lambda it: (len(it.former_job_ids), order.index(it.state)), default=None)
+
+    acknowledging = claims.acknowledging
+
+    def never_in_doubt(job: Any, nonce: str, in_doubt: bool = False) -> Any:
+        return acknowledging(job, nonce)
+
+    send = _transport.Transport.send
+
+    def without_doubt(self: Any, *given: Any, **named: Any) -> Any:
+        try:
+            return send(self, *given, **named)
+        except Exception as error:
+            if getattr(error, "in_doubt", False):
+                error.in_doubt = False  # type: ignore[attr-defined]
+            raise
+
+    wanted_only = Results
+
+    def ours(self: Any, unknown_claim: str) -> bool:
+        return self in (ClaimState.CLAIMED, ClaimState.UNKNOWN, ClaimState.INTENT)
+
+    def lost_too(self: Any, unknown_claim: str) -> bool:
+        return self is not ClaimState.REFUSED
+
+    def row(known: Any, step: Any) -> list[Any]:
+        return [mock.patch.dict(job_life.NEXT_STEP, {known: step})]
+
+    del wanted_only
+    of_task = finish.CodePipelineFinishJobOperator
+    return {
+        "a missing record of a claim is doubt": lambda: [
+            patch(checkpoints.ClaimCheckpoint, "recall", absence_is_doubt)
+        ],
+        "a skip by a user's mark is the DAG's": lambda: [patch(finish, "tasks_cut_off", always([]))],
+        "a skipped last step is a failure": lambda: [patch(work_result, "failure_of_run", by_the_last)],
+        "all tasks write one record": lambda: [patch(RecordStore, "of_claim", classmethod(one_key_for_all))],
+        "a settled put is unsettled": lambda: [patch(reporting, "meaning_of_refusal", unsettled)],
+        "an unsettled put is settled": lambda: [patch(reporting, "meaning_of_refusal", settled)],
+        '"leave" is forgotten': lambda: [patch(ClaimState, "counts_as_ours", ours)],
+        "a lost claim is ours": lambda: [patch(ClaimState, "counts_as_ours", lost_too)],
+        "no intent before an acknowledgement": lambda: [
+            patch(checkpoints.ClaimCheckpoint, "write", without_intent)
+        ],
+        "a certain claim is not written": lambda: [
+            patch(RecordStore, "write_claim", without(ClaimState.CLAIMED))
+        ],
+        "no intent before a put": lambda: [patch(RecordStore, "write_result", without_result("intended"))],
+        "a put that was taken is not written": lambda: [
+            patch(RecordStore, "write_result", without_result("done"))
+        ],
+        "no copies of a claim": lambda: [
+            patch(checkpoints, "undisturbed_tasks", always([])),
+        ],
+        "the weakest record of a claim counts": lambda: [
+            patch(module, "newest_claim", weakest)
+            for module in (checkpoints, job_life, record_search)
+            if hasattr(module, "newest_claim")
+        ],
+        "an intended call is taken for done": lambda: row((Known.INTENDED, Known.NONE), Step.NOTHING),
+        "another's intended call is not repeated": lambda: row((Known.NONE, Known.INTENDED), Step.PUT_WANTED),
+        "a refused nonce is never doubt": lambda: [
+            patch(module, "acknowledging", never_in_doubt) for module in (claims, claiming)
+        ],
+        "a lost answer is a refusal": lambda: [patch(_transport.Transport, "send", without_doubt)],
+        "a job that another task waits for is claimed": lambda: [
+            patch(claim._ClaimingTask, "_is_awaited", always(False))
+        ],
+        "the next job's unknown claim is not asked for again": lambda: [
+            patch(next_job, "is_next_claim_unknown", always(False))
+        ],
+        "the status of an ended job is not asked for": lambda: [
+            patch(CodePipelineHook, "status_of_ended", always(None))
+        ],
+        "a run that claimed gets a successor": lambda: [patch(assets, "has_claimed", always(False))],
+        "the callback does nothing": lambda: [
+            patch(notifications.CodePipelineJobFailureNotifier, "notify", always(None))
+        ],
+        "a failure leaves the run green": lambda: [
+            patch(of_task, "fail_run", property(always(False), always(None)), create=True)
+        ],
+        "finish_job does not wait for the work": lambda: [patch(finish, "unended_work", always([]))],
+        "finish_job reports success": lambda: [patch(work_result, "failure_of_run", always(None))],
+        "a retry of a function works again": lambda: [
+            patch(checkpoints.ResultCheckpoint, "result_of_earlier_try", always(None))
+        ],
+        "a sensor awaits no job": lambda: [patch(sensors.next_job, "awaited_token", always(None))],
+        "an error is the end of a report": lambda: [
+            patch(report, "_reply", always(reporting.Reply.NEVER_TAKEN))
+        ],
+    }
+
+
+def found_after(name: str, seeds: int) -> tuple[int | None, str]:
+    """Return after how many seeds a broken rule is found, and as what."""
+    with ExitStack() as stack:
+        for each in _patches()[name]():
+            stack.enter_context(each)
+        for seed in range(1, seeds + 1):
+            findings = simulate.try_history(seed)[1]
+            if findings:
+                return seed, ", ".join(sorted({finding.kind for finding in findings}))
+    return None, ""
+
+
+def main() -> int:
+    """Print the table, and return whether a broken rule was not found."""
+    parser = argparse.ArgumentParser(description="Break the rules one by one, and see after how many seeds.")
+    parser.add_argument("--seeds", type=int, default=10_000, help="the most seeds for each (default: 10,000)")
+    parser.add_argument("--only", help="only those whose name holds this text")
+    arguments = parser.parse_args()
+    simulate.set_up()
+    missed = 0
+    print("| what is broken | found after | as |\n|---|---|---|")
+    for name in _patches():
+        if arguments.only and arguments.only not in name:
+            continue
+        began = time.perf_counter()
+        seed, kinds = found_after(name, arguments.seeds)
+        missed += seed is None
+        after = f"{seed}" if seed else f"not in {arguments.seeds}"
+        print(f"| {name} | {after} | {kinds} |", f"<!-- {time.perf_counter() - began:.0f} s -->", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
