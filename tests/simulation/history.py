@@ -164,6 +164,8 @@ class History:
         self._idle_polls = 0
         self._is_new_way = False
         self.never_ended = False
+        #: Process → how many steps it has had.
+        self.steps: dict[str, int] = {}
         #: When the user acts, if that is not drawn.
         self.cue: Callable[[History], bool] = lambda history: False
 
@@ -191,6 +193,7 @@ class History:
         self.now += 0.05
         self.server.now = self.now
         process.steps += 1
+        self.steps[process.name] = process.steps
         options = ["go on", "pause", *(kind for kind in kinds if self.left.get(kind.split()[0], 0) > 0)]
         chance = CHANCE * (len(options) - 1)
         fate = self.decisions.choose(f"{process.name}#{process.steps}", options, chance)

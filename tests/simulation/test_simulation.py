@@ -66,6 +66,51 @@ def test_a_function_that_waits_for_its_retry_as_the_run_is_marked_failed_has_fai
     assert [run.state for run in history.server.runs.values()] == ["failed"]
 
 
+@pytest.mark.parametrize("way", ["plain", "leave", "function_and_finish", "go_on"])
+def test_a_death_at_any_one_step_leads_to_no_wrong_end(way):
+    decisions = {**calm(way), **drawn(deaths=1)}
+    steps = simulate.try_history(1, decisions)[0].steps
+    wrong = {}
+    for name in [f"{process}#{step + 1}" for process, count in steps.items() for step in range(count)]:
+        for before_or_after in (2, 3):
+            history, findings = simulate.try_history(1, {**decisions, name: before_or_after})
+            assert history.misfortunes
+            if findings:
+                wrong[history.misfortunes[0]] = [str(finding) for finding in findings]
+    assert wrong == {}
+
+
+def when(task_id, state):
+    """Return the cue that an instance of a task is in a state."""
+    return lambda history: any(
+        each.task.task_id == task_id and each.state == state
+        for run in history.server.runs.values()
+        for each in run.instances.values()
+    )
+
+
+@pytest.mark.parametrize("step", range(1, 25))
+def test_a_claim_that_airflow_ends_meanwhile_leaves_no_job(step):
+    """It runs on for some seconds, until its supervisor hears of it."""
+    decisions = {**calm("timed"), **drawn(user="time out"), f"run1 claim.1#{step}": 1}
+    history = History(1, decisions)
+    history.cue = when("claim", "running")
+    history.run()
+    assert history.misfortunes == ["user: time out"]
+    assert judge(history) == []
+
+
+@pytest.mark.parametrize(
+    ("way", "task_id"), [("go_on", "go_on"), ("watch", "watch"), ("custom_watch", "watch")]
+)
+def test_a_claim_that_is_cleared_when_the_action_is_at_its_next_job_goes_on_with_that(way, task_id):
+    history = History(1, {**calm(way), **drawn(user="clear claim", looks=2)})
+    history.cue = when(task_id, "success")
+    history.run()
+    assert history.misfortunes == ["user: clears claim"]
+    assert judge(history) == []
+
+
 def test_a_history_is_replayed_from_its_seed_and_from_its_decisions():
     def story(history):
         return [re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|job [0-9a-f]{4}", "a job", line) for line in history.story]

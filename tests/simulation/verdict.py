@@ -149,6 +149,9 @@ class _Trial:
                 yield Finding("false", f"{job_id} succeeded, and its work failed")
         elif not self.history.misfortunes and self._would_succeed():
             yield Finding("false", f"{job_id} failed, and nothing went wrong")
+        elif any("codepipeline_skip" in said for said in self.history.misfortunes):
+            # It died after it was skipped, and before it could say that it had skipped itself.
+            return
         elif self._is_well(run, job_id) and not self.history.plan.user.startswith(("clear", "time", "mark")):
             yield Finding("false", f"{job_id} failed, although all its work succeeded")
 
@@ -203,6 +206,11 @@ class _Trial:
             self.history.plan.user.startswith(("clear", "mark", "time", "abandon"))
             or self.history.way.takes_many
         ):
+            return False
+        if (run.run_id, job_id) in self.doubtful and any(
+            said.startswith(("lose", "die", "fail")) and "Put" in said for said in self.history.misfortunes
+        ):
+            # Nobody knows whose the job was, and the answer to its result was lost, too.
             return False
         return self._is_well(run, job_id)
 
