@@ -36,13 +36,13 @@ from simulation import ways
 from simulation.codepipeline import Client, CodePipeline, closed, refusal
 from simulation.decisions import Decisions
 from simulation.processes import Died, Process, asked_by, run_task
+from simulation.simulate import CLIENT_ID, CLIENT_TOKEN
 from simulation.small_airflow import Instance, Run, SmallAirflow, refused
 from simulation.ways import Way
 
 #: What a task's process says last.
 ENDS_OF_TRIES = ("SucceedTask", "TaskState", "RetryTask", "DeferTask")
 START = 1_800_000_000.0
-CLIENT_ID, CLIENT_TOKEN = "11111111-1111-4111-8111-111111111111", "the-client-token"
 PIPELINES = 2
 #: How long Airflow takes to see that a process is gone, in seconds.
 HEARTBEAT_TIMEOUT = 300.0
@@ -339,10 +339,15 @@ class History:
             self._die()
         if looks < self.plan.looks:
             return False
+        self.work.append(Work(instance.run.run_id, job_id, instance.name, "fail"))
+        self.ends_well()
+        self.work[-1].what = "end"
+        return True
+
+    def ends_well(self) -> bool:
+        """Return that the work elsewhere has ended, or raise its failure."""
         if self.plan.work in ("fail", "job failure"):
-            self.work.append(Work(instance.run.run_id, job_id, instance.name, "fail"))
             raise ValueError("as planned")
-        self.work.append(Work(instance.run.run_id, job_id, instance.name, "end"))
         return True
 
     # The history.

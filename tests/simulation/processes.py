@@ -178,6 +178,7 @@ def run_task(server: SmallAirflow, instance: Instance, note: Callable[[str], Non
     )
     context = ti.get_template_context()
     state, _, error = task_runner.run(ti, context, NoLog())
+    context["exception"] = error  # type: ignore[typeddict-item]
     if error is not None:
         note(f"{type(error).__name__}: {str(error)[:160]}")
     task_runner.finalize(ti, state, context, NoLog(), error)

@@ -20,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 MAX_LINES = 60
+CLIENT_ID, CLIENT_TOKEN = "11111111-1111-4111-8111-111111111111", "the-client-token"
 #: How many seeds a process gets at once.
 PART = 25
 
@@ -40,11 +41,10 @@ def set_up() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-def connections() -> dict[str, str]:
+def connections(endpoint_url: str | None = None) -> dict[str, str]:
     """Return the connections that the package's hooks look for, where no server has to be asked."""
-    from simulation.history import CLIENT_ID, CLIENT_TOKEN
-
-    aws = {"conn_type": "aws", "login": "a", "password": "b", "extra": {"region_name": "us-east-1"}}
+    extra = {"region_name": "us-east-1", **({} if endpoint_url is None else {"endpoint_url": endpoint_url})}
+    aws = {"conn_type": "aws", "login": "a", "password": "b", "extra": extra}
     client = {"conn_type": "codepipeline_partner_client", "login": CLIENT_ID, "password": CLIENT_TOKEN}
     conn_id = f"codepipeline_client_{CLIENT_ID.replace('-', '_')}".upper()
     return {

@@ -112,7 +112,7 @@ def watch(name: str, claimed: Any) -> CodePipelineJobProgressSensor:
 
 
 def _dag(name: str, **more: Any) -> DAG:
-    return DAG(name, schedule=None, **more)
+    return DAG(f"way_{name}", schedule=None, **more)
 
 
 def ways() -> dict[str, Way]:
