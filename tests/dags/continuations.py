@@ -23,7 +23,7 @@ from airflow_codepipeline_partner.operators import (
 )
 from airflow_codepipeline_partner.sensors import CodePipelineJobProgressSensor
 
-QUICK = {"poll_interval": 0.1, "timeout": 5, "retries": 1, "retry_delay": 0}
+QUICK = {"poll_interval": 0.1, "timeout": 30, "retries": 1, "retry_delay": 0}
 
 
 @task

@@ -102,6 +102,7 @@ class Call:
     outcome: str
     request: Mapping[str, Any]
     status: str | None = None
+    at: float = 0.0
 
 
 @dataclass
@@ -273,6 +274,7 @@ class History:
             was_answered=fate == "go on",
             outcome=fate,
             request={key: value for key, value in request.items() if key != "clientToken"},
+            at=self.now,
         )
         self.calls.append(known)
         if fate == "lose request":

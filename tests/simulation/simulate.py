@@ -8,6 +8,7 @@ A history that ends wrongly is shrunk, and told as a story. ``--replay SEED`` te
 from __future__ import annotations
 
 import argparse
+import importlib
 import itertools
 import json
 import logging
@@ -35,6 +36,8 @@ def set_up() -> None:
     # Airflow would check each job's values as params, with a JSON schema.
     os.environ["AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS"] = "False"
     os.environ.update(connections())
+    # Airflow sets its logs up as it is imported.
+    importlib.import_module("airflow.sdk.execution_time.task_runner")
     import structlog
 
     logging.disable(logging.CRITICAL)

@@ -80,6 +80,9 @@ class Run:
     clear_number: int = 0
     #: Why Airflow ended it, if it did.
     reason: str = ""
+    #: Which tasks a user ended before they were done, by marking the run, and when.
+    cut_off: list[str] = field(default_factory=list)
+    cut_off_at: float = 0.0
     instances: dict[tuple[str, int], Instance] = field(default_factory=dict)
 
     def of_task(self, task_id: str) -> list[Instance]:
@@ -341,6 +344,8 @@ class SmallAirflow:
                 has_teardown = True
             else:
                 each.state = "failed" if each.state in IN_HAND else "skipped"
+                run.cut_off.append(each.name)
+                run.cut_off_at = self.now
         if not has_teardown:
             run.state = "failed"
 
