@@ -24,7 +24,7 @@ from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._worker.claiming import Earlier
 from airflow_codepipeline_partner._worker.job_life import MAY_BE_ACKNOWLEDGED, Results, newest_claim
-from airflow_codepipeline_partner._worker.record_search import ClaimInRun, claims_of_next_jobs
+from airflow_codepipeline_partner._worker.record_search import ClaimInRun, claims_of_next_jobs, readable
 from airflow_codepipeline_partner._worker.record_store import (
     MAX_KEY_CHARS,
     RecordStore,
@@ -96,7 +96,11 @@ def claim_of_all_tries(dag: Any, claiming: TaskInstanceRef, record: ClaimRecord 
     copies: list[ClaimRecord] = []
     if record is None or record.state.is_unknown:
         stored = (_AdjacentStore(each, claiming).get(CLAIM_KEY) for each in undisturbed_tasks(dag, claiming))
-        copies += [ClaimRecord.from_xcom(value) for value in stored if value is not None]
+        found = (readable(ClaimRecord.from_xcom, value, claiming.task_id) for value in stored if value)
+        # After a clear, the task may have claimed another job.
+        copies += [
+            copy for copy in found if copy and (record is None or copy.job.job_id == record.job.job_id)
+        ]
     known = newest_claim((record, *copies))
     if known is None:
         return None
@@ -120,7 +124,9 @@ class ClaimCheckpoint:
         self._is_retry = context["ti"].try_number > 1
         #: Before Airflow 3.3, what an earlier try knew may lie in the XCom of a task after this one. It is
         #: gone if a user clears this task later on.
-        self._may_be_gone = task_state_store(context) is None and self._max_tries > context["task"].retries
+        task = context["task"]
+        is_after = not task.upstream_task_ids
+        self._may_be_gone = task_state_store(context) is None and is_after and self._max_tries > task.retries
         self._unknown_claim: str | None = getattr(context["task"], "unknown_claim", None)
         #: Where the finishing task finds the claim if a further try of this task dies before it can write
         #: anything. It cannot read another task's state store. A user may clear a task without retries, too.
@@ -180,7 +186,7 @@ class ClaimCheckpoint:
     def _later(self, job_id: str) -> ClaimRecord | None:
         """Return what other tasks recorded of a later job of the action."""
         records = claims_of_next_jobs(self._dag, self._records.ref)
-        return newest_claim(record for record in records if record.is_about(job_id))
+        return newest_claim(record for record in records if job_id in record.former_job_ids)
 
     def put_back(self, record: ClaimRecord) -> None:
         """Write a record of a later job of the action in XCom, from where a clear has removed it."""

@@ -79,14 +79,14 @@ def claim_job(
 def _why_not_retried(reason: Reason, claim: Claim) -> str:
     if reason is Reason.HAS_ENDED:
         return (
-            f"Job {claim.job.job_id} has ended ({claim.status}). This run may have claimed it before. "
-            "To run the action again, retry it in CodePipeline, which makes a new job."
+            f"Job {claim.job.job_id} has ended ({claim.status or 'its run was cleared'}). This run may have "
+            "claimed it before. To run the action again, retry it in CodePipeline, which makes a new job."
         )
     if reason is Reason.FORGOTTEN:
         return (
             f"{_lost(claim)} An earlier try of this task may have claimed it, but before Airflow 3.3 "
-            "a task with no task beside it knows nothing of its earlier tries. So nothing is put, "
-            "and the run is red."
+            "what it recorded may be gone: a user has cleared the task, or no task is beside it. So nothing "
+            "is put, and the run is red."
         )
     return (
         f"{type(claim.error).__name__}: {claim.error} Not retried: before Airflow 3.3, a claiming task with "

@@ -54,7 +54,12 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Restore:
-    """Write a record of a later job of the action, as it is."""
+    """
+    Put a record of a later job of the action back, and ask nothing.
+
+    A user has cleared the claim, so the record is gone where it lay. A task that continues the action has
+    kept a copy.
+    """
 
     record: ClaimRecord
 
@@ -142,6 +147,9 @@ def claiming(
     """
     earlier: Earlier = yield Recall()
     record, later = earlier.record, earlier.later
+    if later is not None and was_run_cleared:
+        # The run had ended, and so had the action's newest job. If not, the finishing task ends it.
+        return Reason.HAS_ENDED, Claim(later.state, later.job)
     if later is not None and later.is_certain:
         yield Restore(later)
         return Reason.OURS, Claim(later.state, later.job)

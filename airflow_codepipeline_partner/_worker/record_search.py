@@ -54,7 +54,7 @@ def claims_of_next_jobs(dag: Any, claiming: TaskInstanceRef) -> Iterator[ClaimRe
         if is_marked(other, "claims_next_job"):
             names = {"dag_id": claiming.dag_id, "run_id": claiming.run_id, "task_id": other.task_id}
             for value in XCom.get_all(key=NEXT_CLAIM_KEY, **names) or ():
-                record = _readable(ClaimRecord.from_xcom, value, other.task_id)
+                record = readable(ClaimRecord.from_xcom, value, other.task_id)
                 if record is not None:
                     yield record
 
@@ -81,15 +81,13 @@ def records_of_run(
     # The values come without their map indexes. An action is known by its first job.
     actions: dict[str, list[ClaimRecord]] = {}
     for value in values(CLAIM_KEY):
-        claim = None if value == NO_RESULT else _readable(ClaimRecord.from_xcom, value, task_id)
+        claim = None if value == NO_RESULT else readable(ClaimRecord.from_xcom, value, task_id)
         if claim is not None:
             actions.setdefault(next(iter(claim.former_job_ids), claim.job.job_id), []).append(claim)
     if not actions:
         return
     found = [
-        _readable(ResultRecord.from_xcom, value, task_id)
-        for value in values(RESULT_KEY)
-        if value != NO_RESULT
+        readable(ResultRecord.from_xcom, value, task_id) for value in values(RESULT_KEY) if value != NO_RESULT
     ]
     results = [result for result in found if result is not None]
     for records in actions.values():
@@ -98,7 +96,8 @@ def records_of_run(
         yield newest, Results(others=[each for each in results if each.job_id == newest.job.job_id])
 
 
-def _readable(read: Callable[[Any], Record], value: Any, task_id: str) -> Record | None:
+def readable(read: Callable[[Any], Record], value: Any, task_id: str) -> Record | None:
+    """Return the record that a value holds; None, with a line in the log, if it cannot be read."""
     try:
         return read(value)
     except Exception as error:
@@ -212,7 +211,7 @@ def _instances(
         return
     names = {"dag_id": own.dag_id, "run_id": own.run_id, "task_id": claiming.task_id}
     claimed = [
-        _readable(ClaimRecord.from_xcom, value, claiming.task_id)
+        readable(ClaimRecord.from_xcom, value, claiming.task_id)
         for value in XCom.get_all(key=CLAIM_KEY, **names) or ()
     ]
     first = next(

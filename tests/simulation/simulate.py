@@ -189,7 +189,7 @@ def _replay(seed: int, whole: bool) -> int:
         return bool(findings)
     fewest = shrunk(seed, history.decisions.made, {finding.kind for finding in findings})
     print(told(seed, fewest))
-    print(f"replay: python -m simulation.simulate --replay {seed}")
+    print(f'replay: make test-simulation ARGS="--replay {seed}"')
     return 1
 
 
