@@ -344,8 +344,10 @@ class SmallAirflow:
                 has_teardown = True
             else:
                 each.state = "failed" if each.state in IN_HAND else "skipped"
-                run.cut_off.append(each.name)
-                run.cut_off_at = self.now
+                if each.state == "skipped":
+                    # What runs may still do its work for some seconds.
+                    run.cut_off.append(each.name)
+                    run.cut_off_at = self.now
         if not has_teardown:
             run.state = "failed"
 
