@@ -86,8 +86,9 @@ def claim_of_all_tries(dag: Any, claiming: TaskInstanceRef, record: ClaimRecord 
     Return what all tries of all claiming tasks recorded of a claim: in its own place, and in copies.
 
     The last try of the claiming task may have ended before it could write anything, when the XCom of the
-    tries before it was cleared already. It may have died between its two writes: the copy beside it comes
-    first, and may be certain already. And a user may have cleared it when the action was at its next job.
+    tries before it was cleared already. It may have died between its two writes: the copy beside it is
+    written first, and may be certain already. And a user may have cleared it when the action was at its next
+    job.
 
     :param dag: The DAG.
     :param claiming: The claiming task's instance.
@@ -98,9 +99,7 @@ def claim_of_all_tries(dag: Any, claiming: TaskInstanceRef, record: ClaimRecord 
         stored = (_AdjacentStore(each, claiming).get(CLAIM_KEY) for each in undisturbed_tasks(dag, claiming))
         found = (readable(ClaimRecord.from_xcom, value, claiming.task_id) for value in stored if value)
         # After a clear, the task may have claimed another job.
-        copies += [
-            copy for copy in found if copy and (record is None or copy.job.job_id == record.job.job_id)
-        ]
+        copies = [copy for copy in found if copy and (record is None or copy.is_of_same_job(record))]
     known = newest_claim((record, *copies))
     if known is None:
         return None
@@ -122,6 +121,9 @@ class ClaimCheckpoint:
         self._store = _store_of(context)
         self._max_tries: int = context["ti"].max_tries
         self._is_retry = context["ti"].try_number > 1
+        run = context.get("dag_run")
+        #: When the run began anew, if a user has cleared it after its end.
+        self._cleared_at: datetime | None = run.start_date if run is not None and run.clear_number else None
         #: Before Airflow 3.3, what an earlier try knew may lie in the XCom of a task after this one. It is
         #: gone if a user clears this task later on.
         task = context["task"]
@@ -180,6 +182,12 @@ class ClaimCheckpoint:
             record,
             was_cleared,
             is_forgotten=self._is_retry and (self._may_be_gone or not self.outlives_a_retry),
+            is_of_ended_run=(
+                record is not None
+                and record.state in MAY_BE_ACKNOWLEDGED
+                and self._cleared_at is not None
+                and record.at < self._cleared_at
+            ),
             later=self._later(job_id) if self._is_retry else None,
         )
 

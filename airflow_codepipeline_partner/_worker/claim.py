@@ -77,9 +77,14 @@ def claim_job(
 
 
 def _why_not_retried(reason: Reason, claim: Claim) -> str:
+    if reason is Reason.HAS_ENDED and claim.status is None:
+        return (
+            f"This run had claimed job {claim.job.job_id}, and had ended when it was cleared, so no work is "
+            "done again. To run the action again, retry it in CodePipeline, which makes a new job."
+        )
     if reason is Reason.HAS_ENDED:
         return (
-            f"Job {claim.job.job_id} has ended ({claim.status or 'its run was cleared'}). This run may have "
+            f"Job {claim.job.job_id} has ended ({claim.status}). This run may have "
             "claimed it before. To run the action again, retry it in CodePipeline, which makes a new job."
         )
     if reason is Reason.FORGOTTEN:
@@ -191,7 +196,8 @@ class _ClaimingTask:
         """Return whether Airflow holds this task for ended, although it still runs."""
         own = TaskInstanceRef.of(self._ti)
         states = task_states(self._ti, [own.task_id], map_index=own.map_index)
-        return any(state in ENDED for state in states.values())
+        # If a user has marked it as a success, the work goes on, and the finishing task reports.
+        return any(state in ENDED and state != "success" for state in states.values())
 
     def _is_awaited(self, job: ClaimedJob) -> bool:
         """Return whether another task, of any run, waits for a job and is the one to claim it."""

@@ -41,7 +41,9 @@ class Earlier:
 
     :param record: Their record of the job's claim, or None.
     :param was_cleared: Whether a user has cleared the task after it had ended.
-    :param is_forgotten: Whether there were earlier tries, and no record of them can be kept.
+    :param is_forgotten: Whether there were earlier tries, and what they recorded may be gone.
+    :param is_of_ended_run: Whether the record shows that the job may have been ours before the run ended. A
+        user has cleared the run since.
     :param later: What another task of the run recorded of a later job of the action, or None. A user has
         cleared this task when the action was at that job.
     """
@@ -49,6 +51,7 @@ class Earlier:
     record: ClaimRecord | None = None
     was_cleared: bool = False
     is_forgotten: bool = False
+    is_of_ended_run: bool = False
     later: ClaimRecord | None = None
 
 
@@ -89,8 +92,8 @@ class IsCutOff:
     """
     Look whether Airflow has ended this task meanwhile, although it still runs; the answer is a boolean.
 
-    A user has marked it or its run, or the run's time was over. The task that finishes the job, or the
-    callback, may have looked for a claim before there was one.
+    A user has marked it or its run as failed, or the run's time was over. The task that finishes the job, or
+    the callback, may have looked for a claim before there was one.
     """
 
 
@@ -153,7 +156,8 @@ def claiming(
     if later is not None and later.is_certain:
         yield Restore(later)
         return Reason.OURS, Claim(later.state, later.job)
-    if record is not None and record.state is ClaimState.CLAIMED and not earlier.was_cleared:
+    is_since_cleared = earlier.was_cleared or earlier.is_of_ended_run
+    if record is not None and record.state is ClaimState.CLAIMED and not is_since_cleared:
         # After a user has cleared the task, only CodePipeline knows whether the job is still in progress.
         yield Write(record.state, record.job)
         claim = Claim(record.state, record.job)
@@ -172,6 +176,9 @@ def claiming(
             # Most likely it was this run's job. Skipping its work now would make the run green.
             return Reason.HAS_ENDED, claim
         return Reason.FORGOTTEN if earlier.is_forgotten else Reason.NOT_WON, claim
+    if earlier.is_of_ended_run and claim.status is None:
+        # Most likely the job has ended, too. CodePipeline does not say so for each ended job.
+        return Reason.HAS_ENDED, claim
     waiting = TaskInstanceRef.from_token(claim.job.continuation_token)
     if waiting is not None and not waiting.is_of_run(run.dag_id, run.run_id):
         return Reason.ABANDONED, claim

@@ -6,7 +6,8 @@ How a run goes on with the next job of an action.
 2. CodePipeline ends the job and offers a new one with that token. The task waits for it in the triggerer.
 3. The run claims the new job (:func:`claim_offered`).
 
-All of it is recorded in the XCom of the task that claimed the first job: the newest job's record replaces the
+All of it is recorded in the XCom of the task that claimed the first job, with a copy in the XCom of the task
+that goes on with the action: the newest job's record replaces the
 former one's there. So the task that reports finds it, and a retry of the waiting task clears nothing.
 """
 

@@ -116,6 +116,10 @@ class ClaimRecord:
         """Return whether this is the record of a job, or of one that followed it."""
         return job_id == self.job.job_id or job_id in self.former_job_ids
 
+    def is_of_same_job(self, other: ClaimRecord) -> bool:
+        """Return whether two records are of one job."""
+        return self.job.job_id == other.job.job_id
+
     def counts_as_ours(self, unknown_claim: str) -> bool:
         """Return whether the job is ours to end; see :meth:`ClaimState.counts_as_ours`."""
         return self.state.counts_as_ours(unknown_claim)

@@ -147,10 +147,10 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
             # Before anything is recorded.
             offered.check_claimable()
         try:
-            RecordStore.of_claiming_task(context).expect_result()
             is_retry = context["ti"].try_number > 1
             # Before anything else: if this try dies, the finishing task still finds it.
             known = ClaimCheckpoint(context).restore(offered.job_id) if is_retry else None
+            RecordStore.of_claiming_task(context).expect_result()
             checkpoint = ResultCheckpoint(context)
             call = checkpoint.result_of_earlier_try(offered)
             if call is None:

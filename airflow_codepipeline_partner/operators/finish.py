@@ -228,8 +228,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             time.sleep(self.SKIP_RECORD_DELAY)
             cut_off = tasks_cut_off(context, states, work)
         if "skipped" in states[self.claim_task_id]:
-            # If it has a job all the same, somebody ended the run before it was done: a function that claims
-            # and works waited for its retry, for instance.
+            # A task that claims is skipped if it has not won the job. If this one has a job, somebody ended
+            # the run before the task was done: for instance, a function waited for its retry.
             cut_off = [*cut_off, self.claim_task_id]
         failure = work_result.failure_of_run(run["dag_id"], states, work, cut_off)
         recorded = None if failure is None else recorded_failure(context, states)

@@ -94,7 +94,8 @@ class Call:
     """A call to CodePipeline, as it really went."""
 
     by: str
-    run_id: str | None
+    #: The run, and in brackets the map index if it is not -1.
+    of: str | None
     operation: str
     job_id: str | None
     was_carried_out: bool
@@ -113,6 +114,8 @@ class Work:
     job_id: str
     task: str
     what: str
+    of: str
+    at: float
 
 
 @dataclass
@@ -149,6 +152,8 @@ class History:
         self.story: list[str] = []
         self.calls: list[Call] = []
         self.work: list[Work] = []
+        #: Job → the continuation token that it carries.
+        self.tokens: dict[str, str] = {}
         #: Process → job → run: the acknowledgements that were about to be sent.
         self.intents: dict[str, dict[str, str]] = {}
         #: (run, job) of each claim that is recorded as certain.
@@ -253,9 +258,9 @@ class History:
         if type(message).__name__.startswith("Set") and key.startswith(CLAIM_KEY) and "job_id" in value:
             claims = self.intents.setdefault(process.name, {})
             if value.get("state") == "claimed":
-                self.recorded.add((process.instance.run.run_id, value["job_id"]))
+                self.recorded.add((process.instance.side, value["job_id"]))
             if value.get("state") == "intent":
-                claims[value["job_id"]] = process.instance.run.run_id
+                claims[value["job_id"]] = process.instance.side
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Carry out a call to CodePipeline, or have it go wrong."""
@@ -267,7 +272,7 @@ class History:
         instance = None if process is None else process.instance
         known = Call(
             process.name if process else "-",
-            None if instance is None else instance.run.run_id,
+            None if instance is None else instance.side,
             operation,
             request.get("jobId"),
             was_carried_out=fate not in ("lose request", "lose with 500"),
@@ -316,32 +321,37 @@ class History:
 
     # What users' functions do.
 
+    def _note_work(self, job_id: str, name: str, what: str) -> None:
+        instance = self.current.instance if self.current else None
+        run_id, side = ("", "") if instance is None else (instance.run.run_id, instance.side)
+        self.work.append(Work(run_id, job_id, name, what, side, self.now))
+
     def do_work(self, job_id: str, ti: Any) -> None:
         """Stand for a user's function."""
         name = f"{ti.task_id}_{ti.map_index}" if ti.map_index >= 0 else ti.task_id
-        self.work.append(Work(ti.run_id, job_id, name, "begin"))
+        self._note_work(job_id, name, "begin")
         kinds = ["die before"]
         if self._fate("the work", kinds) == "die before":
             self._die()
         stumbles = self.plan.work == "stumble" and ti.try_number == 1
         if self.plan.work in ("fail", "job failure") or stumbles:
-            self.work.append(Work(ti.run_id, job_id, name, "fail"))
+            self._note_work(job_id, name, "fail")
             if self.plan.work == "job failure":
                 raise ways.WorkFailed("the customer's own fault", type="ConfigurationError")
             raise ValueError("as planned")
-        self.work.append(Work(ti.run_id, job_id, name, "end"))
+        self._note_work(job_id, name, "end")
 
     def is_done(self, job_id: str) -> bool:
         """Stand for a look at work elsewhere: it is done after some looks."""
         instance = self.current.instance if self.current else None
         assert instance is not None
         looks = sum(each.what == "begin" and each.task == instance.name for each in self.work)
-        self.work.append(Work(instance.run.run_id, job_id, instance.name, "begin"))
+        self._note_work(job_id, instance.name, "begin")
         if self._fate("a look at the work", ["die before"]) == "die before":
             self._die()
         if looks < self.plan.looks:
             return False
-        self.work.append(Work(instance.run.run_id, job_id, instance.name, "fail"))
+        self._note_work(job_id, instance.name, "fail")
         self.ends_well()
         self.work[-1].what = "end"
         return True
@@ -412,6 +422,9 @@ class History:
         """Yield what may happen next; the first one happens if nothing special is decided."""
         with self.codepipeline.state.lock:
             self.codepipeline.state.tick()
+        for job in self.codepipeline.state.jobs.values():
+            if job.continuation_token:
+                self.tokens[job.job_id] = job.continuation_token
         for process in [each for each in self.processes if not each.has_ended]:
             yield process.name, lambda process=process: self._go_on(process)
         self.processes = [each for each in self.processes if not each.has_ended]
@@ -696,7 +709,9 @@ class History:
             outcome = str(error)
         self._rivals[job.job_id] = status == "InProgress"
         self.tell(f"the rival claims job {job.job_id[:4]}: {status or outcome}")
-        self.calls.append(Call("rival", None, operation, job.job_id, True, True, outcome, {}, status))
+        self.calls.append(
+            Call("rival", None, operation, job.job_id, True, True, outcome, {}, status, at=self.now)
+        )
 
     def _rival_ends(self, job_id: str) -> None:
         third = self.way.owner == "ThirdParty"
@@ -711,7 +726,7 @@ class History:
             outcome = str(error)
         self._rivals[job_id] = None
         self.tell(f"the rival ends job {job_id[:4]}: {outcome}")
-        self.calls.append(Call("rival", None, operation, job_id, True, True, outcome, request, None))
+        self.calls.append(Call("rival", None, operation, job_id, True, True, outcome, request, at=self.now))
 
 
 def _as_list(callbacks: Any) -> list[Any]:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Broken rules, each of which the simulation has to find: ``python -m simulation.mutations --seeds 10000``.
+Broken rules, each of which the simulation has to find: ``make mutations SEEDS=10000``.
 
 The first ones were real faults once. The table says after how many seeds each is found, and as what.
 """

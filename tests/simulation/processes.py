@@ -49,7 +49,8 @@ class Process:
         try:
             self._body()
         except Died:
-            pass
+            # It is gone, as its history wants.
+            return
         except BaseException as error:
             self.error = error
 
@@ -146,7 +147,7 @@ def run_task(server: SmallAirflow, instance: Instance, note: Callable[[str], Non
     }
     keys = [] if instance.next_method else sorted(server.xcoms.get(instance.key, {}))
     known = set(DagRun.model_fields)
-    # Airflow 3.1 is told by the server which of the instances before it are this one's.
+    # On Airflow 3.1 the server says which of the instances before it are this one's.
     group = instance.task.get_closest_mapped_task_group()
     same_group = [] if group is None else [task for task in run.dag.tasks if _is_in(task, group)]
     from_server = TIRunContext.model_construct(

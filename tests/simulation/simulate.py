@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Try many histories: ``python -m simulation.simulate --seeds 10000``.
+Try many histories: ``make test-simulation SEEDS=10000``.
 
-A history that ends wrongly is shrunk, and told as a story. ``--replay SEED`` tells a seed's whole story.
+A history that ends wrongly is shrunk, and its story is printed. ``ARGS="--replay SEED"`` prints that of one
+seed.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def shrunk(seed: int, made: Mapping[str, int], kinds: set[str]) -> dict[str, int
     return left
 
 
-def told(seed: int, given: Mapping[str, int] | None = None, lines: int | None = MAX_LINES) -> str:
+def story_of(seed: int, given: Mapping[str, int] | None = None, lines: int | None = MAX_LINES) -> str:
     """Return the story of a history."""
     history, findings = try_history(seed, given)
     plan = history.plan
@@ -185,10 +186,10 @@ def main() -> int:
 def _replay(seed: int, whole: bool) -> int:
     history, findings = try_history(seed)
     if not findings or whole:
-        print(told(seed, lines=None))
+        print(story_of(seed, lines=None))
         return bool(findings)
     fewest = shrunk(seed, history.decisions.made, {finding.kind for finding in findings})
-    print(told(seed, fewest))
+    print(story_of(seed, fewest))
     print(f'replay: make test-simulation ARGS="--replay {seed}"')
     return 1
 

@@ -57,6 +57,11 @@ class Instance:
         return self.run.dag.dag_id, self.run.run_id, self.task.task_id, self.map_index
 
     @property
+    def side(self) -> str:
+        """Its run, with its map index in brackets: the instances of one side work for one job."""
+        return self.run.run_id if self.map_index < 0 else f"{self.run.run_id}[{self.map_index}]"
+
+    @property
     def name(self) -> str:
         """Its name in states and stories."""
         index = f"_{self.map_index}" if self.map_index >= 0 else ""

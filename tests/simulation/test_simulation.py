@@ -91,10 +91,17 @@ def when(task_id, state):
 
 @pytest.mark.parametrize("step", range(1, 25))
 def test_a_claim_that_airflow_ends_meanwhile_leaves_no_job(step):
-    """It runs on for some seconds, until its supervisor hears of it."""
+    """It runs on for some seconds, until its supervisor hears of it. The callback is quicker."""
     decisions = {**calm("timed"), **drawn(user="time out"), f"run1 claim.1#{step}": 1}
     history = History(1, decisions)
     history.cue = when("claim", "running")
+    call_back = history._call_back
+
+    def call_back_first(run):
+        call_back(run)
+        history.processes.insert(0, history.processes.pop())
+
+    history._call_back = call_back_first
     history.run()
     assert history.misfortunes == ["user: time out"]
     assert judge(history) == []
@@ -111,6 +118,28 @@ def test_a_claim_that_is_cleared_when_the_action_is_at_its_next_job_goes_on_with
     assert judge(history) == []
 
 
+@pytest.mark.parametrize("ended", ["status", "error"])
+@pytest.mark.parametrize("way", ["plain", "custom", "go_on", "custom_watch"])
+def test_a_claim_that_is_cleared_after_its_run_has_ended_does_no_work_again(way, ended):
+    plan = drawn(user="clear claim", looks=2, acknowledge_ended_job=ended)
+    history = History(1, {**calm(way), **plan})
+    history.cue = lambda it: any(run.state == "success" for run in it.server.runs.values())
+    history.run()
+    assert history.misfortunes == ["user: clears claim"]
+    assert judge(history) == []
+    assert [run.state for run in history.server.runs.values()] == ["failed"]
+
+
+def test_a_claim_that_a_user_marks_as_a_success_meanwhile_leaves_the_job_to_its_run():
+    history = History(1, {**calm("plain"), **drawn(user="mark failed"), "run1 claim.1#9": 1})
+    history.cue = when("claim", "running")
+    history.server.mark_failed = lambda run: setattr(run.of_task("claim")[0], "state", "success")
+    history.run()
+    assert not [
+        call for call in history.calls if call.by.startswith("run1 claim") and "Put" in call.operation
+    ]
+
+
 def test_a_history_is_replayed_from_its_seed_and_from_its_decisions():
     def story(history):
         return [re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|job [0-9a-f]{4}", "a job", line) for line in history.story]
@@ -121,7 +150,7 @@ def test_a_history_is_replayed_from_its_seed_and_from_its_decisions():
     assert story(first) == story(simulate.try_history(12, first.decisions.made)[0])
 
 
-def test_a_broken_rule_is_found_and_told_in_few_lines(monkeypatch):
+def test_a_broken_rule_is_found_and_its_story_has_few_lines(monkeypatch):
     monkeypatch.setattr(reporting, "meaning_of_refusal", lambda *facts, **more: Refusal.ENDED_WITHOUT_US)
     for seed in range(1, 400):
         history, findings = simulate.try_history(seed)
@@ -132,6 +161,6 @@ def test_a_broken_rule_is_found_and_told_in_few_lines(monkeypatch):
     kinds = {finding.kind for finding in findings}
     fewest = simulate.shrunk(seed, history.decisions.made, kinds)
     assert len(fewest) < len(history.decisions.made)
-    told = simulate.told(seed, fewest)
-    assert len(told.splitlines()) <= simulate.MAX_LINES
-    assert any(kind.upper() in told for kind in kinds)
+    story = simulate.story_of(seed, fewest)
+    assert len(story.splitlines()) <= simulate.MAX_LINES
+    assert any(kind.upper() in story for kind in kinds)

@@ -11,6 +11,7 @@ red         the run is red for no other reason than its result, which was put
 doubled     two runs worked on a job, and both were sure that it was theirs
 unended     a run never ends
 unclaimed   nobody claims a job, although nothing went wrong
+again       a run that had ended, and whose claim was cleared, did the work again
 ==========  ==============================================================================================
 """
 
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 
 from airflow.sdk.execution_time import comms
 
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.records import CLAIM_KEY
 from simulation.history import Call, History
 from simulation.small_airflow import Run
@@ -50,12 +52,13 @@ class _Trial:
     def __init__(self, history: History) -> None:
         self.history = history
         self.runs = {run.run_id: run for run in history.server.runs.values()}
-        #: Job → by whom it was claimed, as CodePipeline knows: a run's id, or None for the rival.
+        #: Job → by whom it was claimed, as CodePipeline knows: a run, or None for the rival. If a run takes
+        #: several jobs, each has instances of its own: then it is the run with their map index.
         self.owners: dict[str, str | None] = {}
         #: (run, job) of each acknowledgement that was sent.
         self.asked: set[tuple[str | None, str]] = set()
         #: (run, job) of each acknowledgement whose answer was lost.
-        self.doubtful: set[tuple[str | None, str]] = set()
+        self.unknown: set[tuple[str | None, str]] = set()
         #: Job → the call that gave it its result.
         self.results: dict[str, Call] = {}
         self.puts: list[Call] = []
@@ -69,16 +72,16 @@ class _Trial:
                 self.asked.add((run_id, job_id))
                 # The answer is lost, too, if it could not be recorded.
                 if (process, job_id) not in answered or (run_id, job_id) not in history.recorded:
-                    self.doubtful.add((run_id, job_id))
+                    self.unknown.add((run_id, job_id))
         for call in history.calls:
             if call.job_id is None:
                 continue
             if call.operation in _ACKNOWLEDGES:
-                self.asked.add((call.run_id, call.job_id))
+                self.asked.add((call.of, call.job_id))
                 if not call.was_answered and call.by != "rival":
-                    self.doubtful.add((call.run_id, call.job_id))
+                    self.unknown.add((call.of, call.job_id))
                 if call.was_carried_out and call.status == "InProgress":
-                    self.owners[call.job_id] = call.run_id
+                    self.owners[call.job_id] = call.of
             elif call.operation.startswith("Put"):
                 self.puts.append(call)
                 if call.was_carried_out and call.outcome == "ok":
@@ -95,7 +98,7 @@ class _Trial:
             yield from self._of_put(call)
         for job_id, owner in self.owners.items():
             if owner is not None:
-                yield from self._of_job(job_id, self.runs[owner])
+                yield from self._of_job(job_id, owner)
         yield from self._doubles()
         for job_id in self.history.codepipeline.state.jobs:
             is_calm = not self.history.misfortunes and not self.history.plan.rival
@@ -106,17 +109,19 @@ class _Trial:
         job_id = call.job_id
         if call.by == "rival" or job_id is None:
             return
-        run_id = call.run_id or self._run_of_callback(call)
-        if (run_id, job_id) not in self.asked and not self._is_of_waiting_run(run_id, job_id):
+        of = call.of or self._run_of_callback(call)
+        may_end_it = self._continues_an_ended_run(of, job_id)
+        if (of, job_id) not in self.asked and not may_end_it:
             yield Finding("foreign", f"{call.by} put {call.operation} on {job_id}, which it never claimed")
         is_taken = self.results.get(job_id) is call
         if not is_taken:
             return
         owner = self.owners.get(job_id, "nobody")
-        if owner not in (run_id, "nobody"):
-            may_be_ours = (run_id, job_id) in self.doubtful and self.history.way.unknown_claim != "leave"
-            if not may_be_ours and not self._is_of_waiting_run(run_id, job_id):
+        if owner not in (of, "nobody"):
+            may_be_ours = (of, job_id) in self.unknown and self.history.way.unknown_claim != "leave"
+            if not may_be_ours and not may_end_it:
                 yield Finding("foreign", f"{call.by} ended {job_id}, which is {owner or 'the rival'}'s")
+        run_id = run_of(of)
         if run_id in self.runs:
             yield from self._of_truth(call, self.runs[run_id], job_id)
 
@@ -126,14 +131,13 @@ class _Trial:
         number = int(call.by.split()[0].removeprefix("run"))
         return list(self.runs)[number - 1]
 
-    def _is_of_waiting_run(self, run_id: str | None, job_id: str) -> bool:
-        """Return whether the job continues an action that another run began, and that has ended."""
-        return False if run_id is None else job_id in self._further_jobs()
-
-    def _further_jobs(self) -> set[str]:
-        """Return the jobs that carry a continuation token."""
-        jobs = self.history.codepipeline.state.jobs.values()
-        return {job.job_id for job in jobs if getattr(job, "continuation_token", None)}
+    def _continues_an_ended_run(self, of: str | None, job_id: str) -> bool:
+        """Return whether a job continues an action of this run, or of one that has ended without it."""
+        waiting = TaskInstanceRef.from_token(self.history.tokens.get(job_id))
+        if of is None or waiting is None:
+            return False
+        its_run = self.runs.get(waiting.run_id)
+        return waiting.run_id == run_of(of) or (its_run is not None and its_run.state != "running")
 
     def _of_truth(self, call: Call, run: Run, job_id: str) -> Iterator[Finding]:
         if call.request.get("continuationToken"):
@@ -181,12 +185,13 @@ class _Trial:
         ]
         return [each for each in instances if of_job and each.map_index == of_job[0].map_index]
 
-    def _of_job(self, job_id: str, run: Run) -> Iterator[Finding]:
+    def _of_job(self, job_id: str, owner: str) -> Iterator[Finding]:
         """Yield what is wrong with a job that a run of ours claimed for certain."""
+        run = self.runs[str(run_of(owner))]
         job = self.history.codepipeline.state.jobs.get(job_id)
         result = self.results.get(job_id)
-        is_doubtful = (run.run_id, job_id) in self.doubtful
-        leaves = is_doubtful and self.history.way.unknown_claim == "leave"
+        is_unknown = (owner, job_id) in self.unknown
+        leaves = is_unknown and self.history.way.unknown_claim == "leave"
         if result is None:
             is_open = job is not None and not job.status.ended
             if is_open and not leaves and not self._is_excused(run):
@@ -194,7 +199,8 @@ class _Trial:
             if is_open and run.state == "success" and not leaves:
                 yield Finding("green", f"{run.run_id} is green, and {job_id} has no result")
             return
-        if result.by == "rival" or (result.run_id or self._run_of_callback(result)) != run.run_id:
+        yield from self._work_again(job_id, run, result)
+        if result.by == "rival" or run_of(result.of or self._run_of_callback(result)) != run.run_id:
             return
         if result.request.get("continuationToken"):
             return
@@ -204,13 +210,21 @@ class _Trial:
         if is_success and run.state == "failed" and self._is_red_for_the_result(run, job_id):
             yield Finding("red", f"{run.run_id} is red, although {job_id} succeeded")
 
+    def _work_again(self, job_id: str, run: Run, result: Call) -> Iterator[Finding]:
+        if not run.clear_number or self.history.plan.user != "clear claim" or run.started_at < result.at:
+            return
+        for work in self.history.work:
+            is_its = work.run_id == run.run_id and work.what == "begin"
+            if is_its and work.job_id == job_id and work.at > run.started_at:
+                yield Finding("again", f"{work.task} of {run.run_id} worked for {job_id}, which had ended")
+
     def _is_red_for_the_result(self, run: Run, job_id: str) -> bool:
         if (
             self.history.plan.user.startswith(("clear", "mark", "time", "abandon"))
             or self.history.way.takes_many
         ):
             return False
-        if (run.run_id, job_id) in self.doubtful and any(
+        if (self.owners.get(job_id), job_id) in self.unknown and any(
             said.startswith(("lose", "die", "fail")) and "Put" in said for said in self.history.misfortunes
         ):
             # Nobody knows whose the job was, and the answer to its result was lost, too.
@@ -243,16 +257,21 @@ class _Trial:
         for work in self.history.work:
             # A look at work elsewhere is no work.
             if work.what == "begin" and work.task not in ("watch", "beside"):
-                by_job.setdefault(work.job_id, set()).add(work.run_id)
+                by_job.setdefault(work.job_id, set()).add(work.of)
         for job_id, runs in by_job.items():
-            sure = {run_id for run_id in runs if (run_id, job_id) not in self.doubtful}
+            sure = {of for of in runs if (of, job_id) not in self.unknown}
             if len(sure) > 1:
                 yield Finding("doubled", f"{job_id} was worked on by {', '.join(sorted(sure))}")
         for job_id, runs in by_job.items():
-            for run_id in runs:
+            for of in runs:
                 is_rivals = self.owners.get(job_id, "") is None
-                if is_rivals and (run_id, job_id) not in self.doubtful:
-                    yield Finding("foreign", f"{run_id} worked on {job_id}, which is the rival's")
+                if is_rivals and (of, job_id) not in self.unknown:
+                    yield Finding("foreign", f"{of} worked on {job_id}, which is the rival's")
+
+
+def run_of(of: str | None) -> str | None:
+    """Return the id of the run of what claims, works or puts."""
+    return None if of is None else of.split("[")[0]
 
 
 def _reports(task: object) -> bool:

@@ -42,7 +42,7 @@ class Way:
 
     :param dag: The DAG.
     :param owner: Whose action it does: ``ThirdParty`` or ``Custom``.
-    :param unknown_claim: What its claims in doubt count as.
+    :param unknown_claim: What its unknown claims count as.
     :param takes_many: Whether one run takes several jobs.
     :param has_notifier: Whether it has our callback, and may be ended by ``dagrun_timeout``.
     :param has_finish: Whether a finishing task is there.

@@ -59,7 +59,7 @@ def client(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
     emulator.configure(default_batch_size=10, continuation_delay=0)
 
 
-def told(entries: Iterable[Any]) -> list[tuple[str, str, str | None, str | None]]:
+def calls_in(entries: Iterable[Any]) -> list[tuple[str, str, str | None, str | None]]:
     """Return the calls of a ledger that are about jobs."""
     return [
         (entry.operation, entry.outcome, entry.status_after, entry.result)
@@ -112,7 +112,7 @@ def test_the_small_airflow_does_as_the_real_one(
     emulator.add_pipeline("pipe0", client_id=client_id, action_type=action_type, input_artifacts=())
     emulator.start_execution("pipe0")
     [job] = make_hook().poll(action_type)
-    # The same function, told the same.
+    # The same function, with the same plan.
     plan = History(1, {"work": PLANS["work"].index(work), "looks": PLANS["looks"].index(0)})
     plan.current = None
     monkeypatch.setattr(ways, "do_work", plan.do_work)
@@ -128,4 +128,4 @@ def test_the_small_airflow_does_as_the_real_one(
         (key[2], name): value for key, held in history.server.xcoms.items() for name, value in held.items()
     }
     assert records(run.xcoms) == records(xcoms)
-    assert told(emulator.ledger) == told(history.codepipeline.state.ledger)
+    assert calls_in(emulator.ledger) == calls_in(history.codepipeline.state.ledger)
