@@ -323,17 +323,15 @@ def test_the_poll_says_what_a_job_continues(emulator, offer_own, run_dag):
 
 
 def test_an_old_offer_of_an_unknown_claim_takes_nothing_back(emulator, offer_own, hook, run_dag, monkeypatch):
-    emulator.configure(continuation_delay=1)
+    emulator.configure(continuation_delay=0)
     emulator.inject("drop_response", "AcknowledgeJob")
     job = offer_own()
     offered = OfferedJob.from_value(job)
-    poll, polls = CodePipelineHook.poll, []
+    poll, old_offers = CodePipelineHook.poll, [replace(offered, nonce="stale", _is_token_known=True)]
 
     def poll_with_an_old_offer(self, *arguments, **more):
-        polls.append(arguments)
-        jobs = poll(self, *arguments, **more)
-        old = replace(offered, nonce="stale", _is_token_known=True)
-        return [old, *jobs] if len(polls) == 1 else jobs
+        # The first poll finds nothing else: the next job would be claimed first.
+        return [old_offers.pop()] if old_offers else poll(self, *arguments, **more)
 
     monkeypatch.setattr(CodePipelineHook, "poll", poll_with_an_old_offer)
     run = run_dag("continued", job=job)
