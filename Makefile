@@ -29,7 +29,7 @@ ENVIRONMENT = $(PYTHON) demo/environment.py
 TESTS := env AIRFLOW_HOME="$(CURDIR)/$(VENV)/airflow-home" $(VENV)/bin/python -m pytest
 # A file of system tests starts its Airflow once, and stays with one worker. The others go to the worker that is idle.
 SYSTEM_TESTS := $(TESTS) --numprocesses $(SYSTEM_WORKERS) --dist loadfile -m system
-QUICK_TESTS := $(TESTS) --numprocesses $(WORKERS) --dist worksteal -m "not system"
+QUICK_TESTS := $(TESTS) --numprocesses $(WORKERS) --dist worksteal -m "not system and not thorough"
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-ui test test-system test-chaos explore test-simulation mutations test-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
@@ -66,6 +66,7 @@ explore: environment ## walk every order of steps, deaths and lost answers of ta
 	PYTHONPATH=.:tests $(VENV)/bin/python -m exploration.explore
 
 test-simulation: environment ## let thousands of runs go wrong in a small Airflow, one seed after the other (SEEDS=10000)
+	$(TESTS) --quiet --numprocesses 2 --dist worksteal -m thorough tests/simulation
 	PYTHONPATH=.:tests $(VENV)/bin/python -m simulation.simulate --seeds $(SEEDS) $(ARGS)
 
 mutations: environment ## break the rules one by one, and count the seeds until the simulation finds each (SEEDS=10000)

@@ -50,14 +50,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.system)
 
 
+LEFT_OUT = """\
+make test-system      what starts a real Airflow or its commands
+make test-simulation  thousands of histories in which anything goes wrong
+make explore          every order of steps of tasks that claim and report
+make test-clients     the emulator with the AWS CLI and the AWS SDK for JavaScript
+make test-chaos       kills and faults in a real Airflow on Celery
+"""
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if config.option.markexpr == "not system":
+    if config.option.markexpr.startswith("not system"):
         terminalreporter.section("left out")
-        terminalreporter.line("make test-system   what starts a real Airflow or its commands")
-        terminalreporter.line(
-            "make test-clients  the emulator with the AWS CLI and the AWS SDK for JavaScript"
-        )
-        terminalreporter.line("make test-chaos    kills and faults in a real Airflow on Celery")
+        terminalreporter.write(LEFT_OUT)
 
 
 def pytest_sessionfinish() -> None:

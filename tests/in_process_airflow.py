@@ -55,10 +55,33 @@ class _Overrides(dict[Any, Any]):
         self.setdefault(key, value)
 
 
+def _remembered(get_dependant: Any) -> Any:
+    """
+    Return FastAPI's ``get_dependant``, which is asked once for each dependency of a request.
+
+    If any dependency of an app is overridden, FastAPI looks at the signatures of all of them anew, in each request:
+    two thirds of the time of a request to the task API.
+    """
+    known: dict[str, Any] = {}
+
+    def get_known_dependant(**about: Any) -> Any:
+        if sys._getframe(1).f_code.co_name != "solve_dependencies":
+            # While routes are made, what is returned is changed.
+            return get_dependant(**about)
+        # A function without a name of its own is told from others by its address; the answer keeps it alive.
+        key = repr((id(about["call"]), about))
+        if key not in known:
+            known[key] = get_dependant(**about)
+        return known[key]
+
+    return get_known_dependant
+
+
 @contextmanager
 def quick_airflow() -> Iterator[None]:
     """Build Airflow's task API once, ask it directly, and leave out the waits of ``dag.test()``."""
     from airflow.sdk.execution_time import supervisor
+    from fastapi.dependencies import utils as dependencies
 
     build, sleep = supervisor.in_process_api_server, time.sleep
 
@@ -82,6 +105,7 @@ def quick_airflow() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(supervisor, "in_process_api_server", in_process_api_server)
         patch.setattr(time, "sleep", short_sleep)
+        patch.setattr(dependencies, "get_dependant", _remembered(dependencies.get_dependant))
         yield
 
 

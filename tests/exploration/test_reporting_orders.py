@@ -12,7 +12,11 @@ from exploration.reporting_world import Task
 from exploration.scenarios import SCENARIOS, explore
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+#: Has as many orders as all others together. "make explore" walks it, with as many deaths as would be tried here.
+LARGEST = "three sensors renew at once"
+
+
+@pytest.mark.parametrize("name", sorted(SCENARIOS.keys() - {LARGEST}))
 def test_no_order_of_steps_leads_to_a_wrong_end(name):
     """With one death and one lost answer; ``make explore`` has two of each."""
     explorer = explore(*SCENARIOS[name], zombies=False, deaths=1, losses=1, stops=1)

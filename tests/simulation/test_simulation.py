@@ -66,6 +66,7 @@ def test_a_function_that_waits_for_its_retry_as_the_run_is_marked_failed_has_fai
     assert [run.state for run in history.server.runs.values()] == ["failed"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("way", ["plain", "leave", "function_and_finish", "go_on"])
 def test_a_death_at_any_one_step_leads_to_no_wrong_end(way):
     decisions = {**calm(way), **drawn(deaths=1)}
