@@ -287,11 +287,11 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
             if next_job.is_next_claim_unknown(claim):
                 claim = next_job.claim_next_job(self.hook, claim, claim.record.job.job)
             me = TaskInstanceRef.of(context["ti"])
-            awaited = next_job.awaited_token(claim.store, claim.record)
+            awaited = next_job.awaited_token(claim)
             if awaited == me.token:
                 if claim.counts_as_ours:
                     # An earlier try may have died, or given up, over putting it.
-                    next_job.put_progress(self.hook, claim, me)
+                    claim = next_job.put_progress(self.hook, claim, me)
                 self._wait_for_next_job(claim, deadline)
             if awaited is None and not claim.counts_as_ours:
                 raise AirflowFailException(
@@ -311,8 +311,8 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
                 self.log.info("%s Another task of this run goes on with the action.", _progress_text(details))
                 self._look_again(min(time.time() + self.poke_interval, deadline), deadline)
             if time.time() >= renew_at:
-                next_job.put_progress(self.hook, claim, me, execution_details=details)
-                self._wait_for_next_job(claim, deadline)
+                ended = next_job.put_progress(self.hook, claim, me, execution_details=details)
+                self._wait_for_next_job(ended, deadline)
         self.log.info("%s The job is renewed in %.0f s.", _progress_text(details), renew_at - time.time())
         self._look_again(min(time.time() + self.poke_interval, renew_at, deadline), deadline)
 

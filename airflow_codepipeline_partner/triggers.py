@@ -210,16 +210,15 @@ def defer_for_next_job(
     :raises InvalidJobReference: The job does not say what to poll for.
     """
     job = claim.record.job.job
-    result = claim.store.read_result(job.job_id)
     now, deadline = time.time(), wait_deadline(claim, timeout)
     task.defer(
         trigger=CodePipelineContinuationTrigger(
             action_type=action_type_of(job),
             client_id=job.client_id,
-            continuation_token=str(awaited_token(claim.store, claim.record)),
+            continuation_token=str(awaited_token(claim)),
             # Its result counts as put if the answer was lost. If the job was never claimed, no next job
             # comes.
-            doubtful_job_id=None if claim.record.is_certain or result is None else job.job_id,
+            doubtful_job_id=None if claim.record.is_certain or claim.results.best is None else job.job_id,
             poll_interval=poll_interval,
             timeout_deadline=min(deadline, now + max(LOOK_AT_RECORD_AFTER, poll_interval)),
             query_param=job.query_param,

@@ -57,10 +57,9 @@ class _Overrides(dict[Any, Any]):
 
 def _remembered(get_dependant: Any) -> Any:
     """
-    Return FastAPI's ``get_dependant``, which is asked once for each dependency of a request.
+    Return FastAPI's ``get_dependant``, with its answers remembered.
 
-    If any dependency of an app is overridden, FastAPI looks at the signatures of all of them anew, in each request:
-    two thirds of the time of a request to the task API.
+    If one dependency of an app is overridden, it reads the signatures of all of them anew in each request.
     """
     known: dict[str, Any] = {}
 

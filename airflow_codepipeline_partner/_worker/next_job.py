@@ -36,7 +36,6 @@ from airflow_codepipeline_partner._worker.claiming import (
     claiming_next,
 )
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun, find_claim
-from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import ClaimRecord
 from airflow_codepipeline_partner.exceptions import (
     InvalidJobReference,
@@ -75,40 +74,37 @@ def action_of(context: Mapping[str, Any], offered: OfferedJob) -> ClaimInRun:
     if claim.record.former_job_ids and context["ti"].try_number > 1:
         # A retry has cleared it.
         claim.store.keep_copy(claim.record)
-    goes_on = is_next_claim_unknown(claim) or awaited_token(claim.store, claim.record) is not None
-    if not goes_on and not claim.counts_as_ours:
+    if not (claim.counts_as_ours or is_next_claim_unknown(claim) or awaited_token(claim)):
         raise AirflowSkipException(
             f"Job {offered.job_id} is not this run's: its claim is {claim.record.state}."
         )
     return claim
 
 
-def awaited_token(store: RecordStore, record: ClaimRecord) -> str | None:
+def awaited_token(claim: ClaimInRun) -> str | None:
     """
     Return the token that the action's next job will carry, if this run is to claim that job; else None.
 
-    :param store: The store of the action's records.
-    :param record: The record of the newest job's claim.
+    :param claim: The newest job's claim.
     """
-    return next(iter(awaited_tokens(store, record)), None)
+    return next(iter(awaited_tokens(claim)), None)
 
 
-def awaited_tokens(store: RecordStore, record: ClaimRecord) -> tuple[str, ...]:
+def awaited_tokens(claim: ClaimInRun) -> tuple[str, ...]:
     """
     Return the tokens of which the action's next job will carry one, if this run is to claim that job.
 
     There are several if several tasks have put one at once and it is not known which was taken. The most
     likely one comes first.
 
-    :param store: The store of the action's records.
-    :param record: The record of the newest job's claim.
+    :param claim: The newest job's claim.
     """
+    record, ref = claim.record, claim.store.ref
     token = record.job.continuation_token
     if record.former_job_ids and record.state in (ClaimState.LOST, ClaimState.REFUSED):
         # The job was offered and not won. If only its nonce was stale, it is offered again.
         return () if token is None else (token,)
-    waiting = (result.awaited_by for result in store.read_results(record.job.job_id).likely)
-    ref = store.ref
+    waiting = (result.awaited_by for result in claim.results.likely)
     return tuple(
         each.token for each in waiting if each is not None and each.is_of_run(ref.dag_id, ref.run_id)
     )
@@ -119,7 +115,7 @@ def is_next_claim_unknown(claim: ClaimInRun) -> bool:
     record = claim.record
     if not record.former_job_ids or not record.state.is_unknown:
         return False
-    return claim.store.read_result(record.job.job_id) is None
+    return claim.results.best is None
 
 
 def put_progress(
@@ -129,9 +125,11 @@ def put_progress(
     *,
     execution_details: ExecutionDetails | None = None,
     current_revision: CurrentRevision | None = None,
-) -> None:
+) -> ClaimInRun:
     """
     End the newest job with a continuation token that names the running task, which claims the next job.
+
+    Return its claim, of which the next job is now awaited.
 
     :param hook: The hook that puts the result.
     :param claim: The newest job's claim.
@@ -150,17 +148,19 @@ def put_progress(
         job, current_revision=current_revision, continuation_token=me.token, execution_details=details
     )
     result = report.put_once(hook, claim.store, call, certain=claim.record.is_certain)
-    if awaited_token(claim.store, claim.record) is None:
+    ended = claim.anew()
+    if awaited_token(ended) is None:
         raise JobNotInProgress(
             f"Job {job.job_id} already has the result {result}, so it cannot go on. To run the action "
             "again, retry it in CodePipeline.",
             job_id=job.job_id,
         )
+    return ended
 
 
 def wait_deadline(claim: ClaimInRun, timeout: float) -> float:
     """Return until when to wait for the next job, in seconds since the epoch."""
-    result = claim.store.read_result(claim.record.job.job_id)
+    result = claim.results.best
     return (claim.record.at if result is None else result.at).timestamp() + timeout
 
 
@@ -215,7 +215,7 @@ def claim_offered(
     :raises NextJobNotOffered: It was not offered in time.
     :raises CodePipelineProviderError: The claim failed.
     """
-    if awaited_token(claim.store, claim.record) is None:
+    if awaited_token(claim) is None:
         # Another task of this run waited for the job too, and has claimed it.
         return claim
     if event["status"] != "offered" and time.time() < wait_deadline(claim, timeout):
@@ -264,7 +264,7 @@ def claim_next_job(hook: CodePipelineHook, claim: ClaimInRun, job: OfferedJob) -
         # A job's timeout may run from the first acknowledgement on.
         since=record.at if is_recorded and record.state.is_unknown else datetime.now(UTC),
     )
-    tokens = (record.job.continuation_token,) if is_recorded else awaited_tokens(claim.store, record)
+    tokens = (record.job.continuation_token,) if is_recorded else awaited_tokens(claim)
     task.carry_out(claiming_next(job, record, tokens))
     return task.newest()
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self, TypeVar
 
 from airflow_codepipeline_partner._compat import XCom
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
@@ -177,6 +178,15 @@ class ClaimInRun:
     store: RecordStore
     record: ClaimRecord
     unknown_claim: str
+
+    @cached_property
+    def results(self) -> Results:
+        """All records of the job's result, as they are at the first look; see :meth:`anew`."""
+        return self.store.read_results(self.record.job.job_id)
+
+    def anew(self) -> Self:
+        """Return the same claim, whose results are read anew: a task may have put one since."""
+        return replace(self)
 
     @property
     def counts_as_ours(self) -> bool:

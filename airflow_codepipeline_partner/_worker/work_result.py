@@ -19,7 +19,7 @@ from airflow_codepipeline_partner._protocol.results import (
     read_output_variables,
 )
 from airflow_codepipeline_partner._worker import result_defaults
-from airflow_codepipeline_partner._worker.records import ResultRecord
+from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 from airflow_codepipeline_partner.exceptions import ClientConnectionError, InvalidInput, RequestRefused
 
 log = logging.getLogger(__name__)
@@ -105,13 +105,13 @@ def why_not_reportable(error: InvalidInput | RequestRefused) -> str:
     return why
 
 
-def description_of_end(claimed: ClaimedJob, result: str, record: ResultRecord | None) -> str:
+def description_of_end(claimed: ClaimedJob, result: str, claim: ClaimInRun) -> str:
     """
     Describe the result of a job for the log: where in CodePipeline, and what the customer reads.
 
     :param claimed: The job.
     :param result: Its result.
-    :param record: The record of its result, or None.
+    :param claim: Its claim. For a failure, the record of its result is read anew.
     """
     parts = {
         "pipeline": claimed.pipeline_name,
@@ -122,24 +122,28 @@ def description_of_end(claimed: ClaimedJob, result: str, record: ResultRecord | 
     }
     place = ", ".join(f"{name} {value}" for name, value in parts.items() if value)
     said = f"Job {claimed.job_id}{f' ({place})' if place else ''} has the result {result}."
-    details = {} if record is None else record.arguments.get("failureDetails") or {}
-    if details:
-        said += f' The customer reads: "{details.get("message")}" ({details.get("type")}).'
     if result == "failure":
+        record = claim.anew().results.best
+        details = {} if record is None else record.arguments.get("failureDetails") or {}
+        if details:
+            said += f' The customer reads: "{details.get("message")}" ({details.get("type")}).'
         said += " To run the action again, retry it in CodePipeline."
     return said
 
 
-def refuse_cleared_run(run: Any, result: ResultRecord | None) -> None:
+def refuse_cleared_run(run: Any, claim: ClaimInRun) -> None:
     """
     Fail if tasks were cleared after the job had its result: their new work does not reach the customer.
 
     :param run: The DAG run.
-    :param result: The record of the job's result, or None.
+    :param claim: The job's claim. In a run that was cleared, the record of its result is read.
     :raises AirflowFailException: The job had its result before.
     """
     # A run starts anew only when a user clears tasks of it after its end.
-    if result is None or result.state != "done" or not run.clear_number or not run.start_date:
+    if not run.clear_number or not run.start_date:
+        return
+    result = claim.results.best
+    if result is None or result.state != "done":
         return
     if result.awaited_by is not None:
         # It is no last result: the action's next job may still have to be ended.

@@ -92,7 +92,7 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
             if next_job.is_next_claim_unknown(claim):
                 claim = next_job.claim_next_job(self.hook, claim, claim.record.job.job)
             if claim.counts_as_ours and claim.record.job.continuation_token != me.token:
-                next_job.put_progress(
+                claim = next_job.put_progress(
                     self.hook,
                     claim,
                     me,
@@ -120,7 +120,7 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
 
     def _hand_on(self, claim: ClaimInRun) -> dict[str, Any]:
         """Return the newest job if it is ours; wait for the next one if it is still to come."""
-        if next_job.awaited_token(claim.store, claim.record) is not None:
+        if next_job.awaited_token(claim) is not None:
             triggers.defer_for_next_job(
                 self,
                 claim,

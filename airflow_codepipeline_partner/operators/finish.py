@@ -238,7 +238,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             # The task that claimed the action's next job died during the claim, or got no response.
             in_run = next_job.claim_next_job(self.hook, in_run, in_run.record.job.job)
         claimed = self._claimed_job(in_run)
-        if claimed is None:
+        if in_run is None or claimed is None:
             self._wait_for_next_job(in_run)
             if in_run is not None and in_run.record.former_job_ids:
                 raise AirflowFailException(
@@ -247,7 +247,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
                 )
             self._end_without_a_job(states, in_run)
         job = claimed.job
-        refuse_cleared_run(context["dag_run"], store.read_result(job.job_id))
+        refuse_cleared_run(context["dag_run"], in_run)
         values, message = self._values(), self.failure_message
         try:
             if failure is None:
@@ -267,7 +267,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             # The claim is read again: the task that put this may have claimed the next job since.
             self._wait_for_next_job(self._claim_in_run(context["dag"], store))
         self.show_link(claimed.pipeline_name)
-        said = work_result.description_of_end(claimed, result, store.read_result(job.job_id))
+        said = work_result.description_of_end(claimed, result, in_run)
         if failure is None and result != "failure":
             self.log.info("%s", said)
         elif self.fail_run:
@@ -293,7 +293,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
 
     def _wait_for_next_job(self, claim: ClaimInRun | None) -> None:
         """Wait for the action's next job, if this run is to claim one and no task before this one did."""
-        if claim is None or next_job.awaited_token(claim.store, claim.record) is None:
+        if claim is None or next_job.awaited_token(claim) is None:
             return
         self.log.warning(
             "The task that was to go on with the action did not. This task waits for the next job, to end it."

@@ -114,7 +114,7 @@ def offered(job=TWO):
 
 
 def awaited(claim):
-    return next_job.awaited_token(claim.store, claim.record)
+    return next_job.awaited_token(claim.anew())
 
 
 def test_a_claimed_job_without_a_result_awaits_no_other():
@@ -146,7 +146,7 @@ def test_a_next_job_that_was_not_won_is_awaited_again(state):
     first = record(state, token=TOKEN)
     assert awaited(claim_of(first)) is None
     without_token = claim_of(record(state, TWO, former=("one",)))
-    assert next_job.awaited_tokens(without_token.store, without_token.record) == ()
+    assert next_job.awaited_tokens(without_token) == ()
 
 
 @pytest.mark.parametrize(
@@ -491,12 +491,12 @@ def test_any_token_that_tasks_have_put_at_once_is_awaited():
     other = TaskInstanceRef("dag", "run", "other").token
     claim = claim_of(record(), success(token=TOKEN, state="intended"))
     claim.store.beside("other", success(token=other, state="intended"))
-    assert next_job.awaited_tokens(claim.store, claim.record) == (TOKEN, other)
+    assert next_job.awaited_tokens(claim) == (TOKEN, other)
     assert next_job.claim_next_job(Hook(token=other), claim, TWO).record.job.job_id == "two"
 
     known = claim_of(record(), success(token=TOKEN, state="intended"))
     known.store.beside("other", success(token=other))
-    assert next_job.awaited_tokens(known.store, known.record) == (other,)
+    assert next_job.awaited_tokens(known) == (other,)
     assert next_job.claim_next_job(Hook(), known, TWO) == known
 
 

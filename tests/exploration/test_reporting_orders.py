@@ -11,8 +11,7 @@ from exploration import reporting_world
 from exploration.reporting_world import Task
 from exploration.scenarios import SCENARIOS, explore
 
-
-#: Has as many orders as all others together. "make explore" walks it, with as many deaths as would be tried here.
+#: Has as many orders as all others together. "make explore" walks it, with as many deaths as here.
 LARGEST = "three sensors renew at once"
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 from unittest import mock
@@ -18,7 +18,7 @@ from unittest import mock
 from simulation import simulate
 
 
-def _patches() -> dict[str, Callable[[], list[Any]]]:
+def patches() -> dict[str, Callable[[], list[Any]]]:
     """Return, by what is broken, what to patch."""
     from airflow_codepipeline_partner import _transport, assets, notifications, sensors
     from airflow_codepipeline_partner._protocol import claims
@@ -34,7 +34,7 @@ def _patches() -> dict[str, Callable[[], list[Any]]]:
         reporting,
         work_result,
     )
-    from airflow_codepipeline_partner._worker.job_life import Known, Refusal, Results, Step
+    from airflow_codepipeline_partner._worker.job_life import Known, Refusal, Step
     from airflow_codepipeline_partner._worker.record_store import RecordStore
     from airflow_codepipeline_partner._worker.records import ClaimRecord
     from airflow_codepipeline_partner.hooks import CodePipelineHook
@@ -121,8 +121,6 @@ def _patches() -> dict[str, Callable[[], list[Any]]]:
                 error.in_doubt = False  # type: ignore[attr-defined]
             raise
 
-    wanted_only = Results
-
     def ours(self: Any, unknown_claim: str) -> bool:
         return self in (ClaimState.CLAIMED, ClaimState.UNKNOWN, ClaimState.INTENT)
 
@@ -132,7 +130,6 @@ def _patches() -> dict[str, Callable[[], list[Any]]]:
     def row(known: Any, step: Any) -> list[Any]:
         return [mock.patch.dict(job_life.NEXT_STEP, {known: step})]
 
-    del wanted_only
     of_task = finish.CodePipelineFinishJobOperator
     return {
         "a missing record of a claim is doubt": lambda: [
@@ -197,11 +194,18 @@ def _patches() -> dict[str, Callable[[], list[Any]]]:
     }
 
 
+@contextmanager
+def broken(name: str) -> Iterator[None]:
+    """Break a rule."""
+    with ExitStack() as stack:
+        for each in patches()[name]():
+            stack.enter_context(each)
+        yield
+
+
 def found_after(name: str, seeds: int) -> tuple[int | None, str]:
     """Return after how many seeds a broken rule is found, and as what."""
-    with ExitStack() as stack:
-        for each in _patches()[name]():
-            stack.enter_context(each)
+    with broken(name):
         for seed in range(1, seeds + 1):
             findings = simulate.try_history(seed)[1]
             if findings:
@@ -218,7 +222,7 @@ def main() -> int:
     simulate.set_up()
     missed = 0
     print("| what is broken | found after | as |\n|---|---|---|")
-    for name in _patches():
+    for name in patches():
         if arguments.only and arguments.only not in name:
             continue
         began = time.perf_counter()
