@@ -20,7 +20,12 @@ from airflow_codepipeline_partner._protocol.results import (
 )
 from airflow_codepipeline_partner._worker import result_defaults
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun
-from airflow_codepipeline_partner.exceptions import ClientConnectionError, InvalidInput, RequestRefused
+from airflow_codepipeline_partner.exceptions import (
+    ArtifactError,
+    ClientConnectionError,
+    InvalidInput,
+    RequestRefused,
+)
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +91,7 @@ class ResultValues:
             return result_defaults.failure(job, why.message, why.type, **run)
 
 
-def why_not_reportable(error: InvalidInput | RequestRefused) -> str:
+def why_not_reportable(error: ArtifactError | InvalidInput | RequestRefused) -> str:
     """
     Return why a success cannot be reported, in words for the customer; raise an error that may pass.
 
@@ -99,6 +104,9 @@ def why_not_reportable(error: InvalidInput | RequestRefused) -> str:
         why = "The work was done in Airflow, but CodePipeline does not take its result."
     elif isinstance(error, ClientConnectionError):
         raise error
+    elif isinstance(error, ArtifactError):
+        # An output artifact is missing.
+        why = str(error)
     else:
         why = f"The work was done in Airflow, but its result cannot be sent: {error}"
     log.error("The work was done, but its result cannot be reported: %s", error)

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from airflow_codepipeline_partner._protocol.job_details import Artifact, JobDetails
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
+from airflow_codepipeline_partner._worker.output_artifacts import record_uploads
 from airflow_codepipeline_partner.artifacts.credentials import JobCredentials, make_client
 from airflow_codepipeline_partner.artifacts.errors import disk_errors, s3_errors
 from airflow_codepipeline_partner.artifacts.formats import CHUNK_BYTES
@@ -48,6 +49,7 @@ class JobStorage:
         self.hook = hook
         self.job = OfferedJob.from_value(job)
         self._credentials = JobCredentials(hook, self.job)
+        self._uploaded: set[str] = set()
 
     @cached_property
     def client(self) -> Any:
@@ -55,7 +57,10 @@ class JobStorage:
         return make_client(self.hook, self._credentials)
 
     def close(self) -> None:
-        """Close the connections to S3."""
+        """Close the connections to S3, and record what the running task has uploaded."""
+        if self._uploaded:
+            record_uploads(self.job.job_id, self._uploaded)
+            self._uploaded = set()
         client = self.__dict__.pop("client", None)
         if client is not None:
             client.close()
@@ -170,6 +175,7 @@ class JobStorage:
                     extra_args={**self._encryption, "ChecksumCRC32": _crc32_of(path)},
                     subscribers=subscribers_of(progress),
                 ).result()
+        self._uploaded.add(artifact.name)
         progress.end()
 
     def upload_stream(self, artifact: Artifact, stream: IO[bytes], size: int | None = None) -> None:
@@ -191,6 +197,7 @@ class JobStorage:
                 extra_args={**self._encryption, "ChecksumAlgorithm": "CRC32"},
                 subscribers=subscribers_of(progress, size),
             ).result()
+        self._uploaded.add(artifact.name)
         progress.end()
 
     @property

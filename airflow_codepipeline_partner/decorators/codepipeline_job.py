@@ -51,6 +51,11 @@ from airflow_codepipeline_partner._worker import failures, report, result_defaul
 from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint, ResultCheckpoint
 from airflow_codepipeline_partner._worker.claim import claim_job
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
+from airflow_codepipeline_partner._worker.output_artifacts import (
+    MissingOutputs,
+    check_missing_outputs,
+    check_outputs,
+)
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import ClaimRecord
 from airflow_codepipeline_partner.decorators.job_in_progress import (
@@ -87,6 +92,8 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
     :param op_kwargs: The arguments by name, one of which may be the offered job. (templated)
     :param unknown_claim: What to do if the claim is unknown, ``assume_ours`` or ``leave``; see
         :class:`~airflow_codepipeline_partner.operators.CodePipelineClaimJobOperator`.
+    :param missing_outputs: What to do if the work succeeded, but no task uploaded one of the output artifacts
+        with this package: ``warn`` in the log (the default), ``fail`` the job, or ``ignore`` it.
 
     Source: GetThirdPartyJobDetails, AcknowledgeThirdPartyJob, PutThirdPartyJobSuccessResult,
     PutThirdPartyJobFailureResult, and the same calls for custom jobs, CodePipeline API 2015-07-09.
@@ -107,9 +114,11 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         op_args: Collection[Any] | None = None,
         op_kwargs: Mapping[str, Any] | None = None,
         unknown_claim: UnknownClaim = "assume_ours",
+        missing_outputs: MissingOutputs = "warn",
         **kwargs: Any,
     ) -> None:
         claims.check_unknown_claim(unknown_claim)
+        check_missing_outputs(missing_outputs)
         self._parameter = _parameter_of(python_callable)
         args, named = list(op_args or ()), dict(op_kwargs or {})
         if self._parameter in named:
@@ -128,6 +137,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         kwargs.setdefault("weight_rule", "absolute")
         super().__init__(python_callable=python_callable, op_args=args, op_kwargs=named, **kwargs)
         self.unknown_claim = unknown_claim
+        self.missing_outputs = missing_outputs
 
     @property
     def job(self) -> Any:
@@ -189,7 +199,8 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         Return the call that reports a function's return value as the result.
 
         :raises InvalidInput: The value is no result, or one that cannot be sent.
-        :raises ArtifactError: An upload failed, even if the function caught the error.
+        :raises ArtifactError: An upload failed, even if the function caught the error; or an output artifact
+            is missing, and ``missing_outputs`` is ``fail``.
         """
         check_uploads(in_progress)
         continuation = returned if isinstance(returned, Continuation) else None
@@ -202,6 +213,8 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
                 f"{type(returned).__name__}. Have it {_MAY_RETURN}.",
                 job_id=in_progress.job_id,
             )
+        if continuation is None:
+            check_outputs(context, in_progress.job, {self.task_id}, self.missing_outputs)
         ti = context["ti"]
         with_defaults = result_defaults.with_defaults(
             in_progress._progress if details is None else ExecutionDetails.from_value(details),
@@ -302,8 +315,8 @@ def codepipeline_job_task(python_callable: Callable[..., Any] | None = None, **k
     another worker has the job, the task is skipped.
 
     :param python_callable: The function, if the decorator is used without parentheses.
-    :param kwargs: ``unknown_claim``, the AWS parameters, and the parameters of every operator (``retries``,
-        ``execution_timeout``).
+    :param kwargs: ``unknown_claim``, ``missing_outputs``, the AWS parameters, and the parameters of every
+        operator (``retries``, ``execution_timeout``).
     :raises InvalidInput: The function takes no job, or is not a plain function.
     """
     if kwargs.pop("multiple_outputs", None):

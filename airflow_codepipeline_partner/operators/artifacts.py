@@ -168,6 +168,9 @@ class CodePipelineUploadArtifactsOperator(_ArtifactOperator):
     Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09; PutObject, UploadPart, S3 API 2006-03-01.
     """
 
+    #: Mark the tasks that record uploads.
+    uploads_artifacts: ClassVar[bool] = True
+
     template_fields = ("job", "artifacts", "storage_conn_id", *CodePipelineBaseOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"job": "json", "artifacts": "json"}
 

@@ -41,6 +41,11 @@ from airflow_codepipeline_partner._worker.dag import (
     work_before,
 )
 from airflow_codepipeline_partner._worker.failures import recorded_failure
+from airflow_codepipeline_partner._worker.output_artifacts import (
+    MissingOutputs,
+    check_missing_outputs,
+    check_outputs,
+)
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
@@ -52,6 +57,7 @@ from airflow_codepipeline_partner._worker.work_result import (
     why_not_reportable,
 )
 from airflow_codepipeline_partner.exceptions import (
+    ArtifactError,
     InvalidInput,
     JobNotFound,
     JobNotInProgress,
@@ -94,6 +100,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     :param failure_type: See :func:`~airflow_codepipeline_partner.operators.finish_job`. (templated)
     :param fail_run: Whether a run whose job gets a failure result fails, too. If False, one customer's broken
         builds cannot pause the DAG by ``max_consecutive_failed_dag_runs``.
+    :param missing_outputs: What to do if the work succeeded, but no task uploaded one of the output artifacts
+        with this package: ``warn`` in the log (the default), ``fail`` the job, or ``ignore`` it.
     :param allow_untied_tasks: Whether the DAG may have tasks that are tied to nothing while this task waits
         for the claim alone. Otherwise such a DAG is refused when it is parsed.
 
@@ -131,6 +139,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         failure_message: Any = None,
         failure_type: Any = DEFAULT_FAILURE_TYPE,
         fail_run: bool = True,
+        missing_outputs: MissingOutputs = "warn",
         allow_untied_tasks: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -153,8 +162,10 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         check_literal(FailureDetails, failure_message)
         check_literal(lambda kind: FailureDetails("x", kind), failure_type)
         claims.check_unknown_claim(unknown_claim)
+        check_missing_outputs(missing_outputs)
         self._unrendered: dict[str, str] = {}
         self.fail_run = fail_run
+        self.missing_outputs = missing_outputs
         self.allow_untied_tasks = allow_untied_tasks
         self.claim_task_id = claim_task_id
         self.job = job
@@ -252,8 +263,9 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         try:
             if failure is None:
                 try:
+                    self._check_outputs(context, in_run, work)
                     result = self._put(store, claimed, values.success(job, **run))
-                except (InvalidInput, RequestRefused) as error:
+                except (ArtifactError, InvalidInput, RequestRefused) as error:
                     # The author's failure_message is about failed work, which this is not.
                     failure = message = why_not_reportable(error)
             if failure is not None:
@@ -367,6 +379,18 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         if claim is None or not claim.counts_as_ours:
             return None
         return replace(claim.record.job, certain=claim.record.is_certain)
+
+    def _check_outputs(self, context: Any, claim: ClaimInRun, work: Collection[str]) -> None:
+        """Warn or fail if an output artifact is missing, unless an earlier try has found a result."""
+        record = claim.record
+        if record.job.output_artifacts and claim.results.best is None:
+            check_outputs(
+                context,
+                record.job,
+                {self.claim_task_id, *work},
+                self.missing_outputs,
+                former_job_ids=record.former_job_ids,
+            )
 
     def _put(self, store: RecordStore, claimed: ClaimedJob, call: Call) -> str:
         return report.put_once(self.hook, store, call, certain=claimed.certain)

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._worker.dag import mapped_group_of
+from airflow_codepipeline_partner._worker.output_artifacts import MissingOutputs
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner._worker.wiring import check_offers_take_variables, observe
 from airflow_codepipeline_partner.exceptions import InvalidInput
@@ -26,6 +27,7 @@ def finish_job(
     failure_message: Any = None,
     failure_type: Any = DEFAULT_FAILURE_TYPE,
     fail_run: bool = True,
+    missing_outputs: MissingOutputs = "warn",
     **parameters: Any,
 ) -> CodePipelineFinishJobOperator:
     """
@@ -53,6 +55,8 @@ def finish_job(
         used instead. (templated)
     :param fail_run: Whether a run whose job gets a failure result fails, too. If False, one customer's broken
         builds cannot pause the DAG by ``max_consecutive_failed_dag_runs``.
+    :param missing_outputs: What to do if the work succeeded, but no task uploaded one of the output artifacts
+        with this package: ``warn`` in the log (the default), ``fail`` the job, or ``ignore`` it.
     :param parameters: Any other parameter of :class:`CodePipelineFinishJobOperator`. The defaults of the AWS
         parameters are those of the claiming task.
     :raises InvalidInput: ``claim`` claims no job, is mapped by itself instead of in a task group, is in
@@ -85,6 +89,7 @@ def finish_job(
         failure_message=failure_message,
         failure_type=failure_type,
         fail_run=fail_run,
+        missing_outputs=missing_outputs,
         **{**inherited, **parameters},
     )
     if mapped_group_of(finish) is not mapped_group_of(claim):

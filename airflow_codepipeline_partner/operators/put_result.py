@@ -33,7 +33,12 @@ from airflow_codepipeline_partner._protocol.results import (
 from airflow_codepipeline_partner._worker import report, result_defaults
 from airflow_codepipeline_partner._worker.checkpoints import result_store
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
-from airflow_codepipeline_partner._worker.record_search import find_claim
+from airflow_codepipeline_partner._worker.output_artifacts import (
+    MissingOutputs,
+    check_missing_outputs,
+    check_outputs,
+)
+from airflow_codepipeline_partner._worker.record_search import ClaimInRun, find_claim
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference, JobNotInProgress
 
 
@@ -94,6 +99,9 @@ class _PutResultOperator(CodePipelineBaseOperator):
         """Return the call that puts the result."""
         raise NotImplementedError(type(self).__name__)
 
+    def check_outputs(self, context: Any, claim: ClaimInRun) -> None:
+        """Check that what the result needs is there."""
+
     def execute(self, context: Any) -> None:
         """
         Put the result, unless the job's record says that it has one already.
@@ -115,6 +123,8 @@ class _PutResultOperator(CodePipelineBaseOperator):
                     "CodePipelineContinueJobOperator returned.",
                     job_id=job.job_id,
                 )
+            if claim is not None:
+                self.check_outputs(context, claim)
             wanted = requests.result_of(call)
             certain = claim is None or claim.record.is_certain
             store = result_store(context, claim)
@@ -170,6 +180,7 @@ class _Success(_PutResultOperator):
     :param current_revision: A CurrentRevision, a mapping with its members, or None. (templated)
     :param continuation_token: 1 to 2048 characters, or None. (templated)
     :param execution_details: An ExecutionDetails, a mapping with its members, or None. (templated)
+    :param missing_outputs: What to do if an output artifact is missing.
     """
 
     template_fields = (
@@ -187,14 +198,25 @@ class _Success(_PutResultOperator):
         current_revision: Any = None,
         continuation_token: Any = None,
         execution_details: Any = None,
+        missing_outputs: MissingOutputs = "warn",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_success_literals(current_revision, execution_details)
+        self.missing_outputs = check_missing_outputs(missing_outputs)
         check_literal(requests.check_continuation_token, continuation_token)
         self.current_revision = to_templatable(current_revision)
         self.continuation_token = continuation_token
         self.execution_details = to_templatable(execution_details)
+
+    def check_outputs(self, context: Any, claim: ClaimInRun) -> None:
+        """Warn or fail if no task before this one has uploaded an output artifact, and the action ends."""
+        record = claim.record
+        is_last = self.continuation_token is None
+        if is_last and record.job.output_artifacts and claim.results.best is None:
+            before = context["task"].get_flat_relative_ids(upstream=True)
+            former = record.former_job_ids
+            check_outputs(context, record.job, before, self.missing_outputs, former_job_ids=former)
 
     def compose(self, job: OfferedJob, dag_id: str, run_id: str) -> Call:
         """Return the call that puts the result."""
@@ -275,6 +297,8 @@ class PutThirdPartyJobSuccessResultOperator(_Success, _OfPartner):
     :param execution_details: An :class:`~airflow_codepipeline_partner.jobs.ExecutionDetails` or a mapping
         with AWS's or snake_case keys. If the summary is missing, it names the DAG. If the external execution
         id is missing, it identifies the DAG run. ``percentComplete`` has no default. (templated)
+    :param missing_outputs: What to do if the work succeeded, but no task uploaded one of the output artifacts
+        with this package: ``warn`` in the log (the default), ``fail`` the job, or ``ignore`` it.
 
     Source: PutThirdPartyJobSuccessResult, CodePipeline API 2015-07-09.
     """
@@ -313,6 +337,7 @@ class PutJobSuccessResultOperator(_Success, _OfAccount):
     :param current_revision: See :class:`PutThirdPartyJobSuccessResultOperator`. (templated)
     :param continuation_token: See :class:`PutThirdPartyJobSuccessResultOperator`. (templated)
     :param execution_details: See :class:`PutThirdPartyJobSuccessResultOperator`. (templated)
+    :param missing_outputs: See :class:`PutThirdPartyJobSuccessResultOperator`.
     :param output_variables: Values for later actions of the pipeline: a mapping of names (of ``0-9 A-Z a-z @
         _ -``) to texts, at most 122,880 bytes in all. It must hold no secrets, and excludes a continuation
         token. (templated)

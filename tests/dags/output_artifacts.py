@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DAGs that upload the output artifacts which the run's conf names, and then succeed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, task, task_group
+
+from airflow_codepipeline_partner.artifacts import Workspace
+from airflow_codepipeline_partner.decorators import JobInProgress
+from airflow_codepipeline_partner.operators import (
+    CodePipelineClaimJobOperator,
+    CodePipelineUploadArtifactsOperator,
+    PutThirdPartyJobSuccessResultOperator,
+    finish_job,
+)
+
+JOB, NAMES = "{{ dag_run.conf['job'] }}", "{{ dag_run.conf['names'] }}"
+
+
+def upload_all(workspace: Workspace, names: list[str]) -> None:
+    with workspace:
+        (workspace.path / "f").write_text("made")
+        for name in names:
+            workspace.upload(name, workspace.path / "f")
+
+
+@task
+def work(job: Any, names: list[str]) -> None:
+    upload_all(Workspace(job), names)
+
+
+for choice in ("warn", "fail", "ignore"):
+    with DAG(f"outputs_{choice}", schedule=None, render_template_as_native_obj=True):
+        claim = CodePipelineClaimJobOperator(task_id="claim", job=JOB)
+        work(claim.output, NAMES)
+        finish_job(claim, missing_outputs=choice, failure_message="The author's own words.")
+
+    with DAG(f"outputs_of_a_function_{choice}", schedule=None, render_template_as_native_obj=True):
+
+        @task.codepipeline_job(missing_outputs=choice)
+        def build(job: JobInProgress, names: list[str]) -> None:
+            if names:
+                upload_all(job.workspace(), names)
+
+        finish_job(build(JOB, NAMES))
+
+    with DAG(f"outputs_before_a_put_{choice}", schedule=None, render_template_as_native_obj=True):
+        claim = CodePipelineClaimJobOperator(task_id="claim", job=JOB)
+        done = work(claim.output, NAMES)
+        put = PutThirdPartyJobSuccessResultOperator(task_id="put", job=claim.output, missing_outputs=choice)
+        done >> put
+        finish_job(claim)
+
+with DAG("outputs_of_an_operator", schedule=None, render_template_as_native_obj=True):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job=JOB)
+    CodePipelineUploadArtifactsOperator(
+        task_id="upload", job=claim.output, artifacts="{{ dag_run.conf['sources'] }}"
+    )
+    finish_job(claim, missing_outputs="fail")
+
+with DAG("outputs_of_a_group", schedule=None, render_template_as_native_obj=True):
+
+    @task
+    def jobs_of_run(dag_run: Any = None) -> list[Any]:
+        return dag_run.conf["jobs"]
+
+    @task
+    def upload_for_the_first(job: Any, dag_run: Any = None) -> None:
+        if job["job_id"] == dag_run.conf["jobs"][0]["job_id"]:
+            upload_all(Workspace(job), ["Built"])
+
+    @task_group
+    def handle(job: Any) -> None:
+        claim = CodePipelineClaimJobOperator(task_id="claim", job=job)
+        upload_for_the_first(claim.output)
+        finish_job(claim, missing_outputs="fail")
+
+    handle.expand(job=jobs_of_run())

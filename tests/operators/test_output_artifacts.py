@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A success without all the output artifacts is noticed before it is reported."""
+
+from __future__ import annotations
+
+import pytest
+from artifact_jobs import zipped
+from support import ACTION_TYPE, action_state, results_of
+
+from airflow_codepipeline_partner._worker import output_artifacts
+from airflow_codepipeline_partner.exceptions import InvalidInput
+from airflow_codepipeline_partner.operators import (
+    CodePipelineFinishJobOperator,
+    PutJobSuccessResultOperator,
+)
+
+WARNING = "no task uploaded these output artifacts with this package: {}."
+
+
+@pytest.fixture
+def offer_builds(emulator, customer, make_hook):
+    """Offer jobs with two output artifacts, or those that are named."""
+
+    def offer(*outputs, count=1):
+        for number in range(count):
+            name = f"build{number}"
+            emulator.add_pipeline(
+                name,
+                client_id=customer.client_id,
+                action_type=ACTION_TYPE,
+                input_artifacts=["Source"],
+                output_artifacts=list(outputs),
+            )
+            emulator.start_execution(name, {"Source": zipped({"a": "b"})})
+        return [job.to_xcom() for job in make_hook().poll(ACTION_TYPE)]
+
+    return offer
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    said = []
+    monkeypatch.setattr(output_artifacts.log, "warning", lambda text, *values: said.append(text % values))
+    return said
+
+
+@pytest.mark.parametrize(
+    "dag_id", ["outputs_warn", "outputs_of_a_function_warn", "outputs_before_a_put_warn"]
+)
+@pytest.mark.parametrize(("made", "missing"), [(["Built"], "Tested"), ([], "Built, Tested")])
+def test_the_log_names_what_is_missing(emulator, offer_builds, run_dag, warnings, dag_id, made, missing):
+    [job] = offer_builds("Built", "Tested")
+    assert run_dag(dag_id, job=job, names=made).state == "success"
+    assert results_of(emulator, job) == ["success"]
+    [warning] = warnings
+    assert WARNING.format(missing) in warning
+
+
+@pytest.mark.parametrize(
+    "dag_id", ["outputs_fail", "outputs_of_a_function_fail", "outputs_before_a_put_fail"]
+)
+def test_nothing_is_said_if_all_were_made(emulator, offer_builds, run_dag, warnings, dag_id):
+    [job] = offer_builds("Built", "Tested")
+    assert run_dag(dag_id, job=job, names=["Built", "Tested"]).state == "success"
+    assert results_of(emulator, job) == ["success"]
+    assert warnings == []
+
+
+@pytest.mark.parametrize("dag_id", ["outputs_fail", "outputs_of_a_function_fail"])
+def test_the_customer_reads_what_is_missing(emulator, offer_builds, run_dag, dag_id):
+    [job] = offer_builds("Built", "Tested")
+    assert run_dag(dag_id, job=job, names=["Tested"]).state == "failed"
+    assert results_of(emulator, job) == ["failure"]
+    message = action_state(emulator, "build0")["errorDetails"]["message"]
+    assert "it has not uploaded the output artifacts: Built." in message
+    assert "own words" not in message
+
+
+def test_a_put_of_success_fails_before_it_is_sent(emulator, offer_builds, run_dag):
+    [job] = offer_builds("Built")
+    run = run_dag("outputs_before_a_put_fail", job=job, names=[])
+    assert (run.state, run.states["put"]) == ("failed", "failed")
+    assert results_of(emulator, job) == ["failure"]
+
+
+@pytest.mark.parametrize("dag_id", ["outputs_ignore", "outputs_of_a_function_ignore", "outputs_warn"])
+def test_nothing_is_looked_for_if_nothing_is_expected(offer_builds, run_dag, warnings, monkeypatch, dag_id):
+    monkeypatch.setattr(output_artifacts, "_uploaded", None)
+    [job] = offer_builds() if dag_id == "outputs_warn" else offer_builds("Built")
+    assert run_dag(dag_id, job=job, names=[]).state == "success"
+    assert warnings == []
+
+
+def test_what_the_operator_uploads_counts(offer_builds, run_dag, tmp_path):
+    (tmp_path / "f").write_text("made")
+    [job] = offer_builds("Built", "Tested")
+    sources = dict.fromkeys(("Built", "Tested"), str(tmp_path / "f"))
+    assert run_dag("outputs_of_an_operator", job=job, sources=sources).state == "success"
+
+
+def test_in_a_mapped_group_each_job_has_its_own(emulator, offer_builds, run_dag):
+    first, second = offer_builds("Built", count=2)
+    run_dag("outputs_of_a_group", jobs=[first, second])
+    assert results_of(emulator, first) == ["success"]
+    assert results_of(emulator, second) == ["failure"]
+
+
+def test_an_upload_that_cannot_be_recorded_is_made_all_the_same(
+    emulator, offer_builds, run_dag, warnings, monkeypatch
+):
+    def fail(self, key):
+        raise OSError("no database")
+
+    monkeypatch.setattr(output_artifacts.RecordStore, "read_if_any", fail)
+    [job] = offer_builds("Built")
+    run_dag("outputs_warn", job=job, names=["Built"])
+    assert results_of(emulator, job) == ["success"]
+    assert warnings == ["What this task has uploaded is not recorded: OSError.", *warnings[1:]]
+
+
+@pytest.mark.parametrize("value", ["", "Warn", None, True])
+def test_another_choice_is_refused(value):
+    with pytest.raises(InvalidInput, match=r"missing_outputs .*warn"):
+        CodePipelineFinishJobOperator(task_id="finish", claim_task_id="claim", missing_outputs=value)
+    with pytest.raises(InvalidInput, match=r"missing_outputs .*warn"):
+        PutJobSuccessResultOperator(task_id="put", job_id="j", missing_outputs=value)
