@@ -18,11 +18,10 @@ from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import FailureDetails
 from airflow_codepipeline_partner._worker import result_defaults
-from airflow_codepipeline_partner._worker.checkpoints import claim_of_all_tries
+from airflow_codepipeline_partner._worker.checkpoints import records_of_all_tries
 from airflow_codepipeline_partner._worker.dag import claiming_tasks, task_ids_of_run, unknown_claim_of
 from airflow_codepipeline_partner._worker.job_life import Results, Step
 from airflow_codepipeline_partner._worker.record_search import records_before, records_of_run
-from airflow_codepipeline_partner._worker.record_store import writers_of
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner._worker.report import put_once
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
@@ -183,10 +182,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
             try:
                 if _is_of_run(context):
                     ref = TaskInstanceRef(self._run["dag_id"], self._run["run_id"], task.task_id)
-                    writers = writers_of(dag, task, ref)
-                    records = list(records_of_run(**self._run, task_id=task.task_id, writers=writers))
-                    left = None if records else claim_of_all_tries(dag, ref, None)
-                    yield unknown_claim_of(task), [(left, Results())] if left else records
+                    yield unknown_claim_of(task), list(records_of_all_tries(dag, task, ref))
                 elif not _is_finished_by_a_task(task, dag):
                     yield unknown_claim_of(task), list(records_before(context, task))
             except Exception as error:

@@ -6,11 +6,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from airflow.models.xcom import XComModel
 from airflow.sdk import DAG
+from airflow.utils.session import create_session
 from support import action_state, results_of
 
 from airflow_codepipeline_partner import notifications
 from airflow_codepipeline_partner._transport import Transport
+from airflow_codepipeline_partner._worker import report
 from airflow_codepipeline_partner.exceptions import LimitExceeded, RequestRefused, ServiceUnavailable
 from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
@@ -55,13 +58,15 @@ def test_the_user_words_it(emulator, offer, run_dag, notify):
     }
 
 
-def test_called_twice_it_ends_the_job_once_and_says_so(emulator, offer, run_dag, notify, capfd):
+def test_called_twice_it_ends_the_job_once_and_says_so(emulator, offer, run_dag, notify, monkeypatch):
+    said = []
+    monkeypatch.setattr(report.log, "info", lambda text, *values: said.append(text % values))
     job = offer()
     run = run_dag("claim_only", job=job)
     notify(run)
     notify(run)
     assert results_of(emulator, job) == ["failure", "InvalidJobStateException"]
-    assert f"Job {job['job_id']} has the result failure." in "".join(capfd.readouterr())
+    assert said == [f"Job {job['job_id']} has the result failure."] * 2
 
 
 def test_where_the_finishing_task_did_its_work_nothing_is_put(emulator, offer, run_dag, notify):
@@ -178,6 +183,18 @@ def test_one_jobs_trouble_is_not_anothers(emulator, offer, run_dag, notify, monk
     shown = "".join(capfd.readouterr())
     assert f"Job {jobs[0]['job_id']} could not be ended" in shown
     assert "planted text" not in shown
+
+
+def test_a_job_whose_claim_is_known_from_a_copy_alone_is_ended_too(emulator, offer, run_dag, notify):
+    """As if the last try of one claim had died before it could write anything."""
+    jobs = [offer() for _ in range(3)]
+    run = run_dag("callbacks_of_tasks_alone", jobs=jobs)
+    assert [results_of(emulator, job) for job in jobs] == [[], [], []]
+    with create_session() as session:
+        mine = session.query(XComModel).filter_by(run_id=run.run_id, task_id="handle.claim", map_index=1)
+        assert mine.filter_by(key="codepipeline_claim").delete() == 1
+    notify(run)
+    assert [results_of(emulator, job) for job in jobs] == [["failure"], ["failure"], ["failure"]]
 
 
 @pytest.mark.parametrize("times", [1, 5])

@@ -12,24 +12,32 @@ reports, and :func:`result_store` for a task that only reports.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_codepipeline_partner._compat import TaskStateStore, task_state_store
+from airflow_codepipeline_partner._compat import TaskStateStore, count_instances, task_state_store
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._worker.claiming import Earlier
+from airflow_codepipeline_partner._worker.dag import is_marked, mapped_group_of, reporting_tasks
 from airflow_codepipeline_partner._worker.job_life import MAY_BE_ACKNOWLEDGED, Results, newest_claim
-from airflow_codepipeline_partner._worker.record_search import ClaimInRun, claims_of_next_jobs, readable
+from airflow_codepipeline_partner._worker.record_search import (
+    ClaimInRun,
+    claims_of_next_jobs,
+    readable,
+    records_of_run,
+)
 from airflow_codepipeline_partner._worker.record_store import (
     MAX_KEY_CHARS,
     RecordStore,
     adjacent_task,
     undisturbed_tasks,
+    writers_of,
 )
 from airflow_codepipeline_partner._worker.records import (
     CLAIM_KEY,
@@ -39,6 +47,8 @@ from airflow_codepipeline_partner._worker.records import (
     ResultRecord,
 )
 from airflow_codepipeline_partner._worker.report import ResultStore
+
+log = logging.getLogger(__name__)
 
 #: Member of the stored claim: the task has done its work. Its value is the task's ``max_tries``, which rises
 #: when a user clears an ended task, but not with a retry.
@@ -106,6 +116,38 @@ def claim_of_all_tries(dag: Any, claiming: TaskInstanceRef, record: ClaimRecord 
     job_id = known.job.job_id
     later = (each for each in claims_of_next_jobs(dag, claiming) if each.is_about(job_id))
     return newest_claim((known, *later))
+
+
+def records_of_all_tries(
+    dag: Any, claiming: Any, ref: TaskInstanceRef
+) -> Iterator[tuple[ClaimRecord, Results]]:
+    """
+    Yield the claims of a task in a run, of all its map indexes, each with all records of its result.
+
+    They are those of :func:`records_of_run`, unless a copy may know more.
+
+    :param dag: The DAG.
+    :param claiming: The claiming task.
+    :param ref: Its instance, or that of any map index.
+    """
+    names = {"dag_id": ref.dag_id, "run_id": ref.run_id, "task_id": ref.task_id}
+    found = list(records_of_run(**names, writers=writers_of(dag, claiming, ref)))
+    is_mapped = claiming.is_mapped or mapped_group_of(claiming) is not None
+    indexes = range(count_instances(**names)) if is_mapped else (-1,)
+    goes_on = any(is_marked(task, "claims_next_job") for task in reporting_tasks(dag, claiming))
+    is_whole = len(found) == len(indexes) and not any(claim.state.is_unknown for claim, _ in found)
+    if is_whole and not goes_on:
+        yield from found
+        return
+    for index in indexes:
+        store = RecordStore.of_claim(replace(ref, map_index=index), claiming, dag, None)
+        try:
+            claim = claim_of_all_tries(dag, store.ref, store.read_claim())
+            if claim is not None:
+                yield claim, store.read_results(claim.job.job_id)
+        except Exception as error:
+            # Of whatever kind: it must not keep other jobs from their end.
+            log.error("A record of the task %s cannot be read: %s.", ref.task_id, type(error).__name__)
 
 
 class ClaimCheckpoint:

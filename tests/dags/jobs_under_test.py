@@ -175,7 +175,8 @@ NOTIFIED = {"on_failure_callback": CodePipelineJobFailureNotifier("Task {{ ti.ta
 
 
 for dag_id, finish in (("callbacks_of_tasks_alone", False), ("callbacks_of_tasks_beside_finish", True)):
-    with DAG(dag_id, schedule=None, default_args=NOTIFIED):
+    with DAG(dag_id, schedule=None, default_args=NOTIFIED) as notified:
+        globals()[dag_id] = notified
 
         @task
         def told_jobs(**context: Any) -> list[dict[str, Any]]:
