@@ -8,33 +8,25 @@ What goes wrong is decided by a seed. The history tells its story, and holds wha
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cache
+from datetime import datetime
 from typing import Any
-from unittest import mock
 
-from airflow.sdk import BaseHook
-from airflow.sdk import log as airflow_log
-from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-from pydantic import TypeAdapter
 
-from airflow_codepipeline_partner import assets, hooks
+from airflow_codepipeline_partner import assets
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
-from airflow_codepipeline_partner._worker import checkpoints, next_job, records
 from airflow_codepipeline_partner._worker.records import CLAIM_KEY
-from airflow_codepipeline_partner.client_tokens import ClientTokenHook
 from airflow_codepipeline_partner.emulator.settings import Settings
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError
-from airflow_codepipeline_partner.hooks import CodePipelineHook
 from simulation import ways
-from simulation.codepipeline import Client, CodePipeline, closed, refusal
+from simulation.codepipeline import CodePipeline, closed, refusal
 from simulation.decisions import Decisions
+from simulation.events import Call, Work
+from simulation.patches import patches
+from simulation.plan import FIXED_SETTINGS, PLANS, SETTINGS, Plan, all_ways
 from simulation.processes import Died, Process, asked_by, run_task
 from simulation.simulate import CLIENT_ID, CLIENT_TOKEN
 from simulation.small_airflow import Instance, Run, SmallAirflow, refused
@@ -56,81 +48,6 @@ CHANCE = 0.04
 CHANCE_OF_ANOTHER_TURN = 0.15
 #: The same, after a process was paused.
 CHANCE_AFTER_PAUSE = 0.7
-
-
-#: What CodePipeline may do, where AWS documents nothing.
-SETTINGS: dict[str, list[Any]] = {
-    "lease_seconds": [60.0, 20.0],
-    "nonce_on_redelivery": ["new", "same"],
-    "details_rotate_nonce": [False, True],
-    "continuation_delay": [5.0, 0.0, 60.0],
-    "retention": [300.0, 20.0],
-    "acknowledge_ended_job": ["status", "error"],
-}
-FIXED_SETTINGS: dict[str, Any] = {
-    # If a second acknowledgement were answered like the first, no worker could know whose a job is.
-    "repeated_acknowledge": "invalid_nonce",
-    # A job's own time never runs out here: it is long, and histories are short.
-    "job_timeout": 36_000.0,
-    "action_timeout": 360_000.0,
-    "custom_action_timeout": 360_000.0,
-    "default_batch_size": 10,
-}
-#: What is drawn before a history begins; the first of each is the harmless one.
-PLANS: dict[str, list[Any]] = {
-    **SETTINGS,
-    "work": ["ok", "ok", "fail", "stumble", "job failure"],
-    "deaths": [0, 1, 2],
-    "losses": [0, 1, 2],
-    "failures": [0, 0, 1],
-    "user": ["nothing", "nothing", "mark failed", "clear", "clear claim", "abandon", "time out"],
-    "rival": [False, False, True],
-    "looks": [1, 0, 2, 3],
-}
-
-
-@dataclass
-class Call:
-    """A call to CodePipeline, as it really went."""
-
-    by: str
-    #: The run, and in brackets the map index if it is not -1.
-    of: str | None
-    operation: str
-    job_id: str | None
-    was_carried_out: bool
-    was_answered: bool
-    outcome: str
-    request: Mapping[str, Any]
-    status: str | None = None
-    at: float = 0.0
-
-
-@dataclass
-class Work:
-    """What a user's function did."""
-
-    run_id: str
-    job_id: str
-    task: str
-    what: str
-    of: str
-    at: float
-
-
-@dataclass
-class Plan:
-    """What is drawn before the history begins."""
-
-    way: str
-    settings: dict[str, Any]
-    work: str
-    deaths: int
-    losses: int
-    failures: int
-    user: str
-    rival: bool
-    looks: int
 
 
 class History:
@@ -753,57 +670,6 @@ def _described(message: Any) -> str:
     if name == "TaskState":
         return f"is {getattr(message.state, 'value', message.state)}"
     return {"SucceedTask": "succeeds", "RetryTask": "is to be retried", "DeferTask": "defers"}.get(name, name)
-
-
-@cache
-def all_ways() -> dict[str, Way]:
-    """Return all ways in which a DAG takes jobs; made once."""
-    return ways.ways()
-
-
-@cache
-def stored_connection(conn_id: str) -> Any:
-    """Return a connection; reading it anew for each call would take a third of all time."""
-    return BaseHook.get_connection(conn_id)
-
-
-@cache
-def type_adapter(kind: Any) -> Any:
-    """Return pydantic's adapter of a type."""
-    return TypeAdapter(kind)
-
-
-def patches(history: History) -> Iterator[Any]:
-    """Yield what makes the package's drivers live in a history: its time, its calls, its work."""
-
-    class HistorysTime(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime.fromtimestamp(history.now, tz or UTC)
-
-    def now() -> float:
-        return history.now
-
-    def client(hook: Any, **parameters: Any) -> Client:
-        return Client(history.call, history.codepipeline)
-
-    for module in (records, next_job, checkpoints):
-        yield mock.patch.object(module, "datetime", HistorysTime)
-    yield mock.patch.object(time, "time", now)
-    yield mock.patch.object(time, "monotonic", now)
-    yield mock.patch.object(time, "sleep", history.sleep)
-    defaults = CodePipelineHook.__init__.__kwdefaults__
-    yield mock.patch.dict(defaults, clock=now, sleep=history.sleep)
-    yield mock.patch.object(CodePipelineHook, "get_client_type", client)
-    for hook in (CodePipelineHook, ClientTokenHook):
-        yield mock.patch.object(hook, "get_connection", staticmethod(stored_connection))
-    yield mock.patch.object(CodePipelineHook, "config", hooks.Config())
-    # Airflow's masker never forgets a secret, and slows with each.
-    yield mock.patch.object(airflow_log, "mask_secret")
-    # Airflow makes one for each rendered field, in a third of all time.
-    yield mock.patch.object(task_runner, "TypeAdapter", type_adapter)
-    yield mock.patch.object(ways, "do_work", history.do_work)
-    yield mock.patch.object(ways, "is_done", history.is_done)
 
 
 __all__ = ["History"]

@@ -8,8 +8,11 @@ The first ones were real faults once. The table says after how many seeds each i
 from __future__ import annotations
 
 import argparse
-import time
+import itertools
+import multiprocessing
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -218,18 +221,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Break the rules one by one, and see after how many seeds.")
     parser.add_argument("--seeds", type=int, default=10_000, help="the most seeds for each (default: 10,000)")
     parser.add_argument("--only", help="only those whose name holds this text")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     simulate.set_up()
     missed = 0
     print("| what is broken | found after | as |\n|---|---|---|")
-    for name in patches():
-        if arguments.only and arguments.only not in name:
-            continue
-        began = time.perf_counter()
-        seed, kinds = found_after(name, arguments.seeds)
-        missed += seed is None
-        after = f"{seed}" if seed else f"not in {arguments.seeds}"
-        print(f"| {name} | {after} | {kinds} |", f"<!-- {time.perf_counter() - began:.0f} s -->", flush=True)
+    names = [name for name in patches() if not arguments.only or arguments.only in name]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(arguments.processes, context, initializer=simulate.set_up) as pool:
+        for name, (seed, kinds) in zip(
+            names, pool.map(found_after, names, itertools.repeat(arguments.seeds)), strict=True
+        ):
+            missed += seed is None
+            print(f"| {name} | {seed or f'not in {arguments.seeds:,}'} | {kinds} |", flush=True)
     return 1 if missed else 0
 
 

@@ -8,7 +8,8 @@ import re
 import pytest
 
 from simulation import mutations, simulate
-from simulation.history import PLANS, History, all_ways
+from simulation.history import History
+from simulation.plan import PLANS, all_ways
 from simulation.verdict import judge
 
 

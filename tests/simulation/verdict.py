@@ -24,7 +24,8 @@ from airflow.sdk.execution_time import comms
 
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.records import CLAIM_KEY
-from simulation.history import Call, History
+from simulation.events import Call
+from simulation.history import History
 from simulation.small_airflow import Run
 
 #: Whether this Airflow has a store that outlives a task's retry.

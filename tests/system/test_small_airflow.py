@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from airflow import __version__ as version
 from simulation import simulate, ways
-from simulation.history import PLANS, History, all_ways
+from simulation.history import History
+from simulation.plan import PLANS, all_ways
 from support import REPO
 
 from airflow_codepipeline_partner.emulator import Emulator

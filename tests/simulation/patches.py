@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What makes the package's drivers live in a history: its time, its calls, its work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from airflow.sdk import BaseHook
+from airflow.sdk import log as airflow_log
+from airflow.sdk.execution_time import task_runner
+from pydantic import TypeAdapter
+
+from airflow_codepipeline_partner import hooks
+from airflow_codepipeline_partner._worker import checkpoints, next_job, records
+from airflow_codepipeline_partner.client_tokens import ClientTokenHook
+from airflow_codepipeline_partner.hooks import CodePipelineHook
+from simulation import ways
+from simulation.codepipeline import Client
+
+if TYPE_CHECKING:
+    from simulation.history import History
+
+
+@cache
+def stored_connection(conn_id: str) -> Any:
+    """Return a connection; reading it anew for each call would take a third of all time."""
+    return BaseHook.get_connection(conn_id)
+
+
+@cache
+def type_adapter(kind: Any) -> Any:
+    """Return pydantic's adapter of a type."""
+    return TypeAdapter(kind)
+
+
+def patches(history: History) -> Iterator[Any]:
+    """Yield the patches of a history."""
+
+    class HistorysTime(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.fromtimestamp(history.now, tz or UTC)
+
+    def now() -> float:
+        return history.now
+
+    def client(hook: Any, **parameters: Any) -> Client:
+        return Client(history.call, history.codepipeline)
+
+    for module in (records, next_job, checkpoints):
+        yield mock.patch.object(module, "datetime", HistorysTime)
+    yield mock.patch.object(time, "time", now)
+    yield mock.patch.object(time, "monotonic", now)
+    yield mock.patch.object(time, "sleep", history.sleep)
+    defaults = CodePipelineHook.__init__.__kwdefaults__
+    yield mock.patch.dict(defaults, clock=now, sleep=history.sleep)
+    yield mock.patch.object(CodePipelineHook, "get_client_type", client)
+    for hook in (CodePipelineHook, ClientTokenHook):
+        yield mock.patch.object(hook, "get_connection", staticmethod(stored_connection))
+    yield mock.patch.object(CodePipelineHook, "config", hooks.Config())
+    # Airflow's masker never forgets a secret, and slows with each.
+    yield mock.patch.object(airflow_log, "mask_secret")
+    # Airflow makes one for each rendered field, in a third of all time.
+    yield mock.patch.object(task_runner, "TypeAdapter", type_adapter)
+    yield mock.patch.object(ways, "do_work", history.do_work)
+    yield mock.patch.object(ways, "is_done", history.is_done)
