@@ -87,7 +87,14 @@ def check_outputs(
     expected = {artifact.name for artifact in job.output_artifacts}
     if not expected or missing_outputs == "ignore":
         return
-    missing = expected - _uploaded(context, {job.job_id, *former_job_ids}, task_ids, expected)
+    try:
+        missing = expected - _uploaded(context, {job.job_id, *former_job_ids}, task_ids, expected)
+    except Exception as trouble:
+        if missing_outputs == "fail":
+            raise
+        # The work is done: a warning must not keep its result from the customer.
+        log.warning("The records of uploads cannot be read: %s.", type(trouble).__name__)
+        return
     if not missing:
         return
     names = ", ".join(sorted(missing))

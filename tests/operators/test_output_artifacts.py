@@ -118,6 +118,20 @@ def test_an_upload_that_cannot_be_recorded_is_made_all_the_same(
     assert warnings == ["What this task has uploaded is not recorded: OSError.", *warnings[1:]]
 
 
+@pytest.mark.parametrize("dag_id", ["outputs_warn", "outputs_of_a_function_warn"])
+def test_a_warning_that_cannot_be_made_fails_no_job(
+    emulator, offer_builds, run_dag, warnings, monkeypatch, dag_id
+):
+    def fail(*given):
+        raise OSError("no database")
+
+    monkeypatch.setattr(output_artifacts, "_records", fail)
+    [job] = offer_builds("Built")
+    assert run_dag(dag_id, job=job, names=[]).state == "success"
+    assert results_of(emulator, job) == ["success"]
+    assert warnings == ["The records of uploads cannot be read: OSError."]
+
+
 @pytest.mark.parametrize("value", ["", "Warn", None, True])
 def test_another_choice_is_refused(value):
     with pytest.raises(InvalidInput, match=r"missing_outputs .*warn"):
