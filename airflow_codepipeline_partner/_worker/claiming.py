@@ -176,8 +176,9 @@ def claiming(
             # Most likely it was this run's job. Skipping its work now would make the run green.
             return Reason.HAS_ENDED, claim
         return Reason.FORGOTTEN if earlier.is_forgotten else Reason.NOT_WON, claim
-    if earlier.is_of_ended_run and claim.status is None:
-        # Most likely the job has ended, too. CodePipeline does not say so for each ended job.
+    is_forgotten = earlier.is_forgotten and was_run_cleared and claim.state is not ClaimState.CLAIMED
+    if is_forgotten or (earlier.is_of_ended_run and claim.status is None):
+        # Most likely the job has ended, as the run had. CodePipeline does not say so for each ended job.
         return Reason.HAS_ENDED, claim
     waiting = TaskInstanceRef.from_token(claim.job.continuation_token)
     if waiting is not None and not waiting.is_of_run(run.dag_id, run.run_id):

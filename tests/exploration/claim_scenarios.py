@@ -27,6 +27,8 @@ def fault_of(world: World, state: State) -> str | None:
 
 def _fault_of_run(world: World, state: State, run: str) -> str | None:
     processes = [each for each in state.processes if each.run == run]
+    if run == "run" and state.was_over and any(each.end == "ours" for each in processes):
+        return "the work is done again, although the job had ended when the run was cleared"
     last = processes[-1]
     is_red = any(each.end in FAILED for each in processes) or last.end.startswith("failure")
     result, by = state.result

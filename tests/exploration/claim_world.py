@@ -110,14 +110,16 @@ def value_of(step: claiming.Write) -> tuple[str, bool]:
 
 def first_claim(world: World, me: str) -> Program:
     """Claim an action's first job, with the records that a ClaimCheckpoint keeps."""
-    is_retry, clears, was_run_cleared = yield ("begin",)
+    is_retry, clears, new_starts = yield ("begin",)
     ended: tuple[Any, ...] = ()
+    # The time of a record, as the number of the run's start: from the intent on it is that of the intent.
+    since: int | None = None
     steps = claiming.claiming(
         world.job,
         TaskInstanceRef("dag", "run", "claim"),
         world.unknown_claim,
         outlives_a_retry=world.remembers,
-        was_run_cleared=was_run_cleared,
+        was_run_cleared=new_starts > 0,
     )
     answer: Any = None
     while True:
@@ -130,17 +132,26 @@ def first_claim(world: World, me: str) -> Program:
         if isinstance(step, claiming.Recall):
             held = (yield "get", "store") if world.remembers else None
             record = None if held is None else claim_record(world, *held[:2])
-            ended = (held or ())[2:]
+            ended = (held or ())[3:]
             was_cleared = ended not in ((), (clears,))
-            answer = claiming.Earlier(record, was_cleared, is_retry and not world.remembers)
+            if record is not None and record.state in job_life.MAY_BE_ACKNOWLEDGED:
+                since = held[2]
+            answer = claiming.Earlier(
+                record,
+                was_cleared,
+                is_forgotten=is_retry and not world.remembers,
+                is_of_ended_run=since is not None and since < new_starts,
+            )
         elif isinstance(step, claiming.Write):
+            if step.state is INTENT and since is None:
+                since = new_starts
             if world.remembers:
-                yield "put", "store", (*value_of(step), *ended)
+                yield "put", "store", (*value_of(step), new_starts if since is None else since, *ended)
                 yield "put", "copy", value_of(step)
             yield "put", "claim", value_of(step)
         elif isinstance(step, claiming.NoteEnd):
             if world.remembers:
-                yield "put", "store", (str(step.claim.state), step.claim.job.certain, clears)
+                yield "put", "store", (str(step.claim.state), step.claim.job.certain, new_starts, clears)
         elif isinstance(step, claiming.IsAwaited | claiming.IsCutOff):
             answer = False
         else:
@@ -321,7 +332,8 @@ class State(NamedTuple):
     :param doubted: Runs of which an acknowledgement may have been carried out without an answer.
     :param certain: Runs that have recorded that they certainly claimed the job.
     :param untold: Runs that were not told that the job had ended, or how.
-    :param ended_before: How many times a user has cleared the run after its end.
+    :param new_starts: How many times a user has cleared the run after its end.
+    :param was_over: Whether the run's job had ended by then.
     :param fault: What must not have happened.
     """
 
@@ -342,7 +354,8 @@ class State(NamedTuple):
     stops: int = 0
     clears: int = 0
     cleared: bool = False
-    was_run_cleared: bool = False
+    new_starts: int = 0
+    was_over: bool = False
 
 
 class _History(NamedTuple):
@@ -421,7 +434,8 @@ class ClaimExplorer(Explorer):
             processes=processes,
             clears=state.clears - 1,
             cleared=True,
-            was_run_cleared=has_ended,
+            new_starts=state.new_starts + has_ended,
+            was_over=has_ended and state.status == "ended" and state.owner == "run",
         )
 
     def _of_process(self, state: State, index: int, process: Process) -> Iterator[tuple[str, State]]:
@@ -468,7 +482,7 @@ class ClaimExplorer(Explorer):
             # Airflow clears the XCom of a task that begins.
             kept = ("store", "copy")
             records = tuple(each for each in state.records if each[0][0] != process.run or each[0][1] in kept)
-            fact = process.is_retry, state.cleared and process.run == "run", state.was_run_cleared
+            fact = process.is_retry, state.cleared and process.run == "run", state.new_starts
             yield f"{process.name} begins", hear(fact, state._replace(records=records))
         elif process.event == "waiting":
             if state.status == "offered":
