@@ -56,7 +56,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
             return earlier
         from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 
-        job = ClaimedJob(OfferedJob.from_value({"job_id": job_id, "client_id": None}), certain=False)
+        job = ClaimedJob(OfferedJob(job_id, simulate.CLIENT_ID), certain=False)
         return replace(earlier, record=ClaimRecord(ClaimState.UNKNOWN, job))
 
     of_claim = RecordStore.of_claim.__func__  # type: ignore[attr-defined]
