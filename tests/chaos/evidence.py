@@ -39,12 +39,14 @@ class Run:
 
     :param state: Airflow's.
     :param airflow: See :class:`Claim`.
+    :param ended_at: When it ended, in seconds since the epoch, or None.
     """
 
     dag_id: str
     run_id: str
     state: str
     airflow: str = ""
+    ended_at: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -78,9 +78,14 @@ class Metadata:
 
     def runs(self) -> list[Run]:
         """Return the runs that are for one job each."""
-        rows = self._services.query("SELECT dag_id, run_id, state FROM dag_run ORDER BY dag_id, run_id")
+        rows = self._services.query(
+            "SELECT dag_id, run_id, state, extract(epoch FROM end_date)::float FROM dag_run "
+            "ORDER BY dag_id, run_id"
+        )
         return [
-            Run(dag_id, run_id, state, self._airflow) for dag_id, run_id, state in rows if job_of_run(run_id)
+            Run(dag_id, run_id, state, self._airflow, ended_at)
+            for dag_id, run_id, state, ended_at in rows
+            if job_of_run(run_id)
         ]
 
     def polls(self) -> int:

@@ -312,6 +312,36 @@ def test_a_failure_instead_of_a_success_is_noted_with_its_cause() -> None:
         assert verdict.notes == [f"{PIPELINE} failed ({why}): It broke."]
 
 
+@pytest.mark.parametrize(
+    ("kind", "what", "after", "found"),
+    [
+        ("time_limit", "dag-processor", 20, []),
+        ("time_limit", "rolling restart", -20, []),
+        ("time_limit", "dag-processor", -1, ["lost"]),
+        ("time_limit", "dag-processor", 61, ["lost"]),
+        ("time_limit", "scheduler", 20, ["lost"]),
+        ("one_run", "dag-processor", 20, ["lost"]),
+    ],
+)
+def test_a_callback_that_died_is_noted_and_excuses_its_job_alone(
+    kind: str, what: str, after: float, found: list[str]
+) -> None:
+    verdict = judge(
+        Evidence(
+            jobs=[PlannedJob(PIPELINE, kind, "hang", 0)],
+            ledger=ledger(QUEUED, CLAIMED),
+            claims=[Claim("j", "d", RUN, "claimed")],
+            runs=[Run("d", RUN, "failed", ended_at=START.timestamp())],
+            strikes=[Strike(what, START.timestamp() + after)],
+        )
+    )
+    assert [finding.kind for finding in verdict.findings] == found
+    assert len(verdict.notes) == (not found)
+    assert dict(verdict.figures)["timed out, and the callback died with the DAG processor"] == str(
+        int(not found)
+    )
+
+
 def test_the_figures_count_what_was_seen() -> None:
     throttled = {"operation": SUCCEED, "outcome": "ThrottlingException", "faults": ("throttle",)}
     seen = figures(

@@ -32,6 +32,10 @@ _HOLDS_UP_ALL = (
     *("triggerer", "scheduler", "api-server", "dag-processor"),
     *("cut database", "cut queue", "rolling restart"),
 )
+#: How long after a run has timed out its callback may still run, or wait to be run, in the DAG processor.
+CALLBACK_SECONDS = 60.0
+#: How long a rolling restart takes until it comes to the DAG processor.
+RESTART_SECONDS = 40.0
 #: What users do to a run; work that was begun just then may come after the result that this causes.
 _BY_USERS = {"mark task failed", "mark run failed", "clear task"}
 
@@ -102,7 +106,7 @@ class _Trial:
         entries = self.entries[job.name]
         ids = job_ids(entries)
         for kind, text in (
-            *self._ends(entries, ids),
+            *self._ends(job, entries, ids),
             *self._flips(entries, ids),
             *self._works(ids),
             *self._heirs(entries, ids),
@@ -136,15 +140,19 @@ class _Trial:
         return {job_id for name in names for job_id in job_ids(self.entries[name])}
 
     def notes(self) -> Iterator[str]:
-        """Yield, for each job that failed though its work would have succeeded, why."""
+        """Yield why each job failed though its work would have succeeded, and which have no callback."""
         for job in self.evidence.jobs:
+            for job_id in job_ids(self.entries[job.name]):
+                has_result = any(entry.result for entry in self.entries[job.name].puts(job_id))
+                if not has_result and self.lost_callback(job, job_id):
+                    yield f"{job.name}: its run timed out, and the callback died with the DAG processor"
             for entry in self.entries[job.name].terminal_results():
                 if entry.result != RESULTS[job.outcome] and entry.result == "failure":
                     befallen = ", ".join(strike.what for strike in self.befallen[job.name])
                     message = entry.details.get("failureDetails", {}).get("message")
                     yield f"{job.name} failed ({befallen or 'it was not hit itself'}): {message}"
 
-    def _ends(self, entries: Ledger, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    def _ends(self, job: PlannedJob, entries: Ledger, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
         if not ids:
             yield "lost", "no job was made"
         for job_id in ids:
@@ -156,7 +164,7 @@ class _Trial:
                 yield "doubled", f"job {job_id} got the results {', '.join(results)}"
             if not claimed:
                 yield "unclaimed", f"job {job_id} was claimed by nobody"
-            elif not results:
+            elif not results and not self.lost_callback(job, job_id):
                 timed_out = entries.where(job_id=job_id, kind="job", operation="TimedOut")
                 how = "ended by CodePipeline's timeout" if timed_out else "has no result"
                 yield "lost", f"job {job_id} was claimed and {how}"
@@ -287,6 +295,26 @@ class _Trial:
         done = any(work.what == "end" and work.job_id in ids for work in self.evidence.work)
         return done and not self.befallen[job.name] and KINDS[job.kind].time_limit is None
 
+    def lost_callback(self, job: PlannedJob, job_id: str) -> bool:
+        """
+        Return whether the DAG processor died when it had the callback of a run that had timed out.
+
+        Airflow takes a callback out of its database before it runs it, and no task of such a run runs any
+        more.
+        """
+        if KINDS[job.kind].time_limit is None:
+            return False
+        names = {(claim.dag_id, claim.run_id) for claim in self.claims[job_id] if claim.state == "claimed"}
+        runs = (run for run in self.evidence.runs if (run.dag_id, run.run_id) in names)
+        ends = [run.ended_at for run in runs if run.ended_at is not None]
+        before = {"dag-processor": 0.0, "rolling restart": RESTART_SECONDS}
+        return any(
+            end - before[strike.what] <= strike.time <= end + CALLBACK_SECONDS
+            for strike in self.evidence.strikes
+            if strike.what in before
+            for end in ends
+        )
+
     def _state_of_run(self, claim: Claim) -> str | None:
         return self.run_states.get((claim.airflow, claim.dag_id, claim.run_id))
 
@@ -353,7 +381,10 @@ def _figures(trial: _Trial, findings: Sequence[Finding]) -> Iterator[tuple[str, 
         "of these, worked on by two runs",
         str(sum(len(trial.runs_that_worked(job_id)) > 1 for job_id in in_doubt)),
     )
-    yield "failed, though the work would have succeeded", str(len(list(trial.notes())))
+    notes = list(trial.notes())
+    lost = sum("callback died" in note for note in notes)
+    yield "failed, though the work would have succeeded", str(len(notes) - lost)
+    yield "timed out, and the callback died with the DAG processor", str(lost)
     if evidence.rivals_jobs:
         yield "jobs that the rival claimed", str(len(evidence.rivals_jobs))
     for airflow in sorted({claim.airflow for claim in evidence.claims if claim.airflow}):
