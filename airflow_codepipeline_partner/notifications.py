@@ -18,10 +18,11 @@ from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import FailureDetails
 from airflow_codepipeline_partner._worker import result_defaults
-from airflow_codepipeline_partner._worker.checkpoints import records_of_all_tries
+from airflow_codepipeline_partner._worker.checkpoints import records_in_copies
 from airflow_codepipeline_partner._worker.dag import claiming_tasks, task_ids_of_run, unknown_claim_of
 from airflow_codepipeline_partner._worker.job_life import Results, Step
 from airflow_codepipeline_partner._worker.record_search import records_before, records_of_run
+from airflow_codepipeline_partner._worker.record_store import writers_of
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner._worker.report import put_once
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
@@ -107,6 +108,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         check_literal(FailureDetails, message)
         check_literal(lambda kind: FailureDetails("x", kind), failure_type)
         self._run: dict[str, str] = {}
+        self._ended: set[str] = set()
         self._reason = "failed"
         self.message = message
         self.failure_type = failure_type
@@ -144,19 +146,25 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         """
         dag, run_id = context["dag"], _run_id_of(context)
         self._run = {"dag_id": dag.dag_id, "run_id": run_id}
+        self._ended = set()
         self._reason = _REASONS.get(context.get("reason") or "", "failed")
         hook = AwsParameters.of(self).with_config_defaults(**CALLBACK_TIMEOUTS).hook(retry_deadline=0)
         deadline = time.monotonic() + CALLBACK_SECONDS
         self._end_all(hook, self._claims(context), deadline)
         if _is_of_run(context) and time.monotonic() < deadline:
             self._end_all(hook, self._claims_of_former_tasks(dag), deadline)
+        if _is_of_run(context) and time.monotonic() < deadline:
+            # Last, since it takes some requests for each claim.
+            self._end_all(hook, self._claims_in_copies(dag, deadline), deadline)
 
     def _end_all(self, hook: CodePipelineHook, claims: Iterable[_Claims], deadline: float) -> None:
         left = [
             (claim, results)
             for unknown_claim, records in claims
             for claim, results in records
-            if claim.counts_as_ours(claim.unknown_claim or unknown_claim) and results.step is not Step.NOTHING
+            if claim.counts_as_ours(claim.unknown_claim or unknown_claim)
+            and results.step is not Step.NOTHING
+            and claim.job.job_id not in self._ended
         ]
         # Round by round, so that none waits for another's trouble to pass: a token may be stored a moment
         # after it was rotated.
@@ -181,13 +189,28 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         for task in claiming_tasks(dag):
             try:
                 if _is_of_run(context):
-                    ref = TaskInstanceRef(self._run["dag_id"], self._run["run_id"], task.task_id)
-                    yield unknown_claim_of(task), list(records_of_all_tries(dag, task, ref))
+                    writers = writers_of(dag, task, self._ref(task))
+                    records = records_of_run(**self._run, task_id=task.task_id, writers=writers)
+                    yield unknown_claim_of(task), list(records)
                 elif not _is_finished_by_a_task(task, dag):
                     yield unknown_claim_of(task), list(records_before(context, task))
             except Exception as error:
                 # Of whatever kind: the jobs of the other tasks are still to be ended.
                 self.log.error("The records of %s cannot be read: %s.", task.task_id, type(error).__name__)
+
+    def _ref(self, task: Any) -> TaskInstanceRef:
+        return TaskInstanceRef(self._run["dag_id"], self._run["run_id"], task.task_id)
+
+    def _claims_in_copies(self, dag: Any, deadline: float) -> Iterator[_Claims]:
+        """Yield the claims that tasks could not record themselves any more, until the time is over."""
+        for task in claiming_tasks(dag):
+            try:
+                for record in records_in_copies(dag, task, self._ref(task)):
+                    yield unknown_claim_of(task), [record]
+                    if time.monotonic() >= deadline:
+                        return
+            except Exception as error:
+                self.log.error("The copies for %s cannot be read: %s.", task.task_id, type(error).__name__)
 
     def _claims_of_former_tasks(self, dag: Any) -> Iterator[_Claims]:
         """Yield the claims of the tasks that the run had and the DAG no longer has."""
@@ -205,7 +228,9 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         try:
             # What was intended may have been put: the same again, never another.
             put_once(hook, _KnownResults(results), self._failure(job), certain=claim.is_certain)
+            self._ended.add(job.job_id)
         except (JobNotInProgress, JobNotFound):
+            self._ended.add(job.job_id)
             self.log.info("Job %s has ended already.", job.job_id)
         except Exception as error:
             # Of whatever kind: the other jobs are still to be ended. The text of others might hold anything.

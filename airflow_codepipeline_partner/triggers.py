@@ -209,13 +209,14 @@ def defer_for_next_job(
     :param kwargs: More arguments of that method.
     :raises InvalidJobReference: The job does not say what to poll for.
     """
-    job = claim.record.job.job
+    job, token = claim.record.job.job, awaited_token(claim)
+    assert token is not None  # noqa: S101 - only then there is something to wait for
     now, deadline = time.time(), wait_deadline(claim, timeout)
     task.defer(
         trigger=CodePipelineContinuationTrigger(
             action_type=action_type_of(job),
             client_id=job.client_id,
-            continuation_token=str(awaited_token(claim)),
+            continuation_token=token,
             # Its result counts as put if the answer was lost. If the job was never claimed, no next job
             # comes.
             doubtful_job_id=None if claim.record.is_certain or claim.results.best is None else job.job_id,

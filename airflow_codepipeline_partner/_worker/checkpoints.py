@@ -24,7 +24,7 @@ from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInsta
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._worker.claiming import Earlier
-from airflow_codepipeline_partner._worker.dag import is_marked, mapped_group_of, reporting_tasks
+from airflow_codepipeline_partner._worker.dag import mapped_group_of
 from airflow_codepipeline_partner._worker.job_life import MAY_BE_ACKNOWLEDGED, Results, newest_claim
 from airflow_codepipeline_partner._worker.record_search import (
     ClaimInRun,
@@ -118,32 +118,25 @@ def claim_of_all_tries(dag: Any, claiming: TaskInstanceRef, record: ClaimRecord 
     return newest_claim((known, *later))
 
 
-def records_of_all_tries(
-    dag: Any, claiming: Any, ref: TaskInstanceRef
-) -> Iterator[tuple[ClaimRecord, Results]]:
+def records_in_copies(dag: Any, claiming: Any, ref: TaskInstanceRef) -> Iterator[tuple[ClaimRecord, Results]]:
     """
-    Yield the claims of a task in a run, of all its map indexes, each with all records of its result.
-
-    They are those of :func:`records_of_run`, unless a copy may know more.
+    Yield the claims of a task in a run of which copies may know more than its own records.
 
     :param dag: The DAG.
     :param claiming: The claiming task.
     :param ref: Its instance, or that of any map index.
     """
     names = {"dag_id": ref.dag_id, "run_id": ref.run_id, "task_id": ref.task_id}
-    found = list(records_of_run(**names, writers=writers_of(dag, claiming, ref)))
+    found = [claim for claim, _ in records_of_run(**names, writers=writers_of(dag, claiming, ref))]
     is_mapped = claiming.is_mapped or mapped_group_of(claiming) is not None
     indexes = range(count_instances(**names)) if is_mapped else (-1,)
-    goes_on = any(is_marked(task, "claims_next_job") for task in reporting_tasks(dag, claiming))
-    is_whole = len(found) == len(indexes) and not any(claim.state.is_unknown for claim, _ in found)
-    if is_whole and not goes_on:
-        yield from found
+    if len(found) >= len(indexes) and not any(claim.state.is_unknown for claim in found):
         return
     for index in indexes:
         store = RecordStore.of_claim(replace(ref, map_index=index), claiming, dag, None)
         try:
             claim = claim_of_all_tries(dag, store.ref, store.read_claim())
-            if claim is not None:
+            if claim is not None and claim not in found:
                 yield claim, store.read_results(claim.job.job_id)
         except Exception as error:
             # Of whatever kind: it must not keep other jobs from their end.

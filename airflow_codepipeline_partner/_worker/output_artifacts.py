@@ -19,7 +19,7 @@ from airflow_codepipeline_partner._limit_checks import text_fault
 from airflow_codepipeline_partner._limits import Text
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
-from airflow_codepipeline_partner._worker.dag import is_marked, matching_instance
+from airflow_codepipeline_partner._worker.dag import is_marked
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import UPLOADS_KEY
 from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 
 #: What to do if an output artifact is missing as a success is about to be reported.
 MissingOutputs = Literal["warn", "fail", "ignore"]
+#: At how many tasks a mere warning looks. A DAG may have thousands.
+MAX_LOOKS = 100
+#: (task instance, number of its try) → job id → names: what tasks of this process have uploaded.
+_recorded: dict[tuple[TaskInstanceRef, int], dict[str, list[str]]] = {}
 
 
 def check_missing_outputs(value: str) -> str:
@@ -53,14 +57,15 @@ def record_uploads(job_id: str, names: Collection[str]) -> None:
     from airflow.sdk import get_current_context
 
     try:
-        store = RecordStore.of(get_current_context()["ti"])
+        ti = get_current_context()["ti"]
     except RuntimeError:
+        log.info("No task runs here, so the upload of %s is not recorded.", ", ".join(sorted(names)))
         return
+    # Airflow clears the record when a retry starts. This process is the only one that writes it.
+    known = _recorded.setdefault((TaskInstanceRef.of(ti), ti.try_number), {})
+    known[job_id] = sorted({*known.get(job_id, ()), *names})
     try:
-        before = store.read_if_any(UPLOADS_KEY)
-        known = dict(before) if isinstance(before, Mapping) else {}
-        known[job_id] = sorted({*known.get(job_id, ()), *names})
-        store.write(UPLOADS_KEY, known)
+        RecordStore.of(ti).write(UPLOADS_KEY, known)
     except Exception as trouble:
         # The artifacts are there all the same.
         log.warning("What this task has uploaded is not recorded: %s.", type(trouble).__name__)
@@ -69,10 +74,10 @@ def record_uploads(job_id: str, names: Collection[str]) -> None:
 def check_outputs(
     context: Mapping[str, Any],
     job: ClaimedJob,
-    task_ids: Iterable[str],
+    task_ids: Collection[str],
     missing_outputs: str,
     *,
-    former_job_ids: Iterable[str] = (),
+    former_job_ids: Collection[str] = (),
 ) -> None:
     """
     Warn or fail if no task has uploaded an output artifact of a job that is about to succeed.
@@ -81,24 +86,29 @@ def check_outputs(
     :param job: The job.
     :param task_ids: The tasks that may have uploaded artifacts.
     :param missing_outputs: ``warn``, ``fail`` or ``ignore``.
-    :param former_job_ids: The action's earlier jobs.
+    :param former_job_ids: The action's earlier jobs in this run.
     :raises ArtifactError: One is missing, and ``missing_outputs`` is ``fail``.
     """
     expected = {artifact.name for artifact in job.output_artifacts}
     if not expected or missing_outputs == "ignore":
         return
+    fails = missing_outputs == "fail"
     try:
-        missing = expected - _uploaded(context, {job.job_id, *former_job_ids}, task_ids, expected)
+        found = _uploaded(
+            context, {job.job_id, *former_job_ids}, _most_likely(context, task_ids, fails), expected
+        )
     except Exception as trouble:
-        if missing_outputs == "fail":
+        if fails:
             raise
         # The work is done: a warning must not keep its result from the customer.
         log.warning("The records of uploads cannot be read: %s.", type(trouble).__name__)
         return
+    missing = expected - found
     if not missing:
         return
     names = ", ".join(sorted(missing))
-    if missing_outputs == "fail":
+    # An earlier run of the same action may have uploaded them.
+    if fails and (job.continuation_token is None or former_job_ids):
         raise ArtifactError(
             f"The work was done in Airflow, but it has not uploaded the output artifacts: {names}.",
             job_id=job.job_id,
@@ -111,28 +121,23 @@ def check_outputs(
     )
 
 
+def _most_likely(context: Mapping[str, Any], task_ids: Collection[str], all_of_them: bool) -> list[str]:
+    """Return the tasks to look at, those first that most likely uploaded something."""
+    dag = context["dag"]
+    ordered = sorted(task_ids, key=lambda it: (not is_marked(dag.get_task(it), "uploads_artifacts"), it))
+    return ordered if all_of_them else ordered[:MAX_LOOKS]
+
+
 def _uploaded(
     context: Mapping[str, Any], job_ids: Collection[str], task_ids: Iterable[str], expected: Collection[str]
 ) -> set[str]:
-    """Return which of the expected artifacts some tasks have uploaded, for any job of the action."""
-    own = TaskInstanceRef.of(context["ti"])
-    tasks = [context["dag"].get_task(task_id) for task_id in sorted(set(task_ids))]
-    found: set[str] = set()
-    # Those that most likely did, first: a DAG may have thousands of tasks.
-    for task in sorted(tasks, key=lambda it: not is_marked(it, "uploads_artifacts")):
-        for value in _records(context["task"], own, task):
+    """Return which of the expected artifacts some tasks have uploaded, for any of some jobs."""
+    ti, found = context["ti"], set[str]()
+    for task_id in task_ids:
+        values = XCom.get_all(key=UPLOADS_KEY, dag_id=ti.dag_id, run_id=ti.run_id, task_id=task_id) or ()
+        for value in values:
             if isinstance(value, Mapping):
-                found.update(name for job_id in job_ids for name in value.get(job_id, ()))
+                found.update(name for job_id in job_ids for name in value.get(job_id) or ())
         if found.issuperset(expected):
             break
-    return found.intersection(expected)
-
-
-def _records(running: Any, own: TaskInstanceRef, task: Any) -> Collection[Any]:
-    instance = matching_instance(running, own, task)
-    if instance is not None and instance.map_index >= 0:
-        # Not those of all other jobs of a mapped group.
-        value = RecordStore(instance).read_if_any(UPLOADS_KEY)
-        return () if value is None else (value,)
-    names = {"dag_id": own.dag_id, "run_id": own.run_id, "task_id": task.task_id}
-    return XCom.get_all(key=UPLOADS_KEY, **names) or ()
+    return found

@@ -9,7 +9,7 @@ How the records of claims and results are found: those of this run, of any run, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self, TypeVar
@@ -53,20 +53,11 @@ def claims_of_next_jobs(dag: Any, claiming: TaskInstanceRef) -> Iterator[ClaimRe
     task = dag.get_task(claiming.task_id)
     for other in reporting_tasks(dag, task):
         if is_marked(other, "claims_next_job"):
-            for value in _next_claims(matching_instance(task, claiming, other), claiming, other.task_id):
+            names = {"dag_id": claiming.dag_id, "run_id": claiming.run_id, "task_id": other.task_id}
+            for value in XCom.get_all(key=NEXT_CLAIM_KEY, **names) or ():
                 record = readable(ClaimRecord.from_xcom, value, other.task_id)
                 if record is not None:
                     yield record
-
-
-def _next_claims(found: TaskInstanceRef | None, claiming: TaskInstanceRef, task_id: str) -> Sequence[Any]:
-    """Return the values of a continuing task's one instance that goes with the claim, or of all instances."""
-    if found is not None and found.map_index >= 0:
-        # Not those of all other jobs of a mapped group.
-        value = RecordStore(found).read(NEXT_CLAIM_KEY)
-        return () if value is None else (value,)
-    names = {"dag_id": claiming.dag_id, "run_id": claiming.run_id, "task_id": task_id}
-    return XCom.get_all(key=NEXT_CLAIM_KEY, **names) or ()
 
 
 def records_of_run(

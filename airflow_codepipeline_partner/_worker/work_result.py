@@ -106,7 +106,8 @@ def why_not_reportable(error: ArtifactError | InvalidInput | RequestRefused) -> 
         raise error
     elif isinstance(error, ArtifactError):
         # An output artifact is missing.
-        why = str(error)
+        log.error("The job fails: %s", error)
+        return str(error)
     else:
         why = f"The work was done in Airflow, but its result cannot be sent: {error}"
     log.error("The work was done, but its result cannot be reported: %s", error)

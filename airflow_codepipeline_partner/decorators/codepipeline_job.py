@@ -65,6 +65,7 @@ from airflow_codepipeline_partner.decorators.job_in_progress import (
     check_uploads,
 )
 from airflow_codepipeline_partner.exceptions import (
+    ArtifactError,
     CodePipelineProviderError,
     InvalidInput,
     JobNotFound,
@@ -214,7 +215,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
                 job_id=in_progress.job_id,
             )
         if continuation is None:
-            check_outputs(context, in_progress.job, {self.task_id}, self.missing_outputs)
+            self._check_outputs(context, in_progress)
         ti = context["ti"]
         with_defaults = result_defaults.with_defaults(
             in_progress._progress if details is None else ExecutionDetails.from_value(details),
@@ -229,6 +230,16 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
             execution_details=with_defaults,
             output_variables=None if completion is None else completion.output_variables,
         )
+
+    def _check_outputs(self, context: Any, in_progress: JobInProgress) -> None:
+        """Warn or fail if the function has not uploaded an output artifact."""
+        try:
+            check_outputs(context, in_progress.job, {self.task_id}, self.missing_outputs)
+        except ArtifactError:
+            raise
+        except Exception as error:
+            # The work is done. A record that cannot be read is no reason to do it again, or to fail the job.
+            self.log.warning("The record of uploads cannot be read: %s.", type(error).__name__)
 
     def _report(self, context: Any, checkpoint: ResultCheckpoint, call: Call, *, certain: bool) -> str:
         """Put the result of the work, and return the result that the job now has."""

@@ -263,7 +263,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         try:
             if failure is None:
                 try:
-                    self._check_outputs(context, in_run, work)
+                    self._check_outputs(context, in_run, states)
                     result = self._put(store, claimed, values.success(job, **run))
                 except (ArtifactError, InvalidInput, RequestRefused) as error:
                     # The author's failure_message is about failed work, which this is not.
@@ -380,14 +380,16 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             return None
         return replace(claim.record.job, certain=claim.record.is_certain)
 
-    def _check_outputs(self, context: Any, claim: ClaimInRun, work: Collection[str]) -> None:
+    def _check_outputs(
+        self, context: Any, claim: ClaimInRun, states: Mapping[str, Collection[str | None]]
+    ) -> None:
         """Warn or fail if an output artifact is missing, unless an earlier try has found a result."""
         record = claim.record
         if record.job.output_artifacts and claim.results.best is None:
             check_outputs(
                 context,
                 record.job,
-                {self.claim_task_id, *work},
+                [task_id for task_id, found in states.items() if "success" in found],
                 self.missing_outputs,
                 former_job_ids=record.former_job_ids,
             )

@@ -32,6 +32,7 @@ from airflow_codepipeline_partner._protocol.results import (
 )
 from airflow_codepipeline_partner._worker import report, result_defaults
 from airflow_codepipeline_partner._worker.checkpoints import result_store
+from airflow_codepipeline_partner._worker.dag import states_before
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.output_artifacts import (
     MissingOutputs,
@@ -214,7 +215,9 @@ class _Success(_PutResultOperator):
         record = claim.record
         is_last = self.continuation_token is None
         if is_last and record.job.output_artifacts and claim.results.best is None:
-            before = context["task"].get_flat_relative_ids(upstream=True)
+            before = [
+                task_id for task_id, found in states_before(context, self).items() if "success" in found
+            ]
             former = record.former_job_ids
             check_outputs(context, record.job, before, self.missing_outputs, former_job_ids=former)
 
@@ -297,8 +300,9 @@ class PutThirdPartyJobSuccessResultOperator(_Success, _OfPartner):
     :param execution_details: An :class:`~airflow_codepipeline_partner.jobs.ExecutionDetails` or a mapping
         with AWS's or snake_case keys. If the summary is missing, it names the DAG. If the external execution
         id is missing, it identifies the DAG run. ``percentComplete`` has no default. (templated)
-    :param missing_outputs: What to do if the work succeeded, but no task uploaded one of the output artifacts
-        with this package: ``warn`` in the log (the default), ``fail`` the job, or ``ignore`` it.
+    :param missing_outputs: What to do if this run claimed the job, the action ends, and no task before this
+        one uploaded one of the output artifacts with this package: ``warn`` in the log (the default),
+        ``fail`` this task before it sends anything, or ``ignore`` it.
 
     Source: PutThirdPartyJobSuccessResult, CodePipeline API 2015-07-09.
     """

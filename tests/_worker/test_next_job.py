@@ -114,7 +114,7 @@ def offered(job=TWO):
 
 
 def awaited(claim):
-    return next_job.awaited_token(claim.anew())
+    return next_job.awaited_token(claim)
 
 
 def test_a_claimed_job_without_a_result_awaits_no_other():
@@ -234,6 +234,13 @@ def test_a_retry_puts_its_progress_no_second_time():
     next_job.put_progress(hook, claim, WAITING)
     assert hook.puts == []
     assert awaited(claim) == TOKEN
+
+
+def test_the_claim_after_a_put_awaits_the_next_job_and_the_one_before_is_as_it_was():
+    claim = claim_of(record())
+    assert awaited(claim) is None
+    assert awaited(next_job.put_progress(Hook(), claim, WAITING)) == TOKEN
+    assert awaited(claim) is None
 
 
 @pytest.mark.parametrize(("state", "left"), [(CLAIMED, "refused"), (UNKNOWN, None)])

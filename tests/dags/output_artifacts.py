@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import DAG, task, task_group
+from airflow.sdk import DAG, task, task_group, teardown
 
 from airflow_codepipeline_partner.artifacts import Workspace
 from airflow_codepipeline_partner.decorators import JobInProgress
@@ -58,6 +58,28 @@ with DAG("outputs_of_an_operator", schedule=None, render_template_as_native_obj=
     CodePipelineUploadArtifactsOperator(
         task_id="upload", job=claim.output, artifacts="{{ dag_run.conf['sources'] }}"
     )
+    finish_job(claim, missing_outputs="fail")
+
+with DAG("outputs_of_a_teardown", schedule=None, render_template_as_native_obj=True):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job=JOB)
+    done = work(claim.output, [])
+
+    @teardown
+    def upload_at_the_end(job: Any) -> None:
+        upload_all(Workspace(job), ["Built"])
+
+    done >> upload_at_the_end(claim.output)
+    finish_job(claim, missing_outputs="fail")
+
+with DAG("outputs_of_a_short_circuit", schedule=None, render_template_as_native_obj=True):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job=JOB)
+
+    @task.short_circuit
+    def upload_first(job: Any) -> bool:
+        upload_all(Workspace(job), ["Built"])
+        return True
+
+    upload_first(claim.output) >> work(claim.output, [])
     finish_job(claim, missing_outputs="fail")
 
 with DAG("outputs_of_a_group", schedule=None, render_template_as_native_obj=True):

@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 from artifact_jobs import zipped
 from support import ACTION_TYPE, action_state, results_of
 
 from airflow_codepipeline_partner._worker import output_artifacts
-from airflow_codepipeline_partner.exceptions import InvalidInput
+from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
+from airflow_codepipeline_partner.jobs import Artifact, ClaimedJob, OfferedJob
 from airflow_codepipeline_partner.operators import (
     CodePipelineFinishJobOperator,
+    CodePipelineUploadArtifactsOperator,
     PutJobSuccessResultOperator,
 )
 
@@ -108,28 +114,72 @@ def test_in_a_mapped_group_each_job_has_its_own(emulator, offer_builds, run_dag)
 def test_an_upload_that_cannot_be_recorded_is_made_all_the_same(
     emulator, offer_builds, run_dag, warnings, monkeypatch
 ):
-    def fail(self, key):
-        raise OSError("no database")
+    class Broken:
+        @staticmethod
+        def of(ti):
+            raise OSError("no database")
 
-    monkeypatch.setattr(output_artifacts.RecordStore, "read_if_any", fail)
+    monkeypatch.setattr(output_artifacts, "RecordStore", Broken)
     [job] = offer_builds("Built")
     run_dag("outputs_warn", job=job, names=["Built"])
     assert results_of(emulator, job) == ["success"]
     assert warnings == ["What this task has uploaded is not recorded: OSError.", *warnings[1:]]
 
 
-@pytest.mark.parametrize("dag_id", ["outputs_warn", "outputs_of_a_function_warn"])
-def test_a_warning_that_cannot_be_made_fails_no_job(
+@pytest.mark.parametrize(
+    "dag_id",
+    ["outputs_warn", "outputs_of_a_function_warn", "outputs_before_a_put_warn", "outputs_of_a_function_fail"],
+)
+def test_records_that_cannot_be_read_fail_no_job(
     emulator, offer_builds, run_dag, warnings, monkeypatch, dag_id
 ):
     def fail(*given):
         raise OSError("no database")
 
-    monkeypatch.setattr(output_artifacts, "_records", fail)
+    monkeypatch.setattr(output_artifacts, "_uploaded", fail)
     [job] = offer_builds("Built")
     assert run_dag(dag_id, job=job, names=[]).state == "success"
     assert results_of(emulator, job) == ["success"]
-    assert warnings == ["The records of uploads cannot be read: OSError."]
+    if dag_id.endswith("warn"):
+        assert warnings == ["The records of uploads cannot be read: OSError."]
+
+
+@pytest.mark.parametrize("where", ["teardown", "short_circuit"])
+def test_an_upload_counts_in_any_task_before_the_report(emulator, offer_builds, run_dag, where):
+    [job] = offer_builds("Built")
+    assert run_dag(f"outputs_of_a_{where}", job=job).state == "success"
+    assert results_of(emulator, job) == ["success"]
+
+
+def test_an_action_that_goes_on_in_another_run_is_no_failure(warnings, monkeypatch):
+    """The run before may have uploaded the artifact."""
+    monkeypatch.setattr(output_artifacts, "_uploaded", lambda *given: set())
+    job = ClaimedJob(
+        OfferedJob("j", "c"), continuation_token="by the author", output_artifacts=(Artifact("Built"),)
+    )
+    output_artifacts.check_outputs({"dag": None}, job, [], "fail")
+    assert len(warnings) == 1
+    with pytest.raises(ArtifactError, match="Built"):
+        output_artifacts.check_outputs({"dag": None}, job, [], "fail", former_job_ids=["i"])
+    with pytest.raises(ArtifactError, match="Built"):
+        output_artifacts.check_outputs({"dag": None}, replace(job, continuation_token=None), [], "fail")
+
+
+@pytest.mark.parametrize(("choice", "looks"), [("warn", output_artifacts.MAX_LOOKS), ("fail", 3000)])
+def test_a_warning_looks_at_some_tasks_of_a_large_dag(warnings, monkeypatch, choice, looks):
+    looked = []
+    monkeypatch.setattr(output_artifacts.XCom, "get_all", lambda **names: looked.append(names["task_id"]))
+    plain = SimpleNamespace(is_mapped=False)
+    upload = CodePipelineUploadArtifactsOperator(
+        task_id="upload", job={"job_id": "j", "client_id": "c"}, artifacts={"Built": "/f"}
+    )
+    tasks = {**{f"task{number:04}": plain for number in range(2999)}, "upload": upload}
+    context = {"dag": SimpleNamespace(get_task=tasks.get), "ti": SimpleNamespace(dag_id="d", run_id="r")}
+    job = ClaimedJob(OfferedJob("j", "c"), output_artifacts=(Artifact("Built"),))
+    with suppress(ArtifactError):
+        output_artifacts.check_outputs(context, job, list(tasks), choice)
+    assert len(looked) == looks
+    assert looked[0] == "upload"
 
 
 @pytest.mark.parametrize("value", ["", "Warn", None, True])

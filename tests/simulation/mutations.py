@@ -164,7 +164,6 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
             if hasattr(module, "newest_claim")
         ],
         "an intended call is taken for done": lambda: row((Known.INTENDED, Known.NONE), Step.NOTHING),
-        "another's intended call is not repeated": lambda: row((Known.NONE, Known.INTENDED), Step.PUT_WANTED),
         "a refused nonce is never doubt": lambda: [
             patch(module, "acknowledging", never_in_doubt) for module in (claims, claiming)
         ],
