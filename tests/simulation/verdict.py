@@ -25,7 +25,8 @@ from airflow.sdk.execution_time import comms
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.records import CLAIM_KEY
 from simulation.events import Call
-from simulation.history import History
+from simulation.history import START, History
+from simulation.plan import FIXED_SETTINGS
 from simulation.small_airflow import Run
 
 #: Whether this Airflow has a store that outlives a task's retry.
@@ -101,6 +102,7 @@ class _Trial:
             if owner is not None:
                 yield from self._of_job(job_id, owner)
         yield from self._doubles()
+        yield from self._spoils()
         for job_id in self.history.codepipeline.state.jobs:
             is_calm = not self.history.misfortunes and not self.history.plan.rival
             if job_id not in self.owners and is_calm:
@@ -252,6 +254,30 @@ class _Trial:
             # Its last try died, and nothing else ends the job: CodePipeline does.
             return bool(self.history.misfortunes)
         return False
+
+    def _spoils(self) -> Iterator[Finding]:
+        """Yield what one misfortune spoiled, although Airflow tries each task again."""
+        history = self.history
+        if len(history.misfortunes) != 1 or history.plan.user != "nothing" or history.plan.rival:
+            return
+        way = history.plan.way
+        forgets = not REMEMBERS and way.startswith("function")
+        # Each task of the other ways is tried again.
+        if history.plan.work != "ok" or way in ("no_retries", "timed", "many") or forgets:
+            return
+        # If Airflow takes longer than a job has, that is no fault of a task's.
+        is_late = history.now >= START + FIXED_SETTINGS["job_timeout"]
+        if is_late or history.way.unknown_claim == "leave":
+            return
+        what = history.misfortunes[0]
+        for run in self.runs.values():
+            # It may have worked in vain for a job of which it could not know whose it was.
+            is_unknown = any(run_of(of) == run.run_id for of, _ in self.unknown)
+            if run.state == "failed" and not is_unknown:
+                yield Finding("spoiled", f"{run.run_id} failed after one misfortune: {what}")
+        for job_id, result in self.results.items():
+            if "Failure" in result.operation:
+                yield Finding("spoiled", f"{job_id} failed after one misfortune: {what}")
 
     def _doubles(self) -> Iterator[Finding]:
         by_job: dict[str, set[str]] = {}
