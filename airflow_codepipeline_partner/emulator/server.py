@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import select
 import socket
 import threading
@@ -28,6 +29,8 @@ MAX_BODY_BYTES = 5 * 1024**3  # the largest object that S3 takes in one piece
 # Slow calls leave threads for other calls, and for the controls.
 _THREADS = MAX_SLOW_CALLS + 16
 _STOP_SECONDS = 10
+# That a call waits for a thread for a moment is no fault; waitress would say so on stderr.
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
