@@ -67,7 +67,7 @@ def _remembered(get_dependant: Any) -> Any:
         if sys._getframe(1).f_code.co_name != "solve_dependencies":
             # While routes are made, what is returned is changed.
             return get_dependant(**about)
-        # A function without a name of its own is told from others by its address; the answer keeps it alive.
+        # A function without a name of its own is known by its address; the answer keeps it alive.
         key = repr((id(about["call"]), about))
         if key not in known:
             known[key] = get_dependant(**about)
