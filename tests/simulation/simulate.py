@@ -43,6 +43,7 @@ def set_up() -> None:
 
     logging.disable(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    importlib.import_module("simulation.patches").remember_what_stays()
 
 
 def connections(endpoint_url: str | None = None) -> dict[str, str]:
