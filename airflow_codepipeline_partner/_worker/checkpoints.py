@@ -53,6 +53,8 @@ log = logging.getLogger(__name__)
 #: Member of the stored claim: the task has done its work. Its value is the task's ``max_tries``, which rises
 #: when a user clears an ended task, but not with a retry.
 _ENDED = "ended"
+#: Member of the stored claim: what earlier tries knew is gone, so this record does not say it.
+_FORGOTTEN = "forgotten"
 #: Member of a stored result: it was certainly not put.
 _WITHDRAWN = "withdrawn"
 
@@ -68,6 +70,9 @@ class _AdjacentStore:
     def __init__(self, adjacent: RecordStore, own: TaskInstanceRef) -> None:
         self._adjacent = adjacent
         self._suffix = f"_{own.task_id}_{own.map_index}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _AdjacentStore) and self._adjacent.ref == other._adjacent.ref
 
     def get(self, key: str) -> Any:
         """Return what was stored under the key, or None."""
@@ -159,20 +164,23 @@ class ClaimCheckpoint:
         run = context.get("dag_run")
         #: When the run began anew, if a user has cleared it after its end.
         self._cleared_at: datetime | None = run.start_date if run is not None and run.clear_number else None
-        #: Before Airflow 3.3, what an earlier try knew may lie in the XCom of a task after this one. It is
-        #: gone if a user clears this task later on.
-        task = context["task"]
-        is_after = not task.upstream_task_ids
-        self._may_be_gone = task_state_store(context) is None and is_after and self._max_tries > task.retries
+        #: Before Airflow 3.3, what an earlier try knew lies in the XCom of a task beside this one. It is gone
+        #: if a user clears both.
+        is_cleared = self._max_tries > context["task"].retries
+        self._may_be_gone = task_state_store(context) is None and is_cleared
         self._unknown_claim: str | None = getattr(context["task"], "unknown_claim", None)
         #: Where the finishing task finds the claim if a further try of this task dies before it can write
         #: anything. It cannot read another task's state store. A user may clear a task without retries, too.
         own = TaskInstanceRef.of(context["ti"])
-        self._copies = [_AdjacentStore(each, own) for each in undisturbed_tasks(context["dag"], own)]
+        beside = (_AdjacentStore(each, own) for each in undisturbed_tasks(context["dag"], own))
+        #: Without the one that is this task's store already.
+        self._copies = [each for each in beside if each != self._store]
         #: When the job may first have been acknowledged. Its timeout may run from then on.
         self._since: datetime | None = None
         #: What an earlier try, which did its work, noted of its end. It is kept until this try notes its own.
         self._ended_with: int | None = None
+        #: Whether what an earlier try knew is gone.
+        self._is_forgotten = False
 
     @property
     def outlives_a_retry(self) -> bool:
@@ -189,7 +197,8 @@ class ClaimCheckpoint:
         # First where a retry does not clear it.
         if self._store is not None:
             ended = {} if self._ended_with is None else {_ENDED: self._ended_with}
-            self._store.set(CLAIM_KEY, {**record.to_xcom(), **ended})
+            forgotten = {_FORGOTTEN: True} if self._is_forgotten else {}
+            self._store.set(CLAIM_KEY, {**record.to_xcom(), **ended, **forgotten})
         for copy in self._copies:
             copy.set(CLAIM_KEY, record.to_xcom())
         self._records.write_claim(record)
@@ -208,15 +217,21 @@ class ClaimCheckpoint:
         this is a retry, proves nothing: the earlier tries may have ended before they asked for anything.
         """
         record = self._earlier(job_id)
+        held = (None if self._store is None else self._store.get(CLAIM_KEY)) or {}
+        self._ended_with = held.get(_ENDED)
+        was_cleared = self._ended_with not in (None, self._max_tries)
+        if self._is_retry and self._may_be_gone and record is None:
+            record = newest_claim(self._in_copies(job_id))
+            was_cleared = record is not None
+            self._is_forgotten = True
+        elif self._is_retry:
+            self._is_forgotten = not self.outlives_a_retry or bool(held.get(_FORGOTTEN))
         if record is not None and record.state in MAY_BE_ACKNOWLEDGED:
             self._since = record.at
-        held = None if self._store is None else self._store.get(CLAIM_KEY)
-        self._ended_with = (held or {}).get(_ENDED)
-        was_cleared = self._ended_with not in (None, self._max_tries)
         return Earlier(
             record,
             was_cleared,
-            is_forgotten=self._is_retry and (self._may_be_gone or not self.outlives_a_retry),
+            is_forgotten=self._is_forgotten,
             is_of_ended_run=(
                 record is not None
                 and record.state in MAY_BE_ACKNOWLEDGED
@@ -225,6 +240,13 @@ class ClaimCheckpoint:
             ),
             later=self._later(job_id) if self._is_retry else None,
         )
+
+    def _in_copies(self, job_id: str) -> Iterator[ClaimRecord]:
+        for copy in self._copies:
+            value = copy.get(CLAIM_KEY)
+            record = value and readable(ClaimRecord.from_xcom, value, self._records.ref.task_id)
+            if record and record.job.job_id == job_id:
+                yield record
 
     def _later(self, job_id: str) -> ClaimRecord | None:
         """Return what other tasks recorded of a later job of the action."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from airflow.sdk import DAG, BaseOperator
 from record_memory import context_of_lone_task
 
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
@@ -73,3 +74,23 @@ def test_a_retry_goes_on_and_a_users_clear_asks_codepipeline(monkeypatch, max_tr
     # A retry after the clear asks CodePipeline, too.
     again.write(earlier.record.state, earlier.record.job)
     assert memory(3, max_tries).recall("j").was_cleared is not goes_on
+
+
+@pytest.mark.parametrize("has_copy", [True, False])
+def test_before_33_a_users_clear_of_the_task_before_leaves_only_the_copy_after(monkeypatch, has_copy):
+    """Without that copy, the task knows that it knows nothing, and does not take a lost claim for a skip."""
+    stored = {("work", f"{CLAIM_KEY}_claim_-1"): record("j", ClaimState.CLAIMED)} if has_copy else {}
+    monkeypatch.setattr(RecordStore, "read", lambda self, key: stored.get((self.ref.task_id, key)))
+    with DAG("d", schedule=None) as dag:
+        claim = BaseOperator(task_id="claim", retries=1)
+        BaseOperator(task_id="jobs") >> claim >> BaseOperator(task_id="work")
+
+    def earlier(max_tries):
+        names = {"dag_id": "d", "run_id": "r", "task_id": "claim", "map_index": -1}
+        ti = SimpleNamespace(**names, try_number=2, max_tries=max_tries)
+        return ClaimCheckpoint({"ti": ti, "task": claim, "dag": dag}).recall("j")
+
+    assert earlier(max_tries=1) == Earlier()
+    cleared = earlier(max_tries=3)
+    assert cleared.is_forgotten
+    assert (cleared.record is not None and cleared.was_cleared) is has_copy

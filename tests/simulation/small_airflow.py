@@ -88,6 +88,8 @@ class Run:
     #: Which tasks a user ended before they were done, by marking the run, and when.
     cut_off: list[str] = field(default_factory=list)
     cut_off_at: float = 0.0
+    #: When a user or its time limit ended it, although its processes may go on for a moment.
+    ended_at: float | None = None
     instances: dict[tuple[str, int], Instance] = field(default_factory=dict)
 
     def of_task(self, task_id: str) -> list[Instance]:
@@ -342,6 +344,7 @@ class SmallAirflow:
     def mark_failed(self, run: Run) -> None:
         """Mark a run as failed: what runs fails, what waits is skipped, and teardowns go on."""
         has_teardown = False
+        run.ended_at = self.now
         for each in run.instances.values():
             if each.state in ENDED:
                 continue
@@ -361,7 +364,7 @@ class SmallAirflow:
         for each in run.instances.values():
             if each.state not in ENDED:
                 each.state = "skipped"
-        run.state, run.reason = "failed", "timed_out"
+        run.state, run.reason, run.ended_at = "failed", "timed_out", self.now
 
     def clear(self, instance: Instance) -> None:
         """Clear a task and all after it, in a run that has ended or not."""

@@ -197,7 +197,7 @@ class _Trial:
         leaves = is_unknown and self.history.way.unknown_claim == "leave"
         if result is None:
             is_open = job is not None and not job.status.ended
-            if is_open and not leaves and not self._is_excused(run):
+            if is_open and not leaves and not self._is_excused(run, job_id):
                 yield Finding("lost", f"{job_id} was claimed by {run.run_id} and has no result")
             if is_open and run.state == "success" and not leaves:
                 yield Finding("green", f"{run.run_id} is green, and {job_id} has no result")
@@ -234,9 +234,15 @@ class _Trial:
             return False
         return self._is_well(run, job_id)
 
-    def _is_excused(self, run: Run) -> bool:
+    def _is_excused(self, run: Run, job_id: str) -> bool:
         """Return whether the only one that could still have ended the job was killed."""
         died = [said for said in self.history.misfortunes if said.startswith("die")]
+        for call in self.history.calls:
+            was_late = run.ended_at is not None and call.at > run.ended_at
+            is_its_claim = call.job_id == job_id and call.operation in _ACKNOWLEDGES
+            if is_its_claim and was_late and any(f" {call.by}: " in said for said in died):
+                # It claimed after Airflow had ended it, so only itself knew of the claim, and it was killed.
+                return True
         if any("callback" in said for said in self.history.misfortunes):
             # It has half a minute, and nothing comes after it.
             return True
