@@ -151,11 +151,10 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         hook = AwsParameters.of(self).with_config_defaults(**CALLBACK_TIMEOUTS).hook(retry_deadline=0)
         deadline = time.monotonic() + CALLBACK_SECONDS
         self._end_all(hook, self._claims(context), deadline)
-        if _is_of_run(context) and time.monotonic() < deadline:
+        if _is_of_run(context):
             self._end_all(hook, self._claims_of_former_tasks(dag), deadline)
-        if _is_of_run(context) and time.monotonic() < deadline:
             # Last, since it takes some requests for each claim.
-            self._end_all(hook, self._claims_in_copies(dag, deadline), deadline)
+            self._end_all(hook, self._claims_in_copies(dag), deadline)
 
     def _end_all(self, hook: CodePipelineHook, claims: Iterable[_Claims], deadline: float) -> None:
         left = [
@@ -166,19 +165,19 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
             and results.step is not Step.NOTHING
             and claim.job.job_id not in self._ended
         ]
+        if left:
+            # In case the DAG processor ends this callback before its time is over.
+            self.log.info("To be ended: job %s.", ", job ".join(claim.job.job_id for claim, _ in left))
         # Round by round, so that none waits for another's trouble to pass: a token may be stored a moment
-        # after it was rotated.
+        # after it was rotated. Each job is tried once, however slow all this is.
         while left:
-            again = []
-            for job in left:
-                is_in_time = time.monotonic() < deadline
-                if is_in_time and self._end(hook, *job):
-                    again.append(job)
-                elif not is_in_time:
-                    self._give_up(job[0].job.job_id)
-            left = again
+            left = [job for job in left if self._end(hook, *job)]
             if left:
                 time.sleep(min(ROUND_PAUSE, max(0.0, deadline - time.monotonic())))
+            if time.monotonic() >= deadline:
+                break
+        for claim, _ in left:
+            self._give_up(claim.job.job_id)
 
     def _give_up(self, job_id: str) -> None:
         self.log.error("Job %s could not be ended; CodePipeline ends it when its time is over.", job_id)
@@ -201,14 +200,12 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
     def _ref(self, task: Any) -> TaskInstanceRef:
         return TaskInstanceRef(self._run["dag_id"], self._run["run_id"], task.task_id)
 
-    def _claims_in_copies(self, dag: Any, deadline: float) -> Iterator[_Claims]:
-        """Yield the claims that tasks could not record themselves any more, until the time is over."""
+    def _claims_in_copies(self, dag: Any) -> Iterator[_Claims]:
+        """Yield the claims that tasks could not record themselves any more."""
         for task in claiming_tasks(dag):
             try:
                 for record in records_in_copies(dag, task, self._ref(task)):
                     yield unknown_claim_of(task), [record]
-                    if time.monotonic() >= deadline:
-                        return
             except Exception as error:
                 self.log.error("The copies for %s cannot be read: %s.", task.task_id, type(error).__name__)
 

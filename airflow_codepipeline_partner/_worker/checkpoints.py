@@ -194,13 +194,13 @@ class ClaimCheckpoint:
         record = ClaimRecord(
             state, job, at=self._since or datetime.now(UTC), unknown_claim=self._unknown_claim
         )
-        # First where a retry does not clear it.
+        # First where a retry does not clear it; and first of all where other tasks find it, too.
+        for copy in self._copies:
+            copy.set(CLAIM_KEY, record.to_xcom())
         if self._store is not None:
             ended = {} if self._ended_with is None else {_ENDED: self._ended_with}
             forgotten = {_FORGOTTEN: True} if self._is_forgotten else {}
             self._store.set(CLAIM_KEY, {**record.to_xcom(), **ended, **forgotten})
-        for copy in self._copies:
-            copy.set(CLAIM_KEY, record.to_xcom())
         self._records.write_claim(record)
 
     def note_end(self, claim: Claim) -> None:
@@ -226,6 +226,9 @@ class ClaimCheckpoint:
             self._is_forgotten = True
         elif self._is_retry:
             self._is_forgotten = not self.outlives_a_retry or bool(held.get(_FORGOTTEN))
+        if record is not None and record.state.is_unknown:
+            # The earlier try may have died between its copy and its own record.
+            record = newest_claim((record, *self._in_copies(job_id)))
         if record is not None and record.state in MAY_BE_ACKNOWLEDGED:
             self._since = record.at
         return Earlier(
@@ -257,11 +260,13 @@ class ClaimCheckpoint:
         """Write a record of a later job of the action in XCom, from where a clear has removed it."""
         self._records.write_claim(record)
 
-    def restore(self, job_id: str) -> ClaimRecord | None:
+    def restore(self, job_id: str | None = None) -> ClaimRecord | None:
         """
         Return the claim that this try or an earlier one has recorded, or None.
 
         A retry has cleared it in XCom, where the finishing task looks: there, it is restored.
+
+        :param job_id: The job; None for any.
         """
         record = self._records.read_claim()
         if record is None:
@@ -270,10 +275,18 @@ class ClaimCheckpoint:
                 self._records.write_claim(record)
         return record
 
-    def _earlier(self, job_id: str) -> ClaimRecord | None:
+    def _earlier(self, job_id: str | None) -> ClaimRecord | None:
         value = None if self._store is None else self._store.get(CLAIM_KEY)
         record = None if value is None else ClaimRecord.from_xcom(value)
-        return record if record is not None and record.job.job_id == job_id else None
+        return record if record is not None and job_id in (None, record.job.job_id) else None
+
+
+def restore_claim(context: Mapping[str, Any]) -> None:
+    """Restore the claim of an earlier try, if the last try failed too early; an ``on_failure_callback``."""
+    try:
+        ClaimCheckpoint(context).restore()
+    except Exception as error:
+        log.warning("The record of an earlier try's claim cannot be restored: %s.", type(error).__name__)
 
 
 class _TaskStateResults:

@@ -91,11 +91,21 @@ def observe(work: Any) -> None:
 
     :param work: The task, mapped or not.
     """
-    work.on_skipped_callback = _with_callback(work.on_skipped_callback, record_skip)
-    work.on_failure_callback = _with_callback(work.on_failure_callback, record_job_failure)
+    observe_skip(work)
+    work.on_failure_callback = with_callback(work.on_failure_callback, record_job_failure)
 
 
-def _with_callback(given: Any, ours: Callable[[Any], None]) -> list[Any]:
+def observe_skip(task: Any) -> None:
+    """
+    Have a task record that it skipped itself.
+
+    :param task: The task, mapped or not.
+    """
+    task.on_skipped_callback = with_callback(task.on_skipped_callback, record_skip)
+
+
+def with_callback(given: Any, ours: Callable[[Any], None]) -> list[Any]:
+    """Return callbacks of a task with one of ours, as a list."""
     callbacks = list(given) if isinstance(given, list | tuple) else [given] if given else []
     # First: a slow callback of the user's may use up the time that Airflow gives them all.
     return callbacks if ours in callbacks else [ours, *callbacks]

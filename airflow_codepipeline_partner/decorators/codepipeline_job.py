@@ -48,7 +48,11 @@ from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import ExecutionDetails
 from airflow_codepipeline_partner._worker import failures, report, result_defaults
-from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint, ResultCheckpoint
+from airflow_codepipeline_partner._worker.checkpoints import (
+    ClaimCheckpoint,
+    ResultCheckpoint,
+    restore_claim,
+)
 from airflow_codepipeline_partner._worker.claim import claim_job
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.output_artifacts import (
@@ -58,6 +62,7 @@ from airflow_codepipeline_partner._worker.output_artifacts import (
 )
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import ClaimRecord
+from airflow_codepipeline_partner._worker.wiring import with_callback
 from airflow_codepipeline_partner.decorators.job_in_progress import (
     Completion,
     Continuation,
@@ -136,6 +141,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         check_job_to_claim(named.get(self._parameter, args[0] if args else None))
         # A new job is claimed after the results of others: Airflow's default rule would put it first.
         kwargs.setdefault("weight_rule", "absolute")
+        kwargs["on_failure_callback"] = with_callback(kwargs.get("on_failure_callback"), restore_claim)
         super().__init__(python_callable=python_callable, op_args=args, op_kwargs=named, **kwargs)
         self.unknown_claim = unknown_claim
         self.missing_outputs = missing_outputs

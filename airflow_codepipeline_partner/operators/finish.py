@@ -256,7 +256,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
                     f"The action went on with job {in_run.record.job.job_id}, whose claim is "
                     f"{in_run.record.state}. Another worker may have the job, so this task leaves it."
                 )
-            self._end_without_a_job(states, in_run)
+            self._end_without_a_job(context, states, in_run)
         job = claimed.job
         refuse_cleared_run(context["dag_run"], in_run)
         values, message = self._values(), self.failure_message
@@ -347,9 +347,9 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         return ClaimInRun(store, record, record.unknown_claim or self.unknown_claim)
 
     def _end_without_a_job(
-        self, states: Mapping[str, Collection[str | None]], claim: ClaimInRun | None
+        self, context: Any, states: Mapping[str, Collection[str | None]], claim: ClaimInRun | None
     ) -> NoReturn:
-        """Put nothing: fail if a task before this one failed, and skip otherwise."""
+        """Put nothing: fail if a task before this one failed, or a user ended the claim; skip otherwise."""
         why = f"{self.claim_task_id} claimed no job, so there is none to end."
         if claim is not None and claim.record.state.is_unknown:
             why = (
@@ -360,6 +360,10 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         if failed:
             raise AirflowFailException(
                 f"{why} This task fails, as {', '.join(failed)} did, so that the run does, too."
+            )
+        if tasks_cut_off(context, states, [self.claim_task_id]):
+            raise AirflowFailException(
+                f"{why} {self.claim_task_id} was ended in Airflow before it was done, so this task fails."
             )
         raise AirflowSkipException(why)
 

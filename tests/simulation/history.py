@@ -79,6 +79,8 @@ class History:
         self.current: Process | None = None
         self.misfortunes: list[str] = []
         self.ends_of_dead: list[tuple[float, Process]] = []
+        #: The names of processes that Airflow ended while they ran.
+        self.killed: set[str] = set()
         self.left = {"die": self.plan.deaths, "lose": self.plan.losses, "fail": self.plan.failures}
         self._user = [self.plan.user] if self.plan.user != "nothing" else []
         self._launched: dict[str, int] = {}
@@ -524,6 +526,8 @@ class History:
         self.ends_of_dead.remove((due, process))
         instance = process.instance
         assert instance is not None
+        if not process.has_ended:
+            self.killed.add(process.name)
         self._kill(process)
         if instance.id == process.id_of_try and instance.state in ("running", "restarting"):
             self.tell(f"Airflow sees that {process.name} is gone")
@@ -595,7 +599,8 @@ class History:
                 offered.append(job)
         before = len(self.server.runs)
         self._dispatch(offered)
-        is_idle = len(self.server.runs) == before and len(offered) == len(jobs)
+        is_busy = any(run.state == "running" for run in self.server.runs.values())
+        is_idle = len(self.server.runs) == before and len(offered) == len(jobs) and not is_busy
         self._idle_polls = self._idle_polls + 1 if is_idle else 0
 
     def _dispatch(self, jobs: list[Any]) -> None:

@@ -145,8 +145,9 @@ class SmallAirflow:
                 continue
             values = self.xcoms.get(before[0].key, {}).get("return_value")
             if any(each.state != "success" for each in before):
-                # Airflow lets the trigger rule of the instance that is not expanded decide.
-                self._add(run, task, -1)
+                # Whatever the trigger rule is.
+                is_skipped = all(each.state in ("success", "skipped") for each in before)
+                self._add(run, task, -1, "skipped" if is_skipped else "upstream_failed")
             elif not values:
                 self._add(run, task, -1, "skipped")
             else:

@@ -159,11 +159,20 @@ class _Trial:
                 yield Finding("false", f"{job_id} succeeded, and its work failed")
         elif not self.history.misfortunes and self._would_succeed():
             yield Finding("false", f"{job_id} failed, and nothing went wrong")
-        elif any("codepipeline_skip" in said for said in self.history.misfortunes):
-            # It died after it was skipped, and before it could say that it had skipped itself.
+        elif self._was_own_skip_lost() or self._has_failed_put(run):
             return
         elif self._is_well(run, job_id) and not self.history.plan.user.startswith(("clear", "time", "mark")):
             yield Finding("false", f"{job_id} failed, although all its work succeeded")
+
+    def _was_own_skip_lost(self) -> bool:
+        """Return whether a task died after it was skipped, and before it could say that it skipped itself."""
+        lost = ("codepipeline_skip", ": is skipped")
+        return any(said.endswith(lost[1]) or lost[0] in said for said in self.history.misfortunes)
+
+    def _has_failed_put(self, run: Run) -> bool:
+        """Return whether a task that was to put the result before the finishing task failed for good."""
+        puts = (each for each in run.instances.values() if getattr(each.task, "ends_job", False))
+        return any(each.state == "failed" and "Finish" not in type(each.task).__name__ for each in puts)
 
     def _would_succeed(self) -> bool:
         work = self.history.plan.work
@@ -240,8 +249,9 @@ class _Trial:
         for call in self.history.calls:
             was_late = run.ended_at is not None and call.at > run.ended_at
             is_its_claim = call.job_id == job_id and call.operation in _ACKNOWLEDGES
-            if is_its_claim and was_late and any(f" {call.by}: " in said for said in died):
-                # It claimed after Airflow had ended it, so only itself knew of the claim, and it was killed.
+            was_killed = call.by in self.history.killed or any(f" {call.by}: " in said for said in died)
+            if is_its_claim and was_late and was_killed:
+                # It claimed after Airflow had ended it, so only itself knew of the claim.
                 return True
         if any("callback" in said for said in self.history.misfortunes):
             # It has half a minute, and nothing comes after it.
@@ -273,7 +283,7 @@ class _Trial:
             return
         # If Airflow takes longer than a job has, that is no fault of a task's.
         is_late = history.now >= START + FIXED_SETTINGS["job_timeout"]
-        if is_late or history.way.unknown_claim == "leave":
+        if is_late or history.way.unknown_claim == "leave" or self._was_own_skip_lost():
             return
         what = history.misfortunes[0]
         for run in self.runs.values():
