@@ -226,7 +226,7 @@ def test_a_usual_job_id_is_in_the_runs_id_as_it_is():
     assert assets._first_run_id(job_id) == f"codepipeline__{job_id}"
 
 
-def test_one_malformed_job_does_not_hold_up_the_others_of_its_event(caplog):
+def test_one_malformed_job_does_not_hold_up_the_others(caplog):
     good = {"job_id": "a", "client_id": "c"}
     known = context(told({"job_id": ""}, good, 7))
     assert [job.job_id for job in assets._jobs_of_events(known)] == ["a"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
@@ -26,6 +27,8 @@ FLOORS = (
 EMULATOR = "emulator"
 SDKS = {"airflow", "boto3", "botocore", "s3transfer"}
 MAX_LINES = 450
+#: Of a file of tests, and of a test's name.
+MAX_TEST_LINES, MAX_NAME = 500, 59
 #: Names that say nothing.
 NO_NOUNS_OF_THE_FIELD = {"utils", "util", "common", "helpers", "helper", "misc"}
 
@@ -161,6 +164,15 @@ def test_no_module_has_a_name_that_says_nothing():
 def test_each_module_is_short_enough_to_be_read():
     lengths = {module: len(source.splitlines()) for module, source in SOURCES.items()}
     assert {module: length for module, length in lengths.items() if length > MAX_LINES} == {}
+
+
+def test_each_file_of_tests_and_each_name_is_short_enough():
+    files = {path.relative_to(REPO): path.read_text() for path in (REPO / "tests").rglob("test_*.py")}
+    assert len(files) > 100
+    lengths = {path: len(source.splitlines()) for path, source in files.items()}
+    assert {path: length for path, length in lengths.items() if length > MAX_TEST_LINES} == {}
+    tests = [name for source in files.values() for name in re.findall(r"def (test_\w+)", source)]
+    assert [name for name in tests if len(name) > MAX_NAME] == []
 
 
 def test_lazy_imports_are_seen_those_of_type_checkers_not():

@@ -185,7 +185,7 @@ def test_one_jobs_trouble_is_not_anothers(emulator, offer, run_dag, notify, monk
     assert "planted text" not in shown
 
 
-def test_a_job_whose_claim_is_known_from_a_copy_alone_is_ended_too(emulator, offer, run_dag, notify):
+def test_a_job_known_from_a_copy_alone_is_ended_too(emulator, offer, run_dag, notify):
     """As if the last try of one claim had died before it could write anything."""
     jobs = [offer() for _ in range(3)]
     run = run_dag("callbacks_of_tasks_alone", jobs=jobs)

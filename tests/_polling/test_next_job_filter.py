@@ -31,7 +31,7 @@ def test_a_job_with_another_token_or_none_is_not(doubtful_job_id, token):
 
 
 @pytest.mark.parametrize("token", ["token-0", None])
-def test_the_job_before_is_the_tasks_only_if_its_claim_is_unknown(token):
+def test_the_job_before_is_the_tasks_if_its_claim_is_unknown(token):
     """If it is offered again, nobody has claimed it."""
     assert concerns("job-1", "job-1", token) is True
     assert concerns(None, "job-1", token) is False

@@ -37,7 +37,7 @@ def test_the_wait_doubles_up_to_an_hour():
     ]
 
 
-def test_the_wait_of_a_custom_job_doubles_up_to_a_quarter_of_an_hour():
+def test_the_wait_of_a_custom_job_doubles_up_to_15_minutes():
     """Since the nonces of former offers go stale."""
     assert waits(CUSTOM, 2_500) == [30, 60, 120, 240, 480, MAX_CUSTOM_REDELIVERY_WAIT]
 

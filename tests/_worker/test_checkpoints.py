@@ -77,7 +77,7 @@ def test_a_retry_goes_on_and_a_users_clear_asks_codepipeline(monkeypatch, max_tr
 
 
 @pytest.mark.parametrize("has_copy", [True, False])
-def test_before_33_a_users_clear_of_the_task_before_leaves_only_the_copy_after(monkeypatch, has_copy):
+def test_before_33_a_clear_of_the_task_before_leaves_a_copy(monkeypatch, has_copy):
     """Without that copy, the task knows that it knows nothing, and does not take a lost claim for a skip."""
     stored = {("work", f"{CLAIM_KEY}_claim_-1"): record("j", ClaimState.CLAIMED)} if has_copy else {}
     monkeypatch.setattr(RecordStore, "read", lambda self, key: stored.get((self.ref.task_id, key)))

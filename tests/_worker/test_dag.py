@@ -44,7 +44,7 @@ def one_job():
     return dag
 
 
-def test_the_work_is_what_follows_the_claim_without_its_cleaning(one_job):
+def test_the_work_is_what_follows_the_claim_except_teardowns(one_job):
     finish = one_job.get_task("finish_job")
     assert graph.work_before(one_job, finish, "claim") == {"first", "second"}
 
@@ -73,7 +73,7 @@ def test_only_the_claim_and_the_tasks_just_before_are_awaited(states, unended):
     assert graph.unended_work(after.operator, "claim", states) == unended
 
 
-def test_an_instance_of_the_same_mapped_group_has_the_same_index():
+def test_an_instance_of_the_same_group_has_the_same_index():
     with DAG("d", schedule=None) as dag:
         alone = step.override(task_id="alone")()
 

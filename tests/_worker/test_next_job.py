@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a run ends a job with its own token, waits for the action's next job, and claims that one."""
+"""How a run ends a job with its own token, and waits for the action's next job."""
 
 from __future__ import annotations
 
@@ -9,19 +9,36 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from record_memory import RecordMemory
-from support import ACTION_TYPE, CUSTOM_TYPE
+from next_jobs import (
+    CLAIMED,
+    CUSTOM,
+    CUSTOM_ONE,
+    INTENT,
+    LONG,
+    LOST,
+    ONE,
+    OVER,
+    PARTNER,
+    REFUSED,
+    TOKEN,
+    TWO,
+    UNKNOWN,
+    WAITING,
+    Hook,
+    awaited,
+    claim_of,
+    next_claim,
+    offered,
+    record,
+    success,
+    waiting_claim,
+)
 
 from airflow_codepipeline_partner._compat import AirflowSkipException
-from airflow_codepipeline_partner._protocol import requests
-from airflow_codepipeline_partner._protocol.claims import Acknowledged, AskDetails, Asked, ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker import next_job
-from airflow_codepipeline_partner._worker.record_search import ClaimInRun
-from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.exceptions import (
     InvalidJobReference,
-    InvalidNonce,
     JobNotInProgress,
     NextJobNotOffered,
     RequestRefused,
@@ -29,92 +46,10 @@ from airflow_codepipeline_partner.exceptions import (
     described,
 )
 from airflow_codepipeline_partner.jobs import (
-    ActionType,
-    ClaimedJob,
     CurrentRevision,
     ExecutionDetails,
     OfferedJob,
 )
-
-PARTNER, CUSTOM = ActionType.from_value(ACTION_TYPE), ActionType.from_value(CUSTOM_TYPE)
-ONE, TWO = OfferedJob("one", "client", PARTNER), OfferedJob("two", "client", PARTNER)
-CUSTOM_ONE, CUSTOM_TWO = OfferedJob("one", None, CUSTOM, "1"), OfferedJob("two", None, CUSTOM, "2")
-WAITING = TaskInstanceRef("dag", "run", "go_on")
-TOKEN = WAITING.token
-INTENT, CLAIMED, UNKNOWN, LOST, REFUSED = ClaimState
-#: Timeouts of a wait that has just begun: one with time left, and one that is over.
-LONG, OVER = 3600.0, -1.0
-
-
-#: State → the answer that leads to it, if the nonce stays the same.
-ANSWERS = {
-    CLAIMED: Acknowledged("InProgress"),
-    LOST: Acknowledged("Succeeded"),
-    UNKNOWN: InvalidNonce("m", in_doubt=True),
-}
-
-
-class Hook:
-    """
-    Answers an acknowledgement, or a put, with a state or an error.
-
-    :param token: The token that the offered job carries.
-    :param meanwhile: Called between the intent and the acknowledgement.
-    """
-
-    def __init__(self, answer=CLAIMED, *, token=TOKEN, meanwhile=lambda: None):
-        self.answer = answer
-        self.token = token
-        self.meanwhile = meanwhile
-        self.acknowledged = []
-        self.puts = []
-
-    def carry_out(self, job, call):
-        if isinstance(call, AskDetails):
-            return Asked(ClaimedJob(job, continuation_token=self.token), "nonce")
-        self.meanwhile()
-        self.acknowledged.append(job)
-        if isinstance(self.answer, Exception):
-            return self.answer
-        return ANSWERS[self.answer]
-
-    def send_result(self, call):
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        self.puts.append(call)
-
-    def status_of_ended(self, job):
-        return None
-
-
-def success(job=ONE, *, token=None, state="done"):
-    return ResultRecord.of_call(state, requests.success(job, continuation_token=token))
-
-
-def record(state=CLAIMED, job=ONE, *, former=(), token=None):
-    return ClaimRecord(state, ClaimedJob(job, continuation_token=token), former, unknown_claim="assume_ours")
-
-
-def claim_of(kept, *results, unknown_claim="assume_ours"):
-    return ClaimInRun(RecordMemory(*results, claim=kept), kept, unknown_claim)
-
-
-def waiting_claim(state=CLAIMED, job=ONE):
-    """The claim of a job that this run has ended with its token."""
-    return claim_of(record(state, job), success(job, token=TOKEN))
-
-
-def next_claim(state, job=TWO):
-    """The claim of the job after it, which this run has tried to claim."""
-    return claim_of(record(state, job, former=("one",), token=TOKEN), success(token=TOKEN))
-
-
-def offered(job=TWO):
-    return {"status": "offered", "jobs": [job.to_xcom()]}
-
-
-def awaited(claim):
-    return next_job.awaited_token(claim)
 
 
 def test_a_claimed_job_without_a_result_awaits_no_other():
@@ -236,7 +171,7 @@ def test_a_retry_puts_its_progress_no_second_time():
     assert awaited(claim) == TOKEN
 
 
-def test_the_claim_after_a_put_awaits_the_next_job_and_the_one_before_is_as_it_was():
+def test_after_a_put_only_the_new_claim_awaits_the_next_job():
     claim = claim_of(record())
     assert awaited(claim) is None
     assert awaited(next_job.put_progress(Hook(), claim, WAITING)) == TOKEN
@@ -370,157 +305,3 @@ def test_only_the_same_job_counts_as_claimed_anew():
     assert not next_job.is_claimed_anew(next_claim(CLAIMED), unknown)
     assert not next_job.is_claimed_anew(unknown, unknown)
     assert not next_job.is_claimed_anew(sure, sure)
-
-
-@pytest.mark.parametrize("state", [CLAIMED, UNKNOWN, LOST])
-def test_a_claim_is_recorded_before_and_after_its_answer(state):
-    claim, before = waiting_claim(), datetime.now(UTC)
-    claimed = next_job.claim_next_job(Hook(state), claim, TWO)
-    assert claim.store.claim_states == [INTENT, state]
-    assert claimed.record == claim.store.read_claim()
-    assert claimed.record.job.job_id == "two"
-    assert claimed.record.former_job_ids == ("one",)
-    assert claimed.record.at >= before
-
-
-def test_former_jobs_are_kept_in_their_order():
-    kept = record(CLAIMED, TWO, former=("one",), token=TOKEN)
-    claim = claim_of(kept, success(TWO, token=TOKEN))
-    claimed = next_job.claim_next_job(Hook(), claim, replace(TWO, job_id="three"))
-    assert claimed.record.former_job_ids == ("one", "two")
-
-
-@pytest.mark.parametrize("token", [None, "another", TaskInstanceRef("dag", "other", "go_on").token])
-def test_a_job_of_another_action_is_left(token):
-    claim, hook = waiting_claim(), Hook(token=token)
-    assert next_job.claim_next_job(hook, claim, TWO) == claim
-    assert hook.acknowledged == []
-    assert claim.store.claim_states == []
-
-
-@pytest.mark.parametrize("state", [LOST, REFUSED])
-def test_a_next_job_that_comes_again_is_claimed_by_its_token(state):
-    claim = next_claim(state)
-    assert next_job.claim_next_job(Hook(token="another"), claim, TWO) == claim
-    claimed = next_job.claim_next_job(Hook(), claim, TWO)
-    assert claimed.record == record(CLAIMED, TWO, former=("one",), token=TOKEN)
-
-
-@pytest.mark.parametrize("before", [CLAIMED, UNKNOWN])
-@pytest.mark.parametrize(("in_doubt", "state"), [(False, REFUSED), (True, UNKNOWN)])
-def test_a_failed_claim_is_recorded_and_raised(before, in_doubt, state):
-    claim = waiting_claim(before)
-    with pytest.raises(RequestRefused, match="no"):
-        next_job.claim_next_job(Hook(RequestRefused("no", in_doubt=in_doubt)), claim, TWO)
-    kept = claim.store.read_claim()
-    assert claim.store.claim_states == [INTENT, state]
-    assert kept.job.certain is not in_doubt
-    assert (kept.job.job_id, kept.former_job_ids) == ("two", ("one",))
-
-
-def test_a_claim_that_fails_before_its_intent_is_not_recorded():
-    class WithoutDetails(Hook):
-        def carry_out(self, job, call):
-            assert isinstance(call, AskDetails)
-            return RequestRefused("no")
-
-    claim = waiting_claim()
-    with pytest.raises(RequestRefused, match="no"):
-        next_job.claim_next_job(WithoutDetails(), claim, TWO)
-    assert claim.store.claim_states == []
-
-
-@pytest.mark.parametrize("state", [INTENT, UNKNOWN])
-def test_an_unknown_claim_stays_unknown_if_a_retry_fails(state):
-    claim = next_claim(state)
-    with pytest.raises(RequestRefused, match="no"):
-        next_job.claim_next_job(Hook(RequestRefused("no")), claim, TWO)
-    assert claim.store.claim_states == [INTENT, UNKNOWN]
-    assert claim.store.read_claim().job.certain is False
-
-
-def test_an_unknown_claim_keeps_the_time_of_its_first_try():
-    earlier = datetime.now(UTC) - timedelta(minutes=10)
-    kept = replace(next_claim(UNKNOWN).record, at=earlier)
-    claimed = next_job.claim_next_job(Hook(), claim_of(kept), TWO)
-    assert claimed.record.state is CLAIMED
-    assert claimed.record.at == earlier
-    assert claimed.record.former_job_ids == ("one",)
-
-
-def test_a_job_that_another_task_claims_first_is_taken_over():
-    theirs = record(CLAIMED, TWO, former=("one",), token=TOKEN)
-    early, hook = waiting_claim(), Hook()
-    early.store.claims["theirs"] = theirs
-    assert next_job.claim_next_job(hook, early, TWO).record is theirs
-    assert hook.acknowledged == []
-
-    late = waiting_claim()
-    outrun = Hook(LOST, meanwhile=lambda: late.store.claims.update(theirs=theirs))
-    assert next_job.claim_next_job(outrun, late, TWO).record is theirs
-    assert outrun.acknowledged == [TWO]
-
-
-@pytest.mark.parametrize("state", [CLAIMED, UNKNOWN])
-@pytest.mark.parametrize(("first", "following"), [(ONE, TWO), (CUSTOM_ONE, CUSTOM_TWO)])
-def test_a_first_try_leaves_no_doubt_in_a_stale_nonce(first, following, state):
-    hook, claim = Hook(InvalidNonce("m")), waiting_claim(state, first)
-    next_job.claim_next_job(hook, claim, following)
-    assert claim.store.claim_states == [INTENT, LOST]
-    assert hook.acknowledged == [following]
-
-
-@pytest.mark.parametrize("job", [TWO, CUSTOM_TWO], ids=["partner", "custom"])
-@pytest.mark.parametrize(
-    ("state", "in_doubt"), [(LOST, False), (REFUSED, False), (INTENT, True), (UNKNOWN, True)]
-)
-def test_a_stale_nonce_is_in_doubt_after_an_unknown_try(state, in_doubt, job):
-    hook, claim = Hook(InvalidNonce("m")), next_claim(state, job)
-    next_job.claim_next_job(hook, claim, job)
-    assert claim.store.claim_states == [INTENT, UNKNOWN if in_doubt else LOST]
-    assert hook.acknowledged == [job]
-
-
-@pytest.mark.parametrize("state", [LOST, UNKNOWN])
-def test_a_task_that_loses_the_job_leaves_anothers_claim(state):
-    """Which may be of a task that died."""
-    claim = waiting_claim()
-    theirs = record(INTENT, TWO, former=("one",), token=TOKEN)
-    claim.store.claims["theirs"] = theirs
-    newest = next_job.claim_next_job(Hook(state), claim, TWO).record
-    assert claim.store.claim_states == [INTENT, state]
-    assert newest.state is (INTENT if state is LOST else UNKNOWN)
-    assert claim.store.claims["theirs"] is theirs
-
-
-def test_any_token_that_tasks_have_put_at_once_is_awaited():
-    """The own one first, until it is known which was taken."""
-    other = TaskInstanceRef("dag", "run", "other").token
-    claim = claim_of(record(), success(token=TOKEN, state="intended"))
-    claim.store.beside("other", success(token=other, state="intended"))
-    assert next_job.awaited_tokens(claim) == (TOKEN, other)
-    assert next_job.claim_next_job(Hook(token=other), claim, TWO).record.job.job_id == "two"
-
-    known = claim_of(record(), success(token=TOKEN, state="intended"))
-    known.store.beside("other", success(token=other))
-    assert next_job.awaited_tokens(known) == (other,)
-    assert next_job.claim_next_job(Hook(), known, TWO) == known
-
-
-@pytest.mark.parametrize(
-    ("answer", "state"), [(Acknowledged("InProgress"), CLAIMED), (InvalidNonce("m"), UNKNOWN)]
-)
-def test_an_unknown_job_that_was_offered_once_more_is_asked_for_with_its_new_nonce(answer, state):
-    """Another task may have claimed it since, and its answer may have been lost."""
-    nonces = iter(["old", "new", "new", "new", "new"])
-
-    class Reoffered(Hook):
-        def carry_out(self, job, call):
-            if isinstance(call, AskDetails):
-                return Asked(ClaimedJob(job, continuation_token=self.token), next(nonces))
-            return InvalidNonce("m") if call.nonce == "old" else answer
-
-    claim = next_claim(UNKNOWN)
-    claim.store.claims["theirs"] = record(UNKNOWN, TWO, former=("one",), token=TOKEN)
-    assert next_job.claim_next_job(Reoffered(), claim, TWO).record.state is state
-    assert "theirs" in claim.store.claims

@@ -74,7 +74,7 @@ def test_after_a_blow_any_part_may_end_for_a_while(tmp_path: Path, monkeypatch: 
         airflow.check_alive()
 
 
-def test_one_that_was_asked_to_end_is_not_missed_and_keeps_its_number(
+def test_a_part_that_was_asked_to_end_keeps_its_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Component, "start", lambda self: None)

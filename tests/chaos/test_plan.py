@@ -56,16 +56,14 @@ def test_a_run_of_one_kind_has_no_other() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize(("kills", "restarts"), [(11, 0), (12, 1), (60, 5)])
-def test_what_takes_minutes_comes_early_and_with_many_kills_only(
-    seed: int, kills: int, restarts: int
-) -> None:
+def test_long_faults_come_early_and_with_many_kills_only(seed: int, kills: int, restarts: int) -> None:
     slow = [blow for blow in make_plan(seed, 60, kills).blows if blow.what in SLOW_BLOWS]
     assert [blow.what for blow in slow] == ["rolling restart"] * restarts
     assert all(blow.after <= 20 for blow in slow)
 
 
 @pytest.mark.parametrize("unknown", ["races", "shared"])
-def test_jobs_for_which_others_poll_too_are_left_if_their_claim_is_unknown(unknown: str) -> None:
+def test_shared_jobs_are_left_if_their_claim_is_unknown(unknown: str) -> None:
     """And are not in the mix, where answers to claims are lost, and so would jobs be."""
     kinds = [kind for kind in KINDS.values() if getattr(kind, unknown)]
     assert {kind.owner for kind in kinds} == {"ThirdParty", "Custom"}

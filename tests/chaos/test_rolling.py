@@ -67,7 +67,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return World(tmp_path, monkeypatch)
 
 
-def test_the_parts_are_restarted_one_after_the_other_the_server_first(world: World) -> None:
+def test_parts_are_restarted_in_turn_the_server_first(world: World) -> None:
     said = [text for text in world.steps() if text]
     names = ("api-server", "scheduler", "scheduler-2", "celery-worker")
     assert world.happened == [f"{what} {name}" for name in names for what in ("ask", "kill", "start")]

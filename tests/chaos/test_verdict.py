@@ -165,7 +165,7 @@ def test_runs_of_the_same_name_in_two_airflows_are_two() -> None:
 
 
 @pytest.mark.parametrize(("holder", "found"), [("", ["doubled"]), ("second", [])])
-def test_the_run_of_the_same_name_in_another_airflow_does_not_go_on(holder: str, found: list[str]) -> None:
+def test_a_run_of_the_same_name_in_another_airflow_stays(holder: str, found: list[str]) -> None:
     token = TaskInstanceRef("d", RUN, "go_on").token
     go_on = {**CONTINUE, "details": {"continuationToken": token}}
     further = [{**entry, "job_id": "k"} for entry in (QUEUED, CLAIMED, SUCCESS)]
@@ -323,7 +323,7 @@ def test_a_failure_instead_of_a_success_is_noted_with_its_cause() -> None:
         ("one_run", "dag-processor", 20, ["lost"]),
     ],
 )
-def test_a_callback_that_died_is_noted_and_excuses_its_job_alone(
+def test_a_callback_that_died_excuses_its_job_alone(
     kind: str, what: str, after: float, found: list[str]
 ) -> None:
     verdict = judge(

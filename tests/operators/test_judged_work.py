@@ -41,7 +41,7 @@ def test_an_optional_step_that_is_skipped_does_not_matter(emulator, customer, of
         ("worded_failure_of_one_part", "Part 2 has no target."),
     ],
 )
-def test_the_words_of_a_job_failure_in_any_task_reach_the_customer(
+def test_the_message_of_a_job_failure_reaches_the_customer(
     emulator, customer, offer, run_dag, dag_id, words, capfd
 ):
     job = offer()

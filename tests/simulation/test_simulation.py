@@ -51,7 +51,7 @@ def test_no_history_ends_wrongly(first):
     assert wrong == {}
 
 
-def test_a_function_that_waits_for_its_retry_as_the_run_is_marked_failed_has_failed():
+def test_a_function_waiting_as_its_run_is_marked_failed_failed():
     decisions = {**calm("function_and_finish"), **drawn(work="fail", user="mark failed")}
     history = History(1, decisions)
     history.cue = lambda it: any(
@@ -110,7 +110,7 @@ def test_a_claim_that_airflow_ends_meanwhile_leaves_no_job(step):
 @pytest.mark.parametrize(
     ("way", "task_id"), [("go_on", "go_on"), ("watch", "watch"), ("custom_watch", "watch")]
 )
-def test_a_claim_that_is_cleared_when_the_action_is_at_its_next_job_goes_on_with_that(way, task_id):
+def test_a_claim_cleared_during_the_next_job_goes_on_with_it(way, task_id):
     history = History(1, {**calm(way), **drawn(user="clear claim", looks=2)})
     history.cue = when(task_id, "success")
     history.run()
@@ -120,7 +120,7 @@ def test_a_claim_that_is_cleared_when_the_action_is_at_its_next_job_goes_on_with
 
 @pytest.mark.parametrize("ended", ["status", "error"])
 @pytest.mark.parametrize("way", ["plain", "custom", "go_on", "custom_watch"])
-def test_a_claim_that_is_cleared_after_its_run_has_ended_does_no_work_again(way, ended):
+def test_a_claim_cleared_after_its_run_does_no_work_again(way, ended):
     plan = drawn(user="clear claim", looks=2, acknowledge_ended_job=ended)
     history = History(1, {**calm(way), **plan})
     history.cue = lambda it: any(run.state == "success" for run in it.server.runs.values())
@@ -130,7 +130,7 @@ def test_a_claim_that_is_cleared_after_its_run_has_ended_does_no_work_again(way,
     assert [run.state for run in history.server.runs.values()] == ["failed"]
 
 
-def test_a_claim_that_a_user_marks_as_a_success_meanwhile_leaves_the_job_to_its_run():
+def test_a_claim_marked_as_a_success_leaves_the_job_to_its_run():
     history = History(1, {**calm("plain"), **drawn(user="mark failed"), "run1 claim.1#9": 1})
     history.cue = when("claim", "running")
     history.server.mark_failed = lambda run: setattr(run.of_task("claim")[0], "state", "success")
@@ -140,7 +140,7 @@ def test_a_claim_that_a_user_marks_as_a_success_meanwhile_leaves_the_job_to_its_
     ]
 
 
-def test_a_history_is_replayed_from_its_seed_and_from_its_decisions():
+def test_a_history_is_replayed_from_seed_or_decisions():
     def story(history):
         return [re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|job [0-9a-f]{4}", "a job", line) for line in history.story]
 
