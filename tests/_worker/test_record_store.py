@@ -8,7 +8,7 @@ import pytest
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._worker import record_search, record_store
+from airflow_codepipeline_partner._worker import record_store
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import NO_RESULT, ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
@@ -19,33 +19,6 @@ REF = TaskInstanceRef("d", "r", "t")
 
 def recorded(state, call):
     return ResultRecord.of_call(state, call)
-
-
-@pytest.fixture
-def xcom(monkeypatch):
-    """Airflow's XCom, as a mapping of map index and key to value."""
-    held = {}
-
-    class XCom:
-        @staticmethod
-        def set(key, value, map_index, **names):
-            held[map_index, key] = value
-
-        @staticmethod
-        def get_one(key, map_index, **names):
-            return held.get((map_index, key))
-
-        @staticmethod
-        def get_all(key, **names):
-            return [value for (_, found), value in sorted(held.items()) if found == key]
-
-        @staticmethod
-        def delete(key, map_index, **names):
-            held.pop((map_index, key), None)
-
-    for module in (record_store, record_search):
-        monkeypatch.setattr(module, "XCom", XCom)
-    return held
 
 
 @pytest.mark.parametrize("map_index", [-1, 2])
@@ -75,19 +48,6 @@ def test_only_a_mapped_task_says_that_there_is_no_result_yet(xcom):
     assert xcom == {}
     RecordStore(TaskInstanceRef("d", "r", "t", 1)).expect_result()
     assert xcom == {(1, "codepipeline_result"): NO_RESULT}
-
-
-def test_a_run_gives_each_claim_with_its_results(xcom):
-    for index, job in enumerate((ONE, TWO)):
-        store = RecordStore(TaskInstanceRef("d", "r", "t", index))
-        store.expect_result()
-        store.write_claim(ClaimRecord(ClaimState.CLAIMED, ClaimedJob(job)))
-    RecordStore(TaskInstanceRef("d", "r", "t", 1)).write_result(recorded("done", requests.success(TWO)))
-    found = [
-        (claim.job.job_id, [result.state for result in results.others])
-        for claim, results in record_search.records_of_run("d", "r", "t")
-    ]
-    assert found == [("one", []), ("two", ["done"])]
 
 
 class Dag:
@@ -195,17 +155,3 @@ def test_a_job_claimed_anew_has_no_result_of_anybody(xcom):
         store_of(task.task_id, *tasks).write_result(recorded("done", requests.success(ONE)))
     store_of("one", *tasks).withdraw_all_results("one")
     assert store_of(None, *tasks).read_result("one") is None
-
-
-def test_an_unreadable_record_keeps_no_other_job_from_its_end(xcom, caplog):
-    for index, job in enumerate((ONE, TWO)):
-        RecordStore(TaskInstanceRef("d", "r", "t", index)).write_claim(
-            ClaimRecord(ClaimState.CLAIMED, ClaimedJob(job))
-        )
-    xcom[0, "codepipeline_claim"] = {"state": "claimed", "job_id": ["no", "id"]}
-    xcom[2, "codepipeline_claim"] = "edited by hand"
-    xcom[1, "codepipeline_result"] = {"job_id": "two", "state": "done"}
-    [(claim, results)] = record_search.records_of_run("d", "r", "t")
-    assert claim.job.job_id == "two"
-    assert results.best is None
-    assert caplog.text.count("A record of the task t cannot be read") == 3
