@@ -90,7 +90,7 @@ def test_a_first_try_writes_its_intent_and_then_the_outcome(answer, reason, stat
         (REFUSED, TAKEN, Reason.OURS, CLAIMED),
     ],
 )
-def test_what_an_earlier_try_recorded_decides_about_a_refused_nonce(earlier, answer, reason, state):
+def test_the_record_of_an_earlier_try_decides_about_a_refusal(earlier, answer, reason, state):
     first = UNKNOWN if earlier in (INTENT, UNKNOWN) else REFUSED
     assert claim(Earlier(known(earlier)), answer) == (reason, [first, INTENT, state])
 
