@@ -41,6 +41,7 @@ __all__ = [
     "get_task_states",
     "is_paused",
     "is_resolved_later",
+    "is_resumed",
     "is_retried",
     "is_unwatched_wait",
     "task_decorator_factory",
@@ -117,6 +118,12 @@ def forget_cached_connections() -> None:
 
     # Only a DAG processor has this cache; this ends it for the one callback process that asks.
     SecretCache.reset()  # type: ignore[no-untyped-call]
+
+
+def is_resumed(ti: Any) -> bool:
+    """Return whether the running task was deferred before, so that its XCom of this try is still there."""
+    from_server = getattr(ti, "_ti_context_from_server", None)
+    return from_server is not None and from_server.next_method is not None
 
 
 def is_resolved_later(value: object) -> bool:

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, get_args
 
-from airflow_codepipeline_partner._compat import XCom
+from airflow_codepipeline_partner._compat import XCom, is_resumed
 from airflow_codepipeline_partner._limit_checks import text_fault
 from airflow_codepipeline_partner._limits import Text
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
@@ -61,11 +61,15 @@ def record_uploads(job_id: str, names: Collection[str]) -> None:
     except RuntimeError:
         log.info("No task runs here, so the upload of %s is not recorded.", ", ".join(sorted(names)))
         return
-    # Airflow clears the record when a retry starts. This process is the only one that writes it.
-    known = _recorded.setdefault((TaskInstanceRef.of(ti), ti.try_number), {})
-    known[job_id] = sorted({*known.get(job_id, ()), *names})
+    # Airflow clears the record when a retry starts. Only this process writes it, and those before a deferral.
+    own = (TaskInstanceRef.of(ti), ti.try_number)
     try:
-        RecordStore.of(ti).write(UPLOADS_KEY, known)
+        store = RecordStore.of(ti)
+        if own not in _recorded:
+            _recorded[own] = dict(store.read(UPLOADS_KEY) or {}) if is_resumed(ti) else {}
+        known = _recorded[own]
+        known[job_id] = sorted({*known.get(job_id, ()), *names})
+        store.write(UPLOADS_KEY, known)
     except Exception as trouble:
         # The artifacts are there all the same.
         log.warning("What this task has uploaded is not recorded: %s.", type(trouble).__name__)

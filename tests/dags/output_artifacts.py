@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, task, task_group, teardown
+from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+from airflow.sdk import DAG, BaseOperator, task, task_group, teardown
 
+from airflow_codepipeline_partner._worker import output_artifacts
 from airflow_codepipeline_partner.artifacts import Workspace
 from airflow_codepipeline_partner.decorators import JobInProgress
 from airflow_codepipeline_partner.operators import (
@@ -80,6 +83,29 @@ with DAG("outputs_of_a_short_circuit", schedule=None, render_template_as_native_
         return True
 
     upload_first(claim.output) >> work(claim.output, [])
+    finish_job(claim, missing_outputs="fail")
+
+with DAG("outputs_around_a_deferral", schedule=None, render_template_as_native_obj=True):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job=JOB)
+
+    class UploadTwice(BaseOperator):
+        """Upload an artifact, wait, and upload another one, in another process then."""
+
+        template_fields = ("job",)
+
+        def __init__(self, *, job: Any, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.job = job
+
+        def execute(self, context: Any) -> None:
+            upload_all(Workspace(self.job), ["Built"])
+            self.defer(trigger=TimeDeltaTrigger(timedelta(0)), method_name="execute_again")
+
+        def execute_again(self, context: Any, event: Any = None) -> None:
+            output_artifacts._recorded.clear()
+            upload_all(Workspace(self.job), ["Tested"])
+
+    UploadTwice(task_id="upload", job=claim.output)
     finish_job(claim, missing_outputs="fail")
 
 with DAG("outputs_of_a_group", schedule=None, render_template_as_native_obj=True):

@@ -104,6 +104,12 @@ def test_what_the_operator_uploads_counts(offer_builds, run_dag, tmp_path):
     assert run_dag("outputs_of_an_operator", job=job, sources=sources).state == "success"
 
 
+def test_what_was_uploaded_before_a_deferral_counts(emulator, offer_builds, run_dag):
+    [job] = offer_builds("Built", "Tested")
+    assert run_dag("outputs_around_a_deferral", job=job).state == "success"
+    assert results_of(emulator, job) == ["success"]
+
+
 def test_in_a_mapped_group_each_job_has_its_own(emulator, offer_builds, run_dag):
     first, second = offer_builds("Built", count=2)
     run_dag("outputs_of_a_group", jobs=[first, second])
