@@ -34,7 +34,7 @@ from airflow_codepipeline_partner.operators import finish_job
     tags=["codepipeline"],
 )
 def example_build_with_output_variables() -> None:
-    @task.codepipeline_job(aws_conn_id="{{ params.aws_conn_id }}")
+    @task.codepipeline_job(aws_conn_id="{{ params.aws_conn_id }}", missing_outputs="fail")
     def build(job: JobInProgress) -> Completion:
         with job.workspace() as workspace:
             source = workspace.extract()
