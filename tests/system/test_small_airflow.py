@@ -18,6 +18,7 @@ from airflow import __version__ as version
 from simulation import simulate, ways
 from simulation.history import History
 from simulation.plan import PLANS, all_ways
+from simulation.small_airflow import SmallAirflow
 from support import REPO
 
 from airflow_codepipeline_partner.emulator import Emulator
@@ -130,3 +131,15 @@ def test_the_small_airflow_does_as_the_real_one(
     }
     assert records(run.xcoms) == records(xcoms)
     assert calls_in(emulator.ledger) == calls_in(history.codepipeline.state.ledger)
+
+
+def test_a_group_over_what_was_never_made_does_not_start(simulated_dags: Any, client: None) -> None:
+    """Whatever the trigger rules of its tasks are: ``jobs`` fails."""
+    run = simulated_dags.run("way_many", jobs=None)
+    server = SmallAirflow()
+    small = server.start_run(all_ways()["many"].dag, "run", {}, 0.0)
+    small.instances["jobs", -1].state = "failed"
+    assert list(server.startable(small)) == []
+    server.update_state(small)
+    assert run.states == {each.name: each.state for each in small.instances.values()}
+    assert run.state == small.state
