@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Orders of events that the simulation found to end wrongly, one by one."""
+
+from __future__ import annotations
+
+import pytest
+
+from simulation import simulate
+from simulation.history import History
+from simulation.plan import PLANS, all_ways
+from simulation.verdict import REMEMBERS, judge
+
+#: Their steps are those of an Airflow that has a task state store.
+pytestmark = pytest.mark.skipif(not REMEMBERS, reason="these steps are there since Airflow 3.3")
+
+
+class Struck(History):
+    """
+    A history in which misfortunes happen at given steps.
+
+    :param way: The DAG.
+    :param strikes: (process, step) → what happens there.
+    :param plan: What is not as usual, by name.
+    """
+
+    def __init__(self, way, strikes, **plan):
+        drawn = {name: PLANS[name].index(value) for name, value in plan.items()}
+        super().__init__(1, {"way": sorted(all_ways()).index(way), **drawn})
+        self.strikes = dict(strikes)
+
+    def _fate(self, what, kinds):
+        fate = super()._fate(what, kinds)
+        process = self.current.name if self.current else "-"
+        strike = self.strikes.pop((process, what), None)
+        if strike is None:
+            return fate
+        assert strike in kinds
+        self.misfortunes.append(f"{strike}: {process}: {what}")
+        return strike
+
+    def ends(self):
+        """Let it happen; return the results that were put, and how the runs ended."""
+        self.run()
+        assert not self.strikes
+        assert judge(self) == []
+        puts = [call.operation for call in self.calls if "Put" in call.operation]
+        return puts, [run.state for run in self.server.runs.values()]
+
+
+@pytest.fixture(autouse=True)
+def airflow_without_a_server(monkeypatch):
+    """The connections that the hooks look for."""
+    for name, value in simulate.connections().items():
+        monkeypatch.setenv(name, value)
+
+
+FAILURE = "PutThirdPartyJobFailureResult"
+
+
+def waits_for_retry_after(misfortunes):
+    """Return the cue that a task waits for its retry after so many misfortunes."""
+    return lambda history: (
+        len(history.misfortunes) >= misfortunes
+        and any(
+            each.state == "up_for_retry"
+            for run in history.server.runs.values()
+            for each in run.instances.values()
+        )
+    )
+
+
+def test_a_claim_that_a_user_ended_before_its_record_is_not_green():
+    strikes = {
+        ("run1 function.1", "writes codepipeline_claim claimed"): "fail after",
+        ("run1 function.2", "GetTaskStateStore"): "die after",
+    }
+    history = Struck("function_and_finish", strikes, user="mark failed")
+    history.cue = waits_for_retry_after(2)
+    assert history.ends() == ([], ["failed"])
+
+
+def test_a_last_try_that_fails_before_it_begins_restores_the_claim():
+    """Airflow has cleared the record where the finishing task looks."""
+    history = Struck("function_and_finish", {("run1 function.3", ""): "fail after"}, work="fail")
+    assert history.ends() == ([FAILURE], ["failed"])
+
+
+def test_a_claim_that_died_between_its_two_writes_is_certain():
+    strikes = {("run1 claim.1", "stores codepipeline_claim claimed"): "die after"}
+    history = Struck("leave", strikes, user="mark failed")
+    history.cue = waits_for_retry_after(1)
+    assert history.ends() == ([FAILURE], ["failed"])
