@@ -66,8 +66,8 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
     that is set later. It is the backstop for jobs that no task can end any more, because ``dagrun_timeout``
     skips even teardowns. It does nothing if :func:`~airflow_codepipeline_partner.operators.finish_job` has
     reported. Airflow may call it twice, and without a task instance. If a task intended a result before, even
-    a success, the same result is sent. Transient errors are retried, 2 s apart, for 30 s in all. By default
-    the DAG processor ends the callback after 50 s.
+    a success, the same result is sent. Each job is tried at least once. Transient errors are retried, 2 s
+    apart, for 30 s in all. By default the DAG processor ends the callback after 50 s.
 
     As a task's callback (also through ``default_args``), it ends only the job that this task, or a claim task
     before it, claimed. If a ``finish_job`` follows the claim, it does nothing.
