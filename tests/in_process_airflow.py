@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import anyio.to_thread
 import httpx
 import pytest
 
@@ -76,6 +77,15 @@ def _remembered(get_dependant: Any) -> Any:
     return get_known_dependant
 
 
+async def _run_here(function: Any, *values: Any, **options: Any) -> Any:
+    """
+    Call a function of the task API, without another thread.
+
+    A request has five of them. They would not keep others from their turn: there is one request at a time.
+    """
+    return function(*values)
+
+
 @contextmanager
 def quick_airflow() -> Iterator[None]:
     """Build Airflow's task API once, ask it directly, and leave out the waits of ``dag.test()``."""
@@ -104,6 +114,7 @@ def quick_airflow() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(supervisor, "in_process_api_server", in_process_api_server)
         patch.setattr(time, "sleep", short_sleep)
+        patch.setattr(anyio.to_thread, "run_sync", _run_here)
         patch.setattr(dependencies, "get_dependant", _remembered(dependencies.get_dependant))
         yield
 

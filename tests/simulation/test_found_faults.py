@@ -69,7 +69,7 @@ def waits_for_retry_after(misfortunes):
     )
 
 
-def test_a_claim_that_a_user_ended_before_its_record_is_not_green():
+def test_a_claim_ended_before_its_record_is_not_green():
     strikes = {
         ("run1 function.1", "writes codepipeline_claim claimed"): "fail after",
         ("run1 function.2", "GetTaskStateStore"): "die after",
@@ -79,7 +79,7 @@ def test_a_claim_that_a_user_ended_before_its_record_is_not_green():
     assert history.ends() == ([], ["failed"])
 
 
-def test_a_last_try_that_fails_before_it_begins_restores_the_claim():
+def test_a_last_try_that_fails_early_restores_the_claim():
     """Airflow has cleared the record where the finishing task looks."""
     history = Struck("function_and_finish", {("run1 function.3", ""): "fail after"}, work="fail")
     assert history.ends() == ([FAILURE], ["failed"])
