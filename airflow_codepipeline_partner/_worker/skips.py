@@ -11,6 +11,7 @@ or by the task itself, which then left a record. A skip without an explanation c
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -43,7 +44,10 @@ def record_skip(context: Mapping[str, Any]) -> None:
 
 
 def tasks_cut_off(
-    context: Mapping[str, Any], states: Mapping[str, Collection[str | None]], work: Collection[str]
+    context: Mapping[str, Any],
+    states: Mapping[str, Collection[str | None]],
+    work: Collection[str],
+    delay: float,
 ) -> list[str]:
     """
     Return the tasks of the work that were skipped without an explanation.
@@ -51,9 +55,14 @@ def tasks_cut_off(
     :param context: The context of the task that comes after the work.
     :param states: Task id → the states of its task instances.
     :param work: The ids of the tasks of the work.
+    :param delay: After how many seconds to look again: a task that skipped itself records that a moment after
+        its state has changed.
     """
     skipped = [task_id for task_id in sorted(work) if "skipped" in states.get(task_id, ())]
-    return [task_id for task_id in skipped if not _is_explained(context, task_id, states)]
+    found = [task_id for task_id in skipped if not _is_explained(context, task_id, states)]
+    if found:
+        time.sleep(delay)
+    return [task_id for task_id in found if not _is_explained(context, task_id, states)]
 
 
 def _is_explained(

@@ -9,7 +9,6 @@ calls that report a result are composed in :mod:`~airflow_codepipeline_partner._
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -233,7 +232,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         store = self._store_of_claim(context)
         run = {"dag_id": context["ti"].dag_id, "run_id": context["ti"].run_id}
         work = work_before(context["dag"], self, self.claim_task_id)
-        cut_off = self._cut_off(context, states, work)
+        cut_off = tasks_cut_off(context, states, work, self.SKIP_RECORD_DELAY)
         if "skipped" in states[self.claim_task_id]:
             # A task that claims is skipped if it has not won the job. If this one has a job, somebody ended
             # the run before the task was done: for instance, a function waited for its retry.
@@ -282,17 +281,6 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             raise AirflowFailException(f"{said} This task fails so that the run does, too.")
         else:
             self.log.warning("%s", said)
-
-    def _cut_off(
-        self, context: Any, states: Mapping[str, Collection[str | None]], tasks: Collection[str]
-    ) -> list[str]:
-        """Return which of some tasks a user ended before they were done."""
-        found = tasks_cut_off(context, states, tasks)
-        if found:
-            # A task that skipped itself records that a moment after its state has changed.
-            time.sleep(self.SKIP_RECORD_DELAY)
-            found = tasks_cut_off(context, states, tasks)
-        return found
 
     def _wait_for_work(self, task_ids: Collection[str]) -> NoReturn:
         """
@@ -368,7 +356,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             raise AirflowFailException(
                 f"{why} This task fails, as {', '.join(failed)} did, so that the run does, too."
             )
-        if self._cut_off(context, states, [self.claim_task_id]):
+        if tasks_cut_off(context, states, [self.claim_task_id], self.SKIP_RECORD_DELAY):
             raise AirflowFailException(
                 f"{why} {self.claim_task_id} was ended in Airflow before it was done, so this task fails."
             )

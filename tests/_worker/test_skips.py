@@ -48,7 +48,7 @@ def cut_off(states, rule="all_success", *, late=False):
         first >> last
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="finish_job", map_index=-1)
     known = {"claim": ["success"], **{task_id: [state] for task_id, state in states.items()}}
-    return tasks_cut_off({"dag": dag, "task": finish, "ti": ti}, known, {"first", "side", "last"})
+    return tasks_cut_off({"dag": dag, "task": finish, "ti": ti}, known, {"first", "side", "last"}, 0)
 
 
 def test_a_skip_without_a_reason_cuts_the_work_off(records):
