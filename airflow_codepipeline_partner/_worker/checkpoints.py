@@ -282,7 +282,11 @@ class ClaimCheckpoint:
 
 
 def restore_claim(context: Mapping[str, Any]) -> None:
-    """Restore the claim of an earlier try, if the last try failed too early; an ``on_failure_callback``."""
+    """
+    Restore the claim of an earlier try, if this try failed before it did.
+
+    An ``on_failure_callback`` and an ``on_retry_callback``: a user may end the run before the next try.
+    """
     try:
         ClaimCheckpoint(context).restore()
     except Exception as error:
