@@ -283,9 +283,9 @@ class ClaimCheckpoint:
 
 def restore_claim(context: Mapping[str, Any]) -> None:
     """
-    Restore the claim of an earlier try, if this try failed before it did.
+    Restore the claim of an earlier try, if the last try failed before it did.
 
-    An ``on_failure_callback`` and an ``on_retry_callback``: a user may end the run before the next try.
+    An ``on_failure_callback``. After a try that is to be retried, Airflow gives no access to its state store.
     """
     try:
         ClaimCheckpoint(context).restore()

@@ -85,15 +85,6 @@ def test_a_last_try_that_fails_early_restores_the_claim():
     assert history.ends() == ([FAILURE], ["failed"])
 
 
-def test_a_try_that_fails_early_restores_the_claim_too():
-    """A user ends the run before the next one."""
-    history = Struck(
-        "function_and_finish", {("run1 function.2", ""): "fail before"}, work="fail", user="mark failed"
-    )
-    history.cue = waits_for_retry_after(1)
-    assert history.ends() == ([FAILURE], ["failed"])
-
-
 def test_a_claim_that_died_between_its_two_writes_is_certain():
     strikes = {("run1 claim.1", "stores codepipeline_claim claimed"): "die after"}
     history = Struck("leave", strikes, user="mark failed")

@@ -237,7 +237,8 @@ class _Trial:
         ):
             return False
         if (self.owners.get(job_id), job_id) in self.unknown and any(
-            said.startswith(("lose", "die", "fail")) and "Put" in said for said in self.history.misfortunes
+            said.startswith(("lose", "die", "fail")) and ("Put" in said or "_result" in said)
+            for said in self.history.misfortunes
         ):
             # Nobody knows whose the job was, and the answer to its result was lost, too.
             return False
@@ -263,8 +264,9 @@ class _Trial:
         if not REMEMBERS and self.history.plan.user.startswith("clear"):
             # Before Airflow 3.3, a cleared claim may know nothing of its earlier tries.
             return True
-        if self.history.plan.way.startswith("function") and died:
-            # Its last try may have died before it could write its claim anew, and no task stands beside it.
+        if self.history.plan.way.startswith("function") and cut:
+            # Its last try may have died before it could write its claim anew, and no task stands beside it. So
+            # may the one before, and a user ends the run.
             return True
         if not self.history.way.has_finish:
             # Its last try died, and nothing else ends the job: CodePipeline does.
