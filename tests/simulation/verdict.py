@@ -265,8 +265,8 @@ class _Trial:
             # Before Airflow 3.3, a cleared claim may know nothing of its earlier tries.
             return True
         if self.history.plan.way.startswith("function") and cut:
-            # Its last try may have died before it could write its claim anew, and no task stands beside it. So
-            # may the one before, and a user ends the run.
+            # No task stands beside it. Its last try may have ended before it could write its claim anew, or
+            # the one before, and then a user ended the run.
             return True
         if not self.history.way.has_finish:
             # Its last try died, and nothing else ends the job: CodePipeline does.
