@@ -242,7 +242,7 @@ class _Trial:
         ):
             # Nobody knows whose the job was, and the answer to its result was lost, too.
             return False
-        return self._is_well(run, job_id)
+        return self._is_well(run, job_id) and not self._has_failed_put(run)
 
     def _is_excused(self, run: Run, job_id: str) -> bool:
         """Return whether the only one that could still have ended the job was killed."""
