@@ -275,17 +275,19 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
     ) -> dict[str, Any]:
         """Claim the action's next job, if it was offered to the trigger, and continue."""
         with fail_without_retry_if_permanent():
-            claim = next_job.action_of(context, OfferedJob.from_value(self.job))
-        next_job.raise_refusal(event, claim, timeout=self.continuation_timeout)
+            before = next_job.action_of(context, OfferedJob.from_value(self.job))
+        next_job.raise_refusal(event, before, timeout=self.continuation_timeout)
         with fail_without_retry_if_permanent():
-            next_job.claim_offered(self.hook, claim, event, timeout=self.continuation_timeout)
+            claim = next_job.claim_offered(self.hook, before, event, timeout=self.continuation_timeout)
+            next_job.end_if_cut_off(self.hook, context["ti"], claim, before)
         return self._look(context, deadline or time.time() + self.timeout)
 
     def _look(self, context: Any, deadline: float) -> dict[str, Any]:
         with fail_without_retry_if_permanent():
             claim = next_job.action_of(context, OfferedJob.from_value(self.job))
             if next_job.is_next_claim_unknown(claim):
-                claim = next_job.claim_next_job(self.hook, claim, claim.record.job.job)
+                before, claim = claim, next_job.claim_next_job(self.hook, claim, claim.record.job.job)
+                next_job.end_if_cut_off(self.hook, context["ti"], claim, before)
             me = TaskInstanceRef.of(context["ti"])
             awaited = next_job.awaited_token(claim)
             if awaited == me.token:

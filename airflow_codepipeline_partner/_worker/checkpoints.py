@@ -24,13 +24,14 @@ from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInsta
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._worker.claiming import Earlier
-from airflow_codepipeline_partner._worker.dag import mapped_group_of
+from airflow_codepipeline_partner._worker.dag import is_marked, mapped_group_of, reporting_tasks
 from airflow_codepipeline_partner._worker.job_life import MAY_BE_ACKNOWLEDGED, Results, newest_claim
 from airflow_codepipeline_partner._worker.record_search import (
     ClaimInRun,
     claims_of_next_jobs,
     readable,
     records_of_run,
+    results_of_continuing_tasks,
 )
 from airflow_codepipeline_partner._worker.record_store import (
     MAX_KEY_CHARS,
@@ -135,7 +136,8 @@ def records_in_copies(dag: Any, claiming: Any, ref: TaskInstanceRef) -> Iterator
     found = [claim for claim, _ in records_of_run(**names, writers=writers_of(dag, claiming, ref))]
     is_mapped = claiming.is_mapped or mapped_group_of(claiming) is not None
     indexes = range(count_instances(**names)) if is_mapped else (-1,)
-    if len(found) >= len(indexes) and not any(claim.state.is_unknown for claim in found):
+    goes_on = any(is_marked(task, "claims_next_job") for task in reporting_tasks(dag, claiming))
+    if len(found) >= len(indexes) and not goes_on and not any(claim.state.is_unknown for claim in found):
         return
     for index in indexes:
         store = RecordStore.of_claim(replace(ref, map_index=index), claiming, dag, None)
@@ -242,6 +244,7 @@ class ClaimCheckpoint:
                 and record.at < self._cleared_at
             ),
             later=self._later(job_id) if self._is_retry else None,
+            continued=self._continued(job_id) if self._is_retry else None,
         )
 
     def _in_copies(self, job_id: str) -> Iterator[ClaimRecord]:
@@ -255,6 +258,15 @@ class ClaimCheckpoint:
         """Return what other tasks recorded of a later job of the action."""
         records = claims_of_next_jobs(self._dag, self._records.ref)
         return newest_claim(record for record in records if job_id in record.former_job_ids)
+
+    def _continued(self, job_id: str) -> ResultRecord | None:
+        """Return the result with which another task certainly ended the job to wait for the next one."""
+        results = results_of_continuing_tasks(self._dag, self._records.ref)
+        return next((each for each in results if each.job_id == job_id and each.state == "done"), None)
+
+    def put_back_result(self, record: ResultRecord) -> None:
+        """Write the record of another task's result in XCom, from where a clear has removed it."""
+        self._records.write(RESULT_KEY, record.to_xcom())
 
     def put_back(self, record: ClaimRecord) -> None:
         """Write a record of a later job of the action in XCom, from where a clear has removed it."""

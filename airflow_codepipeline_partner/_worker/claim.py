@@ -16,7 +16,6 @@ from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSk
 from airflow_codepipeline_partner._protocol.claims import Claim, drive
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
-from airflow_codepipeline_partner._worker import report, result_defaults
 from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint
 from airflow_codepipeline_partner._worker.claiming import (
     IsAwaited,
@@ -25,10 +24,11 @@ from airflow_codepipeline_partner._worker.claiming import (
     Reason,
     Recall,
     Restore,
+    RestoreResult,
     Write,
     claiming,
 )
-from airflow_codepipeline_partner._worker.dag import ENDED, task_states
+from airflow_codepipeline_partner._worker.cut_off import end_cut_off, is_cut_off, put_failure
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_search import LIVING, has_continued
 from airflow_codepipeline_partner._worker.record_store import RecordStore
@@ -70,7 +70,7 @@ def claim_job(
         if reason is Reason.ABANDONED:
             task.end_abandoned(claim.job)
         if reason is Reason.CUT_OFF:
-            task.end_cut_off(claim.job)
+            end_cut_off(hook, context["ti"], RecordStore.of(context["ti"]), claim.job)
         if reason in (Reason.AWAITED, Reason.NOT_WON):
             raise AirflowSkipException(task.left_to or _lost(claim))
         raise AirflowFailException(_why_not_retried(reason, claim)) from error
@@ -149,12 +149,14 @@ class _ClaimingTask:
             return self._checkpoint.recall(self._job.job_id)
         if isinstance(step, Restore):
             return self._checkpoint.put_back(step.record)
+        if isinstance(step, RestoreResult):
+            return self._checkpoint.put_back_result(step.record)
         if isinstance(step, Write):
             return self._checkpoint.write(step.state, step.job)
         if isinstance(step, IsAwaited):
             return self._is_awaited(step.job)
         if isinstance(step, IsCutOff):
-            return self._is_cut_off()
+            return is_cut_off(self._ti)
         if isinstance(step, NoteEnd):
             return self._checkpoint.note_end(step.claim)
         return self._hook.carry_out(self._job, step)
@@ -171,33 +173,10 @@ class _ClaimingTask:
             f"The work of this action was begun by {waiting} in Airflow. That run has ended. "
             "Retry the action."
         )
-        result = self._fail(job, message, waiting)
+        result = put_failure(self._hook, RecordStore.of(self._ti), job, waiting, message)
         raise AirflowFailException(
             f"Job {job.job_id} continues the work of {waiting}, which has ended. Its result is {result}."
         )
-
-    def end_cut_off(self, job: ClaimedJob) -> NoReturn:
-        """
-        End a job with failure that this task has claimed after Airflow had ended it.
-
-        :raises AirflowFailException: It is ended.
-        """
-        message = "The work of this action was ended in Airflow before it began. Retry the action."
-        result = self._fail(job, message, TaskInstanceRef.of(self._ti))
-        raise AirflowFailException(
-            f"Airflow has ended this task while it claimed job {job.job_id}. The job's result is {result}."
-        )
-
-    def _fail(self, job: ClaimedJob, message: str, of: TaskInstanceRef) -> str:
-        failure = result_defaults.failure(job.job, message, "JobFailed", dag_id=of.dag_id, run_id=of.run_id)
-        return report.put_once(self._hook, RecordStore.of(self._ti), failure, certain=job.certain)
-
-    def _is_cut_off(self) -> bool:
-        """Return whether Airflow holds this task for ended, although it still runs."""
-        own = TaskInstanceRef.of(self._ti)
-        states = task_states(self._ti, [own.task_id], map_index=own.map_index)
-        # If a user has marked it as a success, the work goes on, and the finishing task reports.
-        return any(state in ENDED and state != "success" for state in states.values())
 
     def _is_awaited(self, job: ClaimedJob) -> bool:
         """Return whether another task, of any run, waits for a job and is the one to claim it."""

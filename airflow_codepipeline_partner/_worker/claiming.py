@@ -26,7 +26,7 @@ from airflow_codepipeline_partner._protocol.claims import (
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._worker.job_life import MAY_BE_ACKNOWLEDGED
-from airflow_codepipeline_partner._worker.records import ClaimRecord
+from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Earlier:
         user has cleared the run since.
     :param later: What another task of the run recorded of a later job of the action, or None. A user has
         cleared this task when the action was at that job.
+    :param continued: The result with which another task of the run ended the job to wait for the next one, or
+        None. A user has cleared this task meanwhile.
     """
 
     record: ClaimRecord | None = None
@@ -53,6 +55,14 @@ class Earlier:
     is_forgotten: bool = False
     is_of_ended_run: bool = False
     later: ClaimRecord | None = None
+    continued: ResultRecord | None = None
+
+
+@dataclass(frozen=True)
+class RestoreResult:
+    """Put the record of a result back that a clear has removed."""
+
+    record: ResultRecord
 
 
 @dataclass(frozen=True)
@@ -156,8 +166,14 @@ def claiming(
     if later is not None and later.is_certain:
         yield Restore(later)
         return Reason.OURS, Claim(later.state, later.job)
+    is_certain = record is not None and record.state is ClaimState.CLAIMED
+    if record is not None and is_certain and earlier.continued is not None and not was_run_cleared:
+        # The job has ended, and the action waits for its next one.
+        yield Write(record.state, record.job)
+        yield RestoreResult(earlier.continued)
+        return Reason.OURS, Claim(record.state, record.job)
     is_since_cleared = earlier.was_cleared or earlier.is_of_ended_run
-    if record is not None and record.state is ClaimState.CLAIMED and not is_since_cleared:
+    if record is not None and is_certain and not is_since_cleared:
         # After a user has cleared the task, only CodePipeline knows whether the job is still in progress.
         yield Write(record.state, record.job)
         claim = Claim(record.state, record.job)

@@ -35,6 +35,7 @@ from airflow_codepipeline_partner._worker.claiming import (
     claiming_anew,
     claiming_next,
 )
+from airflow_codepipeline_partner._worker.cut_off import end_cut_off, is_cut_off
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun, find_claim
 from airflow_codepipeline_partner._worker.records import ClaimRecord
 from airflow_codepipeline_partner.exceptions import (
@@ -230,6 +231,21 @@ def claim_offered(
     if job.job_id == claim.record.job.job_id and claim.record.state.is_unknown:
         return _claim_anew(hook, claim, job)
     return claim_next_job(hook, claim, job)
+
+
+def end_if_cut_off(hook: CodePipelineHook, ti: Any, claim: ClaimInRun, before: ClaimInRun) -> None:
+    """
+    End a job that was just claimed, if Airflow has ended the running task meanwhile.
+
+    :param hook: The hook that ends it.
+    :param ti: The running task instance.
+    :param claim: The newest claim.
+    :param before: The claim before that.
+    :raises AirflowFailException: The job is ended.
+    """
+    if claim.record != before.record and claim.counts_as_ours and is_cut_off(ti):
+        job = replace(claim.record.job, certain=claim.record.is_certain)
+        end_cut_off(hook, ti, claim.store, job)
 
 
 def is_claimed_anew(claim: ClaimInRun, before: ClaimInRun) -> bool:

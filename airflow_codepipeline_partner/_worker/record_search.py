@@ -28,6 +28,7 @@ from airflow_codepipeline_partner._worker.job_life import Results, Step, newest_
 from airflow_codepipeline_partner._worker.record_store import RecordStore, key_of
 from airflow_codepipeline_partner._worker.records import (
     CLAIM_KEY,
+    CONTINUED_KEY,
     NEXT_CLAIM_KEY,
     NO_RESULT,
     RESULT_KEY,
@@ -50,12 +51,25 @@ def claims_of_next_jobs(dag: Any, claiming: TaskInstanceRef) -> Iterator[ClaimRe
     :param dag: The DAG.
     :param claiming: The instance of the task that claimed the action's first job.
     """
-    task = dag.get_task(claiming.task_id)
-    for other in reporting_tasks(dag, task):
+    yield from _copies(dag, claiming, NEXT_CLAIM_KEY, ClaimRecord.from_xcom)
+
+
+def results_of_continuing_tasks(dag: Any, claiming: TaskInstanceRef) -> Iterator[ResultRecord]:
+    """
+    Yield what the tasks that continue an action recorded in their own XCom of how they ended its jobs.
+
+    :param dag: The DAG.
+    :param claiming: The instance of the task that claimed the action's first job.
+    """
+    yield from _copies(dag, claiming, CONTINUED_KEY, ResultRecord.from_xcom)
+
+
+def _copies(dag: Any, claiming: TaskInstanceRef, key: str, read: Callable[[Any], Record]) -> Iterator[Record]:
+    for other in reporting_tasks(dag, dag.get_task(claiming.task_id)):
         if is_marked(other, "claims_next_job"):
             names = {"dag_id": claiming.dag_id, "run_id": claiming.run_id, "task_id": other.task_id}
-            for value in XCom.get_all(key=NEXT_CLAIM_KEY, **names) or ():
-                record = readable(ClaimRecord.from_xcom, value, other.task_id)
+            for value in XCom.get_all(key=key, **names) or ():
+                record = readable(read, value, other.task_id)
                 if record is not None:
                     yield record
 
@@ -133,6 +147,11 @@ def has_continued(ti: Any, waiting: TaskInstanceRef) -> bool:
     :param ti: The running task instance.
     :param waiting: The task that the token names.
     """
+    names = {"dag_id": waiting.dag_id, "run_id": waiting.run_id, "task_id": waiting.task_id}
+    copies = XCom.get_all(key=CONTINUED_KEY, **names) or ()
+    results = (readable(ResultRecord.from_xcom, value, waiting.task_id) for value in copies)
+    if any(result is not None and result.awaited_by == waiting for result in results):
+        return True
     writers = (waiting.task_id, f"{waiting.task_id}_{waiting.map_index}")
     return any(
         claim.job.continuation_token == waiting.token

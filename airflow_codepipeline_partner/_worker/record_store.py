@@ -25,6 +25,7 @@ from airflow_codepipeline_partner._worker.dag import (
 from airflow_codepipeline_partner._worker.job_life import Results, newest_claim
 from airflow_codepipeline_partner._worker.records import (
     CLAIM_KEY,
+    CONTINUED_KEY,
     NEXT_CLAIM_KEY,
     NO_RESULT,
     RESULT_KEY,
@@ -146,6 +147,9 @@ class RecordStore:
 
     def write_result(self, record: ResultRecord) -> None:
         """Write the running task's record of a result."""
+        if self.own is not None and record.awaited_by is not None:
+            # A user may clear the claiming task. Then this shows that the action's next job is this run's.
+            XCom.set(key=CONTINUED_KEY, value=record.to_xcom(), **asdict(self.own))
         self.write(self._result_key(record.job_id), record.to_xcom())
         if self.writer and record.state == "done":
             self.write(RESULT_KEY, record.to_xcom())

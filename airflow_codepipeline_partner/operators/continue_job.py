@@ -90,7 +90,8 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         with fail_without_retry_if_permanent():
             claim = next_job.action_of(context, OfferedJob.from_value(self.job))
             if next_job.is_next_claim_unknown(claim):
-                claim = next_job.claim_next_job(self.hook, claim, claim.record.job.job)
+                before, claim = claim, next_job.claim_next_job(self.hook, claim, claim.record.job.job)
+                next_job.end_if_cut_off(self.hook, context["ti"], claim, before)
             if claim.counts_as_ours and claim.record.job.continuation_token != me.token:
                 claim = next_job.put_progress(
                     self.hook,
@@ -114,6 +115,7 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         next_job.raise_refusal(event, before, timeout=self.timeout)
         with fail_without_retry_if_permanent():
             claim = next_job.claim_offered(self.hook, before, event, timeout=self.timeout)
+            next_job.end_if_cut_off(self.hook, context["ti"], claim, before)
             if not next_job.is_claimed_anew(claim, before):
                 return self._hand_on(claim)
         return self.execute(context)

@@ -121,7 +121,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     #: Wait between two looks at work that was cleared just before this task could report it.
     LOOK_AGAIN_AFTER: ClassVar[timedelta] = timedelta(seconds=10)
     #: For how many seconds the record of a task that skipped itself may be on its way.
-    SKIP_RECORD_DELAY: ClassVar[float] = 2.0
+    SKIP_RECORD_DELAY: ClassVar[float] = 10.0
 
     template_fields = (*_RESULT_FIELDS, *CodePipelineBaseOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(_RESULT_FIELDS[:3], "json")

@@ -11,6 +11,7 @@ red         the run is red for no other reason than its result, which was put
 doubled     two runs worked on a job, and both were sure that it was theirs
 unended     a run never ends
 unclaimed   nobody claims a job, although nothing went wrong
+open        a job that continues the work of a run is claimed by nobody
 again       a run that had ended, and whose claim was cleared, did the work again
 ==========  ==============================================================================================
 """
@@ -107,6 +108,18 @@ class _Trial:
             is_calm = not self.history.misfortunes and not self.history.plan.rival
             if job_id not in self.owners and is_calm:
                 yield Finding("unclaimed", f"nobody claimed {job_id}")
+        yield from self._open_next_jobs()
+
+    def _open_next_jobs(self) -> Iterator[Finding]:
+        """Yield the next jobs of actions of ours that nobody claimed and ended."""
+        for job_id, job in self.history.codepipeline.state.jobs.items():
+            waiting = TaskInstanceRef.from_token(self.history.tokens.get(job_id))
+            is_open = waiting is not None and not job.status.ended and job_id not in self.owners
+            died = any(said.startswith("die") for said in self.history.misfortunes)
+            if is_open and not (died and self.history.plan.user.startswith("clear")):
+                # If the task that waits was cleared, too, and its older process still put the token, then no
+                # record is left.
+                yield Finding("open", f"{job_id} continues the work of {waiting}, and nobody ended it")
 
     def _of_put(self, call: Call) -> Iterator[Finding]:
         job_id = call.job_id
@@ -149,7 +162,10 @@ class _Trial:
         if self.history.way.takes_many:
             done = [work for work in done if work.job_id == job_id]
         if "Success" in call.operation:
-            if run.cut_off and run.cut_off_at < call.at and not self.history.way.takes_many:
+            # If it may have been put before, it is repeated, whatever the user does then.
+            was_intended = any("_result" in said and "intended" in said for said in self.history.misfortunes)
+            is_late = run.cut_off_at < call.at and not was_intended
+            if run.cut_off and is_late and not self.history.way.takes_many:
                 ended = ", ".join(run.cut_off)
                 yield Finding("false", f"{job_id} succeeded, although a user ended {ended} before")
             last = {work.task: work.what for work in done if work.what != "begin"}

@@ -201,6 +201,14 @@ def ways() -> dict[str, Way]:
         work(claimed.output)
         finish_job(claimed)
     found["timed"] = Way(dag, has_notifier=True)
+    with _dag("timed_go_on", on_failure_callback=CodePipelineJobFailureNotifier()) as dag:
+        claimed = claim()
+        goes_on = CodePipelineContinueJobOperator(
+            task_id="go_on", job=claimed.output, timeout=900, **tries(2)
+        )
+        work(goes_on.output)
+        finish_job(claimed)
+    found["timed_go_on"] = Way(dag, has_notifier=True)
     for way in found.values():
         for each in way.dag.tasks:
             # As Airflow does when it has parsed the DAG.

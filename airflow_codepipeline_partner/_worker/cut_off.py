@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A task that claims a job while Airflow ends it.
+
+A user may mark the task or its run as failed, or the run's time may be over. Its process runs on until its
+supervisor hears of it. The task that finishes the job, or the callback, may have looked for a claim before
+there was one. So whoever has claimed a job looks once more, and ends the job itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import tenacity
+
+from airflow_codepipeline_partner._compat import AirflowFailException
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
+from airflow_codepipeline_partner._worker import report, result_defaults
+from airflow_codepipeline_partner._worker.dag import ENDED, task_states
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.hooks import CodePipelineHook
+
+#: How often to look, and how many seconds apart. There is no other try of such a task.
+LOOKS, PAUSE = 3, 1
+
+
+def is_cut_off(ti: Any) -> bool:
+    """Return whether Airflow holds the running task for ended, although it still runs."""
+    own = TaskInstanceRef.of(ti)
+    looking = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(LOOKS),
+        wait=tenacity.wait_fixed(PAUSE),
+        retry=tenacity.retry_if_exception_type(Exception),
+        reraise=True,
+    )
+    states = looking(task_states, ti, [own.task_id], map_index=own.map_index)
+    # If a user has marked it as a success, the work goes on, and the finishing task reports.
+    return any(state in ENDED and state != "success" for state in states.values())
+
+
+def end_cut_off(hook: CodePipelineHook, ti: Any, store: report.ResultStore, job: ClaimedJob) -> NoReturn:
+    """
+    End a job with failure that the running task has claimed after Airflow had ended it.
+
+    :param hook: The hook that ends it.
+    :param ti: The running task instance.
+    :param store: The store of the job's result.
+    :param job: The job.
+    :raises AirflowFailException: It is ended.
+    """
+    result = put_failure(
+        hook,
+        store,
+        job,
+        TaskInstanceRef.of(ti),
+        "The work of this action was ended in Airflow before it began. Retry the action.",
+    )
+    raise AirflowFailException(
+        f"Airflow has ended this task while it claimed job {job.job_id}. The job's result is {result}."
+    )
+
+
+def put_failure(
+    hook: CodePipelineHook, store: report.ResultStore, job: ClaimedJob, of: TaskInstanceRef, message: str
+) -> str:
+    """Put a failure that names a task's run, unless another result was put; return the job's result."""
+    failure = result_defaults.failure(job.job, message, "JobFailed", dag_id=of.dag_id, run_id=of.run_id)
+    return report.put_once(hook, store, failure, certain=job.certain)
