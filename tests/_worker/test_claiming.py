@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from support import ACTION_TYPE
 
+from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import (
     Acknowledge,
     Acknowledged,
@@ -22,10 +23,11 @@ from airflow_codepipeline_partner._worker.claiming import (
     Reason,
     Recall,
     Restore,
+    RestoreResult,
     Write,
     claiming,
 )
-from airflow_codepipeline_partner._worker.records import ClaimRecord
+from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.exceptions import InvalidNonce, RequestRefused, ServiceUnavailable
 from airflow_codepipeline_partner.jobs import ActionType, ClaimedJob, OfferedJob
 
@@ -57,6 +59,8 @@ def claim(earlier=None, answer=TAKEN, *, token=None, details=None, awaited=False
             written.append(step.state)
         if isinstance(step, Restore):
             written.append("restored")
+        if isinstance(step, RestoreResult):
+            written.append("result")
         return answers.get(type(step))
 
     settings = {"unknown_claim": "assume_ours", **settings}
@@ -141,6 +145,17 @@ def test_a_task_that_airflow_ended_meanwhile_does_not_work():
 def test_a_cleared_claim_finds_the_job_that_the_action_is_at(was_run_cleared, reason, written):
     earlier = Earlier(later=known(CLAIMED, "job-2"))
     assert claim(earlier, was_run_cleared=was_run_cleared) == (reason, written)
+
+
+@pytest.mark.parametrize(
+    ("was_run_cleared", "reason", "written"),
+    [(False, Reason.OURS, [CLAIMED, "result"]), (True, Reason.HAS_ENDED, [CLAIMED, CLAIMED])],
+)
+def test_a_cleared_claim_goes_on_while_the_next_job_is_awaited(was_run_cleared, reason, written):
+    """The result with the token is put back. If the run had ended, CodePipeline is asked."""
+    result = ResultRecord.of_call("done", requests.success(JOB, continuation_token=RUN.token))
+    earlier = Earlier(known(CLAIMED), was_cleared=True, continued=result)
+    assert claim(earlier, ENDED, was_run_cleared=was_run_cleared) == (reason, written)
 
 
 def test_a_run_that_had_ended_does_no_work_again():

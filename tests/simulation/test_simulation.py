@@ -119,6 +119,38 @@ def test_a_claim_cleared_during_the_next_job_goes_on_with_it(way, task_id):
 
 
 @pytest.mark.parametrize("ended", ["status", "error"])
+@pytest.mark.parametrize(
+    ("way", "task_id"), [("go_on", "go_on"), ("watch", "watch"), ("custom_watch", "watch")]
+)
+def test_a_claim_cleared_before_the_next_job_awaits_it(way, task_id, ended):
+    plan = drawn(user="clear claim", looks=2, acknowledge_ended_job=ended)
+    history = History(1, {**calm(way), **plan})
+    history.cue = when(task_id, "deferred")
+    history.run()
+    assert history.misfortunes == ["user: clears claim"]
+    assert judge(history) == []
+    assert next(iter(history.server.runs.values())).state == "success"
+
+
+@pytest.mark.parametrize("step", range(1, 30))
+def test_a_next_claim_that_airflow_ends_meanwhile_leaves_no_job(step):
+    """The run's time is over just then, and the callback is quicker."""
+    decisions = {**calm("timed_go_on"), **drawn(user="time out"), f"run1 go_on.1.2#{step}": 1}
+    history = History(1, decisions)
+    history.cue = lambda it: any(each.name == "run1 go_on.1.2" for each in it.processes)
+    call_back = history._call_back
+
+    def call_back_first(run):
+        call_back(run)
+        history.processes.insert(0, history.processes.pop())
+
+    history._call_back = call_back_first
+    history.run()
+    assert history.misfortunes == ["user: time out"]
+    assert judge(history) == []
+
+
+@pytest.mark.parametrize("ended", ["status", "error"])
 @pytest.mark.parametrize("way", ["plain", "custom", "go_on", "custom_watch"])
 def test_a_claim_cleared_after_its_run_does_no_work_again(way, ended):
     plan = drawn(user="clear claim", looks=2, acknowledge_ended_job=ended)
