@@ -48,6 +48,11 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
     def always(value: Any) -> Callable[..., Any]:
         return lambda *given, **named: value
 
+    cut_off = finish.tasks_cut_off
+
+    def no_claims(context: Any, states: Any, work: Any, delay: float) -> Any:
+        return cut_off(context, states, set(work) - {"claim", "function"}, delay)
+
     recall = checkpoints.ClaimCheckpoint.recall
 
     def absence_is_doubt(self: Any, job_id: str) -> Any:
@@ -139,6 +144,19 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
             patch(checkpoints.ClaimCheckpoint, "recall", absence_is_doubt)
         ],
         "a skip by a user's mark is the DAG's": lambda: [patch(finish, "tasks_cut_off", always([]))],
+        "a next claim that Airflow has ended goes on": lambda: [
+            patch(next_job, "end_if_cut_off", always(None))
+        ],
+        "a first claim that Airflow has ended goes on": lambda: [patch(claim, "is_cut_off", always(False))],
+        "a cleared claim awaits no next job": lambda: [
+            patch(checkpoints.ClaimCheckpoint, "_continued", always(None))
+        ],
+        "the job of an ended run is left to it": lambda: [patch(claim, "has_continued", always(False))],
+        "the callback looks at no copies": lambda: [patch(notifications, "records_in_copies", always([]))],
+        "a function's claim is not restored": lambda: [
+            patch(checkpoints.ClaimCheckpoint, "restore", lambda self, job_id=None: self._earlier(job_id))
+        ],
+        "a claim that a user ended is a skip": lambda: [patch(finish, "tasks_cut_off", no_claims)],
         "a skipped last step is a failure": lambda: [patch(work_result, "failure_of_run", by_the_last)],
         "all tasks write one record": lambda: [patch(RecordStore, "of_claim", classmethod(one_key_for_all))],
         "a settled put is unsettled": lambda: [patch(reporting, "meaning_of_refusal", unsettled)],
