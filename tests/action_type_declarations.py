@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Declarations of action types, and what CodePipeline tells of them."""
+"""Declarations of action types, and what CodePipeline returns for them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MINIMAL = {"category": "Test", "provider": "Airflow"}
 
 
 def told_by_aws(declared, *, with_types=True):
-    """The action type as ListActionTypes tells it."""
+    """The action type as ListActionTypes returns it."""
     arguments = CustomActionType.from_declaration(declared).to_api()
     properties = arguments.pop("configurationProperties", [])
     if not with_types:

@@ -63,10 +63,10 @@ class CodePipeline:
         self.calls.append((operation, json.loads(body)))
         if not self.planted.get(operation):
             return self._ask_emulator(headers, body)
-        status, told, done = self.planted[operation].pop(0)
+        status, said, done = self.planted[operation].pop(0)
         if done:
             self._ask_emulator(headers, body)
-        return status, told
+        return status, said
 
     def _ask_emulator(self, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         sent = {name: headers[name] for name in ("Authorization", "X-Amz-Target", "Content-Type")}

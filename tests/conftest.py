@@ -32,7 +32,7 @@ DAGS_FOLDER = HOME / "dags"
 EVENT_NAMES: dict[str, str] = {}
 
 for name in list(os.environ):
-    # Neither an Airflow nor an AWS account of whoever runs the tests may matter.
+    # Neither an Airflow nor an AWS account of the user who runs the tests may matter.
     if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_", "AWS_")):
         del os.environ[name]
 os.environ.update(
@@ -102,7 +102,7 @@ def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
             connection.execute("PRAGMA synchronous=OFF")
 
     # While a connection stays open, none is the last to be closed: that one takes the whole database for a
-    # moment, and whoever opens another just then is told that it is locked, without a wait.
+    # moment, and a process that opens another just then learns that it is locked, without a wait.
     with quick_airflow(), closing(sqlite3.connect(database)) as held_open:
         held_open.execute("SELECT count(*) FROM dag").fetchone()
         yield

@@ -31,7 +31,7 @@ def airflow_connections(emulator: Any, customer: Any) -> dict[str, str]:
 
 
 def admin_client(emulator: Any, service: str) -> Any:
-    """Return a client of whoever administers the account."""
+    """Return a client of the account's administrator."""
     keys = {"aws_access_key_id": "AKIAADMIN", "aws_secret_access_key": "admin", "region_name": "us-east-1"}
     return boto3.Session(**keys).client(service, endpoint_url=emulator.url)
 

@@ -69,12 +69,12 @@ def context(*payloads, conf=None):
     }
 
 
-def told(*jobs):
+def said(*jobs):
     return {"from_trigger": True, "payload": {"status": "offered", "jobs": list(jobs), "error": None}}
 
 
 def test_the_jobs_of_all_events_are_given_each_once():
-    assert offered_jobs(context(told(JOB), told(JOB, OTHER))) == [JOB, OTHER]
+    assert offered_jobs(context(said(JOB), said(JOB, OTHER))) == [JOB, OTHER]
 
 
 @pytest.mark.parametrize("conf", [JOB, {**JOB, "more": 1}, {"jobs": [JOB]}])
@@ -82,15 +82,15 @@ def test_without_events_the_jobs_are_those_of_the_conf(conf):
     assert offered_jobs(context(conf=conf)) == [JOB]
 
 
-@pytest.mark.parametrize("strange", [{"posted": "by hand"}, None, told({"no": "job"})])
+@pytest.mark.parametrize("strange", [{"posted": "by hand"}, None, said({"no": "job"})])
 def test_an_event_of_somebody_else_does_not_hold_up_the_jobs(strange):
-    assert offered_jobs(context(strange, told(JOB))) == [JOB]
-    assert offered_jobs(context(told(JOB), strange)) == [JOB]
+    assert offered_jobs(context(strange, said(JOB))) == [JOB]
+    assert offered_jobs(context(said(JOB), strange)) == [JOB]
     assert offered_jobs(context(strange, conf=JOB)) == [JOB]
 
 
 def test_the_conf_does_not_matter_where_there_are_events():
-    assert offered_jobs(context(told(JOB), conf={"jobs": [OTHER]})) == [JOB]
+    assert offered_jobs(context(said(JOB), conf={"jobs": [OTHER]})) == [JOB]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_the_conf_does_not_matter_where_there_are_events():
         (context({"posted": "by hand"}), "'jobs' holds no jobs"),
         (context(None), "'jobs' holds no jobs"),
         (context({"payload": {"jobs": None}}), "'jobs' holds no jobs"),
-        (context(told({"no": "job"})), "needs job_id"),
+        (context(said({"no": "job"})), "needs job_id"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -228,7 +228,7 @@ def test_a_usual_job_id_is_in_the_runs_id_as_it_is():
 
 def test_one_malformed_job_does_not_hold_up_the_others(caplog):
     good = {"job_id": "a", "client_id": "c"}
-    known = context(told({"job_id": ""}, good, 7))
+    known = context(said({"job_id": ""}, good, 7))
     assert [job.job_id for job in assets._jobs_of_events(known)] == ["a"]
     assert caplog.text.count("holds something that is no job") == 2
 

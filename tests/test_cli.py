@@ -35,9 +35,9 @@ def test_a_wrong_command_line_is_told_with_its_usage(capsys, wrong):
     with pytest.raises(SystemExit) as end:
         cli.main(wrong)
     assert end.value.code == 2
-    told = capsys.readouterr().err
-    assert told.startswith("usage: python -m airflow_codepipeline_partner")
-    assert "planted-secret" not in told
+    said = capsys.readouterr().err
+    assert said.startswith("usage: python -m airflow_codepipeline_partner")
+    assert "planted-secret" not in said
 
 
 def ours() -> Any:

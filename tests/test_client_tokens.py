@@ -300,7 +300,7 @@ def test_a_connection_with_client_id_and_token_tests_well(store_token):
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "said"),
     [
         ({"login": None}, "Client ID (login) is missing."),
         ({"login": ""}, "Client ID (login) is missing."),
@@ -309,11 +309,11 @@ def test_a_connection_with_client_id_and_token_tests_well(store_token):
     ],
     ids=str,
 )
-def test_a_connection_that_would_not_work_says_why(store_token, changed, told):
+def test_a_connection_that_would_not_work_says_why(store_token, changed, said):
     store_token(CUSTOMER, **changed)
     ok, message = ClientTokenHook.for_client(CLIENT_ID).test_connection()
     assert not ok
-    assert told in message
+    assert said in message
     assert TOKEN not in message
 
 

@@ -148,9 +148,9 @@ def test_a_refused_result_is_asked_for_once_more(emulator, offer, run_dag, notif
     notify(run)
     again = "success" if times == 1 else "InvalidJobStateException"
     assert results_of(emulator, job) == ["InvalidJobStateException", again]
-    told = "".join(capfd.readouterr())
-    assert ("has ended already" in told) is (times is None)
-    assert "taken as put" not in told
+    seen = "".join(capfd.readouterr())
+    assert ("has ended already" in seen) is (times is None)
+    assert "taken as put" not in seen
 
 
 def test_an_intended_result_is_repeated_and_never_flipped(emulator, offer, run_dag, notify, monkeypatch):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Airflow is told about this provider, against Airflow's own schemas and its own manager."""
+"""What Airflow knows about this provider, against Airflow's own schemas and its own manager."""
 
 from __future__ import annotations
 

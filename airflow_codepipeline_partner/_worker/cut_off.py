@@ -4,7 +4,7 @@ A task that claims a job while Airflow ends it.
 
 A user may mark the task or its run as failed, or the run's time may be over. Its process runs on until its
 supervisor hears of it. The task that finishes the job, or the callback, may have looked for a claim before
-there was one. So whoever has claimed a job looks once more, and ends the job itself.
+there was one. So a task that has claimed a job looks once more, and ends the job itself.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 Why a task of the work was skipped: by the DAG, or because somebody ended the run.
 
 If a user marks a run failed, Airflow fails its running tasks and *skips* those that have not begun or wait
-for a retry. Nothing in a task's state tells such a skip from one that the DAG's author wanted. So a skip has
-to be explained: by the task's trigger rule, a task before it that was skipped, a branch, nothing to expand,
-or by the task itself, which then left a record. A skip without an explanation cut the work off.
+for a retry. Nothing in a task's state distinguishes such a skip from one that the DAG's author wanted. So a
+skip has to be explained: by the task's trigger rule, a task before it that was skipped, a branch, nothing to
+expand, or by the task itself, which then left a record. A skip without an explanation cut the work off.
 """
 
 from __future__ import annotations

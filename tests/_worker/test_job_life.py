@@ -199,16 +199,16 @@ class Case:
 
     @property
     def other_is_done(self) -> bool:
-        """CodePipeline told the other task that it took its call."""
+        """CodePipeline answered the other task that it took its call."""
         return self.state == "done"
 
     @property
     def other_was_sent(self) -> bool:
-        """The other task was about to send its call, and nobody told it what came of it."""
+        """The other task was about to send its call, and got no answer."""
         return self.state == "intended"
 
     def ended_with(self, call: requests.Call) -> bool:
-        """As far as CodePipeline tells the job's status, the job may have ended with this call."""
+        """As far as the job's status shows, the job may have ended with this call."""
         if self.status is None:
             return True
         return self.status == ("Failed" if call is FAILURE else "Succeeded")
@@ -229,11 +229,11 @@ class Case:
 
 #: Sentence → whether it speaks of a case. The first one that does decides.
 SENTENCES: dict[str, tuple[Callable[[Case], bool], Refusal]] = {
-    "If CodePipeline told another task that it took a different call, it was that one.": (
+    "If CodePipeline said another task that it took a different call, it was that one.": (
         lambda case: case.other_is_done and not case.is_same,
         Refusal.ANOTHERS_WAS_TAKEN,
     ),
-    "If CodePipeline told another task that it took this very call, it was ours.": (
+    "If CodePipeline said another task that it took this very call, it was ours.": (
         lambda case: case.other_is_done and case.is_same,
         Refusal.OURS_WAS_TAKEN,
     ),
@@ -307,7 +307,7 @@ def test_a_refusal_means_what_the_sentences_say(sentence):
         # Another task was faster: it has its answer, or it died before that.
         (Case(SUCCESS, FAILURE, "done", False, True, None), Refusal.ANOTHERS_WAS_TAKEN),
         (Case(SUCCESS, FAILURE, "intended", False, True, None), Refusal.ANOTHERS_WAS_TAKEN),
-        # Both answers were lost. Only a status that is another for each of them can tell.
+        # Both answers were lost. Only a status that is another for each of them shows which was taken.
         (Case(SUCCESS, FAILURE, "intended", True, True, None), Refusal.ONE_OF_TWO_WAS_TAKEN),
         (Case(SUCCESS, FAILURE, "intended", True, True, "Succeeded"), Refusal.OURS_WAS_TAKEN),
         (Case(SUCCESS, FAILURE, "intended", True, True, "Failed"), Refusal.ANOTHERS_WAS_TAKEN),

@@ -131,7 +131,7 @@ def test_the_newest_job_counts_even_if_its_claim_is_weak(xcom):
 
 
 def test_what_an_earlier_version_left_is_anothers_record(xcom):
-    """It kept all under the plain keys, whoever wrote it."""
+    """It kept all under the plain keys, no matter which task wrote it."""
     tasks = (a_task("watch", **GOES_ON), a_task("finish", **REPORTS))
     RecordStore(CLAIM_REF).write_result(recorded("intended", requests.success(ONE)))
     results = store_of("finish", *tasks).read_results("one")

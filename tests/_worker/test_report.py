@@ -266,7 +266,7 @@ def test_an_unsent_result_of_a_timed_out_job_is_not_put(emulator, customer, make
 def test_the_status_shows_that_a_job_timed_out_before(
     emulator, customer, make_hook, store_token, answer, taken
 ):
-    """If CodePipeline does not tell it, an intended result counts as put."""
+    """If CodePipeline does not say it, an intended result counts as put."""
     emulator.configure(acknowledge_ended_job=answer)
     emulator.start_execution("pipe")
     hook = make_hook()

@@ -30,7 +30,7 @@ class CodePipeline:
     :param taken: What it has taken before.
     :param loses_answers: Whether the answer of the call that it takes never arrives.
     :param in_doubt: Whether it refuses what was sent twice in one try, after a lost answer.
-    :param status: What it tells of the job's status.
+    :param status: What it says about the job's status.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ def two_tasks() -> tuple[Racing, Racing]:
     return second, second.beside("first")
 
 
-@pytest.mark.parametrize("status", [None, "told"])
+@pytest.mark.parametrize("status", [None, "said"])
 @pytest.mark.parametrize("theirs", [SUCCESS, CONTINUE, FAILURE], ids=requests.result_of)
 @pytest.mark.parametrize("ours", [SUCCESS, CONTINUE, FAILURE], ids=requests.result_of)
 def test_who_comes_second_finds_the_result_of_the_first(ours, theirs, status):
     second, first = two_tasks()
-    told = {"success": "Succeeded", "continue": "Succeeded", "failure": "Failed"}[requests.result_of(theirs)]
-    service = CodePipeline(status=status and told)
+    said = {"success": "Succeeded", "continue": "Succeeded", "failure": "Failed"}[requests.result_of(theirs)]
+    service = CodePipeline(status=status and said)
     second.meanwhile = lambda: report.put_once(service, first, theirs)
     assert report.put_once(service, second, ours) == requests.result_of(theirs)
     assert service.taken == theirs

@@ -46,11 +46,11 @@ def credentials(monkeypatch, tmp_path):
 def run(server, capsys) -> Callable[..., Any]:
     """Run a command against the server; return what it printed, on the standard output where it was done."""
 
-    def call(*arguments: str, code: int = 0, told: str = "") -> Any:
+    def call(*arguments: str, code: int = 0, said: str = "") -> Any:
         where = () if arguments[0] == "policy" else ("--endpoint-url", server.url)
         assert cli.main(["action-type", *arguments, *where]) == code
         printed = capsys.readouterr()
-        assert told in printed.err
+        assert said in printed.err
         assert "Traceback" not in printed.err
         assert "planted-secret" not in printed.err + printed.out
         if code:

@@ -34,7 +34,7 @@ def test_what_is_listed_is_read_to_its_last_page_and_is_custom(run, codepipeline
 
 
 @pytest.mark.parametrize(
-    ("operation", "code", "told"),
+    ("operation", "code", "said"),
     [
         (
             CREATE,
@@ -58,16 +58,16 @@ def test_what_is_listed_is_read_to_its_last_page_and_is_custom(run, codepipeline
         (DELETE, "ConcurrentModificationException", "try again"),
     ],
 )
-def test_a_refusal_is_one_line_that_says_what_to_do(run, codepipeline, file, operation, code, told):
+def test_a_refusal_is_one_line_that_says_what_to_do(run, codepipeline, file, operation, code, said):
     if operation == DELETE:
         run("create", file())
     # Some are tried again.
     codepipeline.refuse(operation, code, times=3)
     arguments = ("delete", PATH, "--yes") if operation == DELETE else ("create", file())
     text = run(*arguments, code=1)
-    assert told in text
+    assert said in text
     assert text.count("\n") == 1
-    if "credentials (" in told:
+    if "credentials (" in said:
         # AWS quotes the request in some of these, with its token.
         assert "planted" not in text
 
@@ -105,16 +105,16 @@ def test_unreachable_is_one_line_without_a_password(capsys, server):
     server.server_close()
     url = f"http://user:planted-secret@127.0.0.1:{port}"
     assert cli.main(["action-type", "list", "--endpoint-url", url]) == 1
-    told = capsys.readouterr().err
-    assert f"ListActionTypes got no response from http://127.0.0.1:{port} (EndpointConnectionError)" in told
-    assert "planted-secret" not in told
-    assert told.count("\n") == 1
+    said = capsys.readouterr().err
+    assert f"ListActionTypes got no response from http://127.0.0.1:{port} (EndpointConnectionError)" in said
+    assert "planted-secret" not in said
+    assert said.count("\n") == 1
 
 
 def test_no_region_no_credentials_and_no_profile_are_told(run, monkeypatch):
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     assert run("list", code=1).startswith("No region is set: give --region")
-    run("list", "--region", "eu-west-1", told="in eu-west-1")
+    run("list", "--region", "eu-west-1", said="in eu-west-1")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     assert "no usable credentials for AWS (NoCredentialsError)" in run(
@@ -126,9 +126,9 @@ def test_no_region_no_credentials_and_no_profile_are_told(run, monkeypatch):
 def test_settings_that_make_no_client_are_told(capsys, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "planted-secret")
     assert cli.main(["action-type", "list"]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("boto3's client could not be created (ValueError): check")
-    assert "planted-secret" not in told
+    said = capsys.readouterr().err
+    assert said.startswith("boto3's client could not be created (ValueError): check")
+    assert "planted-secret" not in said
 
 
 def test_a_profile_has_region_and_credentials(run, monkeypatch, tmp_path):
@@ -138,7 +138,7 @@ def test_a_profile_has_region_and_credentials(run, monkeypatch, tmp_path):
         "[profile mine]\nregion = eu-west-3\naws_access_key_id = A\naws_secret_access_key = planted-secret\n"
     )
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    run("list", "--profile", "mine", told="in eu-west-3")
+    run("list", "--profile", "mine", said="in eu-west-3")
 
 
 def test_a_connection_has_region_endpoint_and_credentials(connection, capsys, file, codepipeline):
@@ -196,14 +196,14 @@ def test_a_role_that_is_refused_is_told_as_that(code):
     refused = ClientError({"Error": {"Code": code, "Message": "planted"}}, "AssumeRole")
     with pytest.raises(
         RequestRefused, match=rf"^AssumeRole, which gives the credentials, .*\({code}\)"
-    ) as told:
+    ) as said:
         calls_that_fail_with(refused).list_action_types()
     # Only of what is not allowed AWS's words are shown: others may quote the request.
-    assert ("planted" in str(told.value)) is (code == "AccessDenied")
+    assert ("planted" in str(said.value)) is (code == "AccessDenied")
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "told"),
+    ("error", "kind", "said"),
     [
         (
             SSOTokenLoadError(error_msg="planted"),
@@ -216,10 +216,10 @@ def test_a_role_that_is_refused_is_told_as_that(code):
         (RuntimeError("planted"), RequestRefused, "DeleteCustomActionType failed (RuntimeError)"),
     ],
 )
-def test_a_failure_is_told_without_what_it_quotes(error, kind, told):
+def test_a_failure_is_told_without_what_it_quotes(error, kind, said):
     with pytest.raises(kind) as failure:
         calls_that_fail_with(error).delete_custom_action_type(BUILD)
-    assert told in str(failure.value)
+    assert said in str(failure.value)
     assert "planted" not in str(failure.value)
     # Nor is it in a trace.
     assert failure.value.__cause__ is None
@@ -230,6 +230,6 @@ def test_what_may_have_been_carried_out_is_said_to_be():
     silence = calls_that_fail_with(ReadTimeoutError(endpoint_url="x"))
     with pytest.raises(CodePipelineError, match="It may have been carried out"):
         silence.delete_custom_action_type(BUILD)
-    with pytest.raises(CodePipelineError) as told:
+    with pytest.raises(CodePipelineError) as said:
         silence.list_action_types()
-    assert "carried out" not in str(told.value)
+    assert "carried out" not in str(said.value)

@@ -17,7 +17,7 @@ from airflow_codepipeline_partner.jobs import ActionType
 
 
 def test_a_whole_story(run, codepipeline, file):
-    policy = json.loads(run("create", file(), told=f"Created {PATH} in eu-central-1."))
+    policy = json.loads(run("create", file(), said=f"Created {PATH} in eu-central-1."))
     [created] = codepipeline.asked(CREATE)
     assert created == CustomActionType.from_declaration(yaml.safe_load(DECLARATION)).to_api()
     place = {"region": "eu-central-1", "partition": "aws"}
@@ -29,9 +29,9 @@ def test_a_whole_story(run, codepipeline, file):
     )
     assert run("show", file()) == shown
     # What is there as declared is done: as it was declared, and as it was shown.
-    told = f"{PATH} already exists in eu-central-1, as declared. (Tags are not compared"
-    assert json.loads(run("create", file(), told=told)) == policy
-    run("create", file(shown), told=f"{PATH} already exists in eu-central-1, as declared. The IAM")
+    said = f"{PATH} already exists in eu-central-1, as declared. (Tags are not compared"
+    assert json.loads(run("create", file(), said=said)) == policy
+    run("create", file(shown), said=f"{PATH} already exists in eu-central-1, as declared. The IAM")
     # What is there otherwise is refused with what differs and what to do.
     changed = {"{maximumCount: 1}": "{maximumCount: 2}", "key: true": "key: false"}
     refused = run("create", file(**changed), code=1)
@@ -41,25 +41,25 @@ def test_a_whole_story(run, codepipeline, file):
     assert f"action-type show {PATH}" in refused
     assert f"action-type delete {PATH}" in refused
     assert len(codepipeline.asked(CREATE)) == 1
-    run("delete", PATH, "--yes", told=f"Deleted {PATH} in eu-central-1.")
+    run("delete", PATH, "--yes", said=f"Deleted {PATH} in eu-central-1.")
     assert codepipeline.types == []
-    assert run("list", told="There is no custom action type in eu-central-1.") == ""
+    assert run("list", said="There is no custom action type in eu-central-1.") == ""
     # What was deleted can be had back as it was, and only so.
     refused = run("create", file(**changed), code=1)
     assert refused.startswith(f"{CREATE} was refused in eu-central-1 (ActionTypeAlreadyExistsException)")
     assert "It is not listed, so it was deleted" in refused
     assert codepipeline.types == []
-    assert json.loads(run("create", file(), told=f"Created {PATH} in eu-central-1.")) == policy
+    assert json.loads(run("create", file(), said=f"Created {PATH} in eu-central-1.")) == policy
     assert run("show", PATH) == shown
 
 
 def test_a_wrong_declaration_calls_nothing(run, codepipeline, file):
     wrong = file(**{"category: Build": "category: Fly", "secret: true": "secret: perhaps", "tags": "tugs"})
-    told = run("create", wrong, code=2)
-    assert told.startswith(f"{wrong}: The declaration of a custom action type has 3 faults:\n")
-    assert "  category: must be one of Source, Build" in told
-    assert "  configurationProperties[1].secret: must be true or false" in told
-    assert "did you mean 'tags'?" in told
+    said = run("create", wrong, code=2)
+    assert said.startswith(f"{wrong}: The declaration of a custom action type has 3 faults:\n")
+    assert "  category: must be one of Source, Build" in said
+    assert "  configurationProperties[1].secret: must be true or false" in said
+    assert "did you mean 'tags'?" in said
     assert codepipeline.calls == []
 
 
@@ -79,9 +79,9 @@ def write_bytes(path: str, content: bytes) -> str:
 
 
 def test_what_is_neither_path_nor_file_is_said_to_be(run, codepipeline):
-    told = run("show", "build/Airflow/1", code=2)
-    assert "cannot be read" in told
-    assert "'build/Airflow/1' is not CATEGORY/PROVIDER/VERSION, so it was read as a file." in told
+    said = run("show", "build/Airflow/1", code=2)
+    assert "cannot be read" in said
+    assert "'build/Airflow/1' is not CATEGORY/PROVIDER/VERSION, so it was read as a file." in said
     assert codepipeline.calls == []
 
 
@@ -102,13 +102,13 @@ def test_the_declaration_may_come_from_the_standard_input(run, monkeypatch, code
 
 
 def test_what_is_not_there_is_not_shown_and_others_are_named(run, codepipeline, file):
-    told = run("show", PATH, code=1)
-    assert told == f"There is no custom action type {PATH} in eu-central-1; there are none at all.\n"
+    said = run("show", PATH, code=1)
+    assert said == f"There is no custom action type {PATH} in eu-central-1; there are none at all.\n"
     for version in range(1, 8):
         run("create", file(**{"version: 1": f"version: {version}"}))
-    told = run("show", "Test/Airflow/1", code=1)
+    said = run("show", "Test/Airflow/1", code=1)
     names = ", ".join(f"Build/Airflow/{version}" for version in range(1, 6))
-    assert told.endswith(f"there are {names} and 2 more (action-type list).\n")
+    assert said.endswith(f"there are {names} and 2 more (action-type list).\n")
     assert len(run("list").splitlines()) == 7
     assert "version: '7'" in run("show", "Build/Airflow/7")
     assert "Build/Airflow/1" in run("delete", "Test/Airflow/1", "--yes", code=1)
@@ -132,7 +132,7 @@ def test_a_terminal_is_asked_before_something_is_deleted(
         "delete",
         PATH,
         code=0 if deleted else 1,
-        told=f"Delete {PATH} in eu-central-1? Polls for its jobs fail",
+        said=f"Delete {PATH} in eu-central-1? Polls for its jobs fail",
     )
     assert (codepipeline.types == []) is deleted
 
@@ -176,9 +176,9 @@ def test_a_policy_needs_no_call_and_no_region(run, codepipeline, file, monkeypat
 
 def test_who_may_create_and_delete_need_not_list(run, codepipeline, file):
     codepipeline.refuse(LIST, "AccessDeniedException")
-    run("create", file(), told="Created")
+    run("create", file(), said="Created")
     codepipeline.refuse(LIST, "AccessDeniedException")
-    run("delete", PATH, "--yes", told="Deleted")
+    run("delete", PATH, "--yes", said="Deleted")
     codepipeline.refuse(LIST, "AccessDeniedException")
     assert "ListActionTypes is not allowed in eu-central-1" in run("list", code=1)
     codepipeline.refuse(LIST, "AccessDeniedException", times=2)
@@ -189,7 +189,7 @@ def test_who_may_create_and_delete_need_not_list(run, codepipeline, file):
 
 def test_a_create_whose_answer_was_lost_is_found(run, codepipeline, file):
     codepipeline.refuse(CREATE, "ActionTypeAlreadyExistsException", done=True)
-    run("create", file(), told="already exists in eu-central-1, as declared.")
+    run("create", file(), said="already exists in eu-central-1, as declared.")
 
 
 @pytest.mark.parametrize("option", [["--profile", "x"], ["--endpoint-url", "http://127.0.0.1:9"]])

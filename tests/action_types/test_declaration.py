@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong in a declaration: all of it is told, by path and limit, and no value is."""
+"""What is wrong in a declaration: all of it is reported, by path and limit, and no value is."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_good_one_is_read_under_its_snake_case_names():
 
 PROPERTIES = "configurationProperties"
 LONG_URL = "https://planted.example/" + "p" * 2048
-#: Where → what is given there, and what the fault begins with and tells besides.
+#: Where → what is given there, and what the fault begins with and says besides.
 WRONG = [
     ((["category"]), NONE, "category: is missing", ""),
     ((["category"]), None, "category: is missing", ""),

@@ -13,9 +13,9 @@ from airflow_codepipeline_partner.action_types.differences import differences
 @pytest.mark.parametrize("declared", [DECLARED, MINIMAL])
 def test_what_aws_tells_of_it_is_no_difference(declared):
     made = CustomActionType.from_declaration(declared)
-    told = CustomActionType.from_api(told_by_aws(declared))
-    assert differences(told, made) == []
-    assert differences(made, told) == []
+    said = CustomActionType.from_api(told_by_aws(declared))
+    assert differences(said, made) == []
+    assert differences(made, said) == []
 
 
 def test_types_that_aws_does_not_tell_are_no_difference():

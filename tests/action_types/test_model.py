@@ -55,9 +55,9 @@ def test_what_is_not_declared_has_its_default():
 def test_it_comes_back_as_a_declaration(declared):
     made = CustomActionType.from_declaration(declared)
     assert CustomActionType.from_declaration(made.to_declaration()) == made
-    told = CustomActionType.from_api(told_by_aws(declared))
-    assert CustomActionType.from_declaration(told.to_declaration()) == told
-    assert told.tags == {}
+    said = CustomActionType.from_api(told_by_aws(declared))
+    assert CustomActionType.from_declaration(said.to_declaration()) == said
+    assert said.tags == {}
 
 
 def test_a_declaration_in_snake_case_is_the_same():
@@ -86,7 +86,7 @@ def test_a_wrong_declaration_is_refused():
 
 
 def test_what_aws_tells_is_read_leniently():
-    told = CustomActionType.from_api(
+    said = CustomActionType.from_api(
         {
             "id": {"category": "Build", "owner": "Custom", "provider": "P", "version": "1"},
             "settings": {"entityUrlTemplate": "", "unknown": "x"},
@@ -95,9 +95,9 @@ def test_what_aws_tells_is_read_leniently():
             "outputArtifactDetails": {"minimumCount": 0, "maximumCount": 0},
         }
     )
-    assert told.settings == ActionTypeSettings()
-    assert told.configuration_properties == (ConfigurationProperty("A" * 60),)
-    assert told.input_artifact_details == ArtifactDetails(0, 9)
+    assert said.settings == ActionTypeSettings()
+    assert said.configuration_properties == (ConfigurationProperty("A" * 60),)
+    assert said.input_artifact_details == ArtifactDetails(0, 9)
 
 
 def test_a_path_names_an_action_type():

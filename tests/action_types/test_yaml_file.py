@@ -61,7 +61,7 @@ def test_what_is_dumped_is_read_back():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "said"),
     [
         ("planted: 1\nb:\n  planted: 1\n  c: 2\n  planted: 3\n", "line 5, column 3: this key occurs twice"),
         ('{"planted": 1, "planted": 2}', "line 1, column 16: this key occurs twice"),
@@ -90,11 +90,11 @@ def test_what_is_dumped_is_read_back():
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else None,
 )
-def test_what_is_no_yaml_is_named_by_its_line(text, told):
+def test_what_is_no_yaml_is_named_by_its_line(text, said):
     """Nothing of its content is shown."""
     with pytest.raises(InvalidInput) as refusal:
         parse(text)
-    assert told in str(refusal.value)
+    assert said in str(refusal.value)
     assert "planted" not in str(refusal.value)
     assert refusal.value.__cause__ is None
     assert refusal.value.__suppress_context__
@@ -111,9 +111,9 @@ def test_a_file_is_named_where_it_cannot_be_read(tmp_path):
         b" " * (MAX_BYTES + 1): "has more than 1048576 bytes",
         b"a: b: c": "line 1",
     }
-    for content, told in wrong.items():
+    for content, said in wrong.items():
         path.write_bytes(content)
-        with pytest.raises(InvalidInput, match=f"^{path}:? .*{told}"):
+        with pytest.raises(InvalidInput, match=f"^{path}:? .*{said}"):
             read_file(str(path))
     with pytest.raises(InvalidInput, match="cannot be read: Is a directory"):
         read_file(str(tmp_path))

@@ -59,11 +59,11 @@ def test_a_stream_must_have_the_content_of_its_checksum(world):
 
 def test_a_long_transfer_is_logged_now_and_again(fake_time, caplog):
     caplog.set_level("INFO", logger=transfer.__name__)
-    told = transfer.TransferLog("Uploading", 10 * 1024**2, fake_time.clock)
+    said = transfer.TransferLog("Uploading", 10 * 1024**2, fake_time.clock)
     for _ in range(20):
         fake_time.now += 1
-        told(1024**2 // 2)
-    told.end()
+        said(1024**2 // 2)
+    said.end()
     assert [record.getMessage() for record in caplog.records] == [
         "Uploading: 2.5 MiB of 10.0 MiB (25 %) in 5.0 s, 0.5 MiB/s",
         "Uploading: 5.0 MiB of 10.0 MiB (50 %) in 10.0 s, 0.5 MiB/s",

@@ -78,8 +78,8 @@ def test_what_is_no_job_is_refused(job):
 @pytest.mark.parametrize("behind", [False, True])
 def test_a_job_failure_within_a_workspace_is_recorded(world, monkeypatch, behind):
     """A JobFailure of the user's is recorded, also behind Airflow's AirflowFailException."""
-    told = []
-    monkeypatch.setattr(workspace_module, "record_failure", told.append)
+    said = []
+    monkeypatch.setattr(workspace_module, "record_failure", said.append)
     failure = JobFailure("Name a Target.", "ConfigurationError")
 
     def work():
@@ -90,7 +90,7 @@ def test_a_job_failure_within_a_workspace_is_recorded(world, monkeypatch, behind
 
     with pytest.raises((AirflowFailException, JobFailure)):
         work()
-    assert told == [failure]
+    assert said == [failure]
 
 
 @pytest.mark.parametrize("name", ["link", "folder/passwd", "folder"])

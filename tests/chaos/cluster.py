@@ -68,8 +68,8 @@ def make_airflow(
         components=(*COMPONENTS, *["triggerer"] * triggerers),
         environment=_environment(settings, services, aws_endpoint),
         arguments={WORKER: (*worker, *own)},
-        # Airflow's scheduler ends itself where two of them change a task at the same moment; whoever runs two
-        # has a supervisor.
+        # Airflow's scheduler ends itself if two of them change a task at the same moment; a deployment with
+        # two has a supervisor.
         supervised=("scheduler",),
         on_wait=on_wait,
     )

@@ -159,7 +159,7 @@ class Monkey:
             )
 
     def _watch(self, kind: str) -> Callable[[Component], bool]:
-        """Return what tells whether a component of a kind is up that is started after this call."""
+        """Return what shows whether a component of a kind is up that is started after this call."""
         if kind == "api-server":
             return lambda _: self._has_answer()
         if kind == WORKER:
@@ -195,7 +195,7 @@ class Monkey:
         try:
             self._partner.store_token(customer)
         except _NOT_ANSWERED as error:
-            self._say(f"rotate token: Airflow did not take it, and is told again: {error}")
+            self._say(f"rotate token: Airflow did not take it; it is sent again: {error}")
             self._later(_AGAIN_SECONDS, lambda: self._store_token(customer))
 
     def _mark_task_failed(self, blow: Blow) -> Strike | None:

@@ -121,7 +121,7 @@ class Rival:
             return
         self.claimed.add(offer.job_id)
         self._stopping.wait(work)
-        # Until it is told: it keeps no record, and must not lose a job by itself.
+        # Until it gets a signal: it keeps no record, and must not lose a job by itself.
         while not self._is_told(offer):
             self._stopping.wait(_POLL_SECONDS)
 

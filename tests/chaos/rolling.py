@@ -24,7 +24,7 @@ class RollingRestart:
     A part that is killed meanwhile is left to who killed it.
 
     :param airflow: Whose parts.
-    :param watch: Called before a component is started. What it returns tells whether that component is up.
+    :param watch: Called before a component is started. What it returns shows whether that component is up.
     :param before_kill: Called with a component whose time is over, before it is killed.
     :param clock: Seconds.
     """

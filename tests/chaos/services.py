@@ -45,7 +45,7 @@ class Services:
     @property
     def broker_url(self) -> str:
         """Redis, as Celery names it."""
-        # The user tells our connections from those of others. It needs no password, and Celery wants one.
+        # The user name marks our connections. It needs no password, and Celery wants one.
         return f"redis://{self.name}:any@{HOST}:{REDIS_PORT}/0"
 
     @property

@@ -159,9 +159,9 @@ def test_runs_of_the_same_name_in_two_airflows_are_two() -> None:
     assert kinds(QUEUED, CLAIMED, FAILURE, job=FAILING, claims=claims, runs=runs) == ["green"]
     doubt = Claim("j", "d", RUN, "intent", "second")
     runs = [Run("d", RUN, "success", "second"), Run("d", RUN, "failed")]
-    told = {**FAILURE, "details": {"failureDetails": {"externalExecutionId": f"d/runs/{RUN}"}}}
-    assert kinds(QUEUED, CLAIMED, told, job=FAILING, claims=[claims[0], doubt], runs=runs) == []
-    assert kinds(QUEUED, CLAIMED, told, job=FAILING, claims=[doubt], runs=runs) == ["green"]
+    said = {**FAILURE, "details": {"failureDetails": {"externalExecutionId": f"d/runs/{RUN}"}}}
+    assert kinds(QUEUED, CLAIMED, said, job=FAILING, claims=[claims[0], doubt], runs=runs) == []
+    assert kinds(QUEUED, CLAIMED, said, job=FAILING, claims=[doubt], runs=runs) == ["green"]
 
 
 @pytest.mark.parametrize(("holder", "found"), [("", ["doubled"]), ("second", [])])
@@ -290,8 +290,8 @@ def test_a_green_run_of_a_job_that_failed_is_found() -> None:
     for state, found in (("success", ["green"]), ("failed", [])):
         runs = [Run("d", RUN, state)]
         assert kinds(QUEUED, CLAIMED, FAILURE, job=FAILING, claims=claims, runs=runs) == found
-        told = {"externalExecutionId": f"d/runs/{RUN}", "message": "It broke."}
-        by_it = {**FAILURE, "details": {"failureDetails": told}}
+        said = {"externalExecutionId": f"d/runs/{RUN}", "message": "It broke."}
+        by_it = {**FAILURE, "details": {"failureDetails": said}}
         doubt = [Claim("j", "d", RUN, "unknown")]
         assert kinds(QUEUED, CLAIMED, by_it, job=FAILING, claims=doubt, runs=runs) == found
 
@@ -375,14 +375,14 @@ def test_the_figures_count_what_was_seen() -> None:
 def test_how_long_a_renewal_took_is_a_figure():
     next_claimed = {**CLAIMED, "job_id": "k"}
     refused = {**next_claimed, "outcome": "InvalidNonceException"}
-    told = judge(
+    said = judge(
         Evidence(
             jobs=[JOB],
             ledger=ledger(QUEUED, CLAIMED, CONTINUE, refused, next_claimed, {**SUCCESS, "job_id": "k"}),
             work=WORKED,
         )
     )
-    figures = dict(told.figures)
+    figures = dict(said.figures)
     assert figures["seconds from a continuation to the claim of the new job"] == "median 2.0, most 2.0, of 1"
 
 

@@ -360,8 +360,8 @@ def _meant(put: LedgerEntry) -> str:
 
 def _is_of(entry: LedgerEntry, claim: Claim) -> bool:
     """Tell whether a failure is the result of a run."""
-    told = entry.details.get("failureDetails", {}).get("externalExecutionId", "")
-    return claim.state in _IN_DOUBT and f"{claim.dag_id}/runs/{claim.run_id}" in told
+    said = entry.details.get("failureDetails", {}).get("externalExecutionId", "")
+    return claim.state in _IN_DOUBT and f"{claim.dag_id}/runs/{claim.run_id}" in said
 
 
 def _figures(trial: _Trial, findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:

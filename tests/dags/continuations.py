@@ -150,13 +150,13 @@ with DAG("left_in_doubt", schedule=None, render_template_as_native_obj=True):
 
 
 class LateContinue(CodePipelineContinueJobOperator):
-    """Is told of the job that another task of its run has claimed already, or that there was none."""
+    """Gets the job that another task of its run has claimed already, or that there was none."""
 
     def execute(self, context: Any) -> Any:
         claim = action_of(context, OfferedJob.from_value(self.job))
         job = claim.record.job.job.to_xcom()
-        told = context["dag_run"].conf["told"]
-        return self.execute_complete(context, {"status": told, "jobs": [job], "error": None})
+        event_status = context["dag_run"].conf["event_status"]
+        return self.execute_complete(context, {"status": event_status, "jobs": [job], "error": None})
 
 
 with DAG("two_tasks_for_one_job", schedule=None, render_template_as_native_obj=True):

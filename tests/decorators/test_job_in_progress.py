@@ -54,10 +54,10 @@ def test_details_are_fresh_and_configuration_is_asked_for_once(emulator, working
 def test_what_a_result_was_keyed_by_is_not_told(emulator, offer, run_dag):
     job = offer()
     run_dag(ALONE, job=job, how={"jane.doe@customer.example": "ok", "planted": "ok"})
-    told = action_state(emulator)["errorDetails"]["message"]
-    assert "executionDetails has no field of the name given" in told
-    assert "jane" not in told
-    assert "planted" not in told
+    said = action_state(emulator)["errorDetails"]["message"]
+    assert "executionDetails has no field of the name given" in said
+    assert "jane" not in said
+    assert "planted" not in said
 
 
 def test_progress_is_checked_at_once_logged_and_remembered(working, caplog):

@@ -38,7 +38,7 @@ def test_a_whole_story_from_the_command_line(run, tmp_path):
     (tmp_path / "in.txt").write_bytes(b"source")
     run(
         "add-pipeline",
-        "told",
+        "said",
         "--client-id",
         customer["client_id"],
         "--action-type",
@@ -58,15 +58,15 @@ def test_a_whole_story_from_the_command_line(run, tmp_path):
         "--execution-url-template",
         "https://x/{ExternalExecutionId}",
     )
-    stage = run.w.emu.state.pipelines["told"].stages[1]
+    stage = run.w.emu.state.pipelines["said"].stages[1]
     [action] = stage.actions
     assert dict(action.configuration) == {"Project": "p=1", "Password": "hush"}
     assert action.shown(action.configuration)["Password"] == "****"
     assert (stage.name, action.name, action.job_timeout) == ("Ship", "Partner", 90)
-    started = run("start-execution", "told", "--artifact", f"In={tmp_path / 'in.txt'}")
+    started = run("start-execution", "said", "--artifact", f"In={tmp_path / 'in.txt'}")
     [job] = run("jobs")["jobs"]
     assert job["pipeline_execution_id"] == started["pipeline_execution_id"]
-    assert run("state", "told")["stageStates"][1]["stageName"] == "Ship"
+    assert run("state", "said")["stageStates"][1]["stageName"] == "Ship"
     run("advance", "3600")
     assert run("jobs")["jobs"][0]["status"] == "TimedOut"
     assert run("rotate-token", customer["client_id"], "--overlap", "5")["client_token"] != "t1"
@@ -74,7 +74,7 @@ def test_a_whole_story_from_the_command_line(run, tmp_path):
     assert "request=" in run("connect", customer["client_id"], "https://partner.example")["url"]
     assert run("settings", "lease_seconds=5")["lease_seconds"] == 5
     assert run("settings")["lease_seconds"] == 5
-    assert run("pipelines")["pipelines"] == ["pipeline", "told"]
+    assert run("pipelines")["pipelines"] == ["pipeline", "said"]
     assert run("add-action-type", "Test/ThirdParty/New/1") == {}
     assert "Test/ThirdParty/New/1" in ["/".join(known.id) for known in run.w.emu.state.action_types]
     assert run("clock")["now"] == run.w.emu.now().isoformat()

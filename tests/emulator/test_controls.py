@@ -116,11 +116,11 @@ def test_a_custom_pipeline_by_command_needs_no_customer(custom_world, capsys):
         return capsys.readouterr().err
 
     custom = ("--action-type", "Build/Custom/Own/1")
-    add("told", *custom, "--secret-configuration", "Password=hush", "--no-input-artifacts")
-    [_, action] = w.emu.state.pipelines["told"].actions()
+    add("said", *custom, "--secret-configuration", "Password=hush", "--no-input-artifacts")
+    [_, action] = w.emu.state.pipelines["said"].actions()
     assert action.action_type.as_dict() == CUSTOM_TYPE
     assert (action.client_id, action.input_artifacts) == (None, ())
-    w.start("told")
+    w.start("said")
     [job] = w.worker.poll()
     assert job["data"]["actionConfiguration"]["configuration"] == {"Password": "hush"}
     add("plain", *custom)
@@ -129,4 +129,4 @@ def test_a_custom_pipeline_by_command_needs_no_customer(custom_world, capsys):
     assert "a custom one has none" in add("p", *custom, "--client-id", w.emu.add_customer().client_id, code=1)
     assert "needs client_id" in add("p", code=1)
     assert "needs client_id" in add("p", "--action-type", "Test/ThirdParty/New/1", code=1)
-    assert sorted(w.emu.state.pipelines) == ["plain", "told"]
+    assert sorted(w.emu.state.pipelines) == ["plain", "said"]

@@ -59,8 +59,8 @@ def test_each_call_of_a_custom_job_can_go_wrong(custom_world, operation, kind, p
     else:
         assert code(calls[operation]) == answer
     assert w.status(job.job_id) == (after if kind == "drop_response" else before)
-    told = w.emu.ledger.where(operation=operation)[-1]
-    assert (told.faults, told.outcome) == ((kind,), answer or ("ok" if kind == "drop_response" else kind))
+    said = w.emu.ledger.where(operation=operation)[-1]
+    assert (said.faults, said.outcome) == ((kind,), answer or ("ok" if kind == "drop_response" else kind))
     assert w.emu.faults() == []
 
 
@@ -123,13 +123,13 @@ def test_custom_details_can_lack_or_change_members(custom_world):
     [job_id] = w.worker.poll_ids()
     w.emu.inject("omit", "GetJobDetails", members=["data.pipelineContext.pipelineArn", "accountId"])
     w.emu.inject("replace", members={"data.inputArtifacts.0.name": "../../etc"})
-    told = w.worker.details(job_id)
-    assert "pipelineArn" not in told["data"]["pipelineContext"]
-    assert "accountId" not in told
-    assert told["data"]["inputArtifacts"][0]["name"] == "../../etc"
-    told = w.worker.details(job_id)
-    assert "pipelineArn" in told["data"]["pipelineContext"]
-    assert told["data"]["inputArtifacts"][0]["name"] == "In"
+    said = w.worker.details(job_id)
+    assert "pipelineArn" not in said["data"]["pipelineContext"]
+    assert "accountId" not in said
+    assert said["data"]["inputArtifacts"][0]["name"] == "../../etc"
+    said = w.worker.details(job_id)
+    assert "pipelineArn" in said["data"]["pipelineContext"]
+    assert said["data"]["inputArtifacts"][0]["name"] == "In"
 
 
 @pytest.mark.parametrize(

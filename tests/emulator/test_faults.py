@@ -376,8 +376,8 @@ def test_transfers_of_a_job_can_go_wrong_too(world):
         answer["Body"].read()
     w.emu.inject("throttle")
     s3.put_object(**built, Body=b"x")
-    told = [(entry.operation, entry.outcome, entry.faults) for entry in w.emu.ledger.where(kind="artifact")]
-    assert told == [
+    said = [(entry.operation, entry.outcome, entry.faults) for entry in w.emu.ledger.where(kind="artifact")]
+    assert said == [
         ("PutObject", "InternalError", ("server_error",)),
         ("GetObject", "SlowDown", ("throttle",)),
         ("GetObject", "drop_request", ("drop_request",)),

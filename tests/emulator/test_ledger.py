@@ -19,8 +19,8 @@ def test_a_jobs_life_can_be_read(world):
     w.emu.advance(10)
     w.worker.claim()
     w.worker.fail(job_id, "because", "RevisionUnavailable", externalExecutionId="x")
-    told = [(e.operation, e.status_before, e.status_after) for e in w.emu.ledger.where(job_id=job_id)]
-    assert told == [
+    said = [(e.operation, e.status_before, e.status_after) for e in w.emu.ledger.where(job_id=job_id)]
+    assert said == [
         ("Queued", "Created", "Queued"),
         ("HandedOut", "Queued", "Dispatched"),
         ("LeaseLapsed", "Dispatched", "Dispatched"),
@@ -65,10 +65,10 @@ POLL = "PollForThirdPartyJobs"
 def test_a_refused_call_is_recorded(world, signed_call, operation, body, headers, outcome):
     w = world()
     assert signed_call(w.emu, operation, body, **headers)[1]["__type"] == outcome
-    told = w.emu.ledger[-1]
-    assert (told.kind, told.outcome) == ("call", outcome)
-    assert told.operation in (operation, f"CodePipeline_20150709.{operation}")
-    assert told.job_id == (body.get("jobId") if isinstance(body, dict) else None)
+    said = w.emu.ledger[-1]
+    assert (said.kind, said.outcome) == ("call", outcome)
+    assert said.operation in (operation, f"CodePipeline_20150709.{operation}")
+    assert said.job_id == (body.get("jobId") if isinstance(body, dict) else None)
 
 
 @pytest.mark.parametrize("abandon", [True, False])
@@ -158,9 +158,9 @@ def test_the_ledger_holds_no_secret(world):
     w.worker.succeed(job_id)
     secrets.append(w.emu.rotate_token(w.customer.client_id).client_token)
     w.emu.connect_request(w.customer.client_id, "https://partner.example/connect")
-    told = json.dumps([entry.as_dict() for entry in w.emu.ledger])
+    said = json.dumps([entry.as_dict() for entry in w.emu.ledger])
     assert len(secrets) == 8
-    assert [secret for secret in secrets if secret in told] == []
+    assert [secret for secret in secrets if secret in said] == []
     assert w.customer.client_token not in repr(w.customer)
     assert w.customer.client_token not in repr(w.emu.state.customers)
     [job] = w.emu.state.jobs.values()
@@ -210,15 +210,15 @@ def test_the_ledger_holds_no_secret_of_a_custom_job(custom_world):
     secrets = ["hush"]
     for _ in range(2):
         [job] = w.worker.poll()
-        for told in (job, w.worker.details(job["id"])):
-            keys = told["data"]["artifactCredentials"]
+        for said in (job, w.worker.details(job["id"])):
+            keys = said["data"]["artifactCredentials"]
             secrets += [keys["secretAccessKey"], keys["sessionToken"]]
         secrets.append(job["nonce"])
     assert code(w.worker.acknowledge, job["id"], secrets[5]) == "InvalidNonceException"
     w.worker.acknowledge(job["id"])
     w.worker.succeed(job["id"])
-    told = (
+    said = (
         json.dumps([entry.as_dict() for entry in w.emu.ledger]) + repr(w.emu.jobs()) + repr(w.emu.state.jobs)
     )
     assert len(set(secrets)) == 11
-    assert [secret for secret in secrets if secret in told] == []
+    assert [secret for secret in secrets if secret in said] == []

@@ -90,11 +90,11 @@ def answers(server, client, http, signed_call):
     iam.create_role(RoleName="pipelines", AssumeRolePolicyDocument=TRUST)
     untrusting = TRUST.replace("codepipeline", "codebuild")
     iam.create_role(RoleName="untrusting", AssumeRolePolicyDocument=untrusting)
-    told = []
+    said = []
     for operation, request in CALLS:
         status, answer, _ = signed_call(server, operation, json.loads(json.dumps(request)))
-        told.append((operation, status, without_times(answer)))
-    return told
+        said.append((operation, status, without_times(answer)))
+    return said
 
 
 def test_moto_and_the_emulator_answer_the_same(start_emulator, moto, client, http, signed_call):

@@ -37,7 +37,7 @@ def _fault_of_run(world: World, state: State, run: str) -> str | None:
     if last.end.startswith(("success", "failure")):
         said = last.end.partition(", ")[0]
         # An abandoned action has failed for its customer, too.
-        if run in state.untold:
+        if run in state.unaware:
             return None
         is_true = (was_put and result == said) or (said, result) == ("failure", "stopped")
         if not is_true:
@@ -50,7 +50,7 @@ def _fault_of_run(world: World, state: State, run: str) -> str | None:
         is_excused = last.end in ("dead", "failed, silent") or state.status == "ended"
         if not is_excused and world.remembers:
             return "the job that this run has claimed is left without a result"
-    is_certain = run in state.certain and run not in state.untold and not state.cleared
+    is_certain = run in state.certain and run not in state.unaware and not state.cleared
     if is_certain and (result, by) == ("success", run) and last.end == "failed":
         return "the run is red, although its result was put"
     return None

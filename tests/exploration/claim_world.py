@@ -331,7 +331,7 @@ class State(NamedTuple):
     :param asked: Runs of which an acknowledgement may have been sent, since its intent was being written.
     :param doubted: Runs of which an acknowledgement may have been carried out without an answer.
     :param certain: Runs that have recorded that they certainly claimed the job.
-    :param untold: Runs that were not told that the job had ended, or how.
+    :param unaware: Runs that did not learn that the job had ended, or how.
     :param new_starts: How many times a user has cleared the run after its end.
     :param was_over: Whether the run's job had ended by then.
     :param fault: What must not have happened.
@@ -346,7 +346,7 @@ class State(NamedTuple):
     asked: frozenset[str] = frozenset()
     doubted: frozenset[str] = frozenset()
     certain: frozenset[str] = frozenset()
-    untold: frozenset[str] = frozenset()
+    unaware: frozenset[str] = frozenset()
     fault: str = ""
     deaths: int = 0
     losses: int = 0
@@ -561,7 +561,7 @@ class ClaimExplorer(Explorer):
                 yield f"{process.name} asks for details in vain", hear("unsent", fewer)
 
     def _untold(self, state: State, process: Process) -> State:
-        return state._replace(untold=state.untold | {process.run})
+        return state._replace(unaware=state.unaware | {process.run})
 
     def _acknowledge(
         self, state: State, process: Process, action: Any, hear: Any, become: Any
@@ -573,8 +573,8 @@ class ClaimExplorer(Explorer):
         heard = [(stale, state)]
         if state.status == "ended":
             status = {"failure": "Failed", "success": "Succeeded"}.get(state.result[0], "TimedOut")
-            untold = self._untold(state, process)
-            heard = [(status + in_doubt, state), (stale, untold), (f"gone{in_doubt}", untold)]
+            unaware = self._untold(state, process)
+            heard = [(status + in_doubt, state), (stale, unaware), (f"gone{in_doubt}", unaware)]
         elif state.status == "offered" and str(state.nonce) == nonce:
             after = state._replace(status="in progress", owner=run)
             heard = [(f"InProgress{in_doubt}", after)]

@@ -80,7 +80,7 @@ class State(NamedTuple):
     :param deaths: How many processes may still die.
     :param losses: How many answers may still be lost.
     :param stops: How many times the customer may still stop the pipeline.
-    :param untold: Whether CodePipeline did not tell a task the status of the ended job when it asked.
+    :param unaware: Whether CodePipeline did not return the status of the ended job when a task asked.
     """
 
     tasks: tuple[Task, ...]
@@ -89,7 +89,7 @@ class State(NamedTuple):
     deaths: int = 0
     losses: int = 0
     stops: int = 0
-    untold: bool = False
+    unaware: bool = False
 
 
 def results_for(state: State, name: str) -> tuple[Any, ...]:
@@ -240,8 +240,8 @@ class Explorer:
             status = None if not state.taken else STATUS_OF.get(state.taken.partition(" ")[0], "Failed")
             for found in {None, status}:
                 after = become(heard=(*heard, ("status", found)))
-                untold = state.untold or (found is None and status is not None)
-                yield f"{task.name} asks the status: {found}", after._replace(untold=untold)
+                unaware = state.unaware or (found is None and status is not None)
+                yield f"{task.name} asks the status: {found}", after._replace(unaware=unaware)
         else:
             yield from self._send(state, task, about[0], become)
 

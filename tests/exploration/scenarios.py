@@ -15,14 +15,14 @@ def fault_of(state: State) -> str | None:
     for task in state.tasks:
         # An abandoned action has failed for its customer, too.
         is_true = task.end == actual or (task.end, actual) == ("failure", "abandoned")
-        if task.heeded and task.end in RESULTS and not is_true and not state.untold:
+        if task.heeded and task.end in RESULTS and not is_true and not state.unaware:
             return f"{task.name} says {task.end}, but the job has {state.taken or 'no result'}"
     ghosts = any(not task.heeded for task in state.tasks)
     several = len({task.wants for task in state.tasks}) > 1
     for task in state.tasks:
         is_last = not any(task.name in other.after for other in state.tasks)
         # An older try of the task, with another call, writes the same record: one of the two is lost.
-        is_excused = (ghosts and several) or (state.untold and (ghosts or several))
+        is_excused = (ghosts and several) or (state.unaware and (ghosts or several))
         if is_last and task.heeded and task.end == "failed" and actual in RESULTS and not is_excused:
             return f"{task.name} fails, although the result {state.taken} was put"
     if not state.taken and any(task.end in RESULTS for task in state.tasks):

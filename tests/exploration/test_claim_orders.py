@@ -64,7 +64,7 @@ def without_doubt(step, answer):
 
 
 def certain(step, answer):
-    """Forget that an answer was lost before the job's status was told."""
+    """Forget that an answer was lost before the job's status was known."""
     return replace(answer, in_doubt=False) if isinstance(answer, Acknowledged) else answer
 
 

@@ -121,7 +121,7 @@ def test_a_put_that_was_only_throttled_is_not_taken_as_put(emulator, hook, claim
 
 
 def test_a_put_that_an_earlier_process_intended_is_taken_as_put(emulator, hook, claimed):
-    """By whoever has the record of it. The hook alone knows only of its own attempts."""
+    """By the task that has the record of it. The hook alone knows only of its own attempts."""
     call = requests.success(claimed.job)
     hook.put(call)
     memory = RecordMemory(ResultRecord.of_call("intended", call))

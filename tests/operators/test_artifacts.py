@@ -151,9 +151,9 @@ TRIED = {
 }
 
 
-@pytest.mark.parametrize(("dag_id", "files", "conf", "told", "kind"), TRIED.values(), ids=TRIED)
+@pytest.mark.parametrize(("dag_id", "files", "conf", "said", "kind"), TRIED.values(), ids=TRIED)
 def test_what_goes_wrong_the_customer_reads_at_once(
-    emulator, offer_build, own_s3, memory, run_dag, tmp_path, dag_id, files, conf, told, kind
+    emulator, offer_build, own_s3, memory, run_dag, tmp_path, dag_id, files, conf, said, kind
 ):
     job = offer_build(zipped(files))
     run = run_dag(
@@ -162,7 +162,7 @@ def test_what_goes_wrong_the_customer_reads_at_once(
     assert run.state == "failed"
     assert results_of(emulator, job) == ["failure"]
     error = action_state(emulator, "build")["errorDetails"]
-    assert told in error["message"]
+    assert said in error["message"]
     assert kind == error["code"]
     # Where the worker keeps things is no business of the customer's.
     assert all(inside not in error["message"] for inside in ("://", str(tmp_path), "planted"))

@@ -95,8 +95,8 @@ def test_a_claimed_job_shows_no_credentials_or_configuration(emulator, customer,
     emulator.start_execution("rich")
     [job] = [offered.to_xcom() for offered in make_hook().poll(ACTION_TYPE)]
     run = run_dag(ONE_JOB, job=job)
-    told = run.xcoms["claim", "return_value"]
-    assert set(told) == {
+    said = run.xcoms["claim", "return_value"]
+    assert set(said) == {
         "job_id",
         "client_id",
         "action_type",
@@ -109,9 +109,9 @@ def test_a_claimed_job_shows_no_credentials_or_configuration(emulator, customer,
         "input_artifacts",
         "output_artifacts",
     }
-    assert told["pipeline_name"] == "rich"
-    assert [artifact["name"] for artifact in told["input_artifacts"]] == ["SourceOutput"]
-    assert [artifact["name"] for artifact in told["output_artifacts"]] == ["Report"]
+    assert said["pipeline_name"] == "rich"
+    assert [artifact["name"] for artifact in said["input_artifacts"]] == ["SourceOutput"]
+    assert [artifact["name"] for artifact in said["output_artifacts"]] == ["Report"]
     assert "configuration-value-0123456789" not in str(run.xcoms)
 
 

@@ -357,9 +357,9 @@ def test_a_job_that_the_run_did_not_claim_cannot_go_on(emulator, offer, run_dag,
     assert results(emulator)[job["job_id"]] == []
 
 
-@pytest.mark.parametrize("told", ["offered", "timeout"])
-def test_a_late_task_finds_the_job_that_another_claimed(emulator, offer, run_dag, told):
-    run = run_dag("two_tasks_for_one_job", job=offer(), told=told)
+@pytest.mark.parametrize("event_status", ["offered", "timeout"])
+def test_a_late_task_finds_the_job_that_another_claimed(emulator, offer, run_dag, event_status):
+    run = run_dag("two_tasks_for_one_job", job=offer(), event_status=event_status)
     assert run.state == "success"
     assert list(results(emulator).values()) == [["continue"], ["success"]]
     assert run.xcoms["late", "return_value"]["job_id"] == emulator.jobs()[-1].job_id

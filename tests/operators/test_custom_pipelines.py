@@ -21,7 +21,7 @@ def hook(make_hook, emulator, customer):
 
 @pytest.fixture
 def shop(emulator, hook):
-    """The pipeline ``shop``: a source, two custom actions, of which one is told of the other, a partner's."""
+    """The pipeline ``shop``: a source, two custom actions (one gets the other's variable), a partner's."""
     client, s3, iam = (admin_client(emulator, name) for name in ("codepipeline", "s3", "iam"))
     role = iam.create_role(RoleName="pipelines", AssumeRolePolicyDocument=TRUST)["Role"]
     body = io.BytesIO()
@@ -59,14 +59,14 @@ def shop(emulator, hook):
 
 def test_airflow_does_one_stage_after_the_other(emulator, hook, shop, run_dag):
     execution_id = shop.start_pipeline_execution(name="shop")["pipelineExecutionId"]
-    told = []
+    said = []
     for action_type, dag_id in (
         (CUSTOM_TYPE, "example_build_with_output_variables"),
         (CUSTOM_TYPE, "example_build_with_output_variables"),
         (ACTION_TYPE, "one_job_assume_ours_0_retries"),
     ):
         [job] = hook.poll(action_type, max_batch_size=10)
-        told.append(hook.details(job).configuration)
+        said.append(hook.details(job).configuration)
         conf = job.to_xcom() if dag_id == "example_build_with_output_variables" else {"job": job.to_xcom()}
         assert run_dag(dag_id, **conf).state == "success"
     shown = shop.get_pipeline_execution(pipelineName="shop", pipelineExecutionId=execution_id)
@@ -75,6 +75,6 @@ def test_airflow_does_one_stage_after_the_other(emulator, hook, shop, run_dag):
     assert [run["actionName"] for run in runs] == ["Fetch", "Build", "Again", "Deploy"]
     built = runs[1]["output"]["outputVariables"]
     assert built["Files"] == "2"
-    assert told[:2] == [{}, {"Target": f"2 files, {built['Digest']}"}]
+    assert said[:2] == [{}, {"Target": f"2 files, {built['Digest']}"}]
     # The second built the very same from what the first had built.
     assert runs[2]["output"]["outputVariables"] == built

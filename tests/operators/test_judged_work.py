@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the customer is told is judged by what ran, not by how the graph ends."""
+"""The result is judged by what ran, not by how the graph ends."""
 
 from __future__ import annotations
 

@@ -174,5 +174,5 @@ def test_finish_job_says_what_may_have_been(emulator, offered, run_dag, capfd, c
     assert run.state == "failed"
     assert len(emulator.ledger.puts(job["job_id"])) == 1
     assert run.xcoms["claim", "codepipeline_result"]["state"] == "refused"
-    told = caplog.text + "".join(capfd.readouterr())
-    assert "the pipeline was stopped and its action abandoned" in told
+    said = caplog.text + "".join(capfd.readouterr())
+    assert "the pipeline was stopped and its action abandoned" in said

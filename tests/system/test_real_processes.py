@@ -181,7 +181,7 @@ def test_each_claim_is_recorded_as_it_went(aftermath):
         value = aftermath.airflow.call("GET", path)["value"]
         recorded[killed] = (json.loads(value) if isinstance(value, str) else value)["state"]
     before_it_asked = recorded.pop("the claim before it asked")
-    # Only from Airflow 3.3 on does anything tell a retry that the try before it had not yet acknowledged;
+    # Only from Airflow 3.3 on does a retry know that the try before it had not yet acknowledged;
     # either way its own acknowledgement was answered.
     assert before_it_asked == "claimed"
     assert recorded == {

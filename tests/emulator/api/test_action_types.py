@@ -193,8 +193,8 @@ def test_calls_about_action_types_are_in_the_ledger(w):
     w.create(PASSWORD)
     listed(w)
     delete(w)
-    told = [(entry.operation, entry.outcome, dict(entry.details)) for entry in w.emu.ledger]
-    assert told == [
+    said = [(entry.operation, entry.outcome, dict(entry.details)) for entry in w.emu.ledger]
+    assert said == [
         ("CreateCustomActionType", "ok", OWN),
         ("ListActionTypes", "ok", {}),
         ("DeleteCustomActionType", "ok", OWN),

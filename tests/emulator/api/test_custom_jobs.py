@@ -76,8 +76,8 @@ def test_details_are_those_of_the_poll_without_the_nonce(custom_world, signed_ca
     details = w.worker.details(job["id"])
     assert set(details) == {"id", "accountId", "data"}
     # Nor is it on the wire, where boto3 would not see it.
-    told = signed_call(w.emu, "GetJobDetails", {"jobId": job["id"]})[1]
-    assert set(told["jobDetails"]) == set(details)
+    said = signed_call(w.emu, "GetJobDetails", {"jobId": job["id"]})[1]
+    assert set(said["jobDetails"]) == set(details)
     first, later = job["data"].pop("artifactCredentials"), details["data"].pop("artifactCredentials")
     assert details == {name: job[name] for name in details}
     # Each time there are new ones, so that a long job can renew them.
@@ -305,8 +305,8 @@ def test_only_the_worker_sees_a_custom_secret(custom_world, http):
     w.emu.add_pipeline("pipeline", action_type=CUSTOM_TYPE, configuration=configuration, input_artifacts=())
     w.start()
     [job] = w.worker.poll()
-    for told in (job, w.worker.details(job["id"])):
-        assert told["data"]["actionConfiguration"]["configuration"] == configuration
+    for said in (job, w.worker.details(job["id"])):
+        assert said["data"]["actionConfiguration"]["configuration"] == configuration
     client = w.worker.client
     action = client.get_pipeline(name="pipeline")["pipeline"]["stages"][1]["actions"][0]
     assert action["configuration"] == {"Host": "h", "Password": "****"}
@@ -349,8 +349,8 @@ def test_custom_credentials_open_only_the_jobs_artifacts(custom_world, client, s
     assert code(s3.put_object, **came, Body=b"x") == "AccessDenied"
     assert code(s3.get_object, **(came | {"Key": "other"})) == "AccessDenied"
     assert code(s3.list_objects_v2, Bucket=came["Bucket"]) == "AccessDenied"
-    told = w.emu.ledger.where(kind="artifact", outcome="ok")
-    assert [(entry.operation, entry.job_id, entry.client_id) for entry in told] == [
+    said = w.emu.ledger.where(kind="artifact", outcome="ok")
+    assert [(entry.operation, entry.job_id, entry.client_id) for entry in said] == [
         ("GetObject", job["id"], None),
         ("PutObject", job["id"], None),
     ]

@@ -174,8 +174,8 @@ def test_github_s_token_is_masked_where_the_emulator_shows_it(made):
         stage("Source", action("Clone", github, configuration=configuration)), stage("Build", action("Do"))
     )
     m.start()
-    told = m.runs()[0]["input"]
-    assert told["configuration"] == told["resolvedConfiguration"] == {"Owner": "o", "OAuthToken": "****"}
+    seen = m.runs()[0]["input"]
+    assert seen["configuration"] == seen["resolvedConfiguration"] == {"Owner": "o", "OAuthToken": "****"}
 
 
 def test_a_partners_action_makes_a_job_of_the_customer(made):
@@ -230,9 +230,9 @@ def test_a_workers_action_type_with_the_owner_aws_is_refused(made, version):
     m = made()
     typo = {**CUSTOM_TYPE, "owner": "AWS", "version": version}
     refused = m.declared(m.source, stage("Build", action("Do", typo, ["App"])))
-    told = message(m.client.create_pipeline, pipeline=refused)
-    assert f"Provider: 'Own', Version: '{version}') in action 'Do' is not available" in told
-    assert "there is one of the owner Custom" in told
+    seen = message(m.client.create_pipeline, pipeline=refused)
+    assert f"Provider: 'Own', Version: '{version}') in action 'Do' is not available" in seen
+    assert "there is one of the owner Custom" in seen
     assert code(m.client.create_pipeline, pipeline=refused) == "InvalidActionDeclarationException"
 
 

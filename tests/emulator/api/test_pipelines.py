@@ -105,8 +105,8 @@ def test_times_are_the_emulators_and_numbers(made, signed_call):
     _, shown, _ = signed_call(m.w.emu, "GetPipeline", {"name": "made"})
     _, listed, _ = signed_call(m.w.emu, "ListPipelines", {})
     _, state, _ = signed_call(m.w.emu, "GetPipelineState", {"name": "made"})
-    for told in (shown["metadata"], *listed["pipelines"], state):
-        assert {name: told[name] for name in times} == times
+    for said in (shown["metadata"], *listed["pipelines"], state):
+        assert {name: said[name] for name in times} == times
 
 
 def test_nulls_are_as_if_they_were_not_there(made, signed_call):
@@ -127,8 +127,8 @@ def test_a_pipeline_whose_tags_are_refused_is_not_there(made):
     tags = [{"key": "aws:x", "value": "y"}]
     assert code(m.client.create_pipeline, pipeline=declared, tags=tags) == "InvalidTagsException"
     assert m.client.list_pipelines()["pipelines"] == []
-    [told] = m.w.emu.ledger.where(operation="CreatePipeline")
-    assert told.outcome == "InvalidTagsException"
+    [said] = m.w.emu.ledger.where(operation="CreatePipeline")
+    assert said.outcome == "InvalidTagsException"
     m.client.create_pipeline(pipeline=declared)
 
 

@@ -8,28 +8,28 @@ from declaring import S3, action, code, message, retry, stage
 
 def test_the_object_of_an_s3_source_is_the_first_artifact(made):
     m = made()
-    told = m.put_source(b"the source")
+    said = m.put_source(b"the source")
     m.create(m.source, stage("Build", action("Do", inputs=["App"])))
     execution_id = m.start()
     job = m.claim()
     [artifact] = job["data"]["inputArtifacts"]
     place = artifact["location"]["s3Location"]
-    assert artifact["revision"] == told["VersionId"]
+    assert artifact["revision"] == said["VersionId"]
     assert place["bucketName"] == "artifacts"
     got = m.s3.get_object(Bucket=place["bucketName"], Key=place["objectKey"])
     assert got["Body"].read() == b"the source"
     [fetch, _] = m.runs(execution_id)
     assert fetch["output"]["outputVariables"] == {
         "BucketName": "sources",
-        "ETag": told["ETag"].strip('"'),
+        "ETag": said["ETag"].strip('"'),
         "ObjectKey": "app.zip",
-        "VersionId": told["VersionId"],
+        "VersionId": said["VersionId"],
     }
     shown = m.client.get_pipeline_execution(pipelineName="made", pipelineExecutionId=execution_id)
     [revision] = shown["pipelineExecution"]["artifactRevisions"]
-    assert (revision["name"], revision["revisionId"]) == ("App", told["VersionId"])
+    assert (revision["name"], revision["revisionId"]) == ("App", said["VersionId"])
     [listed] = m.client.list_pipeline_executions(pipelineName="made")["pipelineExecutionSummaries"]
-    assert listed["sourceRevisions"] == [{"actionName": "Fetch", "revisionId": told["VersionId"]}]
+    assert listed["sourceRevisions"] == [{"actionName": "Fetch", "revisionId": said["VersionId"]}]
 
 
 def test_a_start_may_ask_for_a_version_of_the_source(made):

@@ -16,7 +16,7 @@ def test_headers_have_their_names_in_lower_case():
 def test_a_body_can_be_read_again():
     environ = {"wsgi.input": io.BytesIO(b"body, and the next request"), "CONTENT_LENGTH": "4"}
     assert read_body(environ) == read_body(environ) == b"body"
-    # Nor does whoever comes next see the request behind it.
+    # Nor does the next client see the request behind it.
     assert environ["wsgi.input"].read() == b"body"
 
 

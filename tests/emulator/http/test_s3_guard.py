@@ -170,8 +170,8 @@ def test_a_presigned_post_opens_nothing(artifacts, client, http, content_type):
     url = f"{artifacts.w.emu.url}/{place['Bucket']}"
     status, answer, _ = http(url, body.encode(), {"Content-Type": content_type})
     assert (status, b"AccessDenied" in answer) == (403, True)
-    told = artifacts.w.emu.ledger[-1]
-    assert (told.kind, told.operation, told.outcome) == ("artifact", "PostObject", "AccessDenied")
+    said = artifacts.w.emu.ledger[-1]
+    assert (said.kind, said.operation, said.outcome) == ("artifact", "PostObject", "AccessDenied")
     assert client("s3", artifacts.w.emu).get_object(**place)["Body"].read() == b"source"
 
 

@@ -65,8 +65,8 @@ def test_a_mistake_in_s3_is_a_clear_error_and_in_the_ledger(
     query = query.format(gone=gone, open=still_open)
     got, answer, _ = artifacts.signed(http, method, place, body, sign, headers, query)
     assert (got, f"<Code>{code}</Code>".encode() in answer) == (status, True)
-    [told] = artifacts.w.emu.ledger[before:]
-    assert (told.kind, told.outcome, told.job_id) == ("artifact", code, artifacts.job_id)
+    [said] = artifacts.w.emu.ledger[before:]
+    assert (said.kind, said.outcome, said.job_id) == ("artifact", code, artifacts.job_id)
 
 
 def test_right_digests_are_taken(artifacts, http):
@@ -102,7 +102,7 @@ def test_an_object_in_parts_is_taken_with_its_own_checksum_only(artifacts, clien
         **artifacts.built, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT"
     )["UploadId"]
     named = {**artifacts.built, "UploadId": upload}
-    told = {
+    said = {
         number: artifacts.s3.upload_part(**named, PartNumber=number, Body=body, ChecksumAlgorithm="CRC32")
         for number, body in bodies.items()
     }
@@ -113,7 +113,7 @@ def test_an_object_in_parts_is_taken_with_its_own_checksum_only(artifacts, clien
         **named,
         ChecksumType="FULL_OBJECT",
         ChecksumCRC32=base64.b64encode(checksum).decode(),
-        MultipartUpload={"Parts": [{"PartNumber": n, "ETag": told[n]["ETag"]} for n in numbers]},
+        MultipartUpload={"Parts": [{"PartNumber": n, "ETag": said[n]["ETag"]} for n in numbers]},
     )
     if is_right:
         complete_it()

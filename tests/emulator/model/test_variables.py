@@ -37,9 +37,9 @@ def test_variables_reach_the_configuration_of_later_actions(made):
         "Password": "hush",
     }
     assert m.claim()["data"]["actionConfiguration"]["configuration"] == resolved
-    told = m.runs()[2]["input"]
-    assert told["configuration"] == configuration | {"Password": "****"}
-    assert told["resolvedConfiguration"] == resolved | {"Password": "****"}
+    seen = m.runs()[2]["input"]
+    assert seen["configuration"] == configuration | {"Password": "****"}
+    assert seen["resolvedConfiguration"] == resolved | {"Password": "****"}
     assert m.runs()[1]["input"]["namespace"] == "Built"
     shown = m.client.get_pipeline_execution(pipelineName="made", pipelineExecutionId=execution_id)
     assert shown["pipelineExecution"]["variables"] == [{"name": "Stage", "resolvedValue": "live"}]
@@ -101,12 +101,12 @@ def test_variables_without_a_namespace_reach_nobody(made):
     stages = m.source, stage("Build", action("Do")), stage("Deploy", action("Ship", configuration=ship))
     create = m.client.create_pipeline
     assert code(create, pipeline=m.declared(*stages)) == "InvalidActionDeclarationException"
-    told = message(create, pipeline=m.declared(*stages))
-    assert "Image of Ship in the stage Deploy has a reference #{Do.a} to a namespace that no" in told
+    seen = message(create, pipeline=m.declared(*stages))
+    assert "Image of Ship in the stage Deploy has a reference #{Do.a} to a namespace that no" in seen
     del ship["Image"]
     ship["Password"] = "#{my.secretpart}"
-    told = message(create, pipeline=m.declared(*stages))
-    assert "Password of Ship in the stage Deploy has a reference to a namespace" in told
+    seen = message(create, pipeline=m.declared(*stages))
+    assert "Password of Ship in the stage Deploy has a reference to a namespace" in seen
     assert m.client.list_pipelines()["pipelines"] == []
 
 
@@ -115,9 +115,9 @@ def test_a_variable_that_a_secret_needs_is_not_named(made):
     configuration = {"Password": "pre#{Src.secretpart}post"}
     m.create(m.source, stage("Build", action("Do", configuration=configuration)))
     assert m.status(m.start()) == "Failed"
-    told = str([m.runs(), m.w.emu.ledger, m.client.get_pipeline_state(name="made")])
-    assert "The configuration property Password refers to a variable that is not there" in told
-    assert "secretpart" not in told
+    seen = str([m.runs(), m.w.emu.ledger, m.client.get_pipeline_state(name="made")])
+    assert "The configuration property Password refers to a variable that is not there" in seen
+    assert "secretpart" not in seen
 
 
 def test_given_artifacts_have_the_variables_of_an_s3_source(made):
