@@ -18,7 +18,7 @@ KILLS = {
     "api-server": 1,
     "dag-processor": 1,
 }
-#: What else befalls a run, with the number of kills for each of it.
+#: What else happens during a run, with the number of kills for each of it.
 OTHER_BLOWS = {
     "rotate token": 5,
     "mark task failed": 8,

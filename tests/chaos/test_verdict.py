@@ -111,8 +111,8 @@ def test_another_result_is_found_even_if_it_came_too_late(late: dict[str, Any], 
     assert kinds(QUEUED, CLAIMED, SUCCESS, refused) == found
     # Before there was a result, nothing could be flipped.
     assert kinds(QUEUED, CLAIMED, refused, SUCCESS) == []
-    doubt = [Claim("j", "d", RUN, "unknown")]
-    assert kinds(QUEUED, CLAIMED, SUCCESS, refused, claims=doubt) == []
+    unknown = [Claim("j", "d", RUN, "unknown")]
+    assert kinds(QUEUED, CLAIMED, SUCCESS, refused, claims=unknown) == []
 
 
 def test_a_failed_job_is_found_if_its_work_was_done() -> None:
@@ -157,11 +157,11 @@ def test_runs_of_the_same_name_in_two_airflows_are_two() -> None:
     assert kinds(QUEUED, CLAIMED, FAILURE, job=FAILING, claims=claims, runs=runs) == []
     runs = [Run("d", RUN, "failed", "second"), Run("d", RUN, "success")]
     assert kinds(QUEUED, CLAIMED, FAILURE, job=FAILING, claims=claims, runs=runs) == ["green"]
-    doubt = Claim("j", "d", RUN, "intent", "second")
+    unknown = Claim("j", "d", RUN, "intent", "second")
     runs = [Run("d", RUN, "success", "second"), Run("d", RUN, "failed")]
     said = {**FAILURE, "details": {"failureDetails": {"externalExecutionId": f"d/runs/{RUN}"}}}
-    assert kinds(QUEUED, CLAIMED, said, job=FAILING, claims=[claims[0], doubt], runs=runs) == []
-    assert kinds(QUEUED, CLAIMED, said, job=FAILING, claims=[doubt], runs=runs) == ["green"]
+    assert kinds(QUEUED, CLAIMED, said, job=FAILING, claims=[claims[0], unknown], runs=runs) == []
+    assert kinds(QUEUED, CLAIMED, said, job=FAILING, claims=[unknown], runs=runs) == ["green"]
 
 
 @pytest.mark.parametrize(("holder", "found"), [("", ["doubled"]), ("second", [])])
@@ -248,9 +248,9 @@ def test_a_job_of_two_runs_is_found_unless_a_claim_is_unknown() -> None:
     claim = Claim("j", "d", RUN, "claimed")
     assert kinds(QUEUED, CLAIMED, SUCCESS, work=twice, claims=[claim]) == ["doubled"]
     for state in ("unknown", "intent"):
-        doubt = Claim("j", "d", f"{RUN}__2", state)
-        assert kinds(QUEUED, CLAIMED, SUCCESS, work=twice, claims=[claim, doubt]) == []
-        # Where two are sure, a third one's doubt excuses nothing.
+        unknown = Claim("j", "d", f"{RUN}__2", state)
+        assert kinds(QUEUED, CLAIMED, SUCCESS, work=twice, claims=[claim, unknown]) == []
+        # Where two are sure, a third one's unknown claim excuses nothing.
         sure = [claim, Claim("j", "d", f"{RUN}__2", "claimed"), Claim("j", "d", f"{RUN}__3", state)]
         assert kinds(QUEUED, CLAIMED, SUCCESS, work=twice, claims=sure) == ["doubled"]
 
@@ -292,8 +292,8 @@ def test_a_green_run_of_a_job_that_failed_is_found() -> None:
         assert kinds(QUEUED, CLAIMED, FAILURE, job=FAILING, claims=claims, runs=runs) == found
         said = {"externalExecutionId": f"d/runs/{RUN}", "message": "It broke."}
         by_it = {**FAILURE, "details": {"failureDetails": said}}
-        doubt = [Claim("j", "d", RUN, "unknown")]
-        assert kinds(QUEUED, CLAIMED, by_it, job=FAILING, claims=doubt, runs=runs) == found
+        unknown = [Claim("j", "d", RUN, "unknown")]
+        assert kinds(QUEUED, CLAIMED, by_it, job=FAILING, claims=unknown, runs=runs) == found
 
 
 def test_a_green_run_without_a_result_is_found() -> None:
@@ -357,7 +357,7 @@ def test_the_figures_count_what_was_seen() -> None:
     )
     assert seen["jobs, by how they are handled"] == "1: one_run 1"
     assert seen["jobs, by what their work comes to"] == "1: succeed 1"
-    assert seen["jobs with a claim in doubt"] == "1"
+    assert seen["jobs with an unknown claim"] == "1"
     assert seen["results"] == "1: success 1"
     assert seen["lost"] == seen["doubled"] == "0"
     assert seen["claims by what their record says"] == "1: unknown 1"

@@ -25,9 +25,9 @@ FINDINGS = (
     "no race",
 )
 #: States of a claim's record in which nobody can know whose the job was.
-_IN_DOUBT = ("unknown", "intent")
+_UNKNOWN = ("unknown", "intent")
 _ACKNOWLEDGES = ("AcknowledgeThirdPartyJob", "AcknowledgeJob")
-#: What befalls no task of its own, and holds up whatever is open.
+#: What hits no task of its own, and holds up whatever is open.
 _HOLDS_UP_ALL = (
     *("triggerer", "scheduler", "api-server", "dag-processor"),
     *("cut database", "cut queue", "rolling restart"),
@@ -95,11 +95,11 @@ class _Trial:
             self.claims[claim.job_id].append(claim)
         self.run_states = {(run.airflow, run.dag_id, run.run_id): run.state for run in evidence.runs}
         #: By pipeline: an action that was hit in one of its jobs may end in another.
-        self.befallen: dict[str | None, list[Strike]] = defaultdict(list)
+        self.strikes_by_job: dict[str | None, list[Strike]] = defaultdict(list)
         pipelines = {entry.job_id: entry.pipeline_name for entry in evidence.ledger}
         for strike in evidence.strikes:
             for name in {pipelines.get(job_id) for job_id in strike.job_ids}:
-                self.befallen[name].append(strike)
+                self.strikes_by_job[name].append(strike)
 
     def findings(self, job: PlannedJob) -> Iterator[Finding]:
         """Yield what is wrong with the job of a pipeline, and with those that followed it."""
@@ -148,9 +148,9 @@ class _Trial:
                     yield f"{job.name}: its run timed out, and the callback died with the DAG processor"
             for entry in self.entries[job.name].terminal_results():
                 if entry.result != RESULTS[job.outcome] and entry.result == "failure":
-                    befallen = ", ".join(strike.what for strike in self.befallen[job.name])
+                    strikes = ", ".join(strike.what for strike in self.strikes_by_job[job.name])
                     message = entry.details.get("failureDetails", {}).get("message")
-                    yield f"{job.name} failed ({befallen or 'it was not hit itself'}): {message}"
+                    yield f"{job.name} failed ({strikes or 'it was not hit itself'}): {message}"
 
     def _ends(self, job: PlannedJob, entries: Ledger, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
         if not ids:
@@ -237,7 +237,7 @@ class _Trial:
 
     def _late_works(self, job: PlannedJob, entries: Ledger) -> Iterator[tuple[str, str]]:
         """Yield the work that was begun after the job had its result, if no user interfered."""
-        struck = {strike.what for strike in self.befallen[job.name]}
+        struck = {strike.what for strike in self.strikes_by_job[job.name]}
         if struck & _BY_USERS or KINDS[job.kind].time_limit:
             return
         results = {entry.job_id: entry for entry in entries.puts() if entry.result}
@@ -293,7 +293,7 @@ class _Trial:
         if entry.result != "failure" or RESULTS[job.outcome] != "success":
             return False
         done = any(work.what == "end" and work.job_id in ids for work in self.evidence.work)
-        return done and not self.befallen[job.name] and KINDS[job.kind].time_limit is None
+        return done and not self.strikes_by_job[job.name] and KINDS[job.kind].time_limit is None
 
     def lost_callback(self, job: PlannedJob, job_id: str) -> bool:
         """
@@ -326,7 +326,7 @@ class _Trial:
 
     def in_doubt(self, job_id: str) -> list[Claim]:
         """Return the records of a job's claims whose owner nobody can know."""
-        return [claim for claim in self.claims[job_id] if claim.state in _IN_DOUBT]
+        return [claim for claim in self.claims[job_id] if claim.state in _UNKNOWN]
 
 
 def job_ids(entries: Iterable[LedgerEntry]) -> list[str]:
@@ -361,7 +361,7 @@ def _meant(put: LedgerEntry) -> str:
 def _is_of(entry: LedgerEntry, claim: Claim) -> bool:
     """Tell whether a failure is the result of a run."""
     said = entry.details.get("failureDetails", {}).get("externalExecutionId", "")
-    return claim.state in _IN_DOUBT and f"{claim.dag_id}/runs/{claim.run_id}" in said
+    return claim.state in _UNKNOWN and f"{claim.dag_id}/runs/{claim.run_id}" in said
 
 
 def _figures(trial: _Trial, findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
@@ -375,8 +375,8 @@ def _figures(trial: _Trial, findings: Sequence[Finding]) -> Iterator[tuple[str, 
     for kind in FINDINGS:
         yield kind, str(kinds[kind])
     yield "claims by what their record says", _by(Counter(claim.state for claim in evidence.claims))
-    in_doubt = {claim.job_id for claim in evidence.claims if claim.state in _IN_DOUBT}
-    yield "jobs with a claim in doubt", str(len(in_doubt))
+    in_doubt = {claim.job_id for claim in evidence.claims if claim.state in _UNKNOWN}
+    yield "jobs with an unknown claim", str(len(in_doubt))
     yield (
         "of these, worked on by two runs",
         str(sum(len(trial.runs_that_worked(job_id)) > 1 for job_id in in_doubt)),

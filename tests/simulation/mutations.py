@@ -140,7 +140,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
 
     of_task = finish.CodePipelineFinishJobOperator
     return {
-        "a missing record of a claim is doubt": lambda: [
+        "a missing record of a claim is an unknown claim": lambda: [
             patch(checkpoints.ClaimCheckpoint, "recall", absence_is_doubt)
         ],
         "a skip by a user's mark is the DAG's": lambda: [patch(finish, "tasks_cut_off", always([]))],
@@ -182,7 +182,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
             if hasattr(module, "newest_claim")
         ],
         "an intended call is taken for done": lambda: row((Known.INTENDED, Known.NONE), Step.NOTHING),
-        "a refused nonce is never doubt": lambda: [
+        "a refused nonce is never an unknown claim": lambda: [
             patch(module, "acknowledging", never_in_doubt) for module in (claims, claiming)
         ],
         "a lost answer is a refusal": lambda: [patch(_transport.Transport, "send", without_doubt)],
