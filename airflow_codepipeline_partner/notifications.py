@@ -66,8 +66,8 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
     that is set later. It is the backstop for jobs that no task can end any more, because ``dagrun_timeout``
     skips even teardowns. It does nothing if :func:`~airflow_codepipeline_partner.operators.finish_job` has
     reported. Airflow may call it twice, and without a task instance. If a task intended a result before, even
-    a success, the same result is sent. Each job is tried at least once. Transient errors are retried, 2 s
-    apart, for 30 s in all. By default the DAG processor ends the callback after 50 s.
+    a success, the same result is sent. Transient errors are retried, 2 s apart, for 30 s in all. Each job is
+    tried at least once, if the callback is not ended before: by default the DAG processor gives it 50 s.
 
     As a task's callback (also through ``default_args``), it ends only the job that this task, or a claim task
     before it, claimed. If a ``finish_job`` follows the claim, it does nothing.
@@ -153,8 +153,9 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         self._end_all(hook, self._claims(context), deadline)
         if _is_of_run(context):
             self._end_all(hook, self._claims_of_former_tasks(dag), deadline)
-            # Last, since it takes some requests for each claim.
-            self._end_all(hook, self._claims_in_copies(dag), deadline)
+            # Last, since it takes some requests for each claim; each is ended as it is found.
+            for claims in self._claims_in_copies(dag):
+                self._end_all(hook, [claims], deadline)
 
     def _end_all(self, hook: CodePipelineHook, claims: Iterable[_Claims], deadline: float) -> None:
         left = [

@@ -233,6 +233,8 @@ class ClaimCheckpoint:
             record = newest_claim((record, *self._in_copies(job_id)))
         if record is not None and record.state in MAY_BE_ACKNOWLEDGED:
             self._since = record.at
+        later = self._later(job_id) if self._is_retry else None
+        newest_id = job_id if later is None else later.job.job_id
         return Earlier(
             record,
             was_cleared,
@@ -243,8 +245,8 @@ class ClaimCheckpoint:
                 and self._cleared_at is not None
                 and record.at < self._cleared_at
             ),
-            later=self._later(job_id) if self._is_retry else None,
-            continued=self._continued(job_id) if self._is_retry else None,
+            later=later,
+            continued=self._continued(newest_id) if self._is_retry else None,
         )
 
     def _in_copies(self, job_id: str) -> Iterator[ClaimRecord]:

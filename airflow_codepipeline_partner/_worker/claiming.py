@@ -46,8 +46,8 @@ class Earlier:
         user has cleared the run since.
     :param later: What another task of the run recorded of a later job of the action, or None. A user has
         cleared this task when the action was at that job.
-    :param continued: The result with which another task of the run ended the job to wait for the next one, or
-        None. A user has cleared this task meanwhile.
+    :param continued: The result with which another task of the run ended the newest job to wait for the next
+        one, or None. A user has cleared this task meanwhile.
     """
 
     record: ClaimRecord | None = None
@@ -163,14 +163,17 @@ def claiming(
     if later is not None and was_run_cleared:
         # The run had ended, and so had the action's newest job. If not, the finishing task ends it.
         return Reason.HAS_ENDED, Claim(later.state, later.job)
-    if later is not None and later.is_certain:
+    is_certain = record is not None and record.state is ClaimState.CLAIMED
+    if earlier.continued is not None and not was_run_cleared and (later is not None or is_certain):
+        # The job has ended, and the action waits for its next one. First the result: without it, the job
+        # would seem to be in progress.
+        yield RestoreResult(earlier.continued)
+    if later is not None:
+        # If its claim is unknown, the task that goes on with the action asks.
         yield Restore(later)
         return Reason.OURS, Claim(later.state, later.job)
-    is_certain = record is not None and record.state is ClaimState.CLAIMED
     if record is not None and is_certain and earlier.continued is not None and not was_run_cleared:
-        # The job has ended, and the action waits for its next one.
         yield Write(record.state, record.job)
-        yield RestoreResult(earlier.continued)
         return Reason.OURS, Claim(record.state, record.job)
     is_since_cleared = earlier.was_cleared or earlier.is_of_ended_run
     if record is not None and is_certain and not is_since_cleared:

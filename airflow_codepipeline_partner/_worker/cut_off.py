@@ -55,7 +55,7 @@ def end_cut_off(hook: CodePipelineHook, ti: Any, store: report.ResultStore, job:
         store,
         job,
         TaskInstanceRef.of(ti),
-        "The work of this action was ended in Airflow before it began. Retry the action.",
+        "The work of this action was ended in Airflow. Retry the action.",
     )
     raise AirflowFailException(
         f"Airflow has ended this task while it claimed job {job.job_id}. The job's result is {result}."

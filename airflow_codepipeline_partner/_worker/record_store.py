@@ -99,6 +99,10 @@ class RecordStore:
         """Return what all records say of the claim, or None."""
         return newest_claim(self._claim(name) for name in ("", *self.claim_writers))
 
+    def read_own_claim(self) -> ClaimRecord | None:
+        """Return the running task's record of the claim, or None."""
+        return self._claim(self.writer)
+
     @property
     def claim_writers(self) -> tuple[str, ...]:
         """The names of the tasks that may have a record of a claim there."""
@@ -147,7 +151,7 @@ class RecordStore:
 
     def write_result(self, record: ResultRecord) -> None:
         """Write the running task's record of a result."""
-        if self.own is not None and record.awaited_by is not None:
+        if self.own is not None and record.awaited_by == self.own:
             # A user may clear the claiming task. Then this shows that the action's next job is this run's.
             XCom.set(key=CONTINUED_KEY, value=record.to_xcom(), **asdict(self.own))
         self.write(self._result_key(record.job_id), record.to_xcom())
@@ -156,6 +160,8 @@ class RecordStore:
 
     def withdraw_result(self, job_id: str) -> None:
         """Forget the running task's intended result, which was certainly not put."""
+        if self.own is not None:
+            XCom.delete(key=CONTINUED_KEY, **asdict(self.own))
         XCom.delete(key=self._result_key(job_id), **self._names())
 
     def keep_copy(self, record: ClaimRecord) -> None:

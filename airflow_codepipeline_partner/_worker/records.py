@@ -33,7 +33,7 @@ CLAIM_KEY = "codepipeline_claim"
 NEXT_CLAIM_KEY = "codepipeline_next_claim"
 #: XCom key of the result's record: ``state``, ``result``, ``job_id``, ``call``, ``at``.
 RESULT_KEY = "codepipeline_result"
-#: XCom key of a copy of it, in the XCom of a task that ended a job with a continuation token of its own.
+#: XCom key of a copy of it, in the XCom of a task that ends a job with its own continuation token.
 CONTINUED_KEY = "codepipeline_continued"
 #: XCom key of the output artifacts that a task has uploaded, in its own XCom: job id → names.
 UPLOADS_KEY = "codepipeline_uploads"

@@ -141,8 +141,9 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         check_job_to_claim(named.get(self._parameter, args[0] if args else None))
         # A new job is claimed after the results of others: Airflow's default rule would put it first.
         kwargs.setdefault("weight_rule", "absolute")
-        kwargs["on_failure_callback"] = with_callback(kwargs.get("on_failure_callback"), restore_claim)
         super().__init__(python_callable=python_callable, op_args=args, op_kwargs=named, **kwargs)
+        # Beside those of the user, which may come from the DAG's default_args.
+        self.on_failure_callback = with_callback(self.on_failure_callback, restore_claim)
         self.unknown_claim = unknown_claim
         self.missing_outputs = missing_outputs
 

@@ -49,7 +49,7 @@ from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner._worker.skips import tasks_cut_off
-from airflow_codepipeline_partner._worker.wiring import check_waits_for_work, observe
+from airflow_codepipeline_partner._worker.wiring import check_waits_for_work, observe, observe_skip
 from airflow_codepipeline_partner._worker.work_result import (
     ResultValues,
     refuse_cleared_run,
@@ -193,6 +193,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         claiming = dag.get_task(self.claim_task_id)
         if not self.allow_untied_tasks:
             check_waits_for_work(self, claiming, dag)
+        observe_skip(claiming)
         for task_id in work_before(dag, self, self.claim_task_id):
             observe(dag.get_task(task_id))
 

@@ -10,7 +10,7 @@ from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._worker.dag import mapped_group_of
 from airflow_codepipeline_partner._worker.output_artifacts import MissingOutputs
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
-from airflow_codepipeline_partner._worker.wiring import check_offers_take_variables, observe, observe_skip
+from airflow_codepipeline_partner._worker.wiring import check_offers_take_variables, observe
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.operators.finish import CodePipelineFinishJobOperator
 
@@ -99,7 +99,6 @@ def finish_job(
         )
     leaves = [task for task in followers if not task.downstream_task_ids]
     finish.set_upstream(leaves or [claim])
-    observe_skip(claim)
     for task in followers:
         observe(task)
     return finish

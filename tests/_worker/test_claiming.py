@@ -149,13 +149,25 @@ def test_a_cleared_claim_finds_the_job_that_the_action_is_at(was_run_cleared, re
 
 @pytest.mark.parametrize(
     ("was_run_cleared", "reason", "written"),
-    [(False, Reason.OURS, [CLAIMED, "result"]), (True, Reason.HAS_ENDED, [CLAIMED, CLAIMED])],
+    [(False, Reason.OURS, ["result", CLAIMED]), (True, Reason.HAS_ENDED, [CLAIMED, CLAIMED])],
 )
 def test_a_cleared_claim_goes_on_while_the_next_job_is_awaited(was_run_cleared, reason, written):
     """The result with the token is put back. If the run had ended, CodePipeline is asked."""
     result = ResultRecord.of_call("done", requests.success(JOB, continuation_token=RUN.token))
     earlier = Earlier(known(CLAIMED), was_cleared=True, continued=result)
     assert claim(earlier, ENDED, was_run_cleared=was_run_cleared) == (reason, written)
+
+
+@pytest.mark.parametrize("state", [CLAIMED, UNKNOWN, INTENT])
+def test_a_cleared_claim_goes_on_with_an_unknown_next_job_too(state):
+    """The task that goes on with the action asks for it. The record there is the last one."""
+    assert claim(Earlier(known(CLAIMED), later=known(state, "job-2")), ENDED) == (Reason.OURS, ["restored"])
+
+
+def test_a_cleared_claim_awaits_the_third_job():
+    result = ResultRecord.of_call("done", requests.success(JOB, continuation_token=RUN.token))
+    earlier = Earlier(known(CLAIMED), later=known(CLAIMED, "job-2"), continued=result)
+    assert claim(earlier, ENDED) == (Reason.OURS, ["result", "restored"])
 
 
 def test_a_run_that_had_ended_does_no_work_again():

@@ -118,6 +118,18 @@ def test_a_mapped_function_is_finished_in_a_group_only():
         finish_job(task.codepipeline_job(work).expand(job=[JOB]))
 
 
+def test_a_users_callbacks_from_default_args_stay(offer):
+    """Beside the package's own, which restores the record of a claim."""
+
+    def alert(context):
+        pass
+
+    with DAG("parsed", schedule=None, default_args={"on_failure_callback": alert}):
+        function = task.codepipeline_job(lambda job: None, task_id="work")(offer()).operator
+    assert alert in function.on_failure_callback
+    assert len(function.on_failure_callback) == 2
+
+
 def test_default_args_reach_the_function(offer):
     with DAG("parsed", schedule=None, default_args={"aws_conn_id": "other", "retries": 4}):
         made = task.codepipeline_job(work)(JOB).operator

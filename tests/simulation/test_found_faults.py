@@ -85,6 +85,16 @@ def test_a_last_try_that_fails_early_restores_the_claim():
     assert history.ends() == ([FAILURE], ["failed"])
 
 
+def test_a_next_claim_whose_task_died_is_found_after_a_clear():
+    """The record of the next job lies only in the XCom of the task that claimed it, which is cleared, too."""
+    strikes = {("run1 go_on.1.2", "AcknowledgeThirdPartyJob"): "die after"}
+    history = Struck("go_on", strikes, user="clear claim")
+    history.cue = waits_for_retry_after(1)
+    puts, states = history.ends()
+    assert puts[-1] == "PutThirdPartyJobSuccessResult"
+    assert states[0] == "success"
+
+
 def test_a_claim_that_died_between_its_two_writes_is_certain():
     strikes = {("run1 claim.1", "stores codepipeline_claim claimed"): "die after"}
     history = Struck("leave", strikes, user="mark failed")

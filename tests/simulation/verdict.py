@@ -115,7 +115,7 @@ class _Trial:
         for job_id, job in self.history.codepipeline.state.jobs.items():
             waiting = TaskInstanceRef.from_token(self.history.tokens.get(job_id))
             is_open = waiting is not None and not job.status.ended and job_id not in self.owners
-            died = any(said.startswith("die") for said in self.history.misfortunes)
+            died = waiting is not None and self._was_hit(f" {waiting.task_id}.", "die")
             if is_open and not (died and self.history.plan.user.startswith("clear")):
                 # If the task that waits was cleared, too, and its older process still put the token, then no
                 # record is left.
@@ -163,7 +163,8 @@ class _Trial:
             done = [work for work in done if work.job_id == job_id]
         if "Success" in call.operation:
             # If it may have been put before, it is repeated, whatever the user does then.
-            was_intended = any("_result" in said and "intended" in said for said in self.history.misfortunes)
+            lost = [said for said in self.history.misfortunes if said.startswith(("die after", "fail after"))]
+            was_intended = any("_result" in said and said.endswith(" intended") for said in lost)
             is_late = run.cut_off_at < call.at and not was_intended
             if run.cut_off and is_late and not self.history.way.takes_many:
                 ended = ", ".join(run.cut_off)
@@ -188,7 +189,13 @@ class _Trial:
     def _has_failed_put(self, run: Run) -> bool:
         """Return whether a task that was to put the result before the finishing task failed for good."""
         puts = (each for each in run.instances.values() if getattr(each.task, "ends_job", False))
-        return any(each.state == "failed" and "Finish" not in type(each.task).__name__ for each in puts)
+        is_hit = self._was_hit(" put.", "die") or self._was_hit(" put.", "fail")
+        failed = any(each.state == "failed" and "Finish" not in type(each.task).__name__ for each in puts)
+        return is_hit and failed
+
+    def _was_hit(self, process: str, how: str) -> bool:
+        """Return whether a misfortune of a kind hit a process whose name holds a text."""
+        return any(said.startswith(how) and process in said for said in self.history.misfortunes)
 
     def _would_succeed(self) -> bool:
         work = self.history.plan.work
@@ -280,7 +287,7 @@ class _Trial:
         if not REMEMBERS and self.history.plan.user.startswith("clear"):
             # Before Airflow 3.3, a cleared claim may know nothing of its earlier tries.
             return True
-        if self.history.plan.way.startswith("function") and cut:
+        if self.history.plan.way.startswith("function") and any(" function." in said for said in cut):
             # No task stands beside it. Its last try may have ended before it could write its claim anew, or
             # the one before, and then a user ended the run.
             return True
