@@ -26,7 +26,7 @@ from airflow_codepipeline_partner._base_operator import (
 )
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
 from airflow_codepipeline_partner._protocol import claims
-from airflow_codepipeline_partner._protocol.claims import UnknownClaim
+from airflow_codepipeline_partner._protocol.claims import ClaimState, UnknownClaim
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner._protocol.requests import Call
@@ -357,7 +357,9 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             raise AirflowFailException(
                 f"{why} This task fails, as {', '.join(failed)} did, so that the run does, too."
             )
-        if tasks_cut_off(context, states, [self.claim_task_id], self.SKIP_RECORD_DELAY):
+        # A lost claim skips its task.
+        is_lost = claim is not None and claim.record.state is ClaimState.LOST
+        if not is_lost and tasks_cut_off(context, states, [self.claim_task_id], self.SKIP_RECORD_DELAY):
             raise AirflowFailException(
                 f"{why} {self.claim_task_id} was ended in Airflow before it was done, so this task fails."
             )

@@ -204,7 +204,7 @@ def ways() -> dict[str, Way]:
     with _dag("timed_go_on", on_failure_callback=CodePipelineJobFailureNotifier()) as dag:
         claimed = claim()
         goes_on = CodePipelineContinueJobOperator(
-            task_id="go_on", job=claimed.output, timeout=900, **tries(2)
+            task_id="go_on", job=claimed.output, poll_interval=5, timeout=900, **tries(2)
         )
         work(goes_on.output)
         finish_job(claimed)
