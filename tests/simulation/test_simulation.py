@@ -10,7 +10,7 @@ import pytest
 from simulation import mutations, simulate
 from simulation.history import History
 from simulation.plan import PLANS, all_ways
-from simulation.verdict import judge
+from simulation.verdict import REMEMBERS, judge
 
 
 def drawn(**plan):
@@ -129,7 +129,8 @@ def test_a_claim_cleared_before_the_next_job_awaits_it(way, task_id, ended):
     history.run()
     assert history.misfortunes == ["user: clears claim"]
     assert judge(history) == []
-    assert next(iter(history.server.runs.values())).state == "success"
+    # Before Airflow 3.3, a claim without a task before it knows nothing of its earlier tries.
+    assert next(iter(history.server.runs.values())).state == ("success" if REMEMBERS else "failed")
 
 
 @pytest.mark.parametrize("step", range(1, 30))
