@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether Airflow holds the running task for ended."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_codepipeline_partner._worker import cut_off
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch):
+    made = []
+    monkeypatch.setattr(time, "sleep", made.append)
+    return made
+
+
+def task_that_reads(*answers):
+    """Return a running task instance whose looks at its own state are answered like this."""
+    left = list(answers)
+
+    def get_task_states(**about):
+        answer = left.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return {"run": {"claim": answer}}
+
+    names = {"dag_id": "dag", "run_id": "run", "task_id": "claim", "map_index": -1}
+    return SimpleNamespace(**names, get_task_states=get_task_states)
+
+
+@pytest.mark.parametrize(
+    ("state", "is_cut_off"),
+    [("running", False), ("success", False), ("failed", True), ("skipped", True), ("restarting", False)],
+)
+def test_a_task_that_has_ended_without_success_is_cut_off(state, is_cut_off):
+    assert cut_off.is_cut_off(task_that_reads(state)) is is_cut_off
+
+
+def test_a_look_that_fails_is_repeated(pauses):
+    """Such a task has no other try."""
+    assert cut_off.is_cut_off(task_that_reads(OSError("away"), OSError("away"), "skipped"))
+    assert pauses == [cut_off.PAUSE] * 2
+
+
+def test_looks_that_all_fail_are_an_error():
+    with pytest.raises(OSError, match="third"):
+        cut_off.is_cut_off(task_that_reads(OSError("first"), OSError("second"), OSError("third")))
