@@ -86,7 +86,7 @@ def example_build_from_artifacts() -> None:
         claim,
         current_revision=build(claim.output),
         execution_details={"summary": "Tested and built by Airflow.", "percent_complete": 100},
-        # A build without its artifact is none.
+        # Without its artifact, the next action of the pipeline would fail.
         missing_outputs="fail",
     )
 

@@ -218,8 +218,8 @@ class ClaimCheckpoint:
         Only a record shows that an earlier try may have acknowledged the job. That there is none, although
         this is a retry, proves nothing: the earlier tries may have ended before they asked for anything.
         """
-        record = self._earlier(job_id)
-        held = (None if self._store is None else self._store.get(CLAIM_KEY)) or {}
+        held = self._held()
+        record = _record_in(held, job_id)
         self._ended_with = held.get(_ENDED)
         was_cleared = self._ended_with not in (None, self._max_tries)
         if self._is_retry and self._may_be_gone and record is None:
@@ -284,15 +284,20 @@ class ClaimCheckpoint:
         """
         record = self._records.read_claim()
         if record is None:
-            record = self._earlier(job_id)
+            record = _record_in(self._held(), job_id)
             if record is not None:
                 self._records.write_claim(record)
         return record
 
-    def _earlier(self, job_id: str | None) -> ClaimRecord | None:
-        value = None if self._store is None else self._store.get(CLAIM_KEY)
-        record = None if value is None else ClaimRecord.from_xcom(value)
-        return record if record is not None and job_id in (None, record.job.job_id) else None
+    def _held(self) -> Mapping[str, Any]:
+        """Return what an earlier try stored of the claim, where a retry does not clear it."""
+        return (None if self._store is None else self._store.get(CLAIM_KEY)) or {}
+
+
+def _record_in(held: Mapping[str, Any], job_id: str | None) -> ClaimRecord | None:
+    """Return the record that was stored, if it is of a job; None for any job."""
+    record = ClaimRecord.from_xcom(held) if held else None
+    return record if record is not None and job_id in (None, record.job.job_id) else None
 
 
 def restore_claim(context: Mapping[str, Any]) -> None:

@@ -243,10 +243,12 @@ def end_if_cut_off(hook: CodePipelineHook, ti: Any, claim: ClaimInRun, before: C
     :param before: The claim before that.
     :raises AirflowFailException: The job is ended.
     """
+    if claim.record == before.record:
+        return
     own = claim.store.read_own_claim()
     # Another task of this run may have claimed the job, and work on it.
     is_its = own is not None and own.is_of_same_job(claim.record) and own.counts_as_ours(claim.unknown_claim)
-    if claim.record != before.record and is_its and is_cut_off(ti):
+    if is_its and is_cut_off(ti):
         job = replace(claim.record.job, certain=claim.record.is_certain)
         end_cut_off(hook, ti, claim.store, job)
 

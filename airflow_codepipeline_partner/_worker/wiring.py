@@ -105,7 +105,7 @@ def observe_skip(task: Any) -> None:
 
 
 def with_callback(given: Any, ours: Callable[[Any], None]) -> list[Any]:
-    """Return callbacks of a task with one of ours, as a list."""
+    """Return a task's callbacks with the package's own first, as a list."""
     callbacks = list(given) if isinstance(given, list | tuple) else [given] if given else []
     # First: a slow callback of the user's may use up the time that Airflow gives them all.
     return callbacks if ours in callbacks else [ours, *callbacks]

@@ -8,7 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from airflow_codepipeline_partner._worker import cut_off
+from airflow_codepipeline_partner._protocol.claims import ClaimState
+from airflow_codepipeline_partner._worker import cut_off, next_job
+from airflow_codepipeline_partner._worker.records import ClaimRecord
+from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +52,29 @@ def test_a_look_that_fails_is_repeated(pauses):
 def test_looks_that_all_fail_are_an_error():
     with pytest.raises(OSError, match="third"):
         cut_off.is_cut_off(task_that_reads(OSError("first"), OSError("second"), OSError("third")))
+
+
+def claimed(job_id, state=ClaimState.CLAIMED):
+    return ClaimRecord(state, ClaimedJob(OfferedJob(job_id, "client")))
+
+
+@pytest.mark.parametrize(
+    ("own", "is_ended"),
+    [
+        (claimed("two"), True),
+        # Another task of the run has claimed it, and works.
+        (None, False),
+        (claimed("one"), False),
+        (claimed("two", ClaimState.LOST), False),
+    ],
+)
+def test_only_the_tasks_own_claim_is_ended(monkeypatch, own, is_ended):
+    ended = []
+    monkeypatch.setattr(next_job, "end_cut_off", lambda *about: ended.append(about[-1].job_id))
+    store = SimpleNamespace(read_own_claim=lambda: own)
+    before = SimpleNamespace(record=claimed("one"))
+    claim = SimpleNamespace(store=store, record=claimed("two"), unknown_claim="assume_ours")
+    next_job.end_if_cut_off(None, task_that_reads("skipped"), claim, before)
+    assert ended == ["two"] * is_ended
+    # Nothing new was claimed.
+    next_job.end_if_cut_off(None, task_that_reads(), before, before)

@@ -48,6 +48,9 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
     def always(value: Any) -> Callable[..., Any]:
         return lambda *given, **named: value
 
+    def not_restored(self: Any, job_id: str | None = None) -> Any:
+        return checkpoints._record_in(self._held(), job_id)
+
     cut_off = finish.tasks_cut_off
 
     def no_claims(context: Any, states: Any, work: Any, delay: float) -> Any:
@@ -154,7 +157,11 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
         "the job of an ended run is left to it": lambda: [patch(claim, "has_continued", always(False))],
         "the callback looks at no copies": lambda: [patch(notifications, "records_in_copies", always([]))],
         "a function's claim is not restored": lambda: [
-            patch(checkpoints.ClaimCheckpoint, "restore", lambda self, job_id=None: self._earlier(job_id))
+            patch(
+                checkpoints.ClaimCheckpoint,
+                "restore",
+                lambda self, job_id=None: checkpoints._record_in(self._held(), job_id),
+            )
         ],
         "a claim that a user ended is a skip": lambda: [patch(finish, "tasks_cut_off", no_claims)],
         "a skipped last step is a failure": lambda: [patch(work_result, "failure_of_run", by_the_last)],

@@ -58,7 +58,7 @@ FAILURE = "PutThirdPartyJobFailureResult"
 
 
 def waits_for_retry_after(misfortunes):
-    """Return the cue that a task waits for its retry after so many misfortunes."""
+    """Return the cue that a task waits for its retry, after at least this number of misfortunes."""
     return lambda history: (
         len(history.misfortunes) >= misfortunes
         and any(

@@ -89,12 +89,8 @@ def when(task_id, state):
     )
 
 
-@pytest.mark.parametrize("step", range(1, 25))
-def test_a_claim_that_airflow_ends_meanwhile_leaves_no_job(step):
-    """It runs on for some seconds, until its supervisor hears of it. The callback is quicker."""
-    decisions = {**calm("timed"), **drawn(user="time out"), f"run1 claim.1#{step}": 1}
-    history = History(1, decisions)
-    history.cue = when("claim", "running")
+def has_quick_callback(history):
+    """Have the callback of a run go before all other processes."""
     call_back = history._call_back
 
     def call_back_first(run):
@@ -102,6 +98,15 @@ def test_a_claim_that_airflow_ends_meanwhile_leaves_no_job(step):
         history.processes.insert(0, history.processes.pop())
 
     history._call_back = call_back_first
+
+
+@pytest.mark.parametrize("step", range(1, 25))
+def test_a_claim_that_airflow_ends_meanwhile_leaves_no_job(step):
+    """It runs on for some seconds, until its supervisor hears of it. The callback is quicker."""
+    decisions = {**calm("timed"), **drawn(user="time out"), f"run1 claim.1#{step}": 1}
+    history = History(1, decisions)
+    history.cue = when("claim", "running")
+    has_quick_callback(history)
     history.run()
     assert history.misfortunes == ["user: time out"]
     assert judge(history) == []
@@ -139,13 +144,7 @@ def test_a_next_claim_that_airflow_ends_meanwhile_leaves_no_job(step):
     decisions = {**calm("timed_go_on"), **drawn(user="time out"), f"run1 go_on.1.2#{step}": 1}
     history = History(1, decisions)
     history.cue = lambda it: any(each.name == "run1 go_on.1.2" for each in it.processes)
-    call_back = history._call_back
-
-    def call_back_first(run):
-        call_back(run)
-        history.processes.insert(0, history.processes.pop())
-
-    history._call_back = call_back_first
+    has_quick_callback(history)
     history.run()
     assert history.misfortunes == ["user: time out"]
     assert judge(history) == []

@@ -111,7 +111,7 @@ class _Trial:
         yield from self._open_next_jobs()
 
     def _open_next_jobs(self) -> Iterator[Finding]:
-        """Yield the next jobs of actions of ours that nobody claimed and ended."""
+        """Yield the next jobs of our runs' actions that nobody claimed and ended."""
         for job_id, job in self.history.codepipeline.state.jobs.items():
             waiting = TaskInstanceRef.from_token(self.history.tokens.get(job_id))
             is_open = waiting is not None and not job.status.ended and job_id not in self.owners
