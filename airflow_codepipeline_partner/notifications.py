@@ -18,7 +18,7 @@ from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import FailureDetails
 from airflow_codepipeline_partner._worker import result_defaults
-from airflow_codepipeline_partner._worker.checkpoints import records_in_copies
+from airflow_codepipeline_partner._worker.copies import records_in_copies
 from airflow_codepipeline_partner._worker.dag import claiming_tasks, task_ids_of_run, unknown_claim_of
 from airflow_codepipeline_partner._worker.job_life import Results, Step
 from airflow_codepipeline_partner._worker.record_search import records_before, records_of_run

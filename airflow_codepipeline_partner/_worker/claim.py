@@ -16,7 +16,7 @@ from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSk
 from airflow_codepipeline_partner._protocol.claims import Claim, drive
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
-from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint
+from airflow_codepipeline_partner._worker.claim_checkpoint import ClaimCheckpoint
 from airflow_codepipeline_partner._worker.claiming import (
     IsAwaited,
     IsCutOff,
@@ -123,7 +123,6 @@ class _ClaimingTask:
     def __init__(self, hook: CodePipelineHook, context: Mapping[str, Any], job: OfferedJob) -> None:
         self._hook = hook
         self._ti = context["ti"]
-        self._was_run_cleared = bool(context["dag_run"].clear_number)
         self._job = job
         self._checkpoint = ClaimCheckpoint(context)
         #: Why the job was left alone, if another task waits for it.
@@ -136,7 +135,6 @@ class _ClaimingTask:
             TaskInstanceRef.of(self._ti),
             unknown_claim,
             outlives_a_retry=self._checkpoint.outlives_a_retry,
-            was_run_cleared=self._was_run_cleared,
             ends_with_claim=ends_with_claim,
         )
         reason, claim = drive(steps, self._carry_out)

@@ -42,6 +42,8 @@ class Earlier:
     :param record: Their record of the job's claim, or None.
     :param was_cleared: Whether a user has cleared the task after it had ended.
     :param is_forgotten: Whether there were earlier tries, and what they recorded may be gone.
+    :param was_run_cleared: Whether a user has cleared tasks of the run after its end, and nothing is recorded
+        since.
     :param is_of_ended_run: Whether the record shows that the job may have been ours before the run ended. A
         user has cleared the run since.
     :param later: What another task of the run recorded of a later job of the action, or None. A user has
@@ -53,6 +55,7 @@ class Earlier:
     record: ClaimRecord | None = None
     was_cleared: bool = False
     is_forgotten: bool = False
+    was_run_cleared: bool = False
     is_of_ended_run: bool = False
     later: ClaimRecord | None = None
     continued: ResultRecord | None = None
@@ -145,7 +148,6 @@ def claiming(
     unknown_claim: str,
     *,
     outlives_a_retry: bool = True,
-    was_run_cleared: bool = False,
     ends_with_claim: bool = True,
 ) -> Steps:
     """
@@ -155,16 +157,15 @@ def claiming(
     :param run: The running task.
     :param unknown_claim: What an unknown claim counts as.
     :param outlives_a_retry: Whether a retry will know what this try did.
-    :param was_run_cleared: Whether a user has cleared tasks of the run after its end.
     :param ends_with_claim: Whether the task does nothing more after the claim.
     """
     earlier: Earlier = yield Recall()
     record, later = earlier.record, earlier.later
-    if later is not None and was_run_cleared:
+    if later is not None and earlier.was_run_cleared:
         # The run had ended, and so had the action's newest job. If not, the finishing task ends it.
         return Reason.HAS_ENDED, Claim(later.state, later.job)
     is_certain = record is not None and record.state is ClaimState.CLAIMED
-    if earlier.continued is not None and not was_run_cleared and (later is not None or is_certain):
+    if earlier.continued is not None and not earlier.was_run_cleared and (later is not None or is_certain):
         # The job has ended, and the action waits for its next one. First the result: without it, the job
         # would seem to be in progress.
         yield RestoreResult(earlier.continued)
@@ -172,7 +173,7 @@ def claiming(
         # If its claim is unknown, the task that goes on with the action asks.
         yield Restore(later)
         return Reason.OURS, Claim(later.state, later.job)
-    if record is not None and is_certain and earlier.continued is not None and not was_run_cleared:
+    if record is not None and is_certain and earlier.continued is not None and not earlier.was_run_cleared:
         yield Write(record.state, record.job)
         return Reason.OURS, Claim(record.state, record.job)
     is_since_cleared = earlier.was_cleared or earlier.is_of_ended_run
@@ -191,11 +192,11 @@ def claiming(
         is_lost = claim.state is ClaimState.UNKNOWN and not outlives_a_retry
         return Reason.NO_ANSWER_FORGOTTEN if is_lost else Reason.NO_ANSWER, claim
     if not claim.counts_as_ours(unknown_claim):
-        if claim.has_ended and (claim.state is not ClaimState.LOST or was_run_cleared):
+        if claim.has_ended and (claim.state is not ClaimState.LOST or earlier.was_run_cleared):
             # Most likely it was this run's job. Skipping its work now would make the run green.
             return Reason.HAS_ENDED, claim
         return Reason.FORGOTTEN if earlier.is_forgotten else Reason.NOT_WON, claim
-    is_forgotten = earlier.is_forgotten and was_run_cleared and claim.state is not ClaimState.CLAIMED
+    is_forgotten = earlier.is_forgotten and earlier.was_run_cleared and claim.state is not ClaimState.CLAIMED
     if is_forgotten or (earlier.is_of_ended_run and claim.status is None):
         # Most likely the job has ended, as the run had. CodePipeline does not say so for each ended job.
         return Reason.HAS_ENDED, claim

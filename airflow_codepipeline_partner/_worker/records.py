@@ -5,7 +5,7 @@ The shape of the records of a claim and of its result.
 They are stored in the XCom of the task instance that claimed. Airflow clears a task's own XCom when the task
 is retried. If claim, work and report are separate tasks, the claim does not run again during the work, so its
 records outlive a retry, or a death, of the task that reports. A task that does all three keeps a second copy,
-see :mod:`~airflow_codepipeline_partner._worker.checkpoints`.
+see :mod:`~airflow_codepipeline_partner._worker.copies`.
 
 The finishing task and the callback read these records, never the claim's return value. They hold no client
 token, no partner's nonce, no credential, and no configuration value except the one that custom jobs were

@@ -148,7 +148,7 @@ def refuse_cleared_run(run: Any, claim: ClaimInRun) -> None:
     :param claim: The job's claim. In a run that was cleared, the record of its result is read.
     :raises AirflowFailException: The job had its result before.
     """
-    # A run starts anew only when a user clears tasks of it after its end.
+    # A run begins anew only when a user clears tasks of it after its end.
     if not run.clear_number or not run.start_date:
         return
     result = claim.results.best

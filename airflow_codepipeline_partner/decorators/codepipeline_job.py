@@ -48,12 +48,8 @@ from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import ExecutionDetails
 from airflow_codepipeline_partner._worker import failures, report, result_defaults
-from airflow_codepipeline_partner._worker.checkpoints import (
-    ClaimCheckpoint,
-    ResultCheckpoint,
-    restore_claim,
-)
 from airflow_codepipeline_partner._worker.claim import claim_job
+from airflow_codepipeline_partner._worker.claim_checkpoint import ClaimCheckpoint, restore_claim
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.output_artifacts import (
     MissingOutputs,
@@ -62,6 +58,7 @@ from airflow_codepipeline_partner._worker.output_artifacts import (
 )
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import ClaimRecord
+from airflow_codepipeline_partner._worker.result_checkpoint import ResultCheckpoint
 from airflow_codepipeline_partner._worker.wiring import with_callback
 from airflow_codepipeline_partner.decorators.job_in_progress import (
     Completion,

@@ -32,7 +32,7 @@ from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import FailureDetails
 from airflow_codepipeline_partner._worker import next_job, report, work_result
-from airflow_codepipeline_partner._worker.checkpoints import claim_of_all_tries
+from airflow_codepipeline_partner._worker.copies import claim_of_all_tries
 from airflow_codepipeline_partner._worker.dag import (
     mapped_group_of,
     states_before,

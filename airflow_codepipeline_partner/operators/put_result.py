@@ -31,7 +31,6 @@ from airflow_codepipeline_partner._protocol.results import (
     read_output_variables,
 )
 from airflow_codepipeline_partner._worker import report, result_defaults
-from airflow_codepipeline_partner._worker.checkpoints import result_store
 from airflow_codepipeline_partner._worker.dag import states_before
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.output_artifacts import (
@@ -40,6 +39,7 @@ from airflow_codepipeline_partner._worker.output_artifacts import (
     check_outputs,
 )
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun, find_claim
+from airflow_codepipeline_partner._worker.result_checkpoint import result_store
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference, JobNotInProgress
 
 

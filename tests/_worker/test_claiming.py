@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support import ACTION_TYPE
 
@@ -144,7 +146,7 @@ def test_a_task_that_airflow_ended_meanwhile_does_not_work():
 )
 def test_a_cleared_claim_finds_the_job_that_the_action_is_at(was_run_cleared, reason, written):
     earlier = Earlier(later=known(CLAIMED, "job-2"))
-    assert claim(earlier, was_run_cleared=was_run_cleared) == (reason, written)
+    assert claim(replace(earlier, was_run_cleared=was_run_cleared)) == (reason, written)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +157,7 @@ def test_a_cleared_claim_goes_on_while_the_next_job_is_awaited(was_run_cleared, 
     """The result with the token is put back. If the run had ended, CodePipeline is asked."""
     result = ResultRecord.of_call("done", requests.success(JOB, continuation_token=RUN.token))
     earlier = Earlier(known(CLAIMED), was_cleared=True, continued=result)
-    assert claim(earlier, ENDED, was_run_cleared=was_run_cleared) == (reason, written)
+    assert claim(replace(earlier, was_run_cleared=was_run_cleared), ENDED) == (reason, written)
 
 
 @pytest.mark.parametrize("state", [CLAIMED, UNKNOWN, INTENT])
@@ -171,8 +173,8 @@ def test_a_cleared_claim_awaits_the_third_job():
 
 
 def test_a_run_that_had_ended_does_no_work_again():
-    earlier = Earlier(known(UNKNOWN), is_of_ended_run=True)
-    assert claim(earlier, STALE, was_run_cleared=True)[0] is Reason.HAS_ENDED
+    earlier = Earlier(known(UNKNOWN), was_run_cleared=True, is_of_ended_run=True)
+    assert claim(earlier, STALE)[0] is Reason.HAS_ENDED
 
 
 def test_without_details_nothing_is_intended():

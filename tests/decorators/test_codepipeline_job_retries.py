@@ -14,10 +14,10 @@ from support import action_state, results_of
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._transport import Transport
-from airflow_codepipeline_partner._worker.checkpoints import ResultCheckpoint
 from airflow_codepipeline_partner._worker.job_life import Results
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import ResultRecord
+from airflow_codepipeline_partner._worker.result_checkpoint import ResultCheckpoint
 from airflow_codepipeline_partner.decorators import (
     JobInProgress,
     codepipeline_job,

@@ -119,7 +119,6 @@ def first_claim(world: World, me: str) -> Program:
         TaskInstanceRef("dag", "run", "claim"),
         world.unknown_claim,
         outlives_a_retry=world.remembers,
-        was_run_cleared=new_starts > 0,
     )
     answer: Any = None
     while True:
@@ -140,6 +139,7 @@ def first_claim(world: World, me: str) -> Program:
                 record,
                 was_cleared,
                 is_forgotten=is_retry and not world.remembers,
+                was_run_cleared=new_starts > (held[2] if held else new_starts if world.remembers else 0),
                 is_of_ended_run=since is not None and since < new_starts,
             )
         elif isinstance(step, claiming.Write):

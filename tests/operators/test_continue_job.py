@@ -17,7 +17,7 @@ from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner._worker import next_job
-from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint
+from airflow_codepipeline_partner._worker.claim_checkpoint import ClaimCheckpoint
 from airflow_codepipeline_partner._worker.claiming import Earlier
 from airflow_codepipeline_partner._worker.job_life import Results
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun

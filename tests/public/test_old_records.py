@@ -19,7 +19,15 @@ from record_memory import context_of_lone_task
 from airflow_codepipeline_partner import exceptions, operators, sensors
 from airflow_codepipeline_partner._compat import AirflowSensorTimeout
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._worker import checkpoints, failures, record_search, record_store, records
+from airflow_codepipeline_partner._worker import (
+    claim_checkpoint,
+    copies,
+    failures,
+    record_search,
+    record_store,
+    records,
+    result_checkpoint,
+)
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.jobs import ActionType, Artifact, ClaimedJob, FailureDetails, OfferedJob
@@ -235,7 +243,7 @@ def old_checkpoint(monkeypatch, old_xcom):
     """What the old version kept for a retry, under its keys; the new one reads it."""
     kept: dict[str, dict] = {}
     store = SimpleNamespace(get=kept.get, set=kept.__setitem__)
-    monkeypatch.setattr(checkpoints, "task_state_store", lambda context: store)
+    monkeypatch.setattr(copies, "task_state_store", lambda context: store)
     monkeypatch.setattr(OldXCom, "set", lambda **written: None, raising=False)
     return kept
 
@@ -244,7 +252,7 @@ def old_checkpoint(monkeypatch, old_xcom):
 def test_an_old_checkpoint_of_a_claim_is_read(old_checkpoint, ended, is_known):
     """It is known, unless a user has cleared the task since, by which its tries were raised."""
     old_checkpoint["codepipeline_claim"] = {**PARTNER_CLAIM, **ended}
-    earlier = checkpoints.ClaimCheckpoint(checkpoint_context(old_checkpoint)).recall("job-2")
+    earlier = claim_checkpoint.ClaimCheckpoint(checkpoint_context(old_checkpoint)).recall("job-2")
     assert earlier.record.is_certain
     assert earlier.record.job == CLAIMED["partner"]
     assert earlier.was_cleared is not is_known
@@ -260,7 +268,7 @@ def test_an_old_checkpoint_of_a_result_is_read(old_checkpoint, withdrawn):
         "at": AT,
         **withdrawn,
     }
-    checkpoint = checkpoints.ResultCheckpoint(checkpoint_context(old_checkpoint))
+    checkpoint = result_checkpoint.ResultCheckpoint(checkpoint_context(old_checkpoint))
     assert (checkpoint.read_results("job-2").own is None) is bool(withdrawn)
     assert checkpoint.result_of_earlier_try(PARTNER_JOB).arguments == {"jobId": "job-2"}
 
@@ -269,9 +277,9 @@ def test_an_old_checkpoint_in_a_neighbours_xcom_is_read(old_xcom, monkeypatch):
     """Before Airflow 3.3 it lies there under the name and map index of the task whose it is."""
     old_xcom["before", "codepipeline_claim_work_-1"] = [PARTNER_CLAIM]
     beside = RecordStore(TaskInstanceRef("dag", "run", "before"))
-    monkeypatch.setattr(checkpoints, "task_state_store", lambda context: None)
-    monkeypatch.setattr(checkpoints, "adjacent_task", lambda dag, own: beside)
-    assert checkpoints.ClaimCheckpoint(checkpoint_context(None)).recall("job-2").record.is_certain
+    monkeypatch.setattr(copies, "task_state_store", lambda context: None)
+    monkeypatch.setattr(copies, "adjacent_task", lambda dag, own: beside)
+    assert claim_checkpoint.ClaimCheckpoint(checkpoint_context(None)).recall("job-2").record.is_certain
 
 
 def test_what_an_old_task_recorded_of_its_failure_is_read(old_xcom, monkeypatch):

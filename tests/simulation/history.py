@@ -27,7 +27,7 @@ from simulation.decisions import Decisions
 from simulation.events import Call, Work
 from simulation.patches import patches
 from simulation.plan import FIXED_SETTINGS, PLANS, SETTINGS, Plan, all_ways
-from simulation.processes import Died, Process, asked_by, run_task
+from simulation.processes import Died, Process, asked_by, run_task, started
 from simulation.simulate import CLIENT_ID, CLIENT_TOKEN
 from simulation.small_airflow import Instance, Run, SmallAirflow, refused
 from simulation.ways import Way
@@ -82,7 +82,10 @@ class History:
         #: The names of processes that Airflow ended while they ran.
         self.killed: set[str] = set()
         self.left = {"die": self.plan.deaths, "lose": self.plan.losses, "fail": self.plan.failures}
-        self._user = [self.plan.user] if self.plan.user != "nothing" else []
+        never = ("nothing",) if self.way.has_notifier else ("nothing", "time out")
+        self._user = [each for each in (self.plan.user, self.plan.then) if each not in never]
+        #: The kinds of what users did.
+        self.users_actions: list[str] = []
         self._launched: dict[str, int] = {}
         self._rivals: dict[str, Any] = {}
         self._turn = 0
@@ -422,14 +425,15 @@ class History:
                 yield kind, lambda name=name: self._user_does(kind, lambda: self._abandon(name))
 
     def _user_does(self, what: str, how: Callable[[], None]) -> None:
-        self._user.clear()
+        self.users_actions.append(self._user.pop(0))
         self.misfortunes.append(f"user: {what}")
         self.tell(f"** the user: {what} **")
         before = {id(process): process.instance.state for process in self.processes if process.instance}
         how()
         for process in self.processes:
             instance = process.instance
-            if instance is not None and instance.state != before.get(id(process)):
+            is_known = any(process is gone for _, gone in self.ends_of_dead)
+            if instance is not None and instance.state != before.get(id(process)) and not is_known:
                 # Its supervisor sees this at the next heartbeat, and ends it.
                 self.ends_of_dead.append((self.now + 5, process))
 
@@ -501,11 +505,8 @@ class History:
         count = self._launched[name] = self._launched.get(name, 0) + 1
         name += f".{count}" if count > 1 else ""
 
-        def body() -> None:
-            run_task(self.server, instance, self.tell)
-
-        process = Process(name, body, instance)
-        self.processes.append(process)
+        ti = started(self.server, instance)
+        self.processes.append(Process(name, lambda: run_task(ti, self.tell), instance))
 
     def _name_of(self, run: Run) -> str:
         return f"run{list(self.server.runs.values()).index(run) + 1}"
@@ -529,7 +530,8 @@ class History:
         if not process.has_ended:
             self.killed.add(process.name)
         self._kill(process)
-        if instance.id == process.id_of_try and instance.state in ("running", "restarting"):
+        is_its_try = instance.id == process.id_of_try and instance.state == "running"
+        if is_its_try or instance.state == "restarting":
             self.tell(f"Airflow sees that {process.name} is gone")
             self.server.fail_try(instance)
 

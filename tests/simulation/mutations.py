@@ -27,14 +27,16 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
     from airflow_codepipeline_partner._protocol import claims
     from airflow_codepipeline_partner._protocol.claims import ClaimState
     from airflow_codepipeline_partner._worker import (
-        checkpoints,
         claim,
+        claim_checkpoint,
         claiming,
+        copies,
         job_life,
         next_job,
         record_search,
         report,
         reporting,
+        result_checkpoint,
         work_result,
     )
     from airflow_codepipeline_partner._worker.job_life import Known, Refusal, Step
@@ -49,14 +51,14 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
         return lambda *given, **named: value
 
     def not_restored(self: Any, job_id: str | None = None) -> Any:
-        return checkpoints._record_in(self._held(), job_id)
+        return claim_checkpoint._record_in(self._held(), job_id)
 
     cut_off = finish.tasks_cut_off
 
     def no_claims(context: Any, states: Any, work: Any, delay: float) -> Any:
         return cut_off(context, states, set(work) - {"claim", "function"}, delay)
 
-    recall = checkpoints.ClaimCheckpoint.recall
+    recall = claim_checkpoint.ClaimCheckpoint.recall
 
     def absence_is_doubt(self: Any, job_id: str) -> Any:
         earlier = recall(self, job_id)
@@ -97,7 +99,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
 
         return write_claim
 
-    checkpoint_write = checkpoints.ClaimCheckpoint.write
+    checkpoint_write = claim_checkpoint.ClaimCheckpoint.write
 
     def without_intent(self: Any, state: Any, job: Any) -> None:
         if state is not ClaimState.INTENT:
@@ -144,7 +146,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
     of_task = finish.CodePipelineFinishJobOperator
     return {
         "a missing record of a claim is an unknown claim": lambda: [
-            patch(checkpoints.ClaimCheckpoint, "recall", absence_is_doubt)
+            patch(claim_checkpoint.ClaimCheckpoint, "recall", absence_is_doubt)
         ],
         "a skip by a user's mark is the DAG's": lambda: [patch(finish, "tasks_cut_off", always([]))],
         "a next claim that Airflow has ended goes on": lambda: [
@@ -152,15 +154,15 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
         ],
         "a first claim that Airflow has ended goes on": lambda: [patch(claim, "is_cut_off", always(False))],
         "a cleared claim awaits no next job": lambda: [
-            patch(checkpoints.ClaimCheckpoint, "_continued", always(None))
+            patch(claim_checkpoint.ClaimCheckpoint, "_continued", always(None))
         ],
         "the job of an ended run is left to it": lambda: [patch(claim, "has_continued", always(False))],
         "the callback looks at no copies": lambda: [patch(notifications, "records_in_copies", always([]))],
         "a function's claim is not restored": lambda: [
             patch(
-                checkpoints.ClaimCheckpoint,
+                claim_checkpoint.ClaimCheckpoint,
                 "restore",
-                lambda self, job_id=None: checkpoints._record_in(self._held(), job_id),
+                lambda self, job_id=None: claim_checkpoint._record_in(self._held(), job_id),
             )
         ],
         "a claim that a user ended is a skip": lambda: [patch(finish, "tasks_cut_off", no_claims)],
@@ -171,7 +173,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
         '"leave" is forgotten': lambda: [patch(ClaimState, "counts_as_ours", ours)],
         "a lost claim is ours": lambda: [patch(ClaimState, "counts_as_ours", lost_too)],
         "no intent before an acknowledgement": lambda: [
-            patch(checkpoints.ClaimCheckpoint, "write", without_intent)
+            patch(claim_checkpoint.ClaimCheckpoint, "write", without_intent)
         ],
         "a certain claim is not written": lambda: [
             patch(RecordStore, "write_claim", without(ClaimState.CLAIMED))
@@ -181,11 +183,11 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
             patch(RecordStore, "write_result", without_result("done"))
         ],
         "no copies of a claim": lambda: [
-            patch(checkpoints, "undisturbed_tasks", always([])),
+            patch(module, "undisturbed_tasks", always([])) for module in (claim_checkpoint, copies)
         ],
         "the weakest record of a claim counts": lambda: [
             patch(module, "newest_claim", weakest)
-            for module in (checkpoints, job_life, record_search)
+            for module in (claim_checkpoint, copies, job_life, record_search)
             if hasattr(module, "newest_claim")
         ],
         "an intended call is taken for done": lambda: row((Known.INTENDED, Known.NONE), Step.NOTHING),
@@ -212,7 +214,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
         "finish_job does not wait for the work": lambda: [patch(finish, "unended_work", always([]))],
         "finish_job reports success": lambda: [patch(work_result, "failure_of_run", always(None))],
         "a retry of a function works again": lambda: [
-            patch(checkpoints.ResultCheckpoint, "result_of_earlier_try", always(None))
+            patch(result_checkpoint.ResultCheckpoint, "result_of_earlier_try", always(None))
         ],
         "a sensor awaits no job": lambda: [patch(sensors.next_job, "awaited_token", always(None))],
         "an error is the end of a report": lambda: [

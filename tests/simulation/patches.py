@@ -17,7 +17,7 @@ from airflow.sdk.execution_time import task_runner
 from pydantic import TypeAdapter
 
 from airflow_codepipeline_partner import hooks
-from airflow_codepipeline_partner._worker import checkpoints, next_job, records
+from airflow_codepipeline_partner._worker import claim_checkpoint, next_job, records
 from airflow_codepipeline_partner.client_tokens import ClientTokenHook
 from airflow_codepipeline_partner.hooks import CodePipelineHook
 from simulation import ways
@@ -88,7 +88,7 @@ def patches(history: History) -> Iterator[Any]:
     def client(hook: Any, **parameters: Any) -> Client:
         return Client(history.call, history.codepipeline)
 
-    for module in (records, next_job, checkpoints):
+    for module in (records, next_job, claim_checkpoint):
         yield mock.patch.object(module, "datetime", HistorysTime)
     yield mock.patch.object(time, "time", now)
     yield mock.patch.object(time, "monotonic", now)

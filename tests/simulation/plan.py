@@ -28,6 +28,7 @@ FIXED_SETTINGS: dict[str, Any] = {
     "custom_action_timeout": 360_000.0,
     "default_batch_size": 10,
 }
+USER_ACTIONS = ["mark failed", "clear", "clear claim", "abandon", "time out"]
 #: What is drawn before a history begins; the first of each is the harmless one.
 PLANS: dict[str, list[Any]] = {
     **SETTINGS,
@@ -35,7 +36,9 @@ PLANS: dict[str, list[Any]] = {
     "deaths": [0, 1, 2],
     "losses": [0, 1, 2],
     "failures": [0, 0, 1],
-    "user": ["nothing", "nothing", "mark failed", "clear", "clear claim", "abandon", "time out"],
+    "user": ["nothing", "nothing", *USER_ACTIONS],
+    # A second action of a user, some time after the first.
+    "then": [*["nothing"] * 7, *USER_ACTIONS],
     "rival": [False, False, True],
     "looks": [1, 0, 2, 3],
 }
@@ -52,6 +55,7 @@ class Plan:
     losses: int
     failures: int
     user: str
+    then: str
     rival: bool
     looks: int
 

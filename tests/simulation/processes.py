@@ -126,8 +126,8 @@ class NoLog:
         return self
 
 
-def run_task(server: SmallAirflow, instance: Instance, note: Callable[[str], None]) -> None:
-    """Run a task in Airflow's task runner, as its process does."""
+def started(server: SmallAirflow, instance: Instance) -> RuntimeTaskInstance:
+    """Return what the process of a task gets from Airflow when it starts, whatever a user does then."""
     run = instance.run
     dag_run = {
         "dag_id": run.dag.dag_id,
@@ -161,7 +161,7 @@ def run_task(server: SmallAirflow, instance: Instance, note: Callable[[str], Non
         xcom_keys_to_clear=keys,
         should_retry=instance.max_tries != 0 and instance.try_number <= instance.max_tries,
     )
-    ti = RuntimeTaskInstance.model_construct(
+    return RuntimeTaskInstance.model_construct(
         id=instance.id,
         task_id=instance.task.task_id,
         dag_id=run.dag.dag_id,
@@ -177,6 +177,10 @@ def run_task(server: SmallAirflow, instance: Instance, note: Callable[[str], Non
         state="running",
         is_mapped=instance.map_index >= 0,
     )
+
+
+def run_task(ti: RuntimeTaskInstance, note: Callable[[str], None]) -> None:
+    """Run a task in Airflow's task runner, as its process does."""
     context = ti.get_template_context()
     state, _, error = task_runner.run(ti, context, NoLog())
     context["exception"] = error  # type: ignore[typeddict-item]
@@ -203,4 +207,4 @@ def asked_by(ask: Callable[[Any], Any]) -> Iterator[None]:
             task_runner.SUPERVISOR_COMMS = before
 
 
-__all__ = ["Comms", "Died", "Process", "asked_by", "comms", "run_task"]
+__all__ = ["Comms", "Died", "Process", "asked_by", "comms", "run_task", "started"]

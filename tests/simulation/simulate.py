@@ -108,7 +108,8 @@ def story_of(seed: int, given: Mapping[str, int] | None = None, lines: int | Non
     ]
     return "\n".join(
         [
-            f"seed {seed}: DAG {plan.way}; the work: {plan.work}; user: {plan.user}; rival: {plan.rival}",
+            f"seed {seed}: DAG {plan.way}; the work: {plan.work}; "
+            f"user: {plan.user}, {plan.then}; rival: {plan.rival}",
             f"  ({settings})"[:200],
             *story,
             *states[:3],

@@ -14,13 +14,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import airflow
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import comms
+from packaging.version import Version
 
 #: States in which a task instance stays.
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 #: States of a task instance that a process, or a trigger, has in hand.
 IN_HAND = ("running", "deferred", "restarting")
+#: Whether a run's ``clear_number`` counts each clear of its tasks, as from Airflow 3.2 on. Before, it counts
+#: those after its end only.
+COUNTS_EACH_CLEAR = Version(airflow.__version__) >= Version("3.2")
 _RELATED_RULES = {
     "all_success": ("failed", "skipped"),
     "none_failed": ("failed",),
@@ -352,7 +357,7 @@ class SmallAirflow:
             if each.task.is_teardown:
                 has_teardown = True
             else:
-                each.state = "failed" if each.state in IN_HAND else "skipped"
+                each.state = "failed" if each.state in ("running", "deferred") else "skipped"
                 if each.state == "skipped":
                     # What runs may still do its work for some seconds.
                     run.cut_off.append(each.name)
@@ -373,16 +378,21 @@ class SmallAirflow:
         after = {instance.task.task_id, *instance.task.get_flat_relative_ids(upstream=False)}
         for each in run.instances.values():
             same = each.map_index == instance.map_index or -1 in (each.map_index, instance.map_index)
-            if each.task.task_id not in after or not same or each.state is None:
+            if each.task.task_id not in after or not same:
                 continue
+            if each.name in run.cut_off:
+                run.cut_off.remove(each.name)
+            # Whatever still runs of it has an id that Airflow does not know any more.
+            each.begin_next_try()
             if each.state == "running":
                 each.state = "restarting"
             else:
-                each.begin_next_try()
                 each.max_tries = each.try_number + each.task.retries
                 each.state = None
         if run.state != "running":
-            run.state, run.started_at = "running", self.now
+            run.state, run.reason, run.started_at, run.ended_at = "running", "", self.now, None
+            run.clear_number += 1
+        elif COUNTS_EACH_CLEAR:
             run.clear_number += 1
 
 

@@ -174,12 +174,14 @@ def test_a_claim_marked_as_a_success_leaves_the_job_to_its_run():
 
 def test_a_history_is_replayed_from_seed_or_decisions():
     def story(history):
-        return [re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|job [0-9a-f]{4}", "a job", line) for line in history.story]
+        # A line may be cut in the middle of an id.
+        return [re.sub(r"\b[0-9a-f]{4,8}(-[0-9a-f-]*)?\b", "an id", line) for line in history.story]
 
-    first, _ = simulate.try_history(12)
-    assert first.misfortunes
-    assert story(first) == story(simulate.try_history(12)[0])
-    assert story(first) == story(simulate.try_history(12, first.decisions.made)[0])
+    seed, first = next(
+        (seed, history) for seed in range(1, 50) if (history := simulate.try_history(seed)[0]).misfortunes
+    )
+    assert story(first) == story(simulate.try_history(seed)[0])
+    assert story(first) == story(simulate.try_history(seed, first.decisions.made)[0])
 
 
 def test_a_broken_rule_is_found_and_its_story_has_few_lines():

@@ -116,7 +116,7 @@ class _Trial:
             waiting = TaskInstanceRef.from_token(self.history.tokens.get(job_id))
             is_open = waiting is not None and not job.status.ended and job_id not in self.owners
             died = waiting is not None and self._was_hit(f" {waiting.task_id}.", "die")
-            if is_open and not (died and self.history.plan.user.startswith("clear")):
+            if is_open and not (died and self._user_did("clear")):
                 # If the task that waits was cleared, too, and its older process still put the token, then no
                 # record is left.
                 yield Finding("open", f"{job_id} continues the work of {waiting}, and nobody ended it")
@@ -178,7 +178,7 @@ class _Trial:
             yield Finding("false", f"{job_id} failed, and nothing went wrong")
         elif self._was_own_skip_lost() or self._has_failed_put(run):
             return
-        elif self._is_well(run, job_id) and not self.history.plan.user.startswith(("clear", "time", "mark")):
+        elif self._is_well(run, job_id) and not self._user_did("clear", "time", "mark"):
             yield Finding("false", f"{job_id} failed, although all its work succeeded")
 
     def _was_own_skip_lost(self) -> bool:
@@ -192,6 +192,10 @@ class _Trial:
         is_hit = self._was_hit(" put.", "die") or self._was_hit(" put.", "fail")
         failed = any(each.state == "failed" and "Finish" not in type(each.task).__name__ for each in puts)
         return is_hit and failed
+
+    def _user_did(self, *kinds: str) -> bool:
+        """Return whether a user did something of these kinds."""
+        return any(action.startswith(kinds) for action in self.history.users_actions)
 
     def _was_hit(self, process: str, how: str) -> bool:
         """Return whether a misfortune of a kind hit a process whose name holds a text."""
@@ -246,7 +250,8 @@ class _Trial:
             yield Finding("red", f"{run.run_id} is red, although {job_id} succeeded")
 
     def _work_again(self, job_id: str, run: Run, result: Call) -> Iterator[Finding]:
-        if not run.clear_number or self.history.plan.user != "clear claim" or run.started_at < result.at:
+        was_claim_cleared = self._user_did("clear claim") and "clear" not in self.history.users_actions
+        if not run.clear_number or not was_claim_cleared or run.started_at < result.at:
             return
         for work in self.history.work:
             is_its = work.run_id == run.run_id and work.what == "begin"
@@ -254,10 +259,7 @@ class _Trial:
                 yield Finding("again", f"{work.task} of {run.run_id} worked for {job_id}, which had ended")
 
     def _is_red_for_the_result(self, run: Run, job_id: str) -> bool:
-        if (
-            self.history.plan.user.startswith(("clear", "mark", "time", "abandon"))
-            or self.history.way.takes_many
-        ):
+        if self._user_did("clear", "mark", "time", "abandon") or self.history.way.takes_many:
             return False
         if (self.owners.get(job_id), job_id) in self.unknown and any(
             said.startswith(("lose", "die", "fail")) and ("Put" in said or "_result" in said)
@@ -281,10 +283,10 @@ class _Trial:
             # It has half a minute, and nothing comes after it.
             return True
         cut = [said for said in self.history.misfortunes if said.startswith(("die", "fail"))]
-        if self.history.plan.user.startswith("clear") and any(" claim." in said for said in cut):
+        if self._user_did("clear") and any(" claim." in said for said in cut):
             # Airflow has cleared all that the earlier tries had written where others can read it.
             return True
-        if not REMEMBERS and self.history.plan.user.startswith("clear"):
+        if not REMEMBERS and self._user_did("clear"):
             # Before Airflow 3.3, a cleared claim may know nothing of its earlier tries.
             return True
         if self.history.plan.way.startswith("function") and any(" function." in said for said in cut):
@@ -299,7 +301,7 @@ class _Trial:
     def _spoils(self) -> Iterator[Finding]:
         """Yield what one misfortune spoiled, although Airflow tries each task again."""
         history = self.history
-        if len(history.misfortunes) != 1 or history.plan.user != "nothing" or history.plan.rival:
+        if len(history.misfortunes) != 1 or history.users_actions or history.plan.rival:
             return
         way = history.plan.way
         forgets = not REMEMBERS and way.startswith("function")

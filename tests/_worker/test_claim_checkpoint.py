@@ -10,7 +10,7 @@ from airflow.sdk import DAG, BaseOperator
 from record_memory import context_of_lone_task
 
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
-from airflow_codepipeline_partner._worker.checkpoints import ClaimCheckpoint
+from airflow_codepipeline_partner._worker.claim_checkpoint import ClaimCheckpoint
 from airflow_codepipeline_partner._worker.claiming import Earlier
 from airflow_codepipeline_partner._worker.job_life import MAY_BE_ACKNOWLEDGED
 from airflow_codepipeline_partner._worker.record_store import RecordStore
