@@ -72,9 +72,12 @@ def action_of(context: Mapping[str, Any], offered: OfferedJob) -> ClaimInRun:
             "returned.",
             job_id=offered.job_id,
         )
-    if claim.record.former_job_ids and context["ti"].try_number > 1:
-        # A retry has cleared it.
-        claim.store.keep_copy(claim.record)
+    if context["ti"].try_number > 1:
+        # A retry has cleared them.
+        if claim.record.former_job_ids:
+            claim.store.keep_copy(claim.record)
+        for result in claim.results.likely:
+            claim.store.keep_copy_of_result(result)
     if not (claim.counts_as_ours or is_next_claim_unknown(claim) or awaited_token(claim)):
         raise AirflowSkipException(
             f"Job {offered.job_id} is not this run's: its claim is {claim.record.state}."

@@ -151,9 +151,7 @@ class RecordStore:
 
     def write_result(self, record: ResultRecord) -> None:
         """Write the running task's record of a result."""
-        if self.own is not None and record.awaited_by == self.own:
-            # A user may clear the claiming task. Then this shows that the action's next job is this run's.
-            XCom.set(key=CONTINUED_KEY, value=record.to_xcom(), **asdict(self.own))
+        self.keep_copy_of_result(record)
         self.write(self._result_key(record.job_id), record.to_xcom())
         if self.writer and record.state == "done":
             self.write(RESULT_KEY, record.to_xcom())
@@ -168,6 +166,12 @@ class RecordStore:
         """Keep a copy of a next job's claim in the running task's own XCom."""
         if self.own is not None:
             XCom.set(key=NEXT_CLAIM_KEY, value=record.to_xcom(), **asdict(self.own))
+
+    def keep_copy_of_result(self, record: ResultRecord) -> None:
+        """Keep a copy of a result with the running task's continuation token in the task's own XCom."""
+        if self.own is not None and record.awaited_by == self.own:
+            # A user may clear the claiming task. Then this shows that the action's next job is this run's.
+            XCom.set(key=CONTINUED_KEY, value=record.to_xcom(), **asdict(self.own))
 
     def withdraw_all_results(self, job_id: str) -> None:
         """Forget all tasks' results of a job: it is claimed only now, so none was put."""

@@ -100,3 +100,14 @@ def test_a_claim_that_died_between_its_two_writes_is_certain():
     history = Struck("leave", strikes, user="mark failed")
     history.cue = waits_for_retry_after(1)
     assert history.ends() == ([FAILURE], ["failed"])
+
+
+def test_a_claim_cleared_after_a_retry_awaits_the_next_job():
+    strikes = {("run1 go_on.1", "writes codepipeline_result done"): "fail after"}
+    history = Struck("go_on", strikes, user="clear claim", failures=1)
+    history.cue = lambda it: any(
+        each.name == "go_on" and each.state == "deferred" and each.try_number == 2
+        for run in it.server.runs.values()
+        for each in run.instances.values()
+    )
+    assert history.ends()[1] == ["success"]
