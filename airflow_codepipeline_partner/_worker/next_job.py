@@ -25,6 +25,7 @@ from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState, drive
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
+from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import CurrentRevision, ExecutionDetails
 from airflow_codepipeline_partner._worker import report, result_defaults
 from airflow_codepipeline_partner._worker.claiming import (
@@ -54,6 +55,9 @@ log = logging.getLogger(__name__)
 #: How long to wait for the next job of an action, in seconds. AWS documents 30 s until it is offered, for
 #: another kind of action. It is never offered if the customer has stopped the pipeline.
 CONTINUATION_TIMEOUT = 3600.0
+#: How long to wait until a job is offered again that nobody seems to have claimed, in seconds. AWS does not
+#: document how long an offer that nobody acknowledges keeps a job from others.
+REOFFER_TIMEOUT = 300.0
 
 
 def action_of(context: Mapping[str, Any], offered: OfferedJob) -> ClaimInRun:
@@ -105,7 +109,8 @@ def awaited_tokens(claim: ClaimInRun) -> tuple[str, ...]:
     """
     record, ref = claim.record, claim.store.ref
     token = record.job.continuation_token
-    if record.former_job_ids and record.state in (ClaimState.LOST, ClaimState.REFUSED):
+    is_not_won = record.state in (ClaimState.LOST, ClaimState.REFUSED)
+    if record.former_job_ids and (is_not_won or _takes_no_result(claim)):
         # The job was offered and not won. If only its nonce was stale, it is offered again.
         return () if token is None else (token,)
     waiting = (result.awaited_by for result in claim.results.likely)
@@ -120,6 +125,14 @@ def is_next_claim_unknown(claim: ClaimInRun) -> bool:
     if not record.former_job_ids or not record.state.is_unknown:
         return False
     return claim.results.best is None
+
+
+def _takes_no_result(claim: ClaimInRun) -> bool:
+    """Return whether the claim of an action's next job is unknown, and the job took no result of this run."""
+    if not claim.record.former_job_ids or not claim.record.state.is_unknown:
+        return False
+    result = claim.results.best
+    return result is not None and result.state == "refused"
 
 
 def put_progress(
@@ -151,7 +164,13 @@ def put_progress(
     call = requests.success(
         job, current_revision=current_revision, continuation_token=me.token, execution_details=details
     )
-    result = report.put_once(hook, claim.store, call, certain=claim.record.is_certain)
+    try:
+        result = put_result(hook, claim, call)
+    except JobNotInProgress:
+        ended = claim.anew()
+        if awaited_token(ended) is None:
+            raise
+        return ended
     ended = claim.anew()
     if awaited_token(ended) is None:
         raise JobNotInProgress(
@@ -162,8 +181,27 @@ def put_progress(
     return ended
 
 
+def put_result(hook: CodePipelineHook, claim: ClaimInRun, call: Call) -> str:
+    """
+    Put a result of the newest job, and return the one that it has; see :func:`report.put_once`.
+
+    :param hook: The hook that puts it.
+    :param claim: The newest job's claim.
+    :param call: The wanted result.
+    """
+    return report.put_once(
+        hook,
+        claim.store,
+        call,
+        certain=claim.record.is_certain,
+        is_next=bool(claim.record.former_job_ids),
+    )
+
+
 def wait_deadline(claim: ClaimInRun, timeout: float) -> float:
     """Return until when to wait for the next job, in seconds since the epoch."""
+    if _takes_no_result(claim):
+        timeout = min(timeout, REOFFER_TIMEOUT)
     result = claim.results.best
     return (claim.record.at if result is None else result.at).timestamp() + timeout
 
@@ -224,6 +262,13 @@ def claim_offered(
         return claim
     if event["status"] != "offered" and time.time() < wait_deadline(claim, timeout):
         return claim
+    if event["status"] != "offered" and _takes_no_result(claim):
+        raise NextJobNotOffered(
+            f"The claim of job {claim.record.job.job_id} is unknown, the job took no result, and it was not "
+            "offered again. Most likely it has ended: its time was over, or the customer has stopped the "
+            "pipeline.",
+            job_id=claim.record.job.job_id,
+        )
     if event["status"] != "offered":
         raise NextJobNotOffered(
             f"The next job of the action, after job {claim.record.job.job_id}, was not offered in time. The "

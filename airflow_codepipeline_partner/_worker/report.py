@@ -59,6 +59,7 @@ def put_once(
     *,
     certain: bool = True,
     was_claimed: bool = True,
+    is_next: bool = False,
 ) -> str:
     """
     Report a job's result, unless the records say that it has one.
@@ -69,13 +70,16 @@ def put_once(
         one is repeated instead: a result is never replaced by another.
     :param certain: Whether the job is certainly ours.
     :param was_claimed: Whether that is known from its claim. If not, the job may not be claimed yet.
+    :param is_next: Whether it continues an action of this run, so that no other run claims it.
     :return: Which result the job has now: ``success``, ``continue`` or ``failure``.
     :raises JobNotInProgress: The job takes no result any more. The next try sends the same call once more.
     :raises CodePipelineError: The result could not be put.
     """
     job = call.job
     assert job is not None  # noqa: S101 - a result is always some job's
-    steps = reporting(ResultRecord.of_call("intended", call), certain=certain, was_claimed=was_claimed)
+    steps = reporting(
+        ResultRecord.of_call("intended", call), certain=certain, was_claimed=was_claimed, is_next=is_next
+    )
     error: CodePipelineProviderError | None = None
     came_of_it: Any = None
     while True:

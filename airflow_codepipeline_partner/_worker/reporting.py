@@ -88,7 +88,9 @@ class Answer:
 Steps = Generator[Action, Any, str | None]
 
 
-def reporting(wanted: ResultRecord, *, certain: bool = True, was_claimed: bool = True) -> Steps:
+def reporting(
+    wanted: ResultRecord, *, certain: bool = True, was_claimed: bool = True, is_next: bool = False
+) -> Steps:
     """
     Report a job's result, unless the records say that it has one.
 
@@ -96,8 +98,9 @@ def reporting(wanted: ResultRecord, *, certain: bool = True, was_claimed: bool =
         one is repeated instead: a result is never replaced by another.
     :param certain: Whether the job is certainly ours.
     :param was_claimed: Whether that is known from its claim. If not, the job may not be claimed yet.
+    :param is_next: Whether it continues an action of this run, so that no other run claims it.
     """
-    sender = _Sender(certain, was_claimed)
+    sender = _Sender(certain, was_claimed, is_next)
     results: Results = yield Read()
     step, known = results.step, results.best
     if step is Step.PUT_WANTED or known is None:
@@ -120,9 +123,10 @@ def reporting(wanted: ResultRecord, *, certain: bool = True, was_claimed: bool =
 class _Sender:
     """Sends the results of one job, and records what comes of it."""
 
-    def __init__(self, certain: bool, was_claimed: bool) -> None:
+    def __init__(self, certain: bool, was_claimed: bool, is_next: bool) -> None:
         self._certain = certain
         self._was_claimed = was_claimed
+        self._is_next = is_next
         self.last = Answer(Reply.NONE)
 
     def send(self, record: ResultRecord, *, may_be_taken: bool = False, is_recorded: bool = False) -> Steps:
@@ -191,6 +195,10 @@ class _Sender:
         if meaning is Refusal.ENDED_WITHOUT_US and self._was_claimed:
             # We acknowledged the job, so it has ended: no other result is to be tried.
             yield Write(sent.with_state("refused"))
+        elif meaning is Refusal.PERHAPS_NEVER_OURS and self._is_next and not may_be_taken:
+            # It has ended, or nobody has it. Then it is offered again; this run waits for that from now on.
+            if own is None or own.state != "refused" or is_overwritten:
+                yield Write(sent.with_state("refused"))
         elif meaning is not Refusal.ONE_OF_TWO_WAS_TAKEN and not may_be_taken:
             yield Withdraw()
         return None

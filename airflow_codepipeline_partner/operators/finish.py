@@ -29,9 +29,8 @@ from airflow_codepipeline_partner._protocol import claims
 from airflow_codepipeline_partner._protocol.claims import ClaimState, UnknownClaim
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
-from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import FailureDetails
-from airflow_codepipeline_partner._worker import next_job, report, work_result
+from airflow_codepipeline_partner._worker import next_job, work_result
 from airflow_codepipeline_partner._worker.copies import claim_of_all_tries
 from airflow_codepipeline_partner._worker.dag import (
     mapped_group_of,
@@ -260,15 +259,17 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             if failure is None:
                 try:
                     self._check_outputs(context, in_run, states)
-                    result = self._put(store, claimed, values.success(job, **run))
+                    result = next_job.put_result(self.hook, in_run, values.success(job, **run))
                 except (ArtifactError, InvalidInput, RequestRefused) as error:
                     # The author's failure_message is about failed work, which this is not.
                     failure = message = why_not_reportable(error)
             if failure is not None:
                 why = recorded or FailureDetails(failure)
-                result = self._put(store, claimed, values.failure(job, message, why, **run))
+                result = next_job.put_result(self.hook, in_run, values.failure(job, message, why, **run))
         except (JobNotFound, JobNotInProgress) as error:
             # Any other error may pass: the claim had a token and credentials, so lacking them is temporary.
+            # If perhaps nobody has claimed the action's next job, it is offered again.
+            self._wait_for_next_job(self._claim_in_run(context["dag"], store))
             # Without a chain of exceptions, so that the log is readable.
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
         if result == "continue":
@@ -304,7 +305,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         if claim is None or next_job.awaited_token(claim) is None:
             return
         self.log.warning(
-            "The task that was to go on with the action did not. This task waits for the next job, to end it."
+            "No task before this one claimed the action's next job for certain. This task waits for its "
+            "offer, to end it."
         )
         triggers.defer_for_next_job(
             self,
@@ -395,9 +397,6 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
                 self.missing_outputs,
                 former_job_ids=record.former_job_ids,
             )
-
-    def _put(self, store: RecordStore, claimed: ClaimedJob, call: Call) -> str:
-        return report.put_once(self.hook, store, call, certain=claimed.certain)
 
     def _values(self) -> ResultValues:
         given = {name: getattr(self, name) for name in _RESULT_FIELDS if name != "failure_message"}

@@ -48,6 +48,9 @@ CHANCE = 0.04
 CHANCE_OF_ANOTHER_TURN = 0.15
 #: The same, after a process was paused.
 CHANCE_AFTER_PAUSE = 0.7
+#: For how many turns a process hangs while others go on, and how likely one does that a user has ended.
+TURNS_OF_A_HANG = 8
+CHANCE_OF_A_HANG = 0.5
 
 
 class History:
@@ -89,6 +92,8 @@ class History:
         self._launched: dict[str, int] = {}
         self._rivals: dict[str, Any] = {}
         self._turn = 0
+        #: Process → the turn until which all else goes first.
+        self._hangs_until: dict[str, int] = {}
         self._idle_polls = 0
         self._is_new_way = False
         self.never_ended = False
@@ -122,10 +127,15 @@ class History:
         self.server.now = self.now
         process.steps += 1
         self.steps[process.name] = process.steps
-        options = ["go on", "pause", *(kind for kind in kinds if self.left.get(kind.split()[0], 0) > 0)]
+        possible = [kind for kind in kinds if self.left.get(kind.split()[0], 0) > 0]
+        # Others wait for the record of a skip, but not for long.
+        hangs = () if "codepipeline_skip" in what else ("hang",)
+        options = ["go on", "pause", *possible, *hangs]
         chance = CHANCE * (len(options) - 1)
         fate = self.decisions.choose(f"{process.name}#{process.steps}", options, chance)
-        if fate == "pause":
+        if fate in ("pause", "hang"):
+            if fate == "hang":
+                self._hang(process)
             self._is_new_way = True
             process.pause()
             if process.is_dead:
@@ -136,6 +146,10 @@ class History:
             self.misfortunes.append(f"{fate}: {process.name}: {what}")
             self.tell(f"** {fate} ** {what}")
         return fate
+
+    def _hang(self, process: Process) -> None:
+        """Let whatever else can happen go before the next step of a process."""
+        self._hangs_until[process.name] = self._turn + TURNS_OF_A_HANG
 
     def _die(self) -> None:
         process = self.current
@@ -347,9 +361,11 @@ class History:
         for job in self.codepipeline.state.jobs.values():
             if job.continuation_token:
                 self.tokens[job.job_id] = job.continuation_token
-        for process in [each for each in self.processes if not each.has_ended]:
-            yield process.name, lambda process=process: self._go_on(process)
         self.processes = [each for each in self.processes if not each.has_ended]
+        hang = [each for each in self.processes if self._hangs_until.get(each.name, 0) > self._turn]
+        for process in self.processes:
+            if process not in hang:
+                yield process.name, lambda process=process: self._go_on(process)
         for run in list(self.server.runs.values()):
             if run.state == "running":
                 for instance in self.server.startable(run):
@@ -369,6 +385,8 @@ class History:
                 )
         if self._is_something_offered:
             yield "poll", self._poll
+        for process in hang:
+            yield process.name, lambda process=process: self._go_on(process)
         due_at = self._next_due()
         if due_at is not None and not self._is_at_rest():
             yield "time passes", lambda: self._wait_until(due_at)
@@ -436,6 +454,10 @@ class History:
             if instance is not None and instance.state != before.get(id(process)) and not is_known:
                 # Its supervisor sees this at the next heartbeat, and ends it.
                 self.ends_of_dead.append((self.now + 5, process))
+                if self.decisions.choose(
+                    f"{process.name} hangs at turn {self._turn}", [False, True], CHANCE_OF_A_HANG
+                ):
+                    self._hang(process)
 
     def _abandon(self, name: str) -> None:
         controls = self.codepipeline.controls

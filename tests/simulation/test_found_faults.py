@@ -27,6 +27,8 @@ class Struck(History):
         drawn = {name: PLANS[name].index(value) for name, value in plan.items()}
         super().__init__(1, {"way": sorted(all_ways()).index(way), **drawn})
         self.strikes = dict(strikes)
+        #: Whether a misfortune takes longer than an offer.
+        self.is_slow = False
 
     def _fate(self, what, kinds):
         fate = super()._fate(what, kinds)
@@ -36,7 +38,17 @@ class Struck(History):
             return fate
         assert strike in kinds
         self.misfortunes.append(f"{strike}: {process}: {what}")
+        if self.is_slow:
+            self._be_slow()
         return strike
+
+    def _be_slow(self):
+        """Let the offer of the job be over, and the next one be made."""
+        process, self.current = self.current, None
+        self.now += self.plan.settings["lease_seconds"] + 1
+        self.codepipeline.state.tick()
+        self._poll()
+        self.current = process
 
     def ends(self):
         """Let it happen; return the results that were put, and how the runs ended."""
@@ -111,3 +123,17 @@ def test_a_claim_cleared_after_a_retry_awaits_the_next_job():
         for each in run.instances.values()
     )
     assert history.ends()[1] == ["success"]
+
+
+@pytest.mark.parametrize("looks", [3, 6])
+def test_a_next_job_that_nobody_claimed_is_claimed_later(looks):
+    """The request is lost, and takes so long that the offer is over: then its nonce is refused."""
+    history = Struck("custom_watch", {("run1 watch.1.4", "AcknowledgeJob"): "lose with 500"}, losses=1)
+    history.is_slow, history.plan.looks = True, looks
+    puts, states = history.ends()
+    assert states[0] == "success"
+    # In between, it took no result: with three looks the last one, with six another continuation.
+    assert set(puts) == {"PutJobSuccessResult"}
+    assert [call.outcome for call in history.calls if "Put" in call.operation].count(
+        "InvalidJobStateException"
+    )

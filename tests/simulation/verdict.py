@@ -235,7 +235,8 @@ class _Trial:
             is_open = job is not None and not job.status.ended
             if is_open and not leaves and not self._is_excused(run, job_id):
                 yield Finding("lost", f"{job_id} was claimed by {run.run_id} and has no result")
-            if is_open and run.state == "success" and not leaves:
+            is_known = is_open or self._is_end_known(job_id, owner)
+            if run.state == "success" and not leaves and is_known:
                 yield Finding("green", f"{run.run_id} is green, and {job_id} has no result")
             return
         yield from self._work_again(job_id, run, result)
@@ -248,6 +249,16 @@ class _Trial:
             yield Finding("green", f"{run.run_id} is green, and {job_id} failed")
         if is_success and run.state == "failed" and self._is_red_for_the_result(run, job_id):
             yield Finding("red", f"{run.run_id} is red, although {job_id} succeeded")
+
+    def _is_end_known(self, job_id: str, owner: str) -> bool:
+        """Return whether the run that claimed a job could know that the job ended without its result."""
+        putting = {call.by for call in self.puts if call.job_id == job_id}
+        was_put_hit = any(f" {by}: " in said for by in putting for said in self.history.misfortunes)
+        said_so = any(
+            call.of == owner and call.job_id == job_id and call.status in ("Failed", "TimedOut", "Succeeded")
+            for call in self.history.calls
+        )
+        return said_so or not was_put_hit
 
     def _work_again(self, job_id: str, run: Run, result: Call) -> Iterator[Finding]:
         was_claim_cleared = self._user_did("clear claim") and "clear" not in self.history.users_actions
@@ -271,19 +282,19 @@ class _Trial:
 
     def _is_excused(self, run: Run, job_id: str) -> bool:
         """Return whether the only one that could still have ended the job was killed."""
-        died = [said for said in self.history.misfortunes if said.startswith("die")]
+        cut = [said for said in self.history.misfortunes if said.startswith(("die", "fail"))]
         for call in self.history.calls:
             was_late = run.ended_at is not None and call.at > run.ended_at
             is_its_claim = call.job_id == job_id and call.operation in _ACKNOWLEDGES
-            was_killed = call.by in self.history.killed or any(f" {call.by}: " in said for said in died)
+            was_killed = call.by in self.history.killed or any(f" {call.by}: " in said for said in cut)
             if is_its_claim and was_late and was_killed:
                 # It claimed after Airflow had ended it, so only itself knew of the claim.
                 return True
         if any("callback" in said for said in self.history.misfortunes):
             # It has half a minute, and nothing comes after it.
             return True
-        cut = [said for said in self.history.misfortunes if said.startswith(("die", "fail"))]
-        if self._user_did("clear") and any(" claim." in said for said in cut):
+        was_claim_killed = any(" claim." in name for name in self.history.killed)
+        if self._user_did("clear") and (was_claim_killed or any(" claim." in said for said in cut)):
             # Airflow has cleared all that the earlier tries had written where others can read it.
             return True
         if not REMEMBERS and self._user_did("clear"):
