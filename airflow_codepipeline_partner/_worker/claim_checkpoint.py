@@ -139,8 +139,10 @@ class ClaimCheckpoint:
         if self._cleared_at is None:
             return False
         known = [each.at for each in records if each is not None]
-        # Where nothing is recorded, it may be gone; from Airflow 3.3 on, nothing was.
-        return max(known) < self._cleared_at if known else self._may_forget
+        if not known or self._is_forgotten:
+            # What was recorded before may be gone; from Airflow 3.3 on, nothing was.
+            return self._may_forget
+        return max(known) < self._cleared_at
 
     def _in_copies(self, job_id: str) -> Iterator[ClaimRecord]:
         for copy in self._copies:

@@ -165,7 +165,9 @@ def claiming(
         # The run had ended, and so had the action's newest job. If not, the finishing task ends it.
         return Reason.HAS_ENDED, Claim(later.state, later.job)
     is_certain = record is not None and record.state is ClaimState.CLAIMED
-    if earlier.continued is not None and not earlier.was_run_cleared and (later is not None or is_certain):
+    # However sure the claim is: CodePipeline took a result of this run.
+    may_go_on = record is not None and record.state in MAY_BE_ACKNOWLEDGED
+    if earlier.continued is not None and not earlier.was_run_cleared and (later is not None or may_go_on):
         # The job has ended, and the action waits for its next one. First the result: without it, the job
         # would seem to be in progress.
         yield RestoreResult(earlier.continued)
@@ -173,7 +175,7 @@ def claiming(
         # If its claim is unknown, the task that goes on with the action asks.
         yield Restore(later)
         return Reason.OURS, Claim(later.state, later.job)
-    if record is not None and is_certain and earlier.continued is not None and not earlier.was_run_cleared:
+    if record is not None and may_go_on and earlier.continued is not None and not earlier.was_run_cleared:
         yield Write(record.state, record.job)
         return Reason.OURS, Claim(record.state, record.job)
     is_since_cleared = earlier.was_cleared or earlier.is_of_ended_run

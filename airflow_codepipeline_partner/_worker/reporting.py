@@ -110,7 +110,7 @@ def reporting(
     if step is Step.TRY_REFUSED:
         # Most likely the job has ended. If it has not, the same result is still the right one. The record
         # stays as it is: if this task dies here, the next refusal does not mean that the result was put.
-        return (yield from sender.send(known, is_recorded=True))
+        return (yield from sender.send(known, is_recorded=True, was_refused=True))
     intended = results.own if step is Step.REPEAT_OWN else results.intended_by_others
     assert intended is not None  # noqa: S101 - the step says so
     result = yield from sender.send(intended, may_be_taken=True, is_recorded=step is Step.REPEAT_OWN)
@@ -129,13 +129,21 @@ class _Sender:
         self._is_next = is_next
         self.last = Answer(Reply.NONE)
 
-    def send(self, record: ResultRecord, *, may_be_taken: bool = False, is_recorded: bool = False) -> Steps:
+    def send(
+        self,
+        record: ResultRecord,
+        *,
+        may_be_taken: bool = False,
+        is_recorded: bool = False,
+        was_refused: bool = False,
+    ) -> Steps:
         """
         Send a call.
 
         :param record: The call.
         :param may_be_taken: Whether the same call may have been carried out before.
         :param is_recorded: Whether the running task's record is of this call already.
+        :param was_refused: Whether the job certainly took no result before.
         """
         record = record.with_state("intended")
         if not is_recorded:
@@ -144,7 +152,8 @@ class _Sender:
         if answer.reply is Reply.TAKEN:
             yield Write(record.with_state("done"))
             return record.result
-        may_be_taken = may_be_taken or answer.in_doubt
+        # A job that took no result before has most likely not taken one since, even if an answer was lost.
+        may_be_taken = may_be_taken or (answer.in_doubt and not was_refused)
         if answer.reply is Reply.NO_RESULT_TAKEN:
             return (yield from self._refused(record, may_be_taken=may_be_taken))
         if not may_be_taken and not is_recorded:

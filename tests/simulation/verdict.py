@@ -18,6 +18,7 @@ again       a run that had ended, and whose claim was cleared, did the work agai
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -163,8 +164,11 @@ class _Trial:
             done = [work for work in done if work.job_id == job_id]
         if "Success" in call.operation:
             # If it may have been put before, it is repeated, whatever the user does then.
-            lost = [said for said in self.history.misfortunes if said.startswith(("die after", "fail after"))]
-            was_intended = any("_result" in said and said.endswith(" intended") for said in lost)
+            lost = [said for said in self.history.misfortunes if said.startswith(("die", "fail after"))]
+            was_intended = any(
+                ("_result" in said and said.endswith(" intended") and "after" in said) or ": Put" in said
+                for said in lost
+            )
             is_late = run.cut_off_at < call.at and not was_intended
             if run.cut_off and is_late and not self.history.way.takes_many:
                 ended = ", ".join(run.cut_off)
@@ -252,16 +256,19 @@ class _Trial:
 
     def _is_end_known(self, job_id: str, owner: str) -> bool:
         """Return whether the run that claimed a job could know that the job ended without its result."""
-        putting = {call.by for call in self.puts if call.job_id == job_id}
-        was_put_hit = any(f" {by}: " in said for by in putting for said in self.history.misfortunes)
+        putting = {call.by.split(".")[0] for call in self.puts if call.job_id == job_id}
+        hit = (*self.history.misfortunes, *self.history.killed)
+        was_put_hit = any(f"{task}." in said for task in putting for said in hit)
         said_so = any(
             call.of == owner and call.job_id == job_id and call.status in ("Failed", "TimedOut", "Succeeded")
             for call in self.history.calls
+            if not any(f"{call.by}:" in f"{said}:" for said in hit)
         )
         return said_so or not was_put_hit
 
     def _work_again(self, job_id: str, run: Run, result: Call) -> Iterator[Finding]:
-        was_claim_cleared = self._user_did("clear claim") and "clear" not in self.history.users_actions
+        # Nothing else: what a user has ended may go on for a moment.
+        was_claim_cleared = set(self.history.users_actions) == {"clear claim"}
         if not run.clear_number or not was_claim_cleared or run.started_at < result.at:
             return
         for work in self.history.work:
@@ -293,7 +300,12 @@ class _Trial:
         if any("callback" in said for said in self.history.misfortunes):
             # It has half a minute, and nothing comes after it.
             return True
-        was_claim_killed = any(" claim." in name for name in self.history.killed)
+        # So has a task that goes on with the action, when its next try starts.
+        starting = re.compile(r" (claim|go_on|watch|beside)\.\d+$")
+        was_claim_killed = any(starting.search(name) for name in self.history.killed)
+        if self.history.users_actions == ["clear claim", "clear claim"]:
+            # A task that continues the action was cleared twice, and all copies with it.
+            return True
         if self._user_did("clear") and (was_claim_killed or any(" claim." in said for said in cut)):
             # Airflow has cleared all that the earlier tries had written where others can read it.
             return True
