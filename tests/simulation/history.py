@@ -84,6 +84,8 @@ class History:
         self.ends_of_dead: list[tuple[float, Process]] = []
         #: The names of processes that Airflow ended while they ran.
         self.killed: set[str] = set()
+        #: Those whose task a user marked or cleared. They may go on for some seconds.
+        self.outdated: set[str] = set()
         self.left = {"die": self.plan.deaths, "lose": self.plan.losses, "fail": self.plan.failures}
         never = ("nothing",) if self.way.has_notifier else ("nothing", "time out")
         self._user = [each for each in (self.plan.user, self.plan.then) if each not in never]
@@ -450,8 +452,10 @@ class History:
         how()
         for process in self.processes:
             instance = process.instance
-            is_known = any(process is gone for _, gone in self.ends_of_dead)
-            if instance is not None and instance.state != before.get(id(process)) and not is_known:
+            if instance is None or instance.state == before.get(id(process)):
+                continue
+            self.outdated.add(process.name)
+            if all(process is not gone for _, gone in self.ends_of_dead):
                 # Its supervisor sees this at the next heartbeat, and ends it.
                 self.ends_of_dead.append((self.now + 5, process))
                 if self.decisions.choose(

@@ -116,11 +116,16 @@ class _Trial:
         for job_id, job in self.history.codepipeline.state.jobs.items():
             waiting = TaskInstanceRef.from_token(self.history.tokens.get(job_id))
             is_open = waiting is not None and not job.status.ended and job_id not in self.owners
-            died = waiting is not None and self._was_hit(f" {waiting.task_id}.", "die")
-            if is_open and not (died and self._user_did("clear")):
-                # If the task that waits was cleared, too, and its older process still put the token, then no
-                # record is left.
+            if is_open and not (self._user_did("clear") and self._was_cut_short(waiting)):
                 yield Finding("open", f"{job_id} continues the work of {waiting}, and nobody ended it")
+
+    def _was_cut_short(self, waiting: TaskInstanceRef) -> bool:
+        """Return whether a task that was to go on with an action may have left no record of that."""
+        # It was cleared, too, and its older process, held for dead, still put the token.
+        died = self._was_hit(f" {waiting.task_id}.", "die")
+        # It was cleared twice, and so were its own copies.
+        outdated = any(f" {waiting.task_id}." in name for name in self.history.outdated)
+        return died or (outdated and len(self.history.users_actions) > 1)
 
     def _of_put(self, call: Call) -> Iterator[Finding]:
         job_id = call.job_id
@@ -170,7 +175,8 @@ class _Trial:
                 for said in lost
             )
             is_late = run.cut_off_at < call.at and not was_intended
-            if run.cut_off and is_late and not self.history.way.takes_many:
+            is_outdated = call.by in self.history.outdated
+            if run.cut_off and is_late and not is_outdated and not self.history.way.takes_many:
                 ended = ", ".join(run.cut_off)
                 yield Finding("false", f"{job_id} succeeded, although a user ended {ended} before")
             last = {work.task: work.what for work in done if work.what != "begin"}
@@ -312,7 +318,8 @@ class _Trial:
         if not REMEMBERS and self._user_did("clear"):
             # Before Airflow 3.3, a cleared claim may know nothing of its earlier tries.
             return True
-        if self.history.plan.way.startswith("function") and any(" function." in said for said in cut):
+        hit = (*cut, *self.history.killed)
+        if self.history.plan.way.startswith("function") and any(" function." in said for said in hit):
             # No task stands beside it. Its last try may have ended before it could write its claim anew, or
             # the one before, and then a user ended the run.
             return True
