@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -94,3 +95,27 @@ def test_before_33_a_clear_of_the_task_before_leaves_a_copy(monkeypatch, has_cop
     cleared = earlier(max_tries=3)
     assert cleared.is_forgotten
     assert (cleared.record is not None and cleared.was_cleared) is has_copy
+
+
+@pytest.mark.parametrize("clears", [0, 1])
+@pytest.mark.parametrize("state", [ClaimState.CLAIMED, ClaimState.UNKNOWN, ClaimState.LOST])
+@pytest.mark.parametrize(("began", "cleared"), [(-60, False), (60, True)])
+def test_only_a_run_that_began_after_the_record_was_cleared(clears, state, began, cleared):
+    """From Airflow 3.2 on, ``clear_number`` counts the clears of a run that goes on, too."""
+    stored = record("j", state)
+    start = datetime.fromisoformat(stored["at"]) + timedelta(seconds=began)
+    context = {
+        **context_of_lone_task(SimpleNamespace(get={CLAIM_KEY: stored}.get), try_number=2),
+        "dag_run": SimpleNamespace(start_date=start, clear_number=clears),
+    }
+    assert ClaimCheckpoint(context).recall("j").was_run_cleared is (cleared and clears > 0)
+
+
+@pytest.mark.parametrize(("has_store", "was_cleared"), [(True, False), (False, True)])
+def test_what_is_not_recorded_may_be_gone_before_airflow_33(has_store, was_cleared):
+    store = SimpleNamespace(get={}.get) if has_store else None
+    context = {
+        **context_of_lone_task(store, try_number=2),
+        "dag_run": SimpleNamespace(start_date=datetime.now(UTC), clear_number=1),
+    }
+    assert ClaimCheckpoint(context).recall("j").was_run_cleared is was_cleared

@@ -160,6 +160,15 @@ def test_a_cleared_claim_goes_on_while_the_next_job_is_awaited(was_run_cleared, 
     assert claim(replace(earlier, was_run_cleared=was_run_cleared), ENDED) == (reason, written)
 
 
+@pytest.mark.parametrize(
+    ("state", "reason"), [(UNKNOWN, Reason.OURS), (INTENT, Reason.OURS), (LOST, Reason.NOT_WON)]
+)
+def test_a_result_that_was_taken_makes_a_claim_ours(state, reason):
+    """However sure the claim is."""
+    result = ResultRecord.of_call("done", requests.success(JOB, continuation_token=RUN.token))
+    assert claim(Earlier(known(state), continued=result), STALE)[0] is reason
+
+
 @pytest.mark.parametrize("state", [CLAIMED, UNKNOWN, INTENT])
 def test_a_cleared_claim_goes_on_with_an_unknown_next_job_too(state):
     """The task that goes on with the action asks for it. The record there is the last one."""

@@ -163,6 +163,24 @@ def test_our_own_token_proves_nothing_if_it_was_never_sent():
     assert memory.history == ["intended", "withdrawn"]
 
 
+@pytest.mark.parametrize("kind", TAKES_NO_RESULT)
+def test_the_refusal_of_an_uncertain_next_job_is_recorded_once(kind):
+    """If nobody has claimed it, it is offered again to this run, which waits from the first refusal on."""
+    memory = RecordMemory()
+    for _ in range(2):
+        with pytest.raises(kind):
+            report.put_once(Hook(memory, kind("m")), memory, SUCCESS, certain=False, is_next=True)
+    assert memory.history == ["intended", "refused"]
+
+
+@pytest.mark.parametrize("kind", TAKES_NO_RESULT)
+def test_a_refused_result_stays_refused_after_a_lost_answer(kind):
+    memory = RecordMemory(recorded("refused", SUCCESS))
+    with pytest.raises(kind):
+        report.put_once(Hook(memory, kind("m", in_doubt=True)), memory, SUCCESS)
+    assert own(memory) == recorded("refused", SUCCESS)
+
+
 def test_a_continuation_that_was_not_taken_is_awaited_by_nobody():
     token = TaskInstanceRef("dag", "run", "task").token
     call = requests.success(JOB, continuation_token=token)
