@@ -58,6 +58,9 @@ class RecordMemory:
     def keep_copy(self, record: ClaimRecord) -> None:
         self.copy = record
 
+    def keep_copy_of_result(self, record: ResultRecord) -> None:
+        self.copy_of_result = record
+
     def read_results(self, job_id: str) -> Results:
         of_others = [results for writer, results in self.of_all.items() if writer != self.writer]
         others = tuple(results[job_id] for results in of_others if job_id in results)

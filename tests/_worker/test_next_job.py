@@ -125,6 +125,26 @@ def test_a_job_that_is_ours_or_may_come_is_gone_on_with(monkeypatch, claim):
     assert action_of(monkeypatch, claim) is claim
 
 
+def test_a_retry_keeps_its_copies_anew(monkeypatch):
+    """Airflow clears them when it starts."""
+    claim = waiting_claim(CLAIMED)
+    action_of(monkeypatch, claim)
+    assert [claim.store.copy_of_result] == list(claim.results.likely)
+    claim = next_claim(CLAIMED)
+    action_of(monkeypatch, claim)
+    assert claim.store.copy == claim.record
+
+
+@pytest.mark.parametrize(("state", "waits"), [(UNKNOWN, True), (INTENT, True), (CLAIMED, False)])
+@pytest.mark.parametrize(("result", "is_known"), [("refused", True), ("intended", False), ("done", False)])
+def test_a_next_job_that_took_no_result_may_be_offered_again(state, waits, result, is_known):
+    record_of_two = record(state, TWO, former=("one",), token=TOKEN)
+    claim = claim_of(record_of_two, success(TWO, state=result))
+    assert awaited(claim) == (TOKEN if waits and is_known else None)
+    soonest = next_job.REOFFER_TIMEOUT if waits and is_known else 3600
+    assert next_job.wait_deadline(claim, 3600) == claim.results.best.at.timestamp() + soonest
+
+
 def test_a_job_of_another_run_is_refused(monkeypatch):
     with pytest.raises(InvalidJobReference, match="No task of this run claimed job one") as refusal:
         action_of(monkeypatch, None)

@@ -73,8 +73,8 @@ def test_a_call_without_a_record_before_it_is_found(monkeypatch, no_memory):
     """The record of the intent is what a retry, and a task that is refused, go by."""
     written = reporting._Sender.send
 
-    def unwritten(self, record, *, may_be_taken=False, is_recorded=False):
-        return (yield from written(self, record, may_be_taken=may_be_taken, is_recorded=True))
+    def unwritten(self, record, **known):
+        return (yield from written(self, record, **{**known, "is_recorded": True}))
 
     monkeypatch.setattr(reporting._Sender, "send", unwritten)
     assert explore(*SCENARIOS["finish alone"], zombies=False, deaths=1).faults
