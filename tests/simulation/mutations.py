@@ -143,6 +143,20 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
     def row(known: Any, step: Any) -> list[Any]:
         return [mock.patch.dict(job_life.NEXT_STEP, {known: step})]
 
+    next_action_of = next_job.action_of
+
+    def action_without_copies(context: Any, offered: Any) -> Any:
+        with (
+            patch(RecordStore, "keep_copy", always(None)),
+            patch(RecordStore, "keep_copy_of_result", always(None)),
+        ):
+            return next_action_of(context, offered)
+
+    sender_send = reporting._Sender.send
+
+    def as_if_never_refused(self: Any, record: Any, **known: Any) -> Any:
+        return (yield from sender_send(self, record, **{**known, "was_refused": False}))
+
     of_task = finish.CodePipelineFinishJobOperator
     return {
         "a missing record of a claim is an unknown claim": lambda: [
@@ -153,6 +167,22 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
             patch(next_job, "end_if_cut_off", always(None))
         ],
         "a first claim that Airflow has ended goes on": lambda: [patch(claim, "is_cut_off", always(False))],
+        "a clear of a run that goes on is one of an ended run": lambda: [
+            patch(
+                claim_checkpoint.ClaimCheckpoint,
+                "_was_run_cleared",
+                lambda self, *records: self._cleared_at is not None,
+            )
+        ],
+        "a retry keeps no copies anew": lambda: [
+            patch(next_job, "action_of", action_without_copies),
+        ],
+        "a next job that took no result is given up": lambda: [
+            patch(next_job, "_takes_no_result", always(False))
+        ],
+        "a refused result may have been taken": lambda: [
+            patch(reporting._Sender, "send", as_if_never_refused)
+        ],
         "a cleared claim awaits no next job": lambda: [
             patch(claim_checkpoint.ClaimCheckpoint, "_continued", always(None))
         ],
