@@ -91,13 +91,13 @@ def when(task_id, state):
 
 def has_quick_callback(history):
     """Have the callback of a run go before all other processes."""
-    call_back = history._call_back
+    call_back = history.call_back
 
     def call_back_first(run):
         call_back(run)
         history.processes.insert(0, history.processes.pop())
 
-    history._call_back = call_back_first
+    history.call_back = call_back_first
 
 
 @pytest.mark.parametrize("step", range(1, 25))
