@@ -10,6 +10,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from airflow import __version__ as version
 from support import REPO, airflow_connections, results_of
 
 from airflow_codepipeline_partner.emulator import Emulator
@@ -31,6 +32,13 @@ ACTIONS = {
     "the working task is marked success": ("goes_on", {"work": 300}, WORKING, "success"),
     "the run is out of time": ("goes_on_out_of_time", {"work": 300}, None, None),
 }
+#: Before Airflow 3.3, a claim without a task before it knows nothing of its earlier tries.
+REMEMBERS = tuple(map(int, version.split(".")[:2])) >= (3, 3)
+if REMEMBERS:
+    ACTIONS |= {
+        "the claim is cleared before the next job": ("goes_on", {}, WAITING, "clear"),
+        "the claim is cleared during the next job": ("goes_on", {"work": 15}, WORKING, "clear"),
+    }
 #: Long enough for a user to come to a task that waits.
 CONTINUATION_DELAY = 20
 
@@ -78,7 +86,10 @@ def do_all(world):
             airflow.wait_for(
                 lambda run=run, t=task_id, s=state: run.states().get(t) == s, f"{what}: {at}", SECONDS
             )
-            run.patch(task_id, action)
+            if action == "clear":
+                run.clear(["claim"])
+            else:
+                run.patch(task_id, action)
     for what, run in world.runs.items():
         airflow.wait_for(lambda run=run: run.state() in ("success", "failed"), f"the end: {what}", SECONDS)
     out_of_time = world.runs["the run is out of time"]
@@ -170,6 +181,14 @@ def test_whatever_a_user_marks_the_newest_job_gets_one_result(aftermath, what, r
     finish = aftermath.runs[what].states()["finish_job"]
     if what != "nothing":
         assert finish == ("failed" if results[-1] == ["failure"] else "success")
+
+
+@pytest.mark.skipif(not REMEMBERS, reason="a claim that is cleared knows what it did since Airflow 3.3")
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_run_whose_claim_is_cleared_goes_on(aftermath, when):
+    what = f"the claim is cleared {when} the next job"
+    assert aftermath.before[what] == [["continue"], ["success"]]
+    assert set(aftermath.runs[what].states().values()) == {"success"}
 
 
 def test_the_next_job_of_a_run_out_of_time_is_ended(aftermath):
