@@ -290,9 +290,10 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
                 next_job.end_if_cut_off(self.hook, context["ti"], claim, before)
             me = TaskInstanceRef.of(context["ti"])
             awaited = next_job.awaited_token(claim)
-            if awaited == me.token:
+            if awaited == me.token or next_job.takes_no_result(claim):
                 if claim.counts_as_ours:
-                    # An earlier try may have died, or given up, over putting it.
+                    # An earlier try may have died, or given up, over putting it. Or nobody has the job, and
+                    # no other task waits for its offer.
                     claim = next_job.put_progress(self.hook, claim, me)
                 self._wait_for_next_job(claim, deadline)
             if awaited is None and not claim.counts_as_ours:

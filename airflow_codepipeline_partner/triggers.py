@@ -203,7 +203,8 @@ def defer_for_next_job(
     :param task: The running task.
     :param claim: The newest job's claim.
     :param timeout: How long to wait, in seconds. The time starts when any try sent the progress, or when the
-        job was last offered but not claimed. At least one poll is made.
+        job was last offered but not claimed. At least one poll is made. For a job with an unknown claim that
+        took no result it is 300 at most, from its first refusal on.
     :param poll_interval: Seconds between two polls.
     :param method_name: The name of the task's method that continues with the event.
     :param kwargs: More arguments of that method.
@@ -217,8 +218,8 @@ def defer_for_next_job(
             action_type=action_type_of(job),
             client_id=job.client_id,
             continuation_token=token,
-            # Its result counts as put if the answer was lost. If the job was never claimed, no next job
-            # comes.
+            # Its result counts as put if the answer was lost, or was refused. If the job was never claimed,
+            # it is offered again, and no next job comes.
             doubtful_job_id=None if claim.record.is_certain or claim.results.best is None else job.job_id,
             poll_interval=poll_interval,
             timeout_deadline=min(deadline, now + max(LOOK_AT_RECORD_AFTER, poll_interval)),

@@ -51,8 +51,8 @@ class ClaimCheckpoint:
         self._cleared_at: datetime | None = run.start_date if run is not None and run.clear_number else None
         #: Before Airflow 3.3, what an earlier try knew lies in the XCom of a task beside this one. It is gone
         #: if a user clears both.
-        self._may_forget = task_state_store(context) is None
-        self._may_be_gone = self._may_forget and self._max_tries > context["task"].retries
+        is_cleared = self._max_tries > context["task"].retries
+        self._may_be_gone = task_state_store(context) is None and is_cleared
         self._unknown_claim: str | None = getattr(context["task"], "unknown_claim", None)
         #: Where the finishing task finds the claim if a further try of this task dies before it can write
         #: anything. It cannot read another task's state store. A user may clear a task without retries, too.
@@ -139,10 +139,8 @@ class ClaimCheckpoint:
         if self._cleared_at is None:
             return False
         known = [each.at for each in records if each is not None]
-        if not known or self._is_forgotten:
-            # What was recorded before may be gone; from Airflow 3.3 on, nothing was.
-            return self._may_forget
-        return max(known) < self._cleared_at
+        # What was recorded may be gone: before Airflow 3.3, and also if it clears its state store on success.
+        return not known or self._is_forgotten or max(known) < self._cleared_at
 
     def _in_copies(self, job_id: str) -> Iterator[ClaimRecord]:
         for copy in self._copies:
@@ -157,9 +155,17 @@ class ClaimCheckpoint:
         return newest_claim(record for record in records if job_id in record.former_job_ids)
 
     def _continued(self, job_id: str) -> ResultRecord | None:
-        """Return the result with which another task certainly ended the job to wait for the next one."""
+        """
+        Return the result with which another task ended the job to wait for the next one.
+
+        If the job's claim was unknown, this may have been a guess. A newer claim of the same job proves it
+        wrong.
+        """
+        claims = claims_of_next_jobs(self._dag, self._records.ref)
+        anew = [claim.at for claim in claims if claim.is_certain and claim.job.job_id == job_id]
         results = results_of_continuing_tasks(self._dag, self._records.ref)
-        return next((each for each in results if each.job_id == job_id and each.state == "done"), None)
+        done = [each for each in results if each.job_id == job_id and each.state == "done"]
+        return next((each for each in done if all(at <= each.at for at in anew)), None)
 
     def put_back_result(self, record: ResultRecord) -> None:
         """Write the record of another task's result in XCom, from where a clear has removed it."""

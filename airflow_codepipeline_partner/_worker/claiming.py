@@ -165,7 +165,7 @@ def claiming(
         # The run had ended, and so had the action's newest job. If not, the finishing task ends it.
         return Reason.HAS_ENDED, Claim(later.state, later.job)
     is_certain = record is not None and record.state is ClaimState.CLAIMED
-    # However sure the claim is: CodePipeline took a result of this run.
+    # However sure the claim is: if CodePipeline took a result of this run, the job was ours.
     may_go_on = record is not None and record.state in MAY_BE_ACKNOWLEDGED
     if earlier.continued is not None and not earlier.was_run_cleared and (later is not None or may_go_on):
         # The job has ended, and the action waits for its next one. First the result: without it, the job

@@ -17,7 +17,7 @@ state       meaning
 none        the task has not tried, or its try was certainly not carried out
 intended    the call was about to be sent: it may have been carried out
 done        CodePipeline has taken the call
-refused     the job has ended without it
+refused     the job did not take it: it has ended, or it is a next job that perhaps nobody has claimed
 ==========  ==============================================================================================
 
 A task writes its intent before it sends the call. CodePipeline takes one result for each job, so it is

@@ -7,8 +7,8 @@ How a run goes on with the next job of an action.
 3. The run claims the new job (:func:`claim_offered`).
 
 All of it is recorded in the XCom of the task that claimed the first job, with a copy in the XCom of the task
-that goes on with the action: the newest job's record replaces the
-former one's there. So the task that reports finds it, and a retry of the waiting task clears nothing.
+that goes on with the action. The newest job's record replaces the former one's there. So the task that
+reports finds it, and a retry of the waiting task clears nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_codepipeline_partner._compat import AirflowSkipException
+from airflow_codepipeline_partner._compat import AirflowSkipException, is_resumed
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState, drive
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
@@ -76,7 +76,7 @@ def action_of(context: Mapping[str, Any], offered: OfferedJob) -> ClaimInRun:
             "returned.",
             job_id=offered.job_id,
         )
-    if context["ti"].try_number > 1:
+    if context["ti"].try_number > 1 and not is_resumed(context["ti"]):
         # A retry has cleared them.
         if claim.record.former_job_ids:
             claim.store.keep_copy(claim.record)
@@ -110,8 +110,8 @@ def awaited_tokens(claim: ClaimInRun) -> tuple[str, ...]:
     record, ref = claim.record, claim.store.ref
     token = record.job.continuation_token
     is_not_won = record.state in (ClaimState.LOST, ClaimState.REFUSED)
-    if record.former_job_ids and (is_not_won or _takes_no_result(claim)):
-        # The job was offered and not won. If only its nonce was stale, it is offered again.
+    if record.former_job_ids and (is_not_won or takes_no_result(claim)):
+        # The job was offered and not won, or perhaps not. If only its nonce was stale, it is offered again.
         return () if token is None else (token,)
     waiting = (result.awaited_by for result in claim.results.likely)
     return tuple(
@@ -127,8 +127,12 @@ def is_next_claim_unknown(claim: ClaimInRun) -> bool:
     return claim.results.best is None
 
 
-def _takes_no_result(claim: ClaimInRun) -> bool:
-    """Return whether the claim of an action's next job is unknown, and the job took no result of this run."""
+def takes_no_result(claim: ClaimInRun) -> bool:
+    """
+    Return whether the claim of an action's next job is unknown, and the job took no result of this run.
+
+    Either it has ended, or nobody has it, and it is offered again.
+    """
     if not claim.record.former_job_ids or not claim.record.state.is_unknown:
         return False
     result = claim.results.best
@@ -199,8 +203,12 @@ def put_result(hook: CodePipelineHook, claim: ClaimInRun, call: Call) -> str:
 
 
 def wait_deadline(claim: ClaimInRun, timeout: float) -> float:
-    """Return until when to wait for the next job, in seconds since the epoch."""
-    if _takes_no_result(claim):
+    """
+    Return until when to wait for the next job, in seconds since the epoch.
+
+    For a job that :func:`takes_no_result`, at most :data:`REOFFER_TIMEOUT`.
+    """
+    if takes_no_result(claim):
         timeout = min(timeout, REOFFER_TIMEOUT)
     result = claim.results.best
     return (claim.record.at if result is None else result.at).timestamp() + timeout
@@ -262,7 +270,7 @@ def claim_offered(
         return claim
     if event["status"] != "offered" and time.time() < wait_deadline(claim, timeout):
         return claim
-    if event["status"] != "offered" and _takes_no_result(claim):
+    if event["status"] != "offered" and takes_no_result(claim):
         raise NextJobNotOffered(
             f"The claim of job {claim.record.job.job_id} is unknown, the job took no result, and it was not "
             "offered again. Most likely it has ended: its time was over, or the customer has stopped the "

@@ -119,8 +119,8 @@ class RecordStore:
         self.write(key_of(CLAIM_KEY, self.writer), record.to_xcom())
         if self.writer and record.state is not ClaimState.INTENT:
             # A user may have cleared the claiming task just now, and with it what was written here.
-            newest = newest_claim((self.read_claim(), record))
-            self.write(CLAIM_KEY, (newest or record).to_xcom())
+            newest = newest_claim((self.read_claim(), record)) or record
+            self.write(CLAIM_KEY, newest.to_xcom())
 
     def read_results(self, job_id: str) -> Results:
         """Return all records of this job's result."""

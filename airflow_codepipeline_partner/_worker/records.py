@@ -134,8 +134,8 @@ class ResultRecord:
     """
     The result that a job is to get, or got.
 
-    :param state: ``intended`` before the put, ``done`` after it; ``refused`` if the job, which is certainly
-        ours, did not take it: most likely the job has ended.
+    :param state: ``intended`` before the put, ``done`` after it; ``refused`` if the job did not take it. Most
+        likely the job has ended; or its claim is unknown, it continues an action, and nobody has it.
     :param job_id: The job.
     :param result: ``success``, ``continue`` or ``failure``.
     :param arguments: The arguments of the put, without the client token.
@@ -193,6 +193,10 @@ class ResultRecord:
     def with_state(self, state: ResultState) -> Self:
         """Return the record of the same call in another state, written now."""
         return replace(self, state=state, at=datetime.now(UTC))
+
+    def refused_at(self, at: datetime) -> Self:
+        """Return the record of the same call, which a job refused at that time."""
+        return replace(self, state="refused", at=at)
 
     def may_have_led_to(self, status: str | None) -> bool:
         """Return whether a job with this result may have a status; None is not known, so it may."""

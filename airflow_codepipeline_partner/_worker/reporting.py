@@ -108,6 +108,12 @@ def reporting(
     if step is Step.NOTHING:
         return known.result
     if step is Step.TRY_REFUSED:
+        if is_next and not certain:
+            # Nobody may have had the job, and the work may have come to another end since. The wait for the
+            # job's offer goes on from the first refusal.
+            refused, known = known, wanted.refused_at(known.at)
+            if results.own is None or not known.is_same_call(refused):
+                yield Write(known)
         # Most likely the job has ended. If it has not, the same result is still the right one. The record
         # stays as it is: if this task dies here, the next refusal does not mean that the result was put.
         return (yield from sender.send(known, is_recorded=True, was_refused=True))

@@ -268,8 +268,9 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
                 result = next_job.put_result(self.hook, in_run, values.failure(job, message, why, **run))
         except (JobNotFound, JobNotInProgress) as error:
             # Any other error may pass: the claim had a token and credentials, so lacking them is temporary.
-            # If perhaps nobody has claimed the action's next job, it is offered again.
-            self._wait_for_next_job(self._claim_in_run(context["dag"], store))
+            if isinstance(error, JobNotInProgress):
+                # If perhaps nobody has claimed the action's next job, it is offered again.
+                self._wait_for_next_job(self._claim_in_run(context["dag"], store))
             # Without a chain of exceptions, so that the log is readable.
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
         if result == "continue":

@@ -10,12 +10,14 @@ import pytest
 from airflow.sdk import DAG, BaseOperator
 from record_memory import context_of_lone_task
 
+from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState
+from airflow_codepipeline_partner._worker import claim_checkpoint
 from airflow_codepipeline_partner._worker.claim_checkpoint import ClaimCheckpoint
 from airflow_codepipeline_partner._worker.claiming import Earlier
 from airflow_codepipeline_partner._worker.job_life import MAY_BE_ACKNOWLEDGED
 from airflow_codepipeline_partner._worker.record_store import RecordStore
-from airflow_codepipeline_partner._worker.records import CLAIM_KEY, ClaimRecord
+from airflow_codepipeline_partner._worker.records import CLAIM_KEY, ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
 
 
@@ -111,11 +113,26 @@ def test_only_a_run_that_began_after_the_record_was_cleared(clears, state, began
     assert ClaimCheckpoint(context).recall("j").was_run_cleared is (cleared and clears > 0)
 
 
-@pytest.mark.parametrize(("has_store", "was_cleared"), [(True, False), (False, True)])
-def test_what_is_not_recorded_may_be_gone_before_airflow_33(has_store, was_cleared):
+@pytest.mark.parametrize("has_store", [True, False])
+@pytest.mark.parametrize(("clears", "was_cleared"), [(1, True), (0, False)])
+def test_what_is_not_recorded_may_be_gone(has_store, clears, was_cleared):
+    """With ``[state_store] clear_on_success`` also where there is a store."""
     store = SimpleNamespace(get={}.get) if has_store else None
     context = {
         **context_of_lone_task(store, try_number=2),
-        "dag_run": SimpleNamespace(start_date=datetime.now(UTC), clear_number=1),
+        "dag_run": SimpleNamespace(start_date=datetime.now(UTC), clear_number=clears),
     }
     assert ClaimCheckpoint(context).recall("j").was_run_cleared is was_cleared
+
+
+@pytest.mark.parametrize(("later", "goes_on"), [(-60, True), (60, False)])
+def test_a_result_that_was_taken_before_its_job_was_claimed_was_not(monkeypatch, later, goes_on):
+    """With an unknown claim it is a guess, until the job is offered again."""
+    job = OfferedJob("j", "c")
+    done = ResultRecord.of_call("done", requests.success(job, continuation_token="t"))
+    anew = ClaimRecord(ClaimState.CLAIMED, ClaimedJob(job), at=done.at + timedelta(seconds=later))
+    monkeypatch.setattr(claim_checkpoint, "claims_of_next_jobs", lambda dag, ref: iter([anew]))
+    monkeypatch.setattr(claim_checkpoint, "results_of_continuing_tasks", lambda dag, ref: iter([done]))
+    stored = {CLAIM_KEY: record("j", ClaimState.UNKNOWN)}
+    checkpoint = ClaimCheckpoint(context_of_lone_task(SimpleNamespace(get=stored.get), try_number=2))
+    assert (checkpoint.recall("j").continued is not None) is goes_on

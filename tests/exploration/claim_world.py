@@ -139,7 +139,7 @@ def first_claim(world: World, me: str) -> Program:
                 record,
                 was_cleared,
                 is_forgotten=is_retry and not world.remembers,
-                was_run_cleared=new_starts > (held[2] if held else new_starts if world.remembers else 0),
+                was_run_cleared=new_starts > (held[2] if held else 0),
                 is_of_ended_run=since is not None and since < new_starts,
             )
         elif isinstance(step, claiming.Write):

@@ -337,4 +337,4 @@ def _moment_of(kwargs: Mapping[str, Any]) -> float:
     return moment.timestamp() if isinstance(moment, datetime) else 0.0
 
 
-__all__ = ["START", "History"]
+__all__ = ["SLOWNESS", "START", "History"]

@@ -41,16 +41,17 @@ class Outsiders:
         for job_id, ends in list(self._rivals.items()):
             if ends:
                 yield "the rival ends", lambda job_id=job_id: self._rival_ends(job_id)
-        if self.to_do:
-            for run in self._history.server.runs.values():
-                yield from self.of_user(run)
+        for run in self._history.server.runs.values():
+            yield from self.of_user(run)
 
     def of_user(self, run: Run) -> Iterator[tuple[str, Callable[[], None]]]:
+        if not self.to_do:
+            return
         kind = self.to_do[0]
         if kind == "mark failed" and run.state == "running":
-            yield kind, lambda: self._user_does(kind, lambda: self._history.server.mark_failed(run))
+            yield kind, lambda: self.does(kind, lambda: self._history.server.mark_failed(run))
         elif kind == "time out" and run.state == "running" and self._history.way.has_notifier:
-            yield kind, lambda: self._user_does(kind, lambda: self._time_out(run))
+            yield kind, lambda: self.does(kind, lambda: self._time_out(run))
         elif kind in ("clear", "clear claim"):
             for instance in list(run.instances.values()):
                 is_meant = instance.task.task_id.split(".")[-1] in ("claim", "function")
@@ -58,15 +59,16 @@ class Outsiders:
                     what = f"clears {instance.name}"
                     yield (
                         what,
-                        lambda instance=instance, what=what: self._user_does(
+                        lambda instance=instance, what=what: self.does(
                             what, lambda: self._history.server.clear(instance)
                         ),
                     )
         elif kind == "abandon":
             for name in list(self._history.codepipeline.state.pipelines):
-                yield kind, lambda name=name: self._user_does(kind, lambda: self._abandon(name))
+                yield kind, lambda name=name: self.does(kind, lambda: self._abandon(name))
 
-    def _user_does(self, what: str, how: Callable[[], None]) -> None:
+    def does(self, what: str, how: Callable[[], None]) -> None:
+        """Have a user do something."""
         self._history.users_actions.append(self.to_do.pop(0))
         self._history.misfortunes.append(f"user: {what}")
         self._history.tell(f"** the user: {what} **")
@@ -78,7 +80,7 @@ class Outsiders:
             instance = process.instance
             if instance is None or instance.state == before.get(id(process)):
                 continue
-            self._history.outdated.add(process.name)
+            self._history.outdated[process.name] = self._history.now
             if all(process is not gone for _, gone in self._history.ends_of_dead):
                 # Its supervisor sees this at the next heartbeat, and ends it.
                 self._history.ends_of_dead.append((self._history.now + 5, process))

@@ -137,3 +137,54 @@ def test_a_next_job_that_nobody_claimed_is_claimed_later(looks):
     assert [call.outcome for call in history.calls if "Put" in call.operation].count(
         "InvalidJobStateException"
     )
+
+
+def instance(history, name):
+    """Return a task instance of the first run, or None before there is one."""
+    runs = list(history.server.runs.values())
+    return next((each for each in runs[0].instances.values() if each.name == name), None) if runs else None
+
+
+def is_deferred(history, name):
+    """Return whether a task of the first run waits."""
+    found = instance(history, name)
+    return found is not None and found.state == "deferred"
+
+
+def unclaimed_next_job(way, **plan):
+    """Return a history in which the run takes the action's next job for its own, and nobody has it."""
+    history = Struck(way, {("run1 go_on.1.2", "AcknowledgeJob"): "lose with 500"}, **plan)
+    history.is_slow = True
+    return history
+
+
+@pytest.mark.parametrize("strike", ["die after", "lose answer"])
+def test_a_refused_success_is_not_put_after_the_work_has_failed(strike):
+    """A user clears the work while finish_job waits for the job's offer; then it claims the job, and dies."""
+    history = unclaimed_next_job("custom_go_on", losses=2, deaths=1, user="clear")
+    history.cue = lambda it: is_deferred(it, "finish_job") and clear_work_that_fails(it)
+
+    def clear_work_that_fails(history):
+        history.plan.work = "fail"
+        history.outsiders.does("clear work", lambda: history.server.clear(instance(history, "work")))
+        history.is_slow = False
+        # Whichever of its processes claims the job.
+        for number in range(2, 5):
+            history.strikes[f"run1 finish_job.2.{number}", "AcknowledgeJob"] = strike
+
+    history.run()
+    assert judge(history) == []
+    assert any(said.startswith(strike) for said in history.misfortunes)
+    assert "PutJobFailureResult" in [call.operation for call in history.calls]
+    assert next(iter(history.server.runs.values())).state == "failed"
+
+
+def test_a_sensor_stops_to_look_at_an_action_that_was_abandoned():
+    """The next job that it renews has another task's token."""
+    history = unclaimed_next_job("custom_go_on_watch", losses=1, user="abandon")
+    history.plan.looks = 60
+    history.cue = lambda it: is_deferred(it, "watch")
+    history.run()
+    assert judge(history) == []
+    looks = [work for work in history.work if work.task == "watch" and work.what == "begin"]
+    assert len(looks) < 10

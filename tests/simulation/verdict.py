@@ -27,12 +27,15 @@ from airflow.sdk.execution_time import comms
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.records import CLAIM_KEY
 from simulation.events import Call
-from simulation.history import START, History
+from simulation.history import SLOWNESS, START, History
 from simulation.plan import FIXED_SETTINGS
 from simulation.small_airflow import Run
 
 #: Whether this Airflow has a store that outlives a task's retry.
 REMEMBERS = hasattr(comms, "TaskStateStoreResult")
+#: The processes of tasks that go on with an action; and those that start anew, and clear their records.
+CONTINUING = re.compile(r" (go_on|watch|beside)\.")
+STARTING = re.compile(r" (claim|go_on|watch|beside)\.\d+$")
 _ACKNOWLEDGES = ("AcknowledgeThirdPartyJob", "AcknowledgeJob")
 
 
@@ -123,9 +126,22 @@ class _Trial:
         """Return whether a task that was to go on with an action may have left no record of that."""
         # It was cleared, too, and its older process, held for dead, still put the token.
         died = self._was_hit(f" {waiting.task_id}.", "die")
-        # It was cleared twice, and so were its own copies.
-        outdated = any(f" {waiting.task_id}." in name for name in self.history.outdated)
-        return died or (outdated and len(self.history.users_actions) > 1)
+        run = self.runs.get(waiting.run_id)
+        return died or (run is not None and self._was_cleared_twice(run))
+
+    def _was_cleared_twice(self, run: Run) -> bool:
+        """Return whether a task that goes on with the action was cleared at work, and then again."""
+        own = f"{self.history._name_of(run)} "
+        outdated = any(name.startswith(own) and CONTINUING.search(name) for name in self.history.outdated)
+        return outdated and sum(action.startswith("clear") for action in self.history.users_actions) > 1
+
+    def _has_cleared_only(self, run: Run) -> bool:
+        """Return whether a process cleared the records of its task, and was killed before it wrote any."""
+        own = f"{self.history._name_of(run)} "
+        return any(
+            name.startswith(own) and STARTING.search(name) and name not in self.history.wrote
+            for name in self.history.killed
+        )
 
     def _of_put(self, call: Call) -> Iterator[Finding]:
         job_id = call.job_id
@@ -173,9 +189,11 @@ class _Trial:
             was_intended = any(
                 ("_result" in said and said.endswith(" intended") and "after" in said) or ": Put" in said
                 for said in lost
+                if f": {self.history._name_of(run)} " in said
             )
             is_late = run.cut_off_at < call.at and not was_intended
-            is_outdated = call.by in self.history.outdated
+            ended_at = self.history.outdated.get(call.by)
+            is_outdated = ended_at is not None and call.at <= ended_at + SLOWNESS
             if run.cut_off and is_late and not is_outdated and not self.history.way.takes_many:
                 ended = ", ".join(run.cut_off)
                 yield Finding("false", f"{job_id} succeeded, although a user ended {ended} before")
@@ -306,13 +324,11 @@ class _Trial:
         if any("callback" in said for said in self.history.misfortunes):
             # It has half a minute, and nothing comes after it.
             return True
-        # So has a task that goes on with the action, when its next try starts.
-        starting = re.compile(r" (claim|go_on|watch|beside)\.\d+$")
-        was_claim_killed = any(starting.search(name) for name in self.history.killed)
-        if self.history.users_actions == ["clear claim", "clear claim"]:
-            # A task that continues the action was cleared twice, and all copies with it.
-            return True
-        if self._user_did("clear") and (was_claim_killed or any(" claim." in said for said in cut)):
+        if self._user_did("clear") and (
+            any(" claim." in said for said in cut)
+            or self._has_cleared_only(run)
+            or self._was_cleared_twice(run)
+        ):
             # Airflow has cleared all that the earlier tries had written where others can read it.
             return True
         if not REMEMBERS and self._user_did("clear"):

@@ -111,6 +111,13 @@ def watch(name: str, claimed: Any) -> CodePipelineJobProgressSensor:
     )
 
 
+def continuing(claimed: Any) -> CodePipelineContinueJobOperator:
+    """Return the task that goes on with the action in a next job."""
+    return CodePipelineContinueJobOperator(
+        task_id="go_on", job=claimed.output, poll_interval=5, timeout=900, **tries(2)
+    )
+
+
 def _dag(name: str, **more: Any) -> DAG:
     return DAG(f"way_{name}", schedule=None, **more)
 
@@ -151,10 +158,7 @@ def ways() -> dict[str, Way]:
     found["function_alone"] = Way(dag, has_finish=False)
     with _dag("go_on") as dag:
         claimed = claim()
-        going_on = CodePipelineContinueJobOperator(
-            task_id="go_on", job=claimed.output, poll_interval=5, timeout=900, **tries(2)
-        )
-        work(going_on.output)
+        work(continuing(claimed).output)
         finish_job(claimed)
     found["go_on"] = Way(dag)
     with _dag("watch") as dag:
@@ -173,6 +177,16 @@ def ways() -> dict[str, Way]:
         watch("watch", claimed)
         finish_job(claimed)
     found["custom_watch"] = Way(dag, owner="Custom")
+    with _dag("custom_go_on") as dag:
+        claimed = claim()
+        work(continuing(claimed).output)
+        finish_job(claimed)
+    found["custom_go_on"] = Way(dag, owner="Custom")
+    with _dag("custom_go_on_watch") as dag:
+        claimed = claim()
+        watch("watch", continuing(claimed))
+        finish_job(claimed)
+    found["custom_go_on_watch"] = Way(dag, owner="Custom")
     for name, operator in (
         ("put", PutThirdPartyJobSuccessResultOperator),
         ("custom_put", PutJobSuccessResultOperator),
@@ -203,10 +217,7 @@ def ways() -> dict[str, Way]:
     found["timed"] = Way(dag, has_notifier=True)
     with _dag("timed_go_on", on_failure_callback=CodePipelineJobFailureNotifier()) as dag:
         claimed = claim()
-        goes_on = CodePipelineContinueJobOperator(
-            task_id="go_on", job=claimed.output, poll_interval=5, timeout=900, **tries(2)
-        )
-        work(goes_on.output)
+        work(continuing(claimed).output)
         finish_job(claimed)
     found["timed_go_on"] = Way(dag, has_notifier=True)
     for way in found.values():

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_codepipeline_partner._worker.records import CLAIM_KEY
+from airflow_codepipeline_partner._worker.records import CLAIM_KEY, CONTINUED_KEY, NEXT_CLAIM_KEY
 from airflow_codepipeline_partner.emulator.settings import Settings
 from simulation import ways
 from simulation.codepipeline import CodePipeline, closed, refusal
@@ -28,6 +28,8 @@ START = 1_800_000_000.0
 HEARTBEAT_TIMEOUT = 300.0
 #: Chance of a misfortune at a step, while one is left.
 CHANCE = 0.04
+#: The keys of what shows that a job is a run's.
+RECORDS = (CLAIM_KEY, NEXT_CLAIM_KEY, CONTINUED_KEY)
 #: For how many turns a process hangs while others go on.
 TURNS_OF_A_HANG = 8
 
@@ -60,10 +62,12 @@ class World:
         self.current: Process | None = None
         self.misfortunes: list[str] = []
         self.ends_of_dead: list[tuple[float, Process]] = []
+        #: The names of processes that have written a record of a claim.
+        self.wrote: set[str] = set()
         #: The names of processes that Airflow ended while they ran.
         self.killed: set[str] = set()
-        #: Those whose task a user marked or cleared. They may go on for some seconds.
-        self.outdated: set[str] = set()
+        #: When a user marked or cleared their task. They may go on for some seconds.
+        self.outdated: dict[str, float] = {}
         self.left = {"die": self.plan.deaths, "lose": self.plan.losses, "fail": self.plan.failures}
         #: The kinds of what users did.
         self.users_actions: list[str] = []
@@ -163,6 +167,8 @@ class World:
         key = getattr(message, "key", "")
         if process is None or process.instance is None or not isinstance(value, dict):
             return
+        if type(message).__name__ == "SetXCom" and key.startswith(RECORDS):
+            self.wrote.add(process.name)
         if type(message).__name__.startswith("Set") and key.startswith(CLAIM_KEY) and "job_id" in value:
             claims = self.intents.setdefault(process.name, {})
             if value.get("state") == "claimed":

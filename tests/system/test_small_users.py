@@ -57,10 +57,12 @@ def real_run(airflow_database: None) -> Any:
         path.unlink()
 
 
-def effect(state: str, clears: int, instances: dict[str, tuple[Any, ...]], ids: dict[str, UUID]) -> Any:
+def effect(
+    state: str, clears: int, begins_anew: bool, instances: dict[str, tuple[Any, ...]], ids: dict[str, UUID]
+) -> Any:
     """Return what is compared."""
     seen = {name: (*known, ids[name] != new) for name, (*known, new) in instances.items()}
-    return {"queued": "running"}.get(state, state), clears, seen
+    return {"queued": "running"}.get(state, state), clears, begins_anew, seen
 
 
 def of_real_one(real_run: Any, session: Session, case: Case) -> Any:
@@ -70,7 +72,7 @@ def of_real_one(real_run: Any, session: Session, case: Case) -> Any:
         select(DagRun).where(DagRun.dag_id == DAG_ID, DagRun.run_id == real_run.run_id)
     ).one()
     dag_run.set_state(state)
-    dag_run.clear_number = 0
+    dag_run.clear_number, dag_run.start_date = 0, dag_run.run_after
     ids = {}
     of_run = select(TaskInstance).where(TaskInstance.run_id == real_run.run_id)
     for each in session.scalars(of_run):
@@ -91,7 +93,7 @@ def of_real_one(real_run: Any, session: Session, case: Case) -> Any:
         each.task_id: (each.state, each.try_number, each.max_tries, each.id)
         for each in session.scalars(of_run)
     }
-    return effect(dag_run.state, dag_run.clear_number, instances, ids)
+    return effect(dag_run.state, dag_run.clear_number, dag_run.start_date is None, instances, ids)
 
 
 def of_small_one(case: Case) -> Any:
@@ -99,6 +101,7 @@ def of_small_one(case: Case) -> Any:
     state, states, action = case
     server = SmallAirflow()
     run: Run = server.start_run(all_ways()["go_on"].dag, "run", {}, 0.0)
+    server.now = 60.0
     run.state = state
     for each in run.instances.values():
         each.state = states[TASKS.index(each.task.task_id)]
@@ -112,7 +115,7 @@ def of_small_one(case: Case) -> Any:
     instances = {
         each.name: (each.state, each.try_number, each.max_tries, each.id) for each in run.instances.values()
     }
-    return effect(run.state, run.clear_number, instances, ids)
+    return effect(run.state, run.clear_number, run.started_at == server.now, instances, ids)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
