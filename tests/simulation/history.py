@@ -299,7 +299,8 @@ class History(World):
                     kwargs["client_id"], kwargs["continuation_token"], aws, kwargs["doubtful_job_id"]
                 )
                 try:
-                    token = hook.continuation_token(job)
+                    known = job._is_token_known
+                    token = job.continuation_token if known else hook.continuation_token(job)
                 except CodePipelineProviderError:
                     continue
                 if wanted.concerns(job, token) and instance.state == "deferred":

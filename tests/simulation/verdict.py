@@ -273,7 +273,8 @@ class _Trial:
         if result.request.get("continuationToken"):
             return
         is_success = "Success" in result.operation
-        if not is_success and run.state == "success":
+        # A clear has removed the record of a result that an older process put since.
+        if not is_success and run.state == "success" and result.by not in self.history.outdated:
             yield Finding("green", f"{run.run_id} is green, and {job_id} failed")
         if is_success and run.state == "failed" and self._is_red_for_the_result(run, job_id):
             yield Finding("red", f"{run.run_id} is red, although {job_id} succeeded")

@@ -23,22 +23,22 @@ LATE = {**GOES_ON, "provider": "GoesOnLate"}
 #: What is done → DAG, conf, the emulator's state of the first job when it is done, what the user does.
 WAITING = ("go_on", "deferred")
 WORKING = ("work", "running")
+#: Before Airflow 3.3, a claim without a task before it knows nothing of its earlier tries.
+REMEMBERS = tuple(map(int, version.split(".")[:2])) >= (3, 3)
+CLEARS = {
+    "the claim is cleared before the next job": ("goes_on", {}, WAITING, "clear"),
+    "the claim is cleared during the next job": ("goes_on", {"work": 15}, WORKING, "clear"),
+}
 ACTIONS = {
     "nothing": ("goes_on", {}, None, None),
     "nothing else": ("goes_on", {}, None, None),
     "the waiting task is marked failed": ("goes_on", {}, WAITING, "failed"),
     "the waiting task is marked success": ("goes_on", {}, WAITING, "success"),
+    **(CLEARS if REMEMBERS else {}),
     "the working task is marked failed": ("goes_on", {"work": 300}, WORKING, "failed"),
     "the working task is marked success": ("goes_on", {"work": 300}, WORKING, "success"),
     "the run is out of time": ("goes_on_out_of_time", {"work": 300}, None, None),
 }
-#: Before Airflow 3.3, a claim without a task before it knows nothing of its earlier tries.
-REMEMBERS = tuple(map(int, version.split(".")[:2])) >= (3, 3)
-if REMEMBERS:
-    ACTIONS |= {
-        "the claim is cleared before the next job": ("goes_on", {}, WAITING, "clear"),
-        "the claim is cleared during the next job": ("goes_on", {"work": 15}, WORKING, "clear"),
-    }
 #: Long enough for a user to come to a task that waits.
 CONTINUATION_DELAY = 20
 
