@@ -126,7 +126,7 @@ def test_what_is_not_recorded_may_be_gone(has_store, clears, was_cleared):
 
 
 @pytest.mark.parametrize(("later", "goes_on"), [(-60, True), (60, False)])
-def test_a_result_that_was_taken_before_its_job_was_claimed_was_not(monkeypatch, later, goes_on):
+def test_a_result_from_before_the_job_was_claimed_is_a_guess(monkeypatch, later, goes_on):
     """With an unknown claim it is a guess, until the job is offered again."""
     job = OfferedJob("j", "c")
     done = ResultRecord.of_call("done", requests.success(job, continuation_token="t"))

@@ -74,9 +74,10 @@ def test_a_death_at_any_one_step_leads_to_no_wrong_end(way):
     for name in [f"{process}#{step + 1}" for process, count in steps.items() for step in range(count)]:
         for before_or_after in (2, 3):
             history, findings = simulate.try_history(1, {**decisions, name: before_or_after})
-            assert history.misfortunes
+            # After its work, a function does not die: there, the number is that of a hang.
+            assert history.misfortunes or before_or_after == 3
             if findings:
-                wrong[history.misfortunes[0]] = [str(finding) for finding in findings]
+                wrong[name] = [*history.misfortunes, *map(str, findings)]
     assert wrong == {}
 
 
