@@ -178,7 +178,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
             patch(next_job, "action_of", action_without_copies),
         ],
         "a next job that took no result is given up": lambda: [
-            patch(next_job, "_takes_no_result", always(False))
+            patch(next_job, "takes_no_result", always(False))
         ],
         "a refused result may have been taken": lambda: [
             patch(reporting._Sender, "send", as_if_never_refused)

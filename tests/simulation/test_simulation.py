@@ -185,6 +185,12 @@ def test_a_history_is_replayed_from_seed_or_decisions():
     assert story(first) == story(simulate.try_history(seed, first.decisions.made)[0])
 
 
+def test_each_rule_of_the_table_can_be_broken():
+    for name in mutations.patches():
+        with mutations.broken(name):
+            pass
+
+
 def test_a_broken_rule_is_found_and_its_story_has_few_lines():
     with mutations.broken("a lost answer is a refusal"):
         for seed in range(1, 200):
