@@ -225,7 +225,13 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         job = claim.job.job
         try:
             # What was intended may have been put: the same again, never another.
-            put_once(hook, _KnownResults(results), self._failure(job), certain=claim.is_certain)
+            put_once(
+                hook,
+                _KnownResults(results),
+                self._failure(job),
+                certain=claim.is_certain,
+                is_next=bool(claim.former_job_ids),
+            )
             self._ended.add(job.job_id)
         except (JobNotInProgress, JobNotFound):
             self._ended.add(job.job_id)

@@ -173,6 +173,19 @@ def test_the_refusal_of_an_uncertain_next_job_is_recorded_once(kind):
     assert memory.history == ["intended", "refused"]
 
 
+@pytest.mark.parametrize(("certain", "put"), [(False, FAILURE), (True, SUCCESS)])
+def test_a_refused_result_of_an_unclaimed_next_job_binds_none(certain, put):
+    """The work may have come to another end since. The wait for an offer goes on from the first refusal."""
+    memory = RecordMemory(recorded("refused", SUCCESS))
+    first = own(memory).at
+    hook = Hook(memory, KeyboardInterrupt())
+    with suppress(KeyboardInterrupt):
+        report.put_once(hook, memory, FAILURE, certain=certain, is_next=True)
+    assert hook.puts == [put]
+    assert own(memory) == recorded("refused", put)
+    assert own(memory).at == first
+
+
 @pytest.mark.parametrize("kind", TAKES_NO_RESULT)
 def test_a_refused_result_stays_refused_after_a_lost_answer(kind):
     memory = RecordMemory(recorded("refused", SUCCESS))
