@@ -143,15 +143,6 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
     def row(known: Any, step: Any) -> list[Any]:
         return [mock.patch.dict(job_life.NEXT_STEP, {known: step})]
 
-    next_action_of = next_job.action_of
-
-    def action_without_copies(context: Any, offered: Any) -> Any:
-        with (
-            patch(RecordStore, "keep_copy", always(None)),
-            patch(RecordStore, "keep_copy_of_result", always(None)),
-        ):
-            return next_action_of(context, offered)
-
     sender_send = reporting._Sender.send
 
     def as_if_never_refused(self: Any, record: Any, **known: Any) -> Any:
@@ -174,9 +165,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
                 lambda self, *records: self._cleared_at is not None,
             )
         ],
-        "a retry keeps no copies anew": lambda: [
-            patch(next_job, "action_of", action_without_copies),
-        ],
+        "a retry keeps no copies anew": lambda: [patch(next_job, "is_resumed", always(True))],
         "a next job that took no result is given up": lambda: [
             patch(next_job, "takes_no_result", always(False))
         ],
