@@ -9,11 +9,17 @@ import pytest
 from airflow.models.xcom import XComModel
 from airflow.sdk import DAG
 from airflow.utils.session import create_session
+from reported_job import SUCCESS, recorded
 from support import action_state, results_of
 
 from airflow_codepipeline_partner import notifications
+from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._protocol.claims import ClaimState
+from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner._worker import report
+from airflow_codepipeline_partner._worker.job_life import Results
+from airflow_codepipeline_partner._worker.records import ClaimRecord
 from airflow_codepipeline_partner.exceptions import LimitExceeded, RequestRefused, ServiceUnavailable
 from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
@@ -296,3 +302,13 @@ def test_a_message_that_cannot_be_sent_as_worded_is_the_default(emulator, offer,
 def test_an_unknown_failure_type_is_refused_at_construction():
     with pytest.raises(LimitExceeded, match=r"failureDetails\.type"):
         CodePipelineJobFailureNotifier(failure_type="Unheard")
+
+
+def test_a_refused_success_of_an_unclaimed_next_job_is_not_put():
+    """The work may have failed since, and an acknowledgement may have been carried out."""
+    notifier = CodePipelineJobFailureNotifier()
+    notifier._run = {"dag_id": "d", "run_id": "r"}
+    claim = ClaimRecord(ClaimState.UNKNOWN, ClaimedJob(SUCCESS.job), former_job_ids=("job-0",))
+    puts = []
+    notifier._end(SimpleNamespace(send_result=puts.append), claim, Results(recorded("refused", SUCCESS)))
+    assert [requests.result_of(call) for call in puts] == ["failure"]

@@ -129,7 +129,14 @@ class _PutResultOperator(CodePipelineBaseOperator):
             wanted = requests.result_of(call)
             certain = claim is None or claim.record.is_certain
             store = result_store(context, claim)
-            result = report.put_once(self.hook, store, call, certain=certain, was_claimed=claim is not None)
+            result = report.put_once(
+                self.hook,
+                store,
+                call,
+                certain=certain,
+                was_claimed=claim is not None,
+                is_next=claim is not None and bool(claim.record.former_job_ids),
+            )
             if result != wanted:
                 raise JobNotInProgress(
                     f"Job {job.job_id} already has the result {result}, so {wanted} was not put. To run "

@@ -29,8 +29,8 @@ class Outsiders:
         never = ("nothing",) if history.way.has_notifier else ("nothing", "time out")
         #: What users still do.
         self.to_do = [each for each in (history.plan.user, history.plan.then) if each not in never]
-        #: Job → whether the rival has claimed it and not ended it.
-        self._rivals: dict[str, Any] = {}
+        #: Job that the rival tried to claim → whether it has the job and is still to end it.
+        self._rivals: dict[str, bool] = {}
 
     def moves(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """Yield what users and other workers may do. It never happens by default."""
@@ -45,6 +45,7 @@ class Outsiders:
             yield from self.of_user(run)
 
     def of_user(self, run: Run) -> Iterator[tuple[str, Callable[[], None]]]:
+        """Yield what a user may do next to a run, or to its pipeline."""
         if not self.to_do:
             return
         kind = self.to_do[0]
@@ -135,7 +136,7 @@ class Outsiders:
             self._history.codepipeline.answer(operation, request)
         except Exception as error:
             outcome = str(error)
-        self._rivals[job_id] = None
+        self._rivals[job_id] = False
         self._history.tell(f"the rival ends job {job_id[:4]}: {outcome}")
         self._history.calls.append(
             Call("rival", None, operation, job_id, True, True, outcome, request, at=self._history.now)

@@ -273,7 +273,7 @@ class _Trial:
         if result.request.get("continuationToken"):
             return
         is_success = "Success" in result.operation
-        # A clear has removed the record of a result that an older process put since.
+        # A process that a user has ended may still put a result, whose record the clear then removes.
         if not is_success and run.state == "success" and result.by not in self.history.outdated:
             yield Finding("green", f"{run.run_id} is green, and {job_id} failed")
         if is_success and run.state == "failed" and self._is_red_for_the_result(run, job_id):
