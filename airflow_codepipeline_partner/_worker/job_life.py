@@ -121,6 +121,12 @@ class Results:
         return done or [record for record in records if record.state == "intended"]
 
     @property
+    def refused(self) -> Sequence[ResultRecord]:
+        """The calls that the job did not take."""
+        records = (self.own, *self.others)
+        return [record for record in records if record is not None and record.state == "refused"]
+
+    @property
     def step(self) -> Step:
         """The next step of the running task."""
         own = Known.NONE if self.own is None else Known(self.own.state)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ from airflow_codepipeline_partner._worker.claiming import (
 )
 from airflow_codepipeline_partner._worker.cut_off import end_cut_off, is_cut_off
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun, find_claim
-from airflow_codepipeline_partner._worker.records import ClaimRecord
+from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.exceptions import (
     InvalidJobReference,
     JobNotInProgress,
@@ -107,13 +107,21 @@ def awaited_tokens(claim: ClaimInRun) -> tuple[str, ...]:
 
     :param claim: The newest job's claim.
     """
-    record, ref = claim.record, claim.store.ref
+    record, results = claim.record, claim.results
     token = record.job.continuation_token
     is_not_won = record.state in (ClaimState.LOST, ClaimState.REFUSED)
     if record.former_job_ids and (is_not_won or takes_no_result(claim)):
         # The job was offered and not won, or perhaps not. If only its nonce was stale, it is offered again.
-        return () if token is None else (token,)
-    waiting = (result.awaited_by for result in claim.results.likely)
+        # Or it took a result after all that it had refused at first, and the answer was lost.
+        own = () if token is None else (token,)
+        return (*_tokens_of(claim, results.refused), *own)
+    return _tokens_of(claim, results.likely)
+
+
+def _tokens_of(claim: ClaimInRun, results: Iterable[ResultRecord]) -> tuple[str, ...]:
+    """Return the tokens of these results that name tasks of the run."""
+    ref = claim.store.ref
+    waiting = (result.names for result in results)
     return tuple(
         each.token for each in waiting if each is not None and each.is_of_run(ref.dag_id, ref.run_id)
     )

@@ -209,8 +209,11 @@ class ResultRecord:
     @property
     def awaited_by(self) -> TaskInstanceRef | None:
         """The task that our token names, which claims the next job; None for any other result."""
-        if self.state == "refused":
-            return None
+        return None if self.state == "refused" else self.names
+
+    @property
+    def names(self) -> TaskInstanceRef | None:
+        """The task that the call's token names, whether or not the job took it; None if it is not ours."""
         return TaskInstanceRef.from_token(self.arguments.get("continuationToken"))
 
     def call(self, job: OfferedJob) -> Call:

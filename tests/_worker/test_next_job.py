@@ -145,6 +145,15 @@ def test_a_next_job_that_took_no_result_may_be_offered_again(state, waits, resul
     assert next_job.wait_deadline(claim, 3600) == claim.results.best.at.timestamp() + soonest
 
 
+def test_a_refused_token_may_have_been_taken_later():
+    """The job was claimed and took it at the second attempt, and both answers were lost."""
+    mine = WAITING.token
+    first = TaskInstanceRef("dag", "run", "first").token
+    record_of_two = record(UNKNOWN, TWO, former=("one",), token=first)
+    claim = claim_of(record_of_two, success(TWO, token=mine, state="refused"))
+    assert next_job.awaited_tokens(claim) == (mine, first)
+
+
 def test_a_job_of_another_run_is_refused(monkeypatch):
     with pytest.raises(InvalidJobReference, match="No task of this run claimed job one") as refusal:
         action_of(monkeypatch, None)
