@@ -39,7 +39,7 @@ from airflow_codepipeline_partner._protocol.parsing import (
     read_query_param,
 )
 from airflow_codepipeline_partner._protocol.results import ExecutionDetails
-from airflow_codepipeline_partner._worker import next_job
+from airflow_codepipeline_partner._worker import awaited_job, next_job
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 from airflow_codepipeline_partner.exceptions import InvalidInput, from_description
@@ -231,7 +231,7 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
         progress_interval: Any = None,
         poke_interval: float | timedelta = 60,
         poll_interval: float = 30,
-        continuation_timeout: float = next_job.CONTINUATION_TIMEOUT,
+        continuation_timeout: float = awaited_job.CONTINUATION_TIMEOUT,
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
@@ -274,23 +274,16 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
         self, context: Any, event: Mapping[str, Any], deadline: float | None = None
     ) -> dict[str, Any]:
         """Claim the action's next job, if it was offered to the trigger, and continue."""
-        with fail_without_retry_if_permanent():
-            before = next_job.action_of(context, OfferedJob.from_value(self.job))
-        next_job.raise_refusal(event, before, timeout=self.continuation_timeout)
-        with fail_without_retry_if_permanent():
-            claim = next_job.claim_offered(self.hook, before, event, timeout=self.continuation_timeout)
-            next_job.end_if_cut_off(self.hook, context["ti"], claim, before)
+        job = OfferedJob.from_value(self.job)
+        next_job.take_offer(self.hook, context, job, event, timeout=self.continuation_timeout)
         return self._look(context, deadline or time.time() + self.timeout)
 
     def _look(self, context: Any, deadline: float) -> dict[str, Any]:
         with fail_without_retry_if_permanent():
-            claim = next_job.action_of(context, OfferedJob.from_value(self.job))
-            if next_job.is_next_claim_unknown(claim):
-                before, claim = claim, next_job.claim_next_job(self.hook, claim, claim.record.job.job)
-                next_job.end_if_cut_off(self.hook, context["ti"], claim, before)
+            claim = next_job.newest_job(self.hook, context, OfferedJob.from_value(self.job))
             me = TaskInstanceRef.of(context["ti"])
-            awaited = next_job.awaited_token(claim)
-            if awaited == me.token or next_job.takes_no_result(claim):
+            awaited = awaited_job.awaited_token(claim)
+            if awaited == me.token or awaited_job.takes_no_result(claim):
                 if claim.counts_as_ours:
                     # An earlier try may have died, or given up, over putting it. Or nobody has the job, and
                     # no other task waits for its offer.

@@ -16,7 +16,7 @@ from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
 from airflow_codepipeline_partner._polling.poller import SharedPoller
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
-from airflow_codepipeline_partner._worker.next_job import (
+from airflow_codepipeline_partner._worker.awaited_job import (
     action_type_of,
     awaited_token,
     wait_deadline,

@@ -9,7 +9,7 @@ from support import ACTION_TYPE, CUSTOM_TYPE
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import Acknowledged, AskDetails, Asked, ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._worker import next_job
+from airflow_codepipeline_partner._worker import awaited_job
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.exceptions import (
@@ -99,4 +99,4 @@ def offered(job=TWO):
 
 
 def awaited(claim):
-    return next_job.awaited_token(claim)
+    return awaited_job.awaited_token(claim)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -24,10 +24,10 @@ from airflow_codepipeline_partner._compat import AirflowSkipException, is_resume
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState, drive
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
+from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import CurrentRevision, ExecutionDetails
-from airflow_codepipeline_partner._worker import report, result_defaults
+from airflow_codepipeline_partner._worker import awaited_job, report, result_defaults
 from airflow_codepipeline_partner._worker.claiming import (
     NextSteps,
     ReadClaim,
@@ -37,8 +37,9 @@ from airflow_codepipeline_partner._worker.claiming import (
     claiming_next,
 )
 from airflow_codepipeline_partner._worker.cut_off import end_cut_off, is_cut_off
+from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun, find_claim
-from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
+from airflow_codepipeline_partner._worker.records import ClaimRecord
 from airflow_codepipeline_partner.exceptions import (
     InvalidJobReference,
     JobNotInProgress,
@@ -51,13 +52,6 @@ if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
 
 log = logging.getLogger(__name__)
-
-#: How long to wait for the next job of an action, in seconds. AWS documents 30 s until it is offered, for
-#: another kind of action. It is never offered if the customer has stopped the pipeline.
-CONTINUATION_TIMEOUT = 3600.0
-#: How long to wait until a job is offered again that nobody seems to have claimed, in seconds. AWS does not
-#: document how long an offer that nobody acknowledges keeps a job from others.
-REOFFER_TIMEOUT = 300.0
 
 
 def action_of(context: Mapping[str, Any], offered: OfferedJob) -> ClaimInRun:
@@ -82,69 +76,72 @@ def action_of(context: Mapping[str, Any], offered: OfferedJob) -> ClaimInRun:
             claim.store.keep_copy(claim.record)
         for result in claim.results.likely:
             claim.store.keep_copy_of_result(result)
-    if not (claim.counts_as_ours or is_next_claim_unknown(claim) or awaited_token(claim)):
+    if not (
+        claim.counts_as_ours or awaited_job.is_next_claim_unknown(claim) or awaited_job.awaited_token(claim)
+    ):
         raise AirflowSkipException(
             f"Job {offered.job_id} is not this run's: its claim is {claim.record.state}."
         )
     return claim
 
 
-def awaited_token(claim: ClaimInRun) -> str | None:
+def newest_job(hook: CodePipelineHook, context: Mapping[str, Any], offered: OfferedJob) -> ClaimInRun:
     """
-    Return the token that the action's next job will carry, if this run is to claim that job; else None.
+    Return this run's claim of the newest job of an action. If that claim is unknown, claim the job once more.
 
+    :param hook: The hook that claims it.
+    :param context: The running task's context.
+    :param offered: Any job of the action that this run claimed.
+    :raises InvalidJobReference: This run claimed no such job.
+    :raises AirflowSkipException: This run did not win the job.
+    :raises AirflowFailException: Airflow has ended this task meanwhile, and the job is ended, too.
+    """
+    before = action_of(context, offered)
+    claim = claim_if_unknown(hook, before)
+    end_if_cut_off(hook, context["ti"], claim, before)
+    return claim
+
+
+def claim_if_unknown(hook: CodePipelineHook, claim: ClaimInRun) -> ClaimInRun:
+    """
+    Claim an action's next job once more, if its claim is unknown, and return the newest claim.
+
+    The task that claimed it died meanwhile, or got no answer.
+
+    :param hook: The hook that claims it.
     :param claim: The newest job's claim.
     """
-    return next(iter(awaited_tokens(claim)), None)
+    if not awaited_job.is_next_claim_unknown(claim):
+        return claim
+    return claim_next_job(hook, claim, claim.record.job.job)
 
 
-def awaited_tokens(claim: ClaimInRun) -> tuple[str, ...]:
+def take_offer(
+    hook: CodePipelineHook,
+    context: Mapping[str, Any],
+    offered: OfferedJob,
+    event: Mapping[str, Any],
+    *,
+    timeout: float,
+) -> tuple[ClaimInRun, ClaimInRun]:
     """
-    Return the tokens of which the action's next job will carry one, if this run is to claim that job.
+    Go on after the wait for a job of an action: claim the job, if it was offered.
 
-    There are several if several tasks have put one at once and it is not known which was taken. The most
-    likely one comes first.
-
-    :param claim: The newest job's claim.
+    :param hook: The hook that claims it.
+    :param context: The running task's context.
+    :param offered: Any job of the action that this run claimed.
+    :param event: The trigger's event.
+    :param timeout: See :func:`claim_offered`.
+    :return: The newest claim, and the one before.
+    :raises AirflowFailException: The job was not offered in time, or Airflow has ended this task meanwhile.
     """
-    record, results = claim.record, claim.results
-    token = record.job.continuation_token
-    is_not_won = record.state in (ClaimState.LOST, ClaimState.REFUSED)
-    if record.former_job_ids and (is_not_won or takes_no_result(claim)):
-        # The job was offered and not won, or perhaps not. If only its nonce was stale, it is offered again.
-        # Or it took a result after all that it had refused at first, and the answer was lost.
-        own = () if token is None else (token,)
-        return (*_tokens_of(claim, results.refused), *own)
-    return _tokens_of(claim, results.likely)
-
-
-def _tokens_of(claim: ClaimInRun, results: Iterable[ResultRecord]) -> tuple[str, ...]:
-    """Return the tokens of these results that name tasks of the run."""
-    ref = claim.store.ref
-    waiting = (result.names for result in results)
-    return tuple(
-        each.token for each in waiting if each is not None and each.is_of_run(ref.dag_id, ref.run_id)
-    )
-
-
-def is_next_claim_unknown(claim: ClaimInRun) -> bool:
-    """Return whether the claim of an action's next job, which only this run may claim, is unknown."""
-    record = claim.record
-    if not record.former_job_ids or not record.state.is_unknown:
-        return False
-    return claim.results.best is None
-
-
-def takes_no_result(claim: ClaimInRun) -> bool:
-    """
-    Return whether the claim of an action's next job is unknown, and the job took no result of this run.
-
-    Either it has ended, or nobody has it, and it is offered again.
-    """
-    if not claim.record.former_job_ids or not claim.record.state.is_unknown:
-        return False
-    result = claim.results.best
-    return result is not None and result.state == "refused"
+    with fail_without_retry_if_permanent():
+        before = action_of(context, offered)
+    raise_refusal(event, before, timeout=timeout)
+    with fail_without_retry_if_permanent():
+        claim = claim_offered(hook, before, event, timeout=timeout)
+        end_if_cut_off(hook, context["ti"], claim, before)
+    return claim, before
 
 
 def put_progress(
@@ -169,7 +166,7 @@ def put_progress(
     """
     job = claim.record.job.job
     # Before anything is put: a task that cannot wait for the next job must not end this one.
-    action_type_of(job)
+    awaited_job.action_type_of(job)
     details = result_defaults.with_defaults(
         execution_details, dag_id=me.dag_id, run_id=me.run_id, continued=True
     )
@@ -180,11 +177,11 @@ def put_progress(
         result = put_result(hook, claim, call)
     except JobNotInProgress:
         ended = claim.anew()
-        if awaited_token(ended) is None:
+        if awaited_job.awaited_token(ended) is None:
             raise
         return ended
     ended = claim.anew()
-    if awaited_token(ended) is None:
+    if awaited_job.awaited_token(ended) is None:
         raise JobNotInProgress(
             f"Job {job.job_id} already has the result {result}, so it cannot go on. To run the action "
             "again, retry it in CodePipeline.",
@@ -210,33 +207,6 @@ def put_result(hook: CodePipelineHook, claim: ClaimInRun, call: Call) -> str:
     )
 
 
-def wait_deadline(claim: ClaimInRun, timeout: float) -> float:
-    """
-    Return until when to wait for the next job, in seconds since the epoch.
-
-    For a job that :func:`takes_no_result`, at most :data:`REOFFER_TIMEOUT`.
-    """
-    if takes_no_result(claim):
-        timeout = min(timeout, REOFFER_TIMEOUT)
-    result = claim.results.best
-    return (claim.record.at if result is None else result.at).timestamp() + timeout
-
-
-def action_type_of(job: OfferedJob) -> ActionType:
-    """
-    Return a job's action type, by which its action's next job is polled for.
-
-    :raises InvalidJobReference: The job has none.
-    """
-    if job.action_type is None:
-        raise InvalidJobReference(
-            f"Job {job.job_id} has no action type, so its action's next job cannot be polled for. Give the "
-            'claim a job with "action_type", as the sensor and dispatch_jobs do.',
-            job_id=job.job_id,
-        )
-    return job.action_type
-
-
 def raise_refusal(event: Mapping[str, Any], claim: ClaimInRun, *, timeout: float) -> None:
     """
     Raise the error that ended the wait for the next job, if the poll for it was refused.
@@ -252,7 +222,7 @@ def raise_refusal(event: Mapping[str, Any], claim: ClaimInRun, *, timeout: float
     if event["status"] != "error":
         return
     refusal = from_description(event["error"])
-    if isinstance(refusal, ServiceUnavailable) and time.time() < wait_deadline(claim, timeout):
+    if isinstance(refusal, ServiceUnavailable) and time.time() < awaited_job.wait_deadline(claim, timeout):
         log.warning("%s The wait for the next job goes on.", refusal)
         return
     raise refusal
@@ -273,12 +243,12 @@ def claim_offered(
     :raises NextJobNotOffered: It was not offered in time.
     :raises CodePipelineProviderError: The claim failed.
     """
-    if awaited_token(claim) is None:
+    if awaited_job.awaited_token(claim) is None:
         # Another task of this run waited for the job too, and has claimed it.
         return claim
-    if event["status"] != "offered" and time.time() < wait_deadline(claim, timeout):
+    if event["status"] != "offered" and time.time() < awaited_job.wait_deadline(claim, timeout):
         return claim
-    if event["status"] != "offered" and takes_no_result(claim):
+    if event["status"] != "offered" and awaited_job.takes_no_result(claim):
         raise NextJobNotOffered(
             f"The claim of job {claim.record.job.job_id} is unknown, the job took no result, and it was not "
             "offered again. Most likely it has ended: its time was over, or the customer has stopped the "
@@ -349,7 +319,7 @@ def claim_next_job(hook: CodePipelineHook, claim: ClaimInRun, job: OfferedJob) -
         # A job's timeout may run from the first acknowledgement on.
         since=record.at if is_recorded and record.state.is_unknown else datetime.now(UTC),
     )
-    tokens = (record.job.continuation_token,) if is_recorded else awaited_tokens(claim)
+    tokens = (record.job.continuation_token,) if is_recorded else awaited_job.awaited_tokens(claim)
     task.carry_out(claiming_next(job, record, tokens))
     return task.newest()
 

@@ -18,7 +18,7 @@ from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.results import CurrentRevision, ExecutionDetails
-from airflow_codepipeline_partner._worker import next_job
+from airflow_codepipeline_partner._worker import awaited_job, next_job
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 
@@ -65,7 +65,7 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         execution_details: Any = None,
         current_revision: Any = None,
         poll_interval: float = 30,
-        timeout: float = next_job.CONTINUATION_TIMEOUT,
+        timeout: float = awaited_job.CONTINUATION_TIMEOUT,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -88,10 +88,7 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         """
         me = TaskInstanceRef.of(context["ti"])
         with fail_without_retry_if_permanent():
-            claim = next_job.action_of(context, OfferedJob.from_value(self.job))
-            if next_job.is_next_claim_unknown(claim):
-                before, claim = claim, next_job.claim_next_job(self.hook, claim, claim.record.job.job)
-                next_job.end_if_cut_off(self.hook, context["ti"], claim, before)
+            claim = next_job.newest_job(self.hook, context, OfferedJob.from_value(self.job))
             if claim.counts_as_ours and claim.record.job.continuation_token != me.token:
                 claim = next_job.put_progress(
                     self.hook,
@@ -110,19 +107,16 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         :param event: The trigger's event.
         :raises AirflowFailException: The job was not offered in time.
         """
+        job = OfferedJob.from_value(self.job)
+        claim, before = next_job.take_offer(self.hook, context, job, event, timeout=self.timeout)
+        if next_job.is_claimed_anew(claim, before):
+            return self.execute(context)
         with fail_without_retry_if_permanent():
-            before = next_job.action_of(context, OfferedJob.from_value(self.job))
-        next_job.raise_refusal(event, before, timeout=self.timeout)
-        with fail_without_retry_if_permanent():
-            claim = next_job.claim_offered(self.hook, before, event, timeout=self.timeout)
-            next_job.end_if_cut_off(self.hook, context["ti"], claim, before)
-            if not next_job.is_claimed_anew(claim, before):
-                return self._hand_on(claim)
-        return self.execute(context)
+            return self._hand_on(claim)
 
     def _hand_on(self, claim: ClaimInRun) -> dict[str, Any]:
         """Return the newest job if it is ours; wait for the next one if it is still to come."""
-        if next_job.awaited_token(claim) is not None:
+        if awaited_job.awaited_token(claim) is not None:
             triggers.defer_for_next_job(
                 self,
                 claim,

@@ -30,7 +30,7 @@ from airflow_codepipeline_partner._protocol.claims import ClaimState, UnknownCla
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner._protocol.results import FailureDetails
-from airflow_codepipeline_partner._worker import next_job, work_result
+from airflow_codepipeline_partner._worker import awaited_job, next_job, work_result
 from airflow_codepipeline_partner._worker.copies import claim_of_all_tries
 from airflow_codepipeline_partner._worker.dag import (
     mapped_group_of,
@@ -240,9 +240,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         failure = work_result.failure_of_run(run["dag_id"], states, work, cut_off)
         recorded = None if failure is None else recorded_failure(context, states)
         in_run = self._claim_in_run(context["dag"], store)
-        if in_run is not None and next_job.is_next_claim_unknown(in_run):
-            # The task that claimed the action's next job died during the claim, or got no response.
-            in_run = next_job.claim_next_job(self.hook, in_run, in_run.record.job.job)
+        if in_run is not None:
+            in_run = next_job.claim_if_unknown(self.hook, in_run)
         claimed = self._claimed_job(in_run)
         if in_run is None or claimed is None:
             self._wait_for_next_job(in_run)
@@ -303,7 +302,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
 
     def _wait_for_next_job(self, claim: ClaimInRun | None) -> None:
         """Wait for the action's next job, if this run is to claim one and no task before this one did."""
-        if claim is None or next_job.awaited_token(claim) is None:
+        if claim is None or awaited_job.awaited_token(claim) is None:
             return
         self.log.warning(
             "No task before this one claimed the action's next job for certain. This task waits for its "
@@ -312,7 +311,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         triggers.defer_for_next_job(
             self,
             claim,
-            timeout=next_job.CONTINUATION_TIMEOUT,
+            timeout=awaited_job.CONTINUATION_TIMEOUT,
             poll_interval=self.POLL_INTERVAL,
             method_name="execute_next_job",
         )
@@ -330,7 +329,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             raise AirflowFailException(
                 f"The claim record of {self.claim_task_id} is gone, so no job can be ended."
             )
-        timeout = next_job.CONTINUATION_TIMEOUT
+        timeout = awaited_job.CONTINUATION_TIMEOUT
         next_job.raise_refusal(event, claim, timeout=timeout)
         try:
             next_job.claim_offered(self.hook, claim, event, timeout=timeout)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from airflow_codepipeline_partner import triggers
 from airflow_codepipeline_partner._base_operator import (
     CodePipelineBaseOperator,
     check_literal,
@@ -30,7 +31,7 @@ from airflow_codepipeline_partner._protocol.results import (
     FailureDetails,
     read_output_variables,
 )
-from airflow_codepipeline_partner._worker import report, result_defaults
+from airflow_codepipeline_partner._worker import awaited_job, next_job, report, result_defaults
 from airflow_codepipeline_partner._worker.dag import states_before
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.output_artifacts import (
@@ -58,6 +59,8 @@ class _PutResultOperator(CodePipelineBaseOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(
         ("job", "current_revision", "execution_details", "output_variables"), "json"
     )
+    #: Seconds between two polls for a job that is to be offered again.
+    POLL_INTERVAL: ClassVar[float] = 30
     #: The owner whose jobs the call is for, and the operator for the other owner's jobs.
     job_owner: ClassVar[str]
     others: ClassVar[str]
@@ -107,36 +110,34 @@ class _PutResultOperator(CodePipelineBaseOperator):
         """
         Put the result, unless the job's record says that it has one already.
 
+        If the job continues an action and nobody seems to have claimed it, wait for its offer in the
+        triggerer, and claim it first.
+
         :raises AirflowSkipException: The run did not win the job.
+        :raises AirflowFailException: The job has another result, or takes none.
         """
         ti = context["ti"]
         with fail_without_retry_if_permanent():
             job = self._named_job()
             call = self.compose(job, ti.dag_id, ti.run_id)
             claim = find_claim(context, job.job_id)
-            if claim is not None and not claim.counts_as_ours:
-                raise AirflowSkipException(
-                    f"Job {job.job_id} is not this run's: its claim is {claim.record.state}. Nothing is put."
-                )
-            if claim is not None and claim.record.job.job_id != job.job_id:
-                raise JobNotInProgress(
-                    f"Job {job.job_id} has gone on as job {claim.record.job.job_id}. Hand on what "
-                    "CodePipelineContinueJobOperator returned.",
-                    job_id=job.job_id,
-                )
             if claim is not None:
+                claim = self._claimed(claim, job)
                 self.check_outputs(context, claim)
             wanted = requests.result_of(call)
-            certain = claim is None or claim.record.is_certain
-            store = result_store(context, claim)
-            result = report.put_once(
-                self.hook,
-                store,
-                call,
-                certain=certain,
-                was_claimed=claim is not None,
-                is_next=claim is not None and bool(claim.record.former_job_ids),
-            )
+            try:
+                result = report.put_once(
+                    self.hook,
+                    result_store(context, claim),
+                    call,
+                    certain=claim is None or claim.record.is_certain,
+                    was_claimed=claim is not None,
+                    is_next=claim is not None and bool(claim.record.former_job_ids),
+                )
+            except JobNotInProgress:
+                if claim is not None and awaited_job.takes_no_result(refused := claim.anew()):
+                    self._wait_for_offer(refused)
+                raise
             if result != wanted:
                 raise JobNotInProgress(
                     f"Job {job.job_id} already has the result {result}, so {wanted} was not put. To run "
@@ -145,6 +146,54 @@ class _PutResultOperator(CodePipelineBaseOperator):
                 )
             if claim is not None:
                 self.show_link(claim.record.job.pipeline_name)
+
+    def _claimed(self, claim: ClaimInRun, job: OfferedJob) -> ClaimInRun:
+        """
+        Return the run's claim of the job, if the job is this run's.
+
+        :raises AirflowSkipException: The run did not win the job.
+        :raises JobNotInProgress: The action has gone on in another job.
+        """
+        if claim.record.job.job_id == job.job_id:
+            claim = next_job.claim_if_unknown(self.hook, claim)
+            if not claim.counts_as_ours and awaited_job.awaited_token(claim) is not None:
+                self._wait_for_offer(claim)
+        if not claim.counts_as_ours:
+            raise AirflowSkipException(
+                f"Job {job.job_id} is not this run's: its claim is {claim.record.state}. Nothing is put."
+            )
+        if claim.record.job.job_id != job.job_id:
+            raise JobNotInProgress(
+                f"Job {job.job_id} has gone on as job {claim.record.job.job_id}. Hand on what "
+                "CodePipelineContinueJobOperator returned.",
+                job_id=job.job_id,
+            )
+        return claim
+
+    def _wait_for_offer(self, claim: ClaimInRun) -> None:
+        """Wait until a job that continues the action, and that nobody seems to have claimed, is offered."""
+        self.log.warning(
+            "Nobody seems to have claimed job %s. Waiting for its offer.", claim.record.job.job_id
+        )
+        triggers.defer_for_next_job(
+            self,
+            claim,
+            timeout=awaited_job.REOFFER_TIMEOUT,
+            poll_interval=self.POLL_INTERVAL,
+            method_name="execute_complete",
+        )
+
+    def execute_complete(self, context: Any, event: Mapping[str, Any]) -> None:
+        """
+        Claim the job, if it was offered again, and put the result.
+
+        :param context: The task's context.
+        :param event: The trigger's event.
+        :raises AirflowFailException: The job was not offered in time.
+        """
+        timeout = awaited_job.REOFFER_TIMEOUT
+        next_job.take_offer(self.hook, context, self._named_job(), event, timeout=timeout)
+        self.execute(context)
 
 
 class _OfPartner(_PutResultOperator):

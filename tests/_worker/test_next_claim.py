@@ -28,7 +28,7 @@ from next_jobs import (
 
 from airflow_codepipeline_partner._protocol.claims import Acknowledged, AskDetails, Asked
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._worker import next_job
+from airflow_codepipeline_partner._worker import awaited_job, next_job
 from airflow_codepipeline_partner.exceptions import (
     InvalidNonce,
     RequestRefused,
@@ -164,12 +164,12 @@ def test_any_token_that_tasks_have_put_at_once_is_awaited():
     other = TaskInstanceRef("dag", "run", "other").token
     claim = claim_of(record(), success(token=TOKEN, state="intended"))
     claim.store.beside("other", success(token=other, state="intended"))
-    assert next_job.awaited_tokens(claim) == (TOKEN, other)
+    assert awaited_job.awaited_tokens(claim) == (TOKEN, other)
     assert next_job.claim_next_job(Hook(token=other), claim, TWO).record.job.job_id == "two"
 
     known = claim_of(record(), success(token=TOKEN, state="intended"))
     known.store.beside("other", success(token=other))
-    assert next_job.awaited_tokens(known) == (other,)
+    assert awaited_job.awaited_tokens(known) == (other,)
     assert next_job.claim_next_job(Hook(), known, TWO) == known
 
 

@@ -36,7 +36,7 @@ from next_jobs import (
 
 from airflow_codepipeline_partner._compat import AirflowSkipException
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._worker import next_job
+from airflow_codepipeline_partner._worker import awaited_job, next_job
 from airflow_codepipeline_partner.exceptions import (
     InvalidJobReference,
     JobNotInProgress,
@@ -81,7 +81,7 @@ def test_a_next_job_that_was_not_won_is_awaited_again(state):
     first = record(state, token=TOKEN)
     assert awaited(claim_of(first)) is None
     without_token = claim_of(record(state, TWO, former=("one",)))
-    assert next_job.awaited_tokens(without_token) == ()
+    assert awaited_job.awaited_tokens(without_token) == ()
 
 
 @pytest.mark.parametrize(
@@ -89,14 +89,14 @@ def test_a_next_job_that_was_not_won_is_awaited_again(state):
     [(INTENT, True), (UNKNOWN, True), (CLAIMED, False), (LOST, False), (REFUSED, False)],
 )
 def test_the_claim_of_a_next_job_may_be_unknown(state, unknown):
-    assert next_job.is_next_claim_unknown(next_claim(state)) is unknown
+    assert awaited_job.is_next_claim_unknown(next_claim(state)) is unknown
 
 
 @pytest.mark.parametrize("state", [INTENT, UNKNOWN])
 def test_a_first_or_an_ended_job_is_no_unknown_next_claim(state):
-    assert not next_job.is_next_claim_unknown(claim_of(record(state)))
+    assert not awaited_job.is_next_claim_unknown(claim_of(record(state)))
     ended = record(state, TWO, former=("one",), token=TOKEN)
-    assert not next_job.is_next_claim_unknown(claim_of(ended, success(TWO)))
+    assert not awaited_job.is_next_claim_unknown(claim_of(ended, success(TWO)))
 
 
 def action_of(monkeypatch, claim):
@@ -141,8 +141,8 @@ def test_a_next_job_that_took_no_result_may_be_offered_again(state, waits, resul
     record_of_two = record(state, TWO, former=("one",), token=TOKEN)
     claim = claim_of(record_of_two, success(TWO, state=result))
     assert awaited(claim) == (TOKEN if waits and is_known else None)
-    soonest = next_job.REOFFER_TIMEOUT if waits and is_known else 3600
-    assert next_job.wait_deadline(claim, 3600) == claim.results.best.at.timestamp() + soonest
+    soonest = awaited_job.REOFFER_TIMEOUT if waits and is_known else 3600
+    assert awaited_job.wait_deadline(claim, 3600) == claim.results.best.at.timestamp() + soonest
 
 
 def test_a_refused_token_may_have_been_taken_later():
@@ -151,7 +151,7 @@ def test_a_refused_token_may_have_been_taken_later():
     first = TaskInstanceRef("dag", "run", "first").token
     record_of_two = record(UNKNOWN, TWO, former=("one",), token=first)
     claim = claim_of(record_of_two, success(TWO, token=mine, state="refused"))
-    assert next_job.awaited_tokens(claim) == (mine, first)
+    assert awaited_job.awaited_tokens(claim) == (mine, first)
 
 
 def test_a_job_of_another_run_is_refused(monkeypatch):
@@ -226,16 +226,16 @@ def test_nothing_is_put_for_a_job_without_an_action_type():
 
 
 def test_a_job_is_polled_for_by_its_action_type():
-    assert next_job.action_type_of(ONE) == PARTNER
-    assert next_job.action_type_of(CUSTOM_ONE) == CUSTOM
+    assert awaited_job.action_type_of(ONE) == PARTNER
+    assert awaited_job.action_type_of(CUSTOM_ONE) == CUSTOM
 
 
 def test_the_wait_counts_from_the_result_or_else_the_claim():
     noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
     kept = replace(record(), at=noon)
-    assert next_job.wait_deadline(claim_of(kept), 60) == noon.timestamp() + 60
+    assert awaited_job.wait_deadline(claim_of(kept), 60) == noon.timestamp() + 60
     put = replace(success(token=TOKEN), at=noon + timedelta(minutes=5))
-    assert next_job.wait_deadline(claim_of(kept, put), 60) == noon.timestamp() + 360
+    assert awaited_job.wait_deadline(claim_of(kept, put), 60) == noon.timestamp() + 360
 
 
 @pytest.mark.parametrize("event", [offered(), {"status": "timeout"}], ids=lambda event: event["status"])

@@ -27,6 +27,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
     from airflow_codepipeline_partner._protocol import claims
     from airflow_codepipeline_partner._protocol.claims import ClaimState
     from airflow_codepipeline_partner._worker import (
+        awaited_job,
         claim,
         claim_checkpoint,
         claiming,
@@ -167,7 +168,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
         ],
         "a retry keeps no copies anew": lambda: [patch(next_job, "is_resumed", always(True))],
         "a next job that took no result is given up": lambda: [
-            patch(next_job, "takes_no_result", always(False))
+            patch(awaited_job, "takes_no_result", always(False))
         ],
         "a refused result may have been taken": lambda: [
             patch(reporting._Sender, "send", as_if_never_refused)
@@ -218,7 +219,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
             patch(claim._ClaimingTask, "_is_awaited", always(False))
         ],
         "the next job's unknown claim is not asked for again": lambda: [
-            patch(next_job, "is_next_claim_unknown", always(False))
+            patch(awaited_job, "is_next_claim_unknown", always(False))
         ],
         "the status of an ended job is not asked for": lambda: [
             patch(CodePipelineHook, "status_of_ended", always(None))
@@ -235,7 +236,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
         "a retry of a function works again": lambda: [
             patch(result_checkpoint.ResultCheckpoint, "result_of_earlier_try", always(None))
         ],
-        "a sensor awaits no job": lambda: [patch(sensors.next_job, "awaited_token", always(None))],
+        "a sensor awaits no job": lambda: [patch(sensors.awaited_job, "awaited_token", always(None))],
         "an error is the end of a report": lambda: [
             patch(report, "_reply", always(reporting.Reply.NEVER_TAKEN))
         ],

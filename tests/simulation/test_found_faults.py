@@ -158,6 +158,15 @@ def unclaimed_next_job(way, **plan):
     return history
 
 
+def test_an_operator_that_puts_a_result_waits_for_an_offer():
+    history = unclaimed_next_job("custom_go_on_put", losses=1)
+    puts, states = history.ends()
+    # The progress, the result that the unclaimed job did not take, and the same after its claim.
+    assert puts == ["PutJobSuccessResult"] * 3
+    assert states[0] == "success"
+    assert instance(history, "put").state == "success"
+
+
 @pytest.mark.parametrize("strike", ["die after", "lose answer"])
 def test_a_refused_success_is_not_put_after_the_work_has_failed(strike):
     """A user clears the work while finish_job waits for the job's offer; then it claims the job, and dies."""

@@ -187,6 +187,12 @@ def ways() -> dict[str, Way]:
         watch("watch", continuing(claimed))
         finish_job(claimed)
     found["custom_go_on_watch"] = Way(dag, owner="Custom")
+    with _dag("custom_go_on_put") as dag:
+        claimed = claim()
+        following = continuing(claimed).output
+        work(following) >> PutJobSuccessResultOperator(task_id="put", job=following, **tries(2))
+        finish_job(claimed)
+    found["custom_go_on_put"] = Way(dag, owner="Custom")
     for name, operator in (
         ("put", PutThirdPartyJobSuccessResultOperator),
         ("custom_put", PutJobSuccessResultOperator),
