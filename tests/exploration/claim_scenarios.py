@@ -12,6 +12,7 @@ RIVAL = Process("rival")
 FIRST = (Process("claim"), Process("finish", after=("claim",)))
 OTHER_RUN = (Process("other:claim", tries=1), Process("other:finish", tries=1, after=("other:claim",)))
 NEXT = (Process("a"), Process("b"), Process("finish", after=("a", "b")))
+NEXT_OF_ONE = (Process("a"), Process("finish", after=("a",)))
 
 
 def fault_of(world: World, state: State) -> str | None:
@@ -42,6 +43,8 @@ def _fault_of_run(world: World, state: State, run: str) -> str | None:
         is_true = (was_put and result == said) or (said, result) == ("failure", "stopped")
         if not is_true:
             return f"the last task says {said}, but the job has {result or 'no result'}"
+    if world.is_next and state.status == "offered" and last.end not in ("dead", "failed, silent"):
+        return "the next job is given up, although it is offered"
     # To leave unknown claims is to leave some jobs that were ours.
     is_ours = state.owner == run and (run in state.certain or world.unknown_claim == "assume_ours")
     if is_ours and not was_put:
@@ -102,6 +105,9 @@ SCENARIOS = {
     "a rival, and a run that forgets": Scenario(World(remembers=False), (*FIRST, RIVAL)),
     "another run": Scenario(World(), (*FIRST, *OTHER_RUN), others=(0, 0, 0)),
     "two tasks claim the next job": Scenario(World(is_next=True), NEXT, deaths=0, others=(1, 0, 0)),
+    "a task claims the next job, which is a custom one": Scenario(
+        World(is_custom=True, is_next=True), NEXT_OF_ONE, losses=2, others=(2, 1, 0)
+    ),
     "two tasks and a rival claim the next job": Scenario(
         World("leave", is_next=True), (*NEXT, RIVAL), deaths=1, losses=0, others=(0, 0, 0)
     ),

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from airflow_codepipeline_partner._protocol.claims import (
@@ -29,7 +30,7 @@ from airflow_codepipeline_partner._protocol.claims import (
 )
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob
-from airflow_codepipeline_partner._worker import claiming, job_life, reporting
+from airflow_codepipeline_partner._worker import awaited_job, claiming, job_life, reporting
 from airflow_codepipeline_partner._worker.claiming import Reason
 from airflow_codepipeline_partner._worker.records import ClaimRecord
 from airflow_codepipeline_partner._worker.reporting import Answer, Reply
@@ -158,11 +159,11 @@ def first_claim(world: World, me: str) -> Program:
             answer = yield from _call(world, step)
 
 
-def _call(world: World, step: Any) -> Generator[Any, Any, Any]:
-    """Send a call of a claim."""
+def _call(world: World, step: Any, offered: str = "0") -> Generator[Any, Any, Any]:
+    """Send a call of a claim; a custom job's offer says its nonce."""
     if isinstance(step, AskDetails):
         heard = yield ("details",)
-        nonce = "0" if world.is_custom else heard
+        nonce = offered if world.is_custom else heard
         return ERRORS.get(heard) or Asked(claimed_job(world), nonce)
     assert isinstance(step, Acknowledge)
     heard = yield "acknowledge", step.nonce
@@ -179,9 +180,20 @@ def _newest(world: World) -> Generator[Any, Any, ClaimRecord]:
     return newest
 
 
-def _claim_next(world: World, me: str, record: ClaimRecord) -> Generator[Any, Any, str]:
-    """Claim the next job, as claim_next_job does; return how the call ended."""
-    steps = claiming.claiming_next(world.job, record, (WAITING.token,))
+def _known(world: World, me: str) -> Generator[Any, Any, Any]:
+    """Read what a ClaimInRun holds: the newest record of the claim, and the results of its job."""
+    record = yield from _newest(world)
+    results = yield from _results(me)
+    return SimpleNamespace(record=record, results=results, store=SimpleNamespace(ref=WAITING))
+
+
+def _results(me: str) -> Generator[Any, Any, job_life.Results]:
+    own, others = yield "get results", me
+    return job_life.Results(own and record_of(*own), tuple(record_of(*each) for each in others))
+
+
+def _claim(world: World, me: str, steps: claiming.NextSteps, nonce: str) -> Generator[Any, Any, str]:
+    """Claim the next job, as claim_next_job and _claim_anew do; return how the call ended."""
     answer: Any = None
     while True:
         try:
@@ -194,30 +206,38 @@ def _claim_next(world: World, me: str, record: ClaimRecord) -> Generator[Any, An
             answer = yield from _newest(world)
         elif isinstance(step, claiming.Write):
             yield "put", f"claim {me}", value_of(step)
+        elif isinstance(step, claiming.WithdrawResults):
+            yield "put", f"result {me}", None
         else:
-            answer = yield from _call(world, step)
+            answer = yield from _call(world, step, nonce)
 
 
 def _go_on(world: World, me: str, event: str) -> Generator[Any, Any, ClaimRecord | str]:
     """Claim the next job, if it is to be claimed; return its record, or what the task comes to."""
-    record = yield from _newest(world)
-    if _is_awaited(world, record):
-        claims = event == "offered"
-    else:
-        own, others = yield "get results", me
-        claims = record.state.is_unknown and not own and not others
-    if claims:
-        failed = yield from _claim_next(world, me, record)
+    event, _, nonce = event.partition(" ")
+    known = yield from _known(world, me)
+    took_none = awaited_job.takes_no_result(known)
+    if took_none and event == "never":
+        return "failed"
+    is_awaited = _is_awaited(world, known)
+    if event == "offered" if is_awaited else awaited_job.is_next_claim_unknown(known):
+        if took_none:
+            steps = claiming.claiming_anew(world.job, known.record)
+        else:
+            steps = claiming.claiming_next(world.job, known.record, (WAITING.token,))
+        failed = yield from _claim(world, me, steps, nonce or "0")
         if failed:
             return failed
-        record = yield from _newest(world)
-    if _is_awaited(world, record):
+        known = yield from _known(world, me)
+    # The task that reports asks a job that took no result once more, before it waits for it.
+    if _is_awaited(world, known) and not awaited_job.takes_no_result(known):
         return "failed" if event == "never" else "wait"
+    record: ClaimRecord = known.record
     return record if record.counts_as_ours(world.unknown_claim) else "failed"
 
 
-def _is_awaited(world: World, record: ClaimRecord) -> bool:
-    return record.job.job_id != world.job.job_id or record.state in (LOST, REFUSED)
+def _is_awaited(world: World, known: Any) -> bool:
+    return known.record.job.job_id != world.job.job_id or awaited_job.awaited_token(known) is not None
 
 
 def next_claim(world: World, me: str) -> Program:
@@ -243,20 +263,24 @@ def finish(world: World, me: str) -> Program:
         if not record.counts_as_ours(world.unknown_claim):
             return (yield ("end without a job",))
     wanted = yield ("wanted",)
-    steps = reporting.reporting(record_of(wanted, "intended"), certain=record.is_certain)
+    steps = reporting.reporting(
+        record_of(wanted, "intended"), certain=record.is_certain, is_next=world.is_next
+    )
     answer: Any = None
     reply = None
     while True:
         try:
             step = steps.send(answer)
         except StopIteration as end:
+            if end.value is None and reply is not Reply.NO_RESULT_TAKEN:
+                return "error"
             if end.value is None:
-                return "failed" if reply is Reply.NO_RESULT_TAKEN else "error"
+                known = SimpleNamespace(record=record, results=(yield from _results(me)))
+                return "wait" if awaited_job.takes_no_result(known) else "failed"
             return f"{end.value}{'' if record.is_certain else ', uncertain'}"
         answer = None
         if isinstance(step, reporting.Read):
-            own, others = yield "get results", me
-            answer = job_life.Results(own and record_of(*own), tuple(record_of(*each) for each in others))
+            answer = yield from _results(me)
         elif isinstance(step, reporting.Write):
             yield "put", f"result {me}", (step.record.arguments["call"], step.record.state)
         elif isinstance(step, reporting.Withdraw):
@@ -486,7 +510,10 @@ class ClaimExplorer(Explorer):
             yield f"{process.name} begins", hear(fact, state._replace(records=records))
         elif process.event == "waiting":
             if state.status == "offered":
-                yield f"{process.name} is offered the job", hear("offered")
+                yield (
+                    f"{process.name} is offered the job",
+                    hear(f"offered {state.nonce}" if self.world.is_custom else "offered"),
+                )
             else:
                 # It looks at the record now and again. Another task may still be at its claim.
                 others = [each for each in state.processes if each.task in PROGRAMS and each != process]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from airflow_codepipeline_partner._protocol.claims import Acknowledged, ClaimState
-from airflow_codepipeline_partner._worker import claiming, job_life
+from airflow_codepipeline_partner._worker import awaited_job, claiming, job_life
 from airflow_codepipeline_partner._worker.claiming import Earlier, Recall, Write
 from airflow_codepipeline_partner._worker.records import ClaimRecord
 from airflow_codepipeline_partner.exceptions import InvalidNonce
@@ -17,6 +17,7 @@ from exploration.claim_scenarios import SCENARIOS
 from exploration.claim_world import PARTNER
 
 ONE, LEAVE, RIVAL = "one run", "one run that leaves unknown claims", "a rival"
+NEXT_CUSTOM = "a task claims the next job, which is a custom one"
 LEFT_RIVAL, NEXT = "a rival, and unknown claims are left", "two tasks claim the next job"
 
 
@@ -104,6 +105,11 @@ def weaker(step, answer):
 def test_a_broken_step_is_found(name, broken, how, budget, monkeypatch):
     alter(monkeypatch, broken, **how)
     assert SCENARIOS[name].explore(**budget).faults
+
+
+def test_a_next_job_that_is_given_up_is_found(monkeypatch):
+    monkeypatch.setattr(awaited_job, "takes_no_result", lambda claim: False)
+    assert SCENARIOS[NEXT_CUSTOM].explore(losses=2, offers=1).faults
 
 
 def test_a_siblings_weaker_record_that_counts_is_found(monkeypatch):
