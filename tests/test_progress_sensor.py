@@ -12,7 +12,7 @@ import pytest
 from support import action_state, results_of
 
 from airflow_codepipeline_partner._transport import Transport
-from airflow_codepipeline_partner._worker import next_job
+from airflow_codepipeline_partner._worker import awaited_job
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.operators.finish import CodePipelineFinishJobOperator
 from airflow_codepipeline_partner.sensors import CodePipelineJobProgressSensor
@@ -24,7 +24,7 @@ JOB = {"job_id": "j", "client_id": "c"}
 def watch(emulator, customer, quick_clients, monkeypatch, tmp_path, offer, run_dag):
     """Run a DAG whose work answers so, one after the other, and return the run."""
     emulator.configure(continuation_delay=0, lease_seconds=0.2)
-    monkeypatch.setattr(next_job, "CONTINUATION_TIMEOUT", 5.0)
+    monkeypatch.setattr(awaited_job, "CONTINUATION_TIMEOUT", 5.0)
     monkeypatch.setattr(CodePipelineFinishJobOperator, "POLL_INTERVAL", 0.1)
     path = tmp_path / "work"
 

@@ -167,7 +167,9 @@ def claiming(
     is_certain = record is not None and record.state is ClaimState.CLAIMED
     # However sure the claim is: if CodePipeline took a result of this run, the job was ours.
     may_go_on = record is not None and record.state in MAY_BE_ACKNOWLEDGED
-    if earlier.continued is not None and not earlier.was_run_cleared and (later is not None or may_go_on):
+    was_lost = record is not None and record.state is ClaimState.LOST and later is None
+    goes_on = earlier.continued is not None and not earlier.was_run_cleared and not was_lost
+    if earlier.continued is not None and goes_on:
         # The job has ended, and the action waits for its next one. First the result: without it, the job
         # would seem to be in progress.
         yield RestoreResult(earlier.continued)
@@ -175,9 +177,16 @@ def claiming(
         # If its claim is unknown, the task that goes on with the action asks.
         yield Restore(later)
         return Reason.OURS, Claim(later.state, later.job)
-    if record is not None and may_go_on and earlier.continued is not None and not earlier.was_run_cleared:
-        yield Write(record.state, record.job)
-        return Reason.OURS, Claim(record.state, record.job)
+    if goes_on:
+        if record is not None and may_go_on:
+            ours = Claim(record.state, record.job)
+        else:
+            # What the record said is gone. The result proves that the job was ours.
+            asked = yield AskDetails()
+            details = asked.job if isinstance(asked, Asked) else ClaimedJob(job)
+            ours = Claim(ClaimState.UNKNOWN, replace(details, certain=False))
+        yield Write(ours.state, ours.job)
+        return Reason.OURS, ours
     is_since_cleared = earlier.was_cleared or earlier.is_of_ended_run
     if record is not None and is_certain and not is_since_cleared:
         # After a user has cleared the task, only CodePipeline knows whether the job is still in progress.

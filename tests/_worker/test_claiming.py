@@ -169,6 +169,17 @@ def test_a_result_that_was_taken_makes_a_claim_ours(state, reason):
     assert claim(Earlier(known(state), continued=result), STALE)[0] is reason
 
 
+@pytest.mark.parametrize("record", [None, known(REFUSED)], ids=["gone", "begun anew"])
+def test_a_result_that_was_taken_proves_a_claim_that_is_forgotten(record):
+    """Before Airflow 3.3, the task that goes on with the action clears the copy when it starts."""
+    result = ResultRecord.of_call("done", requests.success(JOB, continuation_token=RUN.token))
+    earlier = Earlier(record, was_cleared=True, is_forgotten=True, continued=result)
+    assert claim(earlier, STALE) == (Reason.OURS, ["result", UNKNOWN])
+    assert claim(earlier, details=ServiceUnavailable("m")) == (Reason.OURS, ["result", UNKNOWN])
+    cleared_later = replace(earlier, was_run_cleared=True)
+    assert claim(cleared_later, ENDED)[0] is Reason.HAS_ENDED
+
+
 @pytest.mark.parametrize("state", [CLAIMED, UNKNOWN, INTENT])
 def test_a_cleared_claim_goes_on_with_an_unknown_next_job_too(state):
     """The task that goes on with the action asks for it. The record there is the last one."""
