@@ -104,8 +104,11 @@ class World:
         process.steps += 1
         self.steps[process.name] = process.steps
         possible = [kind for kind in kinds if self.left.get(kind.split()[0], 0) > 0]
-        # Others wait for the record of a skip, but not for long.
-        hangs = () if "codepipeline_skip" in what else ("hang",)
+        hangs: tuple[str, ...] = ("hang",)
+        if "codepipeline_skip" in what:
+            # Others wait for the record of a skip, but not for long.
+            hangs = ()
+            self._hangs_until.pop(process.name, None)
         options = ["go on", "pause", *possible, *hangs]
         chance = CHANCE * (len(options) - 1)
         fate = self.decisions.choose(f"{process.name}#{process.steps}", options, chance)
