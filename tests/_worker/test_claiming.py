@@ -170,7 +170,7 @@ def test_a_result_that_was_taken_makes_a_claim_ours(state, reason):
 
 
 @pytest.mark.parametrize("record", [None, known(REFUSED)], ids=["gone", "begun anew"])
-def test_a_result_that_was_taken_proves_a_claim_that_is_forgotten(record):
+def test_a_taken_result_proves_a_claim_that_is_forgotten(record):
     """Before Airflow 3.3, the task that goes on with the action clears the copy when it starts."""
     result = ResultRecord.of_call("done", requests.success(JOB, continuation_token=RUN.token))
     earlier = Earlier(record, was_cleared=True, is_forgotten=True, continued=result)
