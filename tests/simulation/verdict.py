@@ -340,6 +340,10 @@ class _Trial:
             # No task stands beside it. Its last try may have ended before it could write its claim anew, or
             # the one before, and then a user ended the run.
             return True
+        if not REMEMBERS and any(re.search(r" function\.[2-9]", name) for name in self.history.outdated):
+            # Before Airflow 3.3, the one task beside it is the finishing one, which clears the copy when it
+            # starts. A user has ended a retry that had not written its claim anew.
+            return True
         if not self.history.way.has_finish:
             # Its last try died, and nothing else ends the job: CodePipeline does.
             return bool(self.history.misfortunes)
@@ -363,11 +367,19 @@ class _Trial:
         for run in self.runs.values():
             # It may have worked in vain for a job of which it could not know whose it was.
             is_unknown = any(run_of(of) == run.run_id for of, _ in self.unknown)
-            if run.state == "failed" and not is_unknown:
+            if run.state == "failed" and not is_unknown and not self._came_too_late(run):
                 yield Finding("spoiled", f"{run.run_id} failed after one misfortune: {what}")
         for job_id, result in self.results.items():
             if "Failure" in result.operation:
                 yield Finding("spoiled", f"{job_id} failed after one misfortune: {what}")
+
+    def _came_too_late(self, run: Run) -> bool:
+        """Return whether CodePipeline had forgotten the job of another run when its claim was tried again."""
+        theirs = {job_id for job_id, result in self.results.items() if run_of(result.of) != run.run_id}
+        return any(
+            call.outcome == "JobNotFoundException" and call.job_id in theirs and run_of(call.of) == run.run_id
+            for call in self.history.calls
+        )
 
     def _doubles(self) -> Iterator[Finding]:
         by_job: dict[str, set[str]] = {}
