@@ -122,7 +122,7 @@ class _PutResultOperator(CodePipelineBaseOperator):
             call = self.compose(job, ti.dag_id, ti.run_id)
             claim = find_claim(context, job.job_id)
             if claim is not None:
-                claim = self._claimed(claim, job)
+                claim = self._claimed(context["ti"], claim, job)
                 self.check_outputs(context, claim)
             wanted = requests.result_of(call)
             try:
@@ -137,6 +137,7 @@ class _PutResultOperator(CodePipelineBaseOperator):
             except JobNotInProgress:
                 if claim is not None and awaited_job.takes_no_result(refused := claim.anew()):
                     self._wait_for_offer(refused)
+                # No token says what to wait for; or the job has ended.
                 raise
             if result != wanted:
                 raise JobNotInProgress(
@@ -147,7 +148,7 @@ class _PutResultOperator(CodePipelineBaseOperator):
             if claim is not None:
                 self.show_link(claim.record.job.pipeline_name)
 
-    def _claimed(self, claim: ClaimInRun, job: OfferedJob) -> ClaimInRun:
+    def _claimed(self, ti: Any, claim: ClaimInRun, job: OfferedJob) -> ClaimInRun:
         """
         Return the run's claim of the job, if the job is this run's.
 
@@ -155,8 +156,9 @@ class _PutResultOperator(CodePipelineBaseOperator):
         :raises JobNotInProgress: The action has gone on in another job.
         """
         if claim.record.job.job_id == job.job_id:
-            claim = next_job.claim_if_unknown(self.hook, claim)
-            if not claim.counts_as_ours and awaited_job.awaited_token(claim) is not None:
+            before, claim = claim, next_job.claim_if_unknown(self.hook, claim)
+            next_job.end_if_cut_off(self.hook, ti, claim, before)
+            if claim.record.former_job_ids and not claim.counts_as_ours:
                 self._wait_for_offer(claim)
         if not claim.counts_as_ours:
             raise AirflowSkipException(
@@ -171,14 +173,16 @@ class _PutResultOperator(CodePipelineBaseOperator):
         return claim
 
     def _wait_for_offer(self, claim: ClaimInRun) -> None:
-        """Wait until a job that continues the action, and that nobody seems to have claimed, is offered."""
+        """Wait until a job that continues the action is offered again, if its token says what to wait for."""
+        if awaited_job.awaited_token(claim) is None:
+            return
         self.log.warning(
             "Nobody seems to have claimed job %s. Waiting for its offer.", claim.record.job.job_id
         )
         triggers.defer_for_next_job(
             self,
             claim,
-            timeout=awaited_job.REOFFER_TIMEOUT,
+            timeout=awaited_job.CONTINUATION_TIMEOUT,
             poll_interval=self.POLL_INTERVAL,
             method_name="execute_complete",
         )
@@ -191,7 +195,7 @@ class _PutResultOperator(CodePipelineBaseOperator):
         :param event: The trigger's event.
         :raises AirflowFailException: The job was not offered in time.
         """
-        timeout = awaited_job.REOFFER_TIMEOUT
+        timeout = awaited_job.CONTINUATION_TIMEOUT
         next_job.take_offer(self.hook, context, self._named_job(), event, timeout=timeout)
         self.execute(context)
 
