@@ -108,6 +108,10 @@ SCENARIOS = {
     "a task claims the next job, which is a custom one": Scenario(
         World(is_custom=True, is_next=True), NEXT_OF_ONE, losses=2, others=(2, 1, 0)
     ),
+    # Without a stop, a job that is offered at the end was given up.
+    "a task claims the next job, which nobody stops": Scenario(
+        World(is_custom=True, is_next=True), NEXT_OF_ONE, deaths=0, losses=1, others=(2, 0, 0)
+    ),
     "two tasks and a rival claim the next job": Scenario(
         World("leave", is_next=True), (*NEXT, RIVAL), deaths=1, losses=0, others=(0, 0, 0)
     ),
