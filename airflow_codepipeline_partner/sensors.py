@@ -274,7 +274,8 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
         self, context: Any, event: Mapping[str, Any], deadline: float | None = None
     ) -> dict[str, Any]:
         """Claim the action's next job, if it was offered to the trigger, and continue."""
-        job = OfferedJob.from_value(self.job)
+        with fail_without_retry_if_permanent():
+            job = OfferedJob.from_value(self.job)
         next_job.take_offer(self.hook, context, job, event, timeout=self.continuation_timeout)
         return self._look(context, deadline or time.time() + self.timeout)
 

@@ -204,7 +204,7 @@ def defer_for_next_job(
     :param claim: The newest job's claim.
     :param timeout: How long to wait, in seconds. The time starts when any try sent the progress, or when the
         job was last offered but not claimed. At least one poll is made. For a job with an unknown claim that
-        took no result it is 300 at most, from its first refusal on.
+        took no result it is 900 at most, from its first refusal on.
     :param poll_interval: Seconds between two polls.
     :param method_name: The name of the task's method that continues with the event.
     :param kwargs: More arguments of that method.

@@ -18,9 +18,11 @@ from airflow_codepipeline_partner.exceptions import InvalidJobReference
 #: How long to wait for the next job of an action, in seconds. AWS documents 30 s until it is offered, for
 #: another kind of action. It is never offered if the customer has stopped the pipeline.
 CONTINUATION_TIMEOUT = 3600.0
-#: How long to wait until a job is offered again that nobody seems to have claimed, in seconds. AWS does not
-#: document how long an offer that nobody acknowledges keeps a job from others.
-REOFFER_TIMEOUT = 300.0
+#: How long to wait until a job is offered again that nobody seems to have claimed, in seconds, from its first
+#: refusal on. AWS does not document how long an offer that nobody acknowledges keeps a job from others. And a
+#: task that fails or dies meanwhile begins anew only after Airflow's retry delay, or after its heartbeat's
+#: timeout: 300 s each by default.
+REOFFER_TIMEOUT = 900.0
 
 
 def awaited_token(claim: ClaimInRun) -> str | None:
@@ -34,7 +36,9 @@ def awaited_token(claim: ClaimInRun) -> str | None:
 
 def awaited_tokens(claim: ClaimInRun) -> tuple[str, ...]:
     """
-    Return the tokens of which the action's next job will carry one, if this run is to claim that job.
+    Return the tokens of which the awaited job will carry one, if this run is to claim that job.
+
+    It is the action's next job, or the newest one, if that is to be offered again.
 
     There are several if several tasks have put one at once and it is not known which was taken. The most
     likely one comes first.

@@ -210,8 +210,9 @@ class _Sender:
         if meaning is Refusal.ENDED_WITHOUT_US and self._was_claimed:
             # We acknowledged the job, so it has ended: no other result is to be tried.
             yield Write(sent.with_state("refused"))
-        elif meaning is Refusal.PERHAPS_NEVER_OURS and self._is_next and not may_be_taken:
-            # It has ended, or nobody has it. Then it is offered again; this run waits for that from now on.
+        elif meaning is Refusal.PERHAPS_NEVER_OURS and self._is_next:
+            # It has ended, perhaps with this result, or nobody has it. Then it is offered again; this run
+            # waits for that from now on.
             if own is None or own.state != "refused" or is_overwritten:
                 yield Write(sent.with_state("refused"))
         elif meaning is not Refusal.ONE_OF_TWO_WAS_TAKEN and not may_be_taken:

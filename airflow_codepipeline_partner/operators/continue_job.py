@@ -107,7 +107,8 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         :param event: The trigger's event.
         :raises AirflowFailException: The job was not offered in time.
         """
-        job = OfferedJob.from_value(self.job)
+        with fail_without_retry_if_permanent():
+            job = OfferedJob.from_value(self.job)
         claim, before = next_job.take_offer(self.hook, context, job, event, timeout=self.timeout)
         if next_job.is_claimed_anew(claim, before):
             return self.execute(context)

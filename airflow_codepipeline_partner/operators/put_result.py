@@ -2,6 +2,9 @@
 """
 The operators that report a job's result: each makes one API call and has its name.
 
+There is one exception: a next job that took no result, since perhaps nobody has claimed it, is waited for and
+claimed before the call is made again.
+
 If the summary is missing, it names the DAG. If the external execution id is missing, it identifies the DAG
 run.
 """
@@ -110,8 +113,8 @@ class _PutResultOperator(CodePipelineBaseOperator):
         """
         Put the result, unless the job's record says that it has one already.
 
-        If the job continues an action and nobody seems to have claimed it, wait for its offer in the
-        triggerer, and claim it first.
+        If the job continues an action, its claim is unknown and it takes no result, perhaps nobody has
+        claimed it. Then wait for its offer in the triggerer, claim it, and put the result again.
 
         :raises AirflowSkipException: The run did not win the job.
         :raises AirflowFailException: The job has another result, or takes none.
@@ -122,7 +125,7 @@ class _PutResultOperator(CodePipelineBaseOperator):
             call = self.compose(job, ti.dag_id, ti.run_id)
             claim = find_claim(context, job.job_id)
             if claim is not None:
-                claim = self._claimed(context["ti"], claim, job)
+                self._check_claim(claim, job)
                 self.check_outputs(context, claim)
             wanted = requests.result_of(call)
             try:
@@ -135,9 +138,8 @@ class _PutResultOperator(CodePipelineBaseOperator):
                     is_next=claim is not None and bool(claim.record.former_job_ids),
                 )
             except JobNotInProgress:
-                if claim is not None and awaited_job.takes_no_result(refused := claim.anew()):
-                    self._wait_for_offer(refused)
-                # No token says what to wait for; or the job has ended.
+                if claim is not None:
+                    self._wait_for_offer(claim.anew())
                 raise
             if result != wanted:
                 raise JobNotInProgress(
@@ -148,18 +150,13 @@ class _PutResultOperator(CodePipelineBaseOperator):
             if claim is not None:
                 self.show_link(claim.record.job.pipeline_name)
 
-    def _claimed(self, ti: Any, claim: ClaimInRun, job: OfferedJob) -> ClaimInRun:
+    def _check_claim(self, claim: ClaimInRun, job: OfferedJob) -> None:
         """
-        Return the run's claim of the job, if the job is this run's.
+        Check that the job is this run's.
 
         :raises AirflowSkipException: The run did not win the job.
         :raises JobNotInProgress: The action has gone on in another job.
         """
-        if claim.record.job.job_id == job.job_id:
-            before, claim = claim, next_job.claim_if_unknown(self.hook, claim)
-            next_job.end_if_cut_off(self.hook, ti, claim, before)
-            if claim.record.former_job_ids and not claim.counts_as_ours:
-                self._wait_for_offer(claim)
         if not claim.counts_as_ours:
             raise AirflowSkipException(
                 f"Job {job.job_id} is not this run's: its claim is {claim.record.state}. Nothing is put."
@@ -170,19 +167,17 @@ class _PutResultOperator(CodePipelineBaseOperator):
                 "CodePipelineContinueJobOperator returned.",
                 job_id=job.job_id,
             )
-        return claim
 
     def _wait_for_offer(self, claim: ClaimInRun) -> None:
-        """Wait until a job that continues the action is offered again, if its token says what to wait for."""
-        if awaited_job.awaited_token(claim) is None:
+        """Wait until a job that continues the action is offered again, if perhaps nobody has claimed it."""
+        if not awaited_job.takes_no_result(claim) or awaited_job.awaited_token(claim) is None:
             return
-        self.log.warning(
-            "Nobody seems to have claimed job %s. Waiting for its offer.", claim.record.job.job_id
-        )
+        job_id = claim.record.job.job_id
+        self.log.warning("Perhaps nobody has claimed job %s. Waiting until it is offered again.", job_id)
         triggers.defer_for_next_job(
             self,
             claim,
-            timeout=awaited_job.CONTINUATION_TIMEOUT,
+            timeout=awaited_job.REOFFER_TIMEOUT,
             poll_interval=self.POLL_INTERVAL,
             method_name="execute_complete",
         )
@@ -195,8 +190,9 @@ class _PutResultOperator(CodePipelineBaseOperator):
         :param event: The trigger's event.
         :raises AirflowFailException: The job was not offered in time.
         """
-        timeout = awaited_job.CONTINUATION_TIMEOUT
-        next_job.take_offer(self.hook, context, self._named_job(), event, timeout=timeout)
+        with fail_without_retry_if_permanent():
+            job = self._named_job()
+        next_job.take_offer(self.hook, context, job, event, timeout=awaited_job.REOFFER_TIMEOUT)
         self.execute(context)
 
 

@@ -110,7 +110,7 @@ SCENARIOS = {
     ),
     # Without a stop, a job that is offered at the end was given up.
     "a task claims the next job, which nobody stops": Scenario(
-        World(is_custom=True, is_next=True), NEXT_OF_ONE, deaths=0, losses=1, others=(2, 0, 0)
+        World(is_custom=True, is_next=True), NEXT_OF_ONE, losses=2, others=(2, 0, 0)
     ),
     "two tasks and a rival claim the next job": Scenario(
         World("leave", is_next=True), (*NEXT, RIVAL), deaths=1, losses=0, others=(0, 0, 0)

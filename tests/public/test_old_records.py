@@ -380,6 +380,10 @@ def test_an_old_trigger_is_made_from_its_row(row):
 RESUMED = {
     operators.CodePipelineContinueJobOperator: {"execute_complete": {}},
     operators.CodePipelineFinishJobOperator: {"execute_next_job": {}, "execute_again": {}},
+    operators.PutJobFailureResultOperator: {"execute_complete": {}},
+    operators.PutJobSuccessResultOperator: {"execute_complete": {}},
+    operators.PutThirdPartyJobFailureResultOperator: {"execute_complete": {}},
+    operators.PutThirdPartyJobSuccessResultOperator: {"execute_complete": {}},
     sensors.CodePipelineJobSensor: {"execute_complete": {}},
     sensors.CodePipelineJobProgressSensor: {
         "execute_complete": {"deadline": 1769860800.5},

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from simulation import simulate
@@ -163,6 +165,23 @@ def test_an_operator_that_puts_a_result_waits_for_an_offer():
     puts, states = history.ends()
     # The progress, the result that the unclaimed job did not take, and the same after its claim.
     assert puts == ["PutJobSuccessResult"] * 3
+    assert states[0] == "success"
+    assert instance(history, "put").state == "success"
+
+
+@pytest.mark.parametrize(
+    ("process", "step", "strike"),
+    [
+        ("run1 put.1.2", "GetJobDetails", "die before"),
+        ("run1 put.1", "PutJobSuccessResult", "lose with 500"),
+    ],
+)
+def test_the_wait_for_an_offer_outlives(process, step, strike, monkeypatch):
+    """A death in the wait, with Airflow's default delay of a retry; and a lost answer before it."""
+    history = unclaimed_next_job("custom_go_on_put", losses=2, deaths=1)
+    monkeypatch.setattr(history.way.dag.get_task("put"), "retry_delay", timedelta(minutes=5))
+    history.strikes[process, step] = strike
+    _, states = history.ends()
     assert states[0] == "success"
     assert instance(history, "put").state == "success"
 
