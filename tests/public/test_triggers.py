@@ -7,8 +7,6 @@ import pytest
 from public_surface import AWS, AWS_TYPE, OFFERED, OFFERED_XCOM
 
 from airflow_codepipeline_partner import (
-    operators,
-    sensors,
     triggers,
 )
 
@@ -59,12 +57,3 @@ def test_the_trigger_for_a_next_job_is_stored_as_it_was():
 )
 def test_a_triggers_event_has_the_keys_that_it_had(event, payload):
     assert event.payload == payload
-
-
-def test_the_methods_that_resume_are_as_they_were():
-    assert callable(sensors.CodePipelineJobSensor.execute_complete)
-    assert callable(operators.CodePipelineContinueJobOperator.execute_complete)
-    assert callable(operators.CodePipelineFinishJobOperator.execute_next_job)
-    assert callable(operators.CodePipelineFinishJobOperator.execute_again)
-    assert callable(sensors.CodePipelineJobProgressSensor.execute_again)
-    assert callable(sensors.CodePipelineJobProgressSensor.execute_complete)
