@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Option = TypeVar("Option")
 
@@ -24,6 +24,8 @@ class Decisions:
         self._given = given
         #: All decisions that were not for the first option.
         self.made: dict[str, int] = {}
+        #: All decisions with their options, in their order, if they are given.
+        self.seen: list[tuple[str, list[Any]]] = []
 
     def choose(self, name: str, options: Sequence[Option], chance: float = 1.0) -> Option:
         """
@@ -34,6 +36,7 @@ class Decisions:
         :param chance: How likely it is that one of all options is drawn, and not simply the first.
         """
         if self._given is not None:
+            self.seen.append((name, list(options)))
             number = min(self._given.get(name, 0), len(options) - 1)
         else:
             is_drawn = chance >= 1 or self._random.random() < chance

@@ -24,11 +24,9 @@ from simulation.patches import patches
 from simulation.processes import Process, asked_by, run_task, started
 from simulation.simulate import CLIENT_ID, CLIENT_TOKEN
 from simulation.small_airflow import Instance, Run
-from simulation.world import START, World
+from simulation.world import SLOWNESS, START, World
 
 PIPELINES = 2
-#: How long a step of a process takes at most, in seconds.
-SLOWNESS = 90.0
 #: No history needs more turns; one that does never ends.
 MAX_TURNS = 1500
 #: Chance that something else happens next than what would.

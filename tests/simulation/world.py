@@ -26,6 +26,8 @@ ENDS_OF_TRIES = ("SucceedTask", "TaskState", "RetryTask", "DeferTask")
 START = 1_800_000_000.0
 #: How long Airflow takes to see that a process is gone, in seconds.
 HEARTBEAT_TIMEOUT = 300.0
+#: How long a step of a process takes at most, in seconds: longer than an offer.
+SLOWNESS = 90.0
 #: Chance of a misfortune at a step, while one is left.
 CHANCE = 0.04
 #: The keys of what shows that a job is a run's.
@@ -104,7 +106,7 @@ class World:
         process.steps += 1
         self.steps[process.name] = process.steps
         possible = [kind for kind in kinds if self.left.get(kind.split()[0], 0) > 0]
-        hangs: tuple[str, ...] = ("hang",)
+        hangs: tuple[str, ...] = ("hang", "hang for long")
         if "codepipeline_skip" in what:
             # Others wait for the record of a skip, but not for long.
             hangs = ()
@@ -112,8 +114,11 @@ class World:
         options = ["go on", "pause", *possible, *hangs]
         chance = CHANCE * (len(options) - 1)
         fate = self.decisions.choose(f"{process.name}#{process.steps}", options, chance)
-        if fate in ("pause", "hang"):
-            if fate == "hang":
+        if fate in ("pause", *hangs):
+            if fate == "hang for long":
+                self.now += SLOWNESS
+                self.server.now = self.now
+            if fate != "pause":
                 self.hang(process)
             self._is_new_way = True
             process.pause()
