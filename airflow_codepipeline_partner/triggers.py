@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._worker.awaited_job import (
     action_type_of,
-    awaited_token,
+    awaited_tokens,
     wait_deadline,
 )
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun
@@ -152,6 +152,8 @@ class CodePipelineContinuationTrigger(CodePipelineJobTrigger):
     :param timeout_deadline: Until when to wait, in seconds since the epoch.
     :param doubtful_job_id: The id of the former job, if its claim is unknown. The trigger waits for this job
         too: if it is offered, nobody has claimed it. None if the claim is certain.
+    :param other_tokens: Tokens of other tasks of the run that the next job may carry instead, if it is not
+        known whose result was taken.
     :param parameters: The other parameters of :class:`CodePipelineJobTrigger`.
 
     Source: PollForThirdPartyJobs, GetThirdPartyJobDetails, PollForJobs, GetJobDetails, CodePipeline API
@@ -165,27 +167,37 @@ class CodePipelineContinuationTrigger(CodePipelineJobTrigger):
         continuation_token: str,
         timeout_deadline: float,
         doubtful_job_id: str | None = None,
+        other_tokens: Sequence[str] = (),
         **parameters: Any,
     ) -> None:
         super().__init__(timeout_deadline=timeout_deadline, **parameters)
         self.client_id = client_id
         self.continuation_token = continuation_token
         self.doubtful_job_id = doubtful_job_id
+        self.other_tokens = tuple(other_tokens)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments, as they lie in Airflow's database."""
         name, arguments = super().serialize()
-        more = {
+        more: dict[str, Any] = {
             "client_id": self.client_id,
             "continuation_token": self.continuation_token,
             "doubtful_job_id": self.doubtful_job_id,
         }
+        if self.other_tokens:
+            more["other_tokens"] = list(self.other_tokens)
         return name, {**arguments, **more}
+
+    @property
+    def next_job(self) -> NextJobFilter:
+        """The job that the task waits for."""
+        return NextJobFilter(
+            self.client_id, self.continuation_token, self.aws, self.doubtful_job_id, self.other_tokens
+        )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait at the shared poller."""
-        next_job = NextJobFilter(self.client_id, self.continuation_token, self.aws, self.doubtful_job_id)
-        yield await self._first_event(self.timeout_deadline or 0.0, next_job)
+        yield await self._first_event(self.timeout_deadline or 0.0, self.next_job)
 
 
 def defer_for_next_job(
@@ -210,14 +222,16 @@ def defer_for_next_job(
     :param kwargs: More arguments of that method.
     :raises InvalidJobReference: The job does not say what to poll for.
     """
-    job, token = claim.record.job.job, awaited_token(claim)
-    assert token is not None  # noqa: S101 - only then there is something to wait for
+    job = claim.record.job.job
+    # There is one at least: only then there is something to wait for.
+    token, *other_tokens = awaited_tokens(claim)
     now, deadline = time.time(), wait_deadline(claim, timeout)
     task.defer(
         trigger=CodePipelineContinuationTrigger(
             action_type=action_type_of(job),
             client_id=job.client_id,
             continuation_token=token,
+            other_tokens=other_tokens,
             # Its result counts as put if the answer was lost, or was refused. If the job was never claimed,
             # it is offered again, and no next job comes.
             doubtful_job_id=None if claim.record.is_certain or claim.results.best is None else job.job_id,

@@ -21,9 +21,10 @@ class NextJobFilter:
     The next job of an action, for which a task waits.
 
     :param client_id: The client id of that job; None for a custom job.
-    :param token: The continuation token that it will carry.
+    :param token: The continuation token that it will most likely carry.
     :param doubtful_job_id: The job before it, if its claim is unknown: if that job is offered again, nobody
         has claimed it.
+    :param other_tokens: Other tokens that it may carry instead.
     :param aws: How CodePipeline is asked for the job's details.
     """
 
@@ -31,7 +32,8 @@ class NextJobFilter:
     token: str
     aws: AwsParameters = field(compare=False)
     doubtful_job_id: str | None = None
+    other_tokens: tuple[str, ...] = ()
 
     def concerns(self, job: OfferedJob, token: str | None) -> bool:
         """Return whether the waiting task gets a job, by the job's continuation token."""
-        return token == self.token or job.job_id == self.doubtful_job_id
+        return token in (self.token, *self.other_tokens) or job.job_id == self.doubtful_job_id

@@ -150,12 +150,13 @@ def has_continued(ti: Any, waiting: TaskInstanceRef) -> bool:
     names = {"dag_id": waiting.dag_id, "run_id": waiting.run_id, "task_id": waiting.task_id}
     copies = XCom.get_all(key=CONTINUED_KEY, **names) or ()
     results = (readable(ResultRecord.from_xcom, value, waiting.task_id) for value in copies)
-    if any(result is not None and result.awaited_by == waiting for result in results):
+    # Even a call that was refused: its answer may have been lost before, and the token is ours.
+    if any(result is not None and result.names == waiting for result in results):
         return True
     writers = (waiting.task_id, f"{waiting.task_id}_{waiting.map_index}")
     return any(
         claim.job.continuation_token == waiting.token
-        or any(result.awaited_by == waiting for result in results.others)
+        or any(result.names == waiting for result in results.others)
         for claim, results in _records_of_any_run(ti, waiting.dag_id, waiting.run_id, writers)
     )
 

@@ -35,3 +35,9 @@ def test_the_job_before_is_the_tasks_if_its_claim_is_unknown(token):
     """If it is offered again, nobody has claimed it."""
     assert concerns("job-1", "job-1", token) is True
     assert concerns(None, "job-1", token) is False
+
+
+def test_a_job_with_one_of_several_tokens_is_the_tasks():
+    [job] = jobs("job-2")
+    awaited = NextJobFilter("client", "token-1", AwsParameters(), other_tokens=("token-2", "token-3"))
+    assert [awaited.concerns(job, f"token-{number}") for number in range(1, 5)] == [True, True, True, False]

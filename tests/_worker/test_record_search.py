@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pytest
+
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
@@ -41,3 +45,17 @@ def test_an_unreadable_record_keeps_no_other_job_from_its_end(xcom, caplog):
     assert claim.job.job_id == "two"
     assert results.best is None
     assert caplog.text.count("A record of the task t cannot be read") == 3
+
+
+@pytest.mark.parametrize("state", ["done", "intended", "refused"])
+def test_a_token_that_a_run_put_is_its_own(xcom, state):
+    """Even if a later answer was a refusal: the one before was lost, and CodePipeline had taken the call."""
+    waiting = TaskInstanceRef("d", "r", "t")
+    store = RecordStore(waiting)
+    store.write_claim(ClaimRecord(ClaimState.UNKNOWN, ClaimedJob(ONE)))
+    call = requests.success(ONE, continuation_token=waiting.token)
+    store.write_result(ResultRecord.of_call(state, call))
+    ti = SimpleNamespace(get_task_states=lambda dag_id, run_ids: {"r": {"t": "failed"}})
+    assert record_search.has_continued(ti, waiting) is True
+    # The same names in another Airflow.
+    assert record_search.has_continued(ti, TaskInstanceRef("d", "r", "other")) is False

@@ -440,9 +440,13 @@ def test_unanswered_polls_end_no_wait_before_its_time(emulator, offer, run_dag, 
 def test_a_wait_is_looked_at_now_and_again_and_has_all_its_time(monkeypatch, poll_interval, look):
     token = TaskInstanceRef("dag", "run", "task").token
     job = OfferedJob("j", "c", ActionType.from_value(ACTION_TYPE))
-    put = ResultRecord.of_call("done", requests.success(job, continuation_token=token))
+    others = TaskInstanceRef("dag", "run", "other").token
+    put, of_other = (
+        ResultRecord.of_call("done", requests.success(job, continuation_token=each))
+        for each in (token, others)
+    )
     ref = TaskInstanceRef("dag", "run", "claim")
-    place = SimpleNamespace(ref=ref, read_result=lambda job_id: put, read_results=lambda job_id: Results(put))
+    place = SimpleNamespace(ref=ref, read_results=lambda job_id: Results(put, [of_other]))
     claim = ClaimInRun(place, ClaimRecord(ClaimState.CLAIMED, ClaimedJob(job)), "assume_ours")
     task = CodePipelineContinueJobOperator(task_id="task", job=job)
     deferrals = []
@@ -456,3 +460,5 @@ def test_a_wait_is_looked_at_now_and_again_and_has_all_its_time(monkeypatch, pol
     assert how["timeout"].total_seconds() == pytest.approx(3660)
     # There is no doubt about a job that was claimed for certain.
     assert how["trigger"].doubtful_job_id is None
+    # It is not known whose token was taken.
+    assert (how["trigger"].continuation_token, how["trigger"].other_tokens) == (token, (others,))

@@ -228,6 +228,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "continuation_token": NEEDED,
         "timeout_deadline": NEEDED,
         "doubtful_job_id": None,
+        "other_tokens": (),
         "action_type": NEEDED,
         "max_batch_size": 10,
         "poll_interval": 30,

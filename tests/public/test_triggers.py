@@ -44,6 +44,8 @@ def test_the_trigger_for_a_next_job_is_stored_as_it_was():
         **AWS,
     }
     assert triggers.CodePipelineContinuationTrigger(**kwargs).serialize() == (path, kwargs)
+    several = triggers.CodePipelineContinuationTrigger(**kwargs, other_tokens=("u",))
+    assert several.serialize() == (path, {**kwargs, "other_tokens": ["u"]})
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from airflow_codepipeline_partner import assets
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
-from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError
+from airflow_codepipeline_partner.triggers import CodePipelineContinuationTrigger
 from simulation.outsiders import Outsiders
 from simulation.patches import patches
 from simulation.processes import Process, asked_by, run_task, started
@@ -293,9 +293,7 @@ class History(World):
             for instance in waiting:
                 assert instance.trigger is not None
                 _, kwargs = instance.trigger
-                wanted = NextJobFilter(
-                    kwargs["client_id"], kwargs["continuation_token"], aws, kwargs["doubtful_job_id"]
-                )
+                wanted = CodePipelineContinuationTrigger(**kwargs).next_job
                 try:
                     known = job._is_token_known
                     token = job.continuation_token if known else hook.continuation_token(job)
