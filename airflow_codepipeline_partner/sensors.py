@@ -271,15 +271,21 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
         return self._look(context, deadline or time.time() + self.timeout)
 
     def execute_complete(
-        self, context: Any, event: Mapping[str, Any], deadline: float | None = None
+        self,
+        context: Any,
+        event: Mapping[str, Any],
+        deadline: float | None = None,
+        at_least: float | None = None,
     ) -> dict[str, Any]:
         """Claim the action's next job, if it was offered to the trigger, and continue."""
         with fail_without_retry_if_permanent():
             job = OfferedJob.from_value(self.job)
-        next_job.take_offer(self.hook, context, job, event, timeout=self.continuation_timeout)
-        return self._look(context, deadline or time.time() + self.timeout)
+        next_job.take_offer(
+            self.hook, context, job, event, timeout=self.continuation_timeout, at_least=at_least
+        )
+        return self._look(context, deadline or time.time() + self.timeout, at_least)
 
-    def _look(self, context: Any, deadline: float) -> dict[str, Any]:
+    def _look(self, context: Any, deadline: float, at_least: float | None = None) -> dict[str, Any]:
         with fail_without_retry_if_permanent():
             claim = next_job.newest_job(self.hook, context, OfferedJob.from_value(self.job))
             me = TaskInstanceRef.of(context["ti"])
@@ -289,7 +295,10 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
                     # An earlier try may have died, or given up, over putting it. Or nobody has the job, and
                     # no other task waits for its offer.
                     claim = next_job.put_progress(self.hook, claim, me)
-                self._wait_for_next_job(claim, deadline)
+                self._wait_for_next_job(claim, deadline, at_least)
+            if awaited is not None and next_job.is_forsaken(context["ti"], awaited):
+                # The task that put it has ended, and the finishing task does not wait yet.
+                self._wait_for_next_job(claim, deadline, at_least)
             if awaited is None and not claim.counts_as_ours:
                 raise AirflowFailException(
                     f"The claim of job {claim.record.job.job_id}, with which the action was to go on, is "
@@ -329,7 +338,7 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
             after = min(after, read_seconds("progress_interval", self.progress_interval))
         return claim.record.at.timestamp() + after
 
-    def _wait_for_next_job(self, claim: ClaimInRun, deadline: float) -> None:
+    def _wait_for_next_job(self, claim: ClaimInRun, deadline: float, at_least: float | None = None) -> None:
         """Defer until the action's next job is offered."""
         triggers.defer_for_next_job(
             self,
@@ -337,6 +346,7 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
             timeout=self.continuation_timeout,
             poll_interval=self.poll_interval,
             method_name="execute_complete",
+            at_least=at_least,
             kwargs={"deadline": deadline},
         )
 

@@ -17,6 +17,7 @@ from airflow_codepipeline_partner._polling.poller import SharedPoller
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._worker.awaited_job import (
+    LEAST_WAIT,
     action_type_of,
     awaited_tokens,
     wait_deadline,
@@ -207,6 +208,7 @@ def defer_for_next_job(
     timeout: float,
     poll_interval: float,
     method_name: str,
+    at_least: float | None,
     kwargs: Mapping[str, Any] | None = None,
 ) -> None:
     """
@@ -216,16 +218,20 @@ def defer_for_next_job(
     :param claim: The newest job's claim.
     :param timeout: How long to wait, in seconds. The time starts when any try sent the progress, or when the
         job was last offered but not claimed. At least one poll is made. For a job with an unknown claim that
-        took no result it is 900 at most, from its first refusal on.
+        took no result it is 900 at most, from its first refusal on. A try of a task waits for 300 s in any
+        case, or for this time if it is shorter.
     :param poll_interval: Seconds between two polls.
-    :param method_name: The name of the task's method that continues with the event.
+    :param method_name: The name of the task's method that continues with the event. It takes ``at_least``.
+    :param at_least: What that method was given, if this try has waited before; else None.
     :param kwargs: More arguments of that method.
     :raises InvalidJobReference: The job does not say what to poll for.
     """
     job = claim.record.job.job
     # There is one at least: only then there is something to wait for.
     token, *other_tokens = awaited_tokens(claim)
-    now, deadline = time.time(), wait_deadline(claim, timeout)
+    now = time.time()
+    at_least = now + min(timeout, LEAST_WAIT) if at_least is None else at_least
+    deadline = wait_deadline(claim, timeout, at_least)
     task.defer(
         trigger=CodePipelineContinuationTrigger(
             action_type=action_type_of(job),
@@ -241,7 +247,7 @@ def defer_for_next_job(
             **AwsParameters.of(task).to_arguments(),
         ),
         method_name=method_name,
-        kwargs=dict(kwargs or {}),
+        kwargs={"at_least": at_least, **(kwargs or {})},
         # A triggerer that is away for a while must not end the wait early.
         timeout=timedelta(seconds=max(deadline - now, LOOK_AT_RECORD_AFTER, poll_interval) + DEFERRAL_MARGIN),
     )

@@ -27,8 +27,8 @@ CUSTOM_ONE, CUSTOM_TWO = OfferedJob("one", None, CUSTOM, "1"), OfferedJob("two",
 WAITING = TaskInstanceRef("dag", "run", "go_on")
 TOKEN = WAITING.token
 INTENT, CLAIMED, UNKNOWN, LOST, REFUSED = ClaimState
-#: Timeouts of a wait that has just begun: one with time left, and one that is over.
-LONG, OVER = 3600.0, -1.0
+#: Deadlines: one that does not come, and one that is over.
+LONG, OVER = 4e9, 0.0
 
 
 #: State → the answer that leads to it, if the nonce stays the same.

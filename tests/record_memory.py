@@ -77,9 +77,13 @@ class RecordMemory:
         self.history.append("withdrawn")
         self.results.pop(job_id, None)
 
-    def withdraw_all_results(self, job_id: str) -> None:
-        for results in self.of_all.values():
-            results.pop(job_id, None)
+    def read_each_result(self, job_id: str) -> dict[str, ResultRecord]:
+        return {writer: results[job_id] for writer, results in self.of_all.items() if job_id in results}
+
+    def withdraw_results(self, known: Mapping[str, ResultRecord]) -> None:
+        for writer, record in known.items():
+            if self.of_all[writer].get(record.job_id) == record:
+                del self.of_all[writer][record.job_id]
 
 
 def context_of_lone_task(

@@ -23,6 +23,9 @@ CONTINUATION_TIMEOUT = 3600.0
 #: task that fails or dies meanwhile begins anew only after Airflow's retry delay, or after its heartbeat's
 #: timeout: 300 s each by default.
 REOFFER_TIMEOUT = 900.0
+#: How long a try of a task waits at least, in seconds, however long ago the job before was ended: until then
+#: nobody may have waited, and another worker may hold the offer just now.
+LEAST_WAIT = 300.0
 
 
 def awaited_token(claim: ClaimInRun) -> str | None:
@@ -85,16 +88,20 @@ def takes_no_result(claim: ClaimInRun) -> bool:
     return result is not None and result.state == "refused"
 
 
-def wait_deadline(claim: ClaimInRun, timeout: float) -> float:
+def wait_deadline(claim: ClaimInRun, timeout: float, at_least: float | None = None) -> float:
     """
     Return until when to wait for the next job, in seconds since the epoch.
 
-    For a job that :func:`takes_no_result`, at most :data:`REOFFER_TIMEOUT`.
+    :param claim: The newest job's claim.
+    :param timeout: How long to wait, in seconds, since the job's result was sent. For a job that
+        :func:`takes_no_result`, at most :data:`REOFFER_TIMEOUT`, since its first refusal.
+    :param at_least: Until when to wait in any case, or None.
     """
     if takes_no_result(claim):
         timeout = min(timeout, REOFFER_TIMEOUT)
     result = claim.results.best
-    return (claim.record.at if result is None else result.at).timestamp() + timeout
+    since = claim.record.at if result is None else result.at
+    return max(since.timestamp() + timeout, at_least or 0.0)
 
 
 def action_type_of(job: OfferedJob) -> ActionType:

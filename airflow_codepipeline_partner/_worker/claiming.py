@@ -118,8 +118,20 @@ class NoteEnd:
 
 
 @dataclass(frozen=True)
+class ReadResults:
+    """Read all tasks' results of the job; the answer is for :class:`WithdrawResults`."""
+
+
+@dataclass(frozen=True)
 class WithdrawResults:
-    """Forget all tasks' results of the job: it was not ours yet, so none was taken."""
+    """
+    Forget results of the job: it was not ours yet, so none was taken.
+
+    :param known: What was read before the acknowledgement. A record that was written since stays: the job
+        may have taken that result.
+    """
+
+    known: Any
 
 
 class Reason(StrEnum):
@@ -303,8 +315,9 @@ def claiming_anew(job: OfferedJob, record: ClaimRecord) -> NextSteps:
         return Claim(ClaimState.REFUSED, ClaimedJob(job), error=asked)
     if asked.job.continuation_token != record.job.continuation_token:
         return None
+    known = yield ReadResults()
     claim = yield from acknowledging(asked.job, asked.nonce)
     if claim.state is ClaimState.CLAIMED:
-        yield WithdrawResults()
+        yield WithdrawResults(known)
         yield Write(claim.state, claim.job)
     return claim

@@ -31,17 +31,20 @@ from airflow_codepipeline_partner._worker import awaited_job, report, result_def
 from airflow_codepipeline_partner._worker.claiming import (
     NextSteps,
     ReadClaim,
+    ReadResults,
     WithdrawResults,
     Write,
     claiming_anew,
     claiming_next,
 )
 from airflow_codepipeline_partner._worker.cut_off import end_cut_off, is_cut_off
+from airflow_codepipeline_partner._worker.dag import ENDED, task_states
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun, find_claim
 from airflow_codepipeline_partner._worker.records import ClaimRecord
 from airflow_codepipeline_partner.exceptions import (
     InvalidJobReference,
+    JobNotFound,
     JobNotInProgress,
     NextJobNotOffered,
     ServiceUnavailable,
@@ -123,6 +126,7 @@ def take_offer(
     event: Mapping[str, Any],
     *,
     timeout: float,
+    at_least: float | None,
 ) -> tuple[ClaimInRun, ClaimInRun]:
     """
     Go on after the wait for a job of an action: claim the job, if it was offered.
@@ -132,14 +136,16 @@ def take_offer(
     :param offered: Any job of the action that this run claimed.
     :param event: The trigger's event.
     :param timeout: See :func:`claim_offered`.
+    :param at_least: See :func:`claim_offered`.
     :return: The newest claim, and the one before.
     :raises AirflowFailException: The job was not offered in time, or Airflow has ended this task meanwhile.
     """
     with fail_without_retry_if_permanent():
         before = action_of(context, offered)
-    raise_refusal(event, before, timeout=timeout)
+    deadline = awaited_job.wait_deadline(before, timeout, at_least)
+    raise_refusal(event, deadline=deadline)
     with fail_without_retry_if_permanent():
-        claim = claim_offered(hook, before, event, timeout=timeout)
+        claim = claim_offered(hook, before, event, deadline=deadline)
         end_if_cut_off(hook, context["ti"], claim, before)
     return claim, before
 
@@ -175,7 +181,7 @@ def put_progress(
     )
     try:
         result = put_result(hook, claim, call)
-    except JobNotInProgress:
+    except (JobNotFound, JobNotInProgress):
         ended = claim.anew()
         if awaited_job.awaited_token(ended) is None:
             raise
@@ -207,7 +213,31 @@ def put_result(hook: CodePipelineHook, claim: ClaimInRun, call: Call) -> str:
     )
 
 
-def raise_refusal(event: Mapping[str, Any], claim: ClaimInRun, *, timeout: float) -> None:
+def has_gone_on(reported: ClaimInRun, newest: ClaimInRun | None) -> bool:
+    """
+    Return whether a task has claimed the action's next job since a result was put.
+
+    :param reported: The claim of the job whose result was put.
+    :param newest: The claim as it is now.
+    """
+    return newest is not None and newest.record.job.job_id != reported.record.job.job_id
+
+
+def is_forsaken(ti: Any, token: str) -> bool:
+    """
+    Return whether the task that a continuation token names has ended, so that it waits for no job.
+
+    :param ti: The running task instance.
+    :param token: The awaited job's token.
+    """
+    waiting = TaskInstanceRef.from_token(token)
+    if waiting is None:
+        return False
+    states = task_states(ti, [waiting.task_id], map_index=waiting.map_index)
+    return bool(states) and all(state in ENDED for state in states.values())
+
+
+def raise_refusal(event: Mapping[str, Any], *, deadline: float) -> None:
     """
     Raise the error that ended the wait for the next job, if the poll for it was refused.
 
@@ -215,21 +245,20 @@ def raise_refusal(event: Mapping[str, Any], claim: ClaimInRun, *, timeout: float
     If CodePipeline only does not answer, the wait goes on until its deadline.
 
     :param event: The trigger's event.
-    :param claim: The claim of the job before it.
-    :param timeout: The timeout that :func:`defer_for_next_job` was given.
+    :param deadline: Until when to wait; see :func:`awaited_job.wait_deadline`.
     :raises CodePipelineProviderError: The poll was refused, or got no answer until the deadline.
     """
     if event["status"] != "error":
         return
     refusal = from_description(event["error"])
-    if isinstance(refusal, ServiceUnavailable) and time.time() < awaited_job.wait_deadline(claim, timeout):
+    if isinstance(refusal, ServiceUnavailable) and time.time() < deadline:
         log.warning("%s The wait for the next job goes on.", refusal)
         return
     raise refusal
 
 
 def claim_offered(
-    hook: CodePipelineHook, claim: ClaimInRun, event: Mapping[str, Any], *, timeout: float
+    hook: CodePipelineHook, claim: ClaimInRun, event: Mapping[str, Any], *, deadline: float
 ) -> ClaimInRun:
     """
     Claim the action's next job, if it was offered, and return the newest claim.
@@ -237,16 +266,16 @@ def claim_offered(
     :param hook: The hook that claims it.
     :param claim: The claim of the job before it.
     :param event: The trigger's event, for which :func:`raise_refusal` raised nothing.
-    :param timeout: The timeout that :func:`defer_for_next_job` was given. Before that deadline, an
-        event without a job only means that it is time to look at the record: the claim is returned, and its
-        next job is still awaited.
+    :param deadline: Until when to wait; see :func:`awaited_job.wait_deadline`. Before that, an event
+        without a job only means that it is time to look at the record: the claim is returned, and its next
+        job is still awaited.
     :raises NextJobNotOffered: It was not offered in time.
     :raises CodePipelineProviderError: The claim failed.
     """
     if awaited_job.awaited_token(claim) is None:
         # Another task of this run waited for the job too, and has claimed it.
         return claim
-    if event["status"] != "offered" and time.time() < awaited_job.wait_deadline(claim, timeout):
+    if event["status"] != "offered" and time.time() < deadline:
         return claim
     if event["status"] != "offered" and awaited_job.takes_no_result(claim):
         raise NextJobNotOffered(
@@ -378,6 +407,8 @@ class _ClaimingTask:
         if isinstance(step, Write):
             record = ClaimRecord(step.state, step.job, self.former, self.since, self.claim.unknown_claim)
             return store.write_claim(record)
+        if isinstance(step, ReadResults):
+            return store.read_each_result(self.job.job_id)
         if isinstance(step, WithdrawResults):
-            return store.withdraw_all_results(self.job.job_id)
+            return store.withdraw_results(step.known)
         return self.hook.carry_out(self.job, step)

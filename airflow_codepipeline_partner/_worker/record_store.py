@@ -174,10 +174,15 @@ class RecordStore:
             # A user may clear the claiming task. Then this shows that the action's next job is this run's.
             XCom.set(key=CONTINUED_KEY, value=record.to_xcom(), **asdict(self.own))
 
-    def withdraw_all_results(self, job_id: str) -> None:
-        """Forget all tasks' results of a job: it is claimed only now, so none was put."""
-        for name in ("", *self.writers):
-            if self._result(name, job_id) is not None:
+    def read_each_result(self, job_id: str) -> dict[str, ResultRecord]:
+        """Return the record of each task that has one of this job's result, by the task's name in its key."""
+        found = {name: self._result(name, job_id) for name in ("", *self.writers)}
+        return {name: record for name, record in found.items() if record is not None}
+
+    def withdraw_results(self, known: Mapping[str, ResultRecord]) -> None:
+        """Forget these results, which were certainly not put, but none that has been written since."""
+        for name, record in known.items():
+            if self._result(name, record.job_id) == record:
                 XCom.delete(key=key_of(RESULT_KEY, name), **self._names())
 
     def _result_key(self, job_id: str) -> str:

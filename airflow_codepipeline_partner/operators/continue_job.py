@@ -86,6 +86,9 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         :raises AirflowSkipException: The run did not win the job.
         :raises JobNotInProgress: The job has another result.
         """
+        return self._go_on(context, None)
+
+    def _go_on(self, context: Any, at_least: float | None) -> dict[str, Any]:
         me = TaskInstanceRef.of(context["ti"])
         with fail_without_retry_if_permanent():
             claim = next_job.newest_job(self.hook, context, OfferedJob.from_value(self.job))
@@ -97,25 +100,31 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
                     execution_details=ExecutionDetails.from_value(self.execution_details),
                     current_revision=CurrentRevision.from_value(self.current_revision),
                 )
-            return self._hand_on(claim)
+            return self._hand_on(claim, at_least)
 
-    def execute_complete(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
+    def execute_complete(
+        self, context: Any, event: Mapping[str, Any], at_least: float | None = None
+    ) -> dict[str, Any]:
         """
         Claim the new job, if it was offered.
 
         :param context: The task's context.
         :param event: The trigger's event.
+        :param at_least: Until when this try waits in any case, in seconds since the epoch.
         :raises AirflowFailException: The job was not offered in time.
         """
         with fail_without_retry_if_permanent():
             job = OfferedJob.from_value(self.job)
-        claim, before = next_job.take_offer(self.hook, context, job, event, timeout=self.timeout)
-        if next_job.is_claimed_anew(claim, before):
-            return self.execute(context)
+        claim, before = next_job.take_offer(
+            self.hook, context, job, event, timeout=self.timeout, at_least=at_least
+        )
+        if next_job.is_claimed_anew(claim, before) or awaited_job.takes_no_result(claim):
+            # Its claim may be ours by now, although the answer was lost: only a result shows that.
+            return self._go_on(context, at_least)
         with fail_without_retry_if_permanent():
-            return self._hand_on(claim)
+            return self._hand_on(claim, at_least)
 
-    def _hand_on(self, claim: ClaimInRun) -> dict[str, Any]:
+    def _hand_on(self, claim: ClaimInRun, at_least: float | None) -> dict[str, Any]:
         """Return the newest job if it is ours; wait for the next one if it is still to come."""
         if awaited_job.awaited_token(claim) is not None:
             triggers.defer_for_next_job(
@@ -124,6 +133,7 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
                 timeout=self.timeout,
                 poll_interval=self.poll_interval,
                 method_name="execute_complete",
+                at_least=at_least,
             )
         if not claim.counts_as_ours:
             raise AirflowFailException(

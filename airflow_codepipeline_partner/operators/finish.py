@@ -221,6 +221,9 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         :raises AirflowFailException: A task before this one failed. The result is sent, and this task fails
             so that the run fails too.
         """
+        self._finish(context, None)
+
+    def _finish(self, context: Any, at_least: float | None) -> None:
         states = states_before(context, self)
         if self.claim_task_id not in states:
             raise AirflowFailException(
@@ -244,7 +247,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             in_run = next_job.claim_if_unknown(self.hook, in_run)
         claimed = self._claimed_job(in_run)
         if in_run is None or claimed is None:
-            self._wait_for_next_job(in_run)
+            self._wait_for_next_job(in_run, at_least)
             if in_run is not None and in_run.record.former_job_ids:
                 raise AirflowFailException(
                     f"The action went on with job {in_run.record.job.job_id}, whose claim is "
@@ -267,14 +270,19 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
                 result = next_job.put_result(self.hook, in_run, values.failure(job, message, why, **run))
         except (JobNotFound, JobNotInProgress) as error:
             # Any other error may pass: the claim had a token and credentials, so lacking them is temporary.
-            if isinstance(error, JobNotInProgress):
-                # If perhaps nobody has claimed the action's next job, it is offered again.
-                self._wait_for_next_job(self._claim_in_run(context["dag"], store))
+            newest = self._claim_in_run(context["dag"], store)
+            if next_job.has_gone_on(in_run, newest):
+                return self._finish(context, at_least)
+            # If perhaps nobody has claimed the action's next job, it is offered again.
+            self._wait_for_next_job(newest, at_least)
             # Without a chain of exceptions, so that the log is readable.
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
         if result == "continue":
-            # The claim is read again: the task that put this may have claimed the next job since.
-            self._wait_for_next_job(self._claim_in_run(context["dag"], store))
+            # The task that put this may have claimed the next job since.
+            newest = self._claim_in_run(context["dag"], store)
+            if next_job.has_gone_on(in_run, newest):
+                return self._finish(context, at_least)
+            self._wait_for_next_job(newest, at_least)
         self.show_link(claimed.pipeline_name)
         said = work_result.description_of_end(claimed, result, in_run)
         if failure is None and result != "failure":
@@ -300,7 +308,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         """Put the result of the work, if the work has ended now."""
         self.execute(context)
 
-    def _wait_for_next_job(self, claim: ClaimInRun | None) -> None:
+    def _wait_for_next_job(self, claim: ClaimInRun | None, at_least: float | None) -> None:
         """Wait for the action's next job, if this run is to claim one and no task before this one did."""
         if claim is None or awaited_job.awaited_token(claim) is None:
             return
@@ -314,14 +322,16 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             timeout=awaited_job.CONTINUATION_TIMEOUT,
             poll_interval=self.POLL_INTERVAL,
             method_name="execute_next_job",
+            at_least=at_least,
         )
 
-    def execute_next_job(self, context: Any, event: Mapping[str, Any]) -> None:
+    def execute_next_job(self, context: Any, event: Mapping[str, Any], at_least: float | None = None) -> None:
         """
         Claim the action's next job, and end it.
 
         :param context: The task's context.
         :param event: The trigger's event.
+        :param at_least: Until when this try waits in any case, in seconds since the epoch.
         :raises AirflowFailException: The job was not offered in time.
         """
         claim = self._claim_in_run(context["dag"], self._store_of_claim(context))
@@ -329,13 +339,13 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             raise AirflowFailException(
                 f"The claim record of {self.claim_task_id} is gone, so no job can be ended."
             )
-        timeout = awaited_job.CONTINUATION_TIMEOUT
-        next_job.raise_refusal(event, claim, timeout=timeout)
+        deadline = awaited_job.wait_deadline(claim, awaited_job.CONTINUATION_TIMEOUT, at_least)
+        next_job.raise_refusal(event, deadline=deadline)
         try:
-            next_job.claim_offered(self.hook, claim, event, timeout=timeout)
+            next_job.claim_offered(self.hook, claim, event, deadline=deadline)
         except NextJobNotOffered as error:
             raise AirflowFailException(str(error)) from error
-        self.execute(context)
+        self._finish(context, at_least)
 
     def _claim_in_run(self, dag: Any, store: RecordStore) -> ClaimInRun | None:
         """Read what all records say now of this run's claim; None if there is none."""

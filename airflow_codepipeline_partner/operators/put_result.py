@@ -2,8 +2,8 @@
 """
 The operators that report a job's result: each makes one API call and has its name.
 
-There is one exception: a next job that took no result, since perhaps nobody has claimed it, is waited for and
-claimed before the call is made again.
+There is one exception. If the action goes on in a next job that no task has claimed yet, that job is waited
+for and claimed, and the call is made for it.
 
 If the summary is missing, it names the DAG. If the external execution id is missing, it identifies the DAG
 run.
@@ -44,7 +44,12 @@ from airflow_codepipeline_partner._worker.output_artifacts import (
 )
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun, find_claim
 from airflow_codepipeline_partner._worker.result_checkpoint import result_store
-from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference, JobNotInProgress
+from airflow_codepipeline_partner.exceptions import (
+    InvalidInput,
+    InvalidJobReference,
+    JobNotFound,
+    JobNotInProgress,
+)
 
 
 class _PutResultOperator(CodePipelineBaseOperator):
@@ -111,21 +116,32 @@ class _PutResultOperator(CodePipelineBaseOperator):
 
     def execute(self, context: Any) -> None:
         """
-        Put the result, unless the job's record says that it has one already.
+        Put the result of the action's newest job, unless its record says that it has one already.
 
-        If the job continues an action, its claim is unknown and it takes no result, perhaps nobody has
-        claimed it. Then wait for its offer in the triggerer, claim it, and put the result again.
+        If this run is to claim the action's next job, and no task has, wait for its offer in the triggerer,
+        claim it, and put the result of that job. So it is, too, if perhaps nobody has claimed the newest job.
 
         :raises AirflowSkipException: The run did not win the job.
         :raises AirflowFailException: The job has another result, or takes none.
         """
+        self._put(context, None)
+
+    def _put(self, context: Any, at_least: float | None) -> None:
         ti = context["ti"]
         with fail_without_retry_if_permanent():
             job = self._named_job()
-            call = self.compose(job, ti.dag_id, ti.run_id)
             claim = find_claim(context, job.job_id)
             if claim is not None:
-                self._check_claim(claim, job)
+                # Other tasks may have renewed the job, or gone on with the action.
+                job = claim.record.job.job
+            call = self.compose(job, ti.dag_id, ti.run_id)
+            if claim is not None:
+                if not claim.counts_as_ours:
+                    self._wait_for_next_job(claim, at_least)
+                    raise AirflowSkipException(
+                        f"Job {job.job_id} is not this run's: its claim is {claim.record.state}. Nothing is "
+                        "put."
+                    )
                 self.check_outputs(context, claim)
             wanted = requests.result_of(call)
             try:
@@ -137,10 +153,12 @@ class _PutResultOperator(CodePipelineBaseOperator):
                     was_claimed=claim is not None,
                     is_next=claim is not None and bool(claim.record.former_job_ids),
                 )
-            except JobNotInProgress:
-                if claim is not None:
-                    self._wait_for_offer(claim.anew())
+            except (JobNotFound, JobNotInProgress):
+                if claim is not None and self._has_gone_on(context, claim, at_least):
+                    return self._put(context, at_least)
                 raise
+            if result == "continue" and claim is not None and self._has_gone_on(context, claim, at_least):
+                return self._put(context, at_least)
             if result != wanted:
                 raise JobNotInProgress(
                     f"Job {job.job_id} already has the result {result}, so {wanted} was not put. To run "
@@ -150,50 +168,52 @@ class _PutResultOperator(CodePipelineBaseOperator):
             if claim is not None:
                 self.show_link(claim.record.job.pipeline_name)
 
-    def _check_claim(self, claim: ClaimInRun, job: OfferedJob) -> None:
+    def _has_gone_on(self, context: Any, reported: ClaimInRun, at_least: float | None) -> bool:
         """
-        Check that the job is this run's.
+        Return whether a task has claimed the action's next job meanwhile; wait for it if this run is to.
 
-        :raises AirflowSkipException: The run did not win the job.
-        :raises JobNotInProgress: The action has gone on in another job.
+        :param context: The task's context.
+        :param reported: The claim of the job whose result was put.
+        :param at_least: Until when this try waits in any case, in seconds since the epoch.
         """
-        if not claim.counts_as_ours:
-            raise AirflowSkipException(
-                f"Job {job.job_id} is not this run's: its claim is {claim.record.state}. Nothing is put."
-            )
-        if claim.record.job.job_id != job.job_id:
-            raise JobNotInProgress(
-                f"Job {job.job_id} has gone on as job {claim.record.job.job_id}. Hand on what "
-                "CodePipelineContinueJobOperator returned.",
-                job_id=job.job_id,
-            )
+        newest = find_claim(context, reported.record.job.job_id)
+        if next_job.has_gone_on(reported, newest):
+            return True
+        if newest is not None:
+            self._wait_for_next_job(newest, at_least)
+        return False
 
-    def _wait_for_offer(self, claim: ClaimInRun) -> None:
-        """Wait until a job that continues the action is offered again, if perhaps nobody has claimed it."""
-        if not awaited_job.takes_no_result(claim) or awaited_job.awaited_token(claim) is None:
+    def _wait_for_next_job(self, claim: ClaimInRun, at_least: float | None) -> None:
+        """Wait for the action's next job, if this run is to claim one and no task did."""
+        if awaited_job.awaited_token(claim) is None:
             return
-        job_id = claim.record.job.job_id
-        self.log.warning("Perhaps nobody has claimed job %s. Waiting until it is offered again.", job_id)
+        self.log.warning(
+            "Job %s: no task of this run claimed the action's next job for certain. Waiting for its offer.",
+            claim.record.job.job_id,
+        )
         triggers.defer_for_next_job(
             self,
             claim,
-            timeout=awaited_job.REOFFER_TIMEOUT,
+            timeout=awaited_job.CONTINUATION_TIMEOUT,
             poll_interval=self.POLL_INTERVAL,
             method_name="execute_complete",
+            at_least=at_least,
         )
 
-    def execute_complete(self, context: Any, event: Mapping[str, Any]) -> None:
+    def execute_complete(self, context: Any, event: Mapping[str, Any], at_least: float | None = None) -> None:
         """
-        Claim the job, if it was offered again, and put the result.
+        Claim the job, if it was offered, and put the result.
 
         :param context: The task's context.
         :param event: The trigger's event.
+        :param at_least: Until when this try waits in any case, in seconds since the epoch.
         :raises AirflowFailException: The job was not offered in time.
         """
         with fail_without_retry_if_permanent():
             job = self._named_job()
-        next_job.take_offer(self.hook, context, job, event, timeout=awaited_job.REOFFER_TIMEOUT)
-        self.execute(context)
+        timeout = awaited_job.CONTINUATION_TIMEOUT
+        next_job.take_offer(self.hook, context, job, event, timeout=timeout, at_least=at_least)
+        self._put(context, at_least)
 
 
 class _OfPartner(_PutResultOperator):

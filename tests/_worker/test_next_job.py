@@ -236,42 +236,46 @@ def test_the_wait_counts_from_the_result_or_else_the_claim():
     assert awaited_job.wait_deadline(claim_of(kept), 60) == noon.timestamp() + 60
     put = replace(success(token=TOKEN), at=noon + timedelta(minutes=5))
     assert awaited_job.wait_deadline(claim_of(kept, put), 60) == noon.timestamp() + 360
+    # A try that begins to wait only then has some time, too.
+    assert (
+        awaited_job.wait_deadline(claim_of(kept, put), 60, noon.timestamp() + 400) == noon.timestamp() + 400
+    )
 
 
 @pytest.mark.parametrize("event", [offered(), {"status": "timeout"}], ids=lambda event: event["status"])
-@pytest.mark.parametrize("timeout", [LONG, OVER])
-def test_an_event_without_an_error_raises_nothing(event, timeout):
-    next_job.raise_refusal(event, waiting_claim(), timeout=timeout)
+@pytest.mark.parametrize("deadline", [LONG, OVER])
+def test_an_event_without_an_error_raises_nothing(event, deadline):
+    next_job.raise_refusal(event, deadline=deadline)
 
 
 def error_event(error):
     return {"status": "error", "error": described(error)}
 
 
-@pytest.mark.parametrize("timeout", [LONG, OVER])
-def test_a_refused_poll_is_raised_at_once(timeout):
+@pytest.mark.parametrize("deadline", [LONG, OVER])
+def test_a_refused_poll_is_raised_at_once(deadline):
     event = error_event(RequestRefused("The token is expired."))
     with pytest.raises(RequestRefused, match=r"^The token is expired\.$"):
-        next_job.raise_refusal(event, waiting_claim(), timeout=timeout)
+        next_job.raise_refusal(event, deadline=deadline)
 
 
 def test_an_unanswered_poll_is_raised_at_the_deadline(caplog):
     event = error_event(ServiceUnavailable("No answer."))
     with caplog.at_level(logging.WARNING):
-        next_job.raise_refusal(event, waiting_claim(), timeout=LONG)
+        next_job.raise_refusal(event, deadline=LONG)
     assert "No answer. The wait for the next job goes on." in caplog.text
     with pytest.raises(ServiceUnavailable, match=r"^No answer\.$"):
-        next_job.raise_refusal(event, waiting_claim(), timeout=OVER)
+        next_job.raise_refusal(event, deadline=OVER)
 
 
-@pytest.mark.parametrize("timeout", [LONG, OVER])
+@pytest.mark.parametrize("deadline", [LONG, OVER])
 @pytest.mark.parametrize(
     ("make_claim", "state"),
     [(waiting_claim, CLAIMED), (waiting_claim, UNKNOWN), (next_claim, LOST), (next_claim, REFUSED)],
 )
-def test_an_offered_next_job_is_claimed_even_late(make_claim, state, timeout):
+def test_an_offered_next_job_is_claimed_even_late(make_claim, state, deadline):
     claim, hook = make_claim(state), Hook()
-    claimed = next_job.claim_offered(hook, claim, offered(), timeout=timeout)
+    claimed = next_job.claim_offered(hook, claim, offered(), deadline=deadline)
     assert hook.acknowledged == [TWO]
     assert claim.store.claim_states == [INTENT, CLAIMED]
     assert claimed.record == record(CLAIMED, TWO, former=("one",), token=TOKEN)
@@ -284,9 +288,9 @@ UNANSWERED = error_event(ServiceUnavailable("No answer."))
 @pytest.mark.parametrize("event", [{"status": "timeout"}, UNANSWERED], ids=lambda event: event["status"])
 def test_without_an_offer_the_wait_ends_at_its_deadline(event):
     claim, hook = waiting_claim(), Hook()
-    assert next_job.claim_offered(hook, claim, event, timeout=LONG) is claim
+    assert next_job.claim_offered(hook, claim, event, deadline=LONG) is claim
     with pytest.raises(NextJobNotOffered, match="after job one, was not offered in time") as late:
-        next_job.claim_offered(hook, claim, event, timeout=OVER)
+        next_job.claim_offered(hook, claim, event, deadline=OVER)
     assert late.value.job_id == "one"
     assert hook.acknowledged == []
 
@@ -294,7 +298,7 @@ def test_without_an_offer_the_wait_ends_at_its_deadline(event):
 @pytest.mark.parametrize("event", [offered(), {"status": "timeout"}], ids=lambda event: event["status"])
 def test_a_job_that_another_task_has_claimed_ends_the_wait(event):
     claim, hook = next_claim(CLAIMED), Hook()
-    assert next_job.claim_offered(hook, claim, event, timeout=OVER) is claim
+    assert next_job.claim_offered(hook, claim, event, deadline=OVER) is claim
     assert hook.acknowledged == []
     assert claim.store.claim_states == []
 
@@ -302,7 +306,7 @@ def test_a_job_that_another_task_has_claimed_ends_the_wait(event):
 @pytest.mark.parametrize("state", [INTENT, UNKNOWN])
 def test_an_unknown_job_that_is_offered_again_is_claimed_anew(state):
     claim = waiting_claim(state)
-    claimed = next_job.claim_offered(Hook(token=None), claim, offered(ONE), timeout=LONG)
+    claimed = next_job.claim_offered(Hook(token=None), claim, offered(ONE), deadline=LONG)
     assert claimed.record == claim.store.read_claim() == record(CLAIMED)
     assert claim.store.results == {}
     assert next_job.is_claimed_anew(claimed, claim)
@@ -311,7 +315,7 @@ def test_an_unknown_job_that_is_offered_again_is_claimed_anew(state):
 def test_a_job_that_is_claimed_anew_keeps_its_former_jobs():
     kept = record(UNKNOWN, TWO, former=("one",), token=TOKEN)
     claim = claim_of(kept, success(token=TOKEN), success(TWO, token=TOKEN))
-    claimed = next_job.claim_offered(Hook(), claim, offered(), timeout=LONG)
+    claimed = next_job.claim_offered(Hook(), claim, offered(), deadline=LONG)
     assert claimed.record == replace(kept, state=CLAIMED)
     assert list(claim.store.results) == ["one"]
 
@@ -322,7 +326,7 @@ def test_a_job_that_is_claimed_anew_keeps_its_former_jobs():
 )
 def test_an_old_offer_of_an_unknown_job_proves_nothing(answer, token, acknowledged):
     claim, hook = waiting_claim(UNKNOWN), Hook(answer, token=token)
-    assert next_job.claim_offered(hook, claim, offered(ONE), timeout=LONG) is claim
+    assert next_job.claim_offered(hook, claim, offered(ONE), deadline=LONG) is claim
     assert hook.acknowledged == acknowledged
     assert claim.store.claim_states == []
     assert awaited(claim) == TOKEN

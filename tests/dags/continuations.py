@@ -56,9 +56,9 @@ class DyingContinue(CodePipelineContinueJobOperator):
         self._die_after(context)
         return super().execute(context)
 
-    def execute_complete(self, context: Any, event: Any) -> Any:
+    def execute_complete(self, context: Any, event: Any, at_least: Any = None) -> Any:
         self._die_after(context)
-        return super().execute_complete(context, event)
+        return super().execute_complete(context, event, at_least)
 
     def _die_after(self, context: Any) -> None:
         conf, hook = context["dag_run"].conf, self.hook
@@ -101,7 +101,7 @@ with DAG("given_up_between_two_jobs", schedule=None, render_template_as_native_o
     class GivingUp(CodePipelineContinueJobOperator):
         """Is failed, or marked as succeeded, when it is about to wait."""
 
-        def _hand_on(self, claim: Any) -> Any:
+        def _hand_on(self, claim: Any, at_least: Any) -> Any:
             if self.params["how"] == "fail":
                 raise AirflowFailException("given up")
             return {}
@@ -128,7 +128,7 @@ with DAG("ended_between_two_jobs", schedule=None, render_template_as_native_obj=
 class DoubtfulContinue(CodePipelineContinueJobOperator):
     """Cannot know whether the new job is its own."""
 
-    def execute_complete(self, context: Any, event: Any) -> Any:
+    def execute_complete(self, context: Any, event: Any, at_least: Any = None) -> Any:
         original = self.hook._send
 
         def send(call: Any, **more: Any) -> Any:
@@ -138,7 +138,7 @@ class DoubtfulContinue(CodePipelineContinueJobOperator):
             return answer
 
         self.hook._send = send
-        return super().execute_complete(context, event)
+        return super().execute_complete(context, event, at_least)
 
 
 with DAG("left_in_doubt", schedule=None, render_template_as_native_obj=True):

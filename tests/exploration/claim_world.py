@@ -206,8 +206,12 @@ def _claim(world: World, me: str, steps: claiming.NextSteps, nonce: str) -> Gene
             answer = yield from _newest(world)
         elif isinstance(step, claiming.Write):
             yield "put", f"claim {me}", value_of(step)
+        elif isinstance(step, claiming.ReadResults):
+            answer = yield ("get each result",)
         elif isinstance(step, claiming.WithdrawResults):
-            yield "put", f"result {me}", None
+            for key, value in step.known:
+                if (yield "get", key) == value:
+                    yield "put", key, None
         else:
             answer = yield from _call(world, step, nonce)
 
@@ -534,6 +538,14 @@ class ClaimExplorer(Explorer):
             value for (run, key), value in state.records if run == process.run and key[:5] == "claim"
         )
         yield f"{process.name} reads the claim: {found}", hear(found)
+
+    def _get_each_result(
+        self, state: State, process: Process, action: Any, hear: Any, become: Any
+    ) -> Iterator[Any]:
+        found = tuple(
+            (key, value) for (run, key), value in state.records if run == process.run and key[:6] == "result"
+        )
+        yield f"{process.name} reads each result: {found}", hear(found)
 
     def _get_results(
         self, state: State, process: Process, action: Any, hear: Any, become: Any
