@@ -26,6 +26,8 @@ def text_fault(value: object, limit: Text) -> str | None:
     """
     if not isinstance(value, str):
         return f"must be a string, not {type(value).__name__}"
+    if not value.isascii() and _with_characters_only(value) != value:
+        return "has characters that are none, as of a file name in another encoding"
     if limit.one_of is not None:
         if value in limit.one_of:
             return None
@@ -39,6 +41,11 @@ def text_fault(value: object, limit: Text) -> str | None:
     if limit.pattern is not None and not re.fullmatch(limit.pattern, value):
         return f"({len(value)} characters) must match {limit.pattern}"
     return None
+
+
+def _with_characters_only(value: str) -> str:
+    """Return a text in which what is no character, and cannot be sent, is a question mark."""
+    return value.encode("utf-8", "replace").decode("utf-8")
 
 
 def number_fault(value: object, limit: Number) -> str | None:
@@ -68,6 +75,8 @@ def fit_text(field: str, value: object) -> tuple[str | None, str]:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
         # A revision 1234567 comes like this from XCom, and from Jinja's native rendering.
         value = str(value)
+    if isinstance(value, str) and limit.free:
+        value = _with_characters_only(value)
     fault = text_fault(value, limit)
     if isinstance(value, str) and fault is None:
         return value, ""

@@ -142,6 +142,27 @@ def _offered_in(asset: Any, event: Any) -> list[Any]:
     return jobs
 
 
+def _readable_jobs(values: Any) -> list[OfferedJob]:
+    """
+    Return the jobs that values name. What names none is logged: it must not hold up the other jobs.
+
+    :raises InvalidJobReference: None of them names a job.
+    """
+    if not isinstance(values, list | tuple):
+        raise InvalidJobReference(f"The jobs must be a list, not a {type(values).__name__}.")
+    found: list[OfferedJob] = []
+    strange: InvalidInput | None = None
+    for value in values:
+        try:
+            found.append(OfferedJob.from_value(value))
+        except InvalidInput as error:
+            log.warning("One of the jobs is left out: %s", error)
+            strange = error
+    if strange is not None and not found:
+        raise strange
+    return found
+
+
 def _jobs_of_conf(context: Mapping[str, Any]) -> Iterator[OfferedJob]:
     conf = context["dag_run"].conf or {}
     if not conf:
@@ -152,7 +173,7 @@ def _jobs_of_conf(context: Mapping[str, Any]) -> Iterator[OfferedJob]:
     jobs = conf.get("jobs", [conf])
     if not isinstance(jobs, list):
         raise InvalidJobReference(f"jobs in the run's conf must be a list, not a {type(jobs).__name__}.")
-    yield from map(OfferedJob.from_value, jobs)
+    yield from _readable_jobs(jobs)
 
 
 def dispatch_jobs(
@@ -186,7 +207,7 @@ def dispatch_jobs(
         if is_paused(ti, dag_id):
             log.warning("DAG %s is paused, so no run is started. Its jobs are offered again.", dag_id)
             return found
-        for job in map(OfferedJob.from_value, jobs):
+        for job in _readable_jobs(jobs):
             run_id = _free_run_id(ti, dag_id, job.job_id)
             if run_id is not None:
                 # What is missing would not fit the type of a param of the same name.
@@ -212,16 +233,18 @@ def _free_run_id(ti: Any, dag_id: str, job_id: str) -> str | None:
     if attempts == 0:
         return ids[0]
     last = ids[attempts - 1]
-    if ti.get_dr_count(dag_id=dag_id, run_ids=[last]):
-        if ti.get_dagrun_state(dag_id=dag_id, run_id=last) in LIVING:
-            return None
-        if has_claimed(ti, dag_id, last, job_id):
-            return None
-    if attempts == MAX_ATTEMPTS:
+    if ti.get_dr_count(dag_id=dag_id, run_ids=ids[attempts:]):
+        # A user has deleted one of the first.
+        last = [each for each in ids if ti.get_dr_count(dag_id=dag_id, run_ids=[each])][-1]
+    if ti.get_dagrun_state(dag_id=dag_id, run_id=last) in LIVING:
+        return None
+    if has_claimed(ti, dag_id, last, job_id):
+        return None
+    later = ids[ids.index(last) + 1 :]
+    if not later:
         log.error("Job %s has had %d runs, none of which claimed it; there is no other.", job_id, attempts)
         return None
-    # If a user deleted one of them, the id may be taken; then the run is skipped.
-    return ids[attempts]
+    return later[0]
 
 
 def _first_run_id(job_id: str) -> str:

@@ -19,7 +19,8 @@ from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import FailureDetails
 from airflow_codepipeline_partner._worker import result_defaults
 from airflow_codepipeline_partner._worker.copies import records_in_copies
-from airflow_codepipeline_partner._worker.dag import claiming_tasks, task_ids_of_run, unknown_claim_of
+from airflow_codepipeline_partner._worker.dag import claiming_tasks, unknown_claim_of
+from airflow_codepipeline_partner._worker.former_tasks import claims_of_former_tasks
 from airflow_codepipeline_partner._worker.job_life import Results, Step
 from airflow_codepipeline_partner._worker.record_search import records_before, records_of_run
 from airflow_codepipeline_partner._worker.record_store import writers_of
@@ -213,10 +214,8 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
     def _claims_of_former_tasks(self, dag: Any) -> Iterator[_Claims]:
         """Yield the claims of the tasks that the run had and the DAG no longer has."""
         try:
-            for task_id in task_ids_of_run(get_task_states, **self._run):
-                if not dag.has_task(task_id) and not dag.has_task(task_id.rpartition("_")[0]):
-                    # Not knowing the parameter of such a task, its record says what is not the default.
-                    yield "assume_ours", list(records_of_run(**self._run, task_id=task_id))
+            # Not knowing the parameter of such a task, its record says what is not the default.
+            yield "assume_ours", list(claims_of_former_tasks(get_task_states, dag, self._run["run_id"]))
         except Exception as error:
             self.log.error("The tasks that the DAG no longer has cannot be read: %s.", type(error).__name__)
 

@@ -17,11 +17,16 @@ from airflow_codepipeline_partner._worker.copies import AdjacentStore, lasting_s
 from airflow_codepipeline_partner._worker.job_life import MAY_BE_ACKNOWLEDGED, newest_claim
 from airflow_codepipeline_partner._worker.record_search import (
     claims_of_next_jobs,
-    readable,
     results_of_continuing_tasks,
 )
 from airflow_codepipeline_partner._worker.record_store import RecordStore, undisturbed_tasks
-from airflow_codepipeline_partner._worker.records import CLAIM_KEY, RESULT_KEY, ClaimRecord, ResultRecord
+from airflow_codepipeline_partner._worker.records import (
+    CLAIM_KEY,
+    RESULT_KEY,
+    ClaimRecord,
+    ResultRecord,
+    readable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +71,10 @@ class ClaimCheckpoint:
         self._ended_with: int | None = None
         #: Whether what an earlier try knew is gone.
         self._is_forgotten = False
+        #: Whether this try has known that the job is the run's.
+        self._was_certain = False
+        #: Before Airflow 3.3, a try that Airflow holds for dead may still write.
+        self._may_be_outdated = task_state_store(context) is None
 
     @property
     def outlives_a_retry(self) -> bool:
@@ -79,6 +88,10 @@ class ClaimCheckpoint:
         record = ClaimRecord(
             state, job, at=self._since or datetime.now(UTC), unknown_claim=self._unknown_claim
         )
+        self._was_certain = self._was_certain or record.is_certain
+        if not self._was_certain and self._is_claimed_by_another_try(job.job_id):
+            log.warning("Another try of this task has claimed job %s.", job.job_id)
+            return
         # First where a retry does not clear it; and first of all where other tasks find it, too.
         for copy in self._copies:
             copy.set(CLAIM_KEY, record.to_xcom())
@@ -116,6 +129,7 @@ class ClaimCheckpoint:
             record = newest_claim((record, *self._in_copies(job_id)))
         if record is not None and record.state in MAY_BE_ACKNOWLEDGED:
             self._since = record.at
+        self._was_certain = record is not None and record.is_certain
         later = self._later(job_id) if self._is_retry else None
         newest_id = job_id if later is None else later.job.job_id
         continued = self._continued(newest_id) if self._is_retry else None
@@ -133,6 +147,13 @@ class ClaimCheckpoint:
             later=later,
             continued=continued,
         )
+
+    def _is_claimed_by_another_try(self, job_id: str) -> bool:
+        """Return whether a later try, which began when this one was held for dead, has claimed the job."""
+        if not self._may_be_outdated:
+            return False
+        known = (self._records.read_own_claim(), _record_in(self._held(), job_id), *self._in_copies(job_id))
+        return any(each is not None and each.is_certain and each.job.job_id == job_id for each in known)
 
     def _was_run_cleared(self, *records: ClaimRecord | ResultRecord | None) -> bool:
         """Return whether a user has cleared tasks of the run after its end, and nothing is recorded since."""

@@ -19,7 +19,7 @@ from airflow_codepipeline_partner._compat import TaskStateStore, count_instances
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.dag import is_marked, mapped_group_of, reporting_tasks
 from airflow_codepipeline_partner._worker.job_life import Results, newest_claim
-from airflow_codepipeline_partner._worker.record_search import claims_of_next_jobs, readable, records_of_run
+from airflow_codepipeline_partner._worker.record_search import claims_of_next_jobs, records_of_run
 from airflow_codepipeline_partner._worker.record_store import (
     MAX_KEY_CHARS,
     RecordStore,
@@ -27,7 +27,7 @@ from airflow_codepipeline_partner._worker.record_store import (
     undisturbed_tasks,
     writers_of,
 )
-from airflow_codepipeline_partner._worker.records import CLAIM_KEY, ClaimRecord
+from airflow_codepipeline_partner._worker.records import CLAIM_KEY, ClaimRecord, readable
 
 log = logging.getLogger(__name__)
 

@@ -50,6 +50,7 @@ from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInsta
 from airflow_codepipeline_partner._protocol.results import FailureDetails
 from airflow_codepipeline_partner._worker.dag import matching_instance
 from airflow_codepipeline_partner._worker.record_store import RecordStore
+from airflow_codepipeline_partner._worker.records import readable
 from airflow_codepipeline_partner.exceptions import (
     ClientConnectionError,
     CodePipelineError,
@@ -222,9 +223,14 @@ def recorded_failure(
         else:
             # Of a mapped task: what the first of its instances recorded.
             recorded = RecordStore(replace(own, task_id=task_id, map_index=-1)).read_first(FAILURE_KEY)
-        if isinstance(recorded, Mapping):
-            return FailureDetails(recorded["message"], recorded["type"])
+        why = None if recorded is None else readable(_failure_in, recorded, task_id)
+        if why is not None:
+            return why
     return None
+
+
+def _failure_in(recorded: Mapping[str, Any]) -> FailureDetails:
+    return FailureDetails(recorded["message"], recorded["type"])
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from airflow_codepipeline_partner._compat import XCom
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
@@ -33,12 +33,12 @@ from airflow_codepipeline_partner._worker.records import (
     NO_RESULT,
     RESULT_KEY,
     ClaimRecord,
+    Record,
     ResultRecord,
+    readable,
 )
 
 log = logging.getLogger(__name__)
-
-Record = TypeVar("Record")
 
 #: States of a run that may still claim a job.
 LIVING = ("queued", "running")
@@ -109,15 +109,6 @@ def records_of_run(
         newest = newest_claim(records)
         assert newest is not None  # noqa: S101 - there is one record at least
         yield newest, Results(others=[each for each in results if each.job_id == newest.job.job_id])
-
-
-def readable(read: Callable[[Any], Record], value: Any, task_id: str) -> Record | None:
-    """Return the record that a value holds; None, with a line in the log, if it cannot be read."""
-    try:
-        return read(value)
-    except Exception as error:
-        log.error("A record of the task %s cannot be read: %s.", task_id, type(error).__name__)
-        return None
 
 
 def has_claimed(ti: Any, dag_id: str, run_id: str, job_id: str) -> bool:

@@ -32,6 +32,7 @@ from airflow_codepipeline_partner._worker.records import (
     ClaimRecord,
     ResultRecord,
 )
+from airflow_codepipeline_partner.exceptions import InvalidInput
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +97,23 @@ class RecordStore:
         return cls.of_claim(ref, context["dag"].get_task(ref.task_id), context["dag"], ref)
 
     def read_claim(self) -> ClaimRecord | None:
-        """Return what all records say of the claim, or None."""
-        return newest_claim(self._claim(name) for name in ("", *self.claim_writers))
+        """
+        Return what all records say of the claim, or None.
+
+        :raises InvalidInput: There is a record, but none that can be read.
+        """
+        known: list[ClaimRecord | None] = []
+        fault: InvalidInput | None = None
+        for name in ("", *self.claim_writers):
+            try:
+                known.append(self._claim(name))
+            except InvalidInput as error:
+                log.error("A record of the claim of %s is left out. %s", self.ref, error)
+                fault = error
+        newest = newest_claim(known)
+        if newest is None and fault is not None:
+            raise fault
+        return newest
 
     def read_own_claim(self) -> ClaimRecord | None:
         """Return the running task's record of the claim, or None."""
@@ -182,7 +198,8 @@ class RecordStore:
     def withdraw_results(self, known: Mapping[str, ResultRecord]) -> None:
         """Forget these results, which were certainly not put, but none that has been written since."""
         for name, record in known.items():
-            if self._result(name, record.job_id) == record:
+            found = self._result(name, record.job_id)
+            if found == record and found.at == record.at:
                 XCom.delete(key=key_of(RESULT_KEY, name), **self._names())
 
     def _result_key(self, job_id: str) -> str:

@@ -15,10 +15,10 @@ polled with, which is no secret.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from airflow_codepipeline_partner._protocol.claims import UNKNOWN_CLAIM_CHOICES, ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
@@ -43,7 +43,12 @@ ResultState = Literal["intended", "done", "refused"]
 #: Result → the status of a job that ended with it.
 STATUS_OF = {"success": "Succeeded", "continue": "Succeeded", "failure": "Failed"}
 
+#: What is needed of a job to end it, beside its action type.
+_NEEDED = ("job_id", "client_id", "nonce", "certain", "continuation_token")
+
 log = logging.getLogger(__name__)
+
+Record = TypeVar("Record")
 
 
 def _read_time(value: object) -> datetime:
@@ -55,6 +60,44 @@ def _read_time(value: object) -> datetime:
     if moment is None:
         return datetime.now(UTC)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def readable(read: Callable[[Any], Record], value: Any, task_id: str) -> Record | None:
+    """
+    Return the record that a value holds; None, with a line in the log, if it cannot be read.
+
+    :param read: What reads it.
+    :param value: The value.
+    :param task_id: The task in whose XCom it lies, for the log.
+    """
+    try:
+        return read(value)
+    except Exception as error:
+        # Of whatever kind. The text of an error may hold anything.
+        log.error("A record of the task %s cannot be read: %s.", task_id, type(error).__name__)
+        return None
+
+
+def _job_in(held: Mapping[str, Any]) -> ClaimedJob:
+    """
+    Return the job in the record of a claim.
+
+    What only the work needs may be unreadable, or of a later version: to end the job, less is enough.
+
+    :raises InvalidInput: It names no job, or not whose it is.
+    """
+    try:
+        return ClaimedJob.from_value(held)
+    except InvalidInput as error:
+        fewer: dict[str, Any] = {name: held.get(name) for name in _NEEDED}
+        kind = held.get("action_type")
+        if isinstance(kind, Mapping):
+            fewer["action_type"] = {
+                name: kind.get(name) for name in ("category", "owner", "provider", "version")
+            }
+        job = ClaimedJob.from_value(fewer)
+        log.error("Job %s: a part of the record of its claim is left out. %s", job.job_id, error)
+        return job
 
 
 @dataclass(frozen=True)
@@ -86,7 +129,7 @@ class ClaimRecord:
         A state that this version does not know, or none, counts as an unknown claim: the record shows that
         somebody was about to claim the job.
 
-        :raises InvalidInput: It names no job.
+        :raises InvalidInput: It names no job, or not whose it is.
         """
         held = read_mapping(value, "The record of a claim")
         state = held.get("state")
@@ -94,7 +137,7 @@ class ClaimRecord:
         policy = held.get("unknown_claim")
         return cls(
             ClaimState(state) if state in list(ClaimState) else ClaimState.UNKNOWN,
-            ClaimedJob.from_value(held),
+            _job_in(held),
             tuple(map(str, former)) if isinstance(former, list | tuple) else (),
             _read_time(held.get("at")),
             policy if policy in UNKNOWN_CLAIM_CHOICES else None,
@@ -158,7 +201,7 @@ class ResultRecord:
         held = read_mapping(value, "The record of a result")
         call = read_mapping(held.get("call"), "The call in the record of a result")
         state, result, job_id = (held.get(name) for name in ("state", "result", "job_id"))
-        if not isinstance(job_id, str) or result not in STATUS_OF:
+        if not isinstance(job_id, str) or not isinstance(result, str) or result not in STATUS_OF:
             raise InvalidInput("The record of a result names no job, or no result.")
         # Whatever else the state may be: the call may have been sent.
         known: ResultState = state if state in ("done", "refused") else "intended"
@@ -171,8 +214,10 @@ class ResultRecord:
             return None
         try:
             return cls.from_xcom(value)
-        except InvalidInput as error:
-            log.error("Job %s: the record of its result is left out. %s", job_id, error)
+        except Exception as error:
+            # Of whatever kind: the job is to get its result.
+            said = str(error) if isinstance(error, InvalidInput) else type(error).__name__
+            log.error("Job %s: the record of its result is left out. %s", job_id, said)
             return None
 
     @classmethod

@@ -13,6 +13,9 @@ from airflow_codepipeline_partner._worker.failures import record_job_failure
 from airflow_codepipeline_partner._worker.skips import record_skip
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
+#: Operators that can skip tasks, but no teardown.
+_SPARES_TEARDOWNS = frozenset({"ShortCircuitOperator", "ApprovalOperator"})
+
 
 def check_is_finished(claiming: Any, dag: Any) -> None:
     """
@@ -40,28 +43,63 @@ def _ends_job_of(task: Any, claiming: Any) -> bool:
 
 def check_waits_for_work(finish: Any, claiming: Any, dag: Any) -> None:
     """
-    Check that a finishing task does not wait for the claim alone while nothing ties the other tasks to it.
+    Check that a finishing task waits for the work.
+
+    It must wait for all tasks that follow the claim. And if it waits for the claim alone, no other task of
+    the DAG may be tied to nothing. In a task group, only the tasks of the group count.
 
     :param finish: The finishing task.
     :param claiming: The claiming task.
     :param dag: Their DAG, as a whole.
-    :raises InvalidInput: It does, so it would report success before the work has run.
+    :raises InvalidInput: It does not, so it would report success before the work has run.
     """
-    if finish.upstream_task_ids != {claiming.task_id} or is_marked(claiming, "puts_result"):
-        return
     tied = finish.get_flat_relative_ids(upstream=True) | finish.get_flat_relative_ids(upstream=False)
+    after_claim = claiming.get_flat_relative_ids(upstream=False)
+    waits_for_claim_alone = finish.upstream_task_ids == {claiming.task_id}
     group = mapped_group_of(finish)
     untied = sorted(
         task.task_id
         for task in dag.tasks
-        if task.task_id not in {finish.task_id, *tied} and (group is None or mapped_group_of(task) is group)
+        if task.task_id not in {finish.task_id, *tied}
+        and (group is None or mapped_group_of(task) is group)
+        and (
+            (task.task_id in after_claim and _is_in_group_of(finish, task) and not task.is_teardown)
+            or (waits_for_claim_alone and not is_marked(claiming, "puts_result"))
+        )
     )
     if untied:
         raise InvalidInput(
-            f"{finish.task_id} waits for {claiming.task_id} alone, so it would report success before "
-            f"{', '.join(untied[:10])} has run. Wire the work after {claiming.task_id}, and then call "
-            "finish_job. If these tasks are no work of the job, give finish_job allow_untied_tasks=True."
+            f"{finish.task_id} does not wait for {', '.join(untied[:10])}, so it would report success before "
+            f"that has run. Wire the work after {claiming.task_id}, and then call finish_job. If these tasks "
+            "are no work of the job, give finish_job allow_untied_tasks=True."
         )
+
+
+def _is_in_group_of(finish: Any, task: Any) -> bool:
+    """Return whether a task is in the finishing task's group, or in a group inside it."""
+    group = task.task_group
+    while group is not None and group is not finish.task_group:
+        group = group.parent_group
+    return group is finish.task_group
+
+
+def check_is_not_skipped(finish: Any, dag: Any) -> None:
+    """
+    Check that no task just before a finishing task skips it, as a branch skips what it does not choose.
+
+    :param finish: The finishing task.
+    :param dag: Its DAG, as a whole.
+    :raises InvalidInput: One does, so the job would have no end.
+    """
+    for task_id in sorted(finish.upstream_task_ids):
+        before = dag.get_task(task_id)
+        kind = before.operator_class if before.is_mapped else type(before)
+        may_skip_it = _SPARES_TEARDOWNS.isdisjoint(each.__name__ for each in kind.__mro__)
+        if before.inherits_from_skipmixin and may_skip_it:
+            raise InvalidInput(
+                f"{finish.task_id} comes just after the branch {task_id}, which skips each task that it does "
+                "not choose. Put an EmptyOperator between the two, with the trigger rule none_failed."
+            )
 
 
 def check_offers_take_variables(claim: Any) -> None:

@@ -81,6 +81,11 @@ class CodePipelineClaimJobOperator(CodePipelineBaseOperator):
 
         :raises AirflowSkipException: Another worker has the job.
         """
+        claiming = context["dag"].get_task(self.task_id)
+        if claiming.is_mapped and not self.finished_elsewhere:
+            # A mapped task is not checked when the DAG is parsed. Nothing is claimed yet.
+            with fail_without_retry_if_permanent():
+                check_is_finished(claiming, context["dag"])
         RecordStore.of_claiming_task(context).expect_result()
         with fail_without_retry_if_permanent():
             offered = OfferedJob.from_value(self.job)

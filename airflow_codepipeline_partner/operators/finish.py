@@ -39,6 +39,7 @@ from airflow_codepipeline_partner._worker.dag import (
     work_before,
 )
 from airflow_codepipeline_partner._worker.failures import recorded_failure
+from airflow_codepipeline_partner._worker.former_tasks import end_jobs_of_former_tasks
 from airflow_codepipeline_partner._worker.output_artifacts import (
     MissingOutputs,
     check_missing_outputs,
@@ -48,7 +49,12 @@ from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner._worker.skips import tasks_cut_off
-from airflow_codepipeline_partner._worker.wiring import check_waits_for_work, observe, observe_skip
+from airflow_codepipeline_partner._worker.wiring import (
+    check_is_not_skipped,
+    check_waits_for_work,
+    observe,
+    observe_skip,
+)
 from airflow_codepipeline_partner._worker.work_result import (
     ResultValues,
     refuse_cleared_run,
@@ -184,7 +190,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         """
         Check, when the DAG is parsed, that this task waits for the work, and have the work observed.
 
-        :raises InvalidInput: It waits for the claim alone, and nothing ties the other tasks to it.
+        :raises InvalidInput: It does not, or a branch would skip it.
         """
         dag = self.get_dag()
         if dag is None or not dag.has_task(self.claim_task_id):
@@ -192,6 +198,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         claiming = dag.get_task(self.claim_task_id)
         if not self.allow_untied_tasks:
             check_waits_for_work(self, claiming, dag)
+        check_is_not_skipped(self, dag)
         observe_skip(claiming)
         for task_id in work_before(dag, self, self.claim_task_id):
             observe(dag.get_task(task_id))
@@ -240,8 +247,11 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             # A task that claims is skipped if it has not won the job. If this one has a job, somebody ended
             # the run before the task was done: for instance, a function waited for its retry.
             cut_off = [*cut_off, self.claim_task_id]
-        failure = work_result.failure_of_run(run["dag_id"], states, work, cut_off)
-        recorded = None if failure is None else recorded_failure(context, states)
+        # What came before the claim may have been about another job.
+        former = context["dag"].get_task(self.claim_task_id).get_flat_relative_ids(upstream=True)
+        of_job = {task_id: found for task_id, found in states.items() if task_id not in former}
+        failure = work_result.failure_of_run(run["dag_id"], of_job, work, cut_off)
+        recorded = None if failure is None else recorded_failure(context, of_job)
         in_run = self._claim_in_run(context["dag"], store)
         if in_run is not None:
             in_run = next_job.claim_if_unknown(self.hook, in_run)
@@ -358,6 +368,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         self, context: Any, states: Mapping[str, Collection[str | None]], claim: ClaimInRun | None
     ) -> NoReturn:
         """Put nothing: fail if a task before this one failed, or a user ended the claim; skip otherwise."""
+        end_jobs_of_former_tasks(self.hook, context)
         why = f"{self.claim_task_id} claimed no job, so there is none to end."
         if claim is not None and claim.record.state.is_unknown:
             why = (

@@ -85,7 +85,7 @@ def test_work_that_finish_does_not_wait_for_is_refused(is_after_claim):
         late = work()
         if is_after_claim:
             claim >> late
-    with pytest.raises(InvalidInput, match="would report success before work has run"):
+    with pytest.raises(InvalidInput, match="does not wait for work, so it would report success"):
         parse(dag)
 
 

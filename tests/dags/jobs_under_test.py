@@ -340,7 +340,7 @@ def mapped_claims() -> None:
     def jobs(**context: Any) -> list[dict[str, Any]]:
         return context["dag_run"].conf["jobs"]
 
-    CodePipelineClaimJobOperator.partial(task_id="claim").expand(job=jobs())
+    CodePipelineClaimJobOperator.partial(task_id="claim", finished_elsewhere=True).expand(job=jobs())
 
 
 @dag(schedule=None)

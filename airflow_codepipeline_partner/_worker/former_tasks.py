@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The jobs of claiming tasks that a run had and its DAG no longer has: the DAG was changed during the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_codepipeline_partner._compat import AirflowFailException
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._worker.cut_off import put_failure
+from airflow_codepipeline_partner._worker.dag import task_ids_of_run
+from airflow_codepipeline_partner._worker.job_life import Results
+from airflow_codepipeline_partner._worker.record_search import records_of_run
+from airflow_codepipeline_partner._worker.record_store import RecordStore
+from airflow_codepipeline_partner._worker.records import ClaimRecord
+from airflow_codepipeline_partner.exceptions import JobNotFound, JobNotInProgress
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.hooks import CodePipelineHook
+
+
+def claims_of_former_tasks(
+    get_task_states: Callable[..., Any], dag: Any, run_id: str
+) -> Iterator[tuple[ClaimRecord, Results]]:
+    """
+    Yield the claims of the tasks that a run had and its DAG no longer has.
+
+    :param get_task_states: A task instance's method.
+    :param dag: The DAG.
+    :param run_id: The run.
+    """
+    for task_id in task_ids_of_run(get_task_states, dag.dag_id, run_id):
+        if not dag.has_task(task_id) and not dag.has_task(task_id.rpartition("_")[0]):
+            yield from records_of_run(dag.dag_id, run_id, task_id)
+
+
+def end_jobs_of_former_tasks(hook: CodePipelineHook, context: Mapping[str, Any]) -> None:
+    """
+    End the jobs that such tasks claimed and that have no result: nothing else of the run ends them.
+
+    :param hook: The hook that ends them.
+    :param context: The context of a task that finishes a job.
+    :raises AirflowFailException: There was one, so this task fails.
+    """
+    ti, ended = context["ti"], []
+    store = RecordStore(TaskInstanceRef.of(ti), shared=True)
+    message = "The work of this action was changed in Airflow while it ran. Retry the action."
+    for record, results in claims_of_former_tasks(ti.get_task_states, context["dag"], ti.run_id):
+        # Such a task's parameter is not known; its record says what is not the default.
+        if results.best is not None or not record.counts_as_ours(record.unknown_claim or "assume_ours"):
+            continue
+        job = replace(record.job, certain=record.is_certain)
+        ended.append(job.job_id)
+        try:
+            put_failure(hook, store, job, TaskInstanceRef.of(ti), message)
+        except (JobNotFound, JobNotInProgress):
+            # An earlier try of this task, or the customer, has ended it.
+            continue
+    if ended:
+        raise AirflowFailException(
+            "The DAG was changed during this run, and the task that claimed is no longer there. Ended: job "
+            f"{', job '.join(ended)}."
+        )
