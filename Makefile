@@ -32,7 +32,7 @@ SYSTEM_TESTS := $(TESTS) --numprocesses $(SYSTEM_WORKERS) --dist loadfile -m sys
 QUICK_TESTS := $(TESTS) --numprocesses $(WORKERS) --dist worksteal -m "not system and not thorough"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-system test-chaos explore test-simulation mutations test-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
+.PHONY: help demo demo-ui test test-system test-chaos explore test-simulation mutations pairs test-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
 
 help: ## list what can be done
 	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
@@ -71,6 +71,9 @@ test-simulation: environment ## let thousands of runs go wrong in a small Airflo
 
 mutations: environment ## break the rules one by one, and count the seeds until the simulation finds each (SEEDS=10000)
 	PYTHONPATH=.:tests $(VENV)/bin/python -m simulation.mutations --seeds $(SEEDS) $(ARGS)
+
+pairs: environment ## try every two misfortunes, one after the other, at each step of a DAG (ARGS="--way plain")
+	PYTHONPATH=.:tests $(VENV)/bin/python -m simulation.pairs $(ARGS)
 
 test-clients: environment ## try the emulator with the AWS CLI and the AWS SDK for JavaScript (needs Node.js)
 	@$(PYTHON) -m venv .venv/aws-cli

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any, Protocol
 
 # Airflow moved these between 3.1 and 3.2; its compatibility provider, which the amazon provider needs
@@ -22,8 +23,10 @@ from airflow.providers.common.compat.sdk import (
     conf,
     task_decorator_factory,
 )
+from packaging.version import Version
 
 __all__ = [
+    "OUTDATED_TRIES_WRITE",
     "AirflowConfigException",
     "AirflowFailException",
     "AirflowNotFoundException",
@@ -48,6 +51,8 @@ __all__ = [
     "task_state_store",
 ]
 
+#: Before Airflow 3.3, a try that Airflow holds for dead, and that still runs, may write records.
+OUTDATED_TRIES_WRITE = Version(version("apache-airflow-task-sdk")) < Version("1.3")
 #: What a task raises to end in another way than by failing; not all of these are there in every version.
 _OTHER_ENDS = frozenset(
     {

@@ -226,6 +226,33 @@ def test_a_usual_job_id_is_in_the_runs_id_as_it_is():
     assert assets._first_run_id(job_id) == f"codepipeline__{job_id}"
 
 
+def test_a_deleted_run_does_not_keep_a_job_from_its_next_run(monkeypatch):
+    runs = {"codepipeline__j__2": "failed"}
+
+    class Counting:
+        @staticmethod
+        def get_dr_count(dag_id, run_ids):
+            return len([run_id for run_id in run_ids if run_id in runs])
+
+        @staticmethod
+        def get_dagrun_state(dag_id, run_id):
+            return runs[run_id]
+
+    monkeypatch.setattr(assets, "has_claimed", lambda *of: False)
+    assert assets._free_run_id(Counting, "dag", "j") == "codepipeline__j__3"
+    runs["codepipeline__j__3"] = "running"
+    assert assets._free_run_id(Counting, "dag", "j") is None
+
+
+def test_what_is_no_job_does_not_hold_up_the_others(caplog):
+    good = {"job_id": "a", "client_id": "c"}
+    assert [job.job_id for job in assets._readable_jobs([{"job_id": 5}, good, "junk"])] == ["a"]
+    assert caplog.text.count("One of the jobs is left out") == 2
+    for strange in (["junk"], None, 7):
+        with pytest.raises(InvalidJobReference):
+            assets._readable_jobs(strange)
+
+
 def test_one_malformed_job_does_not_hold_up_the_others(caplog):
     good = {"job_id": "a", "client_id": "c"}
     known = context(said({"job_id": ""}, good, 7))

@@ -51,7 +51,12 @@ class Artifact:
                 f"not a {type(value).__name__}{' without name' if isinstance(value, Mapping) else ''}.",
                 job_id=job_id,
             )
-        return cls(value["name"], *(value.get(name) for name in names[1:]))
+        name, *more = (value.get(name) for name in names)
+        if not isinstance(name, str) or not all(isinstance(each, str | None) for each in more):
+            raise InvalidJobReference(
+                f"The members of an artifact of the claimed job {job_id} must be texts.", job_id=job_id
+            )
+        return cls(name, *more)
 
     def to_xcom(self) -> dict[str, str | None]:
         """Return name, revision, bucket and key."""

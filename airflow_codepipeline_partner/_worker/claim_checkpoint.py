@@ -73,8 +73,6 @@ class ClaimCheckpoint:
         self._is_forgotten = False
         #: Whether this try has known that the job is the run's.
         self._was_certain = False
-        #: Before Airflow 3.3, a try that Airflow holds for dead may still write.
-        self._may_be_outdated = task_state_store(context) is None
 
     @property
     def outlives_a_retry(self) -> bool:
@@ -88,10 +86,9 @@ class ClaimCheckpoint:
         record = ClaimRecord(
             state, job, at=self._since or datetime.now(UTC), unknown_claim=self._unknown_claim
         )
-        self._was_certain = self._was_certain or record.is_certain
-        if not self._was_certain and self._is_claimed_by_another_try(job.job_id):
-            log.warning("Another try of this task has claimed job %s.", job.job_id)
-            return
+        if self._was_certain and not record.is_certain:
+            self._records.withdraw_certain_claim()
+        self._was_certain = record.is_certain
         # First where a retry does not clear it; and first of all where other tasks find it, too.
         for copy in self._copies:
             copy.set(CLAIM_KEY, record.to_xcom())
@@ -147,13 +144,6 @@ class ClaimCheckpoint:
             later=later,
             continued=continued,
         )
-
-    def _is_claimed_by_another_try(self, job_id: str) -> bool:
-        """Return whether a later try, which began when this one was held for dead, has claimed the job."""
-        if not self._may_be_outdated:
-            return False
-        known = (self._records.read_own_claim(), _record_in(self._held(), job_id), *self._in_copies(job_id))
-        return any(each is not None and each.is_certain and each.job.job_id == job_id for each in known)
 
     def _was_run_cleared(self, *records: ClaimRecord | ResultRecord | None) -> bool:
         """Return whether a user has cleared tasks of the run after its end, and nothing is recorded since."""

@@ -281,6 +281,10 @@ def claiming_next(job: OfferedJob, record: ClaimRecord, tokens: Collection[str |
     may_be_ours = record.job.job_id == job.job_id and record.state.is_unknown
     asked = yield AskDetails()
     if not isinstance(asked, Asked):
+        found: ClaimRecord = yield ReadClaim()
+        if job.job_id in found.former_job_ids or (found.is_certain and found.job.job_id == job.job_id):
+            # Another task of this run has claimed the job meanwhile, and perhaps ended it.
+            return None
         return Claim(ClaimState.REFUSED, ClaimedJob(job), error=asked)
     if asked.job.continuation_token not in tokens:
         # The trigger was given another job's token, so this job is not ours.

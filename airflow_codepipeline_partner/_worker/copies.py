@@ -72,15 +72,15 @@ def claim_of_all_tries(dag: Any, claiming: TaskInstanceRef, record: ClaimRecord 
 
     The last try of the claiming task may have ended before it could write anything, when the XCom of the
     tries before it was cleared already. It may have died between its two writes: the copy beside it is
-    written first, and may be certain already. And a user may have cleared it when the action was at its next
-    job.
+    written first, and may be certain already. A try that Airflow holds for dead may have written last. And a
+    user may have cleared it when the action was at its next job.
 
     :param dag: The DAG.
     :param claiming: The claiming task's instance.
     :param record: The record in the task's own XCom, or None.
     """
     copies: list[ClaimRecord] = []
-    if record is None or record.state.is_unknown:
+    if record is None or not record.is_certain:
         stored = (AdjacentStore(each, claiming).get(CLAIM_KEY) for each in undisturbed_tasks(dag, claiming))
         found = (readable(ClaimRecord.from_xcom, value, claiming.task_id) for value in stored if value)
         # After a clear, the task may have claimed another job.

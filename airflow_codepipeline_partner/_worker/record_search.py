@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
-from airflow_codepipeline_partner._compat import XCom
+from airflow_codepipeline_partner._compat import OUTDATED_TRIES_WRITE, XCom
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.dag import (
     claiming_tasks,
@@ -27,6 +27,7 @@ from airflow_codepipeline_partner._worker.dag import (
 from airflow_codepipeline_partner._worker.job_life import Results, Step, newest_claim
 from airflow_codepipeline_partner._worker.record_store import RecordStore, key_of
 from airflow_codepipeline_partner._worker.records import (
+    CERTAIN_CLAIM_KEY,
     CLAIM_KEY,
     CONTINUED_KEY,
     NEXT_CLAIM_KEY,
@@ -95,7 +96,8 @@ def records_of_run(
 
     # The values come without their map indexes. An action is known by its first job.
     actions: dict[str, list[ClaimRecord]] = {}
-    for value in values(CLAIM_KEY):
+    certain = (XCom.get_all(key=CERTAIN_CLAIM_KEY, **names) or ()) if OUTDATED_TRIES_WRITE else ()
+    for value in (*values(CLAIM_KEY), *certain):
         claim = None if value == NO_RESULT else readable(ClaimRecord.from_xcom, value, task_id)
         if claim is not None:
             actions.setdefault(next(iter(claim.former_job_ids), claim.job.job_id), []).append(claim)

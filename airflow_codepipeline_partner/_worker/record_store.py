@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from airflow_codepipeline_partner._compat import XCom, count_instances
+from airflow_codepipeline_partner._compat import OUTDATED_TRIES_WRITE, XCom, count_instances
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner._worker.dag import (
     has_many_instances,
     is_marked,
@@ -24,6 +26,7 @@ from airflow_codepipeline_partner._worker.dag import (
 )
 from airflow_codepipeline_partner._worker.job_life import Results, newest_claim
 from airflow_codepipeline_partner._worker.records import (
+    CERTAIN_CLAIM_KEY,
     CLAIM_KEY,
     CONTINUED_KEY,
     NEXT_CLAIM_KEY,
@@ -35,6 +38,9 @@ from airflow_codepipeline_partner._worker.records import (
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
 log = logging.getLogger(__name__)
+
+#: XCom key of what a task returned.
+RETURN_KEY = "return_value"
 
 #: The limit of Airflow's table of XComs.
 MAX_KEY_CHARS = 512
@@ -100,43 +106,56 @@ class RecordStore:
         """
         Return what all records say of the claim, or None.
 
-        :raises InvalidInput: There is a record, but none that can be read.
+        If there is a record, but none that can be read, the claim is unknown: of what the claiming task
+        returned.
+
+        :raises InvalidInput: That cannot be read either.
         """
         known: list[ClaimRecord | None] = []
         fault: InvalidInput | None = None
-        for name in ("", *self.claim_writers):
+        keys = [key_of(CLAIM_KEY, name) for name in ("", *self.claim_writers)]
+        for key in (*keys, *((CERTAIN_CLAIM_KEY,) if OUTDATED_TRIES_WRITE else ())):
             try:
-                known.append(self._claim(name))
+                known.append(self._claim(key))
             except InvalidInput as error:
                 log.error("A record of the claim of %s is left out. %s", self.ref, error)
                 fault = error
         newest = newest_claim(known)
         if newest is None and fault is not None:
+            with suppress(InvalidInput):
+                return ClaimRecord(ClaimState.UNKNOWN, ClaimedJob.from_value(self.read(RETURN_KEY)))
             raise fault
         return newest
 
     def read_own_claim(self) -> ClaimRecord | None:
         """Return the running task's record of the claim, or None."""
-        return self._claim(self.writer)
+        return self._claim(key_of(CLAIM_KEY, self.writer))
 
     @property
     def claim_writers(self) -> tuple[str, ...]:
         """The names of the tasks that may have a record of a claim there."""
         return self.writers if self.goes_on else ()
 
-    def _claim(self, writer: str) -> ClaimRecord | None:
-        value = self.read(key_of(CLAIM_KEY, writer))
+    def _claim(self, key: str) -> ClaimRecord | None:
+        value = self.read(key)
         return None if value is None or value == NO_RESULT else ClaimRecord.from_xcom(value)
 
     def write_claim(self, record: ClaimRecord) -> None:
         """Write the running task's record of the claim."""
         # First where a clear of the claiming task leaves it.
         self.keep_copy(record)
+        if OUTDATED_TRIES_WRITE and record.is_certain and not self.writer:
+            self.write(CERTAIN_CLAIM_KEY, record.to_xcom())
         self.write(key_of(CLAIM_KEY, self.writer), record.to_xcom())
         if self.writer and record.state is not ClaimState.INTENT:
             # A user may have cleared the claiming task just now, and with it what was written here.
             newest = newest_claim((self.read_claim(), record)) or record
             self.write(CLAIM_KEY, newest.to_xcom())
+
+    def withdraw_certain_claim(self) -> None:
+        """Forget that the claim was certain: this try knows that the job is not ours any more."""
+        if OUTDATED_TRIES_WRITE:
+            XCom.delete(key=CERTAIN_CLAIM_KEY, **self._names())
 
     def read_results(self, job_id: str) -> Results:
         """Return all records of this job's result."""
@@ -161,6 +180,8 @@ class RecordStore:
         """
         if self.ref.map_index >= 0:
             self.write(RESULT_KEY, NO_RESULT)
+            if OUTDATED_TRIES_WRITE:
+                self.write(CERTAIN_CLAIM_KEY, NO_RESULT)
             for writer in self.claim_writers:
                 self.write(key_of(CLAIM_KEY, writer), NO_RESULT)
             for writer in self.writers:

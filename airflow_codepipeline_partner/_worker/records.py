@@ -29,6 +29,9 @@ from airflow_codepipeline_partner.exceptions import InvalidInput
 
 #: XCom key of the claim's record: the claimed job with ``state`` and ``at``.
 CLAIM_KEY = "codepipeline_claim"
+#: XCom key of the same record if the claim is certain, before Airflow 3.3: there a try that Airflow holds for
+#: dead may still write the other one.
+CERTAIN_CLAIM_KEY = "codepipeline_certain_claim"
 #: XCom key of a copy of it, in the XCom of a task that claimed an action's next job.
 NEXT_CLAIM_KEY = "codepipeline_next_claim"
 #: XCom key of the result's record: ``state``, ``result``, ``job_id``, ``call``, ``at``.

@@ -38,7 +38,7 @@ from airflow_codepipeline_partner._worker.dag import (
     unended_work,
     work_before,
 )
-from airflow_codepipeline_partner._worker.failures import recorded_failure
+from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent, recorded_failure
 from airflow_codepipeline_partner._worker.former_tasks import end_jobs_of_former_tasks
 from airflow_codepipeline_partner._worker.output_artifacts import (
     MissingOutputs,
@@ -210,8 +210,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             try:
                 rendered = self.render_template(getattr(self, name), context, jinja_env)
                 # Airflow ends the task if it cannot show a value as JSON: for instance the infinity that
-                # native rendering makes of the text 12e4567.
-                json.dumps(rendered, allow_nan=False, default=str)
+                # native rendering makes of the text 12e4567, or a file name in another encoding.
+                json.dumps(rendered, allow_nan=False, default=str, ensure_ascii=False).encode()
                 setattr(self, name, rendered)
             except Exception as error:
                 # Most often the work failed and left nothing to render from. The text may hold a secret.
@@ -359,7 +359,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
 
     def _claim_in_run(self, dag: Any, store: RecordStore) -> ClaimInRun | None:
         """Read what all records say now of this run's claim; None if there is none."""
-        record = claim_of_all_tries(dag, store.ref, store.read_claim())
+        with fail_without_retry_if_permanent():
+            record = claim_of_all_tries(dag, store.ref, store.read_claim())
         if record is None:
             return None
         return ClaimInRun(store, record, record.unknown_claim or self.unknown_claim)

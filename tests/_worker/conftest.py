@@ -32,4 +32,5 @@ def xcom(monkeypatch):
 
     for module in (record_store, record_search):
         monkeypatch.setattr(module, "XCom", XCom)
+        monkeypatch.setattr(module, "OUTDATED_TRIES_WRITE", False)
     return held

@@ -159,3 +159,14 @@ def test_a_job_claimed_anew_has_no_result_of_anybody(xcom):
     store_of("two", *tasks).write_result(put)
     store_of("one", *tasks).withdraw_results(known)
     assert store_of(None, *tasks).read_each_result("one") == {"": put, "two": put}
+
+
+def test_an_older_try_cannot_hide_a_certain_claim(xcom, monkeypatch):
+    """Before Airflow 3.3 it can still write the plain record, but nothing to the other key."""
+    monkeypatch.setattr(record_store, "OUTDATED_TRIES_WRITE", True)
+    store = RecordStore(CLAIM_REF)
+    store.write_claim(ClaimRecord(ClaimState.CLAIMED, ClaimedJob(ONE)))
+    store.write_claim(ClaimRecord(ClaimState.LOST, ClaimedJob(ONE)))
+    assert store.read_claim().is_certain
+    store.withdraw_certain_claim()
+    assert store.read_claim().state is ClaimState.LOST

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, task, task_group
+from airflow.sdk import DAG, TaskGroup, task, task_group
 from support import ACTION_TYPE
 
 from airflow_codepipeline_partner.exceptions import InvalidInput
@@ -86,6 +86,49 @@ def test_work_that_finish_does_not_wait_for_is_refused(is_after_claim):
         if is_after_claim:
             claim >> late
     with pytest.raises(InvalidInput, match="does not wait for work, so it would report success"):
+        parse(dag)
+
+
+@pytest.mark.parametrize("is_after_work", [True, False])
+def test_work_wired_after_finish_job_is_refused(is_after_work):
+    with DAG("d", schedule=None) as dag:
+        claim = a_claim()
+        build = work("build")
+        claim >> build
+        finish_job(claim)
+        late = work("deploy")
+        (build if is_after_work else claim) >> late
+    with pytest.raises(InvalidInput, match="does not wait for deploy, so it would report success"):
+        parse(dag)
+
+
+def test_tasks_after_the_group_of_the_work_are_no_work():
+    """Airflow wires them to the work, since it takes no teardown for the end of a group."""
+    with DAG("d", schedule=None) as dag:
+        with TaskGroup("job") as group:
+            claim = a_claim()
+            claim >> work()
+            finish_job(claim)
+        group >> work("afterwards")
+    parse(dag)
+    assert dag.get_task("afterwards").upstream_task_ids == {"job.work"}
+
+
+@pytest.mark.parametrize(("choose", "is_refused"), [(task.branch, True), (task.short_circuit, False)])
+def test_a_branch_just_before_finish_job_is_refused(choose, is_refused):
+    """It skips what it does not choose, whatever the task's trigger rule."""
+    with DAG("d", schedule=None) as dag:
+        claim = a_claim()
+
+        @choose(task_id="choose")
+        def chosen(job):
+            return None
+
+        done = finish_job(chosen(claim.output) >> work() and claim)
+        dag.get_task("choose") >> done
+    if not is_refused:
+        return parse(dag)
+    with pytest.raises(InvalidInput, match="comes just after the branch choose"):
         parse(dag)
 
 

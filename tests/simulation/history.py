@@ -28,7 +28,7 @@ from simulation.world import SLOWNESS, START, World
 
 PIPELINES = 2
 #: No history needs more turns; one that does never ends.
-MAX_TURNS = 1500
+MAX_TURNS = 3000
 #: Chance that something else happens next than what would.
 CHANCE_OF_ANOTHER_TURN = 0.15
 #: The same, after a process was paused.

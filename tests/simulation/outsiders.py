@@ -13,6 +13,9 @@ from simulation.small_airflow import Run
 if TYPE_CHECKING:
     from simulation.history import History
 
+#: The tasks that a user may mark as a success: those that go on with the action. The work goes on.
+GOING_ON = ("go_on", "go_on_again", "watch", "beside")
+LIVING = ("running", "deferred", "up_for_retry")
 #: How likely a process hangs that a user has ended.
 CHANCE_OF_A_HANG = 0.5
 
@@ -62,6 +65,16 @@ class Outsiders:
                         what,
                         lambda instance=instance, what=what: self.does(
                             what, lambda: self._history.server.clear(instance)
+                        ),
+                    )
+        elif kind == "mark success" and run.state == "running":
+            for instance in list(run.instances.values()):
+                if instance.name in GOING_ON and instance.state in LIVING:
+                    what = f"marks {instance.name} as a success"
+                    yield (
+                        what,
+                        lambda instance=instance, what=what: self.does(
+                            what, lambda: setattr(instance, "state", "success")
                         ),
                     )
         elif kind == "abandon":

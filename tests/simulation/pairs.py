@@ -63,7 +63,7 @@ def is_misfortune(option: Any) -> bool:
     """Return whether an option is a misfortune: at a step of a process, or by a user."""
     if isinstance(option, tuple):
         label, _ = option
-        return label.startswith(("clears ", "mark failed", "abandon", "time out"))
+        return label.startswith(("clears ", "marks ", "mark failed", "abandon", "time out"))
     return isinstance(option, str) and option not in HARMLESS
 
 

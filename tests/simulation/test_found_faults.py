@@ -216,3 +216,57 @@ def test_a_sensor_stops_to_look_at_an_action_that_was_abandoned():
     assert judge(history) == []
     looks = [work for work in history.work if work.task == "watch" and work.what == "begin"]
     assert len(looks) < 10
+
+
+def test_of_two_sensors_nobody_knows_which_is_the_newest(monkeypatch):
+    history = Struck("two_watch_put", {})
+    history.plan.looks = 12
+    assert history.ends()[1][0] == "success"
+
+
+def test_a_continuation_that_claimed_without_an_answer_goes_on():
+    """Nobody had the job. Then the task claimed it, and the answer was lost: only a result shows that."""
+    history = unclaimed_next_job("custom_two_go_on", losses=2)
+    for number in range(2, 9):
+        history.strikes[f"run1 go_on_again.1.{number}", "AcknowledgeJob"] = "lose answer"
+
+    def only_first(history):
+        history.is_slow = not history.misfortunes
+        if any(said.startswith("lose answer") for said in history.misfortunes):
+            history.strikes.clear()
+        return False
+
+    history.cue = only_first
+    history.outsiders.to_do = ["nothing"]
+    assert history.ends()[1][0] == "success"
+
+
+def test_a_next_job_claimed_just_after_a_mark_is_ended():
+    """Its process lives some seconds more, and claims the job while finish_job reads the records."""
+    history = Struck("watch", {}, user="mark success")
+    history.plan.looks = 3
+    claimed, looks = "run1 watch.1.4", []
+    marked = history._fate
+
+    def fate(what, kinds):
+        process = history.current
+        name = process.name if process else "-"
+        if (name, what) == (claimed, "writes codepipeline_next_claim intent"):
+            history.outsiders.does("marks", lambda: setattr(instance(history, "watch"), "state", "success"))
+            # Airflow ends it a little later.
+            history.ends_of_dead[:] = [(history.now + 30, process)]
+            history.hang(process)
+            process.pause()
+        elif name == "run1 finish_job.1" and what == "GetXComSequenceSlice":
+            looks.append(what)
+            if len(looks) == 8:
+                # It has read the claim, and is to read the results.
+                history._hangs_until.pop(claimed, None)
+                history.hang(process)
+                process.pause()
+        return marked(what, kinds)
+
+    history._fate = fate
+    history.run()
+    assert judge(history) == []
+    assert all(job.status.ended for job in history.codepipeline.state.jobs.values())

@@ -206,3 +206,43 @@ def test_a_broken_rule_is_found_and_its_story_has_few_lines():
         story = simulate.story_of(seed, fewest)
     assert len(story.splitlines()) <= simulate.MAX_LINES
     assert any(kind.upper() in story for kind in kinds)
+
+
+class HeldForDead(History):
+    """A history in which Airflow holds a process for dead, which goes on later, beside the next try."""
+
+    def __init__(self, way, where, lines):
+        super().__init__(1, calm(way))
+        self.where, self.lines = where, lines
+        self.outdated_try = None
+        self.since = 0
+
+    def _fate(self, what, kinds):
+        fate = super()._fate(what, kinds)
+        process = self.current
+        if process and (process.name, what) == self.where:
+            self.where = None
+            self.now += 301
+            self.misfortunes.append(f"held for dead: {process.name}")
+            self.server.fail_try(process.instance)
+            self.outdated_try, self.since = process.name, len(self.story)
+            process.pause()
+        return fate
+
+    def _moves(self):
+        """The older try goes on when the story has gone on for some lines."""
+        is_early = len(self.story) - self.since < self.lines
+        is_run_over = all(run.state != "running" for run in self.server.runs.values())
+        for name, move in super()._moves():
+            if not (name == self.outdated_try and is_early and not is_run_over):
+                yield name, move
+
+
+@pytest.mark.parametrize("lines", range(3, 24))
+@pytest.mark.parametrize("step", ["AcknowledgeThirdPartyJob", "writes codepipeline_claim intent"])
+def test_an_older_try_that_still_writes_spoils_no_claim(step, lines):
+    history = HeldForDead("plain", ("run1 claim.1", step), lines)
+    history.run()
+    assert history.where is None
+    assert all(job.status.ended for job in history.codepipeline.state.jobs.values())
+    assert judge(history) == []

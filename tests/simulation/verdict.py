@@ -34,8 +34,8 @@ from simulation.small_airflow import Run
 #: Whether this Airflow has a store that outlives a task's retry.
 REMEMBERS = hasattr(comms, "TaskStateStoreResult")
 #: The processes of tasks that go on with an action; and those that start anew, and clear their records.
-CONTINUING = re.compile(r" (go_on|watch|beside)\.")
-STARTING = re.compile(r" (claim|go_on|watch|beside)\.\d+$")
+CONTINUING = re.compile(r" (go_on|go_on_again|watch|beside)\.")
+STARTING = re.compile(r" (claim|go_on|go_on_again|watch|beside)\.\d+$")
 _ACKNOWLEDGES = ("AcknowledgeThirdPartyJob", "AcknowledgeJob")
 
 
@@ -198,6 +198,10 @@ class _Trial:
                 ended = ", ".join(run.cut_off)
                 yield Finding("false", f"{job_id} succeeded, although a user ended {ended} before")
             last = {work.task: work.what for work in done if work.what != "begin"}
+            # Of the work that a sensor watches, a user may say that it is done.
+            is_said = any(said.endswith(" as a success") for said in self.history.misfortunes)
+            if is_said:
+                return
             if "end" not in last.values():
                 yield Finding("false", f"{job_id} succeeded, and its work was not done")
             elif "fail" in last.values():

@@ -111,10 +111,10 @@ def watch(name: str, claimed: Any) -> CodePipelineJobProgressSensor:
     )
 
 
-def continuing(claimed: Any) -> CodePipelineContinueJobOperator:
-    """Return the task that goes on with the action in a next job."""
+def continuing(claimed: Any, name: str = "go_on") -> CodePipelineContinueJobOperator:
+    """Return a task that goes on with the action in a next job."""
     return CodePipelineContinueJobOperator(
-        task_id="go_on", job=claimed.output, poll_interval=5, timeout=900, **tries(2)
+        task_id=name, job=claimed.output, poll_interval=5, timeout=900, **tries(2)
     )
 
 
@@ -193,6 +193,18 @@ def ways() -> dict[str, Way]:
         work(following) >> PutJobSuccessResultOperator(task_id="put", job=following, **tries(2))
         finish_job(claimed)
     found["custom_go_on_put"] = Way(dag, owner="Custom")
+    with _dag("custom_two_go_on") as dag:
+        claimed = claim()
+        work(continuing(continuing(claimed), "go_on_again").output)
+        finish_job(claimed)
+    found["custom_two_go_on"] = Way(dag, owner="Custom")
+    with _dag("two_watch_put") as dag:
+        claimed = claim()
+        first, second = watch("watch", claimed), watch("beside", claimed)
+        # Which of the two returns the newest job, nobody can say.
+        [first, second] >> PutThirdPartyJobSuccessResultOperator(task_id="put", job=first.output, **tries(2))
+        finish_job(claimed)
+    found["two_watch_put"] = Way(dag)
     for name, operator in (
         ("put", PutThirdPartyJobSuccessResultOperator),
         ("custom_put", PutJobSuccessResultOperator),

@@ -116,6 +116,7 @@ class World:
         fate = self.decisions.choose(f"{process.name}#{process.steps}", options, chance)
         if fate in ("pause", *hangs):
             if fate == "hang for long":
+                self.misfortunes.append(f"{fate}: {process.name}: {what}")
                 self.now += SLOWNESS
                 self.server.now = self.now
             if fate != "pause":
