@@ -6,6 +6,8 @@ from __future__ import annotations
 import pytest
 from support import ACTION_TYPE, action_state, results_of
 
+from airflow_codepipeline_partner._compat import OUTDATED_TRIES_WRITE
+
 CLAIM, RESULT, FAILURE = "codepipeline_claim", "codepipeline_result", "codepipeline_failure"
 KIND = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
 
@@ -78,6 +80,9 @@ def test_a_text_that_cannot_be_sent_does_not_keep_the_job(customer, emulator, of
     assert results_of(emulator, job) == [result]
 
 
+@pytest.mark.skipif(
+    OUTDATED_TRIES_WRITE, reason="dag.test() runs no callbacks of failures before Airflow 3.3"
+)
 def test_the_words_of_a_failure_are_sent_as_far_as_they_can_be(customer, emulator, offer, run_dag):
     job = offer()
     run_dag("odd_words", job=job)
