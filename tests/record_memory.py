@@ -63,8 +63,7 @@ class RecordMemory:
 
     def read_results(self, job_id: str) -> Results:
         of_others = [results for writer, results in self.of_all.items() if writer != self.writer]
-        others = tuple(results[job_id] for results in of_others if job_id in results)
-        return Results(self.results.get(job_id), others)
+        return Results.of(self.results.get(job_id), [results.get(job_id) for results in of_others])
 
     def read_result(self, job_id: str) -> ResultRecord | None:
         return self.read_results(job_id).best

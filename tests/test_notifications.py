@@ -304,6 +304,17 @@ def test_an_unknown_failure_type_is_refused_at_construction():
         CodePipelineJobFailureNotifier(failure_type="Unheard")
 
 
+def test_a_job_that_took_no_result_of_an_unknown_claim_is_left():
+    """Another run may have claimed it meanwhile."""
+    notifier = CodePipelineJobFailureNotifier()
+    notifier._run = {"dag_id": "d", "run_id": "r"}
+    claim = ClaimRecord(ClaimState.UNKNOWN, ClaimedJob(SUCCESS.job))
+    puts = []
+    hook = SimpleNamespace(send_result=puts.append)
+    assert not notifier._end(hook, claim, Results.of(None, [recorded("left", SUCCESS)]))
+    assert puts == []
+
+
 def test_a_refused_success_of_an_unclaimed_next_job_is_not_put():
     """The work may have failed since, and an acknowledgement may have been carried out."""
     notifier = CodePipelineJobFailureNotifier()

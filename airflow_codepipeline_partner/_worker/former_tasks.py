@@ -49,7 +49,8 @@ def end_jobs_of_former_tasks(hook: CodePipelineHook, context: Mapping[str, Any])
     message = "The work of this action was changed in Airflow while it ran. Retry the action."
     for record, results in claims_of_former_tasks(ti.get_task_states, context["dag"], ti.run_id):
         # Such a task's parameter is not known; its record says what is not the default.
-        if results.best is not None or not record.counts_as_ours(record.unknown_claim or "assume_ours"):
+        has_result = results.best is not None or (results.left and not record.is_certain)
+        if has_result or not record.counts_as_ours(record.unknown_claim or "assume_ours"):
             continue
         job = replace(record.job, certain=record.is_certain)
         ended.append(job.job_id)

@@ -18,11 +18,15 @@ none        the task has not tried, or its try was certainly not carried out
 intended    the call was about to be sent: it may have been carried out
 done        CodePipeline has taken the call
 refused     the job did not take it: it has ended, or it is a next job that perhaps nobody has claimed
+left        an action's first job, whose claim is unknown, did not take it: it has ended, or is not ours
 ==========  ==============================================================================================
 
 A task writes its intent before it sends the call. CodePipeline takes one result for each job, so it is
 CodePipeline that chooses between two tasks that report at once. The one that it refuses reads the others'
 records *after* the refusal, and then knows why: the other's intent was written before the other's call.
+
+A job that was left gets no more results by that claim, as another run may have it by now. Only if the run
+claims it once more, and for certain, does it begin anew: that it was left counts for nothing then.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 
@@ -103,10 +107,27 @@ class Results:
 
     :param own: The record of the running task, or None.
     :param others: The records of the other tasks.
+    :param left: The records that say that the job was left, of whichever task.
     """
 
     own: ResultRecord | None = None
     others: Sequence[ResultRecord] = ()
+    left: Sequence[ResultRecord] = ()
+
+    @classmethod
+    def of(cls, own: ResultRecord | None, others: Iterable[ResultRecord | None] = ()) -> Self:
+        """
+        Return the records of one job's result.
+
+        :param own: The record of the running task, or None.
+        :param others: The records of the other tasks; None where there is none.
+        """
+        known = [record for record in others if record is not None]
+        return cls(
+            None if own is None or own.state == "left" else own,
+            tuple(record for record in known if record.state != "left"),
+            tuple(record for record in (own, *known) if record is not None and record.state == "left"),
+        )
 
     @property
     def best(self) -> ResultRecord | None:

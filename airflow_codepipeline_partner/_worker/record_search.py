@@ -110,7 +110,7 @@ def records_of_run(
     for records in actions.values():
         newest = newest_claim(records)
         assert newest is not None  # noqa: S101 - there is one record at least
-        yield newest, Results(others=[each for each in results if each.job_id == newest.job.job_id])
+        yield newest, Results.of(None, [each for each in results if each.job_id == newest.job.job_id])
 
 
 def has_claimed(ti: Any, dag_id: str, run_id: str, job_id: str) -> bool:
@@ -149,7 +149,7 @@ def has_continued(ti: Any, waiting: TaskInstanceRef) -> bool:
     writers = (waiting.task_id, f"{waiting.task_id}_{waiting.map_index}")
     return any(
         claim.job.continuation_token == waiting.token
-        or any(result.names == waiting for result in results.others)
+        or any(result.names == waiting for result in (*results.others, *results.left))
         for claim, results in _records_of_any_run(ti, waiting.dag_id, waiting.run_id, writers)
     )
 

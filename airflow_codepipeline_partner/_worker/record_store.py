@@ -160,10 +160,10 @@ class RecordStore:
     def read_results(self, job_id: str) -> Results:
         """Return all records of this job's result."""
         if self.shared:
-            return Results(ResultRecord.of_job(job_id, self.read(self._result_key(job_id))))
+            return Results.of(ResultRecord.of_job(job_id, self.read(self._result_key(job_id))))
         found = {name: self._result(name, job_id) for name in ("", *self.writers)}
         own = found.pop(self.writer)
-        return Results(own, tuple(record for record in found.values() if record is not None))
+        return Results.of(own, found.values())
 
     def _result(self, writer: str, job_id: str) -> ResultRecord | None:
         return ResultRecord.of_job(job_id, self.read(key_of(RESULT_KEY, writer)))

@@ -42,7 +42,7 @@ CONTINUED_KEY = "codepipeline_continued"
 UPLOADS_KEY = "codepipeline_uploads"
 #: The value of ``RESULT_KEY`` if there is no result yet, or none any more.
 NO_RESULT: Mapping[str, Any] = {"job_id": None}
-ResultState = Literal["intended", "done", "refused"]
+ResultState = Literal["intended", "done", "refused", "left"]
 #: Result → the status of a job that ended with it.
 STATUS_OF = {"success": "Succeeded", "continue": "Succeeded", "failure": "Failed"}
 
@@ -181,7 +181,8 @@ class ResultRecord:
     The result that a job is to get, or got.
 
     :param state: ``intended`` before the put, ``done`` after it; ``refused`` if the job did not take it. Most
-        likely the job has ended; or its claim is unknown, it continues an action, and nobody has it.
+        likely the job has ended; or its claim is unknown, it continues an action, and nobody has it. ``left``
+        if an action's first job, whose claim is unknown, did not take it: it has ended, or it was never ours.
     :param job_id: The job.
     :param result: ``success``, ``continue`` or ``failure``.
     :param arguments: The arguments of the put, without the client token.
@@ -207,7 +208,7 @@ class ResultRecord:
         if not isinstance(job_id, str) or not isinstance(result, str) or result not in STATUS_OF:
             raise InvalidInput("The record of a result names no job, or no result.")
         # Whatever else the state may be: the call may have been sent.
-        known: ResultState = state if state in ("done", "refused") else "intended"
+        known: ResultState = state if state in ("done", "refused", "left") else "intended"
         return cls(known, job_id, str(result), call, _read_time(held.get("at")))
 
     @classmethod
@@ -257,7 +258,7 @@ class ResultRecord:
     @property
     def awaited_by(self) -> TaskInstanceRef | None:
         """The task that our token names, which claims the next job; None for any other result."""
-        return None if self.state == "refused" else self.names
+        return self.names if self.state in ("intended", "done") else None
 
     @property
     def names(self) -> TaskInstanceRef | None:

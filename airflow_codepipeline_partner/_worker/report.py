@@ -14,6 +14,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._worker.job_life import Results
 from airflow_codepipeline_partner._worker.records import ResultRecord
@@ -86,8 +87,8 @@ def put_once(
         try:
             action = steps.send(came_of_it)
         except StopIteration as end:
-            if end.value is None and error is not None:
-                raise error from None
+            if end.value is None:
+                raise error or _left(job) from None
             log.info("Job %s has the result %s.", job.job_id, end.value)
             return str(end.value)
         came_of_it = None
@@ -105,6 +106,15 @@ def put_once(
                     "Job %s: result %s was intended before; repeating it.", job.job_id, action.record.result
                 )
             came_of_it, error = _send(hook, action.record.call(job))
+
+
+def _left(job: OfferedJob) -> JobNotInProgress:
+    """Return the error of a job that is left alone, without a call."""
+    return JobNotInProgress(
+        f"The claim of job {job.job_id} is unknown, and the job took no result before. It has ended, or "
+        "another run may have it, so nothing more is sent.",
+        job_id=job.job_id,
+    )
 
 
 def _send(hook: CodePipelineHook, call: Call) -> tuple[Answer, CodePipelineProviderError | None]:

@@ -103,10 +103,13 @@ def reporting(
     sender = _Sender(certain, was_claimed, is_next)
     results: Results = yield Read()
     step, known = results.step, results.best
+    if step is Step.NOTHING and known is not None:
+        return known.result
+    if results.left and not certain and not is_next:
+        # It has ended, or another run may have it by now.
+        return None
     if step is Step.PUT_WANTED or known is None:
         return (yield from sender.send(wanted))
-    if step is Step.NOTHING:
-        return known.result
     if step is Step.TRY_REFUSED:
         if is_next and not certain:
             # Nobody may have had the job, and the work may have come to another end since. The wait for the
@@ -210,7 +213,10 @@ class _Sender:
         if meaning is Refusal.ENDED_WITHOUT_US and self._was_claimed:
             # We acknowledged the job, so it has ended: no other result is to be tried.
             yield Write(sent.with_state("refused"))
-        elif meaning is Refusal.PERHAPS_NEVER_OURS and self._is_next:
+        elif meaning is Refusal.PERHAPS_NEVER_OURS and not self._is_next:
+            # It has ended, perhaps with this result, or another run claims it. This run leaves it.
+            yield Write(sent.with_state("left"))
+        elif meaning is Refusal.PERHAPS_NEVER_OURS:
             # It has ended, perhaps with this result, or nobody has it. Then it is offered again; this run
             # waits for that from now on.
             if own is None or own.state != "refused" or is_overwritten:

@@ -9,7 +9,6 @@ reports.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from airflow_codepipeline_partner._compat import TaskStateStore, task_state_store
@@ -39,7 +38,7 @@ class _TaskStateResults:
 
     def read_results(self, job_id: str) -> Results:
         """Return the record of this job's result."""
-        return Results(ResultRecord.of_job(job_id, self._store.get(RESULT_KEY)))
+        return Results.of(ResultRecord.of_job(job_id, self._store.get(RESULT_KEY)))
 
     def write_result(self, record: ResultRecord) -> None:
         """Write the record of a result."""
@@ -86,12 +85,13 @@ class ResultCheckpoint:
     def read_results(self, job_id: str) -> Results:
         """Return all records of this job's result. Restore the own one in XCom if a retry has cleared it."""
         results = self._records.read_results(job_id)
-        if results.own is not None or self._stored().get(_WITHDRAWN):
+        if results.own is not None or results.left or self._stored().get(_WITHDRAWN):
             return results
         own = ResultRecord.of_job(job_id, self._stored())
-        if own is not None:
-            self._records.write(RESULT_KEY, own.to_xcom())
-        return replace(results, own=own)
+        if own is None:
+            return results
+        self._records.write(RESULT_KEY, own.to_xcom())
+        return Results.of(own, results.others)
 
     def write_result(self, record: ResultRecord) -> None:
         """Write the record of a result, first in XCom: only that one is of use if this is the last try."""
@@ -108,7 +108,10 @@ class ResultCheckpoint:
     def result_of_earlier_try(self, job: OfferedJob) -> Call | None:
         """Return the result of an earlier try's work, put or not; None if there is none."""
         record = self.read_results(job.job_id).best or ResultRecord.of_job(job.job_id, self._stored())
-        return None if record is None else record.call(job)
+        if record is None or (record.state == "left" and record.result == "failure"):
+            # This try may fail differently, or not at all.
+            return None
+        return record.call(job)
 
     def leave_to_others(self, call: Call) -> None:
         """
@@ -116,7 +119,8 @@ class ResultCheckpoint:
 
         They treat it as a result that may have been put. This task has failed, so the run is not green.
         """
-        if self._records.read_result(call.arguments["jobId"]) is None:
+        results = self._records.read_results(call.arguments["jobId"])
+        if results.best is None and not results.left:
             self._records.write_result(ResultRecord.of_call("intended", call))
 
     def _stored(self) -> Mapping[str, Any]:

@@ -111,14 +111,45 @@ def test_a_refusal_of_what_another_task_tried_is_the_own_too(kind):
 
 
 @pytest.mark.parametrize("kind", TAKES_NO_RESULT)
-@pytest.mark.parametrize("known", [{"certain": False}, {"was_claimed": False}])
-def test_a_job_that_may_be_anothers_or_nobodys_is_asked_again(known, kind):
+def test_a_job_that_may_be_nobodys_is_not_asked_for_its_status(kind):
     memory = RecordMemory()
     hook = Hook(memory, kind("m"))
     with pytest.raises(kind):
-        report.put_once(hook, memory, SUCCESS, **known)
+        report.put_once(hook, memory, SUCCESS, was_claimed=False)
     assert memory.history == ["intended", "withdrawn"]
     assert hook.asked == []
+
+
+@pytest.mark.parametrize("kind", TAKES_NO_RESULT)
+@pytest.mark.parametrize("known", [[], [recorded("intended", SUCCESS)]], ids=["first put", "put again"])
+def test_a_refused_result_of_an_unknown_claim_is_the_last(known, kind):
+    """The job has ended, or another run may claim it at any time."""
+    memory = RecordMemory(*known)
+    hook = Hook(memory, kind("m"))
+    with pytest.raises(kind, match=r"^m$"):
+        report.put_once(hook, memory, SUCCESS, certain=False)
+    assert own(memory) == recorded("left", SUCCESS)
+    hook.error = None
+    for each in (memory, memory.beside("other")):
+        with pytest.raises(JobNotInProgress, match="another run may have it"):
+            report.put_once(hook, each, FAILURE, certain=False)
+    assert hook.puts == [SUCCESS]
+    # To ask for its status, one would have to acknowledge it.
+    assert hook.asked == []
+
+
+def test_a_left_job_that_is_ours_after_all_gets_a_result():
+    memory = RecordMemory(recorded("left", SUCCESS))
+    assert report.put_once(Hook(memory), memory, FAILURE) == "failure"
+    assert own(memory) == recorded("done", FAILURE)
+
+
+def test_a_left_job_that_took_a_result_has_that():
+    """Of two tasks at once, one may be refused since the other's result was taken just before."""
+    memory = RecordMemory(recorded("left", SUCCESS)).beside("other", recorded("done", FAILURE))
+    hook = Hook(memory)
+    assert report.put_once(hook, memory, SUCCESS, certain=False) == "failure"
+    assert hook.puts == []
 
 
 @pytest.mark.parametrize("kind", TAKES_NO_RESULT)
@@ -129,7 +160,7 @@ def test_no_uncertain_job_is_taken_for_one_with_our_result(kind, in_doubt):
     hook = Hook(memory, kind("m", in_doubt=in_doubt))
     with pytest.raises(kind):
         report.put_once(hook, memory, SUCCESS, certain=False)
-    assert own(memory) == recorded("intended", SUCCESS)
+    assert own(memory) == recorded("left", SUCCESS)
     # To ask for its status, one would have to acknowledge it.
     assert hook.asked == []
 
@@ -160,7 +191,7 @@ def test_our_own_token_proves_nothing_if_it_was_never_sent():
     memory = RecordMemory()
     with pytest.raises(JobNotInProgress):
         report.put_once(Hook(memory, JobNotInProgress("m")), memory, call, certain=False)
-    assert memory.history == ["intended", "withdrawn"]
+    assert memory.history == ["intended", "left"]
 
 
 @pytest.mark.parametrize("kind", TAKES_NO_RESULT)
@@ -198,6 +229,7 @@ def test_a_continuation_that_was_not_taken_is_awaited_by_nobody():
     token = TaskInstanceRef("dag", "run", "task").token
     call = requests.success(JOB, continuation_token=token)
     assert recorded("done", call).awaited_by is not None
+    assert recorded("left", call).awaited_by is None
     assert recorded("refused", call).awaited_by is None
 
 

@@ -165,6 +165,18 @@ def test_the_next_try_knows_the_works_result_but_may_fail(next_try, call, known)
     assert later.result_of_earlier_try(call.job) == known
 
 
+@pytest.mark.parametrize(("call", "known"), [(SUCCESS, SUCCESS), (FAILURE, None)], ids=["success", "failure"])
+def test_the_next_try_knows_that_the_job_was_left(next_try, call, known):
+    left = ResultRecord.of_call("left", call)
+    next_try().write_result(left)
+    later = next_try()
+    assert later.read_results("j") == later.read_results("j") == Results(left=(left,))
+    assert later.result_of_earlier_try(call.job) == known
+    # The finishing task would put it, perhaps on a job that another run has claimed meanwhile.
+    later.leave_to_others(call)
+    assert later.read_results("j") == Results(left=(left,))
+
+
 def test_a_result_that_may_have_been_put_is_not_exchanged(next_try):
     keeper = next_try()
     keeper.write_result(ResultRecord.of_call("intended", SUCCESS))

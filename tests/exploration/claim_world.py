@@ -189,7 +189,7 @@ def _known(world: World, me: str) -> Generator[Any, Any, Any]:
 
 def _results(me: str) -> Generator[Any, Any, job_life.Results]:
     own, others = yield "get results", me
-    return job_life.Results(own and record_of(*own), tuple(record_of(*each) for each in others))
+    return job_life.Results.of(own and record_of(*own), [record_of(*each) for each in others])
 
 
 def _claim(world: World, me: str, steps: claiming.NextSteps, nonce: str) -> Generator[Any, Any, str]:

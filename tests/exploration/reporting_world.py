@@ -5,8 +5,9 @@ Every order of steps in which the tasks of a run can report the result of one jo
 The steps are those of the package itself (``_worker.reporting``). CodePipeline, the records and Airflow are
 abstract: a job that takes one result, a table with one record for each task, and tasks that may die before
 and after each step, be retried, or go on although Airflow holds them for dead. Answers may be lost, before or
-after the call was carried out. The customer may stop the pipeline. Whether CodePipeline tells the status of
-an ended job is open each time, as it forgets such jobs after a while.
+after the call was carried out. The customer may stop the pipeline. A job whose claim is unknown may be
+nobody's until another run claims it. Whether CodePipeline tells the status of an ended job is open each time,
+as it forgets such jobs after a while.
 
 A state is a tuple, so that each is visited once. A task's part of it is what it has heard since its try
 began, which is all that its next step depends on.
@@ -76,11 +77,14 @@ class State(NamedTuple):
 
     :param tasks: The processes.
     :param records: The tasks' records: name, call and state of each.
-    :param taken: The call that CodePipeline has taken, ``abandoned``, or empty while the job is in progress.
+    :param taken: The call that CodePipeline has taken, ``abandoned``, ``unclaimed`` while nobody has the job,
+        or empty while it is in progress.
     :param deaths: How many processes may still die.
     :param losses: How many answers may still be lost.
     :param stops: How many times the customer may still stop the pipeline.
     :param unaware: Whether CodePipeline did not return the status of the ended job when a task asked.
+    :param claims: How many times another run may still claim the job.
+    :param careless: A task that sent a call although it had read that the job was left; empty if none did.
     """
 
     tasks: tuple[Task, ...]
@@ -90,6 +94,8 @@ class State(NamedTuple):
     losses: int = 0
     stops: int = 0
     unaware: bool = False
+    claims: int = 0
+    careless: str = ""
 
 
 def results_for(state: State, name: str) -> tuple[Any, ...]:
@@ -99,12 +105,18 @@ def results_for(state: State, name: str) -> tuple[Any, ...]:
     return "read", own, others
 
 
+def has_read_that_it_was_left(task: Task) -> bool:
+    """Return whether a task has read, before its first step, that the job was left."""
+    _, own, others = (task.heard or (("read", None, ()),))[0]
+    return any(record is not None and record[1] == "left" for record in (own, *others))
+
+
 def fact_of(heard: tuple[Any, ...]) -> Any:
     """Return the answer to a step, as the steps take it."""
     kind = heard[0]
     if kind == "read":
         own, others = heard[1:]
-        return Results(None if own is None else record_of(*own), tuple(record_of(*other) for other in others))
+        return Results.of(None if own is None else record_of(*own), [record_of(*other) for other in others])
     if kind == "answer":
         return Answer(heard[1], heard[2])
     return heard[1]
@@ -179,6 +191,8 @@ class Explorer:
         """Yield what can happen next, and the state after it."""
         if state.stops and not state.taken:
             yield "the customer stops the pipeline", state._replace(taken="abandoned", stops=state.stops - 1)
+        if state.claims and state.taken == "unclaimed":
+            yield "another run claims the job", state._replace(taken="", claims=state.claims - 1)
         for index, task in enumerate(state.tasks):
             yield from self._of_task(state, index, task)
 
@@ -205,7 +219,9 @@ class Explorer:
                 ghost = task._replace(heeded=False)
                 yield f"{task.name} is held for dead", other._replace(tasks=(*other.tasks, ghost))
         action = next_action(task.wants, task.heard or (), self.certain)
-        yield from self._act(state, task, action, become)
+        is_careless = action[0] is Send and has_read_that_it_was_left(task)
+        for what, after in self._act(state, task, action, become):
+            yield what, after._replace(careless=task.name) if is_careless else after
 
     def _settled(self, state: State, index: int, task: Task) -> State:
         """Return a state in which a task that has nothing more to do has ended, or is tried again."""
@@ -271,6 +287,6 @@ class Explorer:
                 yield f"{what}, and gives up", silent._replace(taken=taken, losses=fewer)
 
 
-def started(*tasks: Task, **budget: int) -> State:
+def started(*tasks: Task, **budget: Any) -> State:
     """Return the state in which nothing has happened yet."""
     return State(tuple(tasks), **budget)

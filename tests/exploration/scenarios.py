@@ -30,6 +30,17 @@ def fault_of(state: State) -> str | None:
     return None
 
 
+def fault_of_unknown_claim(state: State) -> str | None:
+    """Return what is wrong with the end of a story in which it is unknown whose the job is, or None."""
+    if state.careless:
+        return f"{state.careless} sends a result of a job that was left"
+    for task in state.tasks:
+        # That the action goes on is a guess, if an answer was lost: the wait for the next job tells.
+        if task.heeded and task.end in ("success", "failure") and task.end != state.taken.partition(" ")[0]:
+            return f"{task.name} says {task.end}, but the job has {state.taken or 'no result'}"
+    return None
+
+
 SCENARIOS = {
     "finish alone": [Task("finish", "success", tries=3)],
     "work that failed": [Task("finish", "failure", tries=3)],
@@ -46,8 +57,25 @@ SCENARIOS = {
 }
 
 
+#: Those in which the claim may be unknown.
+OF_UNKNOWN_CLAIMS = (
+    "finish alone",
+    "a result operator, then finish",
+    "a function, then finish",
+    "two results at once, then finish",
+    "a sensor renews while finish reports",
+)
+
+
 def explore(*tasks: Task, never_taken: tuple[str, ...] = (), zombies: bool = True, **budget: int) -> Explorer:
     """Explore all orders of these tasks' steps."""
     explorer = Explorer(fault_of, never_taken=frozenset(never_taken), zombies=zombies)
     explorer.explore(started(*tasks, **budget))
+    return explorer
+
+
+def explore_unknown_claim(*tasks: Task, zombies: bool = True, **budget: int) -> Explorer:
+    """Explore all orders of these tasks' steps, for a job that nobody has until another run claims it."""
+    explorer = Explorer(fault_of_unknown_claim, certain=False, zombies=zombies)
+    explorer.explore(started(*tasks, taken="unclaimed", claims=1, **budget))
     return explorer

@@ -9,7 +9,7 @@ from airflow_codepipeline_partner._worker import job_life, reporting
 from airflow_codepipeline_partner._worker.job_life import Known, Refusal, Step
 from exploration import reporting_world
 from exploration.reporting_world import Task
-from exploration.scenarios import SCENARIOS, explore
+from exploration.scenarios import OF_UNKNOWN_CLAIMS, SCENARIOS, explore, explore_unknown_claim
 
 #: Has as many orders as all others together. "make explore" walks it, with as many deaths as here.
 LARGEST = "three sensors renew at once"
@@ -25,6 +25,13 @@ def test_no_order_of_steps_leads_to_a_wrong_end(name):
 
 def test_of_healthy_sensors_that_renew_at_once_none_fails():
     explorer = explore(*(Task(name, f"continue {name}", tries=1) for name in "abc"), zombies=False)
+    assert explorer.faults == []
+    assert explorer.ends
+
+
+@pytest.mark.parametrize("name", OF_UNKNOWN_CLAIMS)
+def test_a_job_that_was_left_gets_no_result(name):
+    explorer = explore_unknown_claim(*SCENARIOS[name], zombies=False, deaths=1, losses=1)
     assert explorer.faults == []
     assert explorer.ends
 
