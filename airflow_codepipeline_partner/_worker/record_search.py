@@ -47,12 +47,15 @@ LIVING = ("queued", "running")
 
 def claims_of_next_jobs(dag: Any, claiming: TaskInstanceRef) -> Iterator[ClaimRecord]:
     """
-    Yield what the tasks that continue an action recorded in their own XCom of the jobs that they claimed.
+    Yield what the tasks that report recorded in their own XCom of the action's next jobs that they claimed.
 
     :param dag: The DAG.
     :param claiming: The instance of the task that claimed the action's first job.
     """
-    yield from _copies(dag, claiming, NEXT_CLAIM_KEY, ClaimRecord.from_xcom)
+    reporting = reporting_tasks(dag, dag.get_task(claiming.task_id))
+    if any(is_marked(task, "claims_next_job") for task in reporting):
+        # A task that puts a last result may have claimed the job, too, to end it.
+        yield from _copies(reporting, claiming, NEXT_CLAIM_KEY, ClaimRecord.from_xcom)
 
 
 def results_of_continuing_tasks(dag: Any, claiming: TaskInstanceRef) -> Iterator[ResultRecord]:
@@ -62,17 +65,20 @@ def results_of_continuing_tasks(dag: Any, claiming: TaskInstanceRef) -> Iterator
     :param dag: The DAG.
     :param claiming: The instance of the task that claimed the action's first job.
     """
-    yield from _copies(dag, claiming, CONTINUED_KEY, ResultRecord.from_xcom)
+    reporting = reporting_tasks(dag, dag.get_task(claiming.task_id))
+    waiting = [task for task in reporting if is_marked(task, "claims_next_job")]
+    yield from _copies(waiting, claiming, CONTINUED_KEY, ResultRecord.from_xcom)
 
 
-def _copies(dag: Any, claiming: TaskInstanceRef, key: str, read: Callable[[Any], Record]) -> Iterator[Record]:
-    for other in reporting_tasks(dag, dag.get_task(claiming.task_id)):
-        if is_marked(other, "claims_next_job"):
-            names = {"dag_id": claiming.dag_id, "run_id": claiming.run_id, "task_id": other.task_id}
-            for value in XCom.get_all(key=key, **names) or ():
-                record = readable(read, value, other.task_id)
-                if record is not None:
-                    yield record
+def _copies(
+    tasks: Iterable[Any], claiming: TaskInstanceRef, key: str, read: Callable[[Any], Record]
+) -> Iterator[Record]:
+    for other in tasks:
+        names = {"dag_id": claiming.dag_id, "run_id": claiming.run_id, "task_id": other.task_id}
+        for value in XCom.get_all(key=key, **names) or ():
+            record = readable(read, value, other.task_id)
+            if record is not None:
+                yield record
 
 
 def records_of_run(

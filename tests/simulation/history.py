@@ -218,6 +218,10 @@ class History(World):
         return f"run{list(self.server.runs.values()).index(run) + 1}"
 
     def _go_on(self, process: Process) -> None:
+        for due, gone in self.ends_of_dead:
+            if gone is process and self.outdated.get(process.name, self.now) < self.now - SLOWNESS:
+                # However slow all is, its supervisor has had its heartbeat by now.
+                return self._notice(due, process)
         self.current = process
         try:
             process.go_on()

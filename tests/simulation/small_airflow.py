@@ -350,7 +350,8 @@ class SmallAirflow:
     def mark_failed(self, run: Run) -> None:
         """Mark a run as failed: what runs fails, what waits is skipped, and teardowns go on."""
         has_teardown = False
-        run.ended_at = self.now
+        if run.ended_at is None:
+            run.ended_at = self.now
         for each in run.instances.values():
             if each.state in ENDED:
                 continue
@@ -390,10 +391,11 @@ class SmallAirflow:
                 each.max_tries = each.try_number + each.task.retries
                 each.state = None
         if run.state != "running":
-            run.state, run.reason, run.started_at, run.ended_at = "running", "", self.now, None
+            run.state, run.reason, run.started_at = "running", "", self.now
             run.clear_number += 1
         elif COUNTS_EACH_CLEAR:
             run.clear_number += 1
+        run.ended_at = None
 
 
 def refused() -> AirflowRuntimeError:

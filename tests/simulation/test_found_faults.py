@@ -270,3 +270,26 @@ def test_a_next_job_claimed_just_after_a_mark_is_ended():
     history.run()
     assert judge(history) == []
     assert all(job.status.ended for job in history.codepipeline.state.jobs.values())
+
+
+def test_a_clear_forgets_no_job_that_finish_job_claimed():
+    """The user has marked the task that waited for the job as a success, and clears the claim then."""
+    history = Struck("custom_go_on", {}, user="mark success")
+    history.cue = lambda it: is_deferred(it, "go_on")
+    marked, cleared = history._fate, []
+
+    def fate(what, kinds):
+        process = history.current
+        is_claimed = what == "writes codepipeline_claim claimed" and "finish_job" in process.name
+        if is_claimed and not cleared:
+            cleared.append(process.name)
+            history.outsiders.to_do.append("clear claim")
+            claim = instance(history, "claim")
+            history.outsiders.does("clears claim", lambda: history.server.clear(claim))
+        return marked(what, kinds)
+
+    history._fate = fate
+    history.run()
+    assert cleared
+    assert judge(history) == []
+    assert all(job.status.ended for job in history.codepipeline.state.jobs.values())
