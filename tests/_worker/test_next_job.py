@@ -39,6 +39,7 @@ from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInsta
 from airflow_codepipeline_partner._worker import awaited_job, next_job
 from airflow_codepipeline_partner.exceptions import (
     InvalidJobReference,
+    JobNotFound,
     JobNotInProgress,
     NextJobNotOffered,
     RequestRefused,
@@ -214,6 +215,30 @@ def test_refused_progress_leaves_an_uncertain_job_untouched(state, left):
         next_job.put_progress(Hook(JobNotInProgress("It has ended.")), claim, WAITING)
     result = claim.store.read_result("one")
     assert (result and result.state) == left
+
+
+@pytest.mark.parametrize("kind", [JobNotInProgress, JobNotFound])
+def test_a_next_job_that_takes_no_progress_is_awaited(kind):
+    """Nobody may have it; CodePipeline may have forgotten it meanwhile, which is no other answer."""
+    record_of_two = record(UNKNOWN, TWO, former=("one",), token=TOKEN)
+    claim = claim_of(record_of_two, success(TWO, token=TOKEN, state="refused"))
+    ended = next_job.put_progress(Hook(kind("m")), claim, WAITING)
+    assert awaited(ended) == TOKEN
+
+
+@pytest.mark.parametrize(
+    ("token", "states", "is_forsaken"),
+    [
+        (TOKEN, {"go_on": "success"}, True),
+        (TOKEN, {"go_on": "failed"}, True),
+        (TOKEN, {"go_on": "deferred"}, False),
+        (TOKEN, {}, False),
+        ("chosen-by-a-user", {"go_on": "success"}, False),
+    ],
+)
+def test_a_job_whose_task_has_ended_is_awaited_by_nobody(monkeypatch, token, states, is_forsaken):
+    monkeypatch.setattr(next_job, "task_states", lambda ti, task_ids, map_index: states)
+    assert next_job.is_forsaken(None, token) is is_forsaken
 
 
 def test_nothing_is_put_for_a_job_without_an_action_type():

@@ -293,3 +293,21 @@ def test_a_clear_forgets_no_job_that_finish_job_claimed():
     assert cleared
     assert judge(history) == []
     assert all(job.status.ended for job in history.codepipeline.state.jobs.values())
+
+
+def test_a_sensor_waits_for_the_job_of_one_that_was_marked():
+    """The user marks the sensor that waits for the action's next job as a success: the other claims it."""
+    history = Struck("two_watch_put", {}, user="mark success")
+    history.plan.looks = 12
+
+    def waits_for_job(it):
+        waiting = instance(it, "watch")
+        is_waiting = waiting is not None and waiting.state == "deferred" and waiting.trigger is not None
+        return is_waiting and "Continuation" in waiting.trigger[0]
+
+    history.cue = waits_for_job
+    history.run()
+    assert "marks watch as a success" in " ".join(history.misfortunes)
+    assert judge(history) == []
+    claims = {call.by.split(".")[0] for call in history.calls if call.operation.startswith("Acknowledge")}
+    assert claims == {"run1 claim", "run1 beside"}
