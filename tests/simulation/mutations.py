@@ -173,6 +173,9 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
         "a refused result may have been taken": lambda: [
             patch(reporting._Sender, "send", as_if_never_refused)
         ],
+        "a job that was left gets another result": lambda: [
+            patch(job_life.Results, "left", property(always(()), always(None)), create=True)
+        ],
         "a cleared claim awaits no next job": lambda: [
             patch(claim_checkpoint.ClaimCheckpoint, "_continued", always(None))
         ],
