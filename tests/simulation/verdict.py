@@ -127,7 +127,7 @@ class _Trial:
         # It was cleared, too, and its older process, held for dead, still put the token.
         died = self._was_hit(f" {waiting.task_id}.", "die")
         run = self.runs.get(waiting.run_id)
-        return died or (run is not None and self._was_cleared_twice(run))
+        return died or (run is not None and (self._was_cleared_twice(run) or self._has_cleared_only(run)))
 
     def _was_cleared_twice(self, run: Run) -> bool:
         """Return whether a task that goes on with the action was cleared at work, and then again."""
@@ -190,6 +190,9 @@ class _Trial:
                 ("_result" in said and said.endswith(" intended") and "after" in said) or ": Put" in said
                 for said in lost
                 if f": {self.history._name_of(run)} " in said
+            ) or any(
+                name.startswith(f"{self.history._name_of(run)} ")
+                for name in self.history.intended & self.history.killed
             )
             is_late = run.cut_off_at < call.at and not was_intended
             ended_at = self.history.outdated.get(call.by)

@@ -10,7 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_codepipeline_partner._worker.records import CLAIM_KEY, CONTINUED_KEY, NEXT_CLAIM_KEY
+from airflow_codepipeline_partner._worker.records import (
+    CLAIM_KEY,
+    CONTINUED_KEY,
+    NEXT_CLAIM_KEY,
+    RESULT_KEY,
+)
 from airflow_codepipeline_partner.emulator.settings import Settings
 from simulation import ways
 from simulation.codepipeline import CodePipeline, closed, refusal
@@ -66,6 +71,8 @@ class World:
         self.ends_of_dead: list[tuple[float, Process]] = []
         #: The names of processes that have written a record of a claim.
         self.wrote: set[str] = set()
+        #: The names of processes that were about to put a result.
+        self.intended: set[str] = set()
         #: The names of processes that Airflow ended while they ran.
         self.killed: set[str] = set()
         #: When a user marked or cleared their task. They may go on for some seconds.
@@ -178,6 +185,8 @@ class World:
             return
         if type(message).__name__ == "SetXCom" and key.startswith(RECORDS):
             self.wrote.add(process.name)
+        if key.startswith(RESULT_KEY) and value.get("state") == "intended":
+            self.intended.add(process.name)
         if type(message).__name__.startswith("Set") and key.startswith(CLAIM_KEY) and "job_id" in value:
             claims = self.intents.setdefault(process.name, {})
             if value.get("state") == "claimed":
