@@ -50,6 +50,7 @@ from airflow_codepipeline_partner._protocol.results import ExecutionDetails
 from airflow_codepipeline_partner._worker import failures, report, result_defaults
 from airflow_codepipeline_partner._worker.claim import claim_job
 from airflow_codepipeline_partner._worker.claim_checkpoint import ClaimCheckpoint, restore_claim
+from airflow_codepipeline_partner._worker.cut_off import is_cut_off
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.output_artifacts import (
     MissingOutputs,
@@ -283,7 +284,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
             return
         no_retry = failures.cannot_be_sent(error) or ends_task_otherwise(error)
         forgets = not ClaimCheckpoint(context).outlives_a_retry
-        if not no_retry and not forgets and is_retried(context, error):
+        if not no_retry and not forgets and self._is_retried(context, error):
             return
         job = record.job.job
         outcome = self._report_failure(context, record, error)
@@ -298,6 +299,17 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
                 "it knows nothing of its earlier tries, so a retry would leave the job. Put finish_job after "
                 f"this task. Job {job.job_id} {outcome}."
             ) from error
+
+    def _is_retried(self, context: Any, error: BaseException) -> bool:
+        """Return whether Airflow begins another try of this task, as far as can be known."""
+        if not is_retried(context, error):
+            return False
+        try:
+            # If a user has ended this task meanwhile, its finishing task may have found no claim.
+            return not is_cut_off(context["ti"])
+        except Exception as trouble:
+            self.log.warning("The state of this task cannot be read: %s.", type(trouble).__name__)
+            return True
 
     def _report_failure(self, context: Any, record: ClaimRecord, error: BaseException) -> str:
         """Put the failure, and return the outcome in words. No error here may hide why the work failed."""

@@ -230,7 +230,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         """
         self._finish(context, None)
 
-    def _finish(self, context: Any, at_least: float | None) -> None:
+    def _finish(self, context: Any, at_least: float | None, *, is_second_look: bool = False) -> None:
         states = states_before(context, self)
         if self.claim_task_id not in states:
             raise AirflowFailException(
@@ -263,6 +263,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
                     f"The action went on with job {in_run.record.job.job_id}, whose claim is "
                     f"{in_run.record.state}. Another worker may have the job, so this task leaves it."
                 )
+            if in_run is None and not is_second_look and "failed" in states[self.claim_task_id]:
+                self._look_once_more()
             self._end_without_a_job(context, states, in_run)
         job = claimed.job
         refuse_cleared_run(context["dag_run"], in_run)
@@ -317,6 +319,22 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     def execute_again(self, context: Any, event: Any = None) -> None:
         """Put the result of the work, if the work has ended now."""
         self.execute(context)
+
+    def _look_once_more(self) -> NoReturn:
+        """
+        Look again a little later, without a worker slot meanwhile, whether there is a claim after all.
+
+        If a user ended the claiming task just as a retry of it began, Airflow had cleared its records. Its
+        process lives some seconds more, and may have written them anew by then.
+        """
+        from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+
+        self.log.warning("%s failed, and there is no record of a claim. Looking again.", self.claim_task_id)
+        self.defer(trigger=TimeDeltaTrigger(self.LOOK_AGAIN_AFTER), method_name="execute_second_look")
+
+    def execute_second_look(self, context: Any, event: Any = None) -> None:
+        """Put the result of the work, if there is a record of a claim now."""
+        self._finish(context, None, is_second_look=True)
 
     def _wait_for_next_job(self, claim: ClaimInRun | None, at_least: float | None) -> None:
         """Wait for the action's next job, if this run is to claim one and no task before this one did."""

@@ -311,3 +311,27 @@ def test_a_sensor_waits_for_the_job_of_one_that_was_marked():
     assert judge(history) == []
     claims = {call.by.split(".")[0] for call in history.calls if call.operation.startswith("Acknowledge")}
     assert claims == {"run1 claim", "run1 beside"}
+
+
+def test_a_run_marked_as_a_retry_begins_ends_its_job():
+    """Airflow has cleared the function's records, and it has not written them anew."""
+    history = Struck("function_and_finish", {}, work="fail", user="mark failed")
+    drawn, marked = history._fate, []
+
+    def fate(what, kinds):
+        process = history.current
+        name = process.name if process else "-"
+        if name == "run1 function.2" and what == "writes codepipeline_claim claimed" and not marked:
+            marked.append(what)
+            [run] = history.server.runs.values()
+            history.outsiders.does("mark failed", lambda: history.server.mark_failed(run))
+            history.hang(process)
+            process.pause()
+        return drawn(what, kinds)
+
+    history._fate = fate
+    history.cue = lambda it: False
+    history.run()
+    assert marked
+    assert judge(history) == []
+    assert [job.status.value for job in history.codepipeline.state.jobs.values()] == ["Failed"]
