@@ -110,6 +110,8 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         check_literal(lambda kind: FailureDetails("x", kind), failure_type)
         self._run: dict[str, str] = {}
         self._ended: set[str] = set()
+        #: What was tried: the jobs, and how their claims were known.
+        self._tried: set[tuple[str, str]] = set()
         self._reason = "failed"
         self.message = message
         self.failure_type = failure_type
@@ -147,7 +149,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         """
         dag, run_id = context["dag"], _run_id_of(context)
         self._run = {"dag_id": dag.dag_id, "run_id": run_id}
-        self._ended = set()
+        self._ended, self._tried = set(), set()
         self._reason = _REASONS.get(context.get("reason") or "", "failed")
         hook = AwsParameters.of(self).with_config_defaults(**CALLBACK_TIMEOUTS).hook(retry_deadline=0)
         deadline = time.monotonic() + CALLBACK_SECONDS
@@ -166,7 +168,9 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
             if claim.counts_as_ours(claim.unknown_claim or unknown_claim)
             and results.step is not Step.NOTHING
             and claim.job.job_id not in self._ended
+            and (claim.job.job_id, claim.state) not in self._tried
         ]
+        self._tried.update((claim.job.job_id, claim.state) for claim, _ in left)
         if left:
             # In case the DAG processor ends this callback before its time is over.
             self.log.info("To be ended: job %s.", ", job ".join(claim.job.job_id for claim, _ in left))

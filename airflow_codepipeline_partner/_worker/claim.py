@@ -125,11 +125,13 @@ class _ClaimingTask:
         self._ti = context["ti"]
         self._job = job
         self._checkpoint = ClaimCheckpoint(context)
+        self._reports_itself = False
         #: Why the job was left alone, if another task waits for it.
         self.left_to: str | None = None
 
     def claim(self, unknown_claim: str, *, ends_with_claim: bool) -> tuple[Reason, Claim]:
         """Claim the job, and record the outcome, whatever happens in between."""
+        self._reports_itself = not ends_with_claim
         steps = claiming(
             self._job,
             TaskInstanceRef.of(self._ti),
@@ -154,7 +156,7 @@ class _ClaimingTask:
         if isinstance(step, IsAwaited):
             return self._is_awaited(step.job)
         if isinstance(step, IsCutOff):
-            return is_cut_off(self._ti)
+            return is_cut_off(self._ti, reports_itself=self._reports_itself)
         if isinstance(step, NoteEnd):
             return self._checkpoint.note_end(step.claim)
         return self._hook.carry_out(self._job, step)

@@ -97,22 +97,25 @@ def records_in_copies(dag: Any, claiming: Any, ref: TaskInstanceRef) -> Iterator
     """
     Yield the claims of a task in a run of which copies may know more than its own records.
 
+    Also what a task has written since its own records were read: a try may just have begun, with no records.
+
     :param dag: The DAG.
     :param claiming: The claiming task.
     :param ref: Its instance, or that of any map index.
     """
     names = {"dag_id": ref.dag_id, "run_id": ref.run_id, "task_id": ref.task_id}
-    found = [claim for claim, _ in records_of_run(**names, writers=writers_of(dag, claiming, ref))]
+    found = list(records_of_run(**names, writers=writers_of(dag, claiming, ref)))
     is_mapped = claiming.is_mapped or mapped_group_of(claiming) is not None
     indexes = range(count_instances(**names)) if is_mapped else (-1,)
     goes_on = any(is_marked(task, "claims_next_job") for task in reporting_tasks(dag, claiming))
-    if len(found) >= len(indexes) and not goes_on and not any(claim.state.is_unknown for claim in found):
+    if len(found) >= len(indexes) and not goes_on and not any(claim.state.is_unknown for claim, _ in found):
+        yield from found
         return
     for index in indexes:
         store = RecordStore.of_claim(replace(ref, map_index=index), claiming, dag, None)
         try:
             claim = claim_of_all_tries(dag, store.ref, store.read_claim())
-            if claim is not None and claim not in found:
+            if claim is not None:
                 yield claim, store.read_results(claim.job.job_id)
         except Exception as error:
             # Of whatever kind: it must not keep other jobs from their end.

@@ -26,8 +26,13 @@ if TYPE_CHECKING:
 LOOKS, PAUSE = 3, 1
 
 
-def is_cut_off(ti: Any) -> bool:
-    """Return whether Airflow holds the running task for ended, although it still runs."""
+def is_cut_off(ti: Any, *, reports_itself: bool = False) -> bool:
+    """
+    Return whether Airflow holds the running task for ended, although it still runs.
+
+    :param ti: The running task instance.
+    :param reports_itself: Whether it works and reports, too, so that perhaps no task does so after it.
+    """
     own = TaskInstanceRef.of(ti)
     looking = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(LOOKS),
@@ -36,8 +41,8 @@ def is_cut_off(ti: Any) -> bool:
         reraise=True,
     )
     states = looking(task_states, ti, [own.task_id], map_index=own.map_index)
-    # If a user has marked it as a success, the work goes on, and the finishing task reports.
-    return any(state in ENDED and state != "success" for state in states.values())
+    # If a user has marked a claim as a success, the work goes on, and the finishing task reports.
+    return any(state in ENDED and (reports_itself or state != "success") for state in states.values())
 
 
 def end_cut_off(hook: CodePipelineHook, ti: Any, store: report.ResultStore, job: ClaimedJob) -> NoReturn:

@@ -137,9 +137,7 @@ def work_before(dag: Any, task: Any, claim_task_id: str) -> set[str]:
     between = after_claim & task.get_flat_relative_ids(upstream=True)
     tasks = [found for found in map(dag.get_task, between) if not (found.is_setup or found.is_teardown)]
     work = {
-        found.task_id
-        for found in tasks
-        if not (found.inherits_from_skipmixin or found.inherits_from_empty_operator)
+        found.task_id for found in tasks if not (skips_others(found) or found.inherits_from_empty_operator)
     }
     return work or {found.task_id for found in tasks}
 
@@ -170,6 +168,13 @@ def unknown_claim_of(claiming: Any) -> str:
     """Return a claiming task's ``unknown_claim``: what an unknown claim counts as."""
     given = claiming.partial_kwargs if claiming.is_mapped else vars(claiming)
     return str(given.get("unknown_claim", "assume_ours"))
+
+
+def skips_others(task: Any) -> bool:
+    """Return whether a task, mapped or not, may skip others, as a branch does."""
+    kind = task.operator_class if task.is_mapped else type(task)
+    # Not every operator that can has the flag.
+    return task.inherits_from_skipmixin or any(each.__name__ == "SkipMixin" for each in kind.__mro__)
 
 
 def is_marked(task: Any, mark: str) -> bool:

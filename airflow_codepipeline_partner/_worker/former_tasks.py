@@ -3,22 +3,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.cut_off import put_failure
 from airflow_codepipeline_partner._worker.dag import task_ids_of_run
-from airflow_codepipeline_partner._worker.job_life import Results
+from airflow_codepipeline_partner._worker.job_life import Results, Step
 from airflow_codepipeline_partner._worker.record_search import records_of_run
 from airflow_codepipeline_partner._worker.record_store import RecordStore
-from airflow_codepipeline_partner._worker.records import ClaimRecord
-from airflow_codepipeline_partner.exceptions import JobNotFound, JobNotInProgress
+from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
+from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, JobNotFound, JobNotInProgress
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
+
+log = logging.getLogger(__name__)
 
 
 def claims_of_former_tasks(
@@ -31,9 +34,14 @@ def claims_of_former_tasks(
     :param dag: The DAG.
     :param run_id: The run.
     """
-    for task_id in task_ids_of_run(get_task_states, dag.dag_id, run_id):
-        if not dag.has_task(task_id) and not dag.has_task(task_id.rpartition("_")[0]):
-            yield from records_of_run(dag.dag_id, run_id, task_id)
+    names = task_ids_of_run(get_task_states, dag.dag_id, run_id)
+    for task_id in names:
+        mapped_id, _, index = task_id.rpartition("_")
+        if dag.has_task(task_id) or (index.isdigit() and dag.has_task(mapped_id)):
+            continue
+        if any(records_of_run(dag.dag_id, run_id, task_id)):
+            # Any task of the run may have reported.
+            yield from records_of_run(dag.dag_id, run_id, task_id, names)
 
 
 def end_jobs_of_former_tasks(hook: CodePipelineHook, context: Mapping[str, Any]) -> None:
@@ -43,24 +51,58 @@ def end_jobs_of_former_tasks(hook: CodePipelineHook, context: Mapping[str, Any])
     :param hook: The hook that ends them.
     :param context: The context of a task that finishes a job.
     :raises AirflowFailException: There was one, so this task fails.
+    :raises CodePipelineProviderError: One could not be ended.
     """
     ti, ended = context["ti"], []
+    trouble: CodePipelineProviderError | None = None
     store = RecordStore(TaskInstanceRef.of(ti), shared=True)
     message = "The work of this action was changed in Airflow while it ran. Retry the action."
     for record, results in claims_of_former_tasks(ti.get_task_states, context["dag"], ti.run_id):
         # Such a task's parameter is not known; its record says what is not the default.
-        has_result = results.best is not None or (results.left and not record.is_certain)
+        has_result = results.step is Step.NOTHING or (results.left and not record.is_certain)
         if has_result or not record.counts_as_ours(record.unknown_claim or "assume_ours"):
             continue
         job = replace(record.job, certain=record.is_certain)
         ended.append(job.job_id)
         try:
-            put_failure(hook, store, job, TaskInstanceRef.of(ti), message)
+            put_failure(hook, _Beside(store, results), job, TaskInstanceRef.of(ti), message)
         except (JobNotFound, JobNotInProgress):
             # An earlier try of this task, or the customer, has ended it.
             continue
+        except CodePipelineProviderError as error:
+            # One customer's trouble must not keep another's job from its end.
+            log.warning("Job %s is not ended: %s", job.job_id, error)
+            trouble = error
+    if trouble is not None:
+        raise trouble
     if ended:
         raise AirflowFailException(
             "The DAG was changed during this run, and the task that claimed is no longer there. Ended: job "
             f"{', job '.join(ended)}."
         )
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """
+    The running task's records of a result, beside those that the former tasks have left.
+
+    :param store: The running task's store.
+    :param former: The former tasks' records.
+    """
+
+    store: RecordStore
+    former: Results
+
+    def read_results(self, job_id: str) -> Results:
+        """Return all records."""
+        own = self.store.read_results(job_id)
+        return replace(self.former, own=own.own, left=(*own.left, *self.former.left))
+
+    def write_result(self, record: ResultRecord) -> None:
+        """Write the running task's own record."""
+        self.store.write_result(record)
+
+    def withdraw_result(self, job_id: str) -> None:
+        """Forget the running task's own record."""
+        self.store.withdraw_result(job_id)

@@ -215,7 +215,8 @@ class _Sender:
             yield Write(sent.with_state("refused"))
         elif meaning is Refusal.PERHAPS_NEVER_OURS and not self._is_next:
             # It has ended, perhaps with this result, or another run claims it. This run leaves it.
-            yield Write(sent.with_state("left"))
+            if not is_overwritten:
+                yield Write(sent.with_state("left"))
         elif meaning is Refusal.PERHAPS_NEVER_OURS:
             # It has ended, perhaps with this result, or nobody has it. Then it is offered again; this run
             # waits for that from now on.

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._worker.dag import matching_instance, task_states
+from airflow_codepipeline_partner._worker.dag import matching_instance, skips_others, task_states
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def _is_explained(
         return True
     own = TaskInstanceRef.of(context["ti"])
     branches = (dag.get_task(before) for before in sorted(task.get_flat_relative_ids(upstream=True)))
-    if any(_skips(context, own, branch, task_id) for branch in branches if branch.inherits_from_skipmixin):
+    if any(_skips(context, own, branch, task_id) for branch in branches if skips_others(branch)):
         return True
     found = matching_instance(context["task"], own, task)
     if found is not None:

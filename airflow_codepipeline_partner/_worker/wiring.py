@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_codepipeline_partner._base_operator import is_known_later
 from airflow_codepipeline_partner._protocol.jobs import ActionType
-from airflow_codepipeline_partner._worker.dag import is_marked, mapped_group_of
+from airflow_codepipeline_partner._worker.dag import is_marked, mapped_group_of, skips_others
 from airflow_codepipeline_partner._worker.failures import record_job_failure
 from airflow_codepipeline_partner._worker.skips import record_skip
 from airflow_codepipeline_partner.exceptions import InvalidInput
@@ -36,7 +36,8 @@ def check_is_finished(claiming: Any, dag: Any) -> None:
 
 
 def _ends_job_of(task: Any, claiming: Any) -> bool:
-    if not is_marked(task, "ends_job"):
+    if not is_marked(task, "ends_job") or is_marked(task, "claims_job"):
+        # A function ends the job that it claims itself.
         return False
     return bool(getattr(task, "claim_task_id", claiming.task_id) == claiming.task_id)
 
@@ -45,16 +46,21 @@ def check_waits_for_work(finish: Any, claiming: Any, dag: Any) -> None:
     """
     Check that a finishing task waits for the work.
 
-    It must wait for all tasks that follow the claim. And if it waits for the claim alone, no other task of
-    the DAG may be tied to nothing. In a task group, only the tasks of the group count.
+    It must wait for all tasks that follow the claim, except those that follow another claim, too, and only
+    through that. If both are in one task group, only the tasks of the group count. And if it waits for the
+    claim alone, no other task of the DAG may be tied to nothing. A claim that reports itself needs no check.
 
     :param finish: The finishing task.
     :param claiming: The claiming task.
     :param dag: Their DAG, as a whole.
     :raises InvalidInput: It does not, so it would report success before the work has run.
     """
+    if is_marked(claiming, "puts_result"):
+        return
     tied = finish.get_flat_relative_ids(upstream=True) | finish.get_flat_relative_ids(upstream=False)
     after_claim = claiming.get_flat_relative_ids(upstream=False)
+    of_claim = _work_of(claiming, dag)
+    shares_group = _is_in_group_of(finish, claiming)
     waits_for_claim_alone = finish.upstream_task_ids == {claiming.task_id}
     group = mapped_group_of(finish)
     untied = sorted(
@@ -63,8 +69,11 @@ def check_waits_for_work(finish: Any, claiming: Any, dag: Any) -> None:
         if task.task_id not in {finish.task_id, *tied}
         and (group is None or mapped_group_of(task) is group)
         and (
-            (task.task_id in after_claim and _is_in_group_of(finish, task) and not task.is_teardown)
-            or (waits_for_claim_alone and not is_marked(claiming, "puts_result"))
+            waits_for_claim_alone
+            if task.task_id not in after_claim
+            else task.task_id in of_claim
+            and not task.is_teardown
+            and (_is_in_group_of(finish, task) or not shares_group)
         )
     )
     if untied:
@@ -73,6 +82,18 @@ def check_waits_for_work(finish: Any, claiming: Any, dag: Any) -> None:
             f"that has run. Wire the work after {claiming.task_id}, and then call finish_job. If these tasks "
             "are no work of the job, give finish_job allow_untied_tasks=True."
         )
+
+
+def _work_of(claiming: Any, dag: Any) -> set[str]:
+    """Return the ids of the tasks that follow a claim by a way without another claim."""
+    found: set[str] = set()
+    left = list(claiming.downstream_task_ids)
+    while left:
+        task_id = left.pop()
+        if task_id not in found and not is_marked(dag.get_task(task_id), "claims_job"):
+            found.add(task_id)
+            left.extend(dag.get_task(task_id).downstream_task_ids)
+    return found
 
 
 def _is_in_group_of(finish: Any, task: Any) -> bool:
@@ -85,20 +106,20 @@ def _is_in_group_of(finish: Any, task: Any) -> bool:
 
 def check_is_not_skipped(finish: Any, dag: Any) -> None:
     """
-    Check that no task just before a finishing task skips it, as a branch skips what it does not choose.
+    Check that no task just before a finishing task may skip it, as a branch does that chooses nothing.
 
     :param finish: The finishing task.
     :param dag: Its DAG, as a whole.
-    :raises InvalidInput: One does, so the job would have no end.
+    :raises InvalidInput: One may, and the job would have no end.
     """
     for task_id in sorted(finish.upstream_task_ids):
         before = dag.get_task(task_id)
         kind = before.operator_class if before.is_mapped else type(before)
         may_skip_it = _SPARES_TEARDOWNS.isdisjoint(each.__name__ for each in kind.__mro__)
-        if before.inherits_from_skipmixin and may_skip_it:
+        if skips_others(before) and may_skip_it:
             raise InvalidInput(
-                f"{finish.task_id} comes just after the branch {task_id}, which skips each task that it does "
-                "not choose. Put an EmptyOperator between the two, with the trigger rule none_failed."
+                f"{finish.task_id} comes just after the branch {task_id}, which may skip it: for instance, "
+                "if it chooses nothing. Put an EmptyOperator in between, with the trigger rule none_failed."
             )
 
 

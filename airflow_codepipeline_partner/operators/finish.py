@@ -106,8 +106,9 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         builds cannot pause the DAG by ``max_consecutive_failed_dag_runs``.
     :param missing_outputs: What to do if the work succeeded, but no task uploaded one of the output artifacts
         with this package: ``warn`` in the log (the default), ``fail`` the job, or ``ignore`` it.
-    :param allow_untied_tasks: Whether the DAG may have tasks that are tied to nothing while this task waits
-        for the claim alone. Otherwise such a DAG is refused when it is parsed.
+    :param allow_untied_tasks: Whether the DAG may have tasks that this task does not wait for although they
+        follow the claim, or that are tied to nothing while this task waits for the claim alone. Otherwise
+        such a DAG is refused when it is parsed.
 
     Source: PutThirdPartyJobSuccessResult, PutThirdPartyJobFailureResult, PutJobSuccessResult,
     PutJobFailureResult, CodePipeline API 2015-07-09.
@@ -249,7 +250,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             cut_off = [*cut_off, self.claim_task_id]
         # What came before the claim may have been about another job.
         former = context["dag"].get_task(self.claim_task_id).get_flat_relative_ids(upstream=True)
-        of_job = {task_id: found for task_id, found in states.items() if task_id not in former}
+        apart = former | self._ends_of_other_jobs(context["dag"])
+        of_job = {task_id: found for task_id, found in states.items() if task_id not in apart}
         failure = work_result.failure_of_run(run["dag_id"], of_job, work, cut_off)
         recorded = None if failure is None else recorded_failure(context, of_job)
         in_run = self._claim_in_run(context["dag"], store)
@@ -303,6 +305,11 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             raise AirflowFailException(f"{said} This task fails so that the run does, too.")
         else:
             self.log.warning("%s", said)
+
+    def _ends_of_other_jobs(self, dag: Any) -> set[str]:
+        """Return the tasks that finish the jobs of other claims: how they end says nothing of this job."""
+        claims_of = {task.task_id: getattr(task, "claim_task_id", None) for task in dag.tasks}
+        return {task_id for task_id, of in claims_of.items() if of not in (None, self.claim_task_id)}
 
     def _wait_for_work(self, task_ids: Collection[str]) -> NoReturn:
         """

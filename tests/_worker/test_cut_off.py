@@ -43,6 +43,12 @@ def test_a_task_that_has_ended_without_success_is_cut_off(state, is_cut_off):
     assert cut_off.is_cut_off(task_that_reads(state)) is is_cut_off
 
 
+def test_a_function_that_is_marked_as_a_success_is_cut_off():
+    """It has not claimed yet, and the finishing task may have ended without a job."""
+    assert cut_off.is_cut_off(task_that_reads("success"), reports_itself=True)
+    assert not cut_off.is_cut_off(task_that_reads("running"), reports_itself=True)
+
+
 def test_a_look_that_fails_is_repeated(pauses):
     """Such a task has no other try."""
     assert cut_off.is_cut_off(task_that_reads(OSError("away"), OSError("away"), "skipped"))

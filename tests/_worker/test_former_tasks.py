@@ -12,10 +12,12 @@ from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._worker import former_tasks
 from airflow_codepipeline_partner._worker.former_tasks import end_jobs_of_former_tasks
+from airflow_codepipeline_partner._worker.job_life import Results
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
-from airflow_codepipeline_partner.exceptions import JobNotInProgress
+from airflow_codepipeline_partner.exceptions import ClientConnectionError, JobNotInProgress
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
 
 JOB = OfferedJob("job", "client")
@@ -24,11 +26,14 @@ JOB = OfferedJob("job", "client")
 class Hook:
     """Takes each result, or says that the job has ended."""
 
-    def __init__(self, ended=False):
+    def __init__(self, ended=False, without_token=()):
         self.ended = ended
+        self.without_token = without_token
         self.sent = []
 
     def send_result(self, call):
+        if call.job.client_id in self.without_token:
+            raise ClientConnectionError("There is no client token.", job_id=call.job.job_id)
         self.sent.append(requests.result_of(call))
         if self.ended:
             raise JobNotInProgress("It has ended.", job_id="job")
@@ -37,13 +42,13 @@ class Hook:
         return None
 
 
-def end(hook, dag_has=("finish",)):
-    """Have the finishing task of a run look, which had the task "former" before."""
+def end(hook, dag_has=("finish",), former=("former",)):
+    """Have the finishing task of a run look, which had other tasks before."""
     with DAG("d", schedule=None) as dag:
         for task_id in dag_has:
             BaseOperator(task_id=task_id)
     names = {"dag_id": "d", "run_id": "r", "task_id": "finish", "map_index": -1}
-    states = {"former": "success", "finish": "running"}
+    states = {**dict.fromkeys(former, "success"), "finish": "running"}
     ti = SimpleNamespace(**names, get_task_states=lambda dag_id, run_ids: {"r": states})
     end_jobs_of_former_tasks(hook, {"ti": ti, "dag": dag})
 
@@ -78,3 +83,43 @@ def test_the_job_of_a_task_that_is_there_is_its_own_affair(xcom):
     hook = Hook()
     end(hook, dag_has=("finish", "former"))
     assert hook.sent == []
+
+
+@pytest.mark.parametrize("writer", ["", "finish"], ids=["only one reports", "several report"])
+def test_what_was_intended_before_the_change_is_put(xcom, writer):
+    claimed()
+    before = RecordStore(TaskInstanceRef("d", "r", "former"), writer=writer, writers=("finish", "watch"))
+    before.write_result(ResultRecord.of_call("intended", requests.success(JOB)))
+    hook = Hook()
+    with pytest.raises(AirflowFailException, match="Ended: job job"):
+        end(hook)
+    assert hook.sent == ["success"]
+
+
+@pytest.fixture
+def claims(xcom, monkeypatch):
+    """Former tasks and the jobs that they claimed, without a result."""
+    held = {}
+
+    def records_of_run(dag_id, run_id, task_id, writers=()):
+        if task_id in held:
+            yield ClaimRecord(ClaimState.CLAIMED, ClaimedJob(held[task_id])), Results()
+
+    monkeypatch.setattr(former_tasks, "records_of_run", records_of_run)
+    return held
+
+
+def test_a_claim_may_be_renamed_to_a_part_of_its_name(claims):
+    claims["claim_job"] = JOB
+    hook = Hook()
+    with pytest.raises(AirflowFailException):
+        end(hook, dag_has=("finish", "claim"), former=("claim_job", "claim"))
+    assert hook.sent == ["failure"]
+
+
+def test_one_customers_trouble_keeps_no_other_job_open(claims):
+    claims.update({f"former_{name}": OfferedJob(name, f"client-{name}") for name in "ab"})
+    hook = Hook(without_token=("client-a",))
+    with pytest.raises(ClientConnectionError):
+        end(hook, former=sorted(claims))
+    assert hook.sent == ["failure"]

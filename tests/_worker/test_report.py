@@ -138,6 +138,21 @@ def test_a_refused_result_of_an_unknown_claim_is_the_last(known, kind):
     assert hook.asked == []
 
 
+def test_a_left_job_spoils_no_record_of_another_try():
+    """An older try that still lives is refused, since the newer one's call was taken just before."""
+    newer = recorded("intended", FAILURE)
+    memory = RecordMemory()
+
+    class Refusing(Hook):
+        def send_result(self, call: Call) -> None:
+            memory.results["job-1"] = newer
+            raise JobNotInProgress("m")
+
+    with pytest.raises(JobNotInProgress):
+        report.put_once(Refusing(memory), memory, SUCCESS, certain=False)
+    assert own(memory) == newer
+
+
 def test_a_left_job_that_is_ours_after_all_gets_a_result():
     memory = RecordMemory(recorded("left", SUCCESS))
     assert report.put_once(Hook(memory), memory, FAILURE) == "failure"

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import pytest
-from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, TaskGroup, task, task_group
+from airflow.providers.standard.utils.skipmixin import SkipMixin
+from airflow.sdk import DAG, BaseOperator, TaskGroup, task, task_group
 from support import ACTION_TYPE
 
+from airflow_codepipeline_partner._worker.dag import work_before
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 from airflow_codepipeline_partner.operators import (
@@ -24,12 +25,17 @@ def parse(dag):
     dag.resolve_template_files()
 
 
-def a_claim(**parameters):
-    return CodePipelineClaimJobOperator(task_id="claim", job=JOB, **parameters)
+def a_claim(task_id="claim", **parameters):
+    return CodePipelineClaimJobOperator(task_id=task_id, job=JOB, **parameters)
+
+
+@task.codepipeline_job
+def function(job):
+    """Work in a task that claims and reports itself."""
 
 
 def work(task_id="work"):
-    return EmptyOperator(task_id=task_id)
+    return BaseOperator(task_id=task_id)
 
 
 def test_a_claim_that_no_task_finishes_is_refused():
@@ -114,9 +120,69 @@ def test_tasks_after_the_group_of_the_work_are_no_work():
     assert dag.get_task("afterwards").upstream_task_ids == {"job.work"}
 
 
+def test_work_outside_the_group_of_finish_job_is_refused():
+    with DAG("d", schedule=None) as dag:
+        claim = a_claim()
+        claim >> work("build")
+        with TaskGroup("end"):
+            finish_job(claim)
+        claim >> work("deploy")
+    with pytest.raises(InvalidInput, match="does not wait for deploy"):
+        parse(dag)
+
+
+def test_tasks_after_a_group_of_claim_and_finish_alone_pass():
+    with DAG("d", schedule=None) as dag:
+        with TaskGroup("job") as group:
+            finish_job(a_claim())
+        group >> work("afterwards")
+    parse(dag)
+
+
+def test_the_work_of_a_further_claim_is_another_jobs():
+    with DAG("d", schedule=None) as dag:
+        first, second = a_claim("first"), a_claim("second")
+        build, deploy = work("build"), work("deploy")
+        first >> build
+        finish_job(first, task_id="finish_first")
+        build >> second >> deploy
+        finish_job(second, task_id="finish_second")
+    parse(dag)
+
+
+def test_a_function_has_reported_before_later_tasks():
+    with DAG("d", schedule=None) as dag:
+        done = function(JOB)
+        finish_job(done)
+        done >> work("tell_the_team")
+    parse(dag)
+
+
+def test_a_function_ends_no_other_tasks_claim():
+    """It would claim the job itself, and lose it."""
+    with DAG("d", schedule=None) as dag:
+        function(a_claim().output)
+    with pytest.raises(InvalidInput, match="No task of the DAG d ends the job that claim claims"):
+        parse(dag)
+
+
+def test_an_operator_that_skips_without_a_flag_is_a_branch():
+    class Choice(BaseOperator, SkipMixin):
+        inherits_from_skipmixin = False
+
+    with DAG("d", schedule=None) as dag:
+        claim = a_claim()
+        choice = Choice(task_id="choice")
+        claim >> choice >> work()
+        choice >> finish_job(claim)
+    assert work_before(dag, dag.get_task("finish_job"), "claim") == {"work"}
+    with pytest.raises(InvalidInput, match="comes just after the branch choice"):
+        parse(dag)
+
+
 @pytest.mark.parametrize(("choose", "is_refused"), [(task.branch, True), (task.short_circuit, False)])
 def test_a_branch_just_before_finish_job_is_refused(choose, is_refused):
-    """It skips what it does not choose, whatever the task's trigger rule."""
+    """It skips all if it chooses nothing, whatever the task's trigger rule."""
     with DAG("d", schedule=None) as dag:
         claim = a_claim()
 
@@ -168,3 +234,15 @@ def test_the_functions_own_task_is_its_work():
         finish_job(deploy(JOB))
         work("unrelated")
     parse(dag)
+
+
+def test_of_two_claims_with_one_work_each_job_has_its_own_end():
+    """One customer has abandoned the action: that finishing task fails, and the other's job succeeded."""
+    with DAG("d", schedule=None) as dag:
+        first, second = a_claim("first"), a_claim("second")
+        [first, second] >> work()
+        finish_job(first, task_id="finish_first")
+        last = finish_job(second, task_id="finish_second")
+    parse(dag)
+    assert last.upstream_task_ids == {"finish_first"}
+    assert last._ends_of_other_jobs(dag) == {"finish_first"}

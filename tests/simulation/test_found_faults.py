@@ -335,3 +335,32 @@ def test_a_run_marked_as_a_retry_begins_ends_its_job():
     assert marked
     assert judge(history) == []
     assert [job.status.value for job in history.codepipeline.state.jobs.values()] == ["Failed"]
+
+
+def test_the_callback_finds_a_claim_that_is_written_meanwhile():
+    """The run's time is over just as a retry of the claim begins, whose records Airflow has cleared."""
+    history = Struck("timed_go_on", {("run1 claim.1", "returns"): "die after"}, user="time out")
+    drawn, retry, looks = history._fate, "run1 claim.2", []
+
+    def fate(what, kinds):
+        process = history.current
+        name = process.name if process else "-"
+        if name == retry and what.startswith("writes codepipeline_claim_") and history.outsiders.to_do:
+            [run] = history.server.runs.values()
+            history.outsiders.does("time out", lambda: history.outsiders._time_out(run))
+            history.hang(process)
+            process.pause()
+        elif name == "run1 callback" and what == "GetXComSequenceSlice":
+            looks.append(what)
+            if len(looks) == 3:
+                # It has found no record.
+                history._hangs_until.pop(retry, None)
+                history.hang(process)
+                process.pause()
+        return drawn(what, kinds)
+
+    history._fate = fate
+    history.run()
+    assert len(looks) > 3
+    assert judge(history) == []
+    assert all(job.status.ended for job in history.codepipeline.state.jobs.values())
