@@ -75,10 +75,13 @@ mutations: environment ## break the rules one by one, and count the seeds until 
 pairs: environment ## try every two misfortunes, one after the other, at each step of a DAG (ARGS="--way plain")
 	PYTHONPATH=.:tests $(VENV)/bin/python -m simulation.pairs $(ARGS)
 
+# Tried twice: a registry may be away for a moment.
+NPM_INSTALL := npm install --prefix tests/clients --no-package-lock --no-audit --no-fund --loglevel error
+
 test-clients: environment ## try the emulator with the AWS CLI and the AWS SDK for JavaScript (needs Node.js)
 	@$(PYTHON) -m venv .venv/aws-cli
 	@.venv/aws-cli/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/clients/requirements.txt
-	@npm install --prefix tests/clients --no-package-lock --no-audit --no-fund --silent
+	@$(NPM_INSTALL) || $(NPM_INSTALL)
 	$(TESTS) tests/clients $(ARGS)
 
 benchmark: environment ## measure the transfer of artifacts against boto3 and zipfile (1 GiB, 5 rounds; ARGS="--mib 64")
