@@ -192,7 +192,7 @@ class _Trial:
                 if f": {self.history._name_of(run)} " in said
             ) or any(
                 name.startswith(f"{self.history._name_of(run)} ")
-                for name in self.history.intended & self.history.killed
+                for name in self.history.intended & self.history.outdated.keys()
             )
             is_late = run.cut_off_at < call.at and not was_intended
             ended_at = self.history.outdated.get(call.by)
