@@ -9,6 +9,7 @@ calls that report a result are composed in :mod:`~airflow_codepipeline_partner._
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -124,7 +125,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     MAX_RETRY_DELAY: ClassVar[timedelta] = timedelta(minutes=5)
     #: Seconds between two polls for an action's next job, if no task before this one waited for it.
     POLL_INTERVAL: ClassVar[float] = 30
-    #: Wait between two looks at work that was cleared just before this task could report it.
+    #: Wait between two looks at work that was cleared just before this task could report it, or for a claim.
     LOOK_AGAIN_AFTER: ClassVar[timedelta] = timedelta(seconds=10)
     #: For how many seconds the record of a task that skipped itself may be on its way.
     SKIP_RECORD_DELAY: ClassVar[float] = 10.0
@@ -231,7 +232,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         """
         self._finish(context, None)
 
-    def _finish(self, context: Any, at_least: float | None, *, is_second_look: bool = False) -> None:
+    def _finish(self, context: Any, at_least: float | None) -> None:
         states = states_before(context, self)
         if self.claim_task_id not in states:
             raise AirflowFailException(
@@ -255,6 +256,13 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         failure = work_result.failure_of_run(run["dag_id"], of_job, work, cut_off)
         recorded = None if failure is None else recorded_failure(context, of_job)
         in_run = self._claim_in_run(context["dag"], store)
+        if in_run is None and "failed" in states[self.claim_task_id]:
+            # If a user ended the claiming task just as a retry of it began, Airflow had cleared its records.
+            # Its process lives some seconds more, and may have written them anew by then. Without a deferral,
+            # since it is not certain that a triggerer runs.
+            self.log.warning("%s failed without a record of a claim. Looking again.", self.claim_task_id)
+            time.sleep(self.LOOK_AGAIN_AFTER.total_seconds())
+            in_run = self._claim_in_run(context["dag"], store)
         if in_run is not None:
             in_run = next_job.claim_if_unknown(self.hook, in_run)
         claimed = self._claimed_job(in_run)
@@ -265,8 +273,6 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
                     f"The action went on with job {in_run.record.job.job_id}, whose claim is "
                     f"{in_run.record.state}. Another worker may have the job, so this task leaves it."
                 )
-            if in_run is None and not is_second_look and "failed" in states[self.claim_task_id]:
-                self._look_once_more()
             self._end_without_a_job(context, states, in_run)
         job = claimed.job
         refuse_cleared_run(context["dag_run"], in_run)
@@ -326,22 +332,6 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     def execute_again(self, context: Any, event: Any = None) -> None:
         """Put the result of the work, if the work has ended now."""
         self.execute(context)
-
-    def _look_once_more(self) -> NoReturn:
-        """
-        Look again a little later, without a worker slot meanwhile, whether there is a claim after all.
-
-        If a user ended the claiming task just as a retry of it began, Airflow had cleared its records. Its
-        process lives some seconds more, and may have written them anew by then.
-        """
-        from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
-
-        self.log.warning("%s failed, and there is no record of a claim. Looking again.", self.claim_task_id)
-        self.defer(trigger=TimeDeltaTrigger(self.LOOK_AGAIN_AFTER), method_name="execute_second_look")
-
-    def execute_second_look(self, context: Any, event: Any = None) -> None:
-        """Put the result of the work, if there is a record of a claim now."""
-        self._finish(context, None, is_second_look=True)
 
     def _wait_for_next_job(self, claim: ClaimInRun | None, at_least: float | None) -> None:
         """Wait for the action's next job, if this run is to claim one and no task before this one did."""

@@ -379,11 +379,7 @@ def test_an_old_trigger_is_made_from_its_row(row):
 #: Operator or sensor → the methods in which its deferred tasks go on, and with what besides the event.
 RESUMED = {
     operators.CodePipelineContinueJobOperator: {"execute_complete": {}},
-    operators.CodePipelineFinishJobOperator: {
-        "execute_next_job": {},
-        "execute_again": {},
-        "execute_second_look": {},
-    },
+    operators.CodePipelineFinishJobOperator: {"execute_next_job": {}, "execute_again": {}},
     operators.PutJobFailureResultOperator: {"execute_complete": {}},
     operators.PutJobSuccessResultOperator: {"execute_complete": {}},
     operators.PutThirdPartyJobFailureResultOperator: {"execute_complete": {}},
@@ -432,10 +428,7 @@ def test_an_old_deferred_task_resumes_in_its_method(cls, method):
     signature = inspect.signature(getattr(cls, method))
     for event in (EVENTS[0], None):
         signature.bind("self", "context", event=event, **RESUMED[cls][method])
-        if (
-            method not in ("execute_again", "execute_second_look")
-            and cls is not sensors.CodePipelineJobSensor
-        ):
+        if method != "execute_again" and cls is not sensors.CodePipelineJobSensor:
             signature.bind("self", "context", event=event, **RESUMED[cls][method], at_least=1769860800.5)
     # What was deferred without more arguments, and what dag.test() keeps of a deferral.
     signature.bind("self", "context", event=EVENTS[0])

@@ -314,8 +314,9 @@ def test_a_sensor_waits_for_the_job_of_one_that_was_marked():
 
 
 def test_a_run_marked_as_a_retry_begins_ends_its_job():
-    """Airflow has cleared the function's records, and it has not written them anew."""
-    history = Struck("function_and_finish", {}, work="fail", user="mark failed")
+    """Airflow has cleared the function's records. Its process writes them anew, and is ended then."""
+    dies = {("run1 function.2", "stores codepipeline_claim claimed"): "die before"}
+    history = Struck("function_and_finish", dies, work="fail", user="mark failed")
     drawn, marked = history._fate, []
 
     def fate(what, kinds):
@@ -325,10 +326,19 @@ def test_a_run_marked_as_a_retry_begins_ends_its_job():
             marked.append(what)
             [run] = history.server.runs.values()
             history.outsiders.does("mark failed", lambda: history.server.mark_failed(run))
+            # Airflow ends it a little later.
+            history.ends_of_dead[:] = [(history.now + 30, process)]
             history.hang(process)
             process.pause()
         return drawn(what, kinds)
 
+    def sleep(seconds):
+        """Let the function go on first while finish_job waits."""
+        history._hangs_until.pop("run1 function.2", None)
+        history.hang(history.current)
+        slept(seconds)
+
+    slept, history.sleep = history.sleep, sleep
     history._fate = fate
     history.cue = lambda it: False
     history.run()
