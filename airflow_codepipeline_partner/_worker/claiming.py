@@ -204,9 +204,7 @@ def claiming(
         # After a user has cleared the task, only CodePipeline knows whether the job is still in progress.
         yield Write(record.state, record.job)
         claim = Claim(record.state, record.job)
-        is_new = False
     else:
-        is_new = True
         claim, is_awaited = yield from _asking(job, record)
         if is_awaited:
             return Reason.AWAITED, claim
@@ -226,7 +224,8 @@ def claiming(
     waiting = TaskInstanceRef.from_token(claim.job.continuation_token)
     if waiting is not None and not waiting.is_of_run(run.dag_id, run.run_id):
         return Reason.ABANDONED, claim
-    if is_new and (yield IsCutOff()):
+    # Before a retry has written the record anew, a task that finishes the job finds none, either.
+    if (yield IsCutOff()):
         return Reason.CUT_OFF, claim
     if ends_with_claim:
         yield NoteEnd(claim)

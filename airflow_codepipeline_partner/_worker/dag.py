@@ -12,6 +12,8 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from airflow.sdk import XComArg
+
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 
 #: Most characters of task ids in one request: an HTTP client or a proxy may refuse a longer URL.
@@ -39,7 +41,7 @@ def states_before(context: Mapping[str, Any], task: Any) -> dict[str, list[str |
     for task_id in sorted(task.get_flat_relative_ids(upstream=True)):
         other = dag.get_task(task_id)
         other_group = mapped_group_of(other)
-        if other_group is not None and other_group is group:
+        if other_group is not None and other_group == group:
             same_group.append(task_id)
         elif other.is_mapped or other_group is not None:
             # One call for each: the keys of the answer (task id and map index in one text) can be ambiguous.
@@ -105,21 +107,47 @@ def task_ids_of_run(get_task_states: Callable[..., Any], dag_id: str, run_id: st
     )
 
 
-def unended_work(task: Any, claim_task_id: str, states: Mapping[str, Collection[str | None]]) -> list[str]:
+def unended_work(
+    dag: Any, task: Any, claim_task_id: str, states: Mapping[str, Collection[str | None]]
+) -> list[str]:
     """
-    Return the tasks that a task had to wait for and that have not ended: the claim, and those just before it.
+    Return the tasks before a finishing task that have not ended: the claim, and those of its job.
 
-    A user may have cleared one of them after the task was started. Tasks further back need not have ended:
-    the trigger rules of the tasks in between may not require it.
+    A user may have cleared one of them after the task was started. And the trigger rule of a task in between
+    need not wait for all before it, so work further back may still go on.
 
-    :param task: The task.
+    :param dag: The DAG.
+    :param task: The finishing task.
     :param claim_task_id: The id of the claiming task.
     :param states: Task id → the states of its task instances.
     """
-    awaited = {claim_task_id, *task.upstream_task_ids}
+    awaited = {claim_task_id, *task.upstream_task_ids, *tasks_of_job(dag, task, claim_task_id)}
     return sorted(
         task_id for task_id in awaited if any(state not in ENDED for state in states.get(task_id, ()))
     )
+
+
+def tasks_of_job(dag: Any, task: Any, claim_task_id: str) -> set[str]:
+    """
+    Return the ids of the tasks before a finishing task whose end matters for its job.
+
+    These are the work and what the work needs, as setups and branches. What came before the claim may have
+    been about another job, and so is what finishes the job of another claim. A teardown only counts if it
+    is to fail the run.
+
+    :param dag: The DAG.
+    :param task: The finishing task.
+    :param claim_task_id: The id of the claiming task.
+    """
+    claiming = dag.get_task(claim_task_id)
+    before = task.get_flat_relative_ids(upstream=True) - claiming.get_flat_relative_ids(upstream=True)
+    found = map(dag.get_task, before - {claim_task_id})
+    return {
+        each.task_id
+        for each in found
+        if getattr(each, "claim_task_id", claim_task_id) == claim_task_id
+        and (not each.is_teardown or each.on_failure_fail_dagrun)
+    }
 
 
 def work_before(dag: Any, task: Any, claim_task_id: str) -> set[str]:
@@ -160,7 +188,7 @@ def has_many_instances(task: Any, claiming: Any) -> bool:
     If the claim is mapped by itself, the instances of a mapped task are taken to have a job each.
     """
     group = mapped_group_of(task)
-    is_inside = group is None or group is mapped_group_of(claiming)
+    is_inside = group in (None, mapped_group_of(claiming))
     return (task.is_mapped or not is_inside) and not claiming.is_mapped
 
 
@@ -177,19 +205,31 @@ def skips_others(task: Any) -> bool:
     return task.inherits_from_skipmixin or any(each.__name__ == "SkipMixin" for each in kind.__mro__)
 
 
+def referenced_tasks(task: Any) -> set[str]:
+    """Return the ids of the tasks whose output a task, mapped or not, is given in the DAG."""
+    if task.is_mapped:
+        given: list[Any] = [task.partial_kwargs]
+        mapped = {operator.task_id for operator in task.iter_mapped_dependencies()}
+    else:
+        given, mapped = [getattr(task, name, None) for name in task.template_fields], set()
+    return mapped | {operator.task_id for operator, _ in XComArg.iter_xcom_references(given)}
+
+
 def is_marked(task: Any, mark: str) -> bool:
     """Return whether the class of a task, mapped or not, has one of our marks."""
     return bool(getattr(task.operator_class if task.is_mapped else type(task), mark, False))
 
 
-def mapped_group_of(task: Any) -> Any:
-    """Return the innermost mapped task group around a task, or None."""
-    return task.get_closest_mapped_task_group()
+def mapped_group_of(task: Any) -> str | None:
+    """Return the id of the innermost mapped task group around a task, or None."""
+    # Not the group: of one and the same, Airflow hands out the object itself, or a proxy of it.
+    group = task.get_closest_mapped_task_group()
+    return None if group is None else str(group.group_id)
 
 
 def matching_instance(task: Any, own: TaskInstanceRef, other: Any) -> TaskInstanceRef | None:
     """Return the one instance of another task that goes with the running one; None if there are several."""
     group = mapped_group_of(other)
-    if other.is_mapped or (group is not None and group is not mapped_group_of(task)):
+    if other.is_mapped or group not in (None, mapped_group_of(task)):
         return None
     return replace(own, task_id=other.task_id, map_index=-1 if group is None else own.map_index)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.cut_off import put_failure
-from airflow_codepipeline_partner._worker.dag import task_ids_of_run
+from airflow_codepipeline_partner._worker.dag import is_marked, mapped_group_of, task_ids_of_run
 from airflow_codepipeline_partner._worker.job_life import Results, Step
 from airflow_codepipeline_partner._worker.record_search import records_of_run
 from airflow_codepipeline_partner._worker.record_store import RecordStore
@@ -36,12 +36,25 @@ def claims_of_former_tasks(
     """
     names = task_ids_of_run(get_task_states, dag.dag_id, run_id)
     for task_id in names:
-        mapped_id, _, index = task_id.rpartition("_")
-        if dag.has_task(task_id) or (index.isdigit() and dag.has_task(mapped_id)):
+        if _claims_still(task_id, dag) or _is_instance(task_id, dag):
             continue
         if any(records_of_run(dag.dag_id, run_id, task_id)):
             # Any task of the run may have reported.
             yield from records_of_run(dag.dag_id, run_id, task_id, names)
+
+
+def _claims_still(task_id: str, dag: Any) -> bool:
+    """Return whether the DAG has the task, and it is one that claims."""
+    return dag.has_task(task_id) and is_marked(dag.get_task(task_id), "claims_job")
+
+
+def _is_instance(name: str, dag: Any) -> bool:
+    """Return whether Airflow may mean an instance of a mapped task by a name."""
+    task_id, _, index = name.rpartition("_")
+    if not index.isdigit() or not dag.has_task(task_id):
+        return False
+    task = dag.get_task(task_id)
+    return bool(task.is_mapped or mapped_group_of(task))
 
 
 def end_jobs_of_former_tasks(hook: CodePipelineHook, context: Mapping[str, Any]) -> None:
@@ -54,7 +67,7 @@ def end_jobs_of_former_tasks(hook: CodePipelineHook, context: Mapping[str, Any])
     :raises CodePipelineProviderError: One could not be ended.
     """
     ti, ended = context["ti"], []
-    trouble: CodePipelineProviderError | None = None
+    trouble: Exception | None = None
     store = RecordStore(TaskInstanceRef.of(ti), shared=True)
     message = "The work of this action was changed in Airflow while it ran. Retry the action."
     for record, results in claims_of_former_tasks(ti.get_task_states, context["dag"], ti.run_id):
@@ -69,9 +82,10 @@ def end_jobs_of_former_tasks(hook: CodePipelineHook, context: Mapping[str, Any])
         except (JobNotFound, JobNotInProgress):
             # An earlier try of this task, or the customer, has ended it.
             continue
-        except CodePipelineProviderError as error:
-            # One customer's trouble must not keep another's job from its end.
-            log.warning("Job %s is not ended: %s", job.job_id, error)
+        except Exception as error:
+            # Of whatever kind: one customer's trouble must not keep another's job from its end.
+            said = str(error) if isinstance(error, CodePipelineProviderError) else type(error).__name__
+            log.warning("Job %s is not ended: %s", job.job_id, said)
             trouble = error
     if trouble is not None:
         raise trouble

@@ -4,19 +4,29 @@ Why a task of the work was skipped: by the DAG, or because somebody ended the ru
 
 If a user marks a run failed, Airflow fails its running tasks and *skips* those that have not begun or wait
 for a retry. Nothing in a task's state distinguishes such a skip from one that the DAG's author wanted. So a
-skip has to be explained: by the task's trigger rule, a task before it that was skipped, a branch, nothing to
-expand, or by the task itself, which then left a record. A skip without an explanation cut the work off.
+skip has to be explained: by the task's trigger rule, a setup that was skipped, a branch, nothing to expand,
+or by the task itself, which then left a record. A skip without an explanation cut the work off.
+
+A skip that explains another one has to be explained, too. So all tasks between the claim and the finishing
+task are looked at, also branches, setups and those that do not follow the claim, and each instance of a
+mapped one by itself.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._worker.dag import matching_instance, skips_others, task_states
+from airflow_codepipeline_partner._worker.dag import (
+    mapped_group_of,
+    matching_instance,
+    skips_others,
+    task_states,
+)
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 
 log = logging.getLogger(__name__)
@@ -25,14 +35,6 @@ log = logging.getLogger(__name__)
 SKIP_KEY = "codepipeline_skip"
 #: XCom key under which Airflow's branches record which tasks they skip, or follow.
 BRANCH_KEY = "skipmixin_key"
-#: Trigger rules that skip a task although all tasks before it have succeeded.
-SELECTIVE_RULES = frozenset({"all_failed", "one_failed", "all_skipped"})
-#: Trigger rules that skip a task if one task before it was skipped.
-STRICT_RULES = frozenset({"all_success", "none_skipped", "all_done_setup_success"})
-#: Trigger rules that skip a task if tasks before it were skipped, and none has succeeded.
-LENIENT_RULES = frozenset(
-    {"none_failed_min_one_success", "one_success", "all_done_min_one_success", "one_done"}
-)
 
 
 def record_skip(context: Mapping[str, Any]) -> None:
@@ -46,77 +48,144 @@ def record_skip(context: Mapping[str, Any]) -> None:
 def tasks_cut_off(
     context: Mapping[str, Any],
     states: Mapping[str, Collection[str | None]],
-    work: Collection[str],
+    task_ids: Collection[str],
     delay: float,
 ) -> list[str]:
     """
-    Return the tasks of the work that were skipped without an explanation.
+    Return the tasks of which an instance was skipped without an explanation.
 
-    :param context: The context of the task that comes after the work.
-    :param states: Task id → the states of its task instances.
-    :param work: The ids of the tasks of the work.
+    :param context: The context of the task that comes after them.
+    :param states: Task id → the states of its task instances, of all tasks before that one.
+    :param task_ids: The ids of the tasks to look at.
     :param delay: After how many seconds to look again: a task that skipped itself records that a moment after
         its state has changed.
     """
-    skipped = [task_id for task_id in sorted(work) if "skipped" in states.get(task_id, ())]
-    found = [task_id for task_id in skipped if not _is_explained(context, task_id, states)]
+    skipped = [task_id for task_id in sorted(task_ids) if "skipped" in states.get(task_id, ())]
+    run = _Run(context, states)
+    found = [task_id for task_id in skipped if not run.explains(task_id)]
     if found:
         time.sleep(delay)
-    return [task_id for task_id in found if not _is_explained(context, task_id, states)]
+        run = _Run(context, states)
+    return [task_id for task_id in found if not run.explains(task_id)]
 
 
-def _is_explained(
-    context: Mapping[str, Any], task_id: str, states: Mapping[str, Collection[str | None]]
-) -> bool:
-    dag = context["dag"]
-    task = dag.get_task(task_id)
-    if record_skip not in (task.on_skipped_callback or ()):
-        # It would leave no record if it skipped itself, so a missing record proves nothing.
-        return True
-    if _is_skipped_by_rule(task, states):
-        return True
-    own = TaskInstanceRef.of(context["ti"])
-    branches = (dag.get_task(before) for before in sorted(task.get_flat_relative_ids(upstream=True)))
-    if any(_skips(context, own, branch, task_id) for branch in branches if skips_others(branch)):
-        return True
-    found = matching_instance(context["task"], own, task)
-    if found is not None:
-        return bool(RecordStore(found).read_if_any(SKIP_KEY))
-    # One of a mapped task's instances, or of those in a mapped group.
-    names = task_states(context["ti"], [task_id])
-    if task_id in names:
-        # There was nothing to expand.
-        return True
-    indexes = [int(name.rpartition("_")[2]) for name, state in names.items() if state == "skipped"]
-    return all(
-        RecordStore(TaskInstanceRef(own.dag_id, own.run_id, task_id, index)).read_if_any(SKIP_KEY)
-        for index in indexes
-    )
+def skips_by_rule(rule: str, before: Iterable[str | None]) -> bool:
+    """
+    Return whether a trigger rule skips a task.
+
+    :param rule: The rule.
+    :param before: The states of the task instances just before the task, all ended.
+    """
+    states = set(before) - {"removed"}
+    failed, skipped = not states.isdisjoint(("failed", "upstream_failed")), "skipped" in states
+    match rule:
+        case "all_success":
+            return skipped and not failed
+        case "none_skipped" | "all_done_min_one_success":
+            return skipped
+        case "one_success" | "none_failed_min_one_success":
+            return states == {"skipped"}
+        case "one_failed":
+            return not failed
+        case "one_done":
+            return states.isdisjoint(("failed", "success"))
+        case "all_failed":
+            return not states.isdisjoint(("success", "skipped"))
+        case "all_skipped":
+            return failed or "success" in states
+    return False
 
 
-def _is_skipped_by_rule(task: Any, states: Mapping[str, Collection[str | None]]) -> bool:
-    """Return whether a task's trigger rule skips it, by the states of the tasks just before it."""
-    rule = getattr(task.trigger_rule, "value", task.trigger_rule)
-    before = {state for task_id in task.upstream_task_ids for state in states.get(task_id, ())}
-    was_skipped = not _SKIPS.isdisjoint(before)
-    if rule in LENIENT_RULES:
-        return was_skipped and "success" not in before
-    return rule in SELECTIVE_RULES or (rule in STRICT_RULES and was_skipped)
+@dataclass(frozen=True)
+class _Run:
+    """
+    How the tasks before a finishing task ended, instance by instance.
+
+    :param context: The finishing task's context.
+    :param states: Task id → the states of its task instances.
+    """
+
+    context: Mapping[str, Any]
+    states: Mapping[str, Collection[str | None]]
+    _instances: dict[str, dict[int, str | None]] = field(default_factory=dict)
+    _decisions: dict[TaskInstanceRef, Any] = field(default_factory=dict)
+
+    def explains(self, task_id: str) -> bool:
+        """Return whether all skips of a task's instances are explained."""
+        task = self.context["dag"].get_task(task_id)
+        if record_skip not in (task.on_skipped_callback or ()):
+            # It would leave no record if it skipped itself, so a missing record proves nothing.
+            return True
+        instances = self._instances_of(task)
+        return all(self._explains(task, index) for index, state in instances.items() if state == "skipped")
+
+    def _explains(self, task: Any, index: int) -> bool:
+        """Return whether the skip of one instance is explained."""
+        is_expanded = index >= 0 or not (task.is_mapped or mapped_group_of(task))
+        if not is_expanded:
+            # There was nothing to expand.
+            return True
+        rule = getattr(task.trigger_rule, "value", task.trigger_rule)
+        if skips_by_rule(rule, self._states(task, index, task.upstream_task_ids)):
+            return True
+        setups = {setup.task_id for setup in task.get_upstreams_only_setups()} - task.upstream_task_ids
+        if "skipped" in self._states(task, index, setups):
+            # Whatever the rule.
+            return True
+        before = map(self.context["dag"].get_task, sorted(task.get_flat_relative_ids(upstream=True)))
+        if any(self._skips(branch, task, index) for branch in before if skips_others(branch)):
+            return True
+        return bool(RecordStore(self._ref(task, index)).read_if_any(SKIP_KEY))
+
+    def _states(self, task: Any, index: int, task_ids: Iterable[str]) -> list[str | None]:
+        """Return the states of those instances of tasks before a task that count for one instance of it."""
+        found: list[str | None] = []
+        for other in map(self.context["dag"].get_task, task_ids):
+            if _shares_mapped_group(other, task):
+                found.append(self._instances_of(other).get(index))
+            else:
+                found.extend(self.states.get(other.task_id, ()))
+        return found
+
+    def _skips(self, branch: Any, task: Any, index: int) -> bool:
+        """Return whether a branch before a task has skipped an instance of it."""
+        is_alongside = _shares_mapped_group(branch, task)
+        indexes = [index] if is_alongside else list(self._instances_of(branch))
+        return any(self._decides(branch, each, task.task_id) for each in indexes)
+
+    def _decides(self, branch: Any, index: int, task_id: str) -> bool:
+        ref = self._ref(branch, index)
+        if ref not in self._decisions:
+            self._decisions[ref] = RecordStore(ref).read_if_any(BRANCH_KEY)
+        decision = self._decisions[ref]
+        if not isinstance(decision, Mapping):
+            return False
+        if task_id in (decision.get("skipped") or ()):
+            return True
+        followed = decision.get("followed")
+        return followed is not None and task_id in branch.downstream_task_ids and task_id not in followed
+
+    def _instances_of(self, task: Any) -> dict[int, str | None]:
+        """Return map index → state, of all instances of a task that count for the finishing task."""
+        if task.task_id not in self._instances:
+            self._instances[task.task_id] = dict(self._read_instances(task))
+        return self._instances[task.task_id]
+
+    def _read_instances(self, task: Any) -> Iterator[tuple[int, str | None]]:
+        own = TaskInstanceRef.of(self.context["ti"])
+        found = matching_instance(self.context["task"], own, task)
+        if found is not None:
+            yield found.map_index, next(iter(self.states[task.task_id]))
+            return
+        for name, state in task_states(self.context["ti"], [task.task_id]).items():
+            yield (-1 if name == task.task_id else int(name.rpartition("_")[2])), state
+
+    def _ref(self, task: Any, index: int) -> TaskInstanceRef:
+        own = TaskInstanceRef.of(self.context["ti"])
+        return TaskInstanceRef(own.dag_id, own.run_id, task.task_id, index)
 
 
-_SKIPS = frozenset({"skipped", "removed"})
-
-
-def _skips(context: Mapping[str, Any], own: TaskInstanceRef, branch: Any, task_id: str) -> bool:
-    """Return whether a branch before a task has skipped it."""
-    found = matching_instance(context["task"], own, branch)
-    if found is None:
-        # Each of its instances may have decided otherwise; that one has is explanation enough.
-        return True
-    decision = RecordStore(found).read_if_any(BRANCH_KEY)
-    if not isinstance(decision, Mapping):
-        return False
-    if task_id in (decision.get("skipped") or ()):
-        return True
-    followed = decision.get("followed")
-    return followed is not None and task_id in branch.downstream_task_ids and task_id not in followed
+def _shares_mapped_group(one: Any, other: Any) -> bool:
+    """Return whether of two tasks in a mapped group, the instances with one map index go together."""
+    group = mapped_group_of(one)
+    return group is not None and group == mapped_group_of(other)

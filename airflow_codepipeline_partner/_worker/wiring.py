@@ -8,7 +8,13 @@ from typing import Any
 
 from airflow_codepipeline_partner._base_operator import is_known_later
 from airflow_codepipeline_partner._protocol.jobs import ActionType
-from airflow_codepipeline_partner._worker.dag import is_marked, mapped_group_of, skips_others
+from airflow_codepipeline_partner._worker.dag import (
+    is_marked,
+    mapped_group_of,
+    referenced_tasks,
+    skips_others,
+    tasks_of_job,
+)
 from airflow_codepipeline_partner._worker.failures import record_job_failure
 from airflow_codepipeline_partner._worker.skips import record_skip
 from airflow_codepipeline_partner.exceptions import InvalidInput
@@ -26,7 +32,7 @@ def check_is_finished(claiming: Any, dag: Any) -> None:
     :raises InvalidInput: No task does.
     """
     after = (dag.get_task(task_id) for task_id in claiming.get_flat_relative_ids(upstream=False))
-    if any(_ends_job_of(task, claiming) for task in after):
+    if any(_ends_job_of(task, claiming, dag) for task in after):
         return
     raise InvalidInput(
         f"No task of the DAG {dag.dag_id} ends the job that {claiming.task_id} claims, so CodePipeline would "
@@ -35,11 +41,28 @@ def check_is_finished(claiming: Any, dag: Any) -> None:
     )
 
 
-def _ends_job_of(task: Any, claiming: Any) -> bool:
+def _ends_job_of(task: Any, claiming: Any, dag: Any) -> bool:
     if not is_marked(task, "ends_job") or is_marked(task, "claims_job"):
         # A function ends the job that it claims itself.
         return False
-    return bool(getattr(task, "claim_task_id", claiming.task_id) == claiming.task_id)
+    claim_task_id = getattr(task, "claim_task_id", None)
+    of = _claims_behind(task, dag) if claim_task_id is None else {claim_task_id}
+    # A job that a template names may be any.
+    return not of or claiming.task_id in of
+
+
+def _claims_behind(task: Any, dag: Any) -> set[str]:
+    """Return the ids of the claims whose output a task is given, be it through tasks in between."""
+    found, left = set(), [task.task_id]
+    seen = set(left)
+    while left:
+        for task_id in referenced_tasks(dag.get_task(left.pop())) - seen:
+            seen.add(task_id)
+            if is_marked(dag.get_task(task_id), "claims_job"):
+                found.add(task_id)
+            else:
+                left.append(task_id)
+    return found
 
 
 def check_waits_for_work(finish: Any, claiming: Any, dag: Any) -> None:
@@ -47,8 +70,9 @@ def check_waits_for_work(finish: Any, claiming: Any, dag: Any) -> None:
     Check that a finishing task waits for the work.
 
     It must wait for all tasks that follow the claim, except those that follow another claim, too, and only
-    through that. If both are in one task group, only the tasks of the group count. And if it waits for the
-    claim alone, no other task of the DAG may be tied to nothing. A claim that reports itself needs no check.
+    through that. If both are in one task group, only the tasks of the group count, and those that are given
+    the claim's output. And if it waits for no work at all, no other task of the DAG may be tied to nothing.
+    A claim that reports itself needs no check.
 
     :param finish: The finishing task.
     :param claiming: The claiming task.
@@ -61,19 +85,24 @@ def check_waits_for_work(finish: Any, claiming: Any, dag: Any) -> None:
     after_claim = claiming.get_flat_relative_ids(upstream=False)
     of_claim = _work_of(claiming, dag)
     shares_group = _is_in_group_of(finish, claiming)
-    waits_for_claim_alone = finish.upstream_task_ids == {claiming.task_id}
+    before = map(dag.get_task, tasks_of_job(dag, finish, claiming.task_id))
+    waits_for_no_work = all(task.is_setup or task.is_teardown for task in before)
     group = mapped_group_of(finish)
     untied = sorted(
         task.task_id
         for task in dag.tasks
         if task.task_id not in {finish.task_id, *tied}
-        and (group is None or mapped_group_of(task) is group)
+        and group in (None, mapped_group_of(task))
         and (
-            waits_for_claim_alone
+            waits_for_no_work
             if task.task_id not in after_claim
             else task.task_id in of_claim
             and not task.is_teardown
-            and (_is_in_group_of(finish, task) or not shares_group)
+            and (
+                not shares_group
+                or _is_in_group_of(finish, task)
+                or claiming.task_id in referenced_tasks(task)
+            )
         )
     )
     if untied:
@@ -99,9 +128,10 @@ def _work_of(claiming: Any, dag: Any) -> set[str]:
 def _is_in_group_of(finish: Any, task: Any) -> bool:
     """Return whether a task is in the finishing task's group, or in a group inside it."""
     group = task.task_group
-    while group is not None and group is not finish.task_group:
+    # By their ids: of one and the same, Airflow hands out the object itself, or a proxy of it.
+    while group is not None and group.group_id != finish.task_group.group_id:
         group = group.parent_group
-    return group is finish.task_group
+    return group is not None
 
 
 def check_is_not_skipped(finish: Any, dag: Any) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the work came to: success or failure, the calls that report it, and why it cannot be reported."""
+"""The calls that report what the work came to, why they cannot be sent, and what the log says of the end."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,39 +162,3 @@ def refuse_cleared_run(run: Any, claim: ClaimInRun) -> None:
             f"Job {result.job_id} had the result {result.result} before tasks of this run were cleared, and "
             "keeps it. To run the action again, retry it in CodePipeline, which makes a new job."
         )
-
-
-def failure_of_run(
-    dag_id: str,
-    states: Mapping[str, Collection[str | None]],
-    work: Collection[str],
-    cut_off: Collection[str] = (),
-) -> str | None:
-    """
-    Judge the work by what ran, and return the message for the customer, or None for success.
-
-    It failed if any task failed or could not run because of a failure, if somebody ended the run before the
-    work was done, or if nothing of the work ran. Steps that the DAG skipped do not matter otherwise.
-
-    :param dag_id: The DAG that did the work.
-    :param states: Task id → the states of its task instances, of all tasks before the finishing task.
-    :param work: The ids of the tasks of the work; see :func:`work_before`.
-    :param cut_off: The ids of those that somebody ended; see :func:`tasks_cut_off`.
-    """
-    for state in ("failed", "upstream_failed"):
-        failed = sorted(task_id for task_id, found in states.items() if state in found)
-        if failed:
-            what = "failed" if state == "failed" else "could not run"
-            return f"The work of this action failed in Airflow: {_tasks(failed)} of DAG {dag_id} {what}."
-    if cut_off:
-        ended = _tasks(sorted(cut_off))
-        return f"The work of this action was ended in Airflow before {ended} of DAG {dag_id} had run."
-    if work and not any("success" in states.get(task_id, ()) for task_id in work):
-        return f"The work of this action was skipped in Airflow: {_tasks(sorted(work))} of DAG {dag_id}."
-    return None
-
-
-def _tasks(task_ids: Collection[str]) -> str:
-    shown = list(task_ids)[:10]
-    more = f" and {len(task_ids) - len(shown)} more" if len(task_ids) > len(shown) else ""
-    return ("task " if len(task_ids) == 1 else "tasks ") + ", ".join(shown) + more

@@ -36,10 +36,10 @@ from airflow_codepipeline_partner._worker.copies import claim_of_all_tries
 from airflow_codepipeline_partner._worker.dag import (
     mapped_group_of,
     states_before,
+    tasks_of_job,
     unended_work,
-    work_before,
 )
-from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent, recorded_failure
+from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.former_tasks import end_jobs_of_former_tasks
 from airflow_codepipeline_partner._worker.output_artifacts import (
     MissingOutputs,
@@ -56,11 +56,8 @@ from airflow_codepipeline_partner._worker.wiring import (
     observe,
     observe_skip,
 )
-from airflow_codepipeline_partner._worker.work_result import (
-    ResultValues,
-    refuse_cleared_run,
-    why_not_reportable,
-)
+from airflow_codepipeline_partner._worker.work_failure import failure_of_work
+from airflow_codepipeline_partner._worker.work_result import ResultValues, refuse_cleared_run
 from airflow_codepipeline_partner.exceptions import (
     ArtifactError,
     InvalidInput,
@@ -202,7 +199,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             check_waits_for_work(self, claiming, dag)
         check_is_not_skipped(self, dag)
         observe_skip(claiming)
-        for task_id in work_before(dag, self, self.claim_task_id):
+        for task_id in tasks_of_job(dag, self, self.claim_task_id):
             observe(dag.get_task(task_id))
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
@@ -233,78 +230,31 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         self._finish(context, None)
 
     def _finish(self, context: Any, at_least: float | None) -> None:
-        states = states_before(context, self)
-        if self.claim_task_id not in states:
-            raise AirflowFailException(
-                f"{self.task_id} must come after {self.claim_task_id}, whose job it finishes; "
-                "finish_job wires it so."
-            )
-        if unended := unended_work(self, self.claim_task_id, states):
-            self._wait_for_work(unended)
-        store = self._store_of_claim(context)
-        run = {"dag_id": context["ti"].dag_id, "run_id": context["ti"].run_id}
-        work = work_before(context["dag"], self, self.claim_task_id)
-        cut_off = tasks_cut_off(context, states, work, self.SKIP_RECORD_DELAY)
-        if "skipped" in states[self.claim_task_id]:
-            # A task that claims is skipped if it has not won the job. If this one has a job, somebody ended
-            # the run before the task was done: for instance, a function waited for its retry.
-            cut_off = [*cut_off, self.claim_task_id]
-        # What came before the claim may have been about another job.
-        former = context["dag"].get_task(self.claim_task_id).get_flat_relative_ids(upstream=True)
-        apart = former | self._ends_of_other_jobs(context["dag"])
-        of_job = {task_id: found for task_id, found in states.items() if task_id not in apart}
-        failure = work_result.failure_of_run(run["dag_id"], of_job, work, cut_off)
-        recorded = None if failure is None else recorded_failure(context, of_job)
-        in_run = self._claim_in_run(context["dag"], store)
-        if in_run is None and "failed" in states[self.claim_task_id]:
-            # If a user ended the claiming task just as a retry of it began, Airflow had cleared its records.
-            # Its process lives some seconds more, and may have written them anew by then. Without a deferral,
-            # since it is not certain that a triggerer runs.
-            self.log.warning("%s failed without a record of a claim. Looking again.", self.claim_task_id)
-            time.sleep(self.LOOK_AGAIN_AFTER.total_seconds())
-            in_run = self._claim_in_run(context["dag"], store)
-        if in_run is not None:
-            in_run = next_job.claim_if_unknown(self.hook, in_run)
-        claimed = self._claimed_job(in_run)
-        if in_run is None or claimed is None:
-            self._wait_for_next_job(in_run, at_least)
-            if in_run is not None and in_run.record.former_job_ids:
-                raise AirflowFailException(
-                    f"The action went on with job {in_run.record.job.job_id}, whose claim is "
-                    f"{in_run.record.state}. Another worker may have the job, so this task leaves it."
-                )
-            self._end_without_a_job(context, states, in_run)
-        job = claimed.job
-        refuse_cleared_run(context["dag_run"], in_run)
-        values, message = self._values(), self.failure_message
+        states = self._states_before(context)
+        failure = failure_of_work(context, self.claim_task_id, states, self.SKIP_RECORD_DELAY)
+        claim = self._settled_claim(context, states)
+        claimed = self._claimed_job(claim)
+        if claim is None or claimed is None:
+            self._end_without_a_job(context, states, claim, at_least)
+        refuse_cleared_run(context["dag_run"], claim)
+        result, error = None, None
         try:
-            if failure is None:
-                try:
-                    self._check_outputs(context, in_run, states)
-                    result = next_job.put_result(self.hook, in_run, values.success(job, **run))
-                except (ArtifactError, InvalidInput, RequestRefused) as error:
-                    # The author's failure_message is about failed work, which this is not.
-                    failure = message = why_not_reportable(error)
-            if failure is not None:
-                why = recorded or FailureDetails(failure)
-                result = next_job.put_result(self.hook, in_run, values.failure(job, message, why, **run))
-        except (JobNotFound, JobNotInProgress) as error:
+            result = self._put(context, states, claim, claimed, failure)
+        except (JobNotFound, JobNotInProgress) as found:
             # Any other error may pass: the claim had a token and credentials, so lacking them is temporary.
-            newest = self._claim_in_run(context["dag"], store)
-            if next_job.has_gone_on(in_run, newest):
+            error = found
+        if result in (None, "continue"):
+            # The task that put the continuation may have claimed the next job since.
+            newest = self._claim_in_run(context)
+            if next_job.has_gone_on(claim, newest):
                 return self._finish(context, at_least)
             # If perhaps nobody has claimed the action's next job, it is offered again.
             self._wait_for_next_job(newest, at_least)
+        if result is None:
             # Without a chain of exceptions, so that the log is readable.
-            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
-        if result == "continue":
-            # The task that put this may have claimed the next job since.
-            newest = self._claim_in_run(context["dag"], store)
-            if next_job.has_gone_on(in_run, newest):
-                return self._finish(context, at_least)
-            self._wait_for_next_job(newest, at_least)
+            raise AirflowFailException(f"{type(error).__name__}: {error}")
         self.show_link(claimed.pipeline_name)
-        said = work_result.description_of_end(claimed, result, in_run)
+        said = work_result.description_of_end(claimed, result, claim)
         if failure is None and result != "failure":
             self.log.info("%s", said)
         elif self.fail_run:
@@ -312,10 +262,38 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         else:
             self.log.warning("%s", said)
 
-    def _ends_of_other_jobs(self, dag: Any) -> set[str]:
-        """Return the tasks that finish the jobs of other claims: how they end says nothing of this job."""
-        claims_of = {task.task_id: getattr(task, "claim_task_id", None) for task in dag.tasks}
-        return {task_id for task_id, of in claims_of.items() if of not in (None, self.claim_task_id)}
+    def _states_before(self, context: Any) -> dict[str, list[str | None]]:
+        """Return how the tasks before this one ended; wait for those that were begun again."""
+        states = states_before(context, self)
+        if self.claim_task_id not in states:
+            raise AirflowFailException(
+                f"{self.task_id} must come after {self.claim_task_id}, whose job it finishes; "
+                "finish_job wires it so."
+            )
+        if unended := unended_work(context["dag"], self, self.claim_task_id, states):
+            self._wait_for_work(unended)
+        return states
+
+    def _put(
+        self,
+        context: Any,
+        states: Mapping[str, Collection[str | None]],
+        claim: ClaimInRun,
+        claimed: ClaimedJob,
+        failure: FailureDetails | None,
+    ) -> str:
+        """Put the success, or the failure of the work; return the result that the job has now."""
+        run = {"dag_id": context["ti"].dag_id, "run_id": context["ti"].run_id}
+        values, message = self._values(), self.failure_message
+        if failure is None:
+            try:
+                self._check_outputs(context, claim, states)
+                return next_job.put_result(self.hook, claim, values.success(claimed.job, **run))
+            except (ArtifactError, InvalidInput, RequestRefused) as error:
+                # The author's failure_message is about failed work, which this is not.
+                message = work_result.why_not_reportable(error)
+                failure = FailureDetails(message)
+        return next_job.put_result(self.hook, claim, values.failure(claimed.job, message, failure, **run))
 
     def _wait_for_work(self, task_ids: Collection[str]) -> NoReturn:
         """
@@ -359,7 +337,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         :param at_least: Until when this try waits in any case, in seconds since the epoch.
         :raises AirflowFailException: The job was not offered in time.
         """
-        claim = self._claim_in_run(context["dag"], self._store_of_claim(context))
+        claim = self._claim_in_run(context)
         if claim is None:
             raise AirflowFailException(
                 f"The claim record of {self.claim_task_id} is gone, so no job can be ended."
@@ -372,8 +350,21 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             raise AirflowFailException(str(error)) from error
         self._finish(context, at_least)
 
-    def _claim_in_run(self, dag: Any, store: RecordStore) -> ClaimInRun | None:
+    def _settled_claim(self, context: Any, states: Mapping[str, Collection[str | None]]) -> ClaimInRun | None:
+        """Read the run's claim once it says all that can be known; None if nothing was claimed."""
+        claim = self._claim_in_run(context)
+        if claim is None and not {"failed", "success"}.isdisjoint(states[self.claim_task_id]):
+            # If a user ended the claiming task just as a retry of it began, Airflow had cleared its records.
+            # Its process lives some seconds more, and may have written them anew by then. Without a deferral,
+            # since it is not certain that a triggerer runs.
+            self.log.warning("%s has ended without a record of a claim. Looking again.", self.claim_task_id)
+            time.sleep(self.LOOK_AGAIN_AFTER.total_seconds())
+            claim = self._claim_in_run(context)
+        return None if claim is None else next_job.claim_if_unknown(self.hook, claim)
+
+    def _claim_in_run(self, context: Any) -> ClaimInRun | None:
         """Read what all records say now of this run's claim; None if there is none."""
+        dag, store = context["dag"], self._store_of_claim(context)
         with fail_without_retry_if_permanent():
             record = claim_of_all_tries(dag, store.ref, store.read_claim())
         if record is None:
@@ -381,9 +372,19 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         return ClaimInRun(store, record, record.unknown_claim or self.unknown_claim)
 
     def _end_without_a_job(
-        self, context: Any, states: Mapping[str, Collection[str | None]], claim: ClaimInRun | None
+        self,
+        context: Any,
+        states: Mapping[str, Collection[str | None]],
+        claim: ClaimInRun | None,
+        at_least: float | None,
     ) -> NoReturn:
         """Put nothing: fail if a task before this one failed, or a user ended the claim; skip otherwise."""
+        self._wait_for_next_job(claim, at_least)
+        if claim is not None and claim.record.former_job_ids:
+            raise AirflowFailException(
+                f"The action went on with job {claim.record.job.job_id}, whose claim is "
+                f"{claim.record.state}. Another worker may have the job, so this task leaves it."
+            )
         end_jobs_of_former_tasks(self.hook, context)
         why = f"{self.claim_task_id} claimed no job, so there is none to end."
         if claim is not None and claim.record.state.is_unknown:

@@ -92,7 +92,7 @@ def finish_job(
         missing_outputs=missing_outputs,
         **{**inherited, **parameters},
     )
-    if mapped_group_of(finish) is not mapped_group_of(claim):
+    if mapped_group_of(finish) != mapped_group_of(claim):
         raise InvalidInput(
             f"{finish.task_id} and {claim.task_id} must be in the same mapped task group: call finish_job "
             "inside the group that holds the claim."

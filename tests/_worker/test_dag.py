@@ -56,21 +56,42 @@ def test_claiming_tasks_and_their_choice_are_found(one_job):
 
 
 @pytest.mark.parametrize(
-    ("states", "unended"),
-    [
-        ({"claim": ["success"], "work": ["success"]}, []),
-        ({"claim": ["success"], "work": ["failed", "skipped", "upstream_failed", "removed"]}, []),
-        ({"claim": ["success"], "work": ["success", None]}, ["work"]),
-        ({"claim": ["running"], "work": ["success"]}, ["claim"]),
-        ({"claim": ["success"], "work": ["success"], "far": [None]}, []),
-    ],
-    ids=str,
+    ("state", "is_awaited"),
+    [(None, True), ("running", True), ("up_for_retry", True), ("failed", False), ("skipped", False)],
 )
-def test_only_the_claim_and_the_tasks_just_before_are_awaited(states, unended):
-    with DAG("d", schedule=None):
-        before, after = step.override(task_id="work")(), step.override(task_id="after")()
-        before >> after
-    assert graph.unended_work(after.operator, "claim", states) == unended
+@pytest.mark.parametrize("task_id", ["claim", "first", "make", "apart", "remove"])
+def test_whatever_matters_for_the_job_is_awaited(one_job, task_id, state, is_awaited):
+    """Not only the tasks just before: the trigger rule of one of them need not wait for all before it."""
+    finish = one_job.get_task("finish_job")
+    states = {name: ["success"] for name in finish.get_flat_relative_ids(upstream=True)}
+    assert graph.unended_work(one_job, finish, "claim", states) == []
+    unended = graph.unended_work(one_job, finish, "claim", {**states, task_id: ["success", state]})
+    assert unended == ([task_id] if is_awaited else [])
+
+
+def test_what_does_not_matter_for_the_job():
+    """What came before the claim, the end of another job, and a teardown that need not succeed."""
+    with DAG("d", schedule=None) as dag:
+        before = step.override(task_id="before")()
+        first, second = (CodePipelineClaimJobOperator(task_id=name, job=JOB) for name in ("first", "second"))
+        work = step.override(task_id="work")()
+
+        @teardown
+        @task
+        def remove():
+            """Remove something."""
+
+        @teardown(on_failure_fail_dagrun=True)
+        @task
+        def check():
+            """Fail the run if something is left."""
+
+        before >> [first, second] >> work >> [remove(), check()]
+        finish_job(first, task_id="finish_first")
+        finish = finish_job(second, task_id="finish_second")
+    assert finish.get_flat_relative_ids(upstream=True) >= {"finish_first", "remove", "check"}
+    # The other claim comes before the work, so that the work may have failed for lack of it.
+    assert graph.tasks_of_job(dag, finish, "second") == {"first", "work", "check"}
 
 
 def test_an_instance_of_the_same_group_has_the_same_index():

@@ -19,6 +19,7 @@ from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.exceptions import ClientConnectionError, JobNotInProgress
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
+from airflow_codepipeline_partner.operators import CodePipelineClaimJobOperator
 
 JOB = OfferedJob("job", "client")
 
@@ -42,11 +43,15 @@ class Hook:
         return None
 
 
-def end(hook, dag_has=("finish",), former=("former",)):
+def end(hook, dag_has=("finish",), former=("former",), claiming=(), mapped=()):
     """Have the finishing task of a run look, which had other tasks before."""
     with DAG("d", schedule=None) as dag:
         for task_id in dag_has:
             BaseOperator(task_id=task_id)
+        for task_id in claiming:
+            CodePipelineClaimJobOperator(task_id=task_id, job=JOB.to_xcom())
+        for task_id in mapped:
+            CodePipelineClaimJobOperator.partial(task_id=task_id).expand(job=[JOB.to_xcom()])
     names = {"dag_id": "d", "run_id": "r", "task_id": "finish", "map_index": -1}
     states = {**dict.fromkeys(former, "success"), "finish": "running"}
     ti = SimpleNamespace(**names, get_task_states=lambda dag_id, run_ids: {"r": states})
@@ -59,15 +64,6 @@ def claimed(state=ClaimState.CLAIMED):
     return store
 
 
-@pytest.mark.parametrize("ended", [False, True])
-def test_the_job_of_a_task_that_is_gone_is_ended(xcom, ended):
-    claimed()
-    hook = Hook(ended)
-    with pytest.raises(AirflowFailException, match=r"is no longer there\. Ended: job job\."):
-        end(hook)
-    assert hook.sent == ["failure"]
-
-
 def test_a_job_that_has_its_result_or_was_not_won_is_left(xcom):
     claimed().write_result(ResultRecord.of_call("done", requests.success(JOB)))
     end(Hook())
@@ -75,13 +71,6 @@ def test_a_job_that_has_its_result_or_was_not_won_is_left(xcom):
     xcom.pop((-1, "codepipeline_result"))
     hook = Hook()
     end(hook)
-    assert hook.sent == []
-
-
-def test_the_job_of_a_task_that_is_there_is_its_own_affair(xcom):
-    claimed()
-    hook = Hook()
-    end(hook, dag_has=("finish", "former"))
     assert hook.sent == []
 
 
@@ -109,11 +98,44 @@ def claims(xcom, monkeypatch):
     return held
 
 
-def test_a_claim_may_be_renamed_to_a_part_of_its_name(claims):
-    claims["claim_job"] = JOB
+@pytest.mark.parametrize("ended", [False, True])
+def test_the_job_of_a_task_that_is_gone_is_ended(claims, ended):
+    claims["former"] = JOB
+    hook = Hook(ended)
+    with pytest.raises(AirflowFailException, match=r"is no longer there\. Ended: job job\."):
+        end(hook)
+    assert hook.sent == ["failure"]
+
+
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [
+        ("claim", {"claiming": ["claim"]}),
+        # The first of its instances.
+        ("claim_0", {"mapped": ["claim"]}),
+    ],
+)
+def test_the_job_of_a_task_that_is_there_is_its_own_affair(claims, name, there):
+    claims[name] = JOB
+    hook = Hook()
+    end(hook, former=[name], **there)
+    assert hook.sent == []
+
+
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [
+        ("claim_job", {"claiming": ["claim"]}),
+        ("claim_1", {"claiming": ["claim"]}),
+        # A task of that name is there, and claims nothing.
+        ("claim", {"dag_has": ["finish", "claim"]}),
+    ],
+)
+def test_the_job_of_a_claim_that_was_renamed_is_ended(claims, name, there):
+    claims[name] = JOB
     hook = Hook()
     with pytest.raises(AirflowFailException):
-        end(hook, dag_has=("finish", "claim"), former=("claim_job", "claim"))
+        end(hook, former=[name, "claim"], **there)
     assert hook.sent == ["failure"]
 
 

@@ -7,10 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG
+from airflow.providers.standard.operators.python import ShortCircuitOperator
+from airflow.sdk import DAG, task_group
 from support import ACTION_TYPE
 
 from airflow_codepipeline_partner._worker import skips
+from airflow_codepipeline_partner._worker.dag import states_before, tasks_of_job
 from airflow_codepipeline_partner._worker.skips import tasks_cut_off
 from airflow_codepipeline_partner.operators import CodePipelineClaimJobOperator, finish_job
 
@@ -27,7 +29,8 @@ def records(monkeypatch):
             self.ref = ref
 
         def read_if_any(self, key):
-            return held.get((self.ref.task_id, key))
+            index = (self.ref.map_index,) if self.ref.map_index >= 0 else ()
+            return held.get((self.ref.task_id, *index, key))
 
     monkeypatch.setattr(skips, "RecordStore", Store)
     return held
@@ -90,3 +93,147 @@ def test_a_rule_for_other_days_explains_its_skip(records, rule):
 def test_a_task_that_could_leave_no_record_is_not_judged_by_it(records):
     """It was wired after finish_job was called, in a DAG that was not parsed by Airflow."""
     assert cut_off({"first": "success", "side": "success", "last": "skipped"}, late=True) == []
+
+
+def cut_off_in(dag, states, finish="finish_job"):
+    """Judge all tasks of a job's DAG; ``states`` has those of each instance, by name as Airflow has them."""
+    dag.resolve_template_files()
+    finish = dag.get_task(finish)
+
+    def get_task_states(dag_id, task_ids, run_ids, map_index):
+        found = {name: state for name, state in states.items() if name in task_ids}
+        for name, state in states.items():
+            task_id, _, index = name.rpartition("_")
+            if task_id in task_ids and index.isdigit():
+                found[name] = state
+        return {"r": found}
+
+    ti = SimpleNamespace(
+        dag_id="d", run_id="r", task_id="finish_job", map_index=-1, get_task_states=get_task_states
+    )
+    context = {"dag": dag, "task": finish, "ti": ti}
+    known = states_before(context, finish)
+    return tasks_cut_off(context, known, tasks_of_job(dag, finish, "claim"), 0)
+
+
+def empty(task_id, **more):
+    return EmptyOperator(task_id=task_id, **more)
+
+
+def a_claim():
+    return CodePipelineClaimJobOperator(task_id="claim", job=JOB)
+
+
+@pytest.mark.parametrize("kind", ["gate", "setup", "aside"])
+def test_a_task_that_is_no_work_may_be_cut_off(records, kind):
+    """The skip of the work after it is explained by it alone."""
+    with DAG("d", schedule=None) as dag:
+        claim, build, deploy = a_claim(), empty("build"), empty("deploy")
+        claim >> build >> deploy
+        if kind == "gate":
+            build >> ShortCircuitOperator(task_id="between", python_callable=bool) >> deploy
+        elif kind == "setup":
+            build >> empty("between").as_setup() >> deploy
+        else:
+            empty("between") >> deploy
+        finish_job(claim)
+    states = {"claim": "success", "build": "success", "between": "skipped", "deploy": "skipped"}
+    assert cut_off_in(dag, states) == ["between"]
+    records["between", "codepipeline_skip"] = True
+    assert cut_off_in(dag, states) == []
+
+
+@pytest.mark.parametrize("rule", ["all_done", "none_failed"])
+def test_the_skip_of_an_indirect_setup_explains_any_skip(records, rule):
+    with DAG("d", schedule=None) as dag:
+        claim = a_claim()
+        made = empty("make").as_setup()
+        collect = empty("collect", trigger_rule=rule)
+        claim >> made >> empty("test") >> collect >> empty("remove").as_teardown(setups=[made])
+        finish_job(claim)
+    states = {"claim": "success", **dict.fromkeys(("make", "test", "collect", "remove"), "skipped")}
+    records["make", "codepipeline_skip"] = True
+    assert cut_off_in(dag, states) == []
+    assert cut_off_in(dag, states | {"make": "success"}) == ["collect", "test"]
+
+
+def files(rule="all_success", gate=False):
+    """A group mapped over the files of one job: ``convert >> upload``."""
+    with DAG("d", schedule=None) as dag:
+        claim = a_claim()
+
+        @task_group
+        def each(file):
+            if gate:
+                convert = ShortCircuitOperator(task_id="convert", python_callable=bool)
+            else:
+                convert = empty("convert")
+            convert >> empty("upload", trigger_rule=rule)
+
+        claim >> each.expand(file=["a", "b"]) >> empty("publish", trigger_rule="none_failed")
+        finish_job(claim)
+    return dag
+
+
+def states_of_files(converted, uploaded, publish="success"):
+    return {
+        "claim": "success",
+        **{f"each.convert_{index}": state for index, state in enumerate(converted)},
+        **{f"each.upload_{index}": state for index, state in enumerate(uploaded)},
+        "publish": publish,
+    }
+
+
+@pytest.mark.parametrize(
+    ("converted", "uploaded", "is_explained"),
+    [
+        (("skipped", "success"), ("skipped", "success"), True),
+        # The skip of one file explains nothing of the other.
+        (("skipped", "success"), ("skipped", "skipped"), False),
+        (("success", "success"), ("success", "skipped"), False),
+    ],
+)
+@pytest.mark.parametrize("rule", ["all_success", "none_failed_min_one_success", "one_success"])
+def test_each_instance_in_a_mapped_group_is_judged_alone(records, rule, converted, uploaded, is_explained):
+    records["each.convert", 0, "codepipeline_skip"] = True
+    found = cut_off_in(files(rule), states_of_files(converted, uploaded))
+    assert found == ([] if is_explained else ["each.upload"])
+
+
+def test_a_decision_in_a_mapped_group_explains_what_it_names(records):
+    dag = files("none_failed", gate=True)
+    records["each.convert", 0, "skipmixin_key"] = {"skipped": ["each.upload"]}
+    states = states_of_files(("success", "success"), ("skipped", "success"))
+    assert cut_off_in(dag, states) == []
+    assert cut_off_in(dag, states | {"each.upload_1": "skipped"}) == ["each.upload"]
+    assert cut_off_in(dag, states | {"publish": "skipped"}) == ["publish"]
+    records["each.convert", 1, "skipmixin_key"] = {"skipped": ["each.upload", "publish"]}
+    assert cut_off_in(dag, states | {"publish": "skipped"}) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "before", "skips_it"),
+    [
+        ("all_success", ["success", "skipped"], True),
+        ("all_success", ["failed", "skipped"], False),
+        ("one_success", ["skipped", "success"], False),
+        ("one_success", ["skipped", "failed"], False),
+        ("one_success", ["skipped", "skipped"], True),
+        ("none_failed_min_one_success", ["skipped", "removed"], True),
+        ("one_failed", ["success", "upstream_failed"], False),
+        ("one_failed", ["success"], True),
+        ("one_done", ["skipped", "upstream_failed"], True),
+        ("one_done", ["skipped", "success"], False),
+        ("all_failed", ["failed", "skipped"], True),
+        ("all_failed", ["failed"], False),
+        ("all_skipped", ["skipped", "success"], True),
+        ("all_skipped", ["skipped"], False),
+        ("none_skipped", ["skipped", "failed"], True),
+        ("all_done_min_one_success", ["skipped", "success"], True),
+        ("none_failed", ["skipped"], False),
+        ("all_done", ["skipped"], False),
+        ("always", ["skipped"], False),
+    ],
+)
+def test_each_trigger_rule_skips_as_airflow_says(rule, before, skips_it):
+    assert skips.skips_by_rule(rule, before) is skips_it

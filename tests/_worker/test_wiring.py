@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 from airflow.providers.standard.utils.skipmixin import SkipMixin
 from airflow.sdk import DAG, BaseOperator, TaskGroup, task, task_group
 from support import ACTION_TYPE
 
-from airflow_codepipeline_partner._worker.dag import work_before
+from airflow_codepipeline_partner._worker.dag import mapped_group_of, work_before
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 from airflow_codepipeline_partner.operators import (
@@ -236,13 +238,83 @@ def test_the_functions_own_task_is_its_work():
     parse(dag)
 
 
-def test_of_two_claims_with_one_work_each_job_has_its_own_end():
-    """One customer has abandoned the action: that finishing task fails, and the other's job succeeded."""
+@pytest.mark.parametrize("outer", [False, True])
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_early_work_in_a_group_of_its_own_is_seen(outer, is_mapped):
+    """Of one and the same group, Airflow hands out the object itself, or a proxy of it."""
+
+    def body(job=JOB):
+        claim = CodePipelineClaimJobOperator(task_id="claim", job=job)
+        finish_job(claim)
+        with TaskGroup("inner"):
+            claim >> work()
+
+    with DAG("d", schedule=None) as dag:
+        if is_mapped:
+            task_group(group_id="outer")(body).expand(job=[JOB])
+        elif outer:
+            with TaskGroup("outer"):
+                body()
+        else:
+            body()
+    with pytest.raises(InvalidInput, match=r"does not wait for (outer\.)?inner\.work"):
+        parse(dag)
+
+
+@pytest.mark.parametrize("inner", ["claim", "work", "finish", "all"])
+def test_groups_in_a_mapped_group_may_hold_any_part_of_it(inner):
+    def group_of(part):
+        return TaskGroup(part) if inner == part else nullcontext()
+
+    with DAG("d", schedule=None) as dag:
+
+        @task_group
+        def handle(job):
+            with group_of("all"):
+                with group_of("claim"):
+                    claim = CodePipelineClaimJobOperator(task_id="claim", job=job)
+                with group_of("work"):
+                    claim >> work()
+                with group_of("finish"):
+                    finish_job(claim)
+
+        handle.expand(job=[JOB])
+    parse(dag)
+    [finish] = [each for each in dag.tasks if each.task_id.endswith("finish_job")]
+    assert len(finish.get_flat_relative_ids(upstream=True)) == 2
+    assert {mapped_group_of(each) for each in dag.tasks} == {"handle"}
+
+
+def test_work_outside_the_group_that_takes_its_claim_is_work():
+    with DAG("d", schedule=None) as dag:
+        with TaskGroup("codepipeline"):
+            claim = a_claim()
+            finish_job(claim)
+
+        @task
+        def deploy(job):
+            """Work with the job."""
+
+        deploy(claim.output)
+    with pytest.raises(InvalidInput, match="does not wait for deploy"):
+        parse(dag)
+
+
+def test_a_result_of_another_claim_is_no_end():
     with DAG("d", schedule=None) as dag:
         first, second = a_claim("first"), a_claim("second")
-        [first, second] >> work()
-        finish_job(first, task_id="finish_first")
-        last = finish_job(second, task_id="finish_second")
-    parse(dag)
-    assert last.upstream_task_ids == {"finish_first"}
-    assert last._ends_of_other_jobs(dag) == {"finish_first"}
+        first >> work() >> second
+        PutThirdPartyJobSuccessResultOperator(task_id="put", job=second.output)
+    with pytest.raises(InvalidInput, match="ends the job that first claims"):
+        parse(dag)
+
+
+def test_setup_and_teardown_alone_are_no_work():
+    with DAG("d", schedule=None) as dag:
+        claim = a_claim()
+        made = work("make").as_setup()
+        claim >> made >> work("remove").as_teardown(setups=[made])
+        work("deploy")
+        finish_job(claim)
+    with pytest.raises(InvalidInput, match="does not wait for deploy"):
+        parse(dag)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from airflow.sdk import DAG, dag, setup, task, task_group, teardown
+from airflow.sdk import DAG, TaskGroup, dag, setup, task, task_group, teardown
 
 from airflow_codepipeline_partner._compat import AirflowSkipException
 from airflow_codepipeline_partner.assets import dispatch_jobs, offered_jobs
@@ -132,6 +132,19 @@ with DAG("two_claims", schedule=None):
     finish_job(second, task_id="finish_second")
     finish_job(first, task_id="finish_first")
 
+with DAG("two_claims_one_work", schedule=None):
+    first = CodePipelineClaimJobOperator(task_id="first", job="{{ dag_run.conf['jobs'][0] }}")
+    second = CodePipelineClaimJobOperator(task_id="second", job="{{ dag_run.conf['jobs'][1] }}")
+
+    @task
+    def end_first(job: dict[str, Any]) -> None:
+        """Do what somebody else might: end the job beside the finishing task."""
+        CodePipelineHook().fail(job, message="ended elsewhere")
+
+    [first, second] >> end_first(first.output)
+    finish_job(first, task_id="finish_first")
+    finish_job(second, task_id="finish_second")
+
 with DAG("details_in_xcom", schedule=None):
 
     @task
@@ -169,6 +182,23 @@ def many_jobs() -> None:
         finish_job(claim)
 
     before() >> handle.expand(job=jobs())
+
+
+@dag(schedule=None, render_template_as_native_obj=True)
+def many_jobs_in_inner_groups() -> None:
+    @task
+    def jobs(**context: Any) -> list[dict[str, Any]]:
+        return context["dag_run"].conf["jobs"]
+
+    @task_group
+    def handle(job: Any) -> None:
+        with TaskGroup("begin"):
+            claim = CodePipelineClaimJobOperator(task_id="claim", job=job)
+        with TaskGroup("inner"), TaskGroup("innermost"):
+            work(claim.output)
+        finish_job(claim)
+
+    handle.expand(job=jobs())
 
 
 NOTIFIED = {"on_failure_callback": CodePipelineJobFailureNotifier("Task {{ ti.task_id }} broke.")}
@@ -380,6 +410,7 @@ for how in ("poke", "reschedule", "deferrable"):
         )
 
 many = many_jobs()
+many_in_groups = many_jobs_in_inner_groups()
 mapped = mapped_work()
 claims = mapped_claims()
 results = mapped_results()

@@ -96,17 +96,6 @@ def test_work_cleared_just_before_the_report_is_waited_for(
     assert results_of(emulator, job) == ["failure"]
 
 
-def test_work_that_need_not_have_ended_is_not_waited_for(emulator, offer, run_dag, monkeypatch):
-    job = offer()
-
-    def states_before(context, task):
-        return {**dag.states_before(context, task), "elsewhere": [None]}
-
-    monkeypatch.setattr(finish, "states_before", states_before)
-    assert run_dag(ONE_JOB, job=job).state == "success"
-    assert results_of(emulator, job) == ["success"]
-
-
 def test_the_user_words_the_failure(emulator, offer, run_dag):
     run_dag(ONE_JOB, job=offer(), work="fail", message="Ask the desk.", failure_type="PermissionError")
     assert action_state(emulator)["errorDetails"] == {"code": "PermissionError", "message": "Ask the desk."}
@@ -232,10 +221,19 @@ def test_each_of_two_claims_in_a_row_can_be_finished(emulator, offer, run_dag):
     assert [results_of(emulator, job) for job in jobs] == [["success"], ["success"]]
 
 
-def test_a_mapped_group_finishes_each_job_on_its_own(emulator, offer, run_dag):
+def test_of_two_claims_with_one_work_each_job_has_its_own_end(emulator, offer, run_dag):
+    """The finishing task of one fails since its job was ended elsewhere; the work of the other succeeded."""
+    jobs = [offer(), offer()]
+    run = run_dag("two_claims_one_work", jobs=jobs)
+    assert (run.states["finish_first"], run.states["finish_second"]) == ("failed", "success")
+    assert results_of(emulator, jobs[1]) == ["success"]
+
+
+@pytest.mark.parametrize("dag_id", ["many_jobs", "many_jobs_in_inner_groups"])
+def test_a_mapped_group_finishes_each_job_on_its_own(dag_id, emulator, offer, run_dag):
     jobs = [offer() for _ in range(3)]
     how = dict(zip((job["job_id"] for job in jobs), ("succeed", "fail", "skip"), strict=True))
-    run = run_dag("many_jobs", jobs=jobs, work_of=how)
+    run = run_dag(dag_id, jobs=jobs, work_of=how)
     assert [results_of(emulator, job) for job in jobs] == [["success"], ["failure"], ["failure"]]
     assert run.state == "failed"
 

@@ -472,3 +472,20 @@ def test_the_text_of_an_old_error_is_an_error_again(text, kind):
     assert isinstance(error, kind)
     assert str(error).endswith("No: nothing.")
     assert error.retryable is (kind in (exceptions.ServiceUnavailable, exceptions.RequestRefused))
+
+
+@pytest.mark.parametrize("state", ["intended", "refused"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"result": "success", "call": {}},
+        {"result": "success", "call": {"jobId": "another"}},
+        {"result": "failure", "call": {"jobId": "job-4"}},
+        {"result": "success", "call": {"jobId": "job-4", "failureDetails": {"message": "No."}}},
+    ],
+    ids=str,
+)
+def test_a_result_whose_call_is_another_is_left_out(wrong, state):
+    """It would be put on a job that is not its own, or end this one otherwise."""
+    written = {"state": state, "job_id": "job-4", "at": AT, **wrong}
+    assert ResultRecord.of_job("job-4", written) is None

@@ -38,7 +38,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
         report,
         reporting,
         result_checkpoint,
-        work_result,
+        work_failure,
     )
     from airflow_codepipeline_partner._worker.job_life import Known, Refusal, Step
     from airflow_codepipeline_partner._worker.record_store import RecordStore
@@ -54,10 +54,13 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
     def not_restored(self: Any, job_id: str | None = None) -> Any:
         return claim_checkpoint._record_in(self._held(), job_id)
 
-    cut_off = finish.tasks_cut_off
+    cut_off = work_failure.tasks_cut_off
 
     def no_claims(context: Any, states: Any, work: Any, delay: float) -> Any:
         return cut_off(context, states, set(work) - {"claim", "function"}, delay)
+
+    def of_work(context: Any, states: Any, task_ids: Any, delay: float) -> Any:
+        return cut_off(context, states, set(task_ids) - {"gate", "aside"}, delay)
 
     recall = claim_checkpoint.ClaimCheckpoint.recall
 
@@ -85,7 +88,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
         found = meaning(*given, **named)
         return Refusal.OURS_WAS_TAKEN if found is Refusal.ENDED_WITHOUT_US else found
 
-    failure_of_run = work_result.failure_of_run
+    failure_of_run = work_failure.failure_of_run
 
     def by_the_last(dag_id: str, states: Any, work: Any, cut_off: Any = ()) -> Any:
         skipped = [task_id for task_id in work if "skipped" in states.get(task_id, ())]
@@ -154,7 +157,10 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
         "a missing record of a claim is an unknown claim": lambda: [
             patch(claim_checkpoint.ClaimCheckpoint, "recall", absence_is_doubt)
         ],
-        "a skip by a user's mark is the DAG's": lambda: [patch(finish, "tasks_cut_off", always([]))],
+        "a skip by a user's mark is the DAG's": lambda: [
+            patch(module, "tasks_cut_off", always([])) for module in (finish, work_failure)
+        ],
+        "only the work is asked why it was skipped": lambda: [patch(work_failure, "tasks_cut_off", of_work)],
         "a next claim that Airflow has ended goes on": lambda: [
             patch(next_job, "end_if_cut_off", always(None))
         ],
@@ -188,8 +194,10 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
                 lambda self, job_id=None: claim_checkpoint._record_in(self._held(), job_id),
             )
         ],
-        "a claim that a user ended is a skip": lambda: [patch(finish, "tasks_cut_off", no_claims)],
-        "a skipped last step is a failure": lambda: [patch(work_result, "failure_of_run", by_the_last)],
+        "a claim that a user ended is a skip": lambda: [
+            patch(module, "tasks_cut_off", no_claims) for module in (finish, work_failure)
+        ],
+        "a skipped last step is a failure": lambda: [patch(work_failure, "failure_of_run", by_the_last)],
         "all tasks write one record": lambda: [patch(RecordStore, "of_claim", classmethod(one_key_for_all))],
         "a settled put is unsettled": lambda: [patch(reporting, "meaning_of_refusal", unsettled)],
         "an unsettled put is settled": lambda: [patch(reporting, "meaning_of_refusal", settled)],
@@ -235,7 +243,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
             patch(of_task, "fail_run", property(always(False), always(None)), create=True)
         ],
         "finish_job does not wait for the work": lambda: [patch(finish, "unended_work", always([]))],
-        "finish_job reports success": lambda: [patch(work_result, "failure_of_run", always(None))],
+        "finish_job reports success": lambda: [patch(work_failure, "failure_of_run", always(None))],
         "a retry of a function works again": lambda: [
             patch(result_checkpoint.ResultCheckpoint, "result_of_earlier_try", always(None))
         ],

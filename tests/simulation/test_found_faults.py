@@ -313,24 +313,35 @@ def test_a_sensor_waits_for_the_job_of_one_that_was_marked():
     assert claims == {"run1 claim", "run1 beside"}
 
 
-def test_a_run_marked_as_a_retry_begins_ends_its_job():
-    """Airflow has cleared the function's records. Its process writes them anew, and is ended then."""
-    dies = {("run1 function.2", "stores codepipeline_claim claimed"): "die before"}
-    history = Struck("function_and_finish", dies, work="fail", user="mark failed")
+@pytest.mark.parametrize("what", ["run failed", "function success"])
+@pytest.mark.parametrize(
+    "strikes", [{("run1 function.2", "stores codepipeline_claim claimed"): "die before"}, {}]
+)
+def test_a_mark_just_as_a_retry_begins_loses_no_job(what, strikes):
+    """Airflow has cleared the function's records. Its process writes them anew, and may be ended then."""
+    history = Struck("function_and_finish", strikes, work="fail", user="mark failed")
     drawn, marked = history._fate, []
 
-    def fate(what, kinds):
+    def mark():
+        [run] = history.server.runs.values()
+        if what == "run failed":
+            history.server.mark_failed(run)
+        else:
+            instance(history, "function").state = "success"
+
+    def fate(step, kinds):
         process = history.current
         name = process.name if process else "-"
-        if name == "run1 function.2" and what == "writes codepipeline_claim claimed" and not marked:
-            marked.append(what)
-            [run] = history.server.runs.values()
-            history.outsiders.does("mark failed", lambda: history.server.mark_failed(run))
+        if name == "run1 function.2" and step == "writes codepipeline_claim claimed" and not marked:
+            marked.append(step)
+            history.outsiders.does(
+                "marks function as a success" if "success" in what else "mark failed", mark
+            )
             # Airflow ends it a little later.
             history.ends_of_dead[:] = [(history.now + 30, process)]
             history.hang(process)
             process.pause()
-        return drawn(what, kinds)
+        return drawn(step, kinds)
 
     def sleep(seconds):
         """Let the function go on first while finish_job waits."""
@@ -344,7 +355,14 @@ def test_a_run_marked_as_a_retry_begins_ends_its_job():
     history.run()
     assert marked
     assert judge(history) == []
-    assert [job.status.value for job in history.codepipeline.state.jobs.values()] == ["Failed"]
+    assert all(job.status.ended for job in history.codepipeline.state.jobs.values())
+
+
+def test_a_gate_that_waits_for_its_retry_is_cut_off():
+    """Airflow skips it, and with it the work. Nothing of the work has failed."""
+    history = Struck("gated", {}, user="mark failed")
+    history.cue = waits_for_retry_after(0)
+    assert history.ends() == ([FAILURE], ["failed"])
 
 
 def test_the_callback_finds_a_claim_that_is_written_meanwhile():

@@ -289,7 +289,7 @@ class _Trial:
     def _is_end_known(self, job_id: str, owner: str) -> bool:
         """Return whether the run that claimed a job could know that the job ended without its result."""
         putting = {call.by.split(".")[0] for call in self.puts if call.job_id == job_id}
-        hit = (*self.history.misfortunes, *self.history.killed)
+        hit = (*self.history.misfortunes, *self.history.killed, *self.history.outdated)
         was_put_hit = any(f"{task}." in said for task in putting for said in hit)
         said_so = any(
             call.of == owner and call.job_id == job_id and call.status in ("Failed", "TimedOut", "Succeeded")

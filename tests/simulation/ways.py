@@ -79,6 +79,26 @@ def optional() -> None:
     raise AirflowSkipException
 
 
+@task.short_circuit(task_id="gate", **tries(2))
+def gate(ti: Any = None) -> bool:
+    """Stand for a step that decides whether the next one is wanted, and can say so at the second look."""
+    if ti.try_number == 1:
+        raise RuntimeError
+    return True
+
+
+@task(task_id="aside", **tries(2))
+def aside(ti: Any = None) -> None:
+    """Stand for a step that does not follow the claim."""
+    if ti.try_number == 1:
+        raise RuntimeError
+
+
+@task(task_id="last", **tries(2))
+def last() -> None:
+    """Stand for a last step."""
+
+
 @task.codepipeline_job(task_id="function", **tries(2))
 def function(job: JobInProgress, ti: Any = None) -> None:
     """Stand for a function that is all the work there is."""
@@ -150,6 +170,11 @@ def ways() -> dict[str, Way]:
         work(claimed.output) >> optional()
         finish_job(claimed)
     found["optional_step"] = Way(dag)
+    with _dag("gated") as dag:
+        claimed = claim()
+        [work(claimed.output) >> gate(), aside()] >> last()
+        finish_job(claimed)
+    found["gated"] = Way(dag)
     with _dag("function_and_finish") as dag:
         finish_job(function(JOB))
     found["function_and_finish"] = Way(dag)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_codepipeline_partner._protocol import requests
-from airflow_codepipeline_partner._worker.work_result import failure_of_run
+from airflow_codepipeline_partner._worker.work_failure import failure_of_run
 from airflow_codepipeline_partner.jobs import OfferedJob
 
 JOB = OfferedJob("job-1", "client-1")
