@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 # Airflow moved these between 3.1 and 3.2; its compatibility provider, which the amazon provider needs
 # itself, knows where they are.
@@ -40,13 +40,13 @@ __all__ = [
     "context_names",
     "count_instances",
     "ends_task_otherwise",
+    "failed_wait",
     "forget_cached_connections",
     "get_task_states",
     "is_paused",
     "is_resolved_later",
     "is_resumed",
     "is_retried",
-    "is_unwatched_wait",
     "task_decorator_factory",
     "task_state_store",
 ]
@@ -84,13 +84,15 @@ def task_state_store(context: Mapping[str, Any]) -> TaskStateStore | None:
     return store
 
 
-def is_unwatched_wait(error: BaseException | None) -> bool:
-    """Return whether an error came from a deferral that no triggerer has ended."""
+def failed_wait(error: BaseException | None) -> Literal["timeout", "failure"] | None:
+    """Return how a deferral failed from which an error came; None if it came from something else."""
     while error is not None:
         if "TaskDeferralTimeout" in _names_of(error):
-            return True
+            return "timeout"
+        if "TaskDeferralError" in _names_of(error):
+            return "failure"
         error = error.__cause__ or error.__context__
-    return False
+    return None
 
 
 def is_paused(ti: Any, dag_id: str) -> bool:

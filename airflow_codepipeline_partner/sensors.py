@@ -27,7 +27,7 @@ from airflow_codepipeline_partner._compat import (
     AirflowSensorTimeout,
     AirflowSkipException,
     conf,
-    is_unwatched_wait,
+    failed_wait,
 )
 from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
@@ -52,22 +52,29 @@ RENEW_AFTER = 0.5
 
 
 class _TriggererSensor(CodePipelineBaseOperator, BaseSensorOperator):
-    """A sensor whose wait fails if no triggerer looks at it: that says nothing about what it waits for."""
+    """A sensor that fails if its wait did not take place: that says nothing about what it waits for."""
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """
         Go on after a deferral.
 
         :raises AirflowSensorTimeout: No triggerer looked at the wait, whatever ``soft_fail`` says.
+        :raises RuntimeError: The triggerer could not do so: for instance, it cannot import this package.
         """
         try:
             return super().resume_execution(next_method, next_kwargs, context)
-        except AirflowSkipException as skip:
-            if not is_unwatched_wait(skip):
+        except Exception as error:
+            kind = failed_wait(error)
+            if kind is None:
                 raise
-        raise AirflowSensorTimeout(
-            "No triggerer looked at this wait until its time was over, so it is not known whether there was "
-            "anything. Check that a triggerer runs."
+        if kind == "timeout":
+            raise AirflowSensorTimeout(
+                "No triggerer looked at this wait until its time was over, so it is not known whether there "
+                "was anything. Check that a triggerer runs."
+            )
+        raise RuntimeError(
+            "The triggerer could not wait, so it is not known whether there was anything. Its log says why. "
+            "Check that this package is installed there, too."
         )
 
 
