@@ -22,6 +22,21 @@ def work(job: dict[str, Any] | None, **context: Any) -> None:
     time.sleep(context["dag_run"].conf.get("work", 0))
 
 
+@task.short_circuit(retries=1, retry_delay=timedelta(hours=1))
+def gate() -> bool:
+    raise RuntimeError("ask again in an hour")
+
+
+@task
+def last() -> None:
+    """Do the last step."""
+
+
+with DAG("gated", schedule=None):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] | tojson }}")
+    work(claim.output) >> gate() >> last()
+    finish_job(claim)
+
 for dag_id, poll_interval, timeout in (
     ("goes_on", 1, None),
     # The next job is there long before this one looks.

@@ -37,6 +37,7 @@ ACTIONS = {
     **(CLEARS if REMEMBERS else {}),
     "the working task is marked failed": ("goes_on", {"work": 300}, WORKING, "failed"),
     "the working task is marked success": ("goes_on", {"work": 300}, WORKING, "success"),
+    "the run is marked failed while a gate waits": ("gated", {}, ("gate", "up_for_retry"), "end"),
     "the run is out of time": ("goes_on_out_of_time", {"work": 300}, None, None),
 }
 #: Long enough for a user to come to a task that waits.
@@ -55,6 +56,7 @@ def aftermath(tmp_path_factory):
         emulator.configure(continuation_delay=CONTINUATION_DELAY, lease_seconds=5)
         customer = emulator.add_customer()
         emulator.add_pipeline("goes_on", client_id=customer.client_id, action_type=GOES_ON)
+        emulator.add_pipeline("gated", client_id=customer.client_id, action_type=GOES_ON)
         emulator.add_pipeline("goes_on_out_of_time", client_id=customer.client_id, action_type=LATE)
         environment = {
             **airflow_connections(emulator, customer),
@@ -88,10 +90,15 @@ def do_all(world):
             )
             if action == "clear":
                 run.clear(["claim"])
+            elif action == "end":
+                airflow.call("PATCH", run.path, {"state": "failed"})
             else:
                 run.patch(task_id, action)
     for what, run in world.runs.items():
         airflow.wait_for(lambda run=run: run.state() in ("success", "failed"), f"the end: {what}", SECONDS)
+    # A run that a user has marked as failed has that state before its finishing task has ended.
+    marked = world.runs["the run is marked failed while a gate waits"]
+    airflow.wait_for(lambda: marked.states()["finish_job"] in ("success", "failed"), "its result", SECONDS)
     out_of_time = world.runs["the run is out of time"]
     airflow.wait_for(lambda: len(out_of_time.action_jobs()) == 2, "the next job", SECONDS)
     hand_out(emulator)
@@ -181,6 +188,14 @@ def test_whatever_a_user_marks_the_newest_job_gets_one_result(aftermath, what, r
     finish = aftermath.runs[what].states()["finish_job"]
     if what != "nothing":
         assert finish == ("failed" if results[-1] == ["failure"] else "success")
+
+
+def test_a_skip_that_nobody_in_the_dag_wanted_is_a_failure(aftermath):
+    """Airflow skips the gate and the last step. The work has succeeded, and nothing has failed."""
+    what = "the run is marked failed while a gate waits"
+    states = aftermath.runs[what].states()
+    assert (states["work"], states["gate"], states["last"]) == ("success", "skipped", "skipped")
+    assert aftermath.before[what] == [["failure"]]
 
 
 @pytest.mark.skipif(not REMEMBERS, reason="a claim that is cleared knows what it did since Airflow 3.3")
