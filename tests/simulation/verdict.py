@@ -180,7 +180,8 @@ class _Trial:
     def _of_truth(self, call: Call, run: Run, job_id: str) -> Iterator[Finding]:
         if call.request.get("continuationToken"):
             return
-        done = [work for work in self.history.work if work.run_id == run.run_id]
+        # A process that a user has ended may do work later, which does not count.
+        done = [work for work in self.history.work if work.run_id == run.run_id and work.at <= call.at]
         if self.history.way.takes_many:
             done = [work for work in done if work.job_id == job_id]
         if "Success" in call.operation:
