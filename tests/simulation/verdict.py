@@ -334,7 +334,7 @@ class _Trial:
             # It has half a minute, and nothing comes after it.
             return True
         if self._user_did("clear") and (
-            any(" claim." in said for said in cut)
+            any(re.search(r"[ .]claim(_\d+)?\.", said) for said in cut)
             or self._has_cleared_only(run)
             or self._was_cleared_twice(run)
         ):
