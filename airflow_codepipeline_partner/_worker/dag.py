@@ -50,7 +50,11 @@ def states_before(context: Mapping[str, Any], task: Any) -> dict[str, list[str |
             unmapped.append(task_id)
     if same_group:
         found = task_states(ti, same_group, map_index=ti.map_index)
-        states.update({task_id: [found.get(f"{task_id}_{ti.map_index}")] for task_id in same_group})
+        # A task that was skipped before Airflow expanded it has one instance, which goes with all.
+        missing = [task_id for task_id in same_group if f"{task_id}_{ti.map_index}" not in found]
+        unexpanded = task_states(ti, missing, map_index=-1) if missing else {}
+        for task_id in same_group:
+            states[task_id] = [found.get(f"{task_id}_{ti.map_index}", unexpanded.get(task_id))]
     if unmapped:
         # -1 is the map index of an unmapped task instance.
         found = task_states(ti, unmapped, map_index=-1)
@@ -146,7 +150,7 @@ def tasks_of_job(dag: Any, task: Any, claim_task_id: str) -> set[str]:
         each.task_id
         for each in found
         if getattr(each, "claim_task_id", claim_task_id) == claim_task_id
-        and (not each.is_teardown or each.on_failure_fail_dagrun)
+        and (not each.is_teardown or fails_run(each))
     }
 
 
@@ -205,13 +209,27 @@ def skips_others(task: Any) -> bool:
     return task.inherits_from_skipmixin or any(each.__name__ == "SkipMixin" for each in kind.__mro__)
 
 
-def referenced_tasks(task: Any) -> set[str]:
-    """Return the ids of the tasks whose output a task, mapped or not, is given in the DAG."""
+def fails_run(teardown: Any) -> bool:
+    """Return whether a teardown, mapped or not, is to fail the run if it fails."""
+    if teardown.is_mapped:
+        # There, Airflow has what the decorator was given.
+        return bool(teardown.partial_kwargs.get("on_failure_fail_dagrun"))
+    return bool(teardown.on_failure_fail_dagrun)
+
+
+def referenced_tasks(task: Any, names: Collection[str] | None = None) -> set[str]:
+    """
+    Return the ids of the tasks whose output a task, mapped or not, is given in the DAG.
+
+    :param task: The task.
+    :param names: The parameters that count; None for all templated ones. What a task is mapped over counts.
+    """
     if task.is_mapped:
-        given: list[Any] = [task.partial_kwargs]
+        held = task.partial_kwargs
         mapped = {operator.task_id for operator in task.iter_mapped_dependencies()}
     else:
-        given, mapped = [getattr(task, name, None) for name in task.template_fields], set()
+        held, mapped = {name: getattr(task, name, None) for name in task.template_fields}, set()
+    given = [value for name, value in held.items() if names is None or name in names]
     return mapped | {operator.task_id for operator, _ in XComArg.iter_xcom_references(given)}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.cut_off import put_failure
-from airflow_codepipeline_partner._worker.dag import is_marked, mapped_group_of, task_ids_of_run
+from airflow_codepipeline_partner._worker.dag import mapped_group_of, task_ids_of_run
 from airflow_codepipeline_partner._worker.job_life import Results, Step
 from airflow_codepipeline_partner._worker.record_search import records_of_run
 from airflow_codepipeline_partner._worker.record_store import RecordStore
@@ -36,16 +36,11 @@ def claims_of_former_tasks(
     """
     names = task_ids_of_run(get_task_states, dag.dag_id, run_id)
     for task_id in names:
-        if _claims_still(task_id, dag) or _is_instance(task_id, dag):
+        if dag.has_task(task_id) or _is_instance(task_id, dag):
             continue
         if any(records_of_run(dag.dag_id, run_id, task_id)):
             # Any task of the run may have reported.
             yield from records_of_run(dag.dag_id, run_id, task_id, names)
-
-
-def _claims_still(task_id: str, dag: Any) -> bool:
-    """Return whether the DAG has the task, and it is one that claims."""
-    return dag.has_task(task_id) and is_marked(dag.get_task(task_id), "claims_job")
 
 
 def _is_instance(name: str, dag: Any) -> bool:

@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_codepipeline_partner._compat import mapped_over
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.dag import (
     mapped_group_of,
@@ -79,9 +80,8 @@ def skips_by_rule(rule: str, before: Iterable[str | None]) -> bool:
     states = set(before) - {"removed"}
     failed, skipped = not states.isdisjoint(("failed", "upstream_failed")), "skipped" in states
     match rule:
-        case "all_success":
-            return skipped and not failed
-        case "none_skipped" | "all_done_min_one_success":
+        case "all_success" | "none_skipped" | "all_done_min_one_success":
+            # Airflow does so at the first skip, whatever fails later.
             return skipped
         case "one_success" | "none_failed_min_one_success":
             return states == {"skipped"}
@@ -108,7 +108,7 @@ class _Run:
     context: Mapping[str, Any]
     states: Mapping[str, Collection[str | None]]
     _instances: dict[str, dict[int, str | None]] = field(default_factory=dict)
-    _decisions: dict[TaskInstanceRef, Any] = field(default_factory=dict)
+    _recorded: dict[tuple[str, int, str], Any] = field(default_factory=dict)
 
     def explains(self, task_id: str) -> bool:
         """Return whether all skips of a task's instances are explained."""
@@ -116,33 +116,54 @@ class _Run:
         if record_skip not in (task.on_skipped_callback or ()):
             # It would leave no record if it skipped itself, so a missing record proves nothing.
             return True
-        instances = self._instances_of(task)
-        return all(self._explains(task, index) for index, state in instances.items() if state == "skipped")
-
-    def _explains(self, task: Any, index: int) -> bool:
-        """Return whether the skip of one instance is explained."""
-        is_expanded = index >= 0 or not (task.is_mapped or mapped_group_of(task))
-        if not is_expanded:
-            # There was nothing to expand.
-            return True
-        rule = getattr(task.trigger_rule, "value", task.trigger_rule)
-        if skips_by_rule(rule, self._states(task, index, task.upstream_task_ids)):
-            return True
-        setups = {setup.task_id for setup in task.get_upstreams_only_setups()} - task.upstream_task_ids
-        if "skipped" in self._states(task, index, setups):
-            # Whatever the rule.
-            return True
+        skipped = [index for index, state in self._instances_of(task).items() if state == "skipped"]
         before = map(self.context["dag"].get_task, sorted(task.get_flat_relative_ids(upstream=True)))
-        if any(self._skips(branch, task, index) for branch in before if skips_others(branch)):
+        branches = [each for each in before if skips_others(each)]
+        setups = {each.task_id for each in task.get_upstreams_only_setups()}
+        return all(
+            self._is_by_rule(task, index)
+            or self._is_by_setups(task, index, setups)
+            or any(self._skips(branch, task, index) for branch in branches)
+            or bool(self._record(task, index, SKIP_KEY))
+            or self._had_nothing_to_expand(task, index)
+            for index in skipped
+        )
+
+    def _is_by_rule(self, task: Any, index: int) -> bool:
+        rule = getattr(task.trigger_rule, "value", task.trigger_rule)
+        return skips_by_rule(rule, self._states(task, index, task.upstream_task_ids))
+
+    def _is_by_setups(self, task: Any, index: int, setups: Collection[str]) -> bool:
+        """Return whether Airflow skipped an instance because of skipped setups, whatever its rule."""
+        if getattr(task.trigger_rule, "value", task.trigger_rule) == "all_done_setup_success":
+            # That of a teardown.
+            direct = (each for each in task.upstream_task_ids if self.context["dag"].get_task(each).is_setup)
+            return set(self._states(task, index, direct)) == {"skipped"}
+        return "skipped" in self._states(task, index, setups - task.upstream_task_ids)
+
+    def _had_nothing_to_expand(self, task: Any, index: int) -> bool:
+        if index >= 0 or not (task.is_mapped or mapped_group_of(task)):
+            return False
+        return any(self._was_empty(value) for value in mapped_over(task))
+
+    def _was_empty(self, value: Any) -> bool:
+        """Return whether a task was perhaps expanded over nothing."""
+        operator = getattr(value, "operator", None)
+        if operator is None:
+            # What is mapped, zipped or chained is not judged.
+            return not (isinstance(value, Collection) and value)
+        instances = self._instances_of(operator)
+        if "success" not in instances.values():
             return True
-        return bool(RecordStore(self._ref(task, index)).read_if_any(SKIP_KEY))
+        return -1 in instances and not self._record(operator, -1, value.key)
 
     def _states(self, task: Any, index: int, task_ids: Iterable[str]) -> list[str | None]:
         """Return the states of those instances of tasks before a task that count for one instance of it."""
         found: list[str | None] = []
         for other in map(self.context["dag"].get_task, task_ids):
             if _shares_mapped_group(other, task):
-                found.append(self._instances_of(other).get(index))
+                instances = self._instances_of(other)
+                found.append(instances.get(index, instances.get(-1)))
             else:
                 found.extend(self.states.get(other.task_id, ()))
         return found
@@ -154,10 +175,7 @@ class _Run:
         return any(self._decides(branch, each, task.task_id) for each in indexes)
 
     def _decides(self, branch: Any, index: int, task_id: str) -> bool:
-        ref = self._ref(branch, index)
-        if ref not in self._decisions:
-            self._decisions[ref] = RecordStore(ref).read_if_any(BRANCH_KEY)
-        decision = self._decisions[ref]
+        decision = self._record(branch, index, BRANCH_KEY)
         if not isinstance(decision, Mapping):
             return False
         if task_id in (decision.get("skipped") or ()):
@@ -180,9 +198,19 @@ class _Run:
         for name, state in task_states(self.context["ti"], [task.task_id]).items():
             yield (-1 if name == task.task_id else int(name.rpartition("_")[2])), state
 
-    def _ref(self, task: Any, index: int) -> TaskInstanceRef:
+    def _record(self, task: Any, index: int, key: str) -> Any:
+        """Return what an instance of a task has under an XCom key, or None."""
         own = TaskInstanceRef.of(self.context["ti"])
-        return TaskInstanceRef(own.dag_id, own.run_id, task.task_id, index)
+        store = RecordStore(TaskInstanceRef(own.dag_id, own.run_id, task.task_id, index))
+        # One request tells of all instances that none has anything.
+        anyone = (task.task_id, -1, key)
+        if anyone not in self._recorded:
+            self._recorded[anyone] = store.read_first(key)
+        if index < 0 or self._recorded[anyone] is None:
+            return self._recorded[anyone]
+        if (task.task_id, index, key) not in self._recorded:
+            self._recorded[task.task_id, index, key] = store.read(key)
+        return self._recorded[task.task_id, index, key]
 
 
 def _shares_mapped_group(one: Any, other: Any) -> bool:

@@ -52,16 +52,15 @@ def _ends_job_of(task: Any, claiming: Any, dag: Any) -> bool:
 
 
 def _claims_behind(task: Any, dag: Any) -> set[str]:
-    """Return the ids of the claims whose output a task is given, be it through tasks in between."""
-    found, left = set(), [task.task_id]
-    seen = set(left)
+    """Return the ids of the claims from whose output a task is given its job, be it by tasks in between."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    left = referenced_tasks(task, ("job", "job_id"))
     while left:
-        for task_id in referenced_tasks(dag.get_task(left.pop())) - seen:
-            seen.add(task_id)
-            if is_marked(dag.get_task(task_id), "claims_job"):
-                found.add(task_id)
-            else:
-                left.append(task_id)
+        seen |= left
+        claims = {task_id for task_id in left if is_marked(dag.get_task(task_id), "claims_job")}
+        found |= claims
+        left = {each for task_id in left - claims for each in referenced_tasks(dag.get_task(task_id))} - seen
     return found
 
 
@@ -108,8 +107,8 @@ def check_waits_for_work(finish: Any, claiming: Any, dag: Any) -> None:
     if untied:
         raise InvalidInput(
             f"{finish.task_id} does not wait for {', '.join(untied[:10])}, so it would report success before "
-            f"that has run. Wire the work after {claiming.task_id}, and then call finish_job. If these tasks "
-            "are no work of the job, give finish_job allow_untied_tasks=True."
+            f"that has run. Wire the work after {claiming.task_id}, and then call finish_job. Tasks that are "
+            f"no work of the job may follow {finish.task_id}, or give finish_job allow_untied_tasks=True."
         )
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from airflow.sdk import DAG, setup, task, task_group, teardown
 
@@ -92,6 +94,48 @@ def test_what_does_not_matter_for_the_job():
     assert finish.get_flat_relative_ids(upstream=True) >= {"finish_first", "remove", "check"}
     # The other claim comes before the work, so that the work may have failed for lack of it.
     assert graph.tasks_of_job(dag, finish, "second") == {"first", "work", "check"}
+
+
+def test_a_mapped_teardown_may_be_to_fail_the_run():
+    with DAG("d", schedule=None) as dag:
+        claim = CodePipelineClaimJobOperator(task_id="claim", job=JOB)
+
+        @teardown
+        @task
+        def remove(part):
+            """Remove something."""
+
+        @teardown(on_failure_fail_dagrun=True)
+        @task
+        def check(part):
+            """Fail the run if something is left."""
+
+        claim >> step.override(task_id="work")() >> [remove.expand(part=[1, 2]), check.expand(part=[1, 2])]
+        finish = finish_job(claim)
+    assert graph.tasks_of_job(dag, finish, "claim") == {"work", "check"}
+
+
+def test_a_task_skipped_before_it_was_expanded_goes_with_all_instances():
+    """A short circuit outside the group says no: the instances of the task never exist."""
+    with DAG("d", schedule=None) as dag:
+
+        @task_group
+        def each(job):
+            claim = CodePipelineClaimJobOperator(task_id="claim", job=job)
+            claim >> step.override(task_id="work")()
+            finish_job(claim)
+
+        each.expand(job=[JOB])
+    finish = dag.get_task("each.finish_job")
+
+    def get_task_states(dag_id, task_ids, run_ids, map_index):
+        known = {0: {"each.claim_0": "success"}, -1: {"each.work": "skipped"}}[map_index]
+        return {"r": {name: state for name, state in known.items() if name.removesuffix("_0") in task_ids}}
+
+    ti = SimpleNamespace(dag_id="d", run_id="r", map_index=0, get_task_states=get_task_states)
+    states = graph.states_before({"ti": ti, "dag": dag}, finish)
+    assert states == {"each.claim": ["success"], "each.work": ["skipped"]}
+    assert graph.unended_work(dag, finish, "each.claim", states) == []
 
 
 def test_an_instance_of_the_same_group_has_the_same_index():

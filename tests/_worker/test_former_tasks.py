@@ -127,8 +127,6 @@ def test_the_job_of_a_task_that_is_there_is_its_own_affair(claims, name, there):
     [
         ("claim_job", {"claiming": ["claim"]}),
         ("claim_1", {"claiming": ["claim"]}),
-        # A task of that name is there, and claims nothing.
-        ("claim", {"dag_has": ["finish", "claim"]}),
     ],
 )
 def test_the_job_of_a_claim_that_was_renamed_is_ended(claims, name, there):

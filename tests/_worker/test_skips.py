@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.python import ShortCircuitOperator
-from airflow.sdk import DAG, task_group
+from airflow.sdk import DAG, task, task_group
 from support import ACTION_TYPE
 
 from airflow_codepipeline_partner._worker import skips
@@ -28,9 +28,13 @@ def records(monkeypatch):
         def __init__(self, ref):
             self.ref = ref
 
-        def read_if_any(self, key):
+        def read(self, key):
             index = (self.ref.map_index,) if self.ref.map_index >= 0 else ()
             return held.get((self.ref.task_id, *index, key))
+
+        def read_first(self, key):
+            found = (value for name, value in held.items() if (name[0], name[-1]) == (self.ref.task_id, key))
+            return next(found, None)
 
     monkeypatch.setattr(skips, "RecordStore", Store)
     return held
@@ -157,6 +161,64 @@ def test_the_skip_of_an_indirect_setup_explains_any_skip(records, rule):
     assert cut_off_in(dag, states | {"make": "success"}) == ["collect", "test"]
 
 
+@pytest.mark.parametrize(("made", "is_explained"), [("skipped", True), ("success", False)])
+def test_a_teardown_is_skipped_with_its_setup(records, made, is_explained):
+    with DAG("d", schedule=None) as dag:
+        claim, setup = a_claim(), empty("make").as_setup()
+        remove = empty("remove").as_teardown(setups=[setup], on_failure_fail_dagrun=True)
+        claim >> empty("deploy") >> setup >> empty("test") >> remove
+        finish_job(claim)
+    records["make", "codepipeline_skip"] = True
+    states = {"claim": "success", "deploy": "success", "make": made, "test": made, "remove": "skipped"}
+    assert cut_off_in(dag, states) == ([] if is_explained else ["remove"])
+
+
+def over_a_list(kind):
+    """Work that is expanded over what a task before it returns."""
+    with DAG("d", schedule=None) as dag:
+        claim = a_claim()
+
+        @task
+        def listed(job):
+            """Return a list."""
+
+        @task
+        def deploy(file):
+            """Deploy a file."""
+
+        found = listed(claim.output)
+        if kind == "task":
+            deploy.expand(file=found)
+        elif kind == "group":
+
+            @task_group(prefix_group_id=False)
+            def each(file):
+                deploy(file)
+
+            each.expand(file=found)
+        elif kind == "kwargs":
+            deploy.expand_kwargs(found)
+        else:
+            deploy.expand(file=found.map(str))
+        finish_job(claim)
+    return dag
+
+
+@pytest.mark.parametrize("kind", ["task", "group", "kwargs", "map"])
+@pytest.mark.parametrize(
+    ("listed", "value", "is_explained"),
+    [("success", [], True), ("success", ["a"], False), ("skipped", None, True)],
+)
+def test_work_that_was_not_expanded_had_nothing_to_do(records, kind, listed, value, is_explained):
+    """Or somebody ended the run before Airflow expanded it."""
+    records["listed", "return_value"] = value
+    records["listed", "codepipeline_skip"] = True
+    states = {"claim": "success", "listed": listed, "deploy": "skipped"}
+    # Of a list that is mapped, it is not known what is left of it.
+    is_known = kind != "map"
+    assert cut_off_in(over_a_list(kind), states) == ([] if is_explained or not is_known else ["deploy"])
+
+
 def files(rule="all_success", gate=False):
     """A group mapped over the files of one job: ``convert >> upload``."""
     with DAG("d", schedule=None) as dag:
@@ -215,7 +277,8 @@ def test_a_decision_in_a_mapped_group_explains_what_it_names(records):
     ("rule", "before", "skips_it"),
     [
         ("all_success", ["success", "skipped"], True),
-        ("all_success", ["failed", "skipped"], False),
+        # A teardown, say, has failed later.
+        ("all_success", ["failed", "skipped"], True),
         ("one_success", ["skipped", "success"], False),
         ("one_success", ["skipped", "failed"], False),
         ("one_success", ["skipped", "skipped"], True),

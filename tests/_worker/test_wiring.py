@@ -309,6 +309,19 @@ def test_a_result_of_another_claim_is_no_end():
         parse(dag)
 
 
+def test_the_job_of_a_result_may_be_known_later():
+    """What else it is given says nothing of its job."""
+    with DAG("d", schedule=None) as dag:
+        first, second = a_claim("first", finished_elsewhere=True), a_claim("second")
+        PutThirdPartyJobSuccessResultOperator(
+            task_id="put",
+            job="{{ ti.xcom_pull(task_ids='second') }}",
+            execution_details={"summary": first.output},
+        )
+        second >> dag.get_task("put")
+    parse(dag)
+
+
 def test_setup_and_teardown_alone_are_no_work():
     with DAG("d", schedule=None) as dag:
         claim = a_claim()
