@@ -39,6 +39,8 @@ from typing import TYPE_CHECKING, Self
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 
 #: What a task knows of a claim, from nothing to certainty.
@@ -146,6 +148,11 @@ class Results:
         """The calls that the job did not take."""
         records = (self.own, *self.others)
         return [record for record in records if record is not None and record.state == "refused"]
+
+    @property
+    def first_refusal(self) -> datetime | None:
+        """When the job first took no result; None if it was not asked to take one, or took one."""
+        return min((record.at for record in self.refused), default=None)
 
     @property
     def step(self) -> Step:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -100,8 +101,8 @@ def reporting(
     :param was_claimed: Whether that is known from its claim. If not, the job may not be claimed yet.
     :param is_next: Whether it continues an action of this run, so that no other run claims it.
     """
-    sender = _Sender(certain, was_claimed, is_next)
     results: Results = yield Read()
+    sender = _Sender(certain, was_claimed, is_next, results.first_refusal)
     step, known = results.step, results.best
     if step is Step.NOTHING and known is not None:
         return known.result
@@ -132,8 +133,11 @@ def reporting(
 class _Sender:
     """Sends the results of one job, and records what comes of it."""
 
-    def __init__(self, certain: bool, was_claimed: bool, is_next: bool) -> None:
+    def __init__(
+        self, certain: bool, was_claimed: bool, is_next: bool, first_refusal: datetime | None
+    ) -> None:
         self._certain = certain
+        self._first_refusal = first_refusal
         self._was_claimed = was_claimed
         self._is_next = is_next
         self.last = Answer(Reply.NONE)
@@ -219,9 +223,10 @@ class _Sender:
                 yield Write(sent.with_state("left"))
         elif meaning is Refusal.PERHAPS_NEVER_OURS:
             # It has ended, perhaps with this result, or nobody has it. Then it is offered again; this run
-            # waits for that from now on.
+            # waits for that, from the first refusal on.
             if own is None or own.state != "refused" or is_overwritten:
-                yield Write(sent.with_state("refused"))
+                since = self._first_refusal
+                yield Write(sent.with_state("refused") if since is None else sent.refused_at(since))
         elif meaning is not Refusal.ONE_OF_TWO_WAS_TAKEN and not may_be_taken:
             yield Withdraw()
         return None

@@ -219,6 +219,21 @@ def test_the_refusal_of_an_uncertain_next_job_is_recorded_once(kind):
     assert memory.history == ["intended", "refused"]
 
 
+@pytest.mark.parametrize("kind", TAKES_NO_RESULT)
+def test_a_call_that_another_task_left_begins_no_wait_anew(kind):
+    """It is repeated each time. The wait for an offer goes on from the first refusal all the same."""
+    memory = RecordMemory(recorded("refused", SUCCESS))
+    first = own(memory).at
+    memory.beside("other", recorded("intended", FAILURE))
+    for _ in range(2):
+        hook = Hook(memory, kind("m"))
+        with pytest.raises(kind):
+            report.put_once(hook, memory, SUCCESS, certain=False, is_next=True)
+        assert hook.puts == [FAILURE]
+        assert own(memory) == recorded("refused", FAILURE)
+        assert own(memory).at == first
+
+
 @pytest.mark.parametrize(("certain", "put"), [(False, FAILURE), (True, SUCCESS)])
 def test_a_refused_result_of_an_unclaimed_next_job_binds_none(certain, put):
     """The work may have come to another end since. The wait for an offer goes on from the first refusal."""
