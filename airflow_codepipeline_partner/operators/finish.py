@@ -122,7 +122,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     MAX_RETRY_DELAY: ClassVar[timedelta] = timedelta(minutes=5)
     #: Seconds between two polls for an action's next job, if no task before this one waited for it.
     POLL_INTERVAL: ClassVar[float] = 30
-    #: Wait between two looks at work that was cleared just before this task could report it, or for a claim.
+    #: Wait between two looks at work that has not ended, doubled each time, or for a claim.
     LOOK_AGAIN_AFTER: ClassVar[timedelta] = timedelta(seconds=10)
     #: For how many seconds the record of a task that skipped itself may be on its way.
     SKIP_RECORD_DELAY: ClassVar[float] = 10.0
@@ -229,8 +229,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         """
         self._finish(context, None)
 
-    def _finish(self, context: Any, at_least: float | None) -> None:
-        states = self._states_before(context)
+    def _finish(self, context: Any, at_least: float | None, looks: int = 0) -> None:
+        states = self._states_before(context, looks)
         failure = failure_of_work(context, self.claim_task_id, states, self.SKIP_RECORD_DELAY)
         claim = self._settled_claim(context, states)
         claimed = self._claimed_job(claim)
@@ -262,8 +262,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         else:
             self.log.warning("%s", said)
 
-    def _states_before(self, context: Any) -> dict[str, list[str | None]]:
-        """Return how the tasks before this one ended; wait for those that were begun again."""
+    def _states_before(self, context: Any, looks: int) -> dict[str, list[str | None]]:
+        """Return how the tasks before this one ended; wait for those that have not ended."""
         states = states_before(context, self)
         if self.claim_task_id not in states:
             raise AirflowFailException(
@@ -271,7 +271,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
                 "finish_job wires it so."
             )
         if unended := unended_work(context["dag"], self, self.claim_task_id, states):
-            self._wait_for_work(unended)
+            self._wait_for_work(unended, looks)
         return states
 
     def _put(
@@ -295,21 +295,28 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
                 failure = FailureDetails(message)
         return next_job.put_result(self.hook, claim, values.failure(claimed.job, message, failure, **run))
 
-    def _wait_for_work(self, task_ids: Collection[str]) -> NoReturn:
+    def _wait_for_work(self, task_ids: Collection[str], looks: int) -> NoReturn:
         """
-        Look again a little later, without a worker slot meanwhile.
+        Look again a little later, without a worker slot meanwhile; each time, wait twice as long.
 
         Airflow starts this task when those just before it have ended. If a user clears one of them just then,
-        its new outcome counts.
+        its new outcome counts. And the trigger rule of one of them may not wait for all the work.
         """
         from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 
         self.log.warning("Waiting for %s, which has not ended.", ", ".join(task_ids))
-        self.defer(trigger=TimeDeltaTrigger(self.LOOK_AGAIN_AFTER), method_name="execute_again")
+        pause = min(self.LOOK_AGAIN_AFTER * 2 ** min(looks, 10), self.MAX_RETRY_DELAY)
+        self.defer(trigger=TimeDeltaTrigger(pause), method_name="execute_again", kwargs={"looks": looks + 1})
 
-    def execute_again(self, context: Any, event: Any = None) -> None:
-        """Put the result of the work, if the work has ended now."""
-        self.execute(context)
+    def execute_again(self, context: Any, event: Any = None, looks: int = 1) -> None:
+        """
+        Put the result of the work, if the work has ended now.
+
+        :param context: The task's context.
+        :param event: The trigger's event.
+        :param looks: How often this try has looked.
+        """
+        self._finish(context, None, looks)
 
     def _wait_for_next_job(self, claim: ClaimInRun | None, at_least: float | None) -> None:
         """Wait for the action's next job, if this run is to claim one and no task before this one did."""

@@ -115,7 +115,7 @@ def test_a_mapped_teardown_may_be_to_fail_the_run():
     assert graph.tasks_of_job(dag, finish, "claim") == {"work", "check"}
 
 
-def test_a_task_skipped_before_it_was_expanded_goes_with_all_instances():
+def test_a_task_skipped_unexpanded_goes_with_all_instances():
     """A short circuit outside the group says no: the instances of the task never exist."""
     with DAG("d", schedule=None) as dag:
 

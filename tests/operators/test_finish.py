@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.sdk import DAG
 from support import ACTION_TYPE, action_state, results_of
 
 from airflow_codepipeline_partner._transport import Transport
@@ -19,6 +21,7 @@ from airflow_codepipeline_partner.operators import (
     CodePipelineClaimJobOperator,
     CodePipelineFinishJobOperator,
     finish,
+    finish_job,
 )
 
 pytestmark = pytest.mark.usefixtures("customer")
@@ -94,6 +97,20 @@ def test_work_cleared_just_before_the_report_is_waited_for(
     assert len(looks) == 2
     assert run.states["finish_job"] == "failed"
     assert results_of(emulator, job) == ["failure"]
+
+
+def test_it_looks_ever_less_often_for_work_that_goes_on():
+    pauses = []
+    with DAG("d", schedule=None):
+        finish = finish_job(
+            CodePipelineClaimJobOperator(task_id="claim", job={"job_id": "j", "client_id": "c"})
+        )
+    for looks in range(8):
+        with pytest.raises(TaskDeferred) as deferral:
+            finish._wait_for_work(["work"], looks)
+        assert deferral.value.kwargs == {"looks": looks + 1}
+        pauses.append((deferral.value.trigger.moment - datetime.now(UTC)).total_seconds())
+    assert [round(pause, -1) for pause in pauses] == [10, 20, 40, 80, 160, 300, 300, 300]
 
 
 def test_the_user_words_the_failure(emulator, offer, run_dag):
