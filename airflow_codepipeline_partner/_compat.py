@@ -47,7 +47,6 @@ __all__ = [
     "is_resolved_later",
     "is_resumed",
     "is_retried",
-    "mapped_over",
     "task_decorator_factory",
     "task_state_store",
 ]
@@ -94,15 +93,6 @@ def failed_wait(error: BaseException | None) -> Literal["timeout", "failure"] | 
             return "failure"
         error = error.__cause__ or error.__context__
     return None
-
-
-def mapped_over(task: Any) -> list[Any]:
-    """Return what a mapped task, or the mapped task group around a task, is expanded over."""
-    if task.is_mapped:
-        given = task._get_specified_expand_input().value
-    else:
-        given = task.get_closest_mapped_task_group()._expand_input.value
-    return list(given.values()) if isinstance(given, Mapping) else [given]
 
 
 def is_paused(ti: Any, dag_id: str) -> bool:

@@ -58,8 +58,9 @@ class _TriggererSensor(CodePipelineBaseOperator, BaseSensorOperator):
         """
         Go on after a deferral.
 
-        :raises AirflowSensorTimeout: No triggerer looked at the wait, whatever ``soft_fail`` says.
-        :raises RuntimeError: The triggerer could not do so: for instance, it cannot import this package.
+        :raises AirflowSensorTimeout: No triggerer looked at the wait, whatever ``soft_fail`` and
+            ``never_fail`` say. As at each timeout, there is no retry.
+        :raises RuntimeError: The triggerer could not wait: for instance, it cannot import this package.
         """
         try:
             return super().resume_execution(next_method, next_kwargs, context)

@@ -36,6 +36,8 @@ def claims_of_former_tasks(
     """
     names = task_ids_of_run(get_task_states, dag.dag_id, run_id)
     for task_id in names:
+        # A claim whose id another kind of task has now is not looked for: that would take a request for each
+        # task of the DAG.
         if dag.has_task(task_id) or _is_instance(task_id, dag):
             continue
         if any(records_of_run(dag.dag_id, run_id, task_id)):

@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_codepipeline_partner._compat import mapped_over
+from airflow_codepipeline_partner._compat import XCom
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.dag import (
     mapped_group_of,
@@ -134,28 +134,41 @@ class _Run:
         return skips_by_rule(rule, self._states(task, index, task.upstream_task_ids))
 
     def _is_by_setups(self, task: Any, index: int, setups: Collection[str]) -> bool:
-        """Return whether Airflow skipped an instance because of skipped setups, whatever its rule."""
-        if getattr(task.trigger_rule, "value", task.trigger_rule) == "all_done_setup_success":
-            # That of a teardown.
+        """Return whether Airflow skipped an instance because setups were skipped."""
+        if task.is_teardown:
+            rule = getattr(task.trigger_rule, "value", task.trigger_rule)
             direct = (each for each in task.upstream_task_ids if self.context["dag"].get_task(each).is_setup)
-            return set(self._states(task, index, direct)) == {"skipped"}
+            return rule == "all_done_setup_success" and set(self._states(task, index, direct)) == {"skipped"}
+        # Whatever the rule.
         return "skipped" in self._states(task, index, setups - task.upstream_task_ids)
 
     def _had_nothing_to_expand(self, task: Any, index: int) -> bool:
-        if index >= 0 or not (task.is_mapped or mapped_group_of(task)):
+        if index >= 0:
             return False
-        return any(self._was_empty(value) for value in mapped_over(task))
+        expanded = [*([task] if task.is_mapped else []), *task.iter_mapped_task_groups()]
+        return any(
+            self._gave_nothing(source) for each in expanded for source in each.iter_mapped_dependencies()
+        )
 
-    def _was_empty(self, value: Any) -> bool:
-        """Return whether a task was perhaps expanded over nothing."""
-        operator = getattr(value, "operator", None)
-        if operator is None:
-            # What is mapped, zipped or chained is not judged.
-            return not (isinstance(value, Collection) and value)
-        instances = self._instances_of(operator)
-        if "success" not in instances.values():
+    def _gave_nothing(self, source: Any) -> bool:
+        """Return whether a task over whose output others are expanded was skipped, or returned nothing."""
+        instances = self._instances_of(source)
+        if instances.get(-1) == "skipped":
             return True
-        return -1 in instances and not self._record(operator, -1, value.key)
+        try:
+            returned = self._record(source, -1, XCom.XCOM_RETURN_KEY)
+        except Exception as error:
+            if type(error).__name__ == "AirflowRuntimeError":
+                # The server's, which may pass.
+                raise
+            # What users return may be unreadable here. It is something.
+            log.warning("What %s returned cannot be read: %s.", source.task_id, type(error).__name__)
+            return False
+        if -1 not in instances:
+            # Of a mapped task, Airflow counts what its instances have returned.
+            return returned is None
+        # If a user has marked it as a success, it has returned nothing at all, not even an empty list.
+        return returned is not None and not returned
 
     def _states(self, task: Any, index: int, task_ids: Iterable[str]) -> list[str | None]:
         """Return the states of those instances of tasks before a task that count for one instance of it."""

@@ -122,8 +122,9 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     MAX_RETRY_DELAY: ClassVar[timedelta] = timedelta(minutes=5)
     #: Seconds between two polls for an action's next job, if no task before this one waited for it.
     POLL_INTERVAL: ClassVar[float] = 30
-    #: Wait between two looks at work that has not ended, doubled each time, or for a claim.
+    #: Wait between two looks at work that has not ended, doubled up to the most, or for a claim.
     LOOK_AGAIN_AFTER: ClassVar[timedelta] = timedelta(seconds=10)
+    MAX_LOOK_PAUSE: ClassVar[timedelta] = timedelta(minutes=1)
     #: For how many seconds the record of a task that skipped itself may be on its way.
     SKIP_RECORD_DELAY: ClassVar[float] = 10.0
 
@@ -297,7 +298,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
 
     def _wait_for_work(self, task_ids: Collection[str], looks: int) -> NoReturn:
         """
-        Look again a little later, without a worker slot meanwhile; each time, wait twice as long.
+        Look again a little later, without a worker slot meanwhile; each time, wait longer.
 
         Airflow starts this task when those just before it have ended. If a user clears one of them just then,
         its new outcome counts. And the trigger rule of one of them may not wait for all the work.
@@ -305,7 +306,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 
         self.log.warning("Waiting for %s, which has not ended.", ", ".join(task_ids))
-        pause = min(self.LOOK_AGAIN_AFTER * 2 ** min(looks, 10), self.MAX_RETRY_DELAY)
+        pause = min(self.LOOK_AGAIN_AFTER * 2 ** min(looks, 10), self.MAX_LOOK_PAUSE)
         self.defer(trigger=TimeDeltaTrigger(pause), method_name="execute_again", kwargs={"looks": looks + 1})
 
     def execute_again(self, context: Any, event: Any = None, looks: int = 1) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -99,10 +100,10 @@ def test_a_task_that_could_leave_no_record_is_not_judged_by_it(records):
     assert cut_off({"first": "success", "side": "success", "last": "skipped"}, late=True) == []
 
 
-def cut_off_in(dag, states, finish="finish_job"):
-    """Judge all tasks of a job's DAG; ``states`` has those of each instance, by name as Airflow has them."""
+def context_in(dag, states):
+    """Return context and states for a finishing task; ``states`` has those of each instance, by name."""
     dag.resolve_template_files()
-    finish = dag.get_task(finish)
+    finish = dag.get_task("finish_job")
 
     def get_task_states(dag_id, task_ids, run_ids, map_index):
         found = {name: state for name, state in states.items() if name in task_ids}
@@ -116,8 +117,13 @@ def cut_off_in(dag, states, finish="finish_job"):
         dag_id="d", run_id="r", task_id="finish_job", map_index=-1, get_task_states=get_task_states
     )
     context = {"dag": dag, "task": finish, "ti": ti}
-    known = states_before(context, finish)
-    return tasks_cut_off(context, known, tasks_of_job(dag, finish, "claim"), 0)
+    return context, states_before(context, finish)
+
+
+def cut_off_in(dag, states):
+    """Judge all tasks of a job's DAG."""
+    context, known = context_in(dag, states)
+    return tasks_cut_off(context, known, tasks_of_job(dag, context["task"], "claim"), 0)
 
 
 def empty(task_id, **more):
@@ -182,11 +188,15 @@ def over_a_list(kind):
         def listed(job):
             """Return a list."""
 
-        @task
+        @task(trigger_rule="none_failed")
         def deploy(file):
             """Deploy a file."""
 
-        found = listed(claim.output)
+        if kind == "mapped":
+            deploy.expand(file=listed.partial().expand(job=[1, 2]))
+            claim >> dag.get_task("listed")
+        else:
+            found = listed(claim.output)
         if kind == "task":
             deploy.expand(file=found)
         elif kind == "group":
@@ -197,26 +207,53 @@ def over_a_list(kind):
 
             each.expand(file=found)
         elif kind == "kwargs":
-            deploy.expand_kwargs(found)
-        else:
-            deploy.expand(file=found.map(str))
+            deploy.expand_kwargs([{"file": "b"}, found])
+        elif kind == "zip":
+            deploy.expand(file=found.map(str).zip(found))
         finish_job(claim)
     return dag
 
 
-@pytest.mark.parametrize("kind", ["task", "group", "kwargs", "map"])
+@pytest.mark.parametrize("kind", ["task", "group", "kwargs", "zip"])
 @pytest.mark.parametrize(
     ("listed", "value", "is_explained"),
-    [("success", [], True), ("success", ["a"], False), ("skipped", None, True)],
+    [
+        ("success", [], True),
+        ("success", ["a"], False),
+        # A user has marked it as a success before it returned anything.
+        ("success", None, False),
+        ("skipped", None, True),
+    ],
 )
 def test_work_that_was_not_expanded_had_nothing_to_do(records, kind, listed, value, is_explained):
     """Or somebody ended the run before Airflow expanded it."""
-    records["listed", "return_value"] = value
+    if value is not None:
+        records["listed", "return_value"] = value
     records["listed", "codepipeline_skip"] = True
     states = {"claim": "success", "listed": listed, "deploy": "skipped"}
-    # Of a list that is mapped, it is not known what is left of it.
-    is_known = kind != "map"
-    assert cut_off_in(over_a_list(kind), states) == ([] if is_explained or not is_known else ["deploy"])
+    assert cut_off_in(over_a_list(kind), states) == ([] if is_explained else ["deploy"])
+
+
+def test_instances_that_return_nothing_are_nothing_to_expand(records):
+    states = {"claim": "success", "listed_0": "success", "listed_1": "success", "deploy": "skipped"}
+    assert cut_off_in(over_a_list("mapped"), states) == []
+    records["listed", 1, "return_value"] = "a"
+    assert cut_off_in(over_a_list("mapped"), states) == ["deploy"]
+
+
+@pytest.mark.parametrize(("error", "is_raised"), [("ImportError", False), ("AirflowRuntimeError", True)])
+def test_what_cannot_be_read_was_something_to_expand(records, monkeypatch, error, is_raised):
+    """Unless it is the server that cannot be asked."""
+
+    def read_first(self, key):
+        raise type(error, (Exception,), {})("read")
+
+    monkeypatch.setattr(skips.RecordStore, "read_first", read_first)
+    monkeypatch.setattr(skips._Run, "_skips", lambda *given: False)
+    dag = over_a_list("task")
+    run = skips._Run(*context_in(dag, {"claim": "success", "listed": "success", "deploy": "skipped"}))
+    with pytest.raises(Exception, match="read") if is_raised else nullcontext():
+        assert run._gave_nothing(dag.get_task("listed")) is False
 
 
 def files(rule="all_success", gate=False):

@@ -110,7 +110,7 @@ def test_it_looks_ever_less_often_for_work_that_goes_on():
             finish._wait_for_work(["work"], looks)
         assert deferral.value.kwargs == {"looks": looks + 1}
         pauses.append((deferral.value.trigger.moment - datetime.now(UTC)).total_seconds())
-    assert [round(pause, -1) for pause in pauses] == [10, 20, 40, 80, 160, 300, 300, 300]
+    assert [round(pause, -1) for pause in pauses] == [10, 20, 40, 60, 60, 60, 60, 60]
 
 
 def test_the_user_words_the_failure(emulator, offer, run_dag):
