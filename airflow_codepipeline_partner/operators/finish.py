@@ -83,8 +83,9 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     Use :func:`~airflow_codepipeline_partner.operators.finish_job`, which adds it after the work.
 
     The task is a teardown: it runs when all tasks before it have ended, however they ended. It sends the
-    failure result if any task before it failed or could not run, or if all the work was skipped. Otherwise it
-    sends the success result. It never changes a result that the job already has. After a failure result the
+    failure result if any task before it failed or could not run, if somebody ended the run before all of them
+    had run, or if all the work was skipped. Otherwise it sends the success result. Teardowns count only if
+    they are to fail the run. It never changes a result that the job already has. After a failure result the
     task fails, so that the run fails too. If nothing was claimed, it sends nothing. It is then skipped, or
     fails if a task before it failed.
 
@@ -105,7 +106,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     :param missing_outputs: What to do if the work succeeded, but no task uploaded one of the output artifacts
         with this package: ``warn`` in the log (the default), ``fail`` the job, or ``ignore`` it.
     :param allow_untied_tasks: Whether the DAG may have tasks that this task does not wait for although they
-        follow the claim, or that are tied to nothing while this task waits for the claim alone. Otherwise
+        follow the claim, or that are tied to nothing while this task waits for no work at all. Otherwise
         such a DAG is refused when it is parsed.
 
     Source: PutThirdPartyJobSuccessResult, PutThirdPartyJobFailureResult, PutJobSuccessResult,
