@@ -30,6 +30,8 @@ START_SECONDS = 180
 _POLL_SECONDS = 0.2
 _HTTP_SECONDS = 10
 _BUSY_TRIES = 5
+_DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+_LOCK_SECONDS = 30
 # Variables of the user that must not matter here: those of another Airflow, AWS credentials, proxies.
 _FOREIGN = ("AIRFLOW", "AWS_", "BOTO", "PYTHON", "_AIRFLOW")
 # Without these, a second component of a kind would want the first one's port; logs are read from disk.
@@ -141,13 +143,18 @@ class LocalAirflow:
         number = self._free_number(name)
         more = (argument.replace("{number}", str(number)) for argument in self._arguments.get(name, ()))
         arguments = (*_ARGUMENTS.get(name, ()), *more)
+        environment = self.environment
         if name == "api-server":
             arguments = ("--host", HOST, "--port", str(self.port), *arguments)
+        elif environment[_DATABASE].startswith("sqlite:"):
+            # The server may hold the database for 5 s; see AirflowBusy. A scheduler that waits no longer
+            # than that itself ends.
+            environment = {**environment, _DATABASE: f"{environment[_DATABASE]}?timeout={_LOCK_SECONDS}"}
         component = Component(
             kind=name,
             log=self._component_log(name, number),
             command=[sys.executable, "-m", "airflow", *name.split(), *arguments],
-            environment=self.environment,
+            environment=environment,
             directory=self.home,
         )
         self.components.append(component)
