@@ -209,11 +209,9 @@ class ResultRecord:
             raise InvalidInput("The record of a result names no job, or no result.")
         # Whatever else the state may be: the call may have been sent.
         known: ResultState = state if state in ("done", "refused", "left") else "intended"
-        is_failure = "failureDetails" in call
-        if known in ("intended", "refused") and (call.get("jobId"), is_failure) != (
-            job_id,
-            result == "failure",
-        ):
+        fits = call.get("jobId") == job_id and ("failureDetails" in call) == (result == "failure")
+        if known in ("intended", "refused") and not fits:
+            # It may be sent again.
             raise InvalidInput("The call in the record of a result puts another result.")
         return cls(known, job_id, str(result), call, _read_time(held.get("at")))
 

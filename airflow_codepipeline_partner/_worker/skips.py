@@ -157,6 +157,7 @@ class _Run:
             return True
         try:
             returned = self._record(source, -1, XCom.XCOM_RETURN_KEY)
+            is_empty = not returned
         except Exception as error:
             if type(error).__name__ == "AirflowRuntimeError":
                 # The server's, which may pass.
@@ -168,7 +169,7 @@ class _Run:
             # Of a mapped task, Airflow counts what its instances have returned.
             return returned is None
         # If a user has marked it as a success, it has returned nothing at all, not even an empty list.
-        return returned is not None and not returned
+        return returned is not None and is_empty
 
     def _states(self, task: Any, index: int, task_ids: Iterable[str]) -> list[str | None]:
         """Return the states of those instances of tasks before a task that count for one instance of it."""
@@ -215,7 +216,7 @@ class _Run:
         """Return what an instance of a task has under an XCom key, or None."""
         own = TaskInstanceRef.of(self.context["ti"])
         store = RecordStore(TaskInstanceRef(own.dag_id, own.run_id, task.task_id, index))
-        # One request tells of all instances that none has anything.
+        # One request shows whether any instance has something.
         anyone = (task.task_id, -1, key)
         if anyone not in self._recorded:
             self._recorded[anyone] = store.read_first(key)

@@ -27,14 +27,15 @@ JOB = OfferedJob("job", "client")
 class Hook:
     """Takes each result, or says that the job has ended."""
 
-    def __init__(self, ended=False, without_token=()):
+    def __init__(self, ended=False, without_token=(), kind=ClientConnectionError):
         self.ended = ended
+        self.kind = kind
         self.without_token = without_token
         self.sent = []
 
     def send_result(self, call):
         if call.job.client_id in self.without_token:
-            raise ClientConnectionError("There is no client token.", job_id=call.job.job_id)
+            raise self.kind("There is no client token.")
         self.sent.append(requests.result_of(call))
         if self.ended:
             raise JobNotInProgress("It has ended.", job_id="job")
@@ -137,9 +138,10 @@ def test_the_job_of_a_claim_that_was_renamed_is_ended(claims, name, there):
     assert hook.sent == ["failure"]
 
 
-def test_one_customers_trouble_keeps_no_other_job_open(claims):
+@pytest.mark.parametrize("kind", [ClientConnectionError, KeyError])
+def test_one_customers_trouble_keeps_no_other_job_open(claims, kind):
     claims.update({f"former_{name}": OfferedJob(name, f"client-{name}") for name in "ab"})
-    hook = Hook(without_token=("client-a",))
-    with pytest.raises(ClientConnectionError):
+    hook = Hook(without_token=("client-a",), kind=kind)
+    with pytest.raises(kind):
         end(hook, former=sorted(claims))
     assert hook.sent == ["failure"]

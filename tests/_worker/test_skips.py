@@ -299,6 +299,18 @@ def test_each_instance_in_a_mapped_group_is_judged_alone(records, rule, converte
     assert found == ([] if is_explained else ["each.upload"])
 
 
+def test_an_instance_follows_a_task_that_was_not_expanded(records):
+    """A short circuit outside the group has skipped that one before it was expanded."""
+    dag = files()
+    gate = ShortCircuitOperator(task_id="gate", python_callable=bool, dag=dag)
+    dag.get_task("claim") >> gate >> dag.get_task("each.convert")
+    records["gate", "skipmixin_key"] = {"skipped": ["each.convert"]}
+    states = states_of_files((), ("skipped", "skipped")) | {"gate": "success", "each.convert": "skipped"}
+    assert cut_off_in(dag, states) == []
+    records.clear()
+    assert cut_off_in(dag, states) == ["each.convert"]
+
+
 def test_a_decision_in_a_mapped_group_explains_what_it_names(records):
     dag = files("none_failed", gate=True)
     records["each.convert", 0, "skipmixin_key"] = {"skipped": ["each.upload"]}
