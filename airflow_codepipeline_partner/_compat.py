@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sized
 from importlib.metadata import version
 from typing import Any, Literal, Protocol
 
@@ -25,11 +25,18 @@ from airflow.providers.common.compat.sdk import (
 )
 from packaging.version import Version
 
+try:
+    from airflow.sdk.exceptions import AirflowRescheduleException
+except ImportError:
+    # Its place until Airflow 3.1; the provider above does not know it.
+    from airflow.exceptions import AirflowRescheduleException
+
 __all__ = [
     "OUTDATED_TRIES_WRITE",
     "AirflowConfigException",
     "AirflowFailException",
     "AirflowNotFoundException",
+    "AirflowRescheduleException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
@@ -40,13 +47,16 @@ __all__ = [
     "context_names",
     "count_instances",
     "ends_task_otherwise",
+    "expanded_over",
     "failed_wait",
     "forget_cached_connections",
     "get_task_states",
+    "is_empty_argument",
     "is_paused",
     "is_resolved_later",
     "is_resumed",
     "is_retried",
+    "is_started_anew",
     "task_decorator_factory",
     "task_state_store",
 ]
@@ -95,6 +105,37 @@ def failed_wait(error: BaseException | None) -> Literal["timeout", "failure"] | 
     return None
 
 
+def expanded_over(mapped: Any) -> list[Any]:
+    """Return what a mapped task or task group is expanded over, argument by argument."""
+    of_task = getattr(mapped, "_get_specified_expand_input", None)
+    given = (mapped._expand_input if of_task is None else of_task()).value
+    return list(given.values()) if isinstance(given, Mapping) else [given]
+
+
+def is_empty_argument(values: Any, gave_nothing: Callable[[Any], bool]) -> bool:
+    """
+    Return whether Airflow counts no value in what a task is expanded over.
+
+    :param values: One argument of ``expand``, or that of ``expand_kwargs``.
+    :param gave_nothing: Whether a task returned nothing.
+    """
+
+    def is_empty(part: Any) -> bool:
+        return is_empty_argument(part, gave_nothing)
+
+    match type(values).__name__:
+        case "PlainXComArg":
+            return gave_nothing(values.operator)
+        case "MapXComArg":
+            return is_empty(values.arg)
+        case "ZipXComArg" if type(values.fillvalue).__name__ == "ArgNotSet":
+            # As long as the shortest.
+            return any(map(is_empty, values.args))
+        case "ZipXComArg" | "ConcatXComArg":
+            return all(map(is_empty, values.args))
+    return isinstance(values, Sized) and not values
+
+
 def is_paused(ti: Any, dag_id: str) -> bool:
     """Return whether a DAG is paused; False if that is not known, as before Airflow 3.2."""
     get_dag = getattr(ti, "get_dag", None)
@@ -125,6 +166,13 @@ def forget_cached_connections() -> None:
 
     # Only a DAG processor has this cache; this ends it for the one callback process that asks.
     SecretCache.reset()  # type: ignore[no-untyped-call]
+
+
+def is_started_anew(context: Mapping[str, Any]) -> bool:
+    """Return whether this is a retry, or a task that was rescheduled: Airflow has cleared its XCom."""
+    ti = context["ti"]
+    is_again = ti.try_number > 1 or bool(context.get("task_reschedule_count"))
+    return is_again and not is_resumed(ti)
 
 
 def is_resumed(ti: Any) -> bool:

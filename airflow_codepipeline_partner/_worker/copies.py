@@ -16,10 +16,12 @@ from dataclasses import replace
 from typing import Any
 
 from airflow_codepipeline_partner._compat import TaskStateStore, count_instances, task_state_store
+from airflow_codepipeline_partner._protocol.claims import UnknownClaim
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.dag import is_marked, mapped_group_of, reporting_tasks
+from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.job_life import Results, newest_claim
-from airflow_codepipeline_partner._worker.record_search import claims_of_next_jobs, records_of_run
+from airflow_codepipeline_partner._worker.record_search import ClaimInRun, claims_of_next_jobs, records_of_run
 from airflow_codepipeline_partner._worker.record_store import (
     MAX_KEY_CHARS,
     RecordStore,
@@ -64,6 +66,26 @@ def lasting_store(context: Mapping[str, Any]) -> TaskStateStore | None:
     own = TaskInstanceRef.of(context["ti"])
     adjacent = adjacent_task(context["dag"], own)
     return None if adjacent is None else AdjacentStore(adjacent, own)
+
+
+def claim_in_run(
+    context: Mapping[str, Any], claim_task_id: str, unknown_claim: UnknownClaim
+) -> ClaimInRun | None:
+    """
+    Return what all records say now of the claim whose job the running task ends; None without a record.
+
+    :param context: The running task's context.
+    :param claim_task_id: The claiming task.
+    :param unknown_claim: What an unknown claim counts as, unless its record says so.
+    """
+    own, dag = TaskInstanceRef.of(context["ti"]), context["dag"]
+    claiming = dag.get_task(claim_task_id)
+    map_index = -1 if mapped_group_of(claiming) is None else own.map_index
+    ref = replace(own, task_id=claim_task_id, map_index=map_index)
+    store = RecordStore.of_claim(ref, claiming, dag, own)
+    with fail_without_retry_if_permanent():
+        record = claim_of_all_tries(dag, ref, store.read_claim())
+    return None if record is None else ClaimInRun(store, record, record.unknown_claim or unknown_claim)
 
 
 def claim_of_all_tries(dag: Any, claiming: TaskInstanceRef, record: ClaimRecord | None) -> ClaimRecord | None:

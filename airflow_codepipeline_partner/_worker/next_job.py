@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_codepipeline_partner._compat import AirflowSkipException, is_resumed
+from airflow_codepipeline_partner._compat import AirflowSkipException, is_started_anew
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState, drive
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
@@ -73,12 +73,8 @@ def action_of(context: Mapping[str, Any], offered: OfferedJob) -> ClaimInRun:
             "returned.",
             job_id=offered.job_id,
         )
-    if context["ti"].try_number > 1 and not is_resumed(context["ti"]):
-        # A retry has cleared them.
-        if claim.record.former_job_ids:
-            claim.store.keep_copy(claim.record)
-        for result in claim.results.likely:
-            claim.store.keep_copy_of_result(result)
+    if is_started_anew(context):
+        keep_copies(claim)
     if not (
         claim.counts_as_ours or awaited_job.is_next_claim_unknown(claim) or awaited_job.awaited_token(claim)
     ):
@@ -86,6 +82,14 @@ def action_of(context: Mapping[str, Any], offered: OfferedJob) -> ClaimInRun:
             f"Job {offered.job_id} is not this run's: its claim is {claim.record.state}."
         )
     return claim
+
+
+def keep_copies(claim: ClaimInRun) -> None:
+    """Write the running task's copies of an action's records anew: Airflow cleared them as it started."""
+    if claim.record.former_job_ids:
+        claim.store.keep_copy(claim.record)
+    for result in claim.results.likely:
+        claim.store.keep_copy_of_result(result)
 
 
 def newest_job(hook: CodePipelineHook, context: Mapping[str, Any], offered: OfferedJob) -> ClaimInRun:

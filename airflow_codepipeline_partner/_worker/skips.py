@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_codepipeline_partner._compat import XCom
+from airflow_codepipeline_partner._compat import XCom, expanded_over, is_empty_argument
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.dag import (
     mapped_group_of,
@@ -145,16 +145,14 @@ class _Run:
     def _had_nothing_to_expand(self, task: Any, index: int) -> bool:
         if index >= 0:
             return False
-        expanded = [*([task] if task.is_mapped else []), *task.iter_mapped_task_groups()]
-        return any(
-            self._gave_nothing(source) for each in expanded for source in each.iter_mapped_dependencies()
+        mapped = [*([task] if task.is_mapped else []), *task.iter_mapped_task_groups()]
+        sources = (source for each in mapped for source in each.iter_mapped_dependencies())
+        return any(self._instances_of(source).get(-1) == "skipped" for source in sources) or any(
+            is_empty_argument(values, self._gave_nothing) for each in mapped for values in expanded_over(each)
         )
 
     def _gave_nothing(self, source: Any) -> bool:
-        """Return whether a task over whose output others are expanded was skipped, or returned nothing."""
-        instances = self._instances_of(source)
-        if instances.get(-1) == "skipped":
-            return True
+        """Return whether a task returned nothing over which others could be expanded."""
         try:
             returned = self._record(source, -1, XCom.XCOM_RETURN_KEY)
             is_empty = not returned
@@ -165,7 +163,7 @@ class _Run:
             # What users return may be unreadable here. It is something.
             log.warning("What %s returned cannot be read: %s.", source.task_id, type(error).__name__)
             return False
-        if -1 not in instances:
+        if -1 not in self._instances_of(source):
             # Of a mapped task, Airflow counts what its instances have returned.
             return returned is None
         # If a user has marked it as a success, it has returned nothing at all, not even an empty list.

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, NoReturn
 
 from airflow.sdk import TriggerRule
@@ -25,21 +25,23 @@ from airflow_codepipeline_partner._base_operator import (
     check_variables_of_job,
     to_templatable,
 )
-from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
+from airflow_codepipeline_partner._compat import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+    is_started_anew,
+)
 from airflow_codepipeline_partner._protocol import claims
 from airflow_codepipeline_partner._protocol.claims import ClaimState, UnknownClaim
-from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner._protocol.results import FailureDetails
 from airflow_codepipeline_partner._worker import awaited_job, next_job, work_result
-from airflow_codepipeline_partner._worker.copies import claim_of_all_tries
+from airflow_codepipeline_partner._worker.copies import claim_in_run
 from airflow_codepipeline_partner._worker.dag import (
-    mapped_group_of,
     states_before,
     tasks_of_job,
     unended_work,
 )
-from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.former_tasks import end_jobs_of_former_tasks
 from airflow_codepipeline_partner._worker.output_artifacts import (
     MissingOutputs,
@@ -47,7 +49,6 @@ from airflow_codepipeline_partner._worker.output_artifacts import (
     check_outputs,
 )
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun
-from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner._worker.skips import tasks_cut_off
 from airflow_codepipeline_partner._worker.wiring import (
@@ -229,10 +230,12 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         :raises AirflowFailException: A task before this one failed. The result is sent, and this task fails
             so that the run fails too.
         """
+        if is_started_anew(context) and (claim := self._claim_in_run(context)) is not None:
+            next_job.keep_copies(claim)
         self._finish(context, None)
 
-    def _finish(self, context: Any, at_least: float | None, looks: int = 0) -> None:
-        states = self._states_before(context, looks)
+    def _finish(self, context: Any, at_least: float | None) -> None:
+        states = self._states_before(context)
         failure = failure_of_work(context, self.claim_task_id, states, self.SKIP_RECORD_DELAY)
         claim = self._settled_claim(context, states)
         claimed = self._claimed_job(claim)
@@ -264,7 +267,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         else:
             self.log.warning("%s", said)
 
-    def _states_before(self, context: Any, looks: int) -> dict[str, list[str | None]]:
+    def _states_before(self, context: Any) -> dict[str, list[str | None]]:
         """Return how the tasks before this one ended; wait for those that have not ended."""
         states = states_before(context, self)
         if self.claim_task_id not in states:
@@ -273,7 +276,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
                 "finish_job wires it so."
             )
         if unended := unended_work(context["dag"], self, self.claim_task_id, states):
-            self._wait_for_work(unended, looks)
+            self._wait_for_work(context, unended)
         return states
 
     def _put(
@@ -297,28 +300,28 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
                 failure = FailureDetails(message)
         return next_job.put_result(self.hook, claim, values.failure(claimed.job, message, failure, **run))
 
-    def _wait_for_work(self, task_ids: Collection[str], looks: int) -> NoReturn:
+    def _wait_for_work(self, context: Any, task_ids: Collection[str]) -> NoReturn:
         """
-        Look again a little later, without a worker slot meanwhile; each time, wait longer.
+        Have Airflow start this task again a little later; each time, wait longer.
 
-        Airflow starts this task when those just before it have ended. If a user clears one of them just then,
-        its new outcome counts. And the trigger rule of one of them may not wait for all the work.
+        Airflow starts this task when those just before it have ended. A user may clear one of them just then,
+        and the trigger rule of one may not wait for all the work. A deferral would need a triggerer, and in
+        ``dag.test()`` no other task would run before its end.
         """
-        from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
-
         self.log.warning("Waiting for %s, which has not ended.", ", ".join(task_ids))
+        looks = context.get("task_reschedule_count") or 0
         pause = min(self.LOOK_AGAIN_AFTER * 2 ** min(looks, 10), self.MAX_LOOK_PAUSE)
-        self.defer(trigger=TimeDeltaTrigger(pause), method_name="execute_again", kwargs={"looks": looks + 1})
+        raise AirflowRescheduleException(datetime.now(UTC) + pause)  # type: ignore[no-untyped-call]
 
     def execute_again(self, context: Any, event: Any = None, looks: int = 1) -> None:
         """
-        Put the result of the work, if the work has ended now.
+        Put the result of the work, for a task that a former version of this package deferred.
 
         :param context: The task's context.
         :param event: The trigger's event.
-        :param looks: How often this try has looked.
+        :param looks: How often that try had looked.
         """
-        self._finish(context, None, looks)
+        self._finish(context, None)
 
     def _wait_for_next_job(self, claim: ClaimInRun | None, at_least: float | None) -> None:
         """Wait for the action's next job, if this run is to claim one and no task before this one did."""
@@ -372,13 +375,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         return None if claim is None else next_job.claim_if_unknown(self.hook, claim)
 
     def _claim_in_run(self, context: Any) -> ClaimInRun | None:
-        """Read what all records say now of this run's claim; None if there is none."""
-        dag, store = context["dag"], self._store_of_claim(context)
-        with fail_without_retry_if_permanent():
-            record = claim_of_all_tries(dag, store.ref, store.read_claim())
-        if record is None:
-            return None
-        return ClaimInRun(store, record, record.unknown_claim or self.unknown_claim)
+        return claim_in_run(context, self.claim_task_id, self.unknown_claim)
 
     def _end_without_a_job(
         self,
@@ -414,19 +411,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             )
         raise AirflowSkipException(why)
 
-    def _store_of_claim(self, context: Any) -> RecordStore:
-        own = TaskInstanceRef.of(context["ti"])
-        claim = context["dag"].get_task(self.claim_task_id)
-        same_group = mapped_group_of(claim) is not None
-        ref = replace(own, task_id=self.claim_task_id, map_index=own.map_index if same_group else -1)
-        return RecordStore.of_claim(ref, claim, context["dag"], own)
-
     def _claimed_job(self, claim: ClaimInRun | None) -> ClaimedJob | None:
-        """
-        Return the job that this task is to end, by the claim's record; or None.
-
-        Without a record nothing was asked for, so nothing is ours, however the claiming task ended.
-        """
+        """Return the job that this task is to end; None without a record: nothing was asked for then."""
         if claim is None or not claim.counts_as_ours:
             return None
         return replace(claim.record.job, certain=claim.record.is_certain)

@@ -207,7 +207,7 @@ def over_a_list(kind):
 
             each.expand(file=found)
         elif kind == "kwargs":
-            deploy.expand_kwargs([{"file": "b"}, found])
+            deploy.expand_kwargs(found)
         elif kind == "zip":
             deploy.expand(file=found.map(str).zip(found))
         finish_job(claim)
@@ -232,6 +232,50 @@ def test_work_that_was_not_expanded_had_nothing_to_do(records, kind, listed, val
     records["listed", "codepipeline_skip"] = True
     states = {"claim": "success", "listed": listed, "deploy": "skipped"}
     assert cut_off_in(over_a_list(kind), states) == ([] if is_explained else ["deploy"])
+
+
+@pytest.mark.parametrize(
+    ("combined", "first", "second", "is_explained"),
+    [
+        ("concat", [], ["b"], False),
+        ("concat", [], [], True),
+        ("zip", [], ["b"], True),
+        ("zip", ["a"], ["b"], False),
+        ("zip, filled", [], ["b"], False),
+        ("zip, filled", [], [], True),
+        ("two arguments", ["a"], [], True),
+        ("two arguments", ["a"], ["b"], False),
+        # Airflow makes one instance for each element of a list, whatever that will be.
+        ("a list of kwargs", [], [], False),
+    ],
+)
+def test_lists_are_combined_as_airflow_does(records, combined, first, second, is_explained):
+    with DAG("d", schedule=None) as dag:
+        claim = a_claim()
+
+        @task
+        def listed(job):
+            """Return a list."""
+
+        @task(trigger_rule="none_failed")
+        def deploy(file, other=None):
+            """Deploy a file."""
+
+        one, two = (listed.override(task_id=name)(claim.output) for name in ("one", "two"))
+        if combined == "concat":
+            deploy.expand(file=one.concat(two))
+        elif combined == "zip":
+            deploy.expand(file=one.zip(two))
+        elif combined == "zip, filled":
+            deploy.expand(file=one.zip(two, fillvalue=None))
+        elif combined == "two arguments":
+            deploy.expand(file=one, other=two)
+        else:
+            deploy.expand_kwargs([{"file": "a"}, one, two])
+        finish_job(claim)
+    records["one", "return_value"], records["two", "return_value"] = first, second
+    states = {"claim": "success", "one": "success", "two": "success", "deploy": "skipped"}
+    assert cut_off_in(dag, states) == ([] if is_explained else ["deploy"])
 
 
 def test_instances_that_return_nothing_are_nothing_to_expand(records):

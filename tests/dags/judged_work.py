@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
@@ -42,6 +43,22 @@ with DAG("short_circuited_last_step", schedule=None, render_template_as_native_o
         return False
 
     has_subscribers(deploy(claim.output)) >> EmptyOperator(task_id="notify") >> EmptyOperator(task_id="log")
+    finish_job(claim)
+
+with DAG("retried_beside_a_failure", schedule=None, render_template_as_native_obj=True):
+    claim = a_claim()
+
+    # Its second try comes after finish_job could start, since the other one has failed by then.
+    @task(task_id="deploy", retries=1, retry_delay=timedelta(seconds=1.5))
+    def deploy_at_the_second_try(job: Any, **context: Any) -> None:
+        if context["ti"].try_number == 1:
+            raise ConnectionError("not yet")
+
+    @task
+    def check(job: Any) -> None:
+        raise ValueError("it is wrong")
+
+    [deploy_at_the_second_try(claim.output), check(claim.output)] >> EmptyOperator(task_id="notify")
     finish_job(claim)
 
 with DAG("branched_work", schedule=None, render_template_as_native_obj=True):

@@ -37,6 +37,24 @@ with DAG("gated", schedule=None):
     work(claim.output) >> gate() >> last()
     finish_job(claim)
 
+
+@task(retries=1, retry_delay=timedelta(seconds=5))
+def deploy(job: Any, **context: Any) -> None:
+    if context["ti"].try_number == 1:
+        raise ConnectionError("not yet")
+
+
+@task
+def check(job: Any) -> None:
+    raise ValueError("it is wrong")
+
+
+with DAG("retries_beside_a_failure", schedule=None):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf['job'] | tojson }}")
+    # It cannot run, so Airflow starts finish_job while the deployment waits for its retry.
+    [deploy(claim.output), check(claim.output)] >> last()
+    finish_job(claim)
+
 for dag_id, poll_interval, timeout in (
     ("goes_on", 1, None),
     # The next job is there long before this one looks.

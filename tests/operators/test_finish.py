@@ -6,10 +6,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import DAG
 from support import ACTION_TYPE, action_state, results_of
 
+from airflow_codepipeline_partner._compat import AirflowRescheduleException
 from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner._worker import dag
 from airflow_codepipeline_partner.exceptions import (
@@ -100,17 +100,27 @@ def test_work_cleared_just_before_the_report_is_waited_for(
 
 
 def test_it_looks_ever_less_often_for_work_that_goes_on():
-    pauses = []
     with DAG("d", schedule=None):
         finish = finish_job(
             CodePipelineClaimJobOperator(task_id="claim", job={"job_id": "j", "client_id": "c"})
         )
+    pauses = []
     for looks in range(8):
-        with pytest.raises(TaskDeferred) as deferral:
-            finish._wait_for_work(["work"], looks)
-        assert deferral.value.kwargs == {"looks": looks + 1}
-        pauses.append((deferral.value.trigger.moment - datetime.now(UTC)).total_seconds())
+        with pytest.raises(AirflowRescheduleException) as rescheduled:
+            finish._wait_for_work({"task_reschedule_count": looks}, ["work"])
+        pauses.append((rescheduled.value.reschedule_date - datetime.now(UTC)).total_seconds())
     assert [round(pause, -1) for pause in pauses] == [10, 20, 40, 60, 60, 60, 60, 60]
+
+
+def test_a_task_that_waits_for_its_retry_is_not_kept_from_it(emulator, offer, run_dag, monkeypatch):
+    """``dag.test()`` runs one task after the other: who waits in its place keeps the next from its turn."""
+    monkeypatch.setattr(CodePipelineFinishJobOperator, "LOOK_AGAIN_AFTER", timedelta(milliseconds=50))
+    job = offer()
+    run = run_dag("retried_beside_a_failure", job=job)
+    states = {name: run.states[name] for name in ("deploy", "check", "notify")}
+    assert states == {"deploy": "success", "check": "failed", "notify": "upstream_failed"}
+    assert results_of(emulator, job) == ["failure"]
+    assert "check" in action_state(emulator)["errorDetails"]["message"]
 
 
 def test_the_user_words_the_failure(emulator, offer, run_dag):

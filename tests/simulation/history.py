@@ -201,7 +201,8 @@ class History(World):
         self._launch(instance)
 
     def _start(self, instance: Instance) -> None:
-        instance.try_number += 1
+        if instance.state != "up_for_reschedule":
+            instance.try_number += 1
         self._launch(instance)
 
     def _launch(self, instance: Instance) -> None:
@@ -256,8 +257,8 @@ class History(World):
         dues = [due for due, _ in self.ends_of_dead]
         for run in self.server.runs.values():
             for each in run.instances.values():
-                if each.state == "up_for_retry":
-                    dues.append(each.retry_at)
+                if each.due_at is not None:
+                    dues.append(each.due_at)
                 elif each.state == "deferred" and each.trigger is not None:
                     _, kwargs = each.trigger
                     due = kwargs.get("timeout_deadline") or _moment_of(kwargs)

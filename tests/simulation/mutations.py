@@ -172,7 +172,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
                 lambda self, *records: self._cleared_at is not None,
             )
         ],
-        "a retry keeps no copies anew": lambda: [patch(next_job, "is_resumed", always(True))],
+        "a retry keeps no copies anew": lambda: [patch(next_job, "is_started_anew", always(False))],
         "a next job that took no result is given up": lambda: [
             patch(awaited_job, "takes_no_result", always(False))
         ],

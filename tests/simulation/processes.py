@@ -153,6 +153,7 @@ def started(server: SmallAirflow, instance: Instance) -> RuntimeTaskInstance:
     from_server = TIRunContext.model_construct(
         dag_run=DagRun.model_construct(**{key: value for key, value in dag_run.items() if key in known}),
         max_tries=instance.max_tries,
+        task_reschedule_count=instance.reschedules,
         upstream_map_indexes={task.task_id: instance.map_index for task in same_group},
         variables=[],
         connections=[],

@@ -23,6 +23,8 @@ from packaging.version import Version
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 #: States of a task instance that a process, or a trigger, has in hand.
 IN_HAND = ("running", "deferred", "restarting")
+#: States that Airflow counts as running if a user marks the run.
+RUNNING = ("running", "deferred", "up_for_reschedule")
 #: Whether a run's ``clear_number`` counts each clear of its tasks, as from Airflow 3.2 on. Before, it counts
 #: those after its end only.
 COUNTS_EACH_CLEAR = Version(airflow.__version__) >= Version("3.2")
@@ -55,6 +57,9 @@ class Instance:
     next_kwargs: Any = None
     trigger: tuple[str, dict[str, Any]] | None = None
     deferred_until: float = 0.0
+    #: How often this try has been put off, and until when.
+    reschedules: int = 0
+    rescheduled_until: float = 0.0
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -76,6 +81,14 @@ class Instance:
         """Forget what belongs to one try only."""
         self.id = uuid.uuid4()
         self.next_method = self.next_kwargs = self.trigger = None
+        self.reschedules = 0
+
+    @property
+    def due_at(self) -> float | None:
+        """When it starts again by itself; None if it does not wait for that."""
+        return {"up_for_retry": self.retry_at, "up_for_reschedule": self.rescheduled_until}.get(
+            self.state or ""
+        )
 
 
 @dataclass(eq=False)
@@ -163,8 +176,8 @@ class SmallAirflow:
         """Yield the instances that may start now; mark those that never will."""
         self.expand(run)
         for instance in list(run.instances.values()):
-            is_due = instance.state == "up_for_retry" and instance.retry_at <= self.now
-            if instance.state is None or is_due:
+            due_at = instance.due_at
+            if instance.state is None or (due_at is not None and due_at <= self.now):
                 verdict = self._may_start(instance)
                 if verdict is True:
                     yield instance
@@ -235,7 +248,7 @@ class SmallAirflow:
             self.xcoms.get(_key(message), {}).pop(message.key, None)
         elif name == "SetTaskStateStore":
             self.task_states.setdefault(self._key_of_try(message.ti_id), {})[message.key] = message.value
-        elif name in ("SucceedTask", "TaskState", "RetryTask", "DeferTask"):
+        elif name in ("SucceedTask", "TaskState", "RetryTask", "DeferTask", "RescheduleTask"):
             if asking is None or asking.id != id_of_try or asking.state != "running":
                 raise refused()
             self._end_try(asking, message)
@@ -253,6 +266,10 @@ class SmallAirflow:
             instance.deferred_until = self.now + seconds
             return
         instance.next_method = instance.next_kwargs = instance.trigger = None
+        if name == "RescheduleTask":
+            instance.state, instance.reschedules = "up_for_reschedule", instance.reschedules + 1
+            instance.rescheduled_until = message.reschedule_date.timestamp()
+            return
         if name == "RetryTask":
             self.retry(instance)
             return
@@ -358,7 +375,7 @@ class SmallAirflow:
             if each.task.is_teardown:
                 has_teardown = True
             else:
-                each.state = "failed" if each.state in ("running", "deferred") else "skipped"
+                each.state = "failed" if each.state in RUNNING else "skipped"
                 if each.state == "skipped":
                     # What runs may still do its work for some seconds.
                     run.cut_off.append(each.name)

@@ -207,6 +207,31 @@ def test_a_refused_success_is_not_put_after_the_work_has_failed(strike):
     assert next(iter(history.server.runs.values())).state == "failed"
 
 
+def test_a_rescheduled_finish_job_keeps_the_copy_of_its_claim():
+    """It alone has claimed the next job, and waits for a task that was cleared; then the claim is cleared."""
+    history = Struck("custom_go_on", {}, user="clear")
+    reschedules = []
+
+    def act(it):
+        go_on, finish = instance(it, "go_on"), instance(it, "finish_job")
+        if is_deferred(it, "go_on") and not reschedules:
+            go_on.state = "failed"
+        elif is_deferred(it, "finish_job") and go_on.state == "failed":
+            go_on.begin_next_try()
+            go_on.state, go_on.retry_at = "up_for_retry", it.now + 10_000
+        elif finish is not None and finish.state == "up_for_reschedule":
+            reschedules.append(finish.reschedules)
+            if finish.reschedules == 2:
+                it.server.clear(instance(it, "claim"))
+                it.outsiders.to_do.clear()
+
+    history.cue = act
+    puts, states = history.ends()
+    assert {1, 2} == set(reschedules)
+    assert puts[-1] == "PutJobSuccessResult"
+    assert states[0] == "success"
+
+
 def test_a_sensor_stops_to_look_at_an_action_that_was_abandoned():
     """The next job that it renews has another task's token."""
     history = unclaimed_next_job("custom_go_on_watch", losses=1, user="abandon")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from simulation.small_airflow import SmallAirflow
 from support import REPO
 
 from airflow_codepipeline_partner.emulator import Emulator
+from airflow_codepipeline_partner.operators import CodePipelineFinishJobOperator
 
 #: Without ``many``, whose one run takes two jobs.
 WAYS = sorted(set(ways.ways()) - {"many"})
@@ -59,6 +61,7 @@ def client(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
     for name, value in simulate.connections(emulator.url).items():
         monkeypatch.setenv(name, value)
     emulator.configure(default_batch_size=10, continuation_delay=0)
+    monkeypatch.setattr(CodePipelineFinishJobOperator, "LOOK_AGAIN_AFTER", timedelta(milliseconds=50))
 
 
 def calls_in(entries: Iterable[Any]) -> list[tuple[str, str, str | None, str | None]]:

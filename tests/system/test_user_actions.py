@@ -38,6 +38,7 @@ ACTIONS = {
     "the working task is marked failed": ("goes_on", {"work": 300}, WORKING, "failed"),
     "the working task is marked success": ("goes_on", {"work": 300}, WORKING, "success"),
     "the run is marked failed while a gate waits": ("gated", {}, ("gate", "up_for_retry"), "end"),
+    "a task retries beside a failure": ("retries_beside_a_failure", {}, None, None),
     "the run is out of time": ("goes_on_out_of_time", {"work": 300}, None, None),
 }
 #: Long enough for a user to come to a task that waits.
@@ -55,8 +56,8 @@ def aftermath(tmp_path_factory):
     with Emulator() as emulator:
         emulator.configure(continuation_delay=CONTINUATION_DELAY, lease_seconds=5)
         customer = emulator.add_customer()
-        emulator.add_pipeline("goes_on", client_id=customer.client_id, action_type=GOES_ON)
-        emulator.add_pipeline("gated", client_id=customer.client_id, action_type=GOES_ON)
+        for dag_id in ("goes_on", "gated", "retries_beside_a_failure"):
+            emulator.add_pipeline(dag_id, client_id=customer.client_id, action_type=GOES_ON)
         emulator.add_pipeline("goes_on_out_of_time", client_id=customer.client_id, action_type=LATE)
         environment = {
             **airflow_connections(emulator, customer),
@@ -196,6 +197,15 @@ def test_a_skip_that_nobody_in_the_dag_wanted_is_a_failure(aftermath):
     states = aftermath.runs[what].states()
     assert (states["work"], states["gate"], states["last"]) == ("success", "skipped", "skipped")
     assert aftermath.before[what] == [["failure"]]
+
+
+def test_finish_job_waits_for_a_retry_beside_a_failure(aftermath):
+    what = "a task retries beside a failure"
+    states = aftermath.runs[what].states()
+    assert (states["deploy"], states["check"], states["last"]) == ("success", "failed", "upstream_failed")
+    assert aftermath.before[what] == [["failure"]]
+    log = aftermath.airflow.task_log("retries_beside_a_failure", aftermath.runs[what].run_id, "finish_job")
+    assert "Waiting for deploy" in log.read_text()
 
 
 @pytest.mark.skipif(not REMEMBERS, reason="a claim that is cleared knows what it did since Airflow 3.3")
