@@ -56,15 +56,16 @@ class Outsiders:
             yield kind, lambda: self.does(kind, lambda: self._history.server.mark_failed(run))
         elif kind == "time out" and run.state == "running" and self._history.way.has_notifier:
             yield kind, lambda: self.does(kind, lambda: self._time_out(run))
-        elif kind in ("clear", "clear claim"):
+        elif kind.startswith("clear"):
+            is_alone = kind == "clear alone"
             for instance in list(run.instances.values()):
-                is_meant = instance.task.task_id.split(".")[-1] in ("claim", "function")
-                if instance.state is not None and is_meant == (kind == "clear claim"):
-                    what = f"clears {instance.name}"
+                is_claim = instance.task.task_id.split(".")[-1] in ("claim", "function")
+                if instance.state is not None and (is_alone or is_claim == (kind == "clear claim")):
+                    what = f"clears {instance.name}{' alone' if is_alone else ''}"
                     yield (
                         what,
                         lambda instance=instance, what=what: self.does(
-                            what, lambda: self._history.server.clear(instance)
+                            what, lambda: self._history.server.clear(instance, alone=is_alone)
                         ),
                     )
         elif kind == "mark success" and run.state == "running":

@@ -390,10 +390,12 @@ class SmallAirflow:
                 each.state = "skipped"
         run.state, run.reason, run.ended_at = "failed", "timed_out", self.now
 
-    def clear(self, instance: Instance) -> None:
-        """Clear a task and all after it, in a run that has ended or not."""
+    def clear(self, instance: Instance, *, alone: bool = False) -> None:
+        """Clear a task, and all after it or not, in a run that has ended or not."""
         run = instance.run
-        after = {instance.task.task_id, *instance.task.get_flat_relative_ids(upstream=False)}
+        after = {instance.task.task_id}
+        if not alone:
+            after |= instance.task.get_flat_relative_ids(upstream=False)
         for each in run.instances.values():
             same = each.map_index == instance.map_index or -1 in (each.map_index, instance.map_index)
             if each.task.task_id not in after or not same:

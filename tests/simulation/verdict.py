@@ -282,7 +282,8 @@ class _Trial:
             return
         is_success = "Success" in result.operation
         # A process that a user has ended may still put a result, whose record the clear then removes.
-        if not is_success and run.state == "success" and result.by not in self.history.outdated:
+        is_said = result.by in self.history.outdated or self._is_cleared_alone(run)
+        if not is_success and run.state == "success" and not is_said:
             yield Finding("green", f"{run.run_id} is green, and {job_id} failed")
         if is_success and run.state == "failed" and self._is_red_for_the_result(run, job_id):
             yield Finding("red", f"{run.run_id} is red, although {job_id} succeeded")
@@ -298,6 +299,10 @@ class _Trial:
             if not any(f"{call.by}:" in f"{said}:" for said in hit)
         )
         return said_so or not was_put_hit
+
+    def _is_cleared_alone(self, run: Run) -> bool:
+        """Return whether a user began a run anew without its last tasks, so that none of them has a say."""
+        return "clear alone" in self.history.users_actions and bool(run.clear_number)
 
     def _work_again(self, job_id: str, run: Run, result: Call) -> Iterator[Finding]:
         # Nothing else: what a user has ended may go on for a moment.

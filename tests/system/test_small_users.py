@@ -39,6 +39,11 @@ CASES = [
     ("success", ("success", "success", "success", "success"), "clear work"),
     ("failed", ("success", "failed", "upstream_failed", "failed"), "clear go_on"),
     ("failed", ("skipped", "skipped", "skipped", "success"), "clear claim"),
+    ("running", ("success", "success", "success", "up_for_reschedule"), "mark failed"),
+    ("running", ("success", "success", "up_for_reschedule", None), "mark failed"),
+    ("running", ("success", "success", "success", "up_for_reschedule"), "clear work"),
+    ("running", ("success", "success", "success", "up_for_reschedule"), "clear work alone"),
+    ("failed", ("success", "failed", "upstream_failed", "failed"), "clear go_on alone"),
 ]
 Case = tuple[str, tuple[str | None, ...], str]
 
@@ -81,9 +86,9 @@ def of_real_one(real_run: Any, session: Session, case: Case) -> Any:
         ids[each.task_id] = each.id
     session.flush()
     dag = SerializedDagModel.get_dag(DAG_ID, session=session)
-    what, _, task_id = action.partition(" ")
+    what, task_id, *alone = action.split()
     if what == "clear":
-        after = {task_id, *dag.get_task(task_id).get_flat_relative_ids(upstream=False)}
+        after = {task_id, *([] if alone else dag.get_task(task_id).get_flat_relative_ids(upstream=False))}
         dag.clear(run_id=real_run.run_id, task_ids=sorted(after), session=session)
     else:
         set_dag_run_state_to_failed(dag=dag, run_id=real_run.run_id, commit=True, session=session)
@@ -107,9 +112,9 @@ def of_small_one(case: Case) -> Any:
         each.state = states[TASKS.index(each.task.task_id)]
         each.try_number, each.max_tries = 1, 2
     ids = {name: run.instances[name, -1].id for name in TASKS}
-    what, _, task_id = action.partition(" ")
+    what, task_id, *alone = action.split()
     if what == "clear":
-        server.clear(run.instances[task_id, -1])
+        server.clear(run.instances[task_id, -1], alone=bool(alone))
     else:
         server.mark_failed(run)
     instances = {
