@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["CodePipelineJobFailureNotifier"]
 
 #: Airflow's reason of a callback → what the customer reads.
-_REASONS = {"timed_out": "ran into its time limit"}
+_REASONS = {"timed_out": "ran into its time limit", "success": "was ended by hand, without a result"}
 #: What stands for a field that cannot be rendered; the others are left as they are.
 _DEFAULTS = {"message": None, "failure_type": DEFAULT_FAILURE_TYPE}
 #: For how many seconds all jobs together are tried: a callback runs in the DAG processor, which ends a file's
@@ -66,8 +66,9 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
     Use it as the ``on_failure_callback`` of a DAG. Pass it to ``DAG(…)``: Airflow does not call a callback
     that is set later. It is the backstop for jobs that no task can end any more, because ``dagrun_timeout``
     skips even teardowns. It does nothing if :func:`~airflow_codepipeline_partner.operators.finish_job` has
-    reported. Airflow may call it twice, and without a task instance. If a task intended a result before, even
-    a success, the same result is sent. Transient errors are retried, 2 s apart, for 30 s in all. Each job is
+    reported. As the ``on_success_callback``, it ends the jobs whose ``finish_job`` a user marked a success.
+    Airflow may call it twice, and without a task instance. If a task intended a result before, even a
+    success, the same result is sent. Transient errors are retried, 2 s apart, for 30 s in all. Each job is
     tried at least once, if the callback is not ended before: by default the DAG processor gives it 50 s.
 
     As a task's callback (also through ``default_args``), it ends only the job that this task, or a claim task

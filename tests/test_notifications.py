@@ -43,14 +43,18 @@ def notify(run_dag):
     return call
 
 
-def test_a_job_that_was_left_open_ends_in_failure(emulator, offer, run_dag, notify):
+@pytest.mark.parametrize(
+    ("reason", "words"), [("timed_out", "ran into its time limit"), ("success", "ended by hand")]
+)
+def test_a_job_that_was_left_open_ends_in_failure(reason, words, emulator, offer, run_dag, notify):
+    """Also if a user marked the task that was to end it as a success, and with it the run."""
     job = offer()
     run = run_dag("claim_only", job=job)
-    notify(run, reason="timed_out")
+    notify(run, reason=reason)
     assert results_of(emulator, job) == ["failure"]
     error = action_state(emulator)["errorDetails"]
     assert error["code"] == "JobFailed"
-    assert "time limit" in error["message"]
+    assert words in error["message"]
     assert "claim_only" in error["message"]
     assert action_state(emulator)["externalExecutionId"].startswith("claim_only/runs/")
 

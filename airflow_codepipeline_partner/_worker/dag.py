@@ -45,7 +45,8 @@ def states_before(context: Mapping[str, Any], task: Any) -> dict[str, list[str |
             same_group.append(task_id)
         elif other.is_mapped or other_group is not None:
             # One call for each: the keys of the answer (task id and map index in one text) can be ambiguous.
-            states[task_id] = list(task_states(ti, [task_id]).values())
+            # A file that was changed meanwhile may have a task of which Airflow has made no instance yet.
+            states[task_id] = list(task_states(ti, [task_id]).values()) or [None]
         else:
             unmapped.append(task_id)
     if same_group:

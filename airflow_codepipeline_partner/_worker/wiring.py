@@ -9,6 +9,7 @@ from typing import Any
 from airflow_codepipeline_partner._base_operator import is_known_later
 from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner._worker.dag import (
+    fails_run,
     is_marked,
     mapped_group_of,
     referenced_tasks,
@@ -19,6 +20,8 @@ from airflow_codepipeline_partner._worker.failures import record_job_failure
 from airflow_codepipeline_partner._worker.skips import record_skip
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
+#: Trigger rules by which a task never runs after one that failed.
+_STOPPED_BY_A_FAILURE = frozenset({"all_success", "none_failed", "none_failed_min_one_success"})
 #: Operators that can skip tasks, but no teardown.
 _SPARES_TEARDOWNS = frozenset({"ShortCircuitOperator", "ApprovalOperator"})
 
@@ -150,6 +153,42 @@ def check_is_not_skipped(finish: Any, dag: Any) -> None:
                 f"{finish.task_id} comes just after the branch {task_id}, which may skip it: for instance, "
                 "if it chooses nothing. Put an EmptyOperator in between, with the trigger rule none_failed."
             )
+
+
+def check_fails_the_run(ending: Any, dag: Any) -> None:
+    """
+    Check that the run fails if a task that ends a job fails: then the job may have no result.
+
+    Airflow judges a run by its last tasks alone. One that runs after a failure makes it a success, and its
+    ``on_failure_callback`` is not called.
+
+    :param ending: The task that ends a job.
+    :param dag: Its DAG, as a whole.
+    :raises InvalidInput: The run may succeed.
+    """
+    seen, left = {ending.task_id}, [ending]
+    hiding: list[Any] = []
+    while left:
+        task = left.pop()
+        after = [each for each in map(dag.get_task, task.downstream_task_ids) if _counts_for_the_run(each)]
+        if not after and _counts_for_the_run(task):
+            return
+        for each in after:
+            rule = getattr(each.trigger_rule, "value", each.trigger_rule)
+            if each.task_id not in seen:
+                seen.add(each.task_id)
+                (left if rule in _STOPPED_BY_A_FAILURE else hiding).append(each)
+    names = sorted(each.task_id for each in hiding)
+    raise InvalidInput(
+        f"{', '.join(names[:10])} may run after {ending.task_id} failed, and then the run would be a "
+        "success, although the job may have no result. If it is to run in any case, make it a teardown "
+        f"(.as_teardown()); or add a last task: {ending.task_id} >> EmptyOperator(task_id='end')."
+    )
+
+
+def _counts_for_the_run(task: Any) -> bool:
+    """Return whether a failure of a task counts if nothing comes after it."""
+    return not task.is_teardown or fails_run(task)
 
 
 def check_offers_take_variables(claim: Any) -> None:

@@ -60,7 +60,7 @@ from airflow_codepipeline_partner._worker.output_artifacts import (
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import ClaimRecord
 from airflow_codepipeline_partner._worker.result_checkpoint import ResultCheckpoint
-from airflow_codepipeline_partner._worker.wiring import with_callback
+from airflow_codepipeline_partner._worker.wiring import check_fails_the_run, with_callback
 from airflow_codepipeline_partner.decorators.job_in_progress import (
     Completion,
     Continuation,
@@ -150,6 +150,18 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         """The offered job, as the task was called with it."""
         by_name = self._parameter in self.op_kwargs
         return self.op_kwargs[self._parameter] if by_name else next(iter(self.op_args))
+
+    def prepare_template(self) -> None:
+        """
+        Check, when the DAG is parsed, that the run fails if this task does, unless ``finish_job`` follows.
+
+        :raises InvalidInput: The run would succeed.
+        """
+        dag = self.get_dag()
+        if dag is not None and not any(
+            getattr(task, "claim_task_id", None) == self.task_id for task in dag.tasks
+        ):
+            check_fails_the_run(self, dag)
 
     def execute(self, context: Any) -> dict[str, Any]:
         """

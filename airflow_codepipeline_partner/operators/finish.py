@@ -52,6 +52,7 @@ from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner._worker.skips import tasks_cut_off
 from airflow_codepipeline_partner._worker.wiring import (
+    check_fails_the_run,
     check_is_not_skipped,
     check_waits_for_work,
     observe,
@@ -192,7 +193,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         """
         Check, when the DAG is parsed, that this task waits for the work, and have the work observed.
 
-        :raises InvalidInput: It does not, or a branch would skip it.
+        :raises InvalidInput: It does not, or a branch would skip it, or the run would succeed if it failed.
         """
         dag = self.get_dag()
         if dag is None or not dag.has_task(self.claim_task_id):
@@ -201,6 +202,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         if not self.allow_untied_tasks:
             check_waits_for_work(self, claiming, dag)
         check_is_not_skipped(self, dag)
+        check_fails_the_run(self, dag)
         observe_skip(claiming)
         for task_id in tasks_of_job(dag, self, self.claim_task_id):
             observe(dag.get_task(task_id))

@@ -97,7 +97,10 @@ def finish_job(
             f"{finish.task_id} and {claim.task_id} must be in the same mapped task group: call finish_job "
             "inside the group that holds the claim."
         )
-    leaves = [task for task in followers if not task.downstream_task_ids]
+    # Not behind the finishing task of another claim: of two, one after the other, Airflow would judge the run
+    # by the second alone.
+    work = {task.task_id: task for task in followers if not isinstance(task, CodePipelineFinishJobOperator)}
+    leaves = [task for task in work.values() if work.keys().isdisjoint(task.downstream_task_ids)]
     finish.set_upstream(leaves or [claim])
     for task in followers:
         observe(task)

@@ -89,8 +89,9 @@ def test_what_does_not_matter_for_the_job():
             """Fail the run if something is left."""
 
         before >> [first, second] >> work >> [remove(), check()]
-        finish_job(first, task_id="finish_first")
+        finished = finish_job(first, task_id="finish_first")
         finish = finish_job(second, task_id="finish_second")
+        finished >> finish
     assert finish.get_flat_relative_ids(upstream=True) >= {"finish_first", "remove", "check"}
     # The other claim comes before the work, so that the work may have failed for lack of it.
     assert graph.tasks_of_job(dag, finish, "second") == {"first", "work", "check"}
@@ -136,6 +137,22 @@ def test_a_task_skipped_unexpanded_goes_with_all_instances():
     states = graph.states_before({"ti": ti, "dag": dag}, finish)
     assert states == {"each.claim": ["success"], "each.work": ["skipped"]}
     assert graph.unended_work(dag, finish, "each.claim", states) == []
+
+
+def test_a_mapped_task_without_any_instance_is_waited_for():
+    """The DAG's file has it since the run began, and Airflow has made no instance of it yet."""
+    with DAG("d", schedule=None) as dag:
+        claim = CodePipelineClaimJobOperator(task_id="claim", job=JOB)
+        claim >> task(lambda part: None, task_id="step").expand(part=[1, 2])
+        finish = finish_job(claim)
+
+    def get_task_states(dag_id, task_ids, run_ids, map_index):
+        return {"r": {name: "success" for name in task_ids if name == "claim"}}
+
+    ti = SimpleNamespace(dag_id="d", run_id="r", map_index=-1, get_task_states=get_task_states)
+    states = graph.states_before({"ti": ti, "dag": dag}, finish)
+    assert states == {"claim": ["success"], "step": [None]}
+    assert graph.unended_work(dag, finish, "claim", states) == ["step"]
 
 
 def test_an_instance_of_the_same_group_has_the_same_index():

@@ -6,6 +6,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.utils.skipmixin import SkipMixin
 from airflow.sdk import DAG, BaseOperator, TaskGroup, task, task_group
 from support import ACTION_TYPE
@@ -91,6 +92,42 @@ def test_work_that_follows_the_claim_and_is_finished_passes():
         claim = a_claim()
         work("before") >> claim >> work()
         finish_job(claim) >> work("after")
+    assert refusal(dag) is None
+
+
+@pytest.mark.parametrize("rule", ["all_done", "one_failed", "always", "one_success", "none_skipped"])
+@pytest.mark.parametrize("is_function", [False, True])
+def test_a_last_task_that_hides_a_failure_is_refused(rule, is_function):
+    """Airflow judges a run by its last tasks alone."""
+    with DAG("d", schedule=None) as dag:
+        if is_function:
+            last = function(JOB)
+        else:
+            claim = a_claim()
+            claim >> work()
+            last = finish_job(claim)
+        last >> EmptyOperator(task_id="between") >> EmptyOperator(task_id="notify", trigger_rule=rule)
+    with pytest.raises(
+        InvalidInput, match=r"^notify may run after \w+ failed, and then the run would be a success"
+    ):
+        parse(dag)
+
+
+@pytest.mark.parametrize("shape", ["stopped", "teardown", "watcher", "function and finish"])
+def test_a_last_task_that_shows_a_failure_passes(shape):
+    with DAG("d", schedule=None) as dag:
+        claim = function(JOB) if shape == "function and finish" else a_claim()
+        if shape == "function and finish":
+            claim >> EmptyOperator(task_id="notify", trigger_rule="all_done")
+        else:
+            claim >> work()
+        last = finish_job(claim)
+        if shape == "stopped":
+            last >> EmptyOperator(task_id="notify", trigger_rule="none_failed")
+        elif shape == "teardown":
+            last >> EmptyOperator(task_id="notify").as_teardown()
+        elif shape == "watcher":
+            last >> [EmptyOperator(task_id="notify", trigger_rule="all_done"), EmptyOperator(task_id="end")]
     assert refusal(dag) is None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, task
 
 from airflow_codepipeline_partner._compat import XCom
@@ -69,9 +70,11 @@ with DAG("one_after_the_other", schedule=None, render_template_as_native_obj=Tru
     claimed = claim()
     work(claimed.output, "words")
     other = claim("other", "other", trigger_rule="all_done")
-    finish_job(claimed) >> other
+    finished = finish_job(claimed)
+    finished >> other
     work.override(task_id="other_work")(other.output)
-    finish_job(other, task_id="finish_other")
+    # After both, so that either of them makes the run red.
+    [finished, finish_job(other, task_id="finish_other")] >> EmptyOperator(task_id="end")
 
 with DAG("mapped_without_an_end", schedule=None, render_template_as_native_obj=True):
 

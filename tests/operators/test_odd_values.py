@@ -101,6 +101,7 @@ def test_what_came_before_the_claim_is_about_another_job(emulator, offer, run_da
     assert results_of(emulator, other) == ["success"]
     assert run.states["finish_job"] == "failed"
     assert run.states["finish_other"] == "success"
+    assert run.state == "failed"
 
 
 def test_a_mapped_claim_that_no_task_finishes_claims_nothing(customer, emulator, offer, run_dag):
