@@ -243,6 +243,11 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
+        if self.soft_fail or self.never_fail:
+            raise InvalidInput(
+                f"{type(self).__name__} {self.task_id} takes neither soft_fail nor never_fail: work that "
+                "failed, or was not done in time, would be skipped, and the customer might read success."
+            )
         check_job(job)
         if not callable(progress):
             raise InvalidInput(f"progress must be a function, not a {type(progress).__name__}.")
@@ -368,10 +373,7 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
         )
 
     def _give_up(self) -> NoReturn:
-        message = f"The work of {self.task_id} was not done within {self.timeout:g} s."
-        if self.soft_fail or self.never_fail:
-            raise AirflowSkipException(message)
-        raise AirflowSensorTimeout(message)
+        raise AirflowSensorTimeout(f"The work of {self.task_id} was not done within {self.timeout:g} s.")
 
 
 def _progress_text(details: ExecutionDetails | None) -> str:

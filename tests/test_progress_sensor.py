@@ -111,14 +111,19 @@ def test_a_retry_puts_the_renewal_that_killed_the_earlier_try(emulator, watch, m
     assert taken[-1] == ["success"]
 
 
-@pytest.mark.parametrize(
-    ("dag_id", "state"),
-    [("watched_work_out_of_time", "failed"), ("watched_work_out_of_time_softly", "skipped")],
-)
-def test_work_that_takes_too_long_fails(emulator, watch, dag_id, state):
-    run = watch(None, dag_id=dag_id)
-    assert run.states["watch"] == state
+def test_work_that_takes_too_long_fails(emulator, watch):
+    run = watch(None, dag_id="watched_work_out_of_time")
+    assert run.states["watch"] == "failed"
     assert results(emulator)[-1] == ["failure"]
+
+
+@pytest.mark.parametrize("quiet", ["soft_fail", "never_fail"])
+def test_a_failure_of_the_work_cannot_be_a_skip(quiet):
+    """Airflow makes any error after a wait a skip then, and beside other work that is optional."""
+    with pytest.raises(InvalidInput, match="takes neither soft_fail nor never_fail"):
+        CodePipelineJobProgressSensor(
+            task_id="watch", job={"job_id": "j", "client_id": "c"}, progress=len, **{quiet: True}
+        )
 
 
 def test_its_deadline_is_an_absolute_time_in_each_wait(watch, monkeypatch):

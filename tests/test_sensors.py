@@ -205,8 +205,15 @@ def test_objects_and_values_known_later_are_taken():
     assert sensor.upstream_task_ids == {"kind"}
 
 
-@pytest.mark.parametrize("quiet", ["soft_fail", "never_fail", None])
-@pytest.mark.parametrize("kind", [CodePipelineJobSensor, CodePipelineJobProgressSensor])
+@pytest.mark.parametrize(
+    ("kind", "quiet"),
+    [
+        (CodePipelineJobSensor, "soft_fail"),
+        (CodePipelineJobSensor, "never_fail"),
+        (CodePipelineJobSensor, None),
+        (CodePipelineJobProgressSensor, None),
+    ],
+)
 def test_a_wait_that_no_triggerer_looked_at_fails(kind, quiet):
     """It says nothing about jobs, so soft_fail does not make it a skip."""
     about = (

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from airflow_codepipeline_partner import exceptions
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import check_text, read_query_param
 from airflow_codepipeline_partner._protocol.results import (
@@ -162,6 +163,22 @@ def check_continuation_token(token: object, *, job_id: str | None = None) -> str
             job_id=job_id,
         )
     return check_text("continuationToken", token, job_id=job_id)
+
+
+def check_users_token(token: object) -> str:
+    """
+    Return a continuation token that a user chose.
+
+    :raises InvalidInput: It is one by which a task waits for the next job: whoever puts it again and again
+        would never end the action.
+    """
+    checked = check_continuation_token(token)
+    if TaskInstanceRef.from_token(checked) is not None:
+        raise InvalidInput(
+            "This continuationToken was made by CodePipelineContinueJobOperator or a progress sensor, and "
+            "only they put it. Choose a token of your own, or none to end the action."
+        )
+    return checked
 
 
 def failure(

@@ -32,6 +32,7 @@ from airflow_codepipeline_partner._worker.cut_off import end_cut_off, is_cut_off
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_search import LIVING, has_continued
 from airflow_codepipeline_partner._worker.record_store import RecordStore
+from airflow_codepipeline_partner.exceptions import JobNotFound, JobNotInProgress
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
@@ -61,6 +62,7 @@ def claim_job(
     """
     with fail_without_retry_if_permanent():
         task = _ClaimingTask(hook, context, job)
+        task.end_left_job()
         reason, claim = task.claim(unknown_claim, ends_with_claim=ends_with_claim)
         error = claim.error
         if reason is Reason.OURS:
@@ -160,6 +162,20 @@ class _ClaimingTask:
         if isinstance(step, NoteEnd):
             return self._checkpoint.note_end(step.claim)
         return self._hook.carry_out(self._job, step)
+
+    def end_left_job(self) -> None:
+        """End the job that an earlier try won, if this one is given another, so that nobody works on it."""
+        left = self._checkpoint.left_job(self._job.job_id)
+        if left is None:
+            return
+        message = "The work of this action was begun anew in Airflow, with another job. Retry the action."
+        of = TaskInstanceRef.of(self._ti)
+        try:
+            result = put_failure(self._hook, RecordStore.of(self._ti), left, of, message)
+        except (JobNotFound, JobNotInProgress):
+            log.info("Job %s, of an earlier try, has ended.", left.job_id)
+        else:
+            log.warning("Job %s, of an earlier try, is left. Its result is %s.", left.job_id, result)
 
     def end_abandoned(self, job: ClaimedJob) -> NoReturn:
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -144,6 +145,26 @@ class ClaimCheckpoint:
             later=later,
             continued=continued,
         )
+
+    def left_job(self, job_id: str) -> ClaimedJob | None:
+        """
+        Return the job, or the action's newest one, that an earlier try won, if this try is given another job.
+
+        A user has cleared the task together with what offers it jobs.
+
+        :param job_id: The job that this try is given.
+        """
+        record = _record_in(self._held(), None) if self._is_retry else None
+        if record is None or not record.is_certain:
+            return None
+        later = (
+            each
+            for each in claims_of_next_jobs(self._dag, self._records.ref)
+            if each.is_about(record.job.job_id)
+        )
+        newest = newest_claim((record, *later))
+        is_other = newest is not None and newest.is_certain and not newest.is_about(job_id)
+        return replace(newest.job, certain=True) if newest is not None and is_other else None
 
     def _was_run_cleared(self, *records: ClaimRecord | ResultRecord | None) -> bool:
         """Return whether a user has cleared tasks of the run after its end, and nothing is recorded since."""

@@ -17,7 +17,7 @@ from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner._worker import report, result_defaults
-from airflow_codepipeline_partner._worker.dag import ENDED, task_states
+from airflow_codepipeline_partner._worker.dag import ENDED, is_marked, matching_instance, task_states
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
@@ -28,21 +28,33 @@ LOOKS, PAUSE = 3, 1
 
 def is_cut_off(ti: Any, *, reports_itself: bool = False) -> bool:
     """
-    Return whether Airflow holds the running task for ended, although it still runs.
+    Return whether Airflow holds the running task for ended, although it still runs; or all that end its job.
 
     :param ti: The running task instance.
     :param reports_itself: Whether it works and reports, too, so that perhaps no task does so after it.
     """
     own = TaskInstanceRef.of(ti)
+    finishing = [] if reports_itself else _finishing_tasks(ti.task, own)
     looking = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(LOOKS),
         wait=tenacity.wait_fixed(PAUSE),
         retry=tenacity.retry_if_exception_type(Exception),
         reraise=True,
     )
-    states = looking(task_states, ti, [own.task_id], map_index=own.map_index)
-    # If a user has marked a claim as a success, the work goes on, and the finishing task reports.
-    return any(state in ENDED and (reports_itself or state != "success") for state in states.values())
+    found = [looking(task_states, ti, [ref.task_id], map_index=ref.map_index) for ref in (own, *finishing)]
+    state, *finished = (next(iter(each.values()), None) for each in found)
+    if state in ENDED and (reports_itself or state != "success"):
+        return True
+    # If a user has marked a claim as a success, the work goes on, and the finishing task reports. But it may
+    # have ended, too; or a user has cleared this task alone, in a run that had ended.
+    return bool(finished) and all(each in ENDED for each in finished)
+
+
+def _finishing_tasks(task: Any, own: TaskInstanceRef) -> list[TaskInstanceRef]:
+    """Return the instances after the running one that end its job."""
+    after = map(task.dag.get_task, sorted(task.get_flat_relative_ids(upstream=False)))
+    refs = (matching_instance(task, own, other) for other in after if is_marked(other, "ends_job"))
+    return [ref for ref in refs if ref is not None]
 
 
 def end_cut_off(hook: CodePipelineHook, ti: Any, store: report.ResultStore, job: ClaimedJob) -> NoReturn:

@@ -180,6 +180,12 @@ def claiming_tasks(dag: Any) -> Iterator[Any]:
     return (task for task in dag.tasks if is_marked(task, "claims_job"))
 
 
+def claims_before(context: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the tasks before the running one that claim jobs."""
+    before = context["task"].get_flat_relative_ids(upstream=True)
+    return sorted(task.task_id for task in claiming_tasks(context["dag"]) if task.task_id in before)
+
+
 def reporting_tasks(dag: Any, claiming: Any) -> list[Any]:
     """Return the tasks after a claiming task that may report a result of its job, mapped or not."""
     after = sorted(claiming.get_flat_relative_ids(upstream=False))

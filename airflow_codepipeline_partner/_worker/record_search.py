@@ -217,17 +217,22 @@ def find_claim(context: Mapping[str, Any], job_id: str) -> ClaimInRun | None:
     """
     Return this run's claim of a job, or of the newest job that followed it; None if it claimed neither.
 
+    The same job may have been offered to two claiming tasks of a run. Then the claim counts that won it.
+
     :param context: The running task's context.
     :param job_id: The job.
     """
     own = TaskInstanceRef.of(context["ti"])
+    found: list[ClaimInRun] = []
     for claiming in claiming_tasks(context["dag"]):
         for ref in _instances(context, own, claiming, job_id):
             store = RecordStore.of_claim(ref, claiming, context["dag"], own)
             record = store.read_claim()
             if record is not None and record.is_about(job_id):
-                return ClaimInRun(store, record, record.unknown_claim or unknown_claim_of(claiming))
-    return None
+                found.append(ClaimInRun(store, record, record.unknown_claim or unknown_claim_of(claiming)))
+                if record.is_certain:
+                    return found[-1]
+    return max(found, key=lambda claim: claim.counts_as_ours, default=None)
 
 
 def _instances(

@@ -45,7 +45,7 @@ class Continuation:
     execution_details: ExecutionDetails | Mapping[str, object] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "token", requests.check_continuation_token(self.token))
+        object.__setattr__(self, "token", requests.check_users_token(self.token))
         details = ExecutionDetails.from_value(self.execution_details)
         object.__setattr__(self, "execution_details", details)
 

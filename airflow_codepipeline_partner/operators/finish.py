@@ -367,7 +367,9 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     def _settled_claim(self, context: Any, states: Mapping[str, Collection[str | None]]) -> ClaimInRun | None:
         """Read the run's claim once it says all that can be known; None if nothing was claimed."""
         claim = self._claim_in_run(context)
-        if claim is None and not {"failed", "success"}.isdisjoint(states[self.claim_task_id]):
+        is_ours = claim is not None and claim.counts_as_ours
+        is_marked = not is_ours and "success" in states[self.claim_task_id]
+        if is_marked or (claim is None and "failed" in states[self.claim_task_id]):
             # If a user ended the claiming task just as a retry of it began, Airflow had cleared its records.
             # Its process lives some seconds more, and may have written them anew by then. Without a deferral,
             # since it is not certain that a triggerer runs.
@@ -405,9 +407,12 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             raise AirflowFailException(
                 f"{why} This task fails, as {', '.join(failed)} did, so that the run does, too."
             )
-        # A lost claim skips its task.
+        # A claim that succeeds leaves a record of its job, and a lost one skips its task.
+        is_marked = "success" in states[self.claim_task_id]
         is_lost = claim is not None and claim.record.state is ClaimState.LOST
-        if not is_lost and tasks_cut_off(context, states, [self.claim_task_id], self.SKIP_RECORD_DELAY):
+        if is_marked or (
+            not is_lost and tasks_cut_off(context, states, [self.claim_task_id], self.SKIP_RECORD_DELAY)
+        ):
             raise AirflowFailException(
                 f"{why} {self.claim_task_id} was ended in Airflow before it was done, so this task fails."
             )

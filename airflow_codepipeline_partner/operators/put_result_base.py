@@ -14,7 +14,7 @@ from airflow_codepipeline_partner._base_operator import (
     is_known_later,
     to_templatable,
 )
-from airflow_codepipeline_partner._compat import AirflowSkipException
+from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.dialects import CUSTOM, THIRD_PARTY
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
@@ -27,7 +27,7 @@ from airflow_codepipeline_partner._protocol.results import (
     read_output_variables,
 )
 from airflow_codepipeline_partner._worker import awaited_job, next_job, report, result_defaults
-from airflow_codepipeline_partner._worker.dag import states_before
+from airflow_codepipeline_partner._worker.dag import claims_before, states_before
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.output_artifacts import (
     MissingOutputs,
@@ -114,7 +114,8 @@ class _PutResultOperator(CodePipelineBaseOperator):
         claim it, and put the result of that job. So it is, too, if perhaps nobody has claimed the newest job.
 
         :raises AirflowSkipException: The run did not win the job.
-        :raises AirflowFailException: The job has another result, or takes none.
+        :raises AirflowFailException: The job has another result, or takes none. Or a task before this one
+            claims jobs, and none has claimed this one.
         """
         self._put(context, None)
 
@@ -127,6 +128,11 @@ class _PutResultOperator(CodePipelineBaseOperator):
                 # Other tasks may have renewed the job, or gone on with the action.
                 job = claim.record.job.job
             call = self.compose(job, ti.dag_id, ti.run_id)
+            if claim is None and (claiming := claims_before(context)):
+                raise AirflowFailException(
+                    f"No task of this run claimed job {job.job_id}, so nothing is put: there is no record by "
+                    f"{', '.join(claiming)}."
+                )
             if claim is not None:
                 if not claim.counts_as_ours:
                     self._wait_for_next_job(claim, at_least)
@@ -273,7 +279,7 @@ class _Success(_PutResultOperator):
         super().__init__(**kwargs)
         check_success_literals(current_revision, execution_details)
         self.missing_outputs = check_missing_outputs(missing_outputs)
-        check_literal(requests.check_continuation_token, continuation_token)
+        check_literal(requests.check_users_token, continuation_token)
         self.current_revision = to_templatable(current_revision)
         self.continuation_token = continuation_token
         self.execution_details = to_templatable(execution_details)
@@ -291,6 +297,8 @@ class _Success(_PutResultOperator):
 
     def compose(self, job: OfferedJob, dag_id: str, run_id: str) -> Call:
         """Return the call that puts the result."""
+        if self.continuation_token is not None:
+            requests.check_users_token(self.continuation_token)
         return requests.success(
             job,
             current_revision=CurrentRevision.from_value(self.current_revision),

@@ -7,11 +7,13 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from airflow.sdk import DAG
 
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._worker import cut_off, next_job
 from airflow_codepipeline_partner._worker.records import ClaimRecord
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
+from airflow_codepipeline_partner.operators import CodePipelineClaimJobOperator, finish_job
 
 
 @pytest.fixture(autouse=True)
@@ -21,18 +23,25 @@ def pauses(monkeypatch):
     return made
 
 
-def task_that_reads(*answers):
+with DAG("dag", schedule=None) as dag:
+    claiming = CodePipelineClaimJobOperator(task_id="claim", job={"job_id": "j", "client_id": "c"})
+    finish_job(claiming)
+
+
+def task_that_reads(*answers, finish=None):
     """Return a running task instance whose looks at its own state are answered like this."""
     left = list(answers)
 
-    def get_task_states(**about):
+    def get_task_states(task_ids, **about):
+        if task_ids == ["finish_job"]:
+            return {"run": {"finish_job": finish}}
         answer = left.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return {"run": {"claim": answer}}
 
     names = {"dag_id": "dag", "run_id": "run", "task_id": "claim", "map_index": -1}
-    return SimpleNamespace(**names, get_task_states=get_task_states)
+    return SimpleNamespace(**names, task=claiming, get_task_states=get_task_states)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +50,13 @@ def task_that_reads(*answers):
 )
 def test_a_task_that_has_ended_without_success_is_cut_off(state, is_cut_off):
     assert cut_off.is_cut_off(task_that_reads(state)) is is_cut_off
+
+
+@pytest.mark.parametrize("state", ["success", "running"])
+@pytest.mark.parametrize(("finish", "is_cut_off"), [("running", False), ("skipped", True), ("failed", True)])
+def test_a_task_is_cut_off_if_what_ends_its_job_has_ended(state, finish, is_cut_off):
+    """A user has marked the run as a success, or begun it anew with this task alone."""
+    assert cut_off.is_cut_off(task_that_reads(state, finish=finish)) is is_cut_off
 
 
 def test_a_function_that_is_marked_as_a_success_is_cut_off():

@@ -207,10 +207,6 @@ def look(job: ClaimedJob, path: str) -> Any:
 for dag_id, more in (
     ("watched_work", {"timeout": 600}),
     ("watched_work_out_of_time", {"timeout": 0.001, "progress_interval": None}),
-    (
-        "watched_work_out_of_time_softly",
-        {"timeout": 0.001, "progress_interval": None, "soft_fail": True},
-    ),
     ("watched_work_by_job_timeout", {"job_timeout": 0.6, "progress_interval": None}),
     ("watched_work_in_patience", {"poke_interval": 0.1, "progress_interval": None, "timeout": 600}),
 ):

@@ -54,6 +54,9 @@ class Outsiders:
         kind = self.to_do[0]
         if kind == "mark failed" and run.state == "running":
             yield kind, lambda: self.does(kind, lambda: self._history.server.mark_failed(run))
+        elif kind == "mark run success" and run.state == "running":
+            what = "marks the run as a success"
+            yield what, lambda: self.does(what, lambda: self._history.server.mark_success(run))
         elif kind == "time out" and run.state == "running" and self._history.way.has_notifier:
             yield kind, lambda: self.does(kind, lambda: self._time_out(run))
         elif kind.startswith("clear"):

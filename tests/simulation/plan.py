@@ -28,7 +28,16 @@ FIXED_SETTINGS: dict[str, Any] = {
     "custom_action_timeout": 360_000.0,
     "default_batch_size": 10,
 }
-USER_ACTIONS = ["mark failed", "clear", "clear claim", "clear alone", "abandon", "time out", "mark success"]
+USER_ACTIONS = [
+    "mark failed",
+    "mark run success",
+    "clear",
+    "clear claim",
+    "clear alone",
+    "abandon",
+    "time out",
+    "mark success",
+]
 #: What is drawn before a history begins; the first of each is the harmless one.
 PLANS: dict[str, list[Any]] = {
     **SETTINGS,

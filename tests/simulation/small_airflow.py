@@ -28,6 +28,8 @@ RUNNING = ("running", "deferred", "up_for_reschedule")
 #: Whether a run's ``clear_number`` counts each clear of its tasks, as from Airflow 3.2 on. Before, it counts
 #: those after its end only.
 COUNTS_EACH_CLEAR = Version(airflow.__version__) >= Version("3.2")
+#: Whether Airflow skips the tasks that have not begun if a user marks their run as a success, as from 3.3 on.
+SKIPS_IN_A_SUCCESS = Version(airflow.__version__) >= Version("3.3")
 _RELATED_RULES = {
     "all_success": ("failed", "skipped"),
     "none_failed": ("failed",),
@@ -364,8 +366,23 @@ class SmallAirflow:
 
     # What users do.
 
+    def mark_success(self, run: Run) -> None:
+        """Mark a run as a success: before Airflow 3.3, whatever its tasks did, but for teardowns."""
+        if SKIPS_IN_A_SUCCESS:
+            self._mark(run, "success")
+            return
+        before = {name: each.state for name, each in run.instances.items()}
+        self._mark(run, "success")
+        run.cut_off.clear()
+        for name, each in run.instances.items():
+            if not each.task.is_teardown or before[name] in ENDED:
+                each.state = "success"
+
     def mark_failed(self, run: Run) -> None:
         """Mark a run as failed: what runs fails, what waits is skipped, and teardowns go on."""
+        self._mark(run, "failed")
+
+    def _mark(self, run: Run, state: str) -> None:
         has_teardown = False
         if run.ended_at is None:
             run.ended_at = self.now
@@ -375,13 +392,13 @@ class SmallAirflow:
             if each.task.is_teardown:
                 has_teardown = True
             else:
-                each.state = "failed" if each.state in RUNNING else "skipped"
+                each.state = state if each.state in RUNNING else "skipped"
                 if each.state == "skipped":
                     # What runs may still do its work for some seconds.
                     run.cut_off.append(each.name)
                     run.cut_off_at = self.now
         if not has_teardown:
-            run.state = "failed"
+            run.state = state
 
     def time_out(self, run: Run) -> None:
         """End a run whose time is over: even teardowns are skipped."""

@@ -202,9 +202,7 @@ class _Trial:
                 ended = ", ".join(run.cut_off)
                 yield Finding("false", f"{job_id} succeeded, although a user ended {ended} before")
             last = {work.task: work.what for work in done if work.what != "begin"}
-            # Of the work that a sensor watches, a user may say that it is done.
-            is_said = any(said.endswith(" as a success") for said in self.history.misfortunes)
-            if is_said:
+            if self._is_said_to_be_done():
                 return
             if "end" not in last.values():
                 yield Finding("false", f"{job_id} succeeded, and its work was not done")
@@ -216,6 +214,10 @@ class _Trial:
             return
         elif self._is_well(run, job_id) and not self._user_did("clear", "time", "mark"):
             yield Finding("false", f"{job_id} failed, although all its work succeeded")
+
+    def _is_said_to_be_done(self) -> bool:
+        """Return whether a user said that the work is done: that of a sensor's, or all."""
+        return any(said.endswith(" as a success") for said in self.history.misfortunes)
 
     def _was_own_skip_lost(self) -> bool:
         """Return whether a task died after it was skipped, and before it could say that it skipped itself."""
@@ -272,7 +274,8 @@ class _Trial:
             if is_open and not leaves and not self._is_excused(run, job_id):
                 yield Finding("lost", f"{job_id} was claimed by {run.run_id} and has no result")
             is_known = is_open or self._is_end_known(job_id, owner)
-            if run.state == "success" and not leaves and is_known:
+            is_said = not self.history.way.has_finish and self._is_said_to_be_done()
+            if run.state == "success" and not leaves and is_known and not is_said:
                 yield Finding("green", f"{run.run_id} is green, and {job_id} has no result")
             return
         yield from self._work_again(job_id, run, result)
@@ -282,7 +285,12 @@ class _Trial:
             return
         is_success = "Success" in result.operation
         # A process that a user has ended may still put a result, whose record the clear then removes.
-        is_said = result.by in self.history.outdated or self._is_cleared_alone(run)
+        is_said = (
+            result.by in self.history.outdated
+            or self._is_cleared_alone(run)
+            # Before Airflow 3.3, whatever had failed is a success then.
+            or "user: marks the run as a success" in self.history.misfortunes
+        )
         if not is_success and run.state == "success" and not is_said:
             yield Finding("green", f"{run.run_id} is green, and {job_id} failed")
         if is_success and run.state == "failed" and self._is_red_for_the_result(run, job_id):
@@ -344,6 +352,10 @@ class _Trial:
             or self._was_cleared_twice(run)
         ):
             # Airflow has cleared all that the earlier tries had written where others can read it.
+            return True
+        was_cleared_alone = any(said.endswith("claim alone") for said in self.history.misfortunes)
+        if was_cleared_alone and self._user_did("mark"):
+            # The finishing task of the run that was marked may have looked before, and still be about to end.
             return True
         if not REMEMBERS and self._user_did("clear"):
             # Before Airflow 3.3, a cleared claim may know nothing of its earlier tries.

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from airflow.api.common.mark_tasks import set_dag_run_state_to_failed
+from airflow.api.common.mark_tasks import set_dag_run_state_to_failed, set_dag_run_state_to_success
 from airflow.models.dagrun import DagRun
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance
@@ -40,6 +40,12 @@ CASES = [
     ("failed", ("success", "failed", "upstream_failed", "failed"), "clear go_on"),
     ("failed", ("skipped", "skipped", "skipped", "success"), "clear claim"),
     ("running", ("success", "success", "success", "up_for_reschedule"), "mark failed"),
+    ("running", ("success", "running", None, None), "mark success"),
+    ("running", ("success", "deferred", None, None), "mark success"),
+    ("running", ("up_for_retry", None, None, None), "mark success"),
+    ("running", ("success", "failed", "upstream_failed", "up_for_reschedule"), "mark success"),
+    ("running", ("success", "success", "success", "running"), "mark success"),
+    ("running", (None, None, None, None), "mark success"),
     ("running", ("success", "success", "up_for_reschedule", None), "mark failed"),
     ("running", ("success", "success", "success", "up_for_reschedule"), "clear work"),
     ("running", ("success", "success", "success", "up_for_reschedule"), "clear work alone"),
@@ -91,7 +97,8 @@ def of_real_one(real_run: Any, session: Session, case: Case) -> Any:
         after = {task_id, *([] if alone else dag.get_task(task_id).get_flat_relative_ids(upstream=False))}
         dag.clear(run_id=real_run.run_id, task_ids=sorted(after), session=session)
     else:
-        set_dag_run_state_to_failed(dag=dag, run_id=real_run.run_id, commit=True, session=session)
+        mark = {"failed": set_dag_run_state_to_failed, "success": set_dag_run_state_to_success}[task_id]
+        mark(dag=dag, run_id=real_run.run_id, commit=True, session=session)
     session.flush()
     session.expire_all()
     instances = {
@@ -116,7 +123,7 @@ def of_small_one(case: Case) -> Any:
     if what == "clear":
         server.clear(run.instances[task_id, -1], alone=bool(alone))
     else:
-        server.mark_failed(run)
+        {"failed": server.mark_failed, "success": server.mark_success}[task_id](run)
     instances = {
         each.name: (each.state, each.try_number, each.max_tries, each.id) for each in run.instances.values()
     }
