@@ -18,12 +18,7 @@ from typing import Any
 from airflow_codepipeline_partner._compat import TaskStateStore, count_instances, task_state_store
 from airflow_codepipeline_partner._protocol.claims import UnknownClaim
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._worker.dag import (
-    claiming_tasks,
-    is_marked,
-    mapped_group_of,
-    reporting_tasks,
-)
+from airflow_codepipeline_partner._worker.dag import is_marked, mapped_group_of, reporting_tasks
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.job_life import Results, newest_claim
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun, claims_of_next_jobs, records_of_run
@@ -113,13 +108,11 @@ def claim_of_all_tries(dag: Any, claiming: TaskInstanceRef, record: ClaimRecord 
         # After a clear, the task may have claimed another job.
         copies = [copy for copy in found if copy and (record is None or copy.is_of_same_job(record))]
     known = newest_claim((record, *copies))
-    if known is None and (claiming.map_index >= 0 or len(list(claiming_tasks(dag))) > 1):
-        # A next job may be another claim's.
+    if known is None:
         return None
-    later = claims_of_next_jobs(dag, claiming)
-    return newest_claim(
-        (known, *(each for each in later if known is None or each.is_about(known.job.job_id)))
-    )
+    job_id = known.job.job_id
+    later = (each for each in claims_of_next_jobs(dag, claiming) if each.is_about(job_id))
+    return newest_claim((known, *later))
 
 
 def records_in_copies(dag: Any, claiming: Any, ref: TaskInstanceRef) -> Iterator[tuple[ClaimRecord, Results]]:

@@ -38,7 +38,7 @@ with DAG("gated", schedule=None):
     finish_job(claim)
 
 
-@task(retries=1, retry_delay=timedelta(seconds=5))
+@task(retries=1, retry_delay=timedelta(seconds=15))
 def deploy(job: Any, **context: Any) -> None:
     if context["ti"].try_number == 1:
         raise ConnectionError("not yet")
