@@ -169,8 +169,8 @@ def check_users_token(token: object) -> str:
     """
     Return a continuation token that a user chose.
 
-    :raises InvalidInput: It is one by which a task waits for the next job: whoever puts it again and again
-        would never end the action.
+    :raises InvalidInput: It is one by which a task waits for the next job. Put again and again, it would keep
+        the action from its end.
     """
     checked = check_continuation_token(token)
     if TaskInstanceRef.from_token(checked) is not None:

@@ -32,7 +32,7 @@ from airflow_codepipeline_partner._worker.cut_off import end_cut_off, is_cut_off
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_search import LIVING, has_continued
 from airflow_codepipeline_partner._worker.record_store import RecordStore
-from airflow_codepipeline_partner.exceptions import JobNotFound, JobNotInProgress
+from airflow_codepipeline_partner.exceptions import CodePipelineProviderError
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
@@ -172,8 +172,12 @@ class _ClaimingTask:
         of = TaskInstanceRef.of(self._ti)
         try:
             result = put_failure(self._hook, RecordStore.of(self._ti), left, of, message)
-        except (JobNotFound, JobNotInProgress):
-            log.info("Job %s, of an earlier try, has ended.", left.job_id)
+        except CodePipelineProviderError as error:
+            if error.retryable or error.in_doubt:
+                # A retry knows of it, too.
+                raise
+            # It has ended, or its customer's token is missing: the other job is claimed all the same.
+            log.warning("Job %s, of an earlier try, is not ended: %s.", left.job_id, type(error).__name__)
         else:
             log.warning("Job %s, of an earlier try, is left. Its result is %s.", left.job_id, result)
 

@@ -417,3 +417,21 @@ def test_the_callback_finds_a_claim_that_is_written_meanwhile():
     assert len(looks) > 3
     assert judge(history) == []
     assert all(job.status.ended for job in history.codepipeline.state.jobs.values())
+
+
+def test_a_claim_that_is_marked_before_it_claims_is_not_green():
+    """A user marks the run as a success when the claim, of a cleared task, has written nothing yet."""
+    history = Struck("custom", {}, user="mark run success")
+
+    def act(it):
+        claim = instance(it, "claim")
+        if claim is not None and claim.state == "running":
+            it.server.mark_success(claim.run)
+            it.outsiders.to_do.clear()
+            for process in it.processes:
+                process.kill()
+
+    history.cue = act
+    history.run()
+    assert judge(history) == []
+    assert next(iter(history.server.runs.values())).state == "failed"
