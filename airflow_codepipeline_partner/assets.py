@@ -12,9 +12,11 @@ from typing import Any
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Asset, AssetWatcher, get_current_context, task
 
+from airflow_codepipeline_partner._compat import conf as airflow_conf
 from airflow_codepipeline_partner._compat import is_paused
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import check_number
+from airflow_codepipeline_partner._worker.dag import in_parts
 from airflow_codepipeline_partner._worker.record_search import LIVING, has_claimed
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
@@ -25,10 +27,12 @@ __all__ = ["codepipeline_jobs", "dispatch_jobs", "offered_jobs"]
 log = logging.getLogger(__name__)
 
 #: A job's id that may be part of a run's id as it is. CodePipeline's are UUIDs, but its API allows any text.
-_PLAIN_ID = re.compile("[A-Za-z0-9_.~:+-]{1,100}")
+#: At its end, what looks like the number of an attempt would be another job's.
+_PLAIN_ID = re.compile(r"(?!.*__\d+$)[A-Za-z0-9_.~:+-]{1,100}")
 
-#: Most runs of one job; each of them but the last ended without a claim.
-MAX_ATTEMPTS = 100
+#: Most runs of one job; each of them but the last ended without a claim. A custom action may take 24 hours,
+#: and a sensor may be offered its job once a minute.
+MAX_ATTEMPTS = 1500
 
 
 def codepipeline_jobs(
@@ -49,7 +53,7 @@ def codepipeline_jobs(
 
     One event has all jobs of one poll; :func:`offered_jobs` returns them in the DAG. The jobs are offered,
     not claimed. If a job stays unclaimed and is offered again, there is another event after 30 s. The pause
-    doubles each time, up to 1 hour (custom jobs: 15 minutes). Nothing polls while all DAGs on this schedule
+    doubles each time, up to 5 minutes. Nothing polls while all DAGs on this schedule
     are paused.
 
     :param name: The asset's name, unique in Airflow.
@@ -207,12 +211,25 @@ def dispatch_jobs(
         if is_paused(ti, dag_id):
             log.warning("DAG %s is paused, so no run is started. Its jobs are offered again.", dag_id)
             return found
+        most = airflow_conf.getint("core", "max_map_length", fallback=1024)
+        fault: Exception | None = None
         for job in _readable_jobs(jobs):
-            run_id = _free_run_id(ti, dag_id, job.job_id)
+            if len(found) == most:
+                log.warning("Airflow maps a task over at most %d jobs. The others are offered again.", most)
+                break
+            try:
+                run_id = _free_run_id(ti, dag_id, job.job_id)
+            except Exception as error:
+                # Of whatever kind: it must not hold up the other jobs. This one is offered again.
+                log.warning("Job %s gets no run now: %s.", job.job_id, type(error).__name__)
+                fault = error
+                continue
             if run_id is not None:
                 # What is missing would not fit the type of a param of the same name.
                 known = {name: value for name, value in job.to_xcom().items() if value is not None}
                 found.append({"trigger_run_id": run_id, "conf": {**more, **known}})
+        if fault is not None and not found:
+            raise fault
         return found
 
     return TriggerDagRunOperator.partial(
@@ -229,20 +246,26 @@ def _free_run_id(ti: Any, dag_id: str, job_id: str) -> str | None:
     """Return the id of a job's next run; None if a run of it has claimed the job, or still may."""
     first = _first_run_id(job_id)
     ids = [first, *(f"{first}__{number}" for number in range(2, MAX_ATTEMPTS + 1))]
-    attempts: int = ti.get_dr_count(dag_id=dag_id, run_ids=ids)
-    if attempts == 0:
-        return ids[0]
-    last = ids[attempts - 1]
-    if ti.get_dr_count(dag_id=dag_id, run_ids=ids[attempts:]):
-        # A user has deleted one of the first.
-        last = [each for each in ids if ti.get_dr_count(dag_id=dag_id, run_ids=[each])][-1]
-    if ti.get_dagrun_state(dag_id=dag_id, run_id=last) in LIVING:
-        return None
+    last: str | None = None
+    for some in in_parts(ids):
+        attempts: int = ti.get_dr_count(dag_id=dag_id, run_ids=some)
+        if attempts == 0:
+            break
+        if ti.get_dr_count(dag_id=dag_id, run_ids=some, states=list(LIVING)):
+            return None
+        last = some[attempts - 1]
+        if attempts < len(some):
+            if ti.get_dr_count(dag_id=dag_id, run_ids=some[attempts:]):
+                # A user has deleted one of the first.
+                last = [each for each in some if ti.get_dr_count(dag_id=dag_id, run_ids=[each])][-1]
+            break
+    if last is None:
+        return first
     if has_claimed(ti, dag_id, last, job_id):
         return None
     later = ids[ids.index(last) + 1 :]
     if not later:
-        log.error("Job %s has had %d runs, none of which claimed it; there is no other.", job_id, attempts)
+        log.error("Job %s has had %d runs, none of which claimed it; there is no other.", job_id, len(ids))
         return None
     return later[0]
 

@@ -63,7 +63,7 @@ class CodePipelineJobTrigger(BaseEventTrigger):
     :param timeout_deadline: Until when to wait for one event, in seconds since the epoch. An absolute time
         survives a restart of the triggerer. If None, the trigger never ends: it makes an event for each poll
         that returns jobs, and continues after errors. If a job stays unclaimed and is offered again, there is
-        another event after 30 s. The pause doubles each time, up to 1 hour (custom jobs: 15 minutes).
+        another event after 30 s. The pause doubles each time, up to 5 minutes.
     :param retry_deadline: How long CodePipeline may fail to answer, in seconds, before the wait ends with an
         error. The polls back off meanwhile, up to a minute. It has no effect without ``timeout_deadline``.
     :param aws_conn_id: The ``aws`` connection. If None, boto3's default credentials are used.

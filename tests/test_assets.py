@@ -229,19 +229,72 @@ def test_a_usual_job_id_is_in_the_runs_id_as_it_is():
 def test_a_deleted_run_does_not_keep_a_job_from_its_next_run(monkeypatch):
     runs = {"codepipeline__j__2": "failed"}
 
-    class Counting:
-        @staticmethod
-        def get_dr_count(dag_id, run_ids):
-            return len([run_id for run_id in run_ids if run_id in runs])
-
-        @staticmethod
-        def get_dagrun_state(dag_id, run_id):
-            return runs[run_id]
-
     monkeypatch.setattr(assets, "has_claimed", lambda *of: False)
-    assert assets._free_run_id(Counting, "dag", "j") == "codepipeline__j__3"
+    known = Runs(runs)
+    assert assets._free_run_id(known, "dag", "j") == "codepipeline__j__3"
     runs["codepipeline__j__3"] = "running"
-    assert assets._free_run_id(Counting, "dag", "j") is None
+    assert assets._free_run_id(known, "dag", "j") is None
+
+
+def test_a_job_has_no_two_runs_at_once(monkeypatch):
+    """A user has cleared its first run while the second had ended."""
+    monkeypatch.setattr(assets, "has_claimed", lambda *of: False)
+    runs = {"codepipeline__j": "running", "codepipeline__j__2": "failed"}
+    assert assets._free_run_id(Runs(runs), "dag", "j") is None
+
+
+def test_a_job_has_a_run_after_many_attempts(monkeypatch):
+    monkeypatch.setattr(assets, "has_claimed", lambda *of: False)
+    job_id = "1d8bb1d5-7a32-4bd7-93f2-dfc972e09741"
+    first = assets._first_run_id(job_id)
+    runs = {first: "failed", **{f"{first}__{number}": "failed" for number in range(2, 300)}}
+    known = Runs(runs)
+    assert assets._free_run_id(known, "dag", job_id) == f"{first}__300"
+    # A longer URL may be refused.
+    assert max(len("&run_ids=".join(run_ids)) for run_ids in known.asked) < 4096
+    known.asked.clear()
+    runs.clear()
+    assert assets._free_run_id(known, "dag", job_id) == first
+    assert len(known.asked) == 1
+
+
+class Runs:
+    """The runs of a DAG, by their ids, as a task may ask for them."""
+
+    def __init__(self, runs):
+        self.runs = runs
+        self.asked = []
+
+    def get_dr_count(self, dag_id, run_ids, states=None):
+        self.asked.append(run_ids)
+        return len([one for one in run_ids if one in self.runs and (not states or self.runs[one] in states)])
+
+
+@pytest.mark.parametrize("job_id", ["j__2", "j__2__3"])
+def test_a_job_is_no_attempt_of_another(job_id):
+    assert "j__2" not in assets._first_run_id(job_id)
+
+
+def test_no_more_runs_are_started_than_airflow_maps(dispatched, offer, monkeypatch, capfd):
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
+    jobs = [offer() for _ in range(3)]
+    assert len(dispatched(*jobs)) == 2
+    assert dispatched(*jobs) == [f"codepipeline__{jobs[2]['job_id']}"]
+
+
+def test_what_goes_wrong_for_one_job_holds_up_no_other(dispatched, offer, run_dag, monkeypatch):
+    first, second = offer(), offer()
+    free = assets._free_run_id
+
+    def failing(ti, dag_id, job_id):
+        if job_id == first["job_id"]:
+            raise RuntimeError("deleted meanwhile")
+        return free(ti, dag_id, job_id)
+
+    monkeypatch.setattr(assets, "_free_run_id", failing)
+    assert dispatched(first, second) == [f"codepipeline__{second['job_id']}"]
+    # If that is all, the task is tried again.
+    assert run_dag("dispatcher", jobs=[first]).state == "failed"
 
 
 def test_what_is_no_job_does_not_hold_up_the_others(caplog):

@@ -9,8 +9,9 @@ only the token is kept. Which task then gets the job is decided in ``next_job_fi
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -47,28 +48,33 @@ class ContinuationLookup:
         self._known: dict[str, str | None] = {}
         self._hooks: dict[str, CodePipelineHook] = {}
 
-    async def tokens_of(self, jobs: Iterable[OfferedJob], aws: AwsParameters) -> dict[str, str | None]:
+    async def tokens_of(
+        self, jobs: Iterable[OfferedJob], ways: Sequence[AwsParameters]
+    ) -> dict[str, str | None]:
         """
         Return the continuation token of each job; None if it has none, or if that could not be found out.
 
         :param jobs: The jobs.
-        :param aws: How CodePipeline is asked.
+        :param ways: How CodePipeline may be asked. They differ in where the client token is looked up; the
+            first one that gives an answer is enough.
         """
         jobs = list(jobs)
         self._known |= {job.job_id: job.continuation_token for job in jobs if job._is_token_known}
         unknown = [job for job in jobs if job.job_id not in self._known]
         if unknown:
             self._known |= await sync_to_async(self._ask, thread_sensitive=False, executor=_THREADS)(
-                unknown, aws
+                unknown, ways
             )
         tokens = {job.job_id: self._known.get(job.job_id) for job in jobs}
         for job_id in list(self._known)[:-MAX_KNOWN_TOKENS]:
             del self._known[job_id]
         return tokens
 
-    def _ask(self, jobs: list[OfferedJob], aws: AwsParameters) -> dict[str, str | None]:
+    def _ask(self, jobs: list[OfferedJob], ways: Sequence[AwsParameters]) -> dict[str, str | None]:
         found: dict[str, str | None] = {}
-        for job in jobs:
+        for job, aws in itertools.product(jobs, ways):
+            if job.job_id in found:
+                continue
             try:
                 found[job.job_id] = self._hook(aws).continuation_token(job)
             except CodePipelineProviderError as error:

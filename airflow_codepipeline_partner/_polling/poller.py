@@ -71,7 +71,10 @@ class SharedPoller:
         self._hook: CodePipelineHook | None = None
         self._task: asyncio.Task[None] | None = None
         self._lookup = ContinuationLookup()
-        self._lookups: set[asyncio.Task[None]] = set()
+        #: Client id → its jobs whose continuation tokens are still to be looked up, and who does it. There is
+        #: one look-up at a time for each client: a slow one holds up that client's jobs only.
+        self._unrouted: dict[str | None, dict[str, OfferedJob]] = {}
+        self._lookups: dict[str | None, asyncio.Task[None]] = {}
         #: Jobs that were offered here before, and those of the polls that followed at once on each other.
         self._seen: dict[str, None] = {}
         self._ids_this_sweep: set[str] = set()
@@ -264,28 +267,36 @@ class SharedPoller:
 
     def _unclear(self, jobs: list[OfferedJob]) -> set[str | None]:
         """Route the jobs that may be next jobs of an action; return the client ids of these jobs."""
-        awaited = {
-            waiter.next_job.client_id: waiter.next_job.aws
-            for waiter in self._job_waiters
-            if waiter.next_job and not waiter.offer.done()
-        }
+        awaited = {s.next_job.client_id for s in self._job_waiters if s.next_job and not s.offer.done()}
         unclear: set[str | None] = set()
-        for client_id, aws in awaited.items():
-            theirs = [job for job in jobs if job.client_id == client_id]
+        for client_id in awaited:
+            theirs = {job.job_id: job for job in jobs if job.client_id == client_id}
             if theirs:
                 unclear.add(client_id)
-                looking = asyncio.get_running_loop().create_task(
-                    self._route_continuations(client_id, theirs, aws)
-                )
-                self._lookups.add(looking)
-                looking.add_done_callback(self._lookups.discard)
+                self._unrouted.setdefault(client_id, {}).update(theirs)
+                if client_id not in self._lookups:
+                    looking = asyncio.get_running_loop().create_task(self._look_up(client_id))
+                    self._lookups[client_id] = looking
         return unclear
 
-    async def _route_continuations(
-        self, client_id: str | None, jobs: list[OfferedJob], aws: AwsParameters
-    ) -> None:
+    async def _look_up(self, client_id: str | None) -> None:
+        """Route the jobs of one client, and those that are offered meanwhile."""
+        try:
+            while jobs := self._unrouted.pop(client_id, None):
+                await self._route_continuations(client_id, list(jobs.values()))
+        finally:
+            del self._lookups[client_id]
+
+    async def _route_continuations(self, client_id: str | None, jobs: list[OfferedJob]) -> None:
         """Give the next jobs of one client to the tasks that wait for them, and deliver the others."""
-        tokens = await self._lookup.tokens_of(jobs, aws)
+        # Each of the tasks may find the client's token in a connection of its own.
+        waiting_for = (
+            s.next_job.aws
+            for s in self._job_waiters
+            if s.next_job and not s.offer.done() and s.next_job.client_id == client_id
+        )
+        ways = {aws.client_conn_id_template: aws for aws in waiting_for}
+        tokens = await self._lookup.tokens_of(jobs, list(ways.values()))
         theirs = [s for s in self._job_waiters if s.next_job and s.next_job.client_id == client_id]
         free = []
         for job in jobs:

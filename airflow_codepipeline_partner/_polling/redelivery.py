@@ -10,11 +10,8 @@ from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 
 #: For how many seconds a job that stays unclaimed is not delivered again to a job watcher; doubled each time.
 FIRST_REDELIVERY_WAIT = 30.0
-MAX_REDELIVERY_WAIT = 3600.0
-#: The same for a custom job: each offer makes the nonces of the former offers stale, so a claim that came too
-#: late needs a newer offer. A hundred runs (``assets.MAX_ATTEMPTS``) last so for the 24 hours that a custom
-#: action may take.
-MAX_CUSTOM_REDELIVERY_WAIT = 900.0
+#: A partner's action has an hour: what keeps it from its claim may be mended in its last minutes.
+MAX_REDELIVERY_WAIT = 300.0
 
 
 @dataclass(eq=False)
@@ -36,8 +33,7 @@ class Redelivery:
             again_at, wait = self._delivered.get(job.job_id, (now, FIRST_REDELIVERY_WAIT))
             if now >= again_at:
                 due.append(job)
-                longest = MAX_REDELIVERY_WAIT if job.nonce is None else MAX_CUSTOM_REDELIVERY_WAIT
-                self._delivered[job.job_id] = now + wait, min(2 * wait, longest)
+                self._delivered[job.job_id] = now + wait, min(2 * wait, MAX_REDELIVERY_WAIT)
         if due:
             # A job that was not offered for so long is gone.
             long_ago = now - 2 * MAX_REDELIVERY_WAIT

@@ -188,7 +188,7 @@ class ClaimCheckpoint:
 
     def _continued(self, job_id: str) -> ResultRecord | None:
         """
-        Return the result with which another task ended the job to wait for the next one.
+        Return the result with which another task ended the job, or was about to, to wait for the next one.
 
         If the job's claim was unknown, this may have been a guess. A newer claim of the same job proves it
         wrong.
@@ -196,8 +196,9 @@ class ClaimCheckpoint:
         claims = claims_of_next_jobs(self._dag, self._records.ref)
         anew = [claim.at for claim in claims if claim.is_certain and claim.job.job_id == job_id]
         results = results_of_continuing_tasks(self._dag, self._records.ref)
-        done = [each for each in results if each.job_id == job_id and each.state == "done"]
-        return next((each for each in done if all(at <= each.at for at in anew)), None)
+        of_job = [each for each in results if each.job_id == job_id and each.state in ("done", "intended")]
+        known = [each for each in of_job if all(at <= each.at for at in anew)]
+        return min(known, key=lambda each: each.state != "done", default=None)
 
     def put_back_result(self, record: ResultRecord) -> None:
         """Write the record of another task's result in XCom, from where a clear has removed it."""

@@ -48,8 +48,8 @@ class Earlier:
         user has cleared the run since.
     :param later: What another task of the run recorded of a later job of the action, or None. A user has
         cleared this task when the action was at that job.
-    :param continued: The result with which another task of the run ended the newest job to wait for the next
-        one, or None. A user has cleared this task meanwhile.
+    :param continued: The result with which another task of the run ended the newest job, or was about to end
+        it, to wait for the next one; or None. A user has cleared this task meanwhile.
     """
 
     record: ClaimRecord | None = None
@@ -180,11 +180,12 @@ def claiming(
     # However sure the claim is: if CodePipeline took a result of this run, the job was ours.
     may_go_on = record is not None and record.state in MAY_BE_ACKNOWLEDGED
     was_lost = record is not None and record.state is ClaimState.LOST and later is None
-    goes_on = earlier.continued is not None and not earlier.was_run_cleared and not was_lost
-    if earlier.continued is not None and goes_on:
-        # The job has ended, and the action waits for its next one. First the result: without it, the job
-        # would seem to be in progress.
+    goes_on = False
+    if earlier.continued is not None and not earlier.was_run_cleared and not was_lost:
+        # First the result: without it, the job would seem to be in progress.
         yield RestoreResult(earlier.continued)
+        # If it is done, the job has ended, and the action waits for its next one. If not, it is repeated.
+        goes_on = earlier.continued.state == "done"
     if later is not None:
         # If its claim is unknown, the task that goes on with the action asks.
         yield Restore(later)

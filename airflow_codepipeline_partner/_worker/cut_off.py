@@ -18,6 +18,7 @@ from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInsta
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner._worker import report, result_defaults
 from airflow_codepipeline_partner._worker.dag import ENDED, is_marked, matching_instance, task_states
+from airflow_codepipeline_partner._worker.last_look import is_last_look_said
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
@@ -47,7 +48,10 @@ def is_cut_off(ti: Any, *, reports_itself: bool = False) -> bool:
         return True
     # If a user has marked a claim as a success, the work goes on, and the finishing task reports. But it may
     # have ended, too; or a user has cleared this task alone, in a run that had ended.
-    return bool(finished) and all(each in ENDED for each in finished)
+    return bool(finished) and all(
+        each in ENDED or (each == "running" and looking(is_last_look_said, ref))
+        for ref, each in zip(finishing, finished, strict=True)
+    )
 
 
 def _finishing_tasks(task: Any, own: TaskInstanceRef) -> list[TaskInstanceRef]:

@@ -16,7 +16,7 @@ from airflow.sdk import XComArg
 
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 
-#: Most characters of task ids in one request: an HTTP client or a proxy may refuse a longer URL.
+#: Most characters of ids in one request: an HTTP client or a proxy may refuse a longer URL.
 MAX_IDS_CHARS = 4000
 #: States in which a task instance stays, unless a user clears it.
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
@@ -73,23 +73,23 @@ def task_states(ti: Any, task_ids: list[str], map_index: int | None = None) -> d
     :return: Task id, for a mapped task with ``_`` and the map index behind it → state.
     """
     found: dict[str, str | None] = {}
-    for some in _in_parts(task_ids):
+    for some in in_parts(task_ids):
         answer = ti.get_task_states(dag_id=ti.dag_id, task_ids=some, run_ids=[ti.run_id], map_index=map_index)
         found.update(answer.get(ti.run_id, {}))
     return found
 
 
-def _in_parts(task_ids: list[str]) -> Iterator[list[str]]:
-    """Yield the ids in parts that fit in one request, since Airflow sends them in its URL."""
+def in_parts(ids: list[str]) -> Iterator[list[str]]:
+    """Yield ids of tasks or runs in parts that fit in one request, since Airflow sends them in its URL."""
     part: list[str] = []
     chars = 0
-    for task_id in task_ids:
+    for one in ids:
         # Quoted, a character may take twelve.
-        needed = len(quote(task_id)) + len("&task_ids=")
+        needed = len(quote(one)) + len("&task_ids=")
         if part and chars + needed > MAX_IDS_CHARS:
             yield part
             part, chars = [], 0
-        part.append(task_id)
+        part.append(one)
         chars += needed
     if part:
         yield part

@@ -38,6 +38,8 @@ NEXT_CLAIM_KEY = "codepipeline_next_claim"
 RESULT_KEY = "codepipeline_result"
 #: XCom key of a copy of it, in the XCom of a task that ends a job with its own continuation token.
 CONTINUED_KEY = "codepipeline_continued"
+#: XCom key, in the XCom of a task that ends jobs: it found no certain claim, and looks a last time.
+LAST_LOOK_KEY = "codepipeline_last_look"
 #: XCom key of the output artifacts that a task has uploaded, in its own XCom: job id → names.
 UPLOADS_KEY = "codepipeline_uploads"
 #: The value of ``RESULT_KEY`` if there is no result yet, or none any more.

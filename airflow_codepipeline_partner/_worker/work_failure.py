@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the work failed, by the states of the tasks before the one that finishes the job."""
+"""What the states of the tasks before the one that ends a job say: whether the work, or the claim, failed."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
+from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
 from airflow_codepipeline_partner._protocol.results import FailureDetails
 from airflow_codepipeline_partner._worker.dag import tasks_of_job, work_before
 from airflow_codepipeline_partner._worker.failures import recorded_failure
@@ -67,6 +68,26 @@ def failure_of_run(
     if work and not any("success" in states.get(task_id, ()) for task_id in work):
         return f"The work of this action was skipped in Airflow: {_tasks(sorted(work))} of DAG {dag_id}."
     return None
+
+
+def skip_without_a_job(why: str, states: Mapping[str, Collection[str | None]]) -> NoReturn:
+    """
+    End a task that was to end a job, and has none.
+
+    It is skipped, unless a task before it failed: Airflow judges a run by its last tasks, and a last one that
+    is skipped would hide the failure.
+
+    :param why: Why there is no job.
+    :param states: Task id → the states of its task instances, of all tasks before the running one.
+    :raises AirflowSkipException: No task before it failed.
+    :raises AirflowFailException: A task before it failed.
+    """
+    failed = sorted(task_id for task_id, found in states.items() if "failed" in found)
+    if failed:
+        raise AirflowFailException(
+            f"{why} This task fails, as {', '.join(failed)} did, so that the run does, too."
+        )
+    raise AirflowSkipException(why)
 
 
 def _tasks(task_ids: Collection[str]) -> str:

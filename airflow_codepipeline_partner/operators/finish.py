@@ -9,7 +9,6 @@ calls that report a result are composed in :mod:`~airflow_codepipeline_partner._
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,7 +27,6 @@ from airflow_codepipeline_partner._base_operator import (
 from airflow_codepipeline_partner._compat import (
     AirflowFailException,
     AirflowRescheduleException,
-    AirflowSkipException,
     is_started_anew,
 )
 from airflow_codepipeline_partner._protocol import claims
@@ -43,6 +41,7 @@ from airflow_codepipeline_partner._worker.dag import (
     unended_work,
 )
 from airflow_codepipeline_partner._worker.former_tasks import end_jobs_of_former_tasks
+from airflow_codepipeline_partner._worker.last_look import claim_to_end
 from airflow_codepipeline_partner._worker.output_artifacts import (
     MissingOutputs,
     check_missing_outputs,
@@ -58,7 +57,7 @@ from airflow_codepipeline_partner._worker.wiring import (
     observe,
     observe_skip,
 )
-from airflow_codepipeline_partner._worker.work_failure import failure_of_work
+from airflow_codepipeline_partner._worker.work_failure import failure_of_work, skip_without_a_job
 from airflow_codepipeline_partner._worker.work_result import ResultValues, refuse_cleared_run
 from airflow_codepipeline_partner.exceptions import (
     ArtifactError,
@@ -366,16 +365,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
 
     def _settled_claim(self, context: Any, states: Mapping[str, Collection[str | None]]) -> ClaimInRun | None:
         """Read the run's claim once it says all that can be known; None if nothing was claimed."""
-        claim = self._claim_in_run(context)
-        is_ours = claim is not None and claim.counts_as_ours
-        is_marked = not is_ours and "success" in states[self.claim_task_id]
-        if is_marked or (claim is None and "failed" in states[self.claim_task_id]):
-            # If a user ended the claiming task just as a retry of it began, Airflow had cleared its records.
-            # Its process lives some seconds more, and may have written them anew by then. Without a deferral,
-            # since it is not certain that a triggerer runs.
-            self.log.warning("%s has ended without a record of a claim. Looking again.", self.claim_task_id)
-            time.sleep(self.LOOK_AGAIN_AFTER.total_seconds())
-            claim = self._claim_in_run(context)
+        found = states[self.claim_task_id]
+        claim = claim_to_end(context, self.claim_task_id, self.unknown_claim, found, self.LOOK_AGAIN_AFTER)
         return None if claim is None else next_job.claim_if_unknown(self.hook, claim)
 
     def _claim_in_run(self, context: Any) -> ClaimInRun | None:
@@ -402,11 +393,6 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
                 f"The claim of job {claim.record.job.job_id} is unknown (state {claim.record.state}), so "
                 'unknown_claim="leave" leaves the job.'
             )
-        failed = sorted(task_id for task_id, found in states.items() if "failed" in found)
-        if failed:
-            raise AirflowFailException(
-                f"{why} This task fails, as {', '.join(failed)} did, so that the run does, too."
-            )
         # A claim that succeeds leaves a record of its job, and a lost one skips its task.
         is_marked = "success" in states[self.claim_task_id]
         is_lost = claim is not None and claim.record.state is ClaimState.LOST
@@ -416,7 +402,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             raise AirflowFailException(
                 f"{why} {self.claim_task_id} was ended in Airflow before it was done, so this task fails."
             )
-        raise AirflowSkipException(why)
+        skip_without_a_job(why, states)
 
     def _claimed_job(self, claim: ClaimInRun | None) -> ClaimedJob | None:
         """Return the job that this task is to end; None without a record: nothing was asked for then."""

@@ -14,7 +14,7 @@ from airflow_codepipeline_partner._base_operator import (
     is_known_later,
     to_templatable,
 )
-from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
+from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.dialects import CUSTOM, THIRD_PARTY
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
@@ -29,6 +29,7 @@ from airflow_codepipeline_partner._protocol.results import (
 from airflow_codepipeline_partner._worker import awaited_job, next_job, report, result_defaults
 from airflow_codepipeline_partner._worker.dag import claims_before, states_before
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
+from airflow_codepipeline_partner._worker.last_look import say_last_look
 from airflow_codepipeline_partner._worker.output_artifacts import (
     MissingOutputs,
     check_missing_outputs,
@@ -36,6 +37,7 @@ from airflow_codepipeline_partner._worker.output_artifacts import (
 )
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun, find_claim
 from airflow_codepipeline_partner._worker.result_checkpoint import result_store
+from airflow_codepipeline_partner._worker.work_failure import skip_without_a_job
 from airflow_codepipeline_partner.exceptions import (
     InvalidInput,
     InvalidJobReference,
@@ -115,7 +117,8 @@ class _PutResultOperator(CodePipelineBaseOperator):
 
         :raises AirflowSkipException: The run did not win the job.
         :raises AirflowFailException: The job has another result, or takes none. Or a task before this one
-            claims jobs, and none has claimed this one.
+            claims jobs, and none has claimed this one. Or the run did not win the job, and a task before
+            this one failed.
         """
         self._put(context, None)
 
@@ -123,12 +126,15 @@ class _PutResultOperator(CodePipelineBaseOperator):
         ti = context["ti"]
         with fail_without_retry_if_permanent():
             job = self._named_job()
-            claim = find_claim(context, job.job_id)
+            claim, claiming = find_claim(context, job.job_id), claims_before(context)
+            if claiming and (claim is None or not claim.record.is_certain):
+                say_last_look(ti)
+                claim = find_claim(context, job.job_id)
             if claim is not None:
                 # Other tasks may have renewed the job, or gone on with the action.
                 job = claim.record.job.job
             call = self.compose(job, ti.dag_id, ti.run_id)
-            if claim is None and (claiming := claims_before(context)):
+            if claim is None and claiming:
                 raise AirflowFailException(
                     f"No task of this run claimed job {job.job_id}, so nothing is put: there is no record by "
                     f"{', '.join(claiming)}."
@@ -136,10 +142,8 @@ class _PutResultOperator(CodePipelineBaseOperator):
             if claim is not None:
                 if not claim.counts_as_ours:
                     self._wait_for_next_job(claim, at_least)
-                    raise AirflowSkipException(
-                        f"Job {job.job_id} is not this run's: its claim is {claim.record.state}. Nothing is "
-                        "put."
-                    )
+                    why = f"Job {job.job_id} is not this run's: its claim is {claim.record.state}."
+                    skip_without_a_job(why, states_before(context, self))
                 self.check_outputs(context, claim)
             wanted = requests.result_of(call)
             try:

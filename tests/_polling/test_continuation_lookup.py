@@ -41,7 +41,7 @@ def test_the_token_of_each_job_is_asked_for_once(emulator, continued, offer, aws
     before = len(details_of(emulator))
     lookup = ContinuationLookup()
     for _ in range(2):
-        tokens = asyncio.run(lookup.tokens_of([continued, fresh], aws))
+        tokens = asyncio.run(lookup.tokens_of([continued, fresh], [aws]))
         assert tokens == {continued.job_id: "step-2", fresh.job_id: None}
     assert details_of(emulator)[before:] == [continued.job_id, fresh.job_id]
 
@@ -55,7 +55,7 @@ def test_it_is_asked_off_the_loop_with_little_patience(continued, monkeypatch):
 
     monkeypatch.setattr(AwsParameters, "hook", make_hook)
     asyncio.run(
-        ContinuationLookup().tokens_of([continued], AwsParameters(botocore_config={"read_timeout": 3}))
+        ContinuationLookup().tokens_of([continued], [AwsParameters(botocore_config={"read_timeout": 3})])
     )
     [(thread, config, more)] = asked
     assert thread.startswith("codepipeline-details")
@@ -66,15 +66,25 @@ def test_it_is_asked_off_the_loop_with_little_patience(continued, monkeypatch):
 def test_one_jobs_trouble_is_not_anothers(continued, aws, caplog):
     nobodys = OfferedJob("5f1d2b8c-0000-4000-8000-000000000000", "6f0d6e0c-2f3b-4c55-9d5e-0d3a1b2c3d4e")
     lookup = ContinuationLookup()
-    tokens = asyncio.run(lookup.tokens_of([nobodys, continued], aws))
+    tokens = asyncio.run(lookup.tokens_of([nobodys, continued], [aws]))
     assert tokens == {nobodys.job_id: None, continued.job_id: "step-2"}
     assert "There is no Airflow connection" in caplog.text
+
+
+def test_the_first_connection_that_gives_an_answer_is_enough(emulator, continued, aws, caplog):
+    gone = AwsParameters(client_conn_id_template="gone_{client_id}")
+    before = len(details_of(emulator))
+    for ways in ([gone, aws], [aws, gone]):
+        tokens = asyncio.run(ContinuationLookup().tokens_of([continued], ways))
+        assert tokens == {continued.job_id: "step-2"}
+    assert len(details_of(emulator)) == before + 2
+    assert caplog.text.count("There is no Airflow connection") == 1
 
 
 def test_a_look_up_that_is_throttled_once_is_made_again_at_once(emulator, continued, aws):
     emulator.inject("throttle", operation="GetThirdPartyJobDetails")
     # Otherwise the task that waits for the job waits until it is offered again.
-    assert asyncio.run(ContinuationLookup().tokens_of([continued], aws)) == {continued.job_id: "step-2"}
+    assert asyncio.run(ContinuationLookup().tokens_of([continued], [aws])) == {continued.job_id: "step-2"}
     assert [entry.faults for entry in emulator.ledger if entry.faults] == [("throttle",)]
 
 
@@ -89,8 +99,8 @@ def test_after_trouble_the_connection_is_looked_up_again(emulator, continued, aw
     monkeypatch.setattr(continuation_lookup, "LOOKUP_RETRY_DEADLINE", 0)
     lookup = ContinuationLookup()
     emulator.inject("throttle", operation="GetThirdPartyJobDetails")
-    assert asyncio.run(lookup.tokens_of([continued], aws)) == {continued.job_id: None}
-    assert asyncio.run(lookup.tokens_of([continued], aws)) == {continued.job_id: "step-2"}
+    assert asyncio.run(lookup.tokens_of([continued], [aws])) == {continued.job_id: None}
+    assert asyncio.run(lookup.tokens_of([continued], [aws])) == {continued.job_id: "step-2"}
     assert len(made) == 2
 
 
@@ -110,7 +120,7 @@ def test_no_secret_of_the_details_reaches_masker_or_log(continued, aws, monkeypa
 
     monkeypatch.setattr(CodePipelineHook, "_send", note)
     with caplog.at_level("DEBUG", logger="airflow_codepipeline_partner"):
-        asyncio.run(ContinuationLookup().tokens_of([continued], aws))
+        asyncio.run(ContinuationLookup().tokens_of([continued], [aws]))
     assert secrets
     assert not [secret for secret in secrets if secret in caplog.text]
     # Each new secret would have the masker compile all of them again, while the loop waits.

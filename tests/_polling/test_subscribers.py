@@ -13,12 +13,13 @@ from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling import poller
 from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
 from airflow_codepipeline_partner._polling.poller import SharedPoller
+from airflow_codepipeline_partner._polling.redelivery import MAX_REDELIVERY_WAIT
 from airflow_codepipeline_partner._polling.subscribers import JobWaiter
 from airflow_codepipeline_partner.exceptions import (
     ActionTypeNotFound,
     RequestRefused,
 )
-from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
+from airflow_codepipeline_partner.jobs import OfferedJob
 
 
 def watched(codepipeline, polls, *, batch=10, interval=10, watchers=1):
@@ -55,17 +56,8 @@ def test_an_unclaimed_job_is_reported_ever_less_often(codepipeline):
     at = [moment - 1000 for moment, _ in heard]
     assert at[:5] == [0, 30, 90, 210, 450]
     gaps = [after - before for before, after in itertools.pairwise(at)]
-    assert max(gaps) == 3600
+    assert max(gaps) == MAX_REDELIVERY_WAIT
     assert {job_id for _, ids in heard for job_id in ids} == {"a"}
-
-
-def test_an_unclaimed_custom_job_is_reported_more_often(codepipeline):
-    """Since the nonces of former offers go stale."""
-    kind = ActionType("Build", "Own", owner="Custom")
-    codepipeline.answers = [[OfferedJob("a", None, kind, str(number))] for number in range(500)]
-    [heard] = watched(codepipeline, 490, interval=10)
-    at = [moment - 1000 for moment, _ in heard]
-    assert at[:8] == [0, 30, 90, 210, 450, 930, 1830, 2730]
 
 
 def test_after_a_full_batch_of_news_it_polls_at_once(codepipeline):
@@ -119,7 +111,7 @@ class Lookup:
         self.tokens = tokens
         self.asked = []
 
-    async def tokens_of(self, jobs, holder):
+    async def tokens_of(self, jobs, ways):
         self.asked.append([job.job_id for job in jobs])
         return {job.job_id: self.tokens.get(job.job_id) for job in jobs}
 
@@ -163,9 +155,9 @@ def test_a_slow_look_up_holds_up_no_other_clients_jobs(codepipeline, monkeypatch
     asked = asyncio.Event()
 
     class Slow(Lookup):
-        async def tokens_of(self, jobs, holder):
+        async def tokens_of(self, jobs, ways):
             await asked.wait()
-            return await super().tokens_of(jobs, holder)
+            return await super().tokens_of(jobs, ways)
 
     monkeypatch.setattr(poller, "ContinuationLookup", lambda: Slow(next="token-1"))
     codepipeline.answers = [[*jobs("next"), OfferedJob("new", "stranger", TYPE)]]
@@ -177,6 +169,60 @@ def test_a_slow_look_up_holds_up_no_other_clients_jobs(codepipeline, monkeypatch
         return [job.job_id for job in await continued]
 
     assert asyncio.run(run()) == ["next"]
+
+
+def test_there_is_one_look_up_at_a_time_for_each_client(codepipeline, monkeypatch):
+    """What is offered while it is slow is looked up after it, once."""
+    slow, polled_thrice = asyncio.Event(), asyncio.Event()
+
+    class Slow(Lookup):
+        async def tokens_of(self, jobs, ways):
+            tokens = await super().tokens_of(jobs, ways)
+            if "slow" in tokens:
+                await slow.wait()
+            return tokens
+
+    lookup = Slow(next="token-1", theirs="token-2")
+    monkeypatch.setattr(poller, "ContinuationLookup", lambda: lookup)
+    theirs = OfferedJob("theirs", "other", TYPE)
+    codepipeline.answers = [jobs("slow"), [*jobs("slow", "next"), theirs], jobs("slow", "next")]
+    codepipeline.meanwhile = [lambda: None, lambda: None, polled_thrice.set]
+
+    async def run():
+        continued = asyncio.ensure_future(next_job())
+        assert [job.job_id for job in await next_job(2, "other")] == ["theirs"]
+        await polled_thrice.wait()
+        asked = list(lookup.asked)
+        slow.set()
+        return asked, [job.job_id for job in await continued]
+
+    asked, got = asyncio.run(run())
+    assert got == ["next"]
+    assert asked == [["slow"], ["theirs"]]
+    assert lookup.asked == [*asked, ["slow", "next"]]
+
+
+def test_each_waiting_tasks_connection_may_give_the_answer(codepipeline, monkeypatch):
+    """Two DAGs wait for jobs of one client, and find its token in connections of different names."""
+    asked = []
+
+    class Asking(Lookup):
+        async def tokens_of(self, jobs, ways):
+            asked.append([aws.client_conn_id_template for aws in ways])
+            return await super().tokens_of(jobs, ways)
+
+    monkeypatch.setattr(poller, "ContinuationLookup", lambda: Asking(next="token-1"))
+    codepipeline.answers = [jobs("next")]
+
+    def waiting(which, template):
+        wanted = NextJobFilter("client", f"token-{which}", AwsParameters(client_conn_id_template=template))
+        shared = SharedPoller.for_(TYPE, AwsParameters())
+        return shared.wait(10, 30, next_job=wanted, deadline=codepipeline.now + 10, retry_deadline=300)
+
+    got, other = together(lambda: [waiting(1, "good_{client_id}"), waiting(2, "gone_{client_id}")])
+    assert got == ["next"]
+    assert isinstance(other, TimeoutError)
+    assert asked == [["good_{client_id}", "gone_{client_id}"]]
 
 
 def test_a_job_polled_at_the_last_moment_is_waited_for(codepipeline, lookup):

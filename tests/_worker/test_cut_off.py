@@ -53,9 +53,21 @@ def test_a_task_that_has_ended_without_success_is_cut_off(state, is_cut_off):
 
 
 @pytest.mark.parametrize("state", ["success", "running"])
-@pytest.mark.parametrize(("finish", "is_cut_off"), [("running", False), ("skipped", True), ("failed", True)])
-def test_a_task_is_cut_off_if_what_ends_its_job_has_ended(state, finish, is_cut_off):
+@pytest.mark.parametrize(
+    ("finish", "says", "is_cut_off"),
+    [
+        ("running", False, False),
+        ("running", True, True),
+        ("skipped", False, True),
+        ("failed", False, True),
+        # It has said so before a user cleared it.
+        (None, True, False),
+        ("up_for_retry", True, False),
+    ],
+)
+def test_a_task_is_cut_off_if_nothing_ends_its_job(monkeypatch, state, finish, says, is_cut_off):
     """A user has marked the run as a success, or begun it anew with this task alone."""
+    monkeypatch.setattr(cut_off, "is_last_look_said", lambda ref: says)
     assert cut_off.is_cut_off(task_that_reads(state, finish=finish)) is is_cut_off
 
 

@@ -280,6 +280,12 @@ with DAG("impatient", schedule=None, render_template_as_native_obj=True):
     work(claim.output)
     finish_job(claim)
 
+with DAG("puts_behind_a_claim_that_is_left", schedule=None, render_template_as_native_obj=True):
+    claim = ImpatientClaim(task_id="claim", job="{{ dag_run.conf['job'] }}", unknown_claim="leave")
+    work(claim.output) >> PutThirdPartyJobFailureResultOperator(
+        task_id="put", job="{{ dag_run.conf['job'] }}", message="It broke.", trigger_rule="all_done"
+    )
+
 
 for dag_id, choice in (
     ("claim_only", "assume_ours"),

@@ -50,7 +50,9 @@ def _fault_of_run(world: World, state: State, run: str) -> str | None:
     if is_ours and not was_put:
         if not is_red:
             return "the run is green, although its job has no result of it"
-        is_excused = last.end in ("dead", "failed, silent") or state.status == "ended"
+        # What Airflow holds for ended may end before it can report, and nobody else knows of the job.
+        was_cut = any(each.mark and each.end in ("dead", "failed, silent") for each in processes)
+        is_excused = was_cut or last.end in ("dead", "failed, silent") or state.status == "ended"
         if not is_excused and world.remembers:
             return "the job that this run has claimed is left without a result"
     is_certain = run in state.certain and run not in state.unaware and not state.cleared
@@ -70,6 +72,7 @@ class Scenario:
     :param losses: How many answers may be lost.
     :param others: How many times the job may be offered again, the customer may stop the pipeline, and a user
         may clear the run.
+    :param marks: How many times a user may mark the claim as failed or as a success.
     """
 
     world: World
@@ -77,12 +80,13 @@ class Scenario:
     deaths: int = 1
     losses: int = 1
     others: tuple[int, int, int] = (1, 1, 1)
+    marks: int = 0
 
     def explore(self, **budget: int) -> ClaimExplorer:
         """Explore all orders of the processes' steps, with this budget or the given one."""
         own = dict(zip(("offers", "stops", "clears"), self.others, strict=True))
         explorer = ClaimExplorer(lambda state: fault_of(self.world, state), world=self.world)
-        budget = budget or {"deaths": self.deaths, "losses": self.losses, **own}
+        budget = budget or {"deaths": self.deaths, "losses": self.losses, "marks": self.marks, **own}
         explorer.explore(State(self.processes, **budget))
         return explorer
 
@@ -90,7 +94,7 @@ class Scenario:
         offers, stops, clears = self.others
         return (
             f"{self.deaths} deaths, {self.losses} lost answers, {offers} more offers, {stops} stops, "
-            f"{clears} clears"
+            f"{clears} clears, {self.marks} marks"
         )
 
 
@@ -98,6 +102,13 @@ SCENARIOS = {
     "one run": Scenario(World(), FIRST, 2, 2),
     "one run that leaves unknown claims": Scenario(World("leave"), FIRST, 2, 2),
     "one run that forgets": Scenario(World(remembers=False), FIRST, 2, 2),
+    "a user marks the claim": Scenario(World(), FIRST, losses=0, others=(1, 0, 1), marks=1),
+    "a user marks the claim, and an answer is lost": Scenario(
+        World(), FIRST, deaths=0, others=(1, 0, 1), marks=1
+    ),
+    "a user marks the claim, and unknown claims are left": Scenario(
+        World("leave"), FIRST, others=(1, 0, 0), marks=1
+    ),
     "a custom job": Scenario(World(is_custom=True), FIRST, 2, 1),
     "nonces that change": Scenario(World(rotates=True), FIRST),
     "a rival": Scenario(World(), (*FIRST, RIVAL), others=(1, 0, 1)),

@@ -32,6 +32,7 @@ from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInsta
 from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._worker import awaited_job, claiming, job_life, reporting
 from airflow_codepipeline_partner._worker.claiming import Reason
+from airflow_codepipeline_partner._worker.last_look import may_be_written
 from airflow_codepipeline_partner._worker.records import ClaimRecord
 from airflow_codepipeline_partner._worker.reporting import Answer, Reply
 from airflow_codepipeline_partner.exceptions import InvalidNonce, JobNotFound, ServiceUnavailable
@@ -127,6 +128,12 @@ def first_claim(world: World, me: str) -> Program:
             step = steps.send(answer)
         except StopIteration as end:
             reason, claim = end.value
+            if reason is Reason.CUT_OFF:
+                # It has the plain key of results, as the only task after it that reports.
+                record = ClaimRecord(claim.state, claim.job)
+                said = yield from _report(world, "finish", record, "failure")
+                # Airflow does not try it again.
+                return "failed, silent" if said == "error" else "failed"
             return "failed" if isinstance(claim.error, JobNotFound) else ENDS[reason]
         answer = None
         if isinstance(step, claiming.Recall):
@@ -153,7 +160,9 @@ def first_claim(world: World, me: str) -> Program:
         elif isinstance(step, claiming.NoteEnd):
             if world.remembers:
                 yield "put", "store", (str(step.claim.state), step.claim.job.certain, new_starts, clears)
-        elif isinstance(step, claiming.IsAwaited | claiming.IsCutOff):
+        elif isinstance(step, claiming.IsCutOff):
+            answer = yield ("cut off",)
+        elif isinstance(step, claiming.IsAwaited):
             answer = False
         else:
             answer = yield from _call(world, step)
@@ -261,12 +270,21 @@ def finish(world: World, me: str) -> Program:
         record = found
     else:
         held = (yield "get", "claim") or (yield "get", "copy")
+        state = None if held is None else ClaimState(held[0])
+        if state is not CLAIMED and may_be_written(state, [(yield ("state of the claim",))]):
+            yield "put", "last look", ("said",)
+            held = (yield "get", "claim") or (yield "get", "copy")
         if held is None:
             return (yield ("end without a job",))
         record = claim_record(world, *held[:2])
         if not record.counts_as_ours(world.unknown_claim):
             return (yield ("end without a job",))
     wanted = yield ("wanted",)
+    return (yield from _report(world, me, record, wanted))
+
+
+def _report(world: World, me: str, record: ClaimRecord, wanted: str) -> Generator[Any, Any, str]:
+    """Report the job's result, and return what the task comes to."""
     steps = reporting.reporting(
         record_of(wanted, "intended"), certain=record.is_certain, is_next=world.is_next
     )
@@ -326,6 +344,7 @@ class Process(NamedTuple):
     :param end: What it came to, or empty.
     :param tries: How many tries it has left.
     :param after: The names of the processes that must have ended before it begins.
+    :param mark: As what a user has marked its task, which Airflow holds for ended since. It may go on.
     """
 
     name: str
@@ -336,6 +355,7 @@ class Process(NamedTuple):
     tries: int = 2
     is_retry: bool = False
     after: tuple[str, ...] = ()
+    mark: str = ""
 
     @property
     def run(self) -> str:
@@ -381,6 +401,7 @@ class State(NamedTuple):
     offers: int = 0
     stops: int = 0
     clears: int = 0
+    marks: int = 0
     cleared: bool = False
     new_starts: int = 0
     was_over: bool = False
@@ -448,8 +469,18 @@ class ClaimExplorer(Explorer):
         if state.clears and any(each.name == "claim" and each.end for each in state.processes):
             yield "a user clears the run", self._cleared(state)
         for index, process in enumerate(state.processes):
+            if state.marks and process.name == "claim" and not process.end:
+                for mark in ("failed", "success"):
+                    yield f"a user marks the claim as {mark}", self._marked(state, index, mark)
             if not process.end:
                 yield from self._of_process(state, index, process)
+
+    def _marked(self, state: State, index: int, mark: str) -> State:
+        """Return the state after a user has marked a task. If its process is there, it goes on."""
+        processes = list(state.processes)
+        has_begun = processes[index].heard is not None
+        processes[index] = processes[index]._replace(mark=mark, end="" if has_begun else "never")
+        return state._replace(processes=tuple(processes), marks=state.marks - 1)
 
     def _cleared(self, state: State) -> State:
         """Return the state after a user has cleared the first run's claim, and what comes after it."""
@@ -482,7 +513,7 @@ class ClaimExplorer(Explorer):
             return become(changed, heard=heard, attempt=False, **changes)
 
         if process.heard is None:
-            ended = {each.name for each in state.processes if each.end}
+            ended = {each.name for each in state.processes if each.end or each.mark}
             if set(process.after) <= ended:
                 yield from self._begin(state, process, hear)
             return
@@ -493,7 +524,7 @@ class ClaimExplorer(Explorer):
             doubted = state.doubted | {process.run} if asks else state.doubted
             changed = state._replace(deaths=state.deaths - 1, doubted=doubted)
             again: dict[str, Any] = {"end": "dead", "heard": 0}
-            if process.tries > 1:
+            if process.tries > 1 and not process.mark:
                 again = {"heard": None, "event": "start", "tries": process.tries - 1, "is_retry": True}
             yield f"{process.name} dies", become(changed, attempt=False, **again)
         yield from getattr(self, "_" + action[0].replace(" ", "_"))(state, process, action, hear, become)
@@ -501,7 +532,7 @@ class ClaimExplorer(Explorer):
     def _settled(self, process: Process, end: str, become: Callable[..., State]) -> State:
         if end == "wait":
             return become(heard=None, event="waiting", attempt=False)
-        if end == "error" and process.tries > 1:
+        if end == "error" and process.tries > 1 and not process.mark:
             return become(heard=None, event="start", attempt=False, tries=process.tries - 1, is_retry=True)
         return become(heard=0, event="", attempt=False, end="failed, silent" if end == "error" else end)
 
@@ -525,7 +556,9 @@ class ClaimExplorer(Explorer):
                     return
                 yield f"{process.name} is not offered the job in time", hear("never")
         else:
-            yield f"{process.name} begins", hear("start")
+            # Airflow clears its XCom, too.
+            records = tuple(each for each in state.records if each[0] != (process.run, "last look"))
+            yield f"{process.name} begins", hear("start", state._replace(records=records))
 
     # The actions.
 
@@ -571,11 +604,26 @@ class ClaimExplorer(Explorer):
         changed = state._replace(records=tuple(sorted(records.items())), certain=certain, asked=asked)
         yield f"{process.name} writes {key}: {value}", hear(None, changed)
 
+    def _state_of_the_claim(
+        self, state: State, process: Process, action: Any, hear: Any, become: Any
+    ) -> Iterator[Any]:
+        [claim] = self._before(state, process)
+        found = claim.mark or {"ours": "success", "skipped": "skipped"}.get(claim.end, "failed")
+        yield f"{process.name} asks for the state of the claim: {found}", hear(found)
+
+    def _cut_off(self, state: State, process: Process, action: Any, hear: Any, become: Any) -> Iterator[Any]:
+        others = [each for each in state.processes if each.run == process.run and process.name in each.after]
+        said = (process.run, "last look") in dict(state.records)
+        gone = all(each.end or (each.heard is not None and said) for each in others)
+        yield f"{process.name} looks whether it has been ended", hear(process.mark == "failed" or gone)
+
     def _end_without_a_job(
         self, state: State, process: Process, action: Any, hear: Any, become: Any
     ) -> Iterator[Any]:
+        # A claim that a user has marked as a success, and that has no job, makes no run green.
         failed = any(
-            each.end in ("failed", "failed, silent", "dead") for each in self._before(state, process)
+            each.end in ("failed", "failed, silent", "dead", "never") or each.mark
+            for each in self._before(state, process)
         )
         yield f"{process.name} has no job to end", hear("failed" if failed else "skipped")
 

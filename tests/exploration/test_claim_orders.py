@@ -13,6 +13,7 @@ from airflow_codepipeline_partner._worker.claiming import Earlier, Recall, Write
 from airflow_codepipeline_partner._worker.records import ClaimRecord
 from airflow_codepipeline_partner.exceptions import InvalidNonce
 from airflow_codepipeline_partner.jobs import ClaimedJob
+from exploration import claim_world
 from exploration.claim_scenarios import SCENARIOS
 from exploration.claim_world import PARTNER
 
@@ -35,6 +36,19 @@ def test_no_order_of_steps_leads_to_a_wrong_claim(name):
 @pytest.mark.parametrize("name", [ONE, LEAVE, "one run that forgets", "a custom job"])
 def test_no_users_clear_leads_to_a_wrong_claim(name):
     assert SCENARIOS[name].explore(deaths=1, losses=1, offers=1, stops=1, clears=1).faults == []
+
+
+@pytest.mark.parametrize("name", [ONE, LEAVE])
+@pytest.mark.parametrize("budget", [{"deaths": 1}, {"losses": 1}], ids=["death", "loss"])
+def test_no_users_mark_leads_to_a_wrong_claim(name, budget):
+    """Its process goes on for a moment, while the finishing task looks for its claim."""
+    assert SCENARIOS[name].explore(**budget, offers=1, marks=1).faults == []
+
+
+@pytest.mark.parametrize("name", [ONE, LEAVE])
+def test_a_last_look_that_is_not_said_is_found(name, monkeypatch):
+    monkeypatch.setattr(claim_world, "may_be_written", lambda state, states: False)
+    assert SCENARIOS[name].explore(marks=1).faults
 
 
 def altered(steps, skips=lambda step: False, answer=lambda step, answer: answer):

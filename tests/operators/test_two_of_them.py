@@ -85,3 +85,13 @@ def test_a_token_of_ours_is_not_put_again_and_again(emulator, offer, run_dag):
         "failure",
     ]
     assert action_state(emulator)["status"] == "Failed"
+
+
+def test_a_last_task_without_a_job_hides_no_failed_claim(emulator, offer, run_dag):
+    """Airflow judges a run by its last tasks: if this one was skipped, the run would be green."""
+    job = offer()
+    emulator.inject("drop_response", operation="AcknowledgeThirdPartyJob", times=None)
+    run = run_dag("puts_behind_a_claim_that_is_left", job=job)
+    assert run.states == {"claim": "failed", "work": "upstream_failed", "put": "failed"}
+    assert results_of(emulator, job) == []
+    assert run.state == "failed"

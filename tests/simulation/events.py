@@ -35,3 +35,5 @@ class Work:
     what: str
     of: str
     at: float
+    #: The process.
+    by: str = ""

@@ -33,6 +33,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
         claiming,
         copies,
         job_life,
+        last_look,
         next_job,
         record_search,
         report,
@@ -87,6 +88,12 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
     def settled(*given: Any, **named: Any) -> Any:
         found = meaning(*given, **named)
         return Refusal.OURS_WAS_TAKEN if found is Refusal.ENDED_WITHOUT_US else found
+
+    continued = claim_checkpoint.ClaimCheckpoint._continued
+
+    def done_only(self: Any, job_id: str) -> Any:
+        found = continued(self, job_id)
+        return found if found is not None and found.state == "done" else None
 
     failure_of_run = work_failure.failure_of_run
 
@@ -165,6 +172,10 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
             patch(next_job, "end_if_cut_off", always(None))
         ],
         "a first claim that Airflow has ended goes on": lambda: [patch(claim, "is_cut_off", always(False))],
+        "nobody says that it looks a last time": lambda: [patch(last_look, "say_last_look", always(None))],
+        "a continuation that may have been put is forgotten by a clear": lambda: [
+            patch(claim_checkpoint.ClaimCheckpoint, "_continued", done_only)
+        ],
         "a clear of a run that goes on is one of an ended run": lambda: [
             patch(
                 claim_checkpoint.ClaimCheckpoint,

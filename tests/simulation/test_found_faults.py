@@ -7,80 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from simulation import simulate
-from simulation.history import History
-from simulation.plan import PLANS, all_ways
+from simulation.struck import FAILURE, Struck, instance, is_deferred, waits_for_retry_after
 from simulation.verdict import REMEMBERS, judge
 
 #: Their steps are those of an Airflow that has a task state store.
 pytestmark = pytest.mark.skipif(not REMEMBERS, reason="these steps are there since Airflow 3.3")
-
-
-class Struck(History):
-    """
-    A history in which misfortunes happen at given steps.
-
-    :param way: The DAG.
-    :param strikes: (process, step) → what happens there.
-    :param plan: What is not as usual, by name.
-    """
-
-    def __init__(self, way, strikes, **plan):
-        drawn = {name: PLANS[name].index(value) for name, value in plan.items()}
-        super().__init__(1, {"way": sorted(all_ways()).index(way), **drawn})
-        self.strikes = dict(strikes)
-        #: Whether a misfortune takes longer than an offer.
-        self.is_slow = False
-
-    def _fate(self, what, kinds):
-        fate = super()._fate(what, kinds)
-        process = self.current.name if self.current else "-"
-        strike = self.strikes.pop((process, what), None)
-        if strike is None:
-            return fate
-        assert strike in kinds
-        self.misfortunes.append(f"{strike}: {process}: {what}")
-        if self.is_slow:
-            self._be_slow()
-        return strike
-
-    def _be_slow(self):
-        """Let the offer of the job be over, and the next one be made."""
-        process, self.current = self.current, None
-        self.now += self.plan.settings["lease_seconds"] + 1
-        self.codepipeline.state.tick()
-        self._poll()
-        self.current = process
-
-    def ends(self):
-        """Let it happen; return the results that were put, and how the runs ended."""
-        self.run()
-        assert not self.strikes
-        assert judge(self) == []
-        puts = [call.operation for call in self.calls if "Put" in call.operation]
-        return puts, [run.state for run in self.server.runs.values()]
-
-
-@pytest.fixture(autouse=True)
-def airflow_without_a_server(monkeypatch):
-    """The connections that the hooks look for."""
-    for name, value in simulate.connections().items():
-        monkeypatch.setenv(name, value)
-
-
-FAILURE = "PutThirdPartyJobFailureResult"
-
-
-def waits_for_retry_after(misfortunes):
-    """Return the cue that a task waits for its retry, after at least this number of misfortunes."""
-    return lambda history: (
-        len(history.misfortunes) >= misfortunes
-        and any(
-            each.state == "up_for_retry"
-            for run in history.server.runs.values()
-            for each in run.instances.values()
-        )
-    )
 
 
 def test_a_claim_ended_before_its_record_is_not_green():
@@ -139,18 +70,6 @@ def test_a_next_job_that_nobody_claimed_is_claimed_later(looks):
     assert [call.outcome for call in history.calls if "Put" in call.operation].count(
         "InvalidJobStateException"
     )
-
-
-def instance(history, name):
-    """Return a task instance of the first run, or None before there is one."""
-    runs = list(history.server.runs.values())
-    return next((each for each in runs[0].instances.values() if each.name == name), None) if runs else None
-
-
-def is_deferred(history, name):
-    """Return whether a task of the first run waits."""
-    found = instance(history, name)
-    return found is not None and found.state == "deferred"
 
 
 def unclaimed_next_job(way, **plan):

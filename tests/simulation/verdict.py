@@ -26,7 +26,8 @@ from airflow.sdk.execution_time import comms
 
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.records import CLAIM_KEY
-from simulation.events import Call
+from airflow_codepipeline_partner._worker.skips import SKIP_KEY
+from simulation.events import Call, Work
 from simulation.history import SLOWNESS, START, History
 from simulation.plan import FIXED_SETTINGS
 from simulation.small_airflow import Run
@@ -136,11 +137,13 @@ class _Trial:
         return outdated and sum(action.startswith("clear") for action in self.history.users_actions) > 1
 
     def _has_cleared_only(self, run: Run) -> bool:
-        """Return whether a process cleared the records of its task, and was killed before it wrote any."""
+        """Return whether a process cleared the records of its task, and ended before it wrote any."""
         own = f"{self.history._name_of(run)} "
+        # A later try of a task that goes on with the action may have found none to write anew.
+        later = (name for name in self.history.steps if CONTINUING.search(name) and not name.endswith(".1"))
         return any(
             name.startswith(own) and STARTING.search(name) and name not in self.history.wrote
-            for name in self.history.killed
+            for name in (*self.history.killed, *later)
         )
 
     def _of_put(self, call: Call) -> Iterator[Finding]:
@@ -198,10 +201,13 @@ class _Trial:
             is_late = run.cut_off_at < call.at and not was_intended
             ended_at = self.history.outdated.get(call.by)
             is_outdated = ended_at is not None and call.at <= ended_at + SLOWNESS
-            if run.cut_off and is_late and not is_outdated and not self.history.way.takes_many:
-                ended = ", ".join(run.cut_off)
-                yield Finding("false", f"{job_id} succeeded, although a user ended {ended} before")
-            last = {work.task: work.what for work in done if work.what != "begin"}
+            cut_off = [task_id for task_id in run.cut_off if not self._skipped_itself(run, task_id)]
+            if cut_off and is_late and not is_outdated and not self.history.way.takes_many:
+                names = ", ".join(cut_off)
+                yield Finding("false", f"{job_id} succeeded, although a user ended {names} before")
+            # What a process does that a user has ended says nothing of the work of the next try.
+            ended = [work for work in done if work.what != "begin" and not self._failed_in_vain(work)]
+            last = {work.task: work.what for work in ended}
             if self._is_said_to_be_done():
                 return
             if "end" not in last.values():
@@ -214,6 +220,14 @@ class _Trial:
             return
         elif self._is_well(run, job_id) and not self._user_did("clear", "time", "mark"):
             yield Finding("false", f"{job_id} failed, although all its work succeeded")
+
+    def _failed_in_vain(self, work: Work) -> bool:
+        """Return whether a process failed after a user had ended it."""
+        return work.what == "fail" and work.at > self.history.outdated.get(work.by, work.at)
+
+    def _skipped_itself(self, run: Run, task_id: str) -> bool:
+        """Return whether a task skipped itself in a try that a user has cleared; its record says so still."""
+        return any(SKIP_KEY in self.history.server.xcoms.get(each.key, {}) for each in run.of_task(task_id))
 
     def _is_said_to_be_done(self) -> bool:
         """Return whether a user said that the work is done: that of a sensor's, or all."""
@@ -275,6 +289,7 @@ class _Trial:
                 yield Finding("lost", f"{job_id} was claimed by {run.run_id} and has no result")
             is_known = is_open or self._is_end_known(job_id, owner)
             is_said = not self.history.way.has_finish and self._is_said_to_be_done()
+            is_said = is_said or self._is_cleared_alone(run)
             if run.state == "success" and not leaves and is_known and not is_said:
                 yield Finding("green", f"{run.run_id} is green, and {job_id} has no result")
             return
@@ -290,6 +305,8 @@ class _Trial:
             or self._is_cleared_alone(run)
             # Before Airflow 3.3, whatever had failed is a success then.
             or "user: marks the run as a success" in self.history.misfortunes
+            # Nothing records what the callback of a run that timed out put.
+            or ("callback" in result.by and not self._is_end_known(job_id, owner))
         )
         if not is_success and run.state == "success" and not is_said:
             yield Finding("green", f"{run.run_id} is green, and {job_id} failed")
@@ -337,7 +354,8 @@ class _Trial:
         """Return whether the only one that could still have ended the job was killed."""
         cut = [said for said in self.history.misfortunes if said.startswith(("die", "fail"))]
         for call in self.history.calls:
-            was_late = run.ended_at is not None and call.at > run.ended_at
+            ended_at = self.history.outdated.get(call.by, run.ended_at)
+            was_late = ended_at is not None and call.at > ended_at
             is_its_claim = call.job_id == job_id and call.operation in _ACKNOWLEDGES
             was_killed = call.by in self.history.killed or any(f" {call.by}: " in said for said in cut)
             if is_its_claim and was_late and was_killed:
@@ -353,14 +371,11 @@ class _Trial:
         ):
             # Airflow has cleared all that the earlier tries had written where others can read it.
             return True
-        was_cleared_alone = any(said.endswith("claim alone") for said in self.history.misfortunes)
-        if was_cleared_alone and self._user_did("mark"):
-            # The finishing task of the run that was marked may have looked before, and still be about to end.
-            return True
         if not REMEMBERS and self._user_did("clear"):
             # Before Airflow 3.3, a cleared claim may know nothing of its earlier tries.
             return True
-        hit = (*cut, *self.history.killed)
+        unsaid = (name for name in self.history.outdated if name not in self.history.wrote)
+        hit = (*cut, *self.history.killed, *unsaid)
         if self.history.plan.way.startswith("function") and any(" function." in said for said in hit):
             # No task stands beside it. Its last try may have ended before it could write its claim anew, or
             # the one before, and then a user ended the run.

@@ -27,7 +27,7 @@ from simulation.small_airflow import SmallAirflow, refused
 from simulation.ways import Way
 
 #: What a task's process says last.
-ENDS_OF_TRIES = ("SucceedTask", "TaskState", "RetryTask", "DeferTask")
+ENDS_OF_TRIES = ("SucceedTask", "TaskState", "RetryTask", "DeferTask", "RescheduleTask")
 START = 1_800_000_000.0
 #: How long Airflow takes to see that a process is gone, in seconds.
 HEARTBEAT_TIMEOUT = 300.0
@@ -256,7 +256,8 @@ class World:
     def _note_work(self, job_id: str, name: str, what: str) -> None:
         instance = self.current.instance if self.current else None
         run_id, side = ("", "") if instance is None else (instance.run.run_id, instance.side)
-        self.work.append(Work(run_id, job_id, name, what, side, self.now))
+        by = self.current.name if self.current else ""
+        self.work.append(Work(run_id, job_id, name, what, side, self.now, by))
 
     def do_work(self, job_id: str, ti: Any) -> None:
         """Stand for a user's function."""

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+How a task that claims a job, and the one that is to end it, do not miss each other.
+
+A user may end the claiming task, and its process goes on for a moment. The task that ends the job starts
+meanwhile, and may read the claim's record before it is written. So a task that ends jobs and finds no certain
+claim says so before it looks a last time. A task that claims asks for that after it has recorded its claim,
+and then ends the job itself; see :mod:`~airflow_codepipeline_partner._worker.cut_off`. At least one of the
+two sees the other, whatever their order is.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from typing import Any
+
+from airflow_codepipeline_partner._protocol.claims import ClaimState, UnknownClaim
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._worker.copies import claim_in_run
+from airflow_codepipeline_partner._worker.record_search import ClaimInRun
+from airflow_codepipeline_partner._worker.record_store import RecordStore
+from airflow_codepipeline_partner._worker.records import LAST_LOOK_KEY
+
+log = logging.getLogger(__name__)
+
+
+def say_last_look(ti: Any) -> None:
+    """Say that the running task, which ends jobs, found no certain claim, and looks a last time."""
+    RecordStore.of(ti).write(LAST_LOOK_KEY, True)
+
+
+def is_last_look_said(ref: TaskInstanceRef) -> bool:
+    """Return whether a task that ends jobs has said that it looks a last time."""
+    return bool(RecordStore(ref).read(LAST_LOOK_KEY))
+
+
+def may_be_written(state: ClaimState | None, states: Collection[str | None]) -> bool:
+    """
+    Return whether a process may still write the record of a claim, although its task has ended.
+
+    A task that was skipped, or that failed, knows so once it has claimed a job. One that a user has marked as
+    a success does not.
+
+    :param state: The claim's state by its record that is not certain, or None without a record.
+    :param states: The states of the claiming task's instances.
+    """
+    if state is ClaimState.LOST:
+        return "success" in states
+    return not {"success", "failed", "skipped"}.isdisjoint(states)
+
+
+def claim_to_end(
+    context: Mapping[str, Any],
+    claim_task_id: str,
+    unknown_claim: UnknownClaim,
+    states: Collection[str | None],
+    pause: timedelta,
+) -> ClaimInRun | None:
+    """
+    Return the claim whose job the running task ends, once nobody writes its record any more, or None.
+
+    :param context: The running task's context.
+    :param claim_task_id: The claiming task.
+    :param unknown_claim: What an unknown claim counts as, unless its record says so.
+    :param states: The states of the claiming task's instances.
+    :param pause: How long to wait for a record that a process may still write.
+    """
+    claim = claim_in_run(context, claim_task_id, unknown_claim)
+    if claim is not None and claim.record.is_certain:
+        return claim
+    state = None if claim is None else claim.record.state
+    is_ours = claim is not None and claim.counts_as_ours
+    is_unwritten = state in (None, ClaimState.INTENT)
+    if ("success" in states and not is_ours) or ({"success", "failed"} & set(states) and is_unwritten):
+        # If a user ended the claiming task just as a retry of it began, Airflow had cleared its records. Its
+        # process lives some seconds more, and may have written them anew by then. Without a deferral, since
+        # it is not certain that a triggerer runs.
+        log.warning("%s has ended without a claim that counts. Looking again.", claim_task_id)
+        time.sleep(pause.total_seconds())
+    if not may_be_written(state, states):
+        return claim
+    say_last_look(context["ti"])
+    return claim_in_run(context, claim_task_id, unknown_claim)
