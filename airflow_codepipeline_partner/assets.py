@@ -53,8 +53,8 @@ def codepipeline_jobs(
 
     One event has all jobs of one poll; :func:`offered_jobs` returns them in the DAG. The jobs are offered,
     not claimed. If a job stays unclaimed and is offered again, there is another event after 30 s. The pause
-    doubles each time, up to 5 minutes. Nothing polls while all DAGs on this schedule
-    are paused.
+    doubles each time, up to 5 minutes. Nothing polls while all DAGs on this
+    schedule are paused.
 
     :param name: The asset's name, unique in Airflow.
     :param action_type: What to poll for: an :class:`~airflow_codepipeline_partner.jobs.ActionType`, AWS's
@@ -212,8 +212,9 @@ def dispatch_jobs(
             log.warning("DAG %s is paused, so no run is started. Its jobs are offered again.", dag_id)
             return found
         most = airflow_conf.getint("core", "max_map_length", fallback=1024)
-        fault: Exception | None = None
-        for job in _readable_jobs(jobs):
+        offered = _readable_jobs(jobs)
+        faults: list[Exception] = []
+        for job in offered:
             if len(found) == most:
                 log.warning("Airflow maps a task over at most %d jobs. The others are offered again.", most)
                 break
@@ -222,14 +223,14 @@ def dispatch_jobs(
             except Exception as error:
                 # Of whatever kind: it must not hold up the other jobs. This one is offered again.
                 log.warning("Job %s gets no run now: %s.", job.job_id, type(error).__name__)
-                fault = error
+                faults.append(error)
                 continue
             if run_id is not None:
                 # What is missing would not fit the type of a param of the same name.
                 known = {name: value for name, value in job.to_xcom().items() if value is not None}
                 found.append({"trigger_run_id": run_id, "conf": {**more, **known}})
-        if fault is not None and not found:
-            raise fault
+        if faults and len(faults) == len(offered):
+            raise faults[-1]
         return found
 
     return TriggerDagRunOperator.partial(
@@ -253,11 +254,16 @@ def _free_run_id(ti: Any, dag_id: str, job_id: str) -> str | None:
             break
         if ti.get_dr_count(dag_id=dag_id, run_ids=some, states=list(LIVING)):
             return None
-        last = some[attempts - 1]
-        if attempts < len(some):
-            if ti.get_dr_count(dag_id=dag_id, run_ids=some[attempts:]):
-                # A user has deleted one of the first.
-                last = [each for each in some if ti.get_dr_count(dag_id=dag_id, run_ids=[each])][-1]
+        # If a user has deleted some, the last one comes later than their count says.
+        number, middle, behind = attempts - 1, attempts, len(some)
+        while number + 1 < behind:
+            if ti.get_dr_count(dag_id=dag_id, run_ids=some[middle:behind]):
+                number = middle
+            else:
+                behind = middle
+            middle = (number + behind) // 2
+        last = some[number]
+        if last != some[-1]:
             break
     if last is None:
         return first

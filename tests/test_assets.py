@@ -258,6 +258,18 @@ def test_a_job_has_a_run_after_many_attempts(monkeypatch):
     assert len(known.asked) == 1
 
 
+@pytest.mark.parametrize("count", [40, 62, 63, 124, 130, 300])
+@pytest.mark.parametrize("gone", [[5], [1, 2, 30], [39, 38]], ids=str)
+def test_a_gap_hides_no_run(monkeypatch, count, gone):
+    """A user has deleted runs of a job that had many."""
+    monkeypatch.setattr(assets, "has_claimed", lambda *of: False)
+    ids = ["codepipeline__j", *(f"codepipeline__j__{number}" for number in range(2, count + 1))]
+    runs = {run_id: "failed" for number, run_id in enumerate(ids, 1) if number not in gone or number == count}
+    assert assets._free_run_id(Runs(runs), "dag", "j") == f"codepipeline__j__{count + 1}"
+    runs[ids[-1]] = "running"
+    assert assets._free_run_id(Runs(runs), "dag", "j") is None
+
+
 class Runs:
     """The runs of a DAG, by their ids, as a task may ask for them."""
 
@@ -275,7 +287,7 @@ def test_a_job_is_no_attempt_of_another(job_id):
     assert "j__2" not in assets._first_run_id(job_id)
 
 
-def test_no_more_runs_are_started_than_airflow_maps(dispatched, offer, monkeypatch, capfd):
+def test_no_more_runs_are_started_than_airflow_maps(dispatched, offer, monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
     jobs = [offer() for _ in range(3)]
     assert len(dispatched(*jobs)) == 2
@@ -293,6 +305,8 @@ def test_what_goes_wrong_for_one_job_holds_up_no_other(dispatched, offer, run_da
 
     monkeypatch.setattr(assets, "_free_run_id", failing)
     assert dispatched(first, second) == [f"codepipeline__{second['job_id']}"]
+    # The other has its run.
+    assert dispatched(first, second) == []
     # If that is all, the task is tried again.
     assert run_dag("dispatcher", jobs=[first]).state == "failed"
 

@@ -71,9 +71,9 @@ class SharedPoller:
         self._hook: CodePipelineHook | None = None
         self._task: asyncio.Task[None] | None = None
         self._lookup = ContinuationLookup()
-        #: Client id → its jobs whose continuation tokens are still to be looked up, and who does it. There is
-        #: one look-up at a time for each client: a slow one holds up that client's jobs only.
+        #: Client id → its jobs whose continuation tokens are still to be looked up.
         self._unrouted: dict[str | None, dict[str, OfferedJob]] = {}
+        #: Client id → its one look-up that runs. A slow one holds up that client's jobs only.
         self._lookups: dict[str | None, asyncio.Task[None]] = {}
         #: Jobs that were offered here before, and those of the polls that followed at once on each other.
         self._seen: dict[str, None] = {}
@@ -308,8 +308,10 @@ class SharedPoller:
             if not waiting:
                 free.append(job)
         self._deliver(free)
-        for waiter in theirs:
-            waiter.has_seen_a_poll = True
+        if client_id not in self._unrouted:
+            # Otherwise their job may be among those that were offered meanwhile.
+            for waiter in theirs:
+                waiter.has_seen_a_poll = True
         self._changed.set()
 
     def _deliver(self, jobs: Iterable[OfferedJob]) -> bool:

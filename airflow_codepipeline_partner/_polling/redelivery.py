@@ -10,7 +10,8 @@ from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 
 #: For how many seconds a job that stays unclaimed is not delivered again to a job watcher; doubled each time.
 FIRST_REDELIVERY_WAIT = 30.0
-#: A partner's action has an hour: what keeps it from its claim may be mended in its last minutes.
+#: A partner's action has an hour, and what keeps it from its claim may be mended in its last minutes. Each
+#: offer of a custom job makes former nonces stale, so a claim that came too late needs a newer offer.
 MAX_REDELIVERY_WAIT = 300.0
 
 

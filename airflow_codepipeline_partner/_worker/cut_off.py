@@ -47,7 +47,8 @@ def is_cut_off(ti: Any, *, reports_itself: bool = False) -> bool:
     if state in ENDED and (reports_itself or state != "success"):
         return True
     # If a user has marked a claim as a success, the work goes on, and the finishing task reports. But it may
-    # have ended, too; or a user has cleared this task alone, in a run that had ended.
+    # have ended, too; or a user has cleared this task alone, in a run that had ended. Or it looks a last
+    # time, and has perhaps not seen this claim.
     return bool(finished) and all(
         each in ENDED or (each == "running" and looking(is_last_look_said, ref))
         for ref, each in zip(finishing, finished, strict=True)

@@ -41,8 +41,9 @@ def may_be_written(state: ClaimState | None, states: Collection[str | None]) -> 
     """
     Return whether a process may still write the record of a claim, although its task has ended.
 
-    A task that was skipped, or that failed, knows so once it has claimed a job. One that a user has marked as
-    a success does not.
+    A user may have ended the task, or cleared it alone. But a lost claim skips its task: if that was skipped,
+    or has failed, its process is done, or ends the job itself. If a user has marked it as a success, a retry
+    may just have begun.
 
     :param state: The claim's state by its record that is not certain, or None without a record.
     :param states: The states of the claiming task's instances.
@@ -72,15 +73,15 @@ def claim_to_end(
     if claim is not None and claim.record.is_certain:
         return claim
     state = None if claim is None else claim.record.state
+    if not may_be_written(state, states):
+        return claim
     is_ours = claim is not None and claim.counts_as_ours
-    is_unwritten = state in (None, ClaimState.INTENT)
-    if ("success" in states and not is_ours) or ({"success", "failed"} & set(states) and is_unwritten):
+    is_unwritten = state in (None, ClaimState.INTENT) and "failed" in states
+    if is_unwritten or ("success" in states and (state is ClaimState.INTENT or not is_ours)):
         # If a user ended the claiming task just as a retry of it began, Airflow had cleared its records. Its
         # process lives some seconds more, and may have written them anew by then. Without a deferral, since
         # it is not certain that a triggerer runs.
         log.warning("%s has ended without a claim that counts. Looking again.", claim_task_id)
         time.sleep(pause.total_seconds())
-    if not may_be_written(state, states):
-        return claim
     say_last_look(context["ti"])
     return claim_in_run(context, claim_task_id, unknown_claim)

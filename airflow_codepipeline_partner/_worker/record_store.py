@@ -207,8 +207,9 @@ class RecordStore:
 
     def keep_copy_of_result(self, record: ResultRecord) -> None:
         """Keep a copy of a result with the running task's continuation token in the task's own XCom."""
-        if self.own is not None and record.awaited_by == self.own:
-            # A user may clear the claiming task. Then this shows that the action's next job is this run's.
+        if self.own is not None and record.names == self.own:
+            # A user may clear the claiming task. Then this shows that the action's next job is this run's; or
+            # that it is not, if the job did not take the result.
             XCom.set(key=CONTINUED_KEY, value=record.to_xcom(), **asdict(self.own))
 
     def read_each_result(self, job_id: str) -> dict[str, ResultRecord]:

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
-from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
+from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._protocol.results import FailureDetails
 from airflow_codepipeline_partner._worker.dag import tasks_of_job, work_before
 from airflow_codepipeline_partner._worker.failures import recorded_failure
@@ -70,16 +70,14 @@ def failure_of_run(
     return None
 
 
-def skip_without_a_job(why: str, states: Mapping[str, Collection[str | None]]) -> NoReturn:
+def hide_no_failure(why: str, states: Mapping[str, Collection[str | None]]) -> None:
     """
-    End a task that was to end a job, and has none.
+    Fail if a task before the running one failed, which has no job to end, and would be skipped.
 
-    It is skipped, unless a task before it failed: Airflow judges a run by its last tasks, and a last one that
-    is skipped would hide the failure.
+    Airflow judges a run by its last tasks: one that is skipped would hide the failure.
 
     :param why: Why there is no job.
     :param states: Task id → the states of its task instances, of all tasks before the running one.
-    :raises AirflowSkipException: No task before it failed.
     :raises AirflowFailException: A task before it failed.
     """
     failed = sorted(task_id for task_id, found in states.items() if "failed" in found)
@@ -87,7 +85,6 @@ def skip_without_a_job(why: str, states: Mapping[str, Collection[str | None]]) -
         raise AirflowFailException(
             f"{why} This task fails, as {', '.join(failed)} did, so that the run does, too."
         )
-    raise AirflowSkipException(why)
 
 
 def _tasks(task_ids: Collection[str]) -> str:

@@ -27,6 +27,7 @@ from airflow_codepipeline_partner._base_operator import (
 from airflow_codepipeline_partner._compat import (
     AirflowFailException,
     AirflowRescheduleException,
+    AirflowSkipException,
     is_started_anew,
 )
 from airflow_codepipeline_partner._protocol import claims
@@ -57,7 +58,7 @@ from airflow_codepipeline_partner._worker.wiring import (
     observe,
     observe_skip,
 )
-from airflow_codepipeline_partner._worker.work_failure import failure_of_work, skip_without_a_job
+from airflow_codepipeline_partner._worker.work_failure import failure_of_work, hide_no_failure
 from airflow_codepipeline_partner._worker.work_result import ResultValues, refuse_cleared_run
 from airflow_codepipeline_partner.exceptions import (
     ArtifactError,
@@ -393,6 +394,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
                 f"The claim of job {claim.record.job.job_id} is unknown (state {claim.record.state}), so "
                 'unknown_claim="leave" leaves the job.'
             )
+        hide_no_failure(why, states)
         # A claim that succeeds leaves a record of its job, and a lost one skips its task.
         is_marked = "success" in states[self.claim_task_id]
         is_lost = claim is not None and claim.record.state is ClaimState.LOST
@@ -402,7 +404,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             raise AirflowFailException(
                 f"{why} {self.claim_task_id} was ended in Airflow before it was done, so this task fails."
             )
-        skip_without_a_job(why, states)
+        raise AirflowSkipException(why)
 
     def _claimed_job(self, claim: ClaimInRun | None) -> ClaimedJob | None:
         """Return the job that this task is to end; None without a record: nothing was asked for then."""

@@ -14,8 +14,9 @@ from airflow_codepipeline_partner._base_operator import (
     is_known_later,
     to_templatable,
 )
-from airflow_codepipeline_partner._compat import AirflowFailException
+from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
 from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.dialects import CUSTOM, THIRD_PARTY
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import check_text
@@ -26,10 +27,9 @@ from airflow_codepipeline_partner._protocol.results import (
     FailureDetails,
     read_output_variables,
 )
-from airflow_codepipeline_partner._worker import awaited_job, next_job, report, result_defaults
+from airflow_codepipeline_partner._worker import awaited_job, last_look, next_job, report, result_defaults
 from airflow_codepipeline_partner._worker.dag import claims_before, states_before
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
-from airflow_codepipeline_partner._worker.last_look import say_last_look
 from airflow_codepipeline_partner._worker.output_artifacts import (
     MissingOutputs,
     check_missing_outputs,
@@ -37,7 +37,7 @@ from airflow_codepipeline_partner._worker.output_artifacts import (
 )
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun, find_claim
 from airflow_codepipeline_partner._worker.result_checkpoint import result_store
-from airflow_codepipeline_partner._worker.work_failure import skip_without_a_job
+from airflow_codepipeline_partner._worker.work_failure import hide_no_failure
 from airflow_codepipeline_partner.exceptions import (
     InvalidInput,
     InvalidJobReference,
@@ -127,8 +127,10 @@ class _PutResultOperator(CodePipelineBaseOperator):
         with fail_without_retry_if_permanent():
             job = self._named_job()
             claim, claiming = find_claim(context, job.job_id), claims_before(context)
-            if claiming and (claim is None or not claim.record.is_certain):
-                say_last_look(ti)
+            if claiming and (
+                claim is None or claim.record.state not in (ClaimState.CLAIMED, ClaimState.LOST)
+            ):
+                last_look.say_last_look(ti)
                 claim = find_claim(context, job.job_id)
             if claim is not None:
                 # Other tasks may have renewed the job, or gone on with the action.
@@ -143,7 +145,8 @@ class _PutResultOperator(CodePipelineBaseOperator):
                 if not claim.counts_as_ours:
                     self._wait_for_next_job(claim, at_least)
                     why = f"Job {job.job_id} is not this run's: its claim is {claim.record.state}."
-                    skip_without_a_job(why, states_before(context, self))
+                    hide_no_failure(why, states_before(context, self))
+                    raise AirflowSkipException(f"{why} Nothing is put.")
                 self.check_outputs(context, claim)
             wanted = requests.result_of(call)
             try:

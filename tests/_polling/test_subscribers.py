@@ -202,6 +202,34 @@ def test_there_is_one_look_up_at_a_time_for_each_client(codepipeline, monkeypatc
     assert lookup.asked == [*asked, ["slow", "next"]]
 
 
+def test_a_wait_outlives_a_slow_look_up_of_what_was_offered_before(codepipeline, monkeypatch):
+    """Its job was polled in time, and is looked up next."""
+    held = None
+
+    class Slow(Lookup):
+        async def tokens_of(self, jobs, ways):
+            if "slow" in [job.job_id for job in jobs]:
+                for _ in range(10_000):
+                    if held._unrouted:
+                        break
+                    await asyncio.sleep(0)
+                codepipeline.now += 2
+            else:
+                # Whoever is overdue is ended meanwhile.
+                held._end_overdue()
+            return await super().tokens_of(jobs, ways)
+
+    monkeypatch.setattr(poller, "ContinuationLookup", lambda: Slow(next="token-1"))
+    codepipeline.answers = [jobs("slow"), jobs("next")]
+
+    async def run():
+        nonlocal held
+        held = SharedPoller.for_(TYPE, AwsParameters())
+        return [job.job_id for job in await next_job(deadline=codepipeline.now + 31)]
+
+    assert asyncio.run(run()) == ["next"]
+
+
 def test_each_waiting_tasks_connection_may_give_the_answer(codepipeline, monkeypatch):
     """Two DAGs wait for jobs of one client, and find its token in connections of different names."""
     asked = []

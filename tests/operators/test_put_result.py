@@ -290,3 +290,16 @@ def test_objects_of_ours_are_taken_as_well():
 def test_no_operator_takes_a_client_token(operator, needed):
     with pytest.raises(TypeError, match="client_token"):
         operator(task_id="t", client_token="a literal would lie in clear in the serialized DAG", **needed)
+
+
+def test_without_a_certain_claim_it_looks_twice(emulator, offer, run_dag):
+    """And says so before the last look, for a claim whose process may still be there."""
+    job = offer()
+    emulator.inject("drop_response", operation="AcknowledgeThirdPartyJob", times=None)
+    run = run_dag("puts_behind_a_claim_that_is_left", job=job)
+    assert run.xcoms["put", "codepipeline_last_look"] is True
+
+
+def test_with_a_certain_claim_it_looks_once(emulator, offer, run_dag):
+    run = run_dag("details_in_xcom", job=offer())
+    assert "codepipeline_last_look" not in {key for _, key in run.xcoms}

@@ -16,7 +16,7 @@ from airflow.sdk import log as airflow_log
 from airflow.sdk.execution_time import task_runner
 from pydantic import TypeAdapter
 
-from airflow_codepipeline_partner import hooks
+from airflow_codepipeline_partner import assets, hooks
 from airflow_codepipeline_partner._worker import claim_checkpoint, next_job, records
 from airflow_codepipeline_partner.client_tokens import ClientTokenHook
 from airflow_codepipeline_partner.emulator import settings
@@ -109,5 +109,7 @@ def patches(history: History) -> Iterator[Any]:
     yield mock.patch.object(airflow_log, "mask_secret", _nothing)
     # Airflow makes one for each rendered field, in a third of all time.
     yield mock.patch.object(task_runner, "TypeAdapter", type_adapter)
+    # A job that nobody ends would make runs for a day.
+    yield mock.patch.object(assets, "MAX_ATTEMPTS", 40)
     yield mock.patch.object(ways, "do_work", history.do_work)
     yield mock.patch.object(ways, "is_done", history.is_done)

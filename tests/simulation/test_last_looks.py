@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from simulation.struck import FAILURE, Struck
+from simulation.history import START
+from simulation.struck import FAILURE, Struck, instance
 from simulation.verdict import REMEMBERS, judge
 
 #: Their steps are those of an Airflow that has a task state store.
@@ -73,3 +74,27 @@ def test_a_continuation_in_doubt_outlives_a_clear():
     puts = [call.by for call in history.calls if "Put" in call.operation and call.outcome == "ok"]
     # The run knows of the next job, and ends it.
     assert puts[-1] == "run1 finish_job.1.2"
+
+
+@pytest.mark.parametrize("ended_job", ["status", "error"])
+def test_a_refused_continuation_is_not_waited_for_after_a_clear(ended_job):
+    """The customer has abandoned the action, so the job took none. Then a user clears the claim."""
+    history = Struck("watch", {}, user="abandon", then="clear claim", acknowledge_ended_job=ended_job)
+    history.plan.looks = 3
+
+    def clear(process):
+        claim = instance(history, "claim")
+        history.outsiders.does("clears claim", lambda: history.server.clear(claim))
+
+    def abandon(process):
+        [pipeline] = history.codepipeline.state.pipelines
+        history.outsiders.does("abandon", lambda: history.outsiders._abandon(pipeline))
+
+    abandoned = hung_while(history, "run1 watch.1.3", "PutThirdPartyJobSuccessResult", abandon)
+    cleared = hung_while(history, FINISH, "", clear)
+    history.run()
+    assert abandoned
+    assert cleared
+    assert judge(history) == []
+    # The finishing task waits an hour for a next job.
+    assert history.now - START < 600

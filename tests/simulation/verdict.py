@@ -315,7 +315,8 @@ class _Trial:
 
     def _is_end_known(self, job_id: str, owner: str) -> bool:
         """Return whether the run that claimed a job could know that the job ended without its result."""
-        putting = {call.by.split(".")[0] for call in self.puts if call.job_id == job_id}
+        by = {*(call.by for call in self.puts if call.job_id == job_id), *self.history.intended}
+        putting = {name.split(".")[0] for name in by}
         hit = (*self.history.misfortunes, *self.history.killed, *self.history.outdated)
         was_put_hit = any(f"{task}." in said for task in putting for said in hit)
         said_so = any(
