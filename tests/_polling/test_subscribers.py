@@ -202,7 +202,7 @@ def test_there_is_one_look_up_at_a_time_for_each_client(codepipeline, monkeypatc
     assert lookup.asked == [*asked, ["slow", "next"]]
 
 
-def test_a_wait_outlives_a_slow_look_up_of_what_was_offered_before(codepipeline, monkeypatch):
+def test_a_wait_outlives_a_slow_look_up_of_earlier_jobs(codepipeline, monkeypatch):
     """Its job was polled in time, and is looked up next."""
     held = None
 

@@ -62,7 +62,7 @@ def end_left_job(monkeypatch, error):
 
 
 @pytest.mark.parametrize("error", [None, JobNotInProgress("ended"), ClientConnectionError("none")], ids=repr)
-def test_a_job_that_cannot_be_ended_keeps_no_other_from_its_claim(monkeypatch, error):
+def test_a_job_that_cannot_be_ended_holds_up_no_other(monkeypatch, error):
     assert end_left_job(monkeypatch, error) == ["former"]
 
 

@@ -77,7 +77,7 @@ def test_a_continuation_in_doubt_outlives_a_clear():
 
 
 @pytest.mark.parametrize("ended_job", ["status", "error"])
-def test_a_refused_continuation_is_not_waited_for_after_a_clear(ended_job):
+def test_a_refused_continuation_is_not_waited_for(ended_job):
     """The customer has abandoned the action, so the job took none. Then a user clears the claim."""
     history = Struck("watch", {}, user="abandon", then="clear claim", acknowledge_ended_job=ended_job)
     history.plan.looks = 3
