@@ -20,7 +20,7 @@ FLOORS = (
     ("_protocol",),
     ("jobs", "client_tokens", "_endpoints", "_transport", "hooks"),
     ("_aws_parameters",),
-    ("_worker", "_polling", "artifacts", "action_types", "_base_operator"),
+    ("_worker", "_polling", "artifacts", "action_types", "_base_operator", "_claiming_operator"),
     ("triggers", "operators", "decorators", "sensors", "notifications", "assets", "cli", "__main__"),
 )
 #: A house of its own: it imports none of the floors, and no floor imports it.

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
-from airflow_codepipeline_partner._protocol.claims import Claim, drive
+from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState, drive
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._worker.claim_checkpoint import ClaimCheckpoint
@@ -30,7 +30,7 @@ from airflow_codepipeline_partner._worker.claiming import (
 )
 from airflow_codepipeline_partner._worker.cut_off import end_cut_off, is_cut_off, put_failure
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
-from airflow_codepipeline_partner._worker.record_search import LIVING, has_continued
+from airflow_codepipeline_partner._worker.record_search import LIVING, has_continued, is_claimed_in_run
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError
 
@@ -73,6 +73,16 @@ def claim_job(
             task.end_abandoned(claim.job)
         if reason is Reason.CUT_OFF:
             end_cut_off(hook, context["ti"], RecordStore.of(context["ti"]), claim.job)
+        if (
+            claim.state is ClaimState.LOST
+            and reason is Reason.NOT_WON
+            and is_claimed_in_run(context, job.job_id)
+        ):
+            # A skip would tell the customer that all the work was done.
+            raise AirflowFailException(
+                f"{_lost(claim)} Another task of this run, or another instance of it, has claimed it: "
+                "give each job to one task."
+            )
         if reason in (Reason.AWAITED, Reason.NOT_WON):
             raise AirflowSkipException(task.left_to or _lost(claim))
         raise AirflowFailException(_why_not_retried(reason, claim)) from error

@@ -234,13 +234,15 @@ def _record_in(held: Mapping[str, Any], job_id: str | None) -> ClaimRecord | Non
     return record if record is not None and job_id in (None, record.job.job_id) else None
 
 
-def restore_claim(context: Mapping[str, Any]) -> None:
+def restore_claim(context: Mapping[str, Any]) -> ClaimRecord | None:
     """
-    Restore the claim of an earlier try, if the last try failed before it did.
+    Restore the claim of an earlier try, and return its record, or None.
 
-    An ``on_failure_callback``. After a try that is to be retried, Airflow gives no access to its state store.
+    Also an ``on_failure_callback``, if the last try failed before it did. After a try that is to be retried,
+    Airflow gives no access to its state store.
     """
     try:
-        ClaimCheckpoint(context).restore()
+        return ClaimCheckpoint(context).restore()
     except Exception as error:
         log.warning("The record of an earlier try's claim cannot be restored: %s.", type(error).__name__)
+        return None

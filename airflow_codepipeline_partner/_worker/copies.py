@@ -108,10 +108,12 @@ def claim_of_all_tries(dag: Any, claiming: TaskInstanceRef, record: ClaimRecord 
         # After a clear, the task may have claimed another job.
         copies = [copy for copy in found if copy and (record is None or copy.is_of_same_job(record))]
     known = newest_claim((record, *copies))
-    if known is None:
-        return None
-    job_id = known.job.job_id
-    later = (each for each in claims_of_next_jobs(dag, claiming) if each.is_about(job_id))
+    # If a user has just cleared the claiming task, only the copies of its next jobs may be left.
+    later = (
+        each
+        for each in claims_of_next_jobs(dag, claiming)
+        if known is None or each.is_about(known.job.job_id)
+    )
     return newest_claim((known, *later))
 
 

@@ -17,7 +17,14 @@ from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner._worker import report, result_defaults
-from airflow_codepipeline_partner._worker.dag import ENDED, is_marked, matching_instance, task_states
+from airflow_codepipeline_partner._worker.dag import (
+    ENDED,
+    claiming_tasks,
+    ends_job_of,
+    is_marked,
+    matching_instance,
+    task_states,
+)
 from airflow_codepipeline_partner._worker.last_look import is_last_look_said
 
 if TYPE_CHECKING:
@@ -36,14 +43,8 @@ def is_cut_off(ti: Any, *, reports_itself: bool = False) -> bool:
     """
     own = TaskInstanceRef.of(ti)
     finishing = [] if reports_itself else _finishing_tasks(ti.task, own)
-    looking = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(LOOKS),
-        wait=tenacity.wait_fixed(PAUSE),
-        retry=tenacity.retry_if_exception_type(Exception),
-        reraise=True,
-    )
-    found = [looking(task_states, ti, [ref.task_id], map_index=ref.map_index) for ref in (own, *finishing)]
-    state, *finished = (next(iter(each.values()), None) for each in found)
+    looking = _looking()
+    state, *finished = (looking(_state_of, ti, ref) for ref in (own, *finishing))
     if state in ENDED and (reports_itself or state != "success"):
         return True
     # If a user has marked a claim as a success, the work goes on, and the finishing task reports. But it may
@@ -55,10 +56,40 @@ def is_cut_off(ti: Any, *, reports_itself: bool = False) -> bool:
     )
 
 
+def is_ended_for_others(ti: Any) -> bool:
+    """
+    Return whether Airflow holds this try for ended, and a task that ends its job is still to come.
+
+    :param ti: The running task instance.
+    """
+    looking, own = _looking(), TaskInstanceRef.of(ti)
+    if looking(_state_of, ti, own) in ("running", None):
+        return False
+    return any(looking(_state_of, ti, ref) not in ENDED for ref in _finishing_tasks(ti.task, own))
+
+
+def _looking() -> tenacity.Retrying:
+    return tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(LOOKS),
+        wait=tenacity.wait_fixed(PAUSE),
+        retry=tenacity.retry_if_exception_type(Exception),
+        reraise=True,
+    )
+
+
+def _state_of(ti: Any, ref: TaskInstanceRef) -> str | None:
+    return next(iter(task_states(ti, [ref.task_id], map_index=ref.map_index).values()), None)
+
+
 def _finishing_tasks(task: Any, own: TaskInstanceRef) -> list[TaskInstanceRef]:
-    """Return the instances after the running one that end its job."""
-    after = map(task.dag.get_task, sorted(task.get_flat_relative_ids(upstream=False)))
-    refs = (matching_instance(task, own, other) for other in after if is_marked(other, "ends_job"))
+    """Return the instances after the running one that end its job, and not another claim's."""
+    dag, before = task.dag, task.get_flat_relative_ids(upstream=True)
+    # A task that goes on with an action works for the claim before it.
+    claims = [each for each in claiming_tasks(dag) if each.task_id in before]
+    claims = [task] if is_marked(task, "claims_job") else claims
+    after = map(dag.get_task, sorted(task.get_flat_relative_ids(upstream=False)))
+    ending = (other for other in after if any(ends_job_of(other, each, dag) for each in claims))
+    refs = (matching_instance(task, own, other) for other in ending)
     return [ref for ref in refs if ref is not None]
 
 

@@ -192,6 +192,30 @@ def reporting_tasks(dag: Any, claiming: Any) -> list[Any]:
     return [task for task in map(dag.get_task, after) if is_marked(task, "puts_result")]
 
 
+def ends_job_of(task: Any, claiming: Any, dag: Any) -> bool:
+    """Return whether a task ends the job that a claiming task claims."""
+    if not is_marked(task, "ends_job") or is_marked(task, "claims_job"):
+        # A function ends the job that it claims itself.
+        return False
+    claim_task_id = getattr(task, "claim_task_id", None)
+    of = _claims_behind(task, dag) if claim_task_id is None else {claim_task_id}
+    # A job that a template names may be any.
+    return not of or claiming.task_id in of
+
+
+def _claims_behind(task: Any, dag: Any) -> set[str]:
+    """Return the ids of the claims from whose output a task is given its job, be it by tasks in between."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    left = referenced_tasks(task, ("job", "job_id"))
+    while left:
+        seen |= left
+        claims = {task_id for task_id in left if is_marked(dag.get_task(task_id), "claims_job")}
+        found |= claims
+        left = {each for task_id in left - claims for each in referenced_tasks(dag.get_task(task_id))} - seen
+    return found
+
+
 def has_many_instances(task: Any, claiming: Any) -> bool:
     """
     Return whether several instances of a task may work for one instance of a claiming task.

@@ -122,7 +122,10 @@ def failure_of_ours(error: CodePipelineProviderError, *, dag_id: str, task_id: s
 
 def cause_of(error: BaseException) -> BaseException:
     """Return the cause of an ``AirflowFailException``, which itself only says that no retry helps."""
-    while isinstance(error, AirflowFailException) and error.__cause__ is not None:
+    seen: list[BaseException] = []
+    # An author may chain errors in a circle.
+    while isinstance(error, AirflowFailException) and error.__cause__ is not None and error not in seen:
+        seen.append(error)
         error = error.__cause__
     return error
 
@@ -215,11 +218,11 @@ def recorded_failure(
     for task_id in sorted(task_id for task_id, found in states.items() if "failed" in found):
         task = context["dag"].get_task(task_id)
         found = matching_instance(context["task"], own, task)
-        if found is not None:
-            recorded = RecordStore(found).read(FAILURE_KEY)
-        elif own.map_index >= 0:
-            # Its instances may be about other customers' jobs.
+        if own.map_index >= 0 and (found is None or found.map_index != own.map_index):
+            # It may be about other customers' jobs.
             recorded = None
+        elif found is not None:
+            recorded = RecordStore(found).read(FAILURE_KEY)
         else:
             # Of a mapped task: what the first of its instances recorded.
             recorded = RecordStore(replace(own, task_id=task_id, map_index=-1)).read_first(FAILURE_KEY)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,8 +22,8 @@ from airflow_codepipeline_partner._protocol.claims import ClaimState, UnknownCla
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.copies import claim_in_run
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun
-from airflow_codepipeline_partner._worker.record_store import RecordStore
-from airflow_codepipeline_partner._worker.records import LAST_LOOK_KEY
+from airflow_codepipeline_partner._worker.record_store import RETURN_KEY, RecordStore
+from airflow_codepipeline_partner._worker.records import LAST_LOOK_KEY, ClaimRecord, readable
 
 log = logging.getLogger(__name__)
 
@@ -37,19 +38,14 @@ def is_last_look_said(ref: TaskInstanceRef) -> bool:
     return bool(RecordStore(ref).read(LAST_LOOK_KEY))
 
 
-def may_be_written(state: ClaimState | None, states: Collection[str | None]) -> bool:
+def may_be_written(states: Collection[str | None]) -> bool:
     """
     Return whether a process may still write the record of a claim, although its task has ended.
 
-    A user may have ended the task, or cleared it alone. But a lost claim skips its task: if that was skipped,
-    or has failed, its process is done, or ends the job itself. If a user has marked it as a success, a retry
-    may just have begun.
+    A user may have ended the task, or may just have cleared it alone. If it never began, there is no process.
 
-    :param state: The claim's state by its record that is not certain, or None without a record.
     :param states: The states of the claiming task's instances.
     """
-    if state is ClaimState.LOST:
-        return "success" in states
     return not {"success", "failed", "skipped"}.isdisjoint(states)
 
 
@@ -72,9 +68,9 @@ def claim_to_end(
     claim = claim_in_run(context, claim_task_id, unknown_claim)
     if claim is not None and claim.record.is_certain:
         return claim
-    state = None if claim is None else claim.record.state
-    if not may_be_written(state, states):
+    if not may_be_written(states):
         return claim
+    state = None if claim is None else claim.record.state
     is_ours = claim is not None and claim.counts_as_ours
     is_unwritten = state in (None, ClaimState.INTENT) and "failed" in states
     if is_unwritten or ("success" in states and (state is ClaimState.INTENT or not is_ours)):
@@ -84,4 +80,24 @@ def claim_to_end(
         log.warning("%s has ended without a claim that counts. Looking again.", claim_task_id)
         time.sleep(pause.total_seconds())
     say_last_look(context["ti"])
-    return claim_in_run(context, claim_task_id, unknown_claim)
+    claim = claim_in_run(context, claim_task_id, unknown_claim)
+    if claim is not None and not claim.counts_as_ours and "success" in states:
+        return _with_what_it_returned(claim)
+    return claim
+
+
+def _with_what_it_returned(claim: ClaimInRun) -> ClaimInRun:
+    """
+    Return a claim by what its task returned, if that says more than its record.
+
+    A user may have cleared the task. Its older process may have written the record last, but it was the next
+    try that ended. Of an action's later jobs, it says nothing.
+    """
+    if claim.record.former_job_ids:
+        return claim
+    returned = claim.store.read(RETURN_KEY)
+    record = readable(ClaimRecord.from_returned, returned, claim.store.ref.task_id) if returned else None
+    if record is None or not record.is_of_same_job(claim.record):
+        return claim
+    log.warning("Job %s is ours by what %s returned.", record.job.job_id, claim.store.ref.task_id)
+    return replace(claim, record=record)

@@ -14,13 +14,13 @@ import logging
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, get_args
 
-from airflow_codepipeline_partner._compat import XCom, is_resumed
+from airflow_codepipeline_partner._compat import is_resumed
 from airflow_codepipeline_partner._limit_checks import text_fault
 from airflow_codepipeline_partner._limits import Text
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner._worker.dag import is_marked
-from airflow_codepipeline_partner._worker.record_store import RecordStore
+from airflow_codepipeline_partner._worker.record_store import RecordStore, values_of
 from airflow_codepipeline_partner._worker.records import UPLOADS_KEY
 from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
 
@@ -138,7 +138,7 @@ def _uploaded(
     """Return which of the expected artifacts some tasks have uploaded, for any of some jobs."""
     ti, found = context["ti"], set[str]()
     for task_id in task_ids:
-        values = XCom.get_all(key=UPLOADS_KEY, dag_id=ti.dag_id, run_id=ti.run_id, task_id=task_id) or ()
+        values = values_of(UPLOADS_KEY, dag_id=ti.dag_id, run_id=ti.run_id, task_id=task_id)
         for value in values:
             if isinstance(value, Mapping):
                 found.update(name for job_id in job_ids for name in value.get(job_id) or ())

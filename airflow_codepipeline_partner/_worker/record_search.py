@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
-from airflow_codepipeline_partner._compat import OUTDATED_TRIES_WRITE, XCom
+from airflow_codepipeline_partner._compat import OUTDATED_TRIES_WRITE
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.dag import (
     claiming_tasks,
@@ -24,8 +24,13 @@ from airflow_codepipeline_partner._worker.dag import (
     task_ids_of_run,
     unknown_claim_of,
 )
-from airflow_codepipeline_partner._worker.job_life import Results, Step, newest_claim
-from airflow_codepipeline_partner._worker.record_store import RecordStore, key_of
+from airflow_codepipeline_partner._worker.job_life import (
+    MAY_BE_ACKNOWLEDGED,
+    Results,
+    Step,
+    newest_claim,
+)
+from airflow_codepipeline_partner._worker.record_store import RecordStore, key_of, values_of
 from airflow_codepipeline_partner._worker.records import (
     CERTAIN_CLAIM_KEY,
     CLAIM_KEY,
@@ -75,7 +80,7 @@ def _copies(
 ) -> Iterator[Record]:
     for other in tasks:
         names = {"dag_id": claiming.dag_id, "run_id": claiming.run_id, "task_id": other.task_id}
-        for value in XCom.get_all(key=key, **names) or ():
+        for value in values_of(key, **names):
             record = readable(read, value, other.task_id)
             if record is not None:
                 yield record
@@ -98,11 +103,11 @@ def records_of_run(
 
     def values(key: str) -> Iterator[Any]:
         for writer in ("", *writers):
-            yield from XCom.get_all(key=key_of(key, writer), **names) or ()
+            yield from values_of(key_of(key, writer), **names)
 
     # The values come without their map indexes. An action is known by its first job.
     actions: dict[str, list[ClaimRecord]] = {}
-    certain = (XCom.get_all(key=CERTAIN_CLAIM_KEY, **names) or ()) if OUTDATED_TRIES_WRITE else ()
+    certain = values_of(CERTAIN_CLAIM_KEY, **names) if OUTDATED_TRIES_WRITE else ()
     for value in (*values(CLAIM_KEY), *certain):
         claim = None if value == NO_RESULT else readable(ClaimRecord.from_xcom, value, task_id)
         if claim is not None:
@@ -147,7 +152,7 @@ def has_continued(ti: Any, waiting: TaskInstanceRef) -> bool:
     :param waiting: The task that the token names.
     """
     names = {"dag_id": waiting.dag_id, "run_id": waiting.run_id, "task_id": waiting.task_id}
-    copies = XCom.get_all(key=CONTINUED_KEY, **names) or ()
+    copies = values_of(CONTINUED_KEY, **names)
     results = (readable(ResultRecord.from_xcom, value, waiting.task_id) for value in copies)
     # Even a call that was refused: its answer may have been lost before, and the token is ours.
     if any(result is not None and result.names == waiting for result in results):
@@ -235,6 +240,23 @@ def find_claim(context: Mapping[str, Any], job_id: str) -> ClaimInRun | None:
     return max(found, key=lambda claim: claim.counts_as_ours, default=None)
 
 
+def is_claimed_in_run(context: Mapping[str, Any], job_id: str) -> bool:
+    """
+    Return whether a task of this run has claimed a job, or may have.
+
+    :param context: The context of a task that has not: its own record does not count.
+    :param job_id: The job.
+    """
+    own = TaskInstanceRef.of(context["ti"])
+    for claiming in claiming_tasks(context["dag"]):
+        names = {"dag_id": own.dag_id, "run_id": own.run_id, "task_id": claiming.task_id}
+        for value in values_of(CLAIM_KEY, **names):
+            record = readable(ClaimRecord.from_xcom, value, claiming.task_id)
+            if record is not None and record.is_about(job_id) and record.state in MAY_BE_ACKNOWLEDGED:
+                return True
+    return False
+
+
 def _instances(
     context: Mapping[str, Any], own: TaskInstanceRef, claiming: Any, job_id: str
 ) -> Iterator[TaskInstanceRef]:
@@ -245,8 +267,7 @@ def _instances(
         return
     names = {"dag_id": own.dag_id, "run_id": own.run_id, "task_id": claiming.task_id}
     claimed = [
-        readable(ClaimRecord.from_xcom, value, claiming.task_id)
-        for value in XCom.get_all(key=CLAIM_KEY, **names) or ()
+        readable(ClaimRecord.from_xcom, value, claiming.task_id) for value in values_of(CLAIM_KEY, **names)
     ]
     first = next(
         (number for number, record in enumerate(claimed) if record and record.is_about(job_id)), None

@@ -44,9 +44,36 @@ RETURN_KEY = "return_value"
 
 #: The limit of Airflow's table of XComs.
 MAX_KEY_CHARS = 512
+#: What Airflow raises for a value that it cannot deserialize, and not if its server does not answer.
+_UNREADABLE = (ImportError, TypeError, ValueError, KeyError, AttributeError)
 #: Most keys of one mapped task whose instances all work for one claim. Each look at the records reads them
 #: all, so more instances share these.
 MAX_KEYS = 16
+
+
+def values_of(key: str, *, dag_id: str, run_id: str, task_id: str) -> list[Any]:
+    """
+    Return what the instances of a task have under an XCom key, in the order of their map indexes.
+
+    A value that Airflow cannot deserialize is left out: it must not keep the others' jobs from their end.
+
+    :param key: The key.
+    :param dag_id: The DAG.
+    :param run_id: The run.
+    :param task_id: The task.
+    """
+    names = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id}
+    try:
+        return list(XCom.get_all(key=key, **names) or ())
+    except _UNREADABLE as error:
+        log.error("An XCom value %s of %s cannot be read: %s.", key, task_id, type(error).__name__)
+    found = []
+    for map_index in range(-1, count_instances(**names)):
+        try:
+            found.append(XCom.get_one(key=key, map_index=map_index, **names))
+        except _UNREADABLE as error:
+            log.error("It is that of instance %d: %s.", map_index, type(error).__name__)
+    return [value for value in found if value is not None]
 
 
 @dataclass(frozen=True)
@@ -242,6 +269,7 @@ class RecordStore:
         """Return the first value that any instance of the task has under an XCom key, or None."""
         names = self._names()
         del names["map_index"]
+        # If it cannot be read, that is no absence.
         return next(iter(XCom.get_all(key=key, **names) or ()), None)
 
     def write(self, key: str, value: Any) -> None:

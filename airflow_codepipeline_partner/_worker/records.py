@@ -148,6 +148,17 @@ class ClaimRecord:
             policy if policy in UNKNOWN_CLAIM_CHOICES else None,
         )
 
+    @classmethod
+    def from_returned(cls, value: Mapping[str, Any]) -> Self:
+        """
+        Return the record of a claim whose task returned the claimed job: it returns none that is not ours.
+
+        :raises InvalidInput: The value names no job, or not whose it is.
+        """
+        held = read_mapping(value, "A claimed job")
+        is_certain = held.get("certain") is True
+        return cls(ClaimState.CLAIMED if is_certain else ClaimState.UNKNOWN, _job_in(held))
+
     def to_xcom(self) -> dict[str, Any]:
         """Return the XCom value."""
         return {

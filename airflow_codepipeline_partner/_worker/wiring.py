@@ -9,6 +9,7 @@ from typing import Any
 from airflow_codepipeline_partner._base_operator import is_known_later
 from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner._worker.dag import (
+    ends_job_of,
     fails_run,
     is_marked,
     mapped_group_of,
@@ -32,39 +33,23 @@ def check_is_finished(claiming: Any, dag: Any) -> None:
 
     :param claiming: The claiming task.
     :param dag: Its DAG, as a whole.
-    :raises InvalidInput: No task does.
+    :raises InvalidInput: No task does. Or the claim is mapped by itself: Airflow skips all that comes after
+        it if one of its jobs is lost to another worker, and the others would have no end.
     """
+    if claiming.is_mapped:
+        raise InvalidInput(
+            f"{claiming.task_id} is mapped by itself. If another worker won one of its jobs, Airflow would "
+            "skip the work on all of them. Expand a task group of claim, work and finish_job. If your own "
+            "code reports the results, give the claim finished_elsewhere=True."
+        )
     after = (dag.get_task(task_id) for task_id in claiming.get_flat_relative_ids(upstream=False))
-    if any(_ends_job_of(task, claiming, dag) for task in after):
+    if any(ends_job_of(task, claiming, dag) for task in after):
         return
     raise InvalidInput(
         f"No task of the DAG {dag.dag_id} ends the job that {claiming.task_id} claims, so CodePipeline would "
         f"wait until the job's timeout. Add finish_job({claiming.task_id}) after the work. If your own code "
         "reports the result, give the claim finished_elsewhere=True."
     )
-
-
-def _ends_job_of(task: Any, claiming: Any, dag: Any) -> bool:
-    if not is_marked(task, "ends_job") or is_marked(task, "claims_job"):
-        # A function ends the job that it claims itself.
-        return False
-    claim_task_id = getattr(task, "claim_task_id", None)
-    of = _claims_behind(task, dag) if claim_task_id is None else {claim_task_id}
-    # A job that a template names may be any.
-    return not of or claiming.task_id in of
-
-
-def _claims_behind(task: Any, dag: Any) -> set[str]:
-    """Return the ids of the claims from whose output a task is given its job, be it by tasks in between."""
-    found: set[str] = set()
-    seen: set[str] = set()
-    left = referenced_tasks(task, ("job", "job_id"))
-    while left:
-        seen |= left
-        claims = {task_id for task_id in left if is_marked(dag.get_task(task_id), "claims_job")}
-        found |= claims
-        left = {each for task_id in left - claims for each in referenced_tasks(dag.get_task(task_id))} - seen
-    return found
 
 
 def check_waits_for_work(finish: Any, claiming: Any, dag: Any) -> None:
@@ -107,6 +92,17 @@ def check_waits_for_work(finish: Any, claiming: Any, dag: Any) -> None:
             )
         )
     )
+    foreign = sorted(
+        task_id
+        for task_id in tasks_of_job(dag, finish, claiming.task_id)
+        if group is not None and mapped_group_of(dag.get_task(task_id)) != group
+    )
+    if foreign:
+        raise InvalidInput(
+            f"{', '.join(foreign[:10])} comes between the work on a job and {finish.task_id}, but is not in "
+            "the mapped task group. It waits for the work on all jobs, so one customer's failure would be "
+            "another's. Wire it behind the group instead."
+        )
     if untied:
         raise InvalidInput(
             f"{finish.task_id} does not wait for {', '.join(untied[:10])}, so it would report success before "
@@ -134,6 +130,26 @@ def _is_in_group_of(finish: Any, task: Any) -> bool:
     while group is not None and group.group_id != finish.task_group.group_id:
         group = group.parent_group
     return group is not None
+
+
+def check_shares_group(finish: Any, claiming: Any) -> None:
+    """
+    Check that each job has a finishing task of its own.
+
+    :param finish: The finishing task.
+    :param claiming: The claiming task.
+    :raises InvalidInput: The claim is mapped by itself, or is in another mapped task group.
+    """
+    if claiming.is_mapped:
+        raise InvalidInput(
+            f"{claiming.task_id}, whose jobs {finish.task_id} is to end, is mapped by itself: expand a task "
+            "group that holds claim, work and finish_job."
+        )
+    if mapped_group_of(finish) != mapped_group_of(claiming):
+        raise InvalidInput(
+            f"{finish.task_id} and {claiming.task_id} must be in the same mapped task group: call finish_job "
+            "inside the group that holds the claim."
+        )
 
 
 def check_is_not_skipped(finish: Any, dag: Any) -> None:
@@ -179,6 +195,11 @@ def check_fails_the_run(ending: Any, dag: Any) -> None:
                 seen.add(each.task_id)
                 (left if rule in _STOPPED_BY_A_FAILURE else hiding).append(each)
     names = sorted(each.task_id for each in hiding)
+    if not names:
+        raise InvalidInput(
+            f"{ending.task_id} is a teardown whose failure does not fail the run. Then the run would be a "
+            "success, although the job may have no result: .as_teardown(on_failure_fail_dagrun=True)."
+        )
     raise InvalidInput(
         f"{', '.join(names[:10])} may run after {ending.task_id} failed, and then the run would be a "
         "success, although the job may have no result. If it is to run in any case, make it a teardown "
@@ -231,7 +252,7 @@ def observe_skip(task: Any) -> None:
     task.on_skipped_callback = with_callback(task.on_skipped_callback, record_skip)
 
 
-def with_callback(given: Any, ours: Callable[[Any], None]) -> list[Any]:
+def with_callback(given: Any, ours: Callable[[Any], object]) -> list[Any]:
     """Return a task's callbacks with the package's own first, as a list."""
     callbacks = list(given) if isinstance(given, list | tuple) else [given] if given else []
     # First: a slow callback of the user's may use up the time that Airflow gives them all.

@@ -28,11 +28,8 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from airflow_codepipeline_partner._base_operator import (
-    CodePipelineBaseOperator,
-    check_job_to_claim,
-    to_templatable,
-)
+from airflow_codepipeline_partner._base_operator import check_job_to_claim, to_templatable
+from airflow_codepipeline_partner._claiming_operator import ClaimingOperator
 from airflow_codepipeline_partner._compat import (
     AirflowFailException,
     DecoratedOperator,
@@ -42,7 +39,7 @@ from airflow_codepipeline_partner._compat import (
     is_retried,
     task_decorator_factory,
 )
-from airflow_codepipeline_partner._protocol import claims, requests
+from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import UnknownClaim
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
@@ -50,7 +47,7 @@ from airflow_codepipeline_partner._protocol.results import ExecutionDetails
 from airflow_codepipeline_partner._worker import failures, report, result_defaults
 from airflow_codepipeline_partner._worker.claim import claim_job
 from airflow_codepipeline_partner._worker.claim_checkpoint import ClaimCheckpoint, restore_claim
-from airflow_codepipeline_partner._worker.cut_off import is_cut_off
+from airflow_codepipeline_partner._worker.cut_off import is_cut_off, is_ended_for_others
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.output_artifacts import (
     MissingOutputs,
@@ -87,7 +84,7 @@ _MAY_RETURN = (
 )
 
 
-class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOperator):
+class _CodePipelineJobDecoratedOperator(DecoratedOperator, ClaimingOperator):
     """
     Claim a job, run a function that works on it, and report the result.
 
@@ -103,11 +100,10 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
     PutThirdPartyJobFailureResult, and the same calls for custom jobs, CodePipeline API 2015-07-09.
     """
 
-    template_fields = (*DecoratedOperator.template_fields, *CodePipelineBaseOperator.template_fields)
+    template_fields = (*DecoratedOperator.template_fields, *ClaimingOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"op_args": "py", "op_kwargs": "py"}
     custom_operator_name = _NAME
-    #: Mark the tasks that record claims, that record results, and that end jobs.
-    claims_job: ClassVar[bool] = True
+    #: Mark the tasks that record results, and those that end jobs.
     puts_result: ClassVar[bool] = True
     ends_job: ClassVar[bool] = True
 
@@ -121,7 +117,6 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         missing_outputs: MissingOutputs = "warn",
         **kwargs: Any,
     ) -> None:
-        claims.check_unknown_claim(unknown_claim)
         check_missing_outputs(missing_outputs)
         self._parameter = _parameter_of(python_callable)
         args, named = list(op_args or ()), dict(op_kwargs or {})
@@ -137,12 +132,15 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
                 "the function's first parameter then gets the claimed job."
             )
         check_job_to_claim(named.get(self._parameter, args[0] if args else None))
-        # A new job is claimed after the results of others: Airflow's default rule would put it first.
-        kwargs.setdefault("weight_rule", "absolute")
-        super().__init__(python_callable=python_callable, op_args=args, op_kwargs=named, **kwargs)
+        super().__init__(
+            python_callable=python_callable,
+            op_args=args,
+            op_kwargs=named,
+            unknown_claim=unknown_claim,
+            **kwargs,
+        )
         # Beside those of the user, which may come from the DAG's default_args.
         self.on_failure_callback = with_callback(self.on_failure_callback, restore_claim)
-        self.unknown_claim = unknown_claim
         self.missing_outputs = missing_outputs
 
     @property
@@ -158,10 +156,12 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         :raises InvalidInput: The run would succeed.
         """
         dag = self.get_dag()
-        if dag is not None and not any(
-            getattr(task, "claim_task_id", None) == self.task_id for task in dag.tasks
-        ):
+        if dag is not None and not self._finishing_tasks(dag):
             check_fails_the_run(self, dag)
+
+    def _finishing_tasks(self, dag: Any) -> list[Any]:
+        """Return the tasks that finish the job of this one."""
+        return [task for task in dag.tasks if getattr(task, "claim_task_id", None) == self.task_id]
 
     def execute(self, context: Any) -> dict[str, Any]:
         """
@@ -171,6 +171,10 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         :raises AirflowFailException: No retry can help.
         """
         with fail_without_retry_if_permanent():
+            task = context["dag"].get_task(self.task_id)
+            if task.is_mapped and not self._finishing_tasks(context["dag"]):
+                # A mapped task is not checked when the DAG is parsed. Nothing is claimed yet.
+                check_fails_the_run(task, context["dag"])
             offered = OfferedJob.from_value(self.job)
             # Before anything is recorded.
             offered.check_claimable()
@@ -192,14 +196,29 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         except BaseException as error:
             self._end(context, offered.job_id, error)
             raise
-        self.show_link(claimed.pipeline_name)
+        self._leave_to_finish(context)
         result = self._report(context, checkpoint, call, certain=claimed.certain)
+        self.show_link(claimed.pipeline_name)
         if result == "failure":
             raise AirflowFailException(
                 f"Job {offered.job_id} was reported as failed. To run the action again, retry it in "
                 "CodePipeline."
             )
         return claimed.to_xcom()
+
+    def _leave_to_finish(self, context: Any) -> None:
+        """
+        Put nothing if a user has ended this try, although its process goes on, and ``finish_job`` follows.
+
+        :raises AirflowFailException: A user has. What the job comes to is what the user has decided.
+        """
+        try:
+            is_left = is_ended_for_others(context["ti"])
+        except Exception as trouble:
+            self.log.warning("The state of this task cannot be read: %s.", type(trouble).__name__)
+            return
+        if is_left:
+            raise AirflowFailException("Airflow has ended this try, so the task that follows ends the job.")
 
     def _work(self, context: Any, claimed: ClaimedJob) -> Call:
         """Run the function, and return the call that reports its result."""
@@ -298,6 +317,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, CodePipelineBaseOpera
         forgets = not ClaimCheckpoint(context).outlives_a_retry
         if not no_retry and not forgets and self._is_retried(context, error):
             return
+        self._leave_to_finish(context)
         job = record.job.job
         outcome = self._report_failure(context, record, error)
         if no_retry:

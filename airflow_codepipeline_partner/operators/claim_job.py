@@ -5,12 +5,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from airflow_codepipeline_partner._base_operator import (
-    CodePipelineBaseOperator,
-    check_job_to_claim,
-    to_templatable,
-)
-from airflow_codepipeline_partner._protocol import claims
+from airflow_codepipeline_partner._base_operator import check_job_to_claim, to_templatable
+from airflow_codepipeline_partner._claiming_operator import ClaimingOperator
 from airflow_codepipeline_partner._protocol.claims import UnknownClaim
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._worker.claim import claim_job
@@ -19,7 +15,7 @@ from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.wiring import check_is_finished
 
 
-class CodePipelineClaimJobOperator(CodePipelineBaseOperator):
+class CodePipelineClaimJobOperator(ClaimingOperator):
     """
     Claim an offered job, so that no other worker takes it. If another worker has the job, skip the task.
 
@@ -43,10 +39,8 @@ class CodePipelineClaimJobOperator(CodePipelineBaseOperator):
     API 2015-07-09.
     """
 
-    template_fields = ("job", *CodePipelineBaseOperator.template_fields)
+    template_fields = ("job", *ClaimingOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"job": "json"}
-    #: Marks the tasks that record claims, for the finishing task and the callback.
-    claims_job: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -56,13 +50,9 @@ class CodePipelineClaimJobOperator(CodePipelineBaseOperator):
         finished_elsewhere: bool = False,
         **kwargs: Any,
     ) -> None:
-        # A new job is claimed after the work on the others: Airflow's default rule would put it first.
-        kwargs.setdefault("weight_rule", "absolute")
-        super().__init__(**kwargs)
+        super().__init__(unknown_claim=unknown_claim, **kwargs)
         check_job_to_claim(job)
-        claims.check_unknown_claim(unknown_claim)
         self.job = to_templatable(job)
-        self.unknown_claim = unknown_claim
         self.finished_elsewhere = finished_elsewhere
 
     def prepare_template(self) -> None:

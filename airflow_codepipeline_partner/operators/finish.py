@@ -54,6 +54,7 @@ from airflow_codepipeline_partner._worker.skips import tasks_cut_off
 from airflow_codepipeline_partner._worker.wiring import (
     check_fails_the_run,
     check_is_not_skipped,
+    check_shares_group,
     check_waits_for_work,
     observe,
     observe_skip,
@@ -199,6 +200,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         if dag is None or not dag.has_task(self.claim_task_id):
             return
         claiming = dag.get_task(self.claim_task_id)
+        check_shares_group(self, claiming)
         if not self.allow_untied_tasks:
             check_waits_for_work(self, claiming, dag)
         check_is_not_skipped(self, dag)

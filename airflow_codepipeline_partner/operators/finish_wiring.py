@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
-from airflow_codepipeline_partner._worker.dag import mapped_group_of
 from airflow_codepipeline_partner._worker.output_artifacts import MissingOutputs
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
-from airflow_codepipeline_partner._worker.wiring import check_offers_take_variables, observe
+from airflow_codepipeline_partner._worker.wiring import (
+    check_offers_take_variables,
+    check_shares_group,
+    observe,
+)
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.operators.finish import CodePipelineFinishJobOperator
 
@@ -92,11 +95,7 @@ def finish_job(
         missing_outputs=missing_outputs,
         **{**inherited, **parameters},
     )
-    if mapped_group_of(finish) != mapped_group_of(claim):
-        raise InvalidInput(
-            f"{finish.task_id} and {claim.task_id} must be in the same mapped task group: call finish_job "
-            "inside the group that holds the claim."
-        )
+    check_shares_group(finish, claim)
     # Not behind the finishing task of another claim: of two, one after the other, Airflow would judge the run
     # by the second alone.
     work = {task.task_id: task for task in followers if not isinstance(task, CodePipelineFinishJobOperator)}

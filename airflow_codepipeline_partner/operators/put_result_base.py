@@ -16,7 +16,6 @@ from airflow_codepipeline_partner._base_operator import (
 )
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
 from airflow_codepipeline_partner._protocol import requests
-from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.dialects import CUSTOM, THIRD_PARTY
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import check_text
@@ -127,9 +126,7 @@ class _PutResultOperator(CodePipelineBaseOperator):
         with fail_without_retry_if_permanent():
             job = self._named_job()
             claim, claiming = find_claim(context, job.job_id), claims_before(context)
-            if claiming and (
-                claim is None or claim.record.state not in (ClaimState.CLAIMED, ClaimState.LOST)
-            ):
+            if claiming and (claim is None or not claim.record.is_certain):
                 last_look.say_last_look(ti)
                 claim = find_claim(context, job.job_id)
             if claim is not None:

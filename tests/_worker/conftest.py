@@ -30,7 +30,7 @@ def xcom(monkeypatch):
         def delete(key, map_index, **names):
             held.pop((map_index, key), None)
 
+    monkeypatch.setattr(record_store, "XCom", XCom)
     for module in (record_store, record_search):
-        monkeypatch.setattr(module, "XCom", XCom)
         monkeypatch.setattr(module, "OUTDATED_TRIES_WRITE", False)
     return held

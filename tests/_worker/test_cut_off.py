@@ -112,3 +112,37 @@ def test_only_the_tasks_own_claim_is_ended(monkeypatch, own, is_ended):
     assert ended == ["two"] * is_ended
     # Nothing new was claimed.
     next_job.end_if_cut_off(None, task_that_reads(), before, before)
+
+
+def test_what_ends_another_claims_job_does_not_count(monkeypatch):
+    """The task that ends this one's job has ended, and the other's has not."""
+    with DAG("two", schedule=None) as two:
+        first = CodePipelineClaimJobOperator(task_id="first", job={"job_id": "j", "client_id": "c"})
+        second = CodePipelineClaimJobOperator(task_id="second", job={"job_id": "k", "client_id": "c"})
+        first >> second
+        finish_job(second, task_id="finish_second")
+        finish_job(first, task_id="finish_first")
+    states = {"first": "success", "finish_first": "failed", "finish_second": None}
+    names = {"dag_id": "two", "run_id": "run", "task_id": "first", "map_index": -1}
+    ti = SimpleNamespace(
+        **names,
+        task=two.get_task("first"),
+        get_task_states=lambda task_ids, **about: {"run": {name: states[name] for name in task_ids}},
+    )
+    assert cut_off.is_cut_off(ti)
+
+
+@pytest.mark.parametrize(
+    ("state", "finish", "is_left"),
+    [
+        ("running", None, False),
+        ("success", None, True),
+        ("failed", "running", True),
+        ("restarting", None, True),
+        # Nobody else ends the job any more.
+        ("skipped", "skipped", False),
+        (None, None, False),
+    ],
+)
+def test_a_try_that_a_user_ended_leaves_the_job_to_what_comes(state, finish, is_left):
+    assert cut_off.is_ended_for_others(task_that_reads(state, finish=finish)) is is_left

@@ -21,9 +21,9 @@ INTENT, CLAIMED, UNKNOWN, LOST, REFUSED = ClaimState
         (CLAIMED, "failed", False, False),
         (None, "upstream_failed", False, False),
         (None, None, False, False),
-        # A claim that is lost skips its task. If a user marks it as a success, a retry may have begun.
-        (LOST, "skipped", False, False),
-        (LOST, "failed", False, False),
+        # A claim that is lost skips its task. But a user may have cleared it alone, or marked a retry.
+        (LOST, "skipped", True, False),
+        (LOST, "failed", True, False),
         (LOST, "success", True, True),
         (None, "skipped", True, False),
         (None, "failed", True, True),
@@ -44,6 +44,7 @@ def test_who_looks_for_a_claim_says_so_before_the_last_look(monkeypatch, state, 
         return SimpleNamespace(record=record, counts_as_ours=state.counts_as_ours(unknown_claim))
 
     monkeypatch.setattr(last_look, "claim_in_run", read)
+    monkeypatch.setattr(last_look, "_with_what_it_returned", lambda claim: claim)
     monkeypatch.setattr(last_look, "say_last_look", lambda ti: done.append("say"))
     monkeypatch.setattr(last_look.time, "sleep", lambda seconds: done.append(f"wait {seconds:.0f}"))
     last_look.claim_to_end({"ti": None}, "claim", "assume_ours", [found], timedelta(seconds=10))

@@ -396,7 +396,7 @@ def mapped_claims_and_results() -> None:
     def jobs(**context: Any) -> list[dict[str, Any]]:
         return context["dag_run"].conf["jobs"]
 
-    claims = CodePipelineClaimJobOperator.partial(task_id="claim").expand(job=jobs())
+    claims = CodePipelineClaimJobOperator.partial(task_id="claim", finished_elsewhere=True).expand(job=jobs())
     PutThirdPartyJobSuccessResultOperator.partial(task_id="succeed", retries=1, retry_delay=0).expand(
         job=claims.output
     )

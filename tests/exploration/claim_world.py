@@ -270,8 +270,8 @@ def finish(world: World, me: str) -> Program:
         record = found
     else:
         held = (yield "get", "claim") or (yield "get", "copy")
-        state = None if held is None else ClaimState(held[0])
-        if state is not CLAIMED and may_be_written(state, [(yield ("state of the claim",))]):
+        is_certain = held is not None and held[0] == CLAIMED
+        if not is_certain and may_be_written([(yield ("state of the claim",))]):
             yield "put", "last look", ("said",)
             held = (yield "get", "claim") or (yield "get", "copy")
         if held is None:

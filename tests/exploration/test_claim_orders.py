@@ -47,7 +47,7 @@ def test_no_users_mark_leads_to_a_wrong_claim(name, budget):
 
 @pytest.mark.parametrize("name", [ONE, LEAVE])
 def test_a_last_look_that_is_not_said_is_found(name, monkeypatch):
-    monkeypatch.setattr(claim_world, "may_be_written", lambda state, states: False)
+    monkeypatch.setattr(claim_world, "may_be_written", lambda states: False)
     assert SCENARIOS[name].explore(marks=1).faults
 
 

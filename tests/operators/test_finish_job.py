@@ -7,6 +7,7 @@ import inspect
 from datetime import timedelta
 
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, BaseOperator, task, task_group
 
 from airflow_codepipeline_partner.exceptions import (
@@ -96,6 +97,30 @@ def test_what_claims_no_job_cannot_be_finished():
 def test_a_claim_mapped_alone_is_refused_with_the_way_out():
     with DAG("d", schedule=None), pytest.raises(InvalidInput, match="task group"):
         finish_job(CodePipelineClaimJobOperator.partial(task_id="claim").expand(job=[{"job_id": "j"}]))
+
+
+def test_a_finishing_task_behind_a_mapped_claim_is_refused():
+    with DAG("d", schedule=None) as dag:
+        claims = CodePipelineClaimJobOperator.partial(task_id="claim").expand(job=[{"job_id": "j"}])
+        claims >> CodePipelineFinishJobOperator(task_id="finish", claim_task_id="claim")
+    with pytest.raises(InvalidInput, match="expand a task group"):
+        dag.resolve_template_files()
+
+
+def test_a_task_outside_between_work_and_finish_is_refused():
+    """It waits for the work on all jobs: one customer's failure would be another's."""
+    with DAG("d", schedule=None) as dag:
+        outside = EmptyOperator(task_id="outside")
+
+        @task_group
+        def handle(job):
+            claim = CodePipelineClaimJobOperator(task_id="claim", job=job)
+            claim >> EmptyOperator(task_id="work") >> outside
+            finish_job(claim)
+
+        handle.expand(job=[{"job_id": "j", "client_id": "c"}])
+    with pytest.raises(InvalidInput, match=r"outside comes between the work on a job and handle\.finish_job"):
+        dag.resolve_template_files()
 
 
 def test_two_finishing_tasks_for_one_claim_are_refused():

@@ -174,7 +174,7 @@ def test_an_action_that_goes_on_in_another_run_is_no_failure(warnings, monkeypat
 @pytest.mark.parametrize(("choice", "looks"), [("warn", output_artifacts.MAX_LOOKS), ("fail", 3000)])
 def test_a_warning_looks_at_some_tasks_of_a_large_dag(warnings, monkeypatch, choice, looks):
     looked = []
-    monkeypatch.setattr(output_artifacts.XCom, "get_all", lambda **names: looked.append(names["task_id"]))
+    monkeypatch.setattr(output_artifacts, "values_of", lambda key, **of: looked.append(of["task_id"]) or [])
     plain = SimpleNamespace(is_mapped=False)
     upload = CodePipelineUploadArtifactsOperator(
         task_id="upload", job={"job_id": "j", "client_id": "c"}, artifacts={"Built": "/f"}

@@ -201,8 +201,7 @@ class OldXCom:
 @pytest.fixture
 def old_xcom(monkeypatch):
     monkeypatch.setattr(OldXCom, "held", {})
-    for module in (record_store, record_search):
-        monkeypatch.setattr(module, "XCom", OldXCom)
+    monkeypatch.setattr(record_store, "XCom", OldXCom)
     return OldXCom.held
 
 

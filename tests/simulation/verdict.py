@@ -141,10 +141,15 @@ class _Trial:
         own = f"{self.history._name_of(run)} "
         # A later try of a task that goes on with the action may have found none to write anew.
         later = (name for name in self.history.steps if CONTINUING.search(name) and not name.endswith(".1"))
-        return any(
-            name.startswith(own) and STARTING.search(name) and name not in self.history.wrote
-            for name in (*self.history.killed, *later)
+        # What a try restores as it starts may come after the last look of the finishing task.
+        unsaid = (
+            *self.history.killed - self.history.wrote,
+            *(each for each in later if each not in self.history.wrote),
         )
+        ended = (
+            name for name in self.history.killed if name in self.history.outdated and not name.endswith(".1")
+        )
+        return any(name.startswith(own) and STARTING.search(name) for name in (*unsaid, *ended))
 
     def _of_put(self, call: Call) -> Iterator[Finding]:
         job_id = call.job_id
@@ -241,7 +246,7 @@ class _Trial:
     def _has_failed_put(self, run: Run) -> bool:
         """Return whether a task that was to put the result before the finishing task failed for good."""
         puts = (each for each in run.instances.values() if getattr(each.task, "ends_job", False))
-        is_hit = self._was_hit(" put.", "die") or self._was_hit(" put.", "fail")
+        is_hit = any(self._was_hit(" put.", how) for how in ("die", "fail", "hang"))
         failed = any(each.state == "failed" and "Finish" not in type(each.task).__name__ for each in puts)
         return is_hit and failed
 
