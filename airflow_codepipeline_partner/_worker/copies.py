@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from airflow_codepipeline_partner._compat import TaskStateStore, count_instances, task_state_store
@@ -83,12 +84,17 @@ def claim_in_run(
     map_index = -1 if mapped_group_of(claiming) is None else own.map_index
     ref = replace(own, task_id=claim_task_id, map_index=map_index)
     store = RecordStore.of_claim(ref, claiming, dag, own)
+    run = context["dag_run"]
+    # If a user has cleared tasks of the run after its end, it had ended what was recorded before.
+    since = run.start_date if run.clear_number else None
     with fail_without_retry_if_permanent():
-        record = claim_of_all_tries(dag, ref, store.read_claim())
+        record = claim_of_all_tries(dag, ref, store.read_claim(), since)
     return None if record is None else ClaimInRun(store, record, record.unknown_claim or unknown_claim)
 
 
-def claim_of_all_tries(dag: Any, claiming: TaskInstanceRef, record: ClaimRecord | None) -> ClaimRecord | None:
+def claim_of_all_tries(
+    dag: Any, claiming: TaskInstanceRef, record: ClaimRecord | None, since: datetime | None = None
+) -> ClaimRecord | None:
     """
     Return what all tries of all claiming tasks recorded of a claim: in its own place, and in copies.
 
@@ -100,6 +106,7 @@ def claim_of_all_tries(dag: Any, claiming: TaskInstanceRef, record: ClaimRecord 
     :param dag: The DAG.
     :param claiming: The claiming task's instance.
     :param record: The record in the task's own XCom, or None.
+    :param since: If nothing but copies of next jobs is left, those before this time do not count.
     """
     copies: list[ClaimRecord] = []
     if record is None or not record.is_certain:
@@ -112,7 +119,7 @@ def claim_of_all_tries(dag: Any, claiming: TaskInstanceRef, record: ClaimRecord 
     later = (
         each
         for each in claims_of_next_jobs(dag, claiming)
-        if known is None or each.is_about(known.job.job_id)
+        if (each.is_about(known.job.job_id) if known else since is None or each.at >= since)
     )
     return newest_claim((known, *later))
 

@@ -104,10 +104,10 @@ SCENARIOS = {
     "one run that forgets": Scenario(World(remembers=False), FIRST, 2, 2),
     "a user marks the claim": Scenario(World(), FIRST, losses=0, others=(1, 0, 1), marks=1),
     "a user marks the claim, and an answer is lost": Scenario(
-        World(), FIRST, deaths=0, others=(1, 0, 1), marks=1
+        World(), FIRST, deaths=0, others=(0, 0, 1), marks=1
     ),
     "a user marks the claim, and unknown claims are left": Scenario(
-        World("leave"), FIRST, others=(1, 0, 0), marks=1
+        World("leave"), FIRST, others=(0, 0, 0), marks=1
     ),
     "a custom job": Scenario(World(is_custom=True), FIRST, 2, 1),
     "nonces that change": Scenario(World(rotates=True), FIRST),
