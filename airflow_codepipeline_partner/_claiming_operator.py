@@ -13,7 +13,7 @@ from airflow_codepipeline_partner._base_operator import CodePipelineBaseOperator
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
 from airflow_codepipeline_partner._protocol import claims
 from airflow_codepipeline_partner._protocol.claims import UnknownClaim
-from airflow_codepipeline_partner._worker.claim_checkpoint import restore_claim
+from airflow_codepipeline_partner._worker.claim_checkpoint import claim_of_retry
 
 
 class ClaimingOperator(CodePipelineBaseOperator):
@@ -44,7 +44,7 @@ class ClaimingOperator(CodePipelineBaseOperator):
         render = functools.partial(
             super()._do_render_template_fields, parent, template_fields, context, jinja_env, seen_oids
         )
-        record = restore_claim(context) if parent is self and context["ti"].try_number > 1 else None
+        record = claim_of_retry(context) if parent is self else None
         if record is None or not record.counts_as_ours(self.unknown_claim):
             render()
             return

@@ -227,11 +227,34 @@ class ClaimCheckpoint:
         """Return what an earlier try stored of the claim, where a retry does not clear it."""
         return (None if self._store is None else self._store.get(CLAIM_KEY)) or {}
 
+    def is_of_ended_run(self) -> bool:
+        """Return whether what is stored was recorded before a user cleared the run after its end."""
+        held = self._held()
+        record = ClaimRecord.from_xcom(held) if held else None
+        return record is not None and self._cleared_at is not None and record.at < self._cleared_at
+
 
 def _record_in(held: Mapping[str, Any], job_id: str | None) -> ClaimRecord | None:
     """Return the record that was stored, if it is of a job; None for any job."""
     record = ClaimRecord.from_xcom(held) if held else None
     return record if record is not None and job_id in (None, record.job.job_id) else None
+
+
+def claim_of_retry(context: Mapping[str, Any]) -> ClaimRecord | None:
+    """
+    Restore the claim of an earlier try as this one begins, and return its record, or None.
+
+    If the run had ended meanwhile, its job had, too: nothing is restored.
+
+    :param context: The running task's context.
+    """
+    if context["ti"].try_number < 2:
+        return None
+    try:
+        return None if ClaimCheckpoint(context).is_of_ended_run() else restore_claim(context)
+    except Exception as error:
+        log.warning("The record of an earlier try's claim cannot be read: %s.", type(error).__name__)
+        return None
 
 
 def restore_claim(context: Mapping[str, Any]) -> ClaimRecord | None:

@@ -100,7 +100,8 @@ class Rival:
                 wait, work = (
                     self._chance.uniform(*seconds) for seconds in (HESITATION_SECONDS, WORK_SECONDS)
                 )
-                self._start(self._take, offer, wait, work)
+                # Without a job, it does not hesitate: by chance, it might win none.
+                self._start(self._take, offer, wait if self.claimed else 0.0, work)
 
     def _poll(self) -> list[Offer]:
         asked = {"actionTypeId": self._action_type, "maxBatchSize": 10}

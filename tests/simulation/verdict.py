@@ -294,7 +294,8 @@ class _Trial:
                 yield Finding("lost", f"{job_id} was claimed by {run.run_id} and has no result")
             is_known = is_open or self._is_end_known(job_id, owner)
             is_said = not self.history.way.has_finish and self._is_said_to_be_done()
-            is_said = is_said or self._is_cleared_alone(run)
+            # Before Airflow 3.3, a claim forgets its earlier tries if a user clears what is beside it.
+            is_said = is_said or self._is_cleared_alone(run) or (not REMEMBERS and self._user_did("clear"))
             if run.state == "success" and not leaves and is_known and not is_said:
                 yield Finding("green", f"{run.run_id} is green, and {job_id} has no result")
             return
