@@ -53,8 +53,7 @@ def codepipeline_jobs(
 
     One event has all jobs of one poll; :func:`offered_jobs` returns them in the DAG. The jobs are offered,
     not claimed. If a job stays unclaimed and is offered again, there is another event after 30 s. The pause
-    doubles each time, up to 5 minutes. Nothing polls while all DAGs on this
-    schedule are paused.
+    doubles each time, up to 5 minutes. Nothing polls while all DAGs on this schedule are paused.
 
     :param name: The asset's name, unique in Airflow.
     :param action_type: What to poll for: an :class:`~airflow_codepipeline_partner.jobs.ActionType`, AWS's

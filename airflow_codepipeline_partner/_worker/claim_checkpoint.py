@@ -251,7 +251,8 @@ def claim_of_retry(context: Mapping[str, Any]) -> ClaimRecord | None:
     if context["ti"].try_number < 2:
         return None
     try:
-        return None if ClaimCheckpoint(context).is_of_ended_run() else restore_claim(context)
+        checkpoint = ClaimCheckpoint(context)
+        return None if checkpoint.is_of_ended_run() else checkpoint.restore()
     except Exception as error:
         log.warning("The record of an earlier try's claim cannot be read: %s.", type(error).__name__)
         return None

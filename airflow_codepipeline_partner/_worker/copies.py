@@ -19,7 +19,12 @@ from typing import Any
 from airflow_codepipeline_partner._compat import TaskStateStore, count_instances, task_state_store
 from airflow_codepipeline_partner._protocol.claims import UnknownClaim
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._worker.dag import is_marked, mapped_group_of, reporting_tasks
+from airflow_codepipeline_partner._worker.dag import (
+    claiming_tasks,
+    is_marked,
+    mapped_group_of,
+    reporting_tasks,
+)
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.job_life import Results, newest_claim
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun, claims_of_next_jobs, records_of_run
@@ -115,6 +120,9 @@ def claim_of_all_tries(
         # After a clear, the task may have claimed another job.
         copies = [copy for copy in found if copy and (record is None or copy.is_of_same_job(record))]
     known = newest_claim((record, *copies))
+    if known is None and (claiming.map_index >= 0 or len(list(claiming_tasks(dag))) > 1):
+        # A copy of a next job may be of another claim, and of another customer's job.
+        return None
     # If a user has just cleared the claiming task, only the copies of its next jobs may be left.
     later = (
         each

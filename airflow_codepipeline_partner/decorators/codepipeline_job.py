@@ -193,10 +193,10 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, ClaimingOperator):
                     "Job %s: an earlier try did the work; only its result is reported.", offered.job_id
                 )
                 claimed = known.job if known is not None else ClaimedJob(offered, certain=False)
+            self._leave_to_finish(context)
         except BaseException as error:
             self._end(context, offered.job_id, error)
             raise
-        self._leave_to_finish(context)
         result = self._report(context, checkpoint, call, certain=claimed.certain)
         self.show_link(claimed.pipeline_name)
         if result == "failure":

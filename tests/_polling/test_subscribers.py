@@ -215,7 +215,7 @@ def test_a_wait_outlives_a_slow_look_up_of_earlier_jobs(codepipeline, monkeypatc
                     await asyncio.sleep(0)
                 codepipeline.now += 2
             else:
-                # Whoever is overdue is ended meanwhile.
+                # A wait that is overdue is ended meanwhile.
                 held._end_overdue()
             return await super().tokens_of(jobs, ways)
 

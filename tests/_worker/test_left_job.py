@@ -69,7 +69,7 @@ def test_a_job_that_cannot_be_ended_holds_up_no_other(monkeypatch, error):
 @pytest.mark.parametrize(
     "error",
     [ServiceUnavailable("m"), ServiceUnavailable("m", in_doubt=True), RequestRefused("m")],
-    ids=["away", "in doubt", "refused"],
+    ids=["away", "lost answer", "refused"],
 )
 def test_a_retry_ends_the_job_if_the_trouble_may_pass(monkeypatch, error):
     with pytest.raises(type(error)):
