@@ -215,3 +215,9 @@ def test_words_of_a_mapped_task_reach_no_other_customer(monkeypatch, map_index, 
     }
     found = failures.recorded_failure(context, {"check": ["success", "failed"]})
     assert (found and found.message) == words
+
+
+def test_errors_that_are_chained_in_a_circle_have_an_end():
+    one, other = AirflowFailException("one"), AirflowFailException("other")
+    one.__cause__, other.__cause__ = other, one
+    assert failures.cause_of(one) in (one, other)

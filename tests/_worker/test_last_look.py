@@ -10,6 +10,9 @@ import pytest
 
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._worker import last_look
+from airflow_codepipeline_partner._worker.record_search import ClaimInRun
+from airflow_codepipeline_partner._worker.records import ClaimRecord
+from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
 
 INTENT, CLAIMED, UNKNOWN, LOST, REFUSED = ClaimState
 
@@ -49,3 +52,22 @@ def test_who_looks_for_a_claim_says_so_before_the_last_look(monkeypatch, state, 
     monkeypatch.setattr(last_look.time, "sleep", lambda seconds: done.append(f"wait {seconds:.0f}"))
     last_look.claim_to_end({"ti": None}, "claim", "assume_ours", [found], timedelta(seconds=10))
     assert done == ["read", *["wait 10"] * waits, *["say", "read"] * said]
+
+
+@pytest.mark.parametrize(
+    ("returned", "former", "state"),
+    [
+        ({"job_id": "j", "client_id": "c", "certain": True}, (), CLAIMED),
+        ({"job_id": "j", "client_id": "c", "certain": False}, (), UNKNOWN),
+        # Of a later job of the action, it says nothing.
+        ({"job_id": "j", "client_id": "c", "certain": True}, ("i",), REFUSED),
+        ({"job_id": "other", "client_id": "c", "certain": True}, (), REFUSED),
+        (None, (), REFUSED),
+        ("junk", (), REFUSED),
+    ],
+)
+def test_what_a_claim_returned_counts_more_than_an_older_record(returned, former, state):
+    record = ClaimRecord(REFUSED, ClaimedJob(OfferedJob("j", "c")), former)
+    store = SimpleNamespace(read=lambda key: returned, ref=SimpleNamespace(task_id="claim"))
+    found = last_look._with_what_it_returned(ClaimInRun(store, record, "assume_ours"))
+    assert found.record.state is state
