@@ -113,6 +113,7 @@ class History(World):
         for job in self.codepipeline.state.jobs.values():
             if job.continuation_token:
                 self.tokens[job.job_id] = job.continuation_token
+            self.actions[job.job_id] = job.action.action_execution_id
         self.processes = [each for each in self.processes if not each.has_ended]
         hang = [each for each in self.processes if self._hangs_until.get(each.name, 0) > self.turn]
         for process in self.processes:
@@ -296,7 +297,9 @@ class History(World):
         for job in jobs:
             self.tell(f"job {job.job_id[:4]} is offered")
             for instance in waiting:
-                assert instance.trigger is not None
+                if instance.trigger is None:
+                    # This poll has found its job already.
+                    continue
                 _, kwargs = instance.trigger
                 wanted = CodePipelineContinuationTrigger(**kwargs).next_job
                 try:
@@ -304,7 +307,7 @@ class History(World):
                     token = job.continuation_token if known else hook.continuation_token(job)
                 except CodePipelineProviderError:
                     continue
-                if wanted.concerns(job, token) and instance.state == "deferred":
+                if wanted.concerns(job, token):
                     self._fire(instance, {"status": "offered", "jobs": [job.to_xcom()], "error": None})
                     break
             else:

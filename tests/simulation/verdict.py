@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from airflow.sdk.execution_time import comms
 
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._worker.records import CLAIM_KEY
 from airflow_codepipeline_partner._worker.skips import SKIP_KEY
 from simulation.events import Call, Work
 from simulation.history import SLOWNESS, START, History
@@ -35,8 +34,8 @@ from simulation.small_airflow import Run
 #: Whether this Airflow has a store that outlives a task's retry.
 REMEMBERS = hasattr(comms, "TaskStateStoreResult")
 #: The processes of tasks that go on with an action; and those that start anew, and clear their records.
-CONTINUING = re.compile(r" (go_on|go_on_again|watch|beside)\.")
-STARTING = re.compile(r" (claim|go_on|go_on_again|watch|beside)\.\d+$")
+CONTINUING = re.compile(r"[ .](go_on|go_on_again|watch|beside)(_\d+)?\.")
+STARTING = re.compile(r"[ .](claim|go_on|go_on_again|watch|beside)(_\d+)?\.\d+$")
 _ACKNOWLEDGES = ("AcknowledgeThirdPartyJob", "AcknowledgeJob")
 
 
@@ -126,7 +125,8 @@ class _Trial:
     def _was_cut_short(self, waiting: TaskInstanceRef) -> bool:
         """Return whether a task that was to go on with an action may have left no record of that."""
         # It was cleared, too, and its older process, held for dead, still put the token.
-        died = self._was_hit(f" {waiting.task_id}.", "die")
+        index = "" if waiting.map_index < 0 else f"_{waiting.map_index}"
+        died = self._was_hit(f" {waiting.task_id}{index}.", "die")
         run = self.runs.get(waiting.run_id)
         return died or (run is not None and (self._was_cleared_twice(run) or self._has_cleared_only(run)))
 
@@ -191,7 +191,8 @@ class _Trial:
         # A process that a user has ended may do work later, which does not count.
         done = [work for work in self.history.work if work.run_id == run.run_id and work.at <= call.at]
         if self.history.way.takes_many:
-            done = [work for work in done if work.job_id == job_id]
+            action = self.history.actions[job_id]
+            done = [work for work in done if self.history.actions[work.job_id] == action]
         if "Success" in call.operation:
             # If it may have been put before, it is repeated, whatever the user does then.
             lost = [said for said in self.history.misfortunes if said.startswith(("die", "fail after"))]
@@ -271,15 +272,13 @@ class _Trial:
         return bool(others) and all(each.state in ("success", "skipped") for each in others)
 
     def _instances(self, run: Run, job_id: str) -> list[object]:
-        instances = list(run.instances.values())
-        if not self.history.way.takes_many:
-            return instances
-        of_job = [
+        """Return the instances that worked for a job; all of the run, if it takes one only."""
+        result = self.results[job_id]
+        return [
             each
-            for each in instances
-            if self.history.server.xcoms.get(each.key, {}).get(CLAIM_KEY, {}).get("job_id") == job_id
+            for each in run.instances.values()
+            if not self.history.way.takes_many or each.side == result.of
         ]
-        return [each for each in instances if of_job and each.map_index == of_job[0].map_index]
 
     def _of_job(self, job_id: str, owner: str) -> Iterator[Finding]:
         """Yield what is wrong with a job that a run of ours claimed for certain."""

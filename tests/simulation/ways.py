@@ -253,6 +253,16 @@ def ways() -> dict[str, Way]:
 
         handle.expand(job=jobs())
     found["many"] = Way(dag, takes_many=True)
+    with _dag("many_go_on") as dag:
+
+        @task_group
+        def handle_in_two_jobs(job: Any) -> None:
+            claimed = claim(job=job)
+            work(continuing(claimed).output)
+            finish_job(claimed)
+
+        handle_in_two_jobs.expand(job=jobs())
+    found["many_go_on"] = Way(dag, takes_many=True)
     with _dag("timed", on_failure_callback=CodePipelineJobFailureNotifier()) as dag:
         claimed = claim()
         work(claimed.output)

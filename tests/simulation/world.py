@@ -61,6 +61,8 @@ class World:
         self.work: list[Work] = []
         #: Job → the continuation token that it carries.
         self.tokens: dict[str, str] = {}
+        #: Job → its action's execution.
+        self.actions: dict[str, str] = {}
         #: Process → job → run: the acknowledgements that were about to be sent.
         self.intents: dict[str, dict[str, str]] = {}
         #: (run, job) of each claim that is recorded as certain.

