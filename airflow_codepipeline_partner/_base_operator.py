@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
 
 _JINJA_MARKS = ("{{", "{%", "{#")
+#: The longest time that a parameter may name, in seconds: about 300 years.
+MAX_SECONDS = 1e10
 
 
 class CodePipelineBaseOperator(BaseOperator):
@@ -139,15 +141,26 @@ def check_literal(check: Callable[[Any], object], value: object, /, **stand_ins:
         check(value)
 
 
+def check_seconds(name: str, seconds: float) -> float:
+    """
+    Return a number of seconds with which a date can be computed.
+
+    :raises InvalidInput: It is not.
+    """
+    if not abs(seconds) <= MAX_SECONDS:
+        raise InvalidInput(f"{name} must be at most {MAX_SECONDS:g} seconds; {seconds:g} was given.")
+    return seconds
+
+
 def check_positive(name: str, seconds: float) -> float:
     """
-    Return a number of seconds that is more than 0.
+    Return a number of seconds that is more than 0, and with which a date can be computed.
 
     :raises InvalidInput: It is not.
     """
     if not seconds > 0:
         raise InvalidInput(f"{name} must be more than 0 seconds; {seconds:g} was given.")
-    return seconds
+    return check_seconds(name, seconds)
 
 
 def read_seconds(name: str, value: Any) -> float:

@@ -52,11 +52,13 @@ __all__ = [
     "forget_cached_connections",
     "get_task_states",
     "is_empty_argument",
+    "is_final",
     "is_paused",
     "is_resolved_later",
     "is_resumed",
     "is_retried",
     "is_started_anew",
+    "retry_wait",
     "task_decorator_factory",
     "task_state_store",
 ]
@@ -74,6 +76,8 @@ _OTHER_ENDS = frozenset(
         "TaskDeferred",
     }
 )
+#: The longest wait before a retry that Airflow comes to by itself, in seconds.
+MAX_RETRY_WAIT = 86_400.0
 #: What fails a task without a retry.
 _FINAL = frozenset({"AirflowFailException", "AirflowSensorTimeout", "AirflowTaskTerminated"})
 
@@ -200,6 +204,32 @@ def ends_task_otherwise(error: BaseException) -> bool:
     return not _OTHER_ENDS.isdisjoint(_names_of(error))
 
 
+def is_final(error: BaseException) -> bool:
+    """Return whether Airflow fails a task for this without a retry."""
+    return not _FINAL.isdisjoint(_names_of(error))
+
+
+def retry_wait(task: Any, try_number: int) -> float:
+    """
+    Return how long Airflow waits before it retries a task at the most, in seconds.
+
+    :param task: The task, for which :func:`is_retried` was asked.
+    :param try_number: The number of the try that has failed.
+    """
+    decision = getattr(getattr(task, "retry_policy", None), "_decision", None)
+    delay = getattr(decision, "retry_delay", None)
+    if delay is not None:
+        return float(delay.total_seconds())
+    wait = float(task.retry_delay.total_seconds())
+    if task.retry_exponential_backoff:
+        # A multiplier from Airflow 3.3 on, a boolean before. The wait is varied by as much as itself.
+        multiplier = max(2.0, float(task.retry_exponential_backoff))
+        wait = min(wait * multiplier ** min(try_number, 64), MAX_RETRY_WAIT)
+        if task.max_retry_delay:
+            wait = min(wait, task.max_retry_delay.total_seconds())
+    return wait
+
+
 def is_retried(context: Mapping[str, Any], error: BaseException) -> bool:
     """
     Return whether Airflow will retry the running task for this.
@@ -207,7 +237,7 @@ def is_retried(context: Mapping[str, Any], error: BaseException) -> bool:
     :param context: The task's context.
     :param error: What it is about to raise; none that :func:`ends_task_otherwise`.
     """
-    if not _FINAL.isdisjoint(_names_of(error)):
+    if is_final(error):
         return False
     ti, task = context["ti"], context["task"]
     # The server knows more than the numbers say: a task that was cleared while it ran is run again.

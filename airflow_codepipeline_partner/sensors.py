@@ -19,6 +19,8 @@ from airflow_codepipeline_partner._base_operator import (
     check_job,
     check_literal,
     check_positive,
+    check_seconds,
+    is_known_later,
     read_seconds,
     to_templatable,
 )
@@ -26,8 +28,11 @@ from airflow_codepipeline_partner._compat import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     conf,
     failed_wait,
+    is_retried,
+    retry_wait,
 )
 from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
@@ -38,21 +43,31 @@ from airflow_codepipeline_partner._protocol.parsing import (
     read_mapping,
     read_query_param,
 )
-from airflow_codepipeline_partner._protocol.results import ExecutionDetails
 from airflow_codepipeline_partner._worker import awaited_job, next_job
+from airflow_codepipeline_partner._worker import progress as said_by
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun
-from airflow_codepipeline_partner.exceptions import InvalidInput, from_description
+from airflow_codepipeline_partner.exceptions import (
+    CodePipelineProviderError,
+    InvalidInput,
+    from_description,
+)
 from airflow_codepipeline_partner.triggers import DEFERRAL_MARGIN, CodePipelineJobTrigger
 
 __all__ = ["CodePipelineJobProgressSensor", "CodePipelineJobSensor"]
 
 #: What part of a job's timeout may pass before it is renewed: workers may be busy, and answers be lost.
 RENEW_AFTER = 0.5
+#: The longest timeout of a job that an action type can have, in seconds.
+MAX_JOB_TIMEOUT = 43_200
 
 
 class _TriggererSensor(CodePipelineBaseOperator, BaseSensorOperator):
     """A sensor that fails if its wait did not take place: that says nothing about what it waits for."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        check_seconds("timeout", self.timeout)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """
@@ -191,19 +206,23 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
     Every ``poke_interval`` seconds your function looks at the work. Before the job's timeout, the task renews
     the job: it ends the job with a continuation token, which shows the progress in the customer's console,
     and claims the new job of the same action. It returns the newest job. Following tasks, such as
-    ``finish_job``, use that job. All waits are in the triggerer and hold no worker slot; ``mode`` has no
-    effect. A retry continues where the try before it stopped, with a ``timeout`` of its own.
+    ``finish_job``, use that job. All waits are in the triggerer and hold no worker slot. ``mode``,
+    ``exponential_backoff`` and ``max_wait`` have no effect. A retry continues where the try before it
+    stopped, with a ``timeout`` of its own. During a renewal, ``timeout`` is not looked at.
 
     :param job: The job that the claim, or a continuation, returned. It may be any job of the action that this
         run claimed. (templated)
     :param progress: Your function. It is called with the claimed job
         (:class:`~airflow_codepipeline_partner.jobs.ClaimedJob`) and ``op_kwargs``. It returns True when the
         work is done. Until then it returns an :class:`~airflow_codepipeline_partner.jobs.ExecutionDetails`, a
-        mapping with ``percentComplete`` and ``summary``, or None if there is nothing to report. An exception
-        fails the task, which Airflow retries as usual.
+        mapping with ``percentComplete`` and ``summary``, or None if there is nothing to report. Any other
+        value fails the task at once. An exception fails the task, which Airflow retries as usual; before a
+        retry that might come too late for the job, the task renews it. With ``silent_fail``, an exception
+        other than :class:`~airflow_codepipeline_partner.exceptions.JobFailure` only means that the work is
+        not done yet. The function cannot skip, defer or reschedule the task: that fails it at once.
     :param op_kwargs: More arguments of the function. (templated)
-    :param job_timeout: The job timeout of the action type, in seconds. AWS allows 60 to 43200. The job is
-        renewed when half of this time has passed since the claim. (templated)
+    :param job_timeout: The job timeout of the action type, in seconds. AWS allows 60 to 43200; more is
+        refused. The job is renewed when half of this time has passed since the claim. (templated)
     :param progress_interval: Renew the job after this many seconds at the latest, so that the customer sees
         progress more often. If None, only ``job_timeout`` counts. A renewal takes about half a minute. Your
         function is not called during it. (templated)
@@ -251,7 +270,8 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
         check_job(job)
         if not callable(progress):
             raise InvalidInput(f"progress must be a function, not a {type(progress).__name__}.")
-        check_literal(partial(read_seconds, "job_timeout"), job_timeout)
+        if not is_known_later(job_timeout):
+            _read_job_timeout(job_timeout)
         check_literal(partial(read_seconds, "progress_interval"), progress_interval)
         for name, seconds in (
             ("poke_interval", self.poke_interval),
@@ -318,35 +338,53 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
                     f"{claim.record.state}: it may be another's, and is left."
                 )
             self.show_link(claim.record.job.pipeline_name)
-        said = self.progress(claim.record.job, **read_mapping(self.op_kwargs or {}, "op_kwargs"))
-        if said is True:
-            return claim.record.job.to_xcom()
+            renew_at = self._renew_at(claim)
+            arguments = read_mapping(self.op_kwargs or {}, "op_kwargs")
+        try:
+            said = said_by.ask(
+                self.progress,
+                claim.record.job,
+                arguments,
+                task_id=self.task_id,
+                silent_fail=self.silent_fail,
+            )
+        except (Exception, AirflowTaskTimeout) as error:
+            if awaited is None and is_retried(context, error):
+                self._renew_before_retry(claim, me, renew_at, context["ti"].try_number)
+            raise
         with fail_without_retry_if_permanent():
-            details = self._read(said)
+            if said is True:
+                return claim.record.job.to_xcom()
             if time.time() >= deadline:
                 self._give_up()
-            renew_at = self._renew_at(claim)
             if awaited is not None:
-                self.log.info("%s Another task of this run goes on with the action.", _progress_text(details))
+                self.log.info("%s Another task of this run goes on with the action.", said_by.text_of(said))
                 self._look_again(min(time.time() + self.poke_interval, deadline), deadline)
             if time.time() >= renew_at:
-                ended = next_job.put_progress(self.hook, claim, me, execution_details=details)
+                ended = next_job.put_progress(self.hook, claim, me, execution_details=said)
                 self._wait_for_next_job(ended, deadline)
-        self.log.info("%s The job is renewed in %.0f s.", _progress_text(details), renew_at - time.time())
+        self.log.info("%s The job is renewed in %.0f s.", said_by.text_of(said), renew_at - time.time())
         self._look_again(min(time.time() + self.poke_interval, renew_at, deadline), deadline)
 
-    def _read(self, said: Any) -> ExecutionDetails | None:
-        if said is False or said is None:
-            return None
-        if not isinstance(said, Mapping | ExecutionDetails):
-            raise InvalidInput(
-                f"progress of {self.task_id} must return True (done), ExecutionDetails, a mapping with "
-                f"percentComplete and summary, or None; it returned a {type(said).__name__}."
-            )
-        return ExecutionDetails.from_value(said)
+    def _renew_before_retry(
+        self, claim: ClaimInRun, me: TaskInstanceRef, renew_at: float, try_number: int
+    ) -> None:
+        """
+        Renew the job if a retry may come too late for that.
+
+        The function has failed. Perhaps only its look at the work did, and the work goes on.
+        """
+        if time.time() + retry_wait(self, try_number) < renew_at:
+            return
+        self.log.warning("progress of %s failed. The job is renewed before the retry.", self.task_id)
+        try:
+            next_job.put_progress(self.hook, claim, me)
+        except CodePipelineProviderError as error:
+            # The failure of the work is raised, and a retry puts the renewal again.
+            self.log.warning("The job is not renewed: %s.", type(error).__name__)
 
     def _renew_at(self, claim: ClaimInRun) -> float:
-        after = read_seconds("job_timeout", self.job_timeout) * RENEW_AFTER
+        after = _read_job_timeout(self.job_timeout) * RENEW_AFTER
         if not is_missing(self.progress_interval):
             after = min(after, read_seconds("progress_interval", self.progress_interval))
         return claim.record.at.timestamp() + after
@@ -370,12 +408,19 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
             trigger=DateTimeTrigger(datetime.fromtimestamp(moment, UTC)),
             method_name="execute_again",
             kwargs={"deadline": deadline},
+            # If no triggerer runs.
+            timeout=timedelta(seconds=max(deadline - time.time(), 0) + DEFERRAL_MARGIN),
         )
 
     def _give_up(self) -> NoReturn:
         raise AirflowSensorTimeout(f"The work of {self.task_id} was not done within {self.timeout:g} s.")
 
 
-def _progress_text(details: ExecutionDetails | None) -> str:
-    percent = "" if details is None or details.percent_complete is None else f" {details.percent_complete} %"
-    return f"The work is not done yet:{percent or ' no percentage'}."
+def _read_job_timeout(value: Any) -> float:
+    seconds = read_seconds("job_timeout", value)
+    if seconds > MAX_JOB_TIMEOUT:
+        raise InvalidInput(
+            f"job_timeout must be at most {MAX_JOB_TIMEOUT} seconds, the most that AWS allows for an action "
+            f"type; {seconds:g} was given."
+        )
+    return seconds

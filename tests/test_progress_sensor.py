@@ -11,13 +11,16 @@ from types import SimpleNamespace
 import pytest
 from support import action_state, results_of
 
+from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._transport import Transport
-from airflow_codepipeline_partner._worker import awaited_job
+from airflow_codepipeline_partner._worker import awaited_job, progress
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.operators.finish import CodePipelineFinishJobOperator
 from airflow_codepipeline_partner.sensors import CodePipelineJobProgressSensor
 
 JOB = {"job_id": "j", "client_id": "c"}
+#: What makes the function of the DAG raise something.
+RAISED = ("fail", "skip", "reschedule", "job failure")
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def watch(emulator, customer, quick_clients, monkeypatch, tmp_path, offer, run_d
     path = tmp_path / "work"
 
     def run(*answers, dag_id="watched_work", **conf):
-        path.write_text("\n".join(a if a == "fail" else json.dumps(a) for a in answers))
+        path.write_text("\n".join(a if a in RAISED else json.dumps(a) for a in answers))
         found = run_dag(dag_id, job=offer(), path=str(path), **conf)
         found.seen = (tmp_path / "work.jobs").read_text().split()
         found.left = path.read_text()
@@ -153,12 +156,74 @@ def test_what_the_function_may_not_return_fails_at_once(emulator, watch, said):
     assert run.left == "true"
 
 
+@pytest.mark.parametrize("how", ["skip", "reschedule"])
+def test_the_function_cannot_end_the_task_in_another_way(emulator, watch, how):
+    """The customer would read success, or the time for the work would begin anew."""
+    run = watch(how, True)
+    assert run.states["watch"] == "failed"
+    assert results(emulator) == [["failure"]]
+    assert run.left == "true"
+
+
+def test_with_silent_fail_only_a_job_failure_ends_the_work(emulator, watch):
+    assert watch("fail", "fail", True, dag_id="watched_work_silently").state == "success"
+    assert results(emulator)[-1] == ["success"]
+    run = watch("fail", "job failure", "job failure", dag_id="watched_work_silently")
+    assert run.states["watch"] == "failed"
+    assert results(emulator)[-1] == ["failure"]
+
+
+def test_the_job_is_renewed_before_a_retry_that_may_be_late(emulator, watch):
+    run = watch("fail", True, dag_id="watched_work_in_an_outage")
+    assert run.state == "success"
+    assert results(emulator) == [["continue"], ["success"]]
+
+
+def test_before_a_retry_in_time_and_without_one_it_is_not(emulator, watch):
+    watch("fail", True, dag_id="watched_work_that_stumbles")
+    assert results(emulator) == [["success"]]
+    watch("fail", "fail", dag_id="watched_work_that_stumbles")
+    assert results(emulator)[-1] == ["failure"]
+    assert len(emulator.jobs()) == 2
+
+
+def test_no_wait_outlives_the_deadline_without_a_triggerer(watch, monkeypatch):
+    timeouts = []
+    defer = CodePipelineJobProgressSensor.defer
+
+    def note(self, **given):
+        timeouts.append(given["timeout"])
+        defer(self, **given)
+
+    monkeypatch.setattr(CodePipelineJobProgressSensor, "defer", note)
+    watch(None, True, dag_id="watched_work_in_patience")
+    assert [timeout.total_seconds() for timeout in timeouts] == [pytest.approx(600 + 60, abs=60)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("numpy", True), ("numpy", False), ("elsewhere", True), ("elsewhere", False)]
+)
+def test_a_boolean_of_numpy_is_one(kind, said):
+    boolean = type("bool", (), {"__module__": kind, "item": lambda self: said})()
+    if kind == "numpy":
+        assert progress.ask(lambda job: boolean, None, {}, task_id="t", silent_fail=False) is (said or None)
+    else:
+        with pytest.raises(AirflowFailException, match="returned a bool"):
+            progress.ask(lambda job: boolean, None, {}, task_id="t", silent_fail=False)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"progress": "how_far"},
         {"job": "no job"},
         {"job_timeout": 0},
+        {"job_timeout": None},
+        {"job_timeout": 43_201},
+        {"job_timeout": float("inf")},
+        {"timeout": 1e11},
+        {"poll_interval": float("inf")},
+        {"continuation_timeout": float("inf")},
         {"job_timeout": "soon"},
         {"progress_interval": -1},
         {"poll_interval": 0},
@@ -175,13 +240,13 @@ def test_what_does_not_fit_is_refused_when_the_dag_is_parsed(wrong):
 def test_three_hours_of_work_outlive_many_jobs_of_one_hour(emulator, watch, monkeypatch):
     """The emulator's clock goes on by 20 minutes with each look; the sensor renews at about every second."""
     emulator.configure(job_timeout=3600, action_timeout=6 * 3600, retention=24 * 3600)
-    read = CodePipelineJobProgressSensor._read
+    read = progress._read
 
-    def twenty_minutes_later(self, said):
+    def twenty_minutes_later(said, task_id):
         emulator.advance(1200)
-        return read(self, said)
+        return read(said, task_id)
 
-    monkeypatch.setattr(CodePipelineJobProgressSensor, "_read", twenty_minutes_later)
+    monkeypatch.setattr(progress, "_read", twenty_minutes_later)
     began = emulator.now()
     run = watch(*[{"percentComplete": 10 * n} for n in range(9)], True)
     assert run.state == "success"
@@ -194,9 +259,7 @@ def test_three_hours_of_work_outlive_many_jobs_of_one_hour(emulator, watch, monk
 
 def test_without_a_renewal_the_job_would_have_timed_out(emulator, watch, monkeypatch):
     emulator.configure(job_timeout=3600, action_timeout=6 * 3600, retention=24 * 3600)
-    monkeypatch.setattr(
-        CodePipelineJobProgressSensor, "_read", lambda self, said: emulator.advance(4000) and None
-    )
+    monkeypatch.setattr(progress, "_read", lambda said, task_id: emulator.advance(4000) and None)
     run = watch(None, None, True)
     assert run.state == "failed"
     assert [job.status for job in emulator.jobs()] == ["TimedOut"]

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 from airflow_codepipeline_partner._limits import MAX_OUTPUT_VARIABLES_BYTES
@@ -29,7 +33,8 @@ class CurrentRevision:
     :param revision: The revision id, 1 to 1500 characters.
     :param change_identifier: A text that differs if the revision changed, 1 to 100 characters.
     :param created: When the revision was made: a datetime or an ISO 8601 string, in UTC if it has no zone.
-    :param revision_summary: A text that says what changed, cut to 2048 characters.
+    :param revision_summary: A text that says what changed, cut to 2048 characters. An empty one counts as
+        None.
     :raises LimitExceeded: A member does not fit.
 
     Source: CurrentRevision, CodePipeline API 2015-07-09.
@@ -53,7 +58,9 @@ class CurrentRevision:
         object.__setattr__(self, "revision", revision)
         object.__setattr__(self, "change_identifier", change_identifier)
         object.__setattr__(self, "created", read_created(self.created))
-        if self.revision_summary is not None:
+        if self.revision_summary == "":
+            object.__setattr__(self, "revision_summary", None)
+        elif self.revision_summary is not None:
             summary = check_text("currentRevision.revisionSummary", self.revision_summary)
             object.__setattr__(self, "revision_summary", summary)
 
@@ -94,10 +101,10 @@ class ExecutionDetails:
     """
     How the work stands, for the CodePipeline console.
 
-    :param summary: A sentence for the customer, cut to 2048 characters.
+    :param summary: A sentence for the customer, cut to 2048 characters. An empty one counts as None.
     :param external_execution_id: The id of the work in the worker's own system, 1 to 1500 characters. The
-        console's execution link contains it.
-    :param percent_complete: 0 to 100. A numeric string is accepted.
+        console's execution link contains it. An empty one counts as None.
+    :param percent_complete: 0 to 100. A numeric string is accepted. A fraction is rounded down.
     :raises LimitExceeded: A member does not fit.
 
     Source: ExecutionDetails, CodePipeline API 2015-07-09.
@@ -114,13 +121,16 @@ class ExecutionDetails:
     }
 
     def __post_init__(self) -> None:
+        for optional in ("summary", "external_execution_id"):
+            if getattr(self, optional) == "":
+                object.__setattr__(self, optional, None)
         if self.summary is not None:
             object.__setattr__(self, "summary", check_text("executionDetails.summary", self.summary))
         if self.external_execution_id is not None:
             name = check_text("executionDetails.externalExecutionId", self.external_execution_id)
             object.__setattr__(self, "external_execution_id", name)
         if self.percent_complete is not None:
-            percent = check_number("executionDetails.percentComplete", self.percent_complete)
+            percent = check_number("executionDetails.percentComplete", _rounded_down(self.percent_complete))
             object.__setattr__(self, "percent_complete", percent)
 
     @classmethod
@@ -143,6 +153,19 @@ class ExecutionDetails:
             externalExecutionId=self.external_execution_id,
             percentComplete=self.percent_complete,
         )
+
+
+def _rounded_down(percent: object) -> object:
+    """
+    Return a percentage as a whole number; anything else as it is.
+
+    Down, so that work which is not done is never shown as done.
+    """
+    if isinstance(percent, str) and re.fullmatch(r"\s*[0-9]{1,3}\.[0-9]+\s*", percent):
+        percent = float(percent)
+    if isinstance(percent, bool) or not isinstance(percent, Real | Decimal) or not math.isfinite(percent):
+        return percent
+    return math.floor(percent)
 
 
 @dataclass(frozen=True)

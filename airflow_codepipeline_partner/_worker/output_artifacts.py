@@ -11,6 +11,7 @@ artifacts with this package records their names in its own XCom, and the task th
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, get_args
 
@@ -32,6 +33,8 @@ MissingOutputs = Literal["warn", "fail", "ignore"]
 MAX_LOOKS = 100
 #: (task instance, number of its try) → job id → names: what tasks of this process have uploaded.
 _recorded: dict[tuple[TaskInstanceRef, int], dict[str, list[str]]] = {}
+#: A task may upload in several threads; each record must hold what all of them have uploaded.
+_recording = threading.Lock()
 
 
 def check_missing_outputs(value: str) -> str:
@@ -47,32 +50,76 @@ def check_missing_outputs(value: str) -> str:
     return given
 
 
+def check_is_looked_for(finish: Any, tasks: Iterable[Any]) -> None:
+    """
+    Check, when a DAG is parsed, that a finishing task's ``missing_outputs="fail"`` is not in vain.
+
+    :param finish: The finishing task.
+    :param tasks: The tasks that may report the job's success before it.
+    :raises InvalidInput: One of them reports first, and looks less strictly.
+    """
+    if finish.missing_outputs != "fail":
+        return
+    for task in tasks:
+        given = _parameters_of(task)
+        is_last = given.get("continuation_token") is None
+        if given.get("missing_outputs", "fail") != "fail" and is_last:
+            raise InvalidInput(
+                f'missing_outputs="fail" of {finish.task_id} has no effect, since {task.task_id} reports the '
+                f"success before it. Give it to {task.task_id}, too."
+            )
+
+
+def _parameters_of(task: Any) -> Mapping[str, Any]:
+    given: Mapping[str, Any] = task.partial_kwargs if task.is_mapped else vars(task)
+    return given
+
+
 def record_uploads(job_id: str, names: Collection[str]) -> None:
     """
     Record the output artifacts that the running task has uploaded; without a running task, do nothing.
 
     :param job_id: The job.
     :param names: The artifacts' names.
+    :raises ArtifactError: The record could not be written, and a task of the DAG fails a job whose outputs it
+        does not know of. A retry uploads them again.
     """
     from airflow.sdk import get_current_context
 
     try:
-        ti = get_current_context()["ti"]
+        context = get_current_context()
     except RuntimeError:
         log.info("No task runs here, so the upload of %s is not recorded.", ", ".join(sorted(names)))
         return
+    ti, dag = context["ti"], context["dag"]
     # Airflow clears the record when a retry starts. Only this process writes it, and those before a deferral.
     own = (TaskInstanceRef.of(ti), ti.try_number)
     try:
         store = RecordStore.of(ti)
-        if own not in _recorded:
-            _recorded[own] = dict(store.read(UPLOADS_KEY) or {}) if is_resumed(ti) else {}
-        known = _recorded[own]
-        known[job_id] = sorted({*known.get(job_id, ()), *names})
-        store.write(UPLOADS_KEY, known)
+        with _recording:
+            if own not in _recorded:
+                _recorded[own] = dict(store.read(UPLOADS_KEY) or {}) if is_resumed(ti) else {}
+            known = _recorded[own]
+            known[job_id] = sorted({*known.get(job_id, ()), *names})
+            store.write(UPLOADS_KEY, known)
     except Exception as trouble:
+        said = f"What this task has uploaded is not recorded: {type(trouble).__name__}."
+        if any(_parameters_of(task).get("missing_outputs") == "fail" for task in dag.tasks):
+            raise ArtifactError(
+                said, job_id=job_id, failure_type="SystemUnavailable", retryable=True
+            ) from trouble
         # The artifacts are there all the same.
-        log.warning("What this task has uploaded is not recorded: %s.", type(trouble).__name__)
+        log.warning("%s", said)
+
+
+def may_have_uploaded(states: Mapping[str, Collection[str | None]]) -> list[str]:
+    """
+    Return the tasks that may have uploaded artifacts, by how their instances ended.
+
+    However they ended: a task that skipped itself, or a teardown that failed, may have done so before.
+    """
+    ended = {"success", "skipped", "failed"}
+    return [task_id for task_id, found in states.items() if not ended.isdisjoint(found)]
 
 
 def check_outputs(

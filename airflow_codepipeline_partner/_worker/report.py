@@ -61,6 +61,7 @@ def put_once(
     certain: bool = True,
     was_claimed: bool = True,
     is_next: bool = False,
+    lacks_records: bool = False,
 ) -> str:
     """
     Report a job's result, unless the records say that it has one.
@@ -72,6 +73,7 @@ def put_once(
     :param certain: Whether the job is certainly ours.
     :param was_claimed: Whether that is known from its claim. If not, the job may not be claimed yet.
     :param is_next: Whether it continues an action of this run, so that no other run claims it.
+    :param lacks_records: Whether another task may have put a result, of which the record is cleared.
     :return: Which result the job has now: ``success``, ``continue`` or ``failure``.
     :raises JobNotInProgress: The job takes no result any more. The next try sends the same call once more.
     :raises CodePipelineError: The result could not be put.
@@ -79,7 +81,11 @@ def put_once(
     job = call.job
     assert job is not None  # noqa: S101 - a result is always some job's
     steps = reporting(
-        ResultRecord.of_call("intended", call), certain=certain, was_claimed=was_claimed, is_next=is_next
+        ResultRecord.of_call("intended", call),
+        certain=certain,
+        was_claimed=was_claimed,
+        is_next=is_next,
+        lacks_records=lacks_records,
     )
     error: CodePipelineProviderError | None = None
     came_of_it: Any = None

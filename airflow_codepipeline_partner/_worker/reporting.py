@@ -90,7 +90,12 @@ Steps = Generator[Action, Any, str | None]
 
 
 def reporting(
-    wanted: ResultRecord, *, certain: bool = True, was_claimed: bool = True, is_next: bool = False
+    wanted: ResultRecord,
+    *,
+    certain: bool = True,
+    was_claimed: bool = True,
+    is_next: bool = False,
+    lacks_records: bool = False,
 ) -> Steps:
     """
     Report a job's result, unless the records say that it has one.
@@ -100,9 +105,10 @@ def reporting(
     :param certain: Whether the job is certainly ours.
     :param was_claimed: Whether that is known from its claim. If not, the job may not be claimed yet.
     :param is_next: Whether it continues an action of this run, so that no other run claims it.
+    :param lacks_records: Whether another task may have put a result, of which the record is cleared.
     """
     results: Results = yield Read()
-    sender = _Sender(certain, was_claimed, is_next, results.first_refusal)
+    sender = _Sender(certain, was_claimed, is_next, lacks_records, results.first_refusal)
     step, known = results.step, results.best
     if step is Step.NOTHING and known is not None:
         return known.result
@@ -134,9 +140,15 @@ class _Sender:
     """Sends the results of one job, and records what comes of it."""
 
     def __init__(
-        self, certain: bool, was_claimed: bool, is_next: bool, first_refusal: datetime | None
+        self,
+        certain: bool,
+        was_claimed: bool,
+        is_next: bool,
+        lacks_records: bool,
+        first_refusal: datetime | None,
     ) -> None:
         self._certain = certain
+        self._lacks_records = lacks_records
         self._first_refusal = first_refusal
         self._was_claimed = was_claimed
         self._is_next = is_next
@@ -196,11 +208,13 @@ class _Sender:
         # Our own token needs no certainty: the task that puts it waits for the action's next job. That job
         # has the token, which proves that our call was carried out. If not, no such job comes in time.
         goes_on = sent.awaited_by is not None and may_be_taken
+        # If even CodePipeline has forgotten the job, nobody knows which result it has.
+        is_known = self._certain and (status is not None or not self._lacks_records)
         meaning = meaning_of_refusal(
             sent,
             results.others,
             may_be_taken=may_be_taken,
-            certain=self._certain or goes_on,
+            certain=is_known or goes_on,
             status=status,
         )
         if meaning is Refusal.OURS_WAS_TAKEN:

@@ -107,11 +107,25 @@ class ResultCheckpoint:
 
     def result_of_earlier_try(self, job: OfferedJob) -> Call | None:
         """Return the result of an earlier try's work, put or not; None if there is none."""
-        record = self.read_results(job.job_id).best or ResultRecord.of_job(job.job_id, self._stored())
+        record = self._earlier(job)
         if record is None or (record.state == "left" and record.result == "failure"):
             # This try may fail differently, or not at all.
             return None
         return record.call(job)
+
+    def is_of_ended_run(self, job: OfferedJob, run: Any) -> bool:
+        """
+        Return whether the result of an earlier try is from before a user cleared the run, which had ended.
+
+        :param job: The job.
+        :param run: The DAG run.
+        """
+        record = self._earlier(job)
+        is_cleared = bool(run.clear_number and run.start_date)
+        return record is not None and is_cleared and record.at < run.start_date
+
+    def _earlier(self, job: OfferedJob) -> ResultRecord | None:
+        return self.read_results(job.job_id).best or ResultRecord.of_job(job.job_id, self._stored())
 
     def leave_to_others(self, call: Call) -> None:
         """

@@ -20,6 +20,8 @@ from botocore.credentials import Credentials, ReadOnlyCredentials
 from airflow_codepipeline_partner._endpoints import s3_endpoint_of
 from airflow_codepipeline_partner._protocol.job_details import JobDetails
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
+from airflow_codepipeline_partner._worker.awaited_job import awaited_token
+from airflow_codepipeline_partner._worker.record_search import find_claim
 from airflow_codepipeline_partner.artifacts.errors import EXPIRED_CODES
 from airflow_codepipeline_partner.exceptions import ArtifactError, CodePipelineProviderError, JobNotFound
 
@@ -78,7 +80,8 @@ class JobCredentials(Credentials):
         """
         Return credentials that are valid; botocore calls it to sign each request.
 
-        :raises ArtifactError: CodePipeline returns no credentials for the job.
+        :raises ArtifactError: CodePipeline returns no credentials for the job, nor for a later job of the
+            same action in this run.
         :raises CodePipelineProviderError: The job's details are not available.
         """
         with self._lock:
@@ -124,21 +127,71 @@ class JobCredentials(Credentials):
 
     def _request(self) -> JobDetails:
         with _details_lock:
-            details = self._hook.details(self._job)
+            details = self._details_of_action()
         self._details = details
-        self._requested_at = self._clock()
-        self._next_at = self._requested_at + REFRESH_AFTER
         given = details.artifact_credentials
-        self._frozen = (
-            ReadOnlyCredentials(given["accessKeyId"], given["secretAccessKey"], given["sessionToken"])
-            if given
-            else None
-        )
+        if given or self._frozen is None or self._clock() - self._requested_at >= LIFETIME:
+            self._requested_at = self._clock()
+            self._next_at = self._requested_at + REFRESH_AFTER
+            self._frozen = (
+                ReadOnlyCredentials(given["accessKeyId"], given["secretAccessKey"], given["sessionToken"])
+                if given
+                else None
+            )
+        else:
+            # The job has just ended. Perhaps another task goes on with the action, and claims its next job.
+            self._next_at = self._clock() + REFRESH_PAUSE
+        return details
+
+    def _details_of_action(self) -> JobDetails:
+        """Return the details of the job; if it has ended, those of the action's newest job in this run."""
+        ended: JobNotFound | None = None
+        try:
+            details = self._hook.details(self._job)
+        except JobNotFound as error:
+            ended = error
+        else:
+            if details.artifact_credentials:
+                return details
+        newest = _newest_job(self._job)
+        if newest is not None:
+            log.info("Job %s has ended; its action goes on in job %s.", self._job.job_id, newest.job_id)
+            self._job = newest
+            return self._hook.details(newest)
+        if ended is not None:
+            raise ended
         return details
 
     def __repr__(self) -> str:
         """Show the job, and no credentials."""
         return f"{type(self).__name__}({self._job.job_id})"
+
+
+def _newest_job(job: OfferedJob) -> OfferedJob | None:
+    """
+    Return a later job of the same action that the run of the running task has claimed, or None.
+
+    :raises ArtifactError: The run has ended the job to go on in a next one, and has not claimed that yet.
+    """
+    from airflow.sdk import get_current_context
+
+    try:
+        claim = find_claim(get_current_context(), job.job_id)
+        awaited = None if claim is None else awaited_token(claim)
+    except Exception as error:
+        # Without a task, or if Airflow does not answer: the given job is all that is known.
+        log.info("Later jobs of the action of job %s are not known: %s.", job.job_id, type(error).__name__)
+        return None
+    if claim is not None and awaited is not None:
+        raise ArtifactError(
+            f"The action of job {job.job_id} goes on in a next job, which is not claimed yet.",
+            job_id=job.job_id,
+            failure_type="SystemUnavailable",
+            retryable=True,
+        )
+    if claim is None or not claim.counts_as_ours or claim.record.job.job_id == job.job_id:
+        return None
+    return claim.record.job.job
 
 
 class _Provider:

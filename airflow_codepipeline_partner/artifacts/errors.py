@@ -25,6 +25,7 @@ _TRANSIENT_S3_CODES = {
     "KMS.KMSInternalException",
     "KMS.KeyUnavailableException",
     "InvalidAccessKeyId",  # new credentials have not reached S3 yet
+    "NoSuchUpload",  # also after a lost answer to the call that ends an upload in parts
     "OperationAborted",
     "RequestTimeTooSkewed",
 }

@@ -15,6 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from airflow_codepipeline_partner._protocol.job_details import Artifact, JobDetails
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._worker.output_artifacts import record_uploads
@@ -57,13 +59,17 @@ class JobStorage:
         return make_client(self.hook, self._credentials)
 
     def close(self) -> None:
-        """Close the connections to S3, and record what the running task has uploaded."""
-        if self._uploaded:
-            record_uploads(self.job.job_id, self._uploaded)
-            self._uploaded = set()
+        """
+        Close the connections to S3, and record what the running task has uploaded.
+
+        :raises ArtifactError: It could not be recorded; see :func:`record_uploads`.
+        """
         client = self.__dict__.pop("client", None)
         if client is not None:
             client.close()
+        uploaded, self._uploaded = self._uploaded, set()
+        if uploaded:
+            record_uploads(self.job.job_id, uploaded)
 
     @property
     def _details(self) -> JobDetails:
@@ -137,9 +143,20 @@ class JobStorage:
             disk_errors(artifact.name, "stored"),
             transfer_manager(self.client) as manager,
         ):
-            manager.download(
-                artifact.bucket, artifact.key, os.fspath(path), subscribers=subscribers_of(progress)
-            ).result()
+
+            def download() -> None:
+                manager.download(
+                    artifact.bucket, artifact.key, os.fspath(path), subscribers=subscribers_of(progress)
+                ).result()
+
+            try:
+                download()
+            except ClientError as error:
+                if error.operation_name != "HeadObject":
+                    raise
+                # The answer to a HEAD has no code. That to a read has one, if it fails, too.
+                self.client.get_object(Bucket=artifact.bucket, Key=artifact.key)["Body"].close()
+                download()
         progress.end()
 
     def open(self, artifact: Artifact) -> ResumedStream:

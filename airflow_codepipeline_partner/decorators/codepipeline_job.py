@@ -185,6 +185,10 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, ClaimingOperator):
             RecordStore.of_claiming_task(context).expect_result()
             checkpoint = ResultCheckpoint(context)
             call = checkpoint.result_of_earlier_try(offered)
+            # The start of this try has cleared what the finishing task had recorded.
+            lacks_records = bool(self._finishing_tasks(context["dag"])) and checkpoint.is_of_ended_run(
+                offered, context["dag_run"]
+            )
             if call is None:
                 claimed = claim_job(self.hook, context, offered, self.unknown_claim, ends_with_claim=False)
                 call = self._work(context, claimed)
@@ -197,7 +201,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, ClaimingOperator):
         except BaseException as error:
             self._end(context, offered.job_id, error)
             raise
-        result = self._report(context, checkpoint, call, certain=claimed.certain)
+        result = self._report(context, checkpoint, call, certain=claimed.certain, lacks_records=lacks_records)
         self.show_link(claimed.pipeline_name)
         if result == "failure":
             raise AirflowFailException(
@@ -277,10 +281,10 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, ClaimingOperator):
             # The work is done. A record that cannot be read is no reason to do it again, or to fail the job.
             self.log.warning("The record of uploads cannot be read: %s.", type(error).__name__)
 
-    def _report(self, context: Any, checkpoint: ResultCheckpoint, call: Call, *, certain: bool) -> str:
-        """Put the result of the work, and return the result that the job now has."""
+    def _report(self, context: Any, checkpoint: ResultCheckpoint, call: Call, **known: bool) -> str:
+        """Put the result of the work, and return the result that the job has now; see :func:`put_once`."""
         try:
-            return report.put_once(self.hook, checkpoint, call, certain=certain)
+            return report.put_once(self.hook, checkpoint, call, **known)
         except (JobNotFound, JobNotInProgress) as error:
             # Without a chain of exceptions, so that the log is readable.
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None

@@ -45,8 +45,10 @@ from airflow_codepipeline_partner._worker.former_tasks import end_jobs_of_former
 from airflow_codepipeline_partner._worker.last_look import claim_to_end
 from airflow_codepipeline_partner._worker.output_artifacts import (
     MissingOutputs,
+    check_is_looked_for,
     check_missing_outputs,
     check_outputs,
+    may_have_uploaded,
 )
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
@@ -194,7 +196,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         """
         Check, when the DAG is parsed, that this task waits for the work, and have the work observed.
 
-        :raises InvalidInput: It does not, or a branch would skip it, or the run would succeed if it failed.
+        :raises InvalidInput: It does not, or a branch would skip it, or the run would succeed if it failed,
+            or its ``missing_outputs`` would be in vain.
         """
         dag = self.get_dag()
         if dag is None or not dag.has_task(self.claim_task_id):
@@ -206,8 +209,10 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         check_is_not_skipped(self, dag)
         check_fails_the_run(self, dag)
         observe_skip(claiming)
-        for task_id in tasks_of_job(dag, self, self.claim_task_id):
-            observe(dag.get_task(task_id))
+        of_job = [dag.get_task(task_id) for task_id in tasks_of_job(dag, self, self.claim_task_id)]
+        check_is_looked_for(self, [claiming, *of_job])
+        for task in of_job:
+            observe(task)
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """Render the fields. A value that cannot be rendered must not keep the job from its result."""
@@ -423,7 +428,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             check_outputs(
                 context,
                 record.job,
-                [task_id for task_id, found in states.items() if "success" in found],
+                may_have_uploaded(states),
                 self.missing_outputs,
                 former_job_ids=record.former_job_ids,
             )

@@ -33,6 +33,7 @@ from airflow_codepipeline_partner._worker.output_artifacts import (
     MissingOutputs,
     check_missing_outputs,
     check_outputs,
+    may_have_uploaded,
 )
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun, find_claim
 from airflow_codepipeline_partner._worker.result_checkpoint import result_store
@@ -293,9 +294,7 @@ class _Success(_PutResultOperator):
         record = claim.record
         is_last = self.continuation_token is None
         if is_last and record.job.output_artifacts and claim.results.best is None:
-            before = [
-                task_id for task_id, found in states_before(context, self).items() if "success" in found
-            ]
+            before = may_have_uploaded(states_before(context, self))
             former = record.former_job_ids
             check_outputs(context, record.job, before, self.missing_outputs, former_job_ids=former)
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
@@ -137,7 +139,6 @@ def test_a_revision_without_a_needed_member_is_refused_by_name(given, missing):
         ({"revision": 0.5}, "currentRevision.revision"),
         ({"changeIdentifier": "x" * 101}, "currentRevision.changeIdentifier"),
         ({"created": "yesterday"}, "currentRevision.created"),
-        ({"revisionSummary": ""}, "currentRevision.revisionSummary"),
     ],
 )
 def test_a_revision_that_does_not_fit_is_refused_by_field(members, field):
@@ -154,15 +155,34 @@ def test_a_revision_that_does_not_fit_is_refused_by_field(members, field):
         ({"percentComplete": "None"}, "executionDetails.percentComplete"),
         ({"percentComplete": True}, "executionDetails.percentComplete"),
         ({"externalExecutionId": "x" * 1501}, "executionDetails.externalExecutionId"),
-        ({"externalExecutionId": ""}, "executionDetails.externalExecutionId"),
-        ({"summary": ""}, "executionDetails.summary"),
         ({"summary": {"a": 1}}, "executionDetails.summary"),
+        ({"percentComplete": 101.5}, "executionDetails.percentComplete"),
+        ({"percentComplete": -0.5}, "executionDetails.percentComplete"),
+        ({"percentComplete": float("nan")}, "executionDetails.percentComplete"),
+        ({"percentComplete": float("inf")}, "executionDetails.percentComplete"),
     ],
 )
 def test_execution_details_that_do_not_fit_are_refused_by_field(members, field):
     with pytest.raises(LimitExceeded) as refusal:
         ExecutionDetails.from_value(members)
     assert refusal.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("given", "whole"),
+    [(33.3, 33), (99.99, 99), (100.0, 100), ("66.6", 66), (Fraction(1, 3), 0), (Decimal("7.5"), 7)],
+)
+def test_a_fraction_of_a_percentage_is_rounded_down(given, whole):
+    details = ExecutionDetails(percent_complete=given)
+    assert details.to_api() == {"percentComplete": whole}
+    assert type(details.percent_complete) is int
+
+
+def test_an_empty_text_of_a_result_counts_as_none():
+    """Another system may have nothing to say yet; that must not end a job."""
+    assert ExecutionDetails(summary="", external_execution_id="").to_api() == {}
+    revision = CurrentRevision(revision="r", change_identifier="c", revision_summary="")
+    assert revision.revision_summary is None
 
 
 @pytest.mark.parametrize(

@@ -451,3 +451,18 @@ def test_a_job_that_is_ours_again_and_refuses_is_tried_again():
         report.put_once(hook, memory, SUCCESS)
     assert len(hook.puts) == 2
     assert own(memory) == recorded("intended", SUCCESS)
+
+
+@pytest.mark.parametrize(("status", "result"), [("Succeeded", "success"), (None, None)])
+def test_what_is_forgotten_is_not_known_if_records_are_cleared(status, result):
+    """Another task may have put the job's result. Only CodePipeline could say."""
+    memory = RecordMemory(recorded("intended", SUCCESS))
+    hook = Hook(memory, JobNotInProgress("m"), status=status)
+    if result is not None:
+        assert report.put_once(hook, memory, SUCCESS, lacks_records=True) == result
+        return
+    with pytest.raises(JobNotInProgress):
+        report.put_once(hook, memory, SUCCESS, lacks_records=True)
+    assert own(memory) == recorded("left", SUCCESS)
+    memory = RecordMemory(recorded("intended", SUCCESS))
+    assert report.put_once(Hook(memory, JobNotInProgress("m")), memory, SUCCESS) == "success"

@@ -66,6 +66,20 @@ def test_old_credentials_serve_while_new_ones_cannot_be_had(world, caplog):
         )
 
 
+def test_old_credentials_serve_after_the_job_has_ended(world):
+    """Another task of the run goes on with the action, and claims its next job."""
+    job = world.claim()
+    with Workspace(job, world.hook) as workspace:
+        workspace._storage._credentials._clock = world.time.clock
+        workspace.upload("Built", workspace.download())
+        world.hook.succeed(job)
+        for seconds in (credentials.REFRESH_AFTER, credentials.REFRESH_PAUSE - 1, 1):
+            world.time.now += seconds
+            workspace.upload("Built", workspace.download())
+        world.time.now += credentials.LIFETIME
+        refused("it has ended", lambda: workspace.upload("Built", workspace.download()))
+
+
 @pytest.mark.parametrize(
     ("operation", "which"),
     [

@@ -38,7 +38,7 @@ def test_an_object_that_the_credentials_do_not_open_is_named(world, tmp_path):
         times=None,
     )
     with Workspace(job, world.hook) as workspace:
-        denied = refused("Source of job .* 403 for s3://b/k.*policies", lambda: workspace.download())
+        denied = refused("Source of job .* AccessDenied for s3://b/k.*policies", lambda: workspace.download())
         (tmp_path / "f").write_text("x")
         refused(
             r"Source of job .* AccessDenied for s3://b/k", lambda: workspace.upload("Source", tmp_path / "f")

@@ -95,6 +95,29 @@ def test_what_may_pass_is_tried_again(world, call):
     assert [c.outcome for c in world.calls(call)][:2] == ["SlowDown", "ok"]
 
 
+@pytest.mark.parametrize(("code", "status"), [("InvalidAccessKeyId", 403), ("RequestTimeTooSkewed", 403)])
+def test_a_refused_head_is_understood_by_a_read(world, code, status):
+    """The answer to a HEAD has no code, and what seems to be denied may pass."""
+    job = world.claim()
+    with Workspace(job, world.hook) as workspace:
+        world.emulator.inject("error", "HeadObject", code=code, status=status)
+        assert workspace.download().is_file()
+    with Workspace(job, world.hook) as workspace:
+        world.emulator.inject("error", "HeadObject", code=code, status=status)
+        world.emulator.inject("error", "GetObject", code=code, status=status)
+        passing = refused(f"S3 answered {code}", lambda: workspace.download())
+    assert passing.retryable
+
+
+def test_an_upload_that_s3_no_longer_knows_is_made_again(world, tmp_path):
+    """Perhaps the answer to the call that ended it was lost."""
+    (tmp_path / "f").write_bytes(LARGE)
+    with Workspace(world.claim(), world.hook) as workspace:
+        world.emulator.inject("error", "CompleteMultipartUpload", code="NoSuchUpload", status=404)
+        lost = refused("NoSuchUpload", lambda: workspace.upload("Built", tmp_path / "f"))
+    assert lost.retryable
+
+
 @pytest.mark.usefixtures("leaving_sockets")
 def test_a_download_that_is_cut_is_taken_up_again(world):
     job = world.claim(LARGE)

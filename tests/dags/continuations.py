@@ -4,15 +4,20 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, task, task_group
 
-from airflow_codepipeline_partner._compat import AirflowFailException
+from airflow_codepipeline_partner._compat import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+)
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._worker.next_job import action_of
-from airflow_codepipeline_partner.exceptions import ServiceUnavailable
+from airflow_codepipeline_partner.exceptions import JobFailure, ServiceUnavailable
 from airflow_codepipeline_partner.jobs import ClaimedJob
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 from airflow_codepipeline_partner.operators import (
@@ -199,13 +204,23 @@ def look(job: ClaimedJob, path: str) -> Any:
     Path(path).write_text("\n".join(left))
     with Path(f"{path}.jobs").open("a") as seen:
         seen.write(job.job_id + "\n")
-    if said == "fail":
-        raise ValueError("the work's own text")
+    if said in RAISED:
+        raise RAISED[said]
     return json.loads(said)
 
 
+RAISED = {
+    "fail": ValueError("the work's own text"),
+    "skip": AirflowSkipException("not today"),
+    "reschedule": AirflowRescheduleException(datetime(2026, 1, 1, tzinfo=UTC)),
+    "job failure": JobFailure("the customer's own fault"),
+}
 for dag_id, more in (
     ("watched_work", {"timeout": 600}),
+    ("watched_work_silently", {"silent_fail": True, "progress_interval": None, "poke_interval": 0.1}),
+    # Half of the job's timeout passes before a retry, but not before a poke.
+    ("watched_work_in_an_outage", {"progress_interval": 0.5, "poke_interval": 0.1, "retry_delay": 0.6}),
+    ("watched_work_that_stumbles", {"progress_interval": None}),
     ("watched_work_out_of_time", {"timeout": 0.001, "progress_interval": None}),
     ("watched_work_by_job_timeout", {"job_timeout": 0.6, "progress_interval": None}),
     ("watched_work_in_patience", {"poke_interval": 0.1, "progress_interval": None, "timeout": 600}),

@@ -9,11 +9,13 @@ from typing import Any
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk import DAG, BaseOperator, task, task_group, teardown
 
+from airflow_codepipeline_partner._compat import AirflowSkipException
 from airflow_codepipeline_partner._worker import output_artifacts
 from airflow_codepipeline_partner.artifacts import Workspace
 from airflow_codepipeline_partner.decorators import JobInProgress
 from airflow_codepipeline_partner.operators import (
     CodePipelineClaimJobOperator,
+    CodePipelineContinueJobOperator,
     CodePipelineUploadArtifactsOperator,
     PutThirdPartyJobSuccessResultOperator,
     finish_job,
@@ -84,6 +86,48 @@ with DAG("outputs_of_a_short_circuit", schedule=None, render_template_as_native_
 
     upload_first(claim.output) >> work(claim.output, [])
     finish_job(claim, missing_outputs="fail")
+
+with DAG("outputs_before_a_skip", schedule=None, render_template_as_native_obj=True):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job=JOB)
+
+    @task
+    def upload_and_skip(job: Any) -> None:
+        upload_all(Workspace(job), ["Built"])
+        raise AirflowSkipException
+
+    [upload_and_skip(claim.output), work(claim.output, [])]
+    finish_job(claim, missing_outputs="fail")
+
+with DAG("outputs_of_a_failed_teardown", schedule=None, render_template_as_native_obj=True):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job=JOB)
+    done = work(claim.output, [])
+
+    @teardown
+    def upload_and_clean_up(job: Any) -> None:
+        upload_all(Workspace(job), ["Built"])
+        raise OSError
+
+    done >> upload_and_clean_up(claim.output)
+    finish_job(claim, missing_outputs="fail")
+
+with DAG("outputs_in_the_next_job", schedule=None, render_template_as_native_obj=True):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job=JOB)
+    going_on = CodePipelineContinueJobOperator(task_id="go_on", job=claim.output, poll_interval=0.1)
+    # Not the job that the continuation returned.
+    going_on >> work(claim.output, NAMES)
+    finish_job(claim, missing_outputs="fail")
+
+with DAG("outputs_between_two_jobs", schedule=None, render_template_as_native_obj=True):
+    claim = CodePipelineClaimJobOperator(task_id="claim", job=JOB)
+
+    class UploadBeforeTheWait(CodePipelineContinueJobOperator):
+        """Uploads when the job has ended, and the next one is not claimed."""
+
+        def _hand_on(self, claim: Any, at_least: Any) -> Any:
+            upload_all(Workspace(claim.record.job), ["Built"])
+
+    UploadBeforeTheWait(task_id="go_on", job=claim.output, poll_interval=0.1)
+    finish_job(claim)
 
 with DAG("outputs_around_a_deferral", schedule=None, render_template_as_native_obj=True):
     claim = CodePipelineClaimJobOperator(task_id="claim", job=JOB)

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from airflow.sdk import DAG, task
 from artifact_jobs import zipped
 from support import ACTION_TYPE, action_state, results_of
 
@@ -15,9 +19,12 @@ from airflow_codepipeline_partner._worker import output_artifacts
 from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
 from airflow_codepipeline_partner.jobs import Artifact, ClaimedJob, OfferedJob
 from airflow_codepipeline_partner.operators import (
+    CodePipelineClaimJobOperator,
     CodePipelineFinishJobOperator,
     CodePipelineUploadArtifactsOperator,
     PutJobSuccessResultOperator,
+    PutThirdPartyJobSuccessResultOperator,
+    finish_job,
 )
 
 WARNING = "no task uploaded these output artifacts with this package: {}."
@@ -150,10 +157,101 @@ def test_records_that_cannot_be_read_fail_no_job(
         assert warnings == ["The records of uploads cannot be read: OSError."]
 
 
-@pytest.mark.parametrize("where", ["teardown", "short_circuit"])
+def test_an_upload_without_a_record_is_tried_again_if_it_counts(emulator, offer_builds, run_dag, monkeypatch):
+    def fail(*given):
+        raise OSError("no database")
+
+    monkeypatch.setattr(output_artifacts.RecordStore, "write", fail)
+    with pytest.raises(ArtifactError, match="not recorded: OSError") as error:
+        record_in("outputs_fail", "Built")
+    assert error.value.retryable
+    record_in("outputs_warn", "Built")
+
+
+def record_in(dag_id, *names):
+    """Record uploads in a task of a DAG."""
+    from airflow.sdk.definitions.context import Context
+    from airflow.sdk.execution_time.context import set_current_context
+
+    dag = SimpleNamespace(
+        tasks=[SimpleNamespace(is_mapped=False, missing_outputs=dag_id.removeprefix("outputs_"))]
+    )
+    ti = SimpleNamespace(dag_id=dag_id, run_id="r", task_id="t", map_index=-1, try_number=1)
+    ti._ti_context_from_server = SimpleNamespace(next_method=None)
+    with set_current_context(Context(ti=ti, dag=dag)):
+        output_artifacts.record_uploads("j", names)
+
+
+def test_uploads_by_the_first_job_count_for_the_next_one(emulator, offer_builds, run_dag):
+    emulator.configure(continuation_delay=0)
+    [job] = offer_builds("Built")
+    assert run_dag("outputs_in_the_next_job", job=job, names=["Built"]).state == "success"
+    assert results_of(emulator, {"job_id": emulator.jobs()[-1].job_id}) == ["success"]
+
+
+def test_uploads_of_two_threads_are_recorded_both(monkeypatch):
+    written, is_second = {}, threading.Event()
+
+    def write(store, key, value):
+        """Let another thread's record overtake the first one."""
+        known = json.dumps(value)
+        if "Tested" in known:
+            is_second.set()
+        else:
+            is_second.wait(0.3)
+        written[key] = known
+
+    monkeypatch.setattr(output_artifacts.RecordStore, "write", write)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(record_in, "outputs_of_threads", "Built")
+        second = pool.submit(record_in, "outputs_of_threads", "Tested")
+        first.result()
+        second.result()
+    assert {name for known in written.values() for name in json.loads(known)["j"]} == {"Built", "Tested"}
+
+
+def test_between_two_jobs_an_upload_may_be_tried_again(emulator, offer_builds, run_dag):
+    emulator.configure(continuation_delay=0)
+    [job] = offer_builds("Built")
+    run = run_dag("outputs_between_two_jobs", job=job)
+    assert run.states["go_on"] == "failed"
+    message = action_state(emulator, "build0")["errorDetails"]["message"]
+    assert "goes on in a next job, which is not claimed yet" in message
+
+
+@pytest.mark.parametrize("report", ["function", "put"])
+def test_a_strict_finish_job_behind_another_report_is_refused(report):
+    """The other one would report the success first."""
+    with DAG("d", schedule=None):
+        job = {"job_id": "j", "client_id": "c"}
+        if report == "function":
+
+            @task.codepipeline_job
+            def build(job): ...
+
+            first = build(job)
+            finish = finish_job(first, missing_outputs="fail")
+        else:
+            first = CodePipelineClaimJobOperator(task_id="claim", job=job)
+            put = PutThirdPartyJobSuccessResultOperator(task_id="put", job=first.output)
+            finish = finish_job(first, missing_outputs="fail")
+    with pytest.raises(InvalidInput, match=r"has no effect, since (build|put) reports"):
+        finish.prepare_template()
+    if report == "put":
+        put.missing_outputs = "fail"
+        finish.prepare_template()
+
+
+@pytest.mark.parametrize("where", ["teardown", "failed_teardown", "short_circuit"])
 def test_an_upload_counts_in_any_task_before_the_report(emulator, offer_builds, run_dag, where):
     [job] = offer_builds("Built")
     assert run_dag(f"outputs_of_a_{where}", job=job).state == "success"
+    assert results_of(emulator, job) == ["success"]
+
+
+def test_an_upload_counts_in_a_task_that_skipped_itself_then(emulator, offer_builds, run_dag):
+    [job] = offer_builds("Built")
+    assert run_dag("outputs_before_a_skip", job=job).state == "success"
     assert results_of(emulator, job) == ["success"]
 
 

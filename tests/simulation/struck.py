@@ -77,3 +77,21 @@ def is_deferred(history, name):
     """Return whether a task of the first run waits."""
     found = instance(history, name)
     return found is not None and found.state == "deferred"
+
+
+def hung_while(history, process, what, act):
+    """Have a process stop at its first step of a name, do something, and let all others go first."""
+    drawn = history._fate
+    done = []
+
+    def fate(step, kinds):
+        current = history.current
+        if not done and current is not None and current.name == process and step.startswith(what):
+            done.append(step)
+            act(current)
+            history.hang(current)
+            current.pause()
+        return drawn(step, kinds)
+
+    history._fate = fate
+    return done

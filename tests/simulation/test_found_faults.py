@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from simulation.struck import FAILURE, Struck, instance, is_deferred, waits_for_retry_after
+from simulation.history import START
+from simulation.struck import FAILURE, Struck, hung_while, instance, is_deferred, waits_for_retry_after
 from simulation.verdict import REMEMBERS, judge
 
 #: Their steps are those of an Airflow that has a task state store.
@@ -354,3 +355,21 @@ def test_a_claim_that_is_marked_before_it_claims_is_not_green():
     history.run()
     assert judge(history) == []
     assert next(iter(history.server.runs.values())).state == "failed"
+
+
+def test_a_perhaps_refused_success_is_none_after_a_clear():
+    """finish_job had put a failure. Its record is cleared, and CodePipeline has forgotten the job."""
+    function = "run1 function.1"
+    history = Struck("function_and_finish", {}, user="mark failed", then="clear claim", retention=20.0)
+
+    def mark(process):
+        history.strikes[function, "AcknowledgeThirdPartyJob"] = "die before"
+        next(act for _, act in history.outsiders.of_user(next(iter(history.server.runs.values()))))()
+
+    marked = hung_while(history, function, "writes codepipeline_result", mark)
+    history.cue = lambda it: it.now > START + 100 and "mark failed" in it.users_actions
+    puts, states = history.ends()
+    assert marked
+    assert puts[:2] == [FAILURE, "PutThirdPartyJobSuccessResult"]
+    assert len(puts) > 2
+    assert states == ["failed"]

@@ -6,31 +6,13 @@ from __future__ import annotations
 import pytest
 
 from simulation.history import START
-from simulation.struck import FAILURE, Struck, instance
+from simulation.struck import FAILURE, Struck, hung_while, instance
 from simulation.verdict import REMEMBERS, judge
 
 #: Their steps are those of an Airflow that has a task state store.
 pytestmark = pytest.mark.skipif(not REMEMBERS, reason="these steps are there since Airflow 3.3")
 
 CLAIM, FINISH = "run1 claim.1", "run1 finish_job.1"
-
-
-def hung_while(history, process, what, act):
-    """Have a process stop at its first step of a name, do something, and let all others go first."""
-    drawn = history._fate
-    done = []
-
-    def fate(step, kinds):
-        current = history.current
-        if not done and current is not None and current.name == process and step.startswith(what):
-            done.append(step)
-            act(current)
-            history.hang(current)
-            current.pause()
-        return drawn(step, kinds)
-
-    history._fate = fate
-    return done
 
 
 @pytest.mark.parametrize("before", ["GetThirdPartyJobDetails", "AcknowledgeThirdPartyJob"])
