@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import math
 import os
+import threading
 from collections.abc import Callable, Mapping, Sized
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any, Literal, Protocol
 
@@ -61,7 +64,12 @@ __all__ = [
     "retry_wait",
     "task_decorator_factory",
     "task_state_store",
+    "threads_ask_in_turn",
 ]
+
+#: Held while a thread of a task asks Airflow for something: on Airflow 3.1, it may be given the answer to
+#: another's question.
+threads_ask_in_turn = threading.Lock()
 
 #: Before Airflow 3.3, a try that Airflow holds for dead, and that still runs, may write records.
 OUTDATED_TRIES_WRITE = Version(version("apache-airflow-task-sdk")) < Version("1.3")
@@ -216,18 +224,20 @@ def retry_wait(task: Any, try_number: int) -> float:
     :param task: The task, for which :func:`is_retried` was asked.
     :param try_number: The number of the try that has failed.
     """
-    decision = getattr(getattr(task, "retry_policy", None), "_decision", None)
-    delay = getattr(decision, "retry_delay", None)
+    policy = getattr(task, "retry_policy", None)
+    delay = policy.delay if isinstance(policy, _Decided) else None
     if delay is not None:
         return float(delay.total_seconds())
     wait = float(task.retry_delay.total_seconds())
-    if task.retry_exponential_backoff:
-        # A multiplier from Airflow 3.3 on, a boolean before. The wait is varied by as much as itself.
-        multiplier = max(2.0, float(task.retry_exponential_backoff))
-        wait = min(wait * multiplier ** min(try_number, 64), MAX_RETRY_WAIT)
-        if task.max_retry_delay:
-            wait = min(wait, task.max_retry_delay.total_seconds())
-    return wait
+    given = task.retry_exponential_backoff
+    # A multiplier from Airflow 3.3 on, a boolean before.
+    multiplier = 2.0 if given is True else float(given)
+    if multiplier in (0.0, 1.0):
+        return wait
+    # Airflow varies it by as much as itself.
+    wait = 2 * max(1.0, math.ceil(wait * multiplier ** min(try_number - 1, 64)))
+    longest = task.max_retry_delay
+    return min(wait, MAX_RETRY_WAIT if not longest else longest.total_seconds())
 
 
 def is_retried(context: Mapping[str, Any], error: BaseException) -> bool:
@@ -266,6 +276,12 @@ class _Decided:
 
     def __init__(self, decision: Any) -> None:
         self._decision = decision
+
+    @property
+    def delay(self) -> timedelta | None:
+        """How long Airflow waits before the retry; None if the policy leaves that to the task."""
+        delay: timedelta | None = self._decision.retry_delay
+        return delay
 
     def evaluate(self, **facts: Any) -> Any:
         """Return the decision."""

@@ -48,7 +48,6 @@ from airflow_codepipeline_partner._worker import progress as said_by
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 from airflow_codepipeline_partner.exceptions import (
-    CodePipelineProviderError,
     InvalidInput,
     from_description,
 )
@@ -350,7 +349,7 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
             )
         except (Exception, AirflowTaskTimeout) as error:
             if awaited is None and is_retried(context, error):
-                self._renew_before_retry(claim, me, renew_at, context["ti"].try_number)
+                self._renew_before_retry(claim, me, context["ti"].try_number)
             raise
         with fail_without_retry_if_permanent():
             if said is True:
@@ -366,28 +365,31 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
         self.log.info("%s The job is renewed in %.0f s.", said_by.text_of(said), renew_at - time.time())
         self._look_again(min(time.time() + self.poke_interval, renew_at, deadline), deadline)
 
-    def _renew_before_retry(
-        self, claim: ClaimInRun, me: TaskInstanceRef, renew_at: float, try_number: int
-    ) -> None:
+    def _renew_before_retry(self, claim: ClaimInRun, me: TaskInstanceRef, try_number: int) -> None:
         """
         Renew the job if a retry may come too late for that.
 
         The function has failed. Perhaps only its look at the work did, and the work goes on.
         """
-        if time.time() + retry_wait(self, try_number) < renew_at:
+        if time.time() + retry_wait(self, try_number) < self._half_time(claim):
             return
         self.log.warning("progress of %s failed. The job is renewed before the retry.", self.task_id)
         try:
             next_job.put_progress(self.hook, claim, me)
-        except CodePipelineProviderError as error:
-            # The failure of the work is raised, and a retry puts the renewal again.
+        except Exception as error:
+            # Of whatever kind: the failure of the work is raised, and a retry puts the renewal again.
             self.log.warning("The job is not renewed: %s.", type(error).__name__)
 
     def _renew_at(self, claim: ClaimInRun) -> float:
-        after = _read_job_timeout(self.job_timeout) * RENEW_AFTER
-        if not is_missing(self.progress_interval):
-            after = min(after, read_seconds("progress_interval", self.progress_interval))
-        return claim.record.at.timestamp() + after
+        at = self._half_time(claim)
+        if is_missing(self.progress_interval):
+            return at
+        interval = read_seconds("progress_interval", self.progress_interval)
+        return min(at, claim.record.at.timestamp() + interval)
+
+    def _half_time(self, claim: ClaimInRun) -> float:
+        """Return when the job is renewed for the sake of its timeout."""
+        return claim.record.at.timestamp() + _read_job_timeout(self.job_timeout) * RENEW_AFTER
 
     def _wait_for_next_job(self, claim: ClaimInRun, deadline: float, at_least: float | None = None) -> None:
         """Defer until the action's next job is offered."""

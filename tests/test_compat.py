@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ from airflow_codepipeline_partner._compat import (
     context_names,
     ends_task_otherwise,
     is_retried,
+    retry_wait,
     task_state_store,
 )
 
@@ -37,6 +39,43 @@ def test_the_number_of_tries_says_whether_there_is_a_retry(try_number, max_tries
 @pytest.mark.parametrize("error", [AirflowFailException(), AirflowSensorTimeout()])
 def test_some_errors_are_never_retried(error):
     assert not is_retried(context(), error)
+
+
+@pytest.mark.parametrize(
+    ("backoff", "longest", "try_number", "seconds"),
+    [
+        (False, None, 3, 10),
+        (0, None, 3, 10),
+        (1.0, None, 3, 10),
+        (True, None, 1, 20),
+        (True, None, 3, 80),
+        (3.0, None, 3, 180),
+        (True, 60, 3, 60),
+        (True, None, 10_000, 86_400),
+    ],
+)
+def test_the_longest_wait_before_a_retry(backoff, longest, try_number, seconds):
+    task = SimpleNamespace(
+        retry_delay=timedelta(seconds=10),
+        retry_exponential_backoff=backoff,
+        max_retry_delay=None if longest is None else timedelta(seconds=longest),
+    )
+    assert retry_wait(task, try_number) == seconds
+
+
+def test_a_retry_policy_may_decide_on_the_wait():
+    pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="there are policies since Airflow 3.3")
+    from airflow.sdk.definitions.retry_policy import RetryDecision
+
+    given = context()
+    given["task"] = SimpleNamespace(
+        retry_delay=timedelta(seconds=10),
+        retry_exponential_backoff=0,
+        max_retry_delay=None,
+        retry_policy=SimpleNamespace(evaluate=lambda **facts: RetryDecision.retry(delay=timedelta(hours=1))),
+    )
+    assert is_retried(given, ValueError())
+    assert retry_wait(given["task"], 1) == 3600
 
 
 @pytest.mark.parametrize("says", [True, False])

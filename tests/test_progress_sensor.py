@@ -15,6 +15,7 @@ from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner._worker import awaited_job, progress
 from airflow_codepipeline_partner.exceptions import InvalidInput
+from airflow_codepipeline_partner.jobs import ExecutionDetails
 from airflow_codepipeline_partner.operators.finish import CodePipelineFinishJobOperator
 from airflow_codepipeline_partner.sensors import CodePipelineJobProgressSensor
 
@@ -182,9 +183,9 @@ def test_the_job_is_renewed_before_a_retry_that_may_be_late(emulator, watch):
 def test_before_a_retry_in_time_and_without_one_it_is_not(emulator, watch):
     watch("fail", True, dag_id="watched_work_that_stumbles")
     assert results(emulator) == [["success"]]
-    watch("fail", "fail", dag_id="watched_work_that_stumbles")
-    assert results(emulator)[-1] == ["failure"]
-    assert len(emulator.jobs()) == 2
+    watch("fail", "fail", dag_id="watched_work_in_an_outage")
+    # Before its retry, and not before the end.
+    assert results(emulator)[1:] == [["continue"], ["failure"]]
 
 
 def test_no_wait_outlives_the_deadline_without_a_triggerer(watch, monkeypatch):
@@ -200,11 +201,21 @@ def test_no_wait_outlives_the_deadline_without_a_triggerer(watch, monkeypatch):
     assert [timeout.total_seconds() for timeout in timeouts] == [pytest.approx(600 + 60, abs=60)]
 
 
+@pytest.mark.parametrize("silent_fail", [False, True])
+def test_details_made_in_the_function_fail_at_once_too(silent_fail):
+    def too_far(job):
+        return ExecutionDetails(percent_complete=101)
+
+    with pytest.raises(AirflowFailException, match="percentComplete is 101"):
+        progress.ask(too_far, None, {}, task_id="t", silent_fail=silent_fail)
+
+
 @pytest.mark.parametrize(
     ("kind", "said"), [("numpy", True), ("numpy", False), ("elsewhere", True), ("elsewhere", False)]
 )
 def test_a_boolean_of_numpy_is_one(kind, said):
     boolean = type("bool", (), {"__module__": kind, "item": lambda self: said})()
+    boolean.ndim = 0
     if kind == "numpy":
         assert progress.ask(lambda job: boolean, None, {}, task_id="t", silent_fail=False) is (said or None)
     else:

@@ -162,10 +162,14 @@ def _rounded_down(percent: object) -> object:
     Down, so that work which is not done is never shown as done.
     """
     if isinstance(percent, str) and re.fullmatch(r"\s*[0-9]{1,3}\.[0-9]+\s*", percent):
-        percent = float(percent)
-    if isinstance(percent, bool) or not isinstance(percent, Real | Decimal) or not math.isfinite(percent):
+        return percent.partition(".")[0]
+    if isinstance(percent, int) or not isinstance(percent, Real | Decimal):
         return percent
-    return math.floor(percent)
+    try:
+        return math.floor(percent)
+    except (ValueError, ArithmeticError):
+        # Not a number, or infinite.
+        return percent
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,15 @@ artifacts with this package records their names in its own XCom, and the task th
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, get_args
 
-from airflow_codepipeline_partner._compat import is_resumed
+from airflow_codepipeline_partner._compat import is_resumed, threads_ask_in_turn
 from airflow_codepipeline_partner._limit_checks import text_fault
 from airflow_codepipeline_partner._limits import Text
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
-from airflow_codepipeline_partner._worker.dag import is_marked
+from airflow_codepipeline_partner._worker.dag import is_marked, referenced_tasks, skips_others
 from airflow_codepipeline_partner._worker.record_store import RecordStore, values_of
 from airflow_codepipeline_partner._worker.records import UPLOADS_KEY
 from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
@@ -33,8 +32,6 @@ MissingOutputs = Literal["warn", "fail", "ignore"]
 MAX_LOOKS = 100
 #: (task instance, number of its try) → job id → names: what tasks of this process have uploaded.
 _recorded: dict[tuple[TaskInstanceRef, int], dict[str, list[str]]] = {}
-#: A task may upload in several threads; each record must hold what all of them have uploaded.
-_recording = threading.Lock()
 
 
 def check_missing_outputs(value: str) -> str:
@@ -50,29 +47,35 @@ def check_missing_outputs(value: str) -> str:
     return given
 
 
-def check_is_looked_for(finish: Any, tasks: Iterable[Any]) -> None:
+def check_is_looked_for(finish: Any, claiming: Any, work: Collection[Any]) -> None:
     """
     Check, when a DAG is parsed, that a finishing task's ``missing_outputs="fail"`` is not in vain.
 
+    What may be mapped, skipped, or about another job is not checked.
+
     :param finish: The finishing task.
-    :param tasks: The tasks that may report the job's success before it.
-    :raises InvalidInput: One of them reports first, and looks less strictly.
+    :param claiming: The task that claims the job, or a function, which reports its success, too.
+    :param work: The tasks between the two.
+    :raises InvalidInput: A task reports the success first, and looks less strictly.
     """
     if finish.missing_outputs != "fail":
         return
-    for task in tasks:
-        given = _parameters_of(task)
-        is_last = given.get("continuation_token") is None
-        if given.get("missing_outputs", "fail") != "fail" and is_last:
+    puts = [] if any(map(skips_others, work)) else [task for task in work if not task.is_mapped]
+    # The jobs of these are the action's.
+    sources = {claiming.task_id, *(task.task_id for task in work if is_marked(task, "claims_next_job"))}
+    for task in (claiming, *puts):
+        is_of_job = task is claiming or not sources.isdisjoint(referenced_tasks(task, {"job"}))
+        is_last = getattr(task, "continuation_token", None) is None
+        if getattr(task, "missing_outputs", "fail") != "fail" and is_last and is_of_job:
             raise InvalidInput(
                 f'missing_outputs="fail" of {finish.task_id} has no effect, since {task.task_id} reports the '
                 f"success before it. Give it to {task.task_id}, too."
             )
 
 
-def _parameters_of(task: Any) -> Mapping[str, Any]:
+def _is_strict(task: Any) -> bool:
     given: Mapping[str, Any] = task.partial_kwargs if task.is_mapped else vars(task)
-    return given
+    return given.get("missing_outputs") == "fail"
 
 
 def record_uploads(job_id: str, names: Collection[str]) -> None:
@@ -96,7 +99,7 @@ def record_uploads(job_id: str, names: Collection[str]) -> None:
     own = (TaskInstanceRef.of(ti), ti.try_number)
     try:
         store = RecordStore.of(ti)
-        with _recording:
+        with threads_ask_in_turn:
             if own not in _recorded:
                 _recorded[own] = dict(store.read(UPLOADS_KEY) or {}) if is_resumed(ti) else {}
             known = _recorded[own]
@@ -104,7 +107,7 @@ def record_uploads(job_id: str, names: Collection[str]) -> None:
             store.write(UPLOADS_KEY, known)
     except Exception as trouble:
         said = f"What this task has uploaded is not recorded: {type(trouble).__name__}."
-        if any(_parameters_of(task).get("missing_outputs") == "fail" for task in dag.tasks):
+        if any(map(_is_strict, dag.tasks)):
             raise ArtifactError(
                 said, job_id=job_id, failure_type="SystemUnavailable", retryable=True
             ) from trouble
@@ -114,12 +117,13 @@ def record_uploads(job_id: str, names: Collection[str]) -> None:
 
 def may_have_uploaded(states: Mapping[str, Collection[str | None]]) -> list[str]:
     """
-    Return the tasks that may have uploaded artifacts, by how their instances ended.
+    Return the tasks that may have uploaded artifacts, by how their instances ended; the likely ones first.
 
     However they ended: a task that skipped itself, or a teardown that failed, may have done so before.
     """
     ended = {"success", "skipped", "failed"}
-    return [task_id for task_id, found in states.items() if not ended.isdisjoint(found)]
+    found = [task_id for task_id, of_task in states.items() if not ended.isdisjoint(of_task)]
+    return sorted(found, key=lambda task_id: ("success" not in states[task_id], task_id))
 
 
 def check_outputs(
@@ -173,9 +177,9 @@ def check_outputs(
 
 
 def _most_likely(context: Mapping[str, Any], task_ids: Collection[str], all_of_them: bool) -> list[str]:
-    """Return the tasks to look at, those first that most likely uploaded something."""
+    """Return the tasks to look at: those first that are there to upload something."""
     dag = context["dag"]
-    ordered = sorted(task_ids, key=lambda it: (not is_marked(dag.get_task(it), "uploads_artifacts"), it))
+    ordered = sorted(task_ids, key=lambda it: not is_marked(dag.get_task(it), "uploads_artifacts"))
     return ordered if all_of_them else ordered[:MAX_LOOKS]
 
 

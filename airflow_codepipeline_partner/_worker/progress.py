@@ -10,7 +10,7 @@ from typing import Any, Literal
 from airflow_codepipeline_partner._compat import ends_task_otherwise, is_final
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner._protocol.results import ExecutionDetails
-from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
+from airflow_codepipeline_partner._worker.failures import cannot_be_sent, fail_without_retry_if_permanent
 from airflow_codepipeline_partner.exceptions import InvalidInput, JobFailure
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,10 @@ def ask(
     try:
         said = progress(job, **arguments)
     except BaseException as error:
+        if cannot_be_sent(error):
+            # The function made its details, and they do not fit.
+            with fail_without_retry_if_permanent():
+                raise
         is_said = isinstance(error, JobFailure) or is_final(error)
         if silent_fail and isinstance(error, Exception) and not is_said and not ends_task_otherwise(error):
             log.warning("progress of %s failed; it is asked again.", task_id, exc_info=error)
@@ -57,7 +61,7 @@ def ask(
 
 
 def _read(said: Any, task_id: str) -> Literal[True] | ExecutionDetails | None:
-    if type(said).__module__ == "numpy" and hasattr(said, "item"):
+    if type(said).__module__ == "numpy" and getattr(said, "ndim", 0) == 0 and hasattr(said, "item"):
         # A comparison of pandas' values returns a boolean that is none of Python's.
         said = said.item()
     if said is True:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.credentials import Credentials, ReadOnlyCredentials
 
+from airflow_codepipeline_partner._compat import threads_ask_in_turn
 from airflow_codepipeline_partner._endpoints import s3_endpoint_of
 from airflow_codepipeline_partner._protocol.job_details import JobDetails
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
@@ -39,8 +40,6 @@ REFRESH_PAUSE = 30.0
 #: How often one request is sent again with new credentials.
 _MAX_RENEWALS = 2
 _RENEWALS = "codepipeline_renewals"
-# Airflow 3.1 may give one thread the response to another's look-up of a connection.
-_details_lock = threading.Lock()
 
 
 class JobCredentials(Credentials):
@@ -126,7 +125,7 @@ class JobCredentials(Credentials):
             )
 
     def _request(self) -> JobDetails:
-        with _details_lock:
+        with threads_ask_in_turn:
             details = self._details_of_action()
         self._details = details
         given = details.artifact_credentials

@@ -8,6 +8,7 @@ No artifact is held in memory as a whole, and no partial file is left.
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import zlib
 from contextlib import AbstractContextManager
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
 
 
+log = logging.getLogger(__name__)
+
+
 class JobStorage:
     """
     The artifacts of one job.
@@ -58,18 +62,25 @@ class JobStorage:
         """The S3 client, which signs with the job's credentials only."""
         return make_client(self.hook, self._credentials)
 
-    def close(self) -> None:
+    def close(self, *, has_failed: bool = False) -> None:
         """
         Close the connections to S3, and record what the running task has uploaded.
 
+        :param has_failed: Whether the task is about to fail anyway; then no other error hides that.
         :raises ArtifactError: It could not be recorded; see :func:`record_uploads`.
         """
         client = self.__dict__.pop("client", None)
         if client is not None:
             client.close()
         uploaded, self._uploaded = self._uploaded, set()
-        if uploaded:
+        if not uploaded:
+            return
+        try:
             record_uploads(self.job.job_id, uploaded)
+        except ArtifactError as error:
+            if not has_failed:
+                raise
+            log.warning("%s", error)
 
     @property
     def _details(self) -> JobDetails:

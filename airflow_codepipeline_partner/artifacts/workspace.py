@@ -111,13 +111,18 @@ class Workspace:
         Your :class:`~airflow_codepipeline_partner.exceptions.JobFailure` is such an error, also if it is the
         cause of Airflow's ``AirflowFailException``.
         """
-        if self._is_own_storage:
-            self._storage.close()
         root, self._made = self._root, None
-        cause = None if error is None else cause_of(error)
-        if isinstance(cause, CodePipelineProviderError):
-            record_failure(cause)
-        _remove(root)
+        try:
+            if self._is_own_storage:
+                self._storage.close(has_failed=error is not None)
+        except ArtifactError as trouble:
+            error = trouble
+            raise
+        finally:
+            cause = None if error is None else cause_of(error)
+            if isinstance(cause, CodePipelineProviderError):
+                record_failure(cause)
+            _remove(root)
 
     @property
     def _root(self) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -38,9 +38,13 @@ class _ArtifactOperator(CodePipelineBaseOperator):
 
         with fail_without_retry_if_permanent():
             try:
-                with closing(JobStorage(self.hook, job)) as storage:
+                storage, has_failed = JobStorage(self.hook, job), True
+                try:
                     yield storage
                     self.show_link(storage.pipeline_name)
+                    has_failed = False
+                finally:
+                    storage.close(has_failed=has_failed)
             except CodePipelineProviderError as error:
                 record_failure(error)
                 raise

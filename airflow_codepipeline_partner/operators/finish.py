@@ -210,7 +210,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         check_fails_the_run(self, dag)
         observe_skip(claiming)
         of_job = [dag.get_task(task_id) for task_id in tasks_of_job(dag, self, self.claim_task_id)]
-        check_is_looked_for(self, [claiming, *of_job])
+        check_is_looked_for(self, claiming, of_job)
         for task in of_job:
             observe(task)
 

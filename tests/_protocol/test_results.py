@@ -160,6 +160,8 @@ def test_a_revision_that_does_not_fit_is_refused_by_field(members, field):
         ({"percentComplete": -0.5}, "executionDetails.percentComplete"),
         ({"percentComplete": float("nan")}, "executionDetails.percentComplete"),
         ({"percentComplete": float("inf")}, "executionDetails.percentComplete"),
+        ({"percentComplete": Decimal("sNaN")}, "executionDetails.percentComplete"),
+        ({"percentComplete": 10**400}, "executionDetails.percentComplete"),
     ],
 )
 def test_execution_details_that_do_not_fit_are_refused_by_field(members, field):
@@ -170,7 +172,15 @@ def test_execution_details_that_do_not_fit_are_refused_by_field(members, field):
 
 @pytest.mark.parametrize(
     ("given", "whole"),
-    [(33.3, 33), (99.99, 99), (100.0, 100), ("66.6", 66), (Fraction(1, 3), 0), (Decimal("7.5"), 7)],
+    [
+        (33.3, 33),
+        (99.99, 99),
+        (100.0, 100),
+        ("66.6", 66),
+        ("99.99999999999999999999", 99),
+        (Fraction(1, 3), 0),
+        (Decimal("7.5"), 7),
+    ],
 )
 def test_a_fraction_of_a_percentage_is_rounded_down(given, whole):
     details = ExecutionDetails(percent_complete=given)

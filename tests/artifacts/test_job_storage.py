@@ -109,7 +109,7 @@ def test_a_refused_head_is_understood_by_a_read(world, code, status):
     assert passing.retryable
 
 
-def test_an_upload_that_s3_no_longer_knows_is_made_again(world, tmp_path):
+def test_an_upload_that_s3_no_longer_knows_may_be_made_again(world, tmp_path):
     """Perhaps the answer to the call that ended it was lost."""
     (tmp_path / "f").write_bytes(LARGE)
     with Workspace(world.claim(), world.hook) as workspace:

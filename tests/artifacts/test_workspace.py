@@ -12,7 +12,7 @@ import pytest
 from artifact_jobs import SOURCE, refused, zipped
 
 from airflow_codepipeline_partner._compat import AirflowFailException
-from airflow_codepipeline_partner.artifacts import ArchiveLimits, Workspace
+from airflow_codepipeline_partner.artifacts import ArchiveLimits, Workspace, job_storage
 from airflow_codepipeline_partner.artifacts import workspace as workspace_module
 from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidJobReference, JobFailure
 
@@ -91,6 +91,31 @@ def test_a_job_failure_within_a_workspace_is_recorded(world, monkeypatch, behind
     with pytest.raises((AirflowFailException, JobFailure)):
         work()
     assert said == [failure]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_upload_that_is_not_recorded_hides_no_failure(world, monkeypatch, fails):
+    """And the folder is removed in any case."""
+    unrecorded = ArtifactError("What this task has uploaded is not recorded: OSError.", retryable=True)
+    failure = JobFailure("Name a Target.", "ConfigurationError")
+    paths, said = [], []
+
+    def fail(*given):
+        raise unrecorded
+
+    def work():
+        with Workspace(world.claim(), world.hook) as workspace:
+            paths.append(workspace.path.parent)
+            workspace.upload("Built", workspace.download())
+            if fails:
+                raise failure
+
+    monkeypatch.setattr(job_storage, "record_uploads", fail)
+    monkeypatch.setattr(workspace_module, "record_failure", said.append)
+    with pytest.raises((JobFailure, ArtifactError)) as error:
+        work()
+    assert said == [error.value] == [failure if fails else unrecorded]
+    assert not paths[0].exists()
 
 
 @pytest.mark.parametrize("name", ["link", "folder/passwd", "folder"])

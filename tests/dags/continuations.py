@@ -219,7 +219,7 @@ for dag_id, more in (
     ("watched_work", {"timeout": 600}),
     ("watched_work_silently", {"silent_fail": True, "progress_interval": None, "poke_interval": 0.1}),
     # Half of the job's timeout passes before a retry, but not before a poke.
-    ("watched_work_in_an_outage", {"progress_interval": 0.5, "poke_interval": 0.1, "retry_delay": 0.6}),
+    ("watched_work_in_an_outage", {"job_timeout": 1, "progress_interval": None, "retry_delay": 0.6}),
     ("watched_work_that_stumbles", {"progress_interval": None}),
     ("watched_work_out_of_time", {"timeout": 0.001, "progress_interval": None}),
     ("watched_work_by_job_timeout", {"job_timeout": 0.6, "progress_interval": None}),

@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, task
 from artifact_jobs import zipped
 from support import ACTION_TYPE, action_state, results_of
@@ -240,6 +241,28 @@ def test_a_strict_finish_job_behind_another_report_is_refused(report):
     if report == "put":
         put.missing_outputs = "fail"
         finish.prepare_template()
+
+
+@pytest.mark.parametrize("why", ["another job", "a branch", "a token"])
+def test_what_may_not_report_the_success_is_no_matter(why):
+    job = {"job_id": "j", "client_id": "c"}
+    with DAG("d", schedule=None):
+        first = CodePipelineClaimJobOperator(task_id="first", job=job, finished_elsewhere=True)
+        claim = CodePipelineClaimJobOperator(task_id="claim", job=job)
+
+        @task.short_circuit
+        def gate(): ...
+
+        token = "{{ dag_run.conf.get('token') }}" if why == "a token" else None
+        put = PutThirdPartyJobSuccessResultOperator(
+            task_id="put", job=(first if why == "another job" else claim).output, continuation_token=token
+        )
+        if why == "a branch":
+            claim >> gate() >> put
+        done = EmptyOperator(task_id="done", trigger_rule="none_failed")
+        [claim, put] >> done
+        finish = finish_job(claim, missing_outputs="fail")
+    finish.prepare_template()
 
 
 @pytest.mark.parametrize("where", ["teardown", "failed_teardown", "short_circuit"])

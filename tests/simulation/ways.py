@@ -123,6 +123,8 @@ def watch(name: str, claimed: Any) -> CodePipelineJobProgressSensor:
         task_id=name,
         job=claimed.output,
         progress=look,
+        # The second look comes at half time.
+        job_timeout=80,
         progress_interval=60,
         poke_interval=40,
         poll_interval=5,

@@ -284,6 +284,9 @@ class World:
         self._note_work(job_id, instance.name, "begin")
         if self._fate("a look at the work", ["die before"]) == "die before":
             self._die()
+        if self.plan.work == "stumble" and looks == min(1, self.plan.looks):
+            # The look fails, not the work.
+            raise ValueError("as planned")
         if looks < self.plan.looks:
             return False
         self._note_work(job_id, instance.name, "fail")
