@@ -46,7 +46,8 @@ class ClaimCheckpoint:
     """
 
     def __init__(self, context: Mapping[str, Any]) -> None:
-        self._records = RecordStore.of(context["ti"])
+        self._ti = context["ti"]
+        self._records = RecordStore.of(self._ti)
         self._dag = context["dag"]
         self._store = lasting_store(context)
         self._max_tries: int = context["ti"].max_tries
@@ -92,7 +93,8 @@ class ClaimCheckpoint:
         self._was_certain = record.is_certain
         # First where a retry does not clear it; and first of all where other tasks find it, too.
         for copy in self._copies:
-            copy.set(CLAIM_KEY, record.to_xcom())
+            if copy.is_there(self._ti):
+                copy.set(CLAIM_KEY, record.to_xcom())
         if self._store is not None:
             ended = {} if self._ended_with is None else {_ENDED: self._ended_with}
             forgotten = {_FORGOTTEN: True} if self._is_forgotten else {}

@@ -119,7 +119,21 @@ class NoteEnd:
 
 @dataclass(frozen=True)
 class ReadResults:
-    """Read all tasks' results of the job; the answer is for :class:`WithdrawResults`."""
+    """Read all tasks' results of the job; the answer is for the two steps below."""
+
+
+@dataclass(frozen=True)
+class DoubtResults:
+    """
+    Have results that count as put count as intended; the answer is for :class:`WithdrawResults`.
+
+    The job is offered, so they were not put. If this task dies after its acknowledgement, and before it can
+    record that, the next try puts them again: to a job that is ours then.
+
+    :param known: What was read.
+    """
+
+    known: Any
 
 
 @dataclass(frozen=True)
@@ -320,6 +334,7 @@ def claiming_anew(job: OfferedJob, record: ClaimRecord) -> NextSteps:
     if asked.job.continuation_token != record.job.continuation_token:
         return None
     known = yield ReadResults()
+    known = yield DoubtResults(known)
     claim = yield from acknowledging(asked.job, asked.nonce)
     if claim.state is ClaimState.CLAIMED:
         yield WithdrawResults(known)

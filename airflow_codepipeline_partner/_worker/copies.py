@@ -24,6 +24,7 @@ from airflow_codepipeline_partner._worker.dag import (
     is_marked,
     mapped_group_of,
     reporting_tasks,
+    task_states,
 )
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.job_life import Results, newest_claim
@@ -50,10 +51,21 @@ class AdjacentStore:
 
     def __init__(self, adjacent: RecordStore, own: TaskInstanceRef) -> None:
         self._adjacent = adjacent
+        self._is_there = adjacent.ref.map_index < 0
         self._suffix = f"_{own.task_id}_{own.map_index}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AdjacentStore) and self._adjacent.ref == other._adjacent.ref
+
+    def is_there(self, ti: Any) -> bool:
+        """
+        Return whether the adjacent task has this instance: Airflow may not have expanded a mapped one yet.
+
+        :param ti: The running task instance.
+        """
+        ref = self._adjacent.ref
+        self._is_there = self._is_there or bool(task_states(ti, [ref.task_id], map_index=ref.map_index))
+        return self._is_there
 
     def get(self, key: str) -> Any:
         """Return what was stored under the key, or None."""

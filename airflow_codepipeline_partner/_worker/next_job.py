@@ -29,6 +29,7 @@ from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import CurrentRevision, ExecutionDetails
 from airflow_codepipeline_partner._worker import awaited_job, report, result_defaults
 from airflow_codepipeline_partner._worker.claiming import (
+    DoubtResults,
     NextSteps,
     ReadClaim,
     ReadResults,
@@ -413,6 +414,8 @@ class _ClaimingTask:
             return store.write_claim(record)
         if isinstance(step, ReadResults):
             return store.read_each_result(self.job.job_id)
+        if isinstance(step, DoubtResults):
+            return store.doubt_results(step.known)
         if isinstance(step, WithdrawResults):
             return store.withdraw_results(step.known)
         return self.hook.carry_out(self.job, step)

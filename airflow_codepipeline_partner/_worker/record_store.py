@@ -244,6 +244,15 @@ class RecordStore:
         found = {name: self._result(name, job_id) for name in ("", *self.writers)}
         return {name: record for name, record in found.items() if record is not None}
 
+    def doubt_results(self, known: Mapping[str, ResultRecord]) -> dict[str, ResultRecord]:
+        """Have results that are done count as intended; return all of them as they are then."""
+        doubted = dict(known)
+        for name, record in known.items():
+            if record.state == "done":
+                doubted[name] = record.with_state("intended")
+                self.write(key_of(RESULT_KEY, name), doubted[name].to_xcom())
+        return doubted
+
     def withdraw_results(self, known: Mapping[str, ResultRecord]) -> None:
         """Forget these results, which were certainly not put, but none that has been written since."""
         for name, record in known.items():

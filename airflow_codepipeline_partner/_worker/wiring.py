@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from airflow_codepipeline_partner._base_operator import is_known_later
@@ -95,7 +95,8 @@ def check_waits_for_work(finish: Any, claiming: Any, dag: Any) -> None:
     foreign = sorted(
         task_id
         for task_id in tasks_of_job(dag, finish, claiming.task_id)
-        if group is not None and mapped_group_of(dag.get_task(task_id)) != group
+        # What does not follow the claim waits for no work.
+        if group is not None and task_id in after_claim and mapped_group_of(dag.get_task(task_id)) != group
     )
     if foreign:
         raise InvalidInput(
@@ -168,6 +169,25 @@ def check_is_not_skipped(finish: Any, dag: Any) -> None:
             raise InvalidInput(
                 f"{finish.task_id} comes just after the branch {task_id}, which may skip it: for instance, "
                 "if it chooses nothing. Put an EmptyOperator in between, with the trigger rule none_failed."
+            )
+
+
+def check_rejections_fail(finish: Any, work: Iterable[Any]) -> None:
+    """
+    Check that the work fails if a person rejects it: else the customer would read success.
+
+    :param finish: The finishing task.
+    :param work: The tasks between the claim and it.
+    :raises InvalidInput: An ``ApprovalOperator`` would only skip what follows, as if that were optional.
+    """
+    for task in work:
+        kind = task.operator_class if task.is_mapped else type(task)
+        given = task.partial_kwargs if task.is_mapped else vars(task)
+        is_approval = any(each.__name__ == "ApprovalOperator" for each in kind.__mro__)
+        if is_approval and not given.get("fail_on_reject"):
+            raise InvalidInput(
+                f"If somebody rejects {task.task_id}, it skips what follows, and {finish.task_id} would "
+                "report success. Give it fail_on_reject=True. For a choice that is no rejection, use a branch."
             )
 
 

@@ -56,6 +56,7 @@ from airflow_codepipeline_partner._worker.skips import tasks_cut_off
 from airflow_codepipeline_partner._worker.wiring import (
     check_fails_the_run,
     check_is_not_skipped,
+    check_rejections_fail,
     check_shares_group,
     check_waits_for_work,
     observe,
@@ -211,6 +212,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         observe_skip(claiming)
         of_job = [dag.get_task(task_id) for task_id in tasks_of_job(dag, self, self.claim_task_id)]
         check_is_looked_for(self, claiming, of_job)
+        check_rejections_fail(self, of_job)
         for task in of_job:
             observe(task)
 

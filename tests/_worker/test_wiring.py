@@ -247,6 +247,50 @@ def test_a_branch_just_before_finish_job_is_refused(choose, is_refused):
         parse(dag)
 
 
+@pytest.mark.parametrize("is_mapped", [False, True])
+@pytest.mark.parametrize("given", [{}, {"fail_on_reject": False}, {"fail_on_reject": True}])
+def test_a_rejection_that_would_read_as_success_is_refused(given, is_mapped):
+    hitl = pytest.importorskip("airflow.providers.standard.operators.hitl")
+    with DAG("d", schedule=None) as dag:
+        claim = a_claim()
+        if is_mapped:
+            approve = hitl.ApprovalOperator.partial(task_id="approve", **given).expand(subject=["Deploy?"])
+        else:
+            approve = hitl.ApprovalOperator(task_id="approve", subject="Deploy?", **given)
+        claim >> approve >> work()
+        finish_job(claim)
+    if given.get("fail_on_reject"):
+        assert refusal(dag) is None
+        return
+    with pytest.raises(InvalidInput, match="If somebody rejects approve"):
+        parse(dag)
+
+
+@pytest.mark.parametrize("how", ["direct", "partial", "details"])
+def test_what_a_mapped_groups_work_needs_from_outside_passes(how):
+    """It does not follow the claim, so it waits for no work."""
+
+    @task
+    def load():
+        """Load what all of the work needs."""
+
+    @task
+    def build(job, config=None):
+        """Do the work."""
+
+    with DAG("d", schedule=None) as dag:
+        config = load()
+
+        @task_group
+        def handle(job, given=None):
+            claim = CodePipelineClaimJobOperator(task_id="claim", job=job)
+            build(claim.output, {"direct": config, "partial": given, "details": None}[how])
+            finish_job(claim, execution_details={"summary": config} if how == "details" else None)
+
+        (handle.partial(given=config) if how == "partial" else handle).expand(job=[JOB])
+    assert refusal(dag) is None
+
+
 def test_tasks_that_are_no_work_are_allowed_on_request():
     with DAG("d", schedule=None) as dag:
         claim = a_claim()

@@ -185,6 +185,23 @@ def many_jobs() -> None:
 
 
 @dag(schedule=None, render_template_as_native_obj=True)
+def many_jobs_built() -> None:
+    """Work whose name comes before the claim's: Airflow expands it only after that."""
+
+    @task
+    def jobs(**context: Any) -> list[dict[str, Any]]:
+        return context["dag_run"].conf["jobs"]
+
+    @task_group
+    def handle(job: Any) -> None:
+        claim = CodePipelineClaimJobOperator(task_id="claim", job=job)
+        work.override(task_id="build")(claim.output)
+        finish_job(claim)
+
+    handle.expand(job=jobs())
+
+
+@dag(schedule=None, render_template_as_native_obj=True)
 def many_jobs_in_inner_groups() -> None:
     @task
     def jobs(**context: Any) -> list[dict[str, Any]]:
@@ -416,6 +433,7 @@ for how in ("poke", "reschedule", "deferrable"):
         )
 
 many = many_jobs()
+many_built = many_jobs_built()
 many_in_groups = many_jobs_in_inner_groups()
 mapped = mapped_work()
 claims = mapped_claims()

@@ -217,6 +217,9 @@ def _claim(world: World, me: str, steps: claiming.NextSteps, nonce: str) -> Gene
             yield "put", f"claim {me}", value_of(step)
         elif isinstance(step, claiming.ReadResults):
             answer = yield ("get each result",)
+        elif isinstance(step, claiming.DoubtResults):
+            answer = step.known
+            assert all(value[1] != "done" for _, value in step.known)
         elif isinstance(step, claiming.WithdrawResults):
             for key, value in step.known:
                 if (yield "get", key) == value:

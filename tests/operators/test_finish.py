@@ -258,7 +258,7 @@ def test_of_two_claims_with_one_work_each_job_has_its_own_end(emulator, offer, r
     assert run.state == "failed"
 
 
-@pytest.mark.parametrize("dag_id", ["many_jobs", "many_jobs_in_inner_groups"])
+@pytest.mark.parametrize("dag_id", ["many_jobs", "many_jobs_built", "many_jobs_in_inner_groups"])
 def test_a_mapped_group_finishes_each_job_on_its_own(dag_id, emulator, offer, run_dag):
     jobs = [offer() for _ in range(3)]
     how = dict(zip((job["job_id"] for job in jobs), ("succeed", "fail", "skip"), strict=True))

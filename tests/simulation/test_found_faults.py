@@ -373,3 +373,17 @@ def test_a_perhaps_refused_success_is_none_after_a_clear():
     assert puts[:2] == [FAILURE, "PutThirdPartyJobSuccessResult"]
     assert len(puts) > 2
     assert states == ["failed"]
+
+
+def test_a_job_claimed_anew_is_known_if_its_task_dies_then():
+    """The first claim died before it asked. The continuation, whose answer was lost, was taken as put."""
+    strikes = {
+        ("run1 claim.1", "writes codepipeline_claim intent"): "die before",
+        ("run1 go_on.1", "PutJobSuccessResult"): "lose with 500",
+        ("run1 go_on.1.2", "AcknowledgeJob"): "die after",
+    }
+    history = Struck("custom_go_on", strikes)
+    puts, states = history.ends()
+    assert states == ["success"]
+    # The lost one, the refused one, the one after the death, and that of the next job.
+    assert puts == ["PutJobSuccessResult"] * 4
