@@ -187,7 +187,7 @@ def check_rejections_fail(finish: Any, work: Iterable[Any]) -> None:
         if is_approval and not given.get("fail_on_reject"):
             raise InvalidInput(
                 f"If somebody rejects {task.task_id}, it skips what follows, and {finish.task_id} would "
-                "report success. Give it fail_on_reject=True. For a choice that is no rejection, use a branch."
+                "report success. Give it fail_on_reject=True. For a mere choice, use a branch."
             )
 
 
