@@ -232,8 +232,9 @@ class _Sender:
             # We acknowledged the job, so it has ended: no other result is to be tried.
             yield Write(sent.with_state("refused"))
         elif meaning is Refusal.PERHAPS_NEVER_OURS and not self._is_next:
-            # It has ended, perhaps with this result, or another run claims it. This run leaves it.
-            if not is_overwritten:
+            # It has ended, perhaps with this result, or another run claims it. This run leaves it. If the own
+            # intent is gone, a user has cleared the claim, and the next try may have claimed the job by now.
+            if own is not None and not is_overwritten:
                 yield Write(sent.with_state("left"))
         elif meaning is Refusal.PERHAPS_NEVER_OURS:
             # It has ended, perhaps with this result, or nobody has it. Then it is offered again; this run

@@ -466,3 +466,17 @@ def test_what_is_forgotten_is_not_known_if_records_are_cleared(status, result):
     assert own(memory) == recorded("left", SUCCESS)
     memory = RecordMemory(recorded("intended", SUCCESS))
     assert report.put_once(Hook(memory, JobNotInProgress("m")), memory, SUCCESS) == "success"
+
+
+def test_a_process_whose_intent_was_cleared_leaves_no_job():
+    """The next try of the claim may have claimed the job by now."""
+    memory = RecordMemory()
+
+    class Cleared(Hook):
+        def send_result(self, call: Call) -> None:
+            memory.withdraw_result("job-1")
+            raise JobNotInProgress("m")
+
+    with pytest.raises(JobNotInProgress):
+        report.put_once(Cleared(memory), memory, FAILURE, certain=False)
+    assert own(memory) is None

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from airflow.sdk.execution_time import comms
 
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._worker.records import CLAIM_KEY
 from airflow_codepipeline_partner._worker.skips import SKIP_KEY
 from simulation.events import Call, Work
 from simulation.history import SLOWNESS, START, History
@@ -285,7 +286,7 @@ class _Trial:
         run = self.runs[str(run_of(owner))]
         job = self.history.codepipeline.state.jobs.get(job_id)
         result = self.results.get(job_id)
-        is_unknown = (owner, job_id) in self.unknown
+        is_unknown = (owner, job_id) in self.unknown or not self._is_certain(run, job_id)
         leaves = is_unknown and self.history.way.unknown_claim == "leave"
         if result is None:
             is_open = job is not None and not job.status.ended
@@ -317,6 +318,16 @@ class _Trial:
             yield Finding("green", f"{run.run_id} is green, and {job_id} failed")
         if is_success and run.state == "failed" and self._is_red_for_the_result(run, job_id):
             yield Finding("red", f"{run.run_id} is red, although {job_id} succeeded")
+
+    def _is_certain(self, run: Run, job_id: str) -> bool:
+        """Return whether a record that no clear of another task removes says that the job is the run's."""
+        found = (
+            value
+            for each in run.instances.values()
+            for key, value in self.history.server.xcoms.get(each.key, {}).items()
+            if key == CLAIM_KEY and isinstance(value, dict)
+        )
+        return any(value.get("job_id") == job_id and value.get("state") == "claimed" for value in found)
 
     def _is_end_known(self, job_id: str, owner: str) -> bool:
         """Return whether the run that claimed a job could know that the job ended without its result."""
