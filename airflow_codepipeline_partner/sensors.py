@@ -266,6 +266,11 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
                 f"{type(self).__name__} {self.task_id} takes neither soft_fail nor never_fail: work that "
                 "failed, or was not done in time, would be skipped, and the customer might read success."
             )
+        if type(self).poke is not BaseSensorOperator.poke:
+            raise InvalidInput(
+                f"{type(self).__name__} {self.task_id} overrides poke, which is never called: give progress "
+                "what looks at the work."
+            )
         check_job(job)
         if not callable(progress):
             raise InvalidInput(f"progress must be a function, not a {type(progress).__name__}.")

@@ -157,6 +157,15 @@ def test_what_the_function_may_not_return_fails_at_once(emulator, watch, said):
     assert run.left == "true"
 
 
+def test_a_subclass_that_overrides_poke_is_refused():
+    class Poking(CodePipelineJobProgressSensor):
+        def poke(self, context):
+            return True
+
+    with pytest.raises(InvalidInput, match="overrides poke, which is never called"):
+        Poking(task_id="watch", job=JOB, progress=len)
+
+
 @pytest.mark.parametrize("how", ["skip", "reschedule"])
 def test_the_function_cannot_end_the_task_in_another_way(emulator, watch, how):
     """The customer would read success, or the time for the work would begin anew."""

@@ -405,7 +405,12 @@ def _parameter_of(function: Callable[..., Any]) -> str:
 
     :raises InvalidInput: There is none, or the function is not a plain function.
     """
-    name = getattr(function, "__name__", "the function")
+    name = getattr(function, "__name__", None)
+    if name is None:
+        raise InvalidInput(
+            f"{_NAME} takes a plain function, not a {type(function).__name__}. Call it in a function: "
+            "def work(job)."
+        )
     plain = inspect.unwrap(function)
     if (
         inspect.iscoroutinefunction(plain)
@@ -418,7 +423,10 @@ def _parameter_of(function: Callable[..., Any]) -> str:
         )
     first = next(iter(inspect.signature(function).parameters.values()), None)
     if first is None or first.kind in (first.VAR_POSITIONAL, first.VAR_KEYWORD):
-        raise InvalidInput(f"{_NAME} {name} needs a first parameter, which gets the job: def {name}(job).")
+        hint = "" if first is None else " If a decorator wraps the function, give that one functools.wraps."
+        raise InvalidInput(
+            f"{_NAME} {name} needs a first parameter, which gets the job: def {name}(job).{hint}"
+        )
     if first.name in context_names():
         raise InvalidInput(
             f"The first parameter of {_NAME} {name} gets the job, and cannot be {first.name}, which is of "

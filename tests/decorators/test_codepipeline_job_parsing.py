@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from airflow.sdk import DAG, task
 
@@ -37,6 +39,10 @@ def with_only_context(**context):
     """Have no place for the job."""
 
 
+def wrapped(*args, **kwargs):
+    """Stand for what a decorator made of a function."""
+
+
 async def a_coroutine(job):
     """Have not worked when it returns."""
 
@@ -57,6 +63,8 @@ def a_generator(job):
         ),
         (a_coroutine, "a_coroutine must be a plain function"),
         (a_generator, "a_generator must be a plain function"),
+        (partial(with_only_context, job=1), "takes a plain function, not a partial"),
+        (wrapped, "If a decorator wraps the function, give that one functools.wraps"),
     ],
 )
 @pytest.mark.parametrize("with_parameters", [False, True])
