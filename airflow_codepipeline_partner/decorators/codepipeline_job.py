@@ -423,7 +423,8 @@ def _parameter_of(function: Callable[..., Any]) -> str:
         )
     first = next(iter(inspect.signature(function).parameters.values()), None)
     if first is None or first.kind in (first.VAR_POSITIONAL, first.VAR_KEYWORD):
-        hint = "" if first is None else " If a decorator wraps the function, give that one functools.wraps."
+        is_wrapped = first is not None and first.kind is first.VAR_POSITIONAL
+        hint = " If a decorator wraps the function, give that one functools.wraps." if is_wrapped else ""
         raise InvalidInput(
             f"{_NAME} {name} needs a first parameter, which gets the job: def {name}(job).{hint}"
         )
