@@ -79,6 +79,14 @@ class RecordMemory:
     def read_each_result(self, job_id: str) -> dict[str, ResultRecord]:
         return {writer: results[job_id] for writer, results in self.of_all.items() if job_id in results}
 
+    def doubt_results(self, known: Mapping[str, ResultRecord]) -> dict[str, ResultRecord]:
+        doubted = dict(known)
+        for writer, record in known.items():
+            if record.state == "done":
+                doubted[writer] = record.with_state("intended")
+                self.of_all[writer][record.job_id] = doubted[writer]
+        return doubted
+
     def withdraw_results(self, known: Mapping[str, ResultRecord]) -> None:
         for writer, record in known.items():
             if self.of_all[writer].get(record.job_id) == record:

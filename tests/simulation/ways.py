@@ -117,19 +117,20 @@ def claim(**more: Any) -> CodePipelineClaimJobOperator:
     return CodePipelineClaimJobOperator(**{"task_id": "claim", "job": JOB, **tries(2), **more})
 
 
-def watch(name: str, claimed: Any) -> CodePipelineJobProgressSensor:
+def watch(name: str, claimed: Any, **more: Any) -> CodePipelineJobProgressSensor:
     """Return a task that renews the job while it waits."""
     return CodePipelineJobProgressSensor(
         task_id=name,
         job=claimed.output,
         progress=look,
-        # The second look comes at half time.
-        job_timeout=80,
-        progress_interval=60,
-        poke_interval=40,
-        poll_interval=5,
-        continuation_timeout=900,
-        **tries(2),
+        **{
+            "progress_interval": 60,
+            "poke_interval": 40,
+            "poll_interval": 5,
+            "continuation_timeout": 900,
+            **tries(2),
+            **more,
+        },
     )
 
 
@@ -211,7 +212,8 @@ def ways() -> dict[str, Way]:
     found["custom_go_on"] = Way(dag, owner="Custom")
     with _dag("custom_go_on_watch") as dag:
         claimed = claim()
-        watch("watch", continuing(claimed))
+        # The second look comes at half time.
+        watch("watch", continuing(claimed), job_timeout=80)
         finish_job(claimed)
     found["custom_go_on_watch"] = Way(dag, owner="Custom")
     with _dag("custom_go_on_put") as dag:
