@@ -235,7 +235,7 @@ def retry_wait(task: Any, try_number: int) -> float:
     if multiplier in (0.0, 1.0):
         return wait
     # Airflow varies it by as much as itself.
-    wait = 2 * max(1.0, math.ceil(wait * multiplier ** min(try_number - 1, 64)))
+    wait = 2 * max(1.0, math.ceil(wait * multiplier ** min(try_number - 1, 32)))
     longest = task.max_retry_delay
     return min(wait, MAX_RETRY_WAIT if not longest else longest.total_seconds())
 

@@ -47,10 +47,7 @@ from airflow_codepipeline_partner._worker import awaited_job, next_job
 from airflow_codepipeline_partner._worker import progress as said_by
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun
-from airflow_codepipeline_partner.exceptions import (
-    InvalidInput,
-    from_description,
-)
+from airflow_codepipeline_partner.exceptions import InvalidInput, from_description
 from airflow_codepipeline_partner.triggers import DEFERRAL_MARGIN, CodePipelineJobTrigger
 
 __all__ = ["CodePipelineJobProgressSensor", "CodePipelineJobSensor"]

@@ -62,7 +62,7 @@ def ask(
 
 def _read(said: Any, task_id: str) -> Literal[True] | ExecutionDetails | None:
     if type(said).__module__ == "numpy" and getattr(said, "ndim", 0) == 0 and hasattr(said, "item"):
-        # A comparison of pandas' values returns a boolean that is none of Python's.
+        # A comparison of pandas' values returns numpy's own kind of boolean.
         said = said.item()
     if said is True:
         return True

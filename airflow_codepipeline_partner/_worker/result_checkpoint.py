@@ -120,9 +120,10 @@ class ResultCheckpoint:
         :param job: The job.
         :param run: The DAG run.
         """
+        if not run.clear_number or not run.start_date:
+            return False
         record = self._earlier(job)
-        is_cleared = bool(run.clear_number and run.start_date)
-        return record is not None and is_cleared and record.at < run.start_date
+        return record is not None and bool(record.at < run.start_date)
 
     def _earlier(self, job: OfferedJob) -> ResultRecord | None:
         return self.read_results(job.job_id).best or ResultRecord.of_job(job.job_id, self._stored())

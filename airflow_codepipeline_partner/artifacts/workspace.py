@@ -110,6 +110,9 @@ class Workspace:
 
         Your :class:`~airflow_codepipeline_partner.exceptions.JobFailure` is such an error, also if it is the
         cause of Airflow's ``AirflowFailException``.
+
+        :raises ArtifactError: What was uploaded could not be recorded, and a task of the DAG has
+            ``missing_outputs="fail"``.
         """
         root, self._made = self._root, None
         try:

@@ -198,7 +198,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         Check, when the DAG is parsed, that this task waits for the work, and have the work observed.
 
         :raises InvalidInput: It does not, or a branch would skip it, or the run would succeed if it failed,
-            or its ``missing_outputs`` would be in vain.
+            or its ``missing_outputs`` would be in vain, or a rejection of the work would read as success.
         """
         dag = self.get_dag()
         if dag is None or not dag.has_task(self.claim_task_id):
