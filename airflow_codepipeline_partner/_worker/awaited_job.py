@@ -73,7 +73,7 @@ def is_next_claim_unknown(claim: ClaimInRun) -> bool:
     record = claim.record
     if not record.former_job_ids or not record.state.is_unknown:
         return False
-    return claim.results.best is None
+    return claim.results.best is None and not claim.results.left
 
 
 def takes_no_result(claim: ClaimInRun) -> bool:

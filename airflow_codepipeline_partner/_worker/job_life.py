@@ -18,15 +18,16 @@ none        the task has not tried, or its try was certainly not carried out
 intended    the call was about to be sent: it may have been carried out
 done        CodePipeline has taken the call
 refused     the job did not take it: it has ended, or it is a next job that perhaps nobody has claimed
-left        an action's first job, whose claim is unknown, did not take it: it has ended, or is not ours
+left        a job whose claim is unknown did not take it. If it is an action's first job, it has ended, or
+            another run may have it; if it is a next one, CodePipeline has forgotten it, so it has ended
 ==========  ==============================================================================================
 
 A task writes its intent before it sends the call. CodePipeline takes one result for each job, so it is
 CodePipeline that chooses between two tasks that report at once. The one that it refuses reads the others'
 records *after* the refusal, and then knows why: the other's intent was written before the other's call.
 
-A job that was left gets no more results by that claim, as another run may have it by now. Only if the run
-claims it once more, and for certain, does it begin anew: that it was left counts for nothing then.
+A job that was left gets no more results by that claim. Only if the run claims it once more, and for certain,
+does it begin anew: that it was left counts for nothing then.
 """
 
 from __future__ import annotations

@@ -136,7 +136,9 @@ def _send(hook: CodePipelineHook, call: Call) -> tuple[Answer, CodePipelineProvi
 
 
 def _reply(error: CodePipelineProviderError) -> Reply:
-    if isinstance(error, JobNotFound | JobNotInProgress):
+    if isinstance(error, JobNotFound):
+        return Reply.FORGOTTEN
+    if isinstance(error, JobNotInProgress):
         return Reply.NO_RESULT_TAKEN
     is_final = isinstance(error, RequestRefused) and not error.retryable
     return Reply.NEVER_TAKEN if is_final else Reply.NONE

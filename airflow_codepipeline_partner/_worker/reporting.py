@@ -64,8 +64,10 @@ class Reply(StrEnum):
     """How CodePipeline replied to a result."""
 
     TAKEN = "taken"
-    #: The job takes no result: it has ended, or nobody has acknowledged it, or it is forgotten.
+    #: The job takes no result: it has ended, or nobody has acknowledged it.
     NO_RESULT_TAKEN = "the job takes no result"
+    #: CodePipeline does not know the job: it has ended some time ago.
+    FORGOTTEN = "the job is not known"
     #: CodePipeline will never take this call.
     NEVER_TAKEN = "the call is not taken"
     #: No reply, or a refusal that may pass.
@@ -112,8 +114,8 @@ def reporting(
     step, known = results.step, results.best
     if step is Step.NOTHING and known is not None:
         return known.result
-    if results.left and not certain and not is_next:
-        # It has ended, or another run may have it by now.
+    if results.left and not certain:
+        # It has ended, or, if it is an action's first job, another run may have it by now.
         return None
     if step is Step.PUT_WANTED or known is None:
         return (yield from sender.send(wanted))
@@ -179,14 +181,15 @@ class _Sender:
             return record.result
         # A job that took no result before has most likely not taken one since, even if an answer was lost.
         may_be_taken = may_be_taken or (answer.in_doubt and not was_refused)
-        if answer.reply is Reply.NO_RESULT_TAKEN:
-            return (yield from self._refused(record, may_be_taken=may_be_taken))
+        if answer.reply in (Reply.NO_RESULT_TAKEN, Reply.FORGOTTEN):
+            is_forgotten = answer.reply is Reply.FORGOTTEN
+            return (yield from self._refused(record, may_be_taken=may_be_taken, is_forgotten=is_forgotten))
         if not may_be_taken and not is_recorded:
             # Nothing was put, so another result may be put: the failure, for instance.
             yield Withdraw()
         return None
 
-    def _refused(self, sent: ResultRecord, *, may_be_taken: bool) -> Steps:
+    def _refused(self, sent: ResultRecord, *, may_be_taken: bool, is_forgotten: bool) -> Steps:
         """Find out which result the job has, although it took none now."""
         # After the refusal, so that the intent of the task whose call was taken is there.
         results: Results = yield Read()
@@ -228,10 +231,13 @@ class _Sender:
             if not is_overwritten:
                 yield Write(sent.with_state("refused"))
             return results.taken_of_others(sent, status).result
+        # A next job that is forgotten has ended, so it is not offered again. If it was to go on, though, only
+        # the job after it shows whether it did.
+        is_over = is_forgotten and sent.awaited_by is None
         if meaning is Refusal.ENDED_WITHOUT_US and self._was_claimed:
             # We acknowledged the job, so it has ended: no other result is to be tried.
             yield Write(sent.with_state("refused"))
-        elif meaning is Refusal.PERHAPS_NEVER_OURS and not self._is_next:
+        elif meaning is Refusal.PERHAPS_NEVER_OURS and (is_over or not self._is_next):
             # It has ended, perhaps with this result, or another run claims it. This run leaves it. If the own
             # intent is gone, a user has cleared the claim, and the next try may have claimed the job by now.
             if own is not None and not is_overwritten:

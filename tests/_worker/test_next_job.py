@@ -100,6 +100,12 @@ def test_a_first_or_an_ended_job_is_no_unknown_next_claim(state):
     assert not awaited_job.is_next_claim_unknown(claim_of(ended, success(TWO)))
 
 
+def test_a_next_job_that_was_left_is_not_awaited():
+    claim = claim_of(record(UNKNOWN, TWO, former=("one",), token=TOKEN), success(TWO, state="left"))
+    assert not awaited_job.is_next_claim_unknown(claim)
+    assert awaited(claim) is None
+
+
 def action_of(monkeypatch, claim):
     monkeypatch.setattr(next_job, "find_claim", lambda context, job_id: claim if job_id == "one" else None)
     return next_job.action_of({"ti": SimpleNamespace(try_number=2)}, ONE)

@@ -210,44 +210,6 @@ def test_our_own_token_proves_nothing_if_it_was_never_sent():
 
 
 @pytest.mark.parametrize("kind", TAKES_NO_RESULT)
-def test_the_refusal_of_an_uncertain_next_job_is_recorded_once(kind):
-    """If nobody has claimed it, it is offered again to this run, which waits from the first refusal on."""
-    memory = RecordMemory()
-    for _ in range(2):
-        with pytest.raises(kind):
-            report.put_once(Hook(memory, kind("m")), memory, SUCCESS, certain=False, is_next=True)
-    assert memory.history == ["intended", "refused"]
-
-
-@pytest.mark.parametrize("kind", TAKES_NO_RESULT)
-def test_a_call_that_another_task_left_begins_no_wait_anew(kind):
-    """It is repeated each time. The wait for an offer goes on from the first refusal all the same."""
-    memory = RecordMemory(recorded("refused", SUCCESS))
-    first = own(memory).at
-    memory.beside("other", recorded("intended", FAILURE))
-    for _ in range(2):
-        hook = Hook(memory, kind("m"))
-        with pytest.raises(kind):
-            report.put_once(hook, memory, SUCCESS, certain=False, is_next=True)
-        assert hook.puts == [FAILURE]
-        assert own(memory) == recorded("refused", FAILURE)
-        assert own(memory).at == first
-
-
-@pytest.mark.parametrize(("certain", "put"), [(False, FAILURE), (True, SUCCESS)])
-def test_a_refused_result_of_an_unclaimed_next_job_binds_none(certain, put):
-    """The work may have come to another end since. The wait for an offer goes on from the first refusal."""
-    memory = RecordMemory(recorded("refused", SUCCESS))
-    first = own(memory).at
-    hook = Hook(memory, KeyboardInterrupt())
-    with suppress(KeyboardInterrupt):
-        report.put_once(hook, memory, FAILURE, certain=certain, is_next=True)
-    assert hook.puts == [put]
-    assert own(memory) == recorded("refused", put)
-    assert own(memory).at == first
-
-
-@pytest.mark.parametrize("kind", TAKES_NO_RESULT)
 def test_a_refused_result_stays_refused_after_a_lost_answer(kind):
     memory = RecordMemory(recorded("refused", SUCCESS))
     with pytest.raises(kind):

@@ -297,7 +297,10 @@ def _report(world: World, me: str, record: ClaimRecord, wanted: str) -> Generato
         try:
             step = steps.send(answer)
         except StopIteration as end:
-            if end.value is None and reply is not Reply.NO_RESULT_TAKEN:
+            is_refused = reply in (Reply.NO_RESULT_TAKEN, Reply.FORGOTTEN) or (
+                world.is_next and reply is None
+            )
+            if end.value is None and not is_refused:
                 return "error"
             if end.value is None:
                 known = SimpleNamespace(record=record, results=(yield from _results(me)))
@@ -704,6 +707,9 @@ class ClaimExplorer(Explorer):
             after, reply = state._replace(status="ended", result=(call, run)), Reply.TAKEN
         in_doubt = process.attempt and reply is not Reply.TAKEN
         yield f"{process.name} sends {call}: {reply}", hear((reply, in_doubt), after)
+        if state.status == "ended" and self.world.is_next:
+            # For another job it means the same as the refusal.
+            yield f"{process.name} sends {call}: forgotten", hear((Reply.FORGOTTEN, in_doubt), state)
         if state.losses and run != "rival":
             fewer = state.losses - 1
             for changed, how in {(after, "carried out"), (state, "not carried out")}:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from airflow_codepipeline_partner._worker.awaited_job import REOFFER_TIMEOUT
 from simulation.history import START
 from simulation.struck import FAILURE, Struck, hung_while, instance, is_deferred, waits_for_retry_after
 from simulation.verdict import REMEMBERS, judge
@@ -78,6 +79,18 @@ def unclaimed_next_job(way, **plan):
     history = Struck(way, {("run1 go_on.1.2", "AcknowledgeJob"): "lose with 500"}, **plan)
     history.is_slow = True
     return history
+
+
+def test_a_next_job_that_is_forgotten_is_not_waited_for():
+    """The answers to its acknowledgement and to its result were lost; no offer of it can come."""
+    strikes = {
+        ("run1 go_on.1.2", "AcknowledgeThirdPartyJob"): "lose answer",
+        ("run1 finish_job.1", FAILURE): "lose answer",
+    }
+    history = Struck("go_on", strikes, work="fail", retention=20.0)
+    # Taken, without an answer; refused; and refused as unknown, at the first look at the records.
+    assert history.ends() == (["PutThirdPartyJobSuccessResult", *[FAILURE] * 3], ["failed"])
+    assert history.now - START < REOFFER_TIMEOUT / 3
 
 
 def test_an_operator_that_puts_a_result_waits_for_an_offer():
