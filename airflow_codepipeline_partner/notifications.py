@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -42,12 +43,16 @@ if TYPE_CHECKING:
 
 __all__ = ["CodePipelineJobFailureNotifier"]
 
-#: Airflow's reason of a callback → what the customer reads.
-_REASONS = {"timed_out": "ran into its time limit", "success": "was ended by hand, without a result"}
+#: Airflow's reason of a callback → what the customer reads. Of any other run, the work may have succeeded,
+#: and only its result could not be sent.
+_REASONS = {
+    "timed_out": "The work of this action in Airflow ran into its time limit",
+    "success": "The work of this action in Airflow was ended by hand, without a result",
+}
 #: What stands for a field that cannot be rendered; the others are left as they are.
 _DEFAULTS = {"message": None, "failure_type": DEFAULT_FAILURE_TYPE}
-#: For how many seconds all jobs together are tried: a callback runs in the DAG processor, which ends a file's
-#: work after 50 s by default.
+#: For how many seconds all jobs together are tried. The DAG processor runs all callbacks of a file in one
+#: process, one after the other, and ends it after 50 s by default.
 CALLBACK_SECONDS = 30
 #: Seconds between two attempts at the same job.
 ROUND_PAUSE = 2.0
@@ -68,8 +73,9 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
     skips even teardowns. It does nothing if :func:`~airflow_codepipeline_partner.operators.finish_job` has
     reported. As the ``on_success_callback``, it ends the jobs whose ``finish_job`` a user marked a success.
     Airflow may call it twice, and without a task instance. If a task intended a result before, even a
-    success, the same result is sent. Transient errors are retried, 2 s apart, for 30 s in all. Each job is
-    tried at least once, if the callback is not ended before: by default the DAG processor gives it 50 s.
+    success, the same result is sent. Transient errors are retried, 2 s apart. The callbacks that the DAG
+    processor runs in one process (those of a file's runs) have 30 s together for that. Each job is tried at
+    least once, if the process is not ended before: by default the DAG processor gives it 50 s.
 
     As a task's callback (also through ``default_args``), it ends only the job that this task, or a claim task
     before it, claimed. If a ``finish_job`` follows the claim, it does nothing.
@@ -113,7 +119,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         self._ended: set[str] = set()
         #: What was tried: the jobs, and how their claims were known.
         self._tried: set[tuple[str, str]] = set()
-        self._reason = "failed"
+        self._what = ""
         self.message = message
         self.failure_type = failure_type
         self.aws_conn_id = aws_conn_id
@@ -151,9 +157,9 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         dag, run_id = context["dag"], _run_id_of(context)
         self._run = {"dag_id": dag.dag_id, "run_id": run_id}
         self._ended, self._tried = set(), set()
-        self._reason = _REASONS.get(context.get("reason") or "", "failed")
+        self._what = _REASONS.get(context.get("reason") or "", "Airflow could not complete this action")
         hook = AwsParameters.of(self).with_config_defaults(**CALLBACK_TIMEOUTS).hook(retry_deadline=0)
-        deadline = time.monotonic() + CALLBACK_SECONDS
+        deadline = _patience.deadline()
         self._end_all(hook, self._claims(context), deadline)
         if _is_of_run(context):
             self._end_all(hook, self._claims_of_former_tasks(dag), deadline)
@@ -250,7 +256,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         return False
 
     def _failure(self, job: OfferedJob) -> Call:
-        default = f"The work of this action in Airflow {self._reason} (DAG {self._run['dag_id']})."
+        default = f"{self._what} (DAG {self._run['dag_id']})."
         try:
             return result_defaults.failure(
                 job, self.message or default, self.failure_type or DEFAULT_FAILURE_TYPE, **self._run
@@ -258,6 +264,27 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         except InvalidInput as error:
             self.log.error("%s The job is ended with the default message.", error)
             return result_defaults.failure(job, default, DEFAULT_FAILURE_TYPE, **self._run)
+
+
+@dataclass
+class _Patience:
+    """
+    Until when the callbacks of this process repeat what may pass.
+
+    One run's trouble must not take the time of the runs after it.
+    """
+
+    _until: float = -math.inf
+
+    def deadline(self) -> float:
+        """Return that time, by the monotonic clock. In a process that lives on, it begins anew later."""
+        now = time.monotonic()
+        if now > self._until + CALLBACK_SECONDS:
+            self._until = now + CALLBACK_SECONDS
+        return self._until
+
+
+_patience = _Patience()
 
 
 def _is_of_run(context: Mapping[str, Any]) -> bool:

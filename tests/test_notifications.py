@@ -30,6 +30,7 @@ def pauses(fake_time, monkeypatch):
     """How long the notifier paused, on a clock of its own."""
     clock = SimpleNamespace(monotonic=fake_time.clock, sleep=fake_time.sleep)
     monkeypatch.setattr(notifications, "time", clock)
+    monkeypatch.setattr(notifications, "_patience", notifications._Patience())
     return fake_time.sleeps
 
 
@@ -44,7 +45,13 @@ def notify(run_dag):
 
 
 @pytest.mark.parametrize(
-    ("reason", "words"), [("timed_out", "ran into its time limit"), ("success", "ended by hand")]
+    ("reason", "words"),
+    [
+        ("timed_out", "ran into its time limit"),
+        ("success", "ended by hand"),
+        # Its work may have succeeded, and only its result could not be sent.
+        ("task_failure", "Airflow could not complete this action"),
+    ],
 )
 def test_a_job_that_was_left_open_ends_in_failure(reason, words, emulator, offer, run_dag, notify):
     """Also if a user marked the task that was to end it as a success, and with it the run."""
@@ -280,6 +287,19 @@ def test_what_does_not_pass_is_given_up_in_time(emulator, offer, run_dag, notify
     notify(run)
     assert sum(pauses) <= notifications.CALLBACK_SECONDS
     assert f"Job {job['job_id']} could not be ended" in "".join(capfd.readouterr())
+
+
+def test_the_runs_of_one_process_share_the_time(emulator, offer, run_dag, notify, pauses, fake_time):
+    """The DAG processor calls those of a file's runs one after the other, and ends them all together."""
+    runs = [run_dag("claim_only", job=offer()) for _ in range(3)]
+    emulator.inject("throttle", operation="PutThirdPartyJobFailureResult", times=None)
+    notify(runs[0])
+    of_first = len(pauses)
+    notify(runs[1])
+    assert sum(pauses[of_first:]) == 0
+    fake_time.now += 3 * notifications.CALLBACK_SECONDS
+    notify(runs[2])
+    assert sum(pauses[of_first:]) > 0
 
 
 def test_unrenderable_templates_do_not_keep_the_job_open(emulator, offer, run_dag, notify, capfd):

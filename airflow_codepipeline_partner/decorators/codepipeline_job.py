@@ -19,7 +19,7 @@ failure; see :mod:`~airflow_codepipeline_partner._worker.failures`.
 
 With ``finish_job`` after the task, the job also ends if the task cannot report: if it is killed in its last
 try, or if a user marks it. Without ``finish_job``, only a ``CodePipelineJobFailureNotifier`` in the DAG's
-``on_failure_callback`` does that. It does so only if the run fails, not if a user marks the task as success.
+``on_failure_callback`` does that. Airflow does not call it if a user marks the run, or the task as success.
 """
 
 from __future__ import annotations

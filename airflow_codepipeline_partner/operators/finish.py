@@ -9,6 +9,7 @@ calls that report a result are composed in :mod:`~airflow_codepipeline_partner._
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -271,12 +272,14 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
             raise AirflowFailException(f"{type(error).__name__}: {error}")
         self.show_link(claimed.pipeline_name)
         said = work_result.description_of_end(claimed, result, claim)
-        if failure is None and result != "failure":
-            self.log.info("%s", said)
-        elif self.fail_run:
+        is_good = failure is None and result != "failure"
+        if is_good or not self.fail_run:
+            self.log.log(logging.INFO if is_good else logging.WARNING, "%s", said)
+        if context["ti"].map_index <= 0:
+            # One instance of a mapped task is enough: it reads the states of the whole run.
+            end_jobs_of_former_tasks(self.hook, context)
+        if not is_good and self.fail_run:
             raise AirflowFailException(f"{said} This task fails so that the run does, too.")
-        else:
-            self.log.warning("%s", said)
 
     def _states_before(self, context: Any) -> dict[str, list[str | None]]:
         """Return how the tasks before this one ended; wait for those that have not ended."""

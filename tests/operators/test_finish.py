@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk import DAG
 from support import ACTION_TYPE, action_state, results_of
 
-from airflow_codepipeline_partner._compat import AirflowRescheduleException
+from airflow_codepipeline_partner._compat import AirflowFailException, AirflowRescheduleException
 from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner._worker import dag
 from airflow_codepipeline_partner.exceptions import (
@@ -437,6 +437,19 @@ def test_a_finishing_task_before_its_claim_says_so(emulator, offer, run_dag, cap
     run = run_dag("finish_without_claim_before_it", job=offer())
     assert run.state == "failed"
     assert "must come after claim" in "".join(capfd.readouterr())
+
+
+def test_it_ends_the_jobs_of_tasks_that_are_gone_too(emulator, offer, run_dag, monkeypatch):
+    """The DAG had two claims, one of which is no longer there; the job of the other has its result."""
+
+    def end(hook, context):
+        raise AirflowFailException("Ended: job gone.")
+
+    monkeypatch.setattr(finish, "end_jobs_of_former_tasks", end)
+    job = offer()
+    run = run_dag(ONE_JOB, job=job)
+    assert results_of(emulator, job) == ["success"]
+    assert run.states["finish_job"] == run.state == "failed"
 
 
 def test_a_claim_that_never_asked_ends_no_other_runs_job(emulator, offer, run_dag, make_hook, monkeypatch):

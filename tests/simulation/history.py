@@ -321,7 +321,7 @@ class History(World):
     def _dispatch(self, jobs: list[Any]) -> None:
         dag = self.way.dag
         if self.way.takes_many:
-            if jobs:
+            if jobs and len(self.server.runs) < assets.MAX_ATTEMPTS:
                 run_id = f"many__{len(self.server.runs)}"
                 conf = {"jobs": [job.to_xcom() for job in jobs]}
                 self.server.start_run(dag, run_id, conf, self.now)

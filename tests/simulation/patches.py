@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_type_hints
 from unittest import mock
 
@@ -16,7 +17,7 @@ from airflow.sdk import log as airflow_log
 from airflow.sdk.execution_time import task_runner
 from pydantic import TypeAdapter
 
-from airflow_codepipeline_partner import assets, hooks
+from airflow_codepipeline_partner import assets, hooks, notifications
 from airflow_codepipeline_partner._worker import claim_checkpoint, next_job, records
 from airflow_codepipeline_partner.client_tokens import ClientTokenHook
 from airflow_codepipeline_partner.emulator import settings
@@ -97,6 +98,8 @@ def patches(history: History) -> Iterator[Any]:
     yield mock.patch.object(time, "time", now)
     yield mock.patch.object(time, "monotonic", now)
     yield mock.patch.object(time, "sleep", history.sleep)
+    # Each callback is a process of its own here.
+    yield mock.patch.object(notifications, "_patience", SimpleNamespace(deadline=lambda: history.now + 30))
     defaults = CodePipelineHook.__init__.__kwdefaults__
     yield mock.patch.dict(defaults, clock=now, sleep=history.sleep)
     yield mock.patch.object(CodePipelineHook, "get_client_type", client)

@@ -205,7 +205,9 @@ class _Trial:
                 name.startswith(f"{self.history._name_of(run)} ")
                 for name in self.history.intended & self.history.outdated.keys()
             )
-            is_late = run.cut_off_at < call.at and not was_intended
+            # It cannot know what a user clears and ends after it has read that the work had succeeded.
+            had_judged = self.history.judged.get(call.by, call.at) < run.cut_off_at
+            is_late = run.cut_off_at < call.at and not was_intended and not had_judged
             ended_at = self.history.outdated.get(call.by)
             is_outdated = ended_at is not None and call.at <= ended_at + SLOWNESS
             cut_off = [task_id for task_id in run.cut_off if not self._skipped_itself(run, task_id)]

@@ -75,6 +75,8 @@ class World:
         self.wrote: set[str] = set()
         #: The names of processes that were about to put a result.
         self.intended: set[str] = set()
+        #: When a process read last how the tasks before it had ended.
+        self.judged: dict[str, float] = {}
         #: The names of processes that Airflow ended while they ran.
         self.killed: set[str] = set()
         #: When a user marked or cleared their task. They may go on for some seconds.
@@ -170,6 +172,8 @@ class World:
         process = self.current
         instance = None if process is None else process.instance
         self._note_claim(message, process)
+        if process is not None and type(message).__name__ == "GetTaskStates" and message.task_ids:
+            self.judged[process.name] = self.now
         answer = self.server.answer(message, instance, None if process is None else process.id_of_try)
         if not what.startswith("Get") and what:
             self.tell(what)
