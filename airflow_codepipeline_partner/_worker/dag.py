@@ -106,10 +106,10 @@ def task_ids_of_run(get_task_states: Callable[..., Any], dag_id: str, run_id: st
     :param run_id: The run.
     """
     answer = get_task_states(dag_id=dag_id, run_ids=[run_id])
+    names = set(answer.get(run_id, {}))
     # The answer has each instance of a mapped task, as its task id with the map index behind it.
-    return sorted(
-        {name for found in answer.get(run_id, {}) for name in (found, found.rpartition("_")[0]) if name}
-    )
+    mapped = {task_id for task_id, _, index in (name.rpartition("_") for name in names) if index.isdigit()}
+    return sorted(names | mapped - {""})
 
 
 def unended_work(

@@ -99,6 +99,15 @@ def claims(xcom, monkeypatch):
     return held
 
 
+def test_where_no_task_is_gone_no_record_is_read(monkeypatch):
+    """Each finishing task looks, also in a DAG of thousands of tasks."""
+    read = []
+    monkeypatch.setattr(former_tasks, "records_of_run", lambda *about: read.append(about) or ())
+    there = ("my_work", "finish_job", "work_12")
+    end(Hook(), dag_has=("finish", "work", *there), former=there)
+    assert read == []
+
+
 @pytest.mark.parametrize("ended", [False, True])
 def test_the_job_of_a_task_that_is_gone_is_ended(claims, ended):
     claims["former"] = JOB
