@@ -23,6 +23,9 @@ from airflow_codepipeline_partner.exceptions import InvalidInput
 
 #: Trigger rules by which a task never runs after one that failed.
 _STOPPED_BY_A_FAILURE = frozenset({"all_success", "none_failed", "none_failed_min_one_success"})
+#: Trigger rules that Airflow judges, in a mapped task group, by the tasks of all instances, at least until
+#: it has expanded the task.
+_OF_ALL_INSTANCES = frozenset({"none_failed_min_one_success", "one_done", "one_failed", "one_success"})
 #: Operators that can skip tasks, but no teardown.
 _SPARES_TEARDOWNS = frozenset({"ShortCircuitOperator", "ApprovalOperator"})
 
@@ -172,6 +175,38 @@ def check_is_not_skipped(finish: Any, dag: Any) -> None:
             )
 
 
+def check_judges_one_job(finish: Any, tasks: Iterable[Any]) -> None:
+    """
+    Check that, in a mapped task group, no task of a job depends on how the other jobs' tasks end.
+
+    :param finish: The finishing task.
+    :param tasks: The claim, and the tasks between it and the finishing task.
+    :raises InvalidInput: One does. Another customer's failure would start it or keep it from running, and
+        each job would wait for the slowest.
+    """
+    group = mapped_group_of(finish)
+    if group is None:
+        return
+    names = sorted(
+        task.task_id
+        for task in tasks
+        if _rule_of(task) in _OF_ALL_INSTANCES
+        and any(mapped_group_of(task.dag.get_task(before)) == group for before in task.upstream_task_ids)
+    )
+    if names:
+        raise InvalidInput(
+            f"{', '.join(names[:10])} and {finish.task_id} are in a mapped task group, where Airflow judges "
+            f"the trigger rules {', '.join(sorted(_OF_ALL_INSTANCES))} by the tasks of all jobs. So one "
+            "customer's failure would be another's. Use none_failed, all_done or all_success, or one run for "
+            "each job."
+        )
+
+
+def _rule_of(task: Any) -> str:
+    """Return a task's trigger rule as a text."""
+    return str(getattr(task.trigger_rule, "value", task.trigger_rule))
+
+
 def check_rejections_fail(finish: Any, work: Iterable[Any]) -> None:
     """
     Check that the work fails if a person rejects it: else the customer would read success.
@@ -210,10 +245,9 @@ def check_fails_the_run(ending: Any, dag: Any) -> None:
         if not after and _counts_for_the_run(task):
             return
         for each in after:
-            rule = getattr(each.trigger_rule, "value", each.trigger_rule)
             if each.task_id not in seen:
                 seen.add(each.task_id)
-                (left if rule in _STOPPED_BY_A_FAILURE else hiding).append(each)
+                (left if _rule_of(each) in _STOPPED_BY_A_FAILURE else hiding).append(each)
     names = sorted(each.task_id for each in hiding)
     if not names:
         raise InvalidInput(

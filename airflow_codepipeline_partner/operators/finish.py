@@ -57,6 +57,7 @@ from airflow_codepipeline_partner._worker.skips import tasks_cut_off
 from airflow_codepipeline_partner._worker.wiring import (
     check_fails_the_run,
     check_is_not_skipped,
+    check_judges_one_job,
     check_rejections_fail,
     check_shares_group,
     check_waits_for_work,
@@ -199,7 +200,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         Check, when the DAG is parsed, that this task waits for the work, and have the work observed.
 
         :raises InvalidInput: It does not, or a branch would skip it, or the run would succeed if it failed,
-            or its ``missing_outputs`` would be in vain, or a rejection of the work would read as success.
+            or its ``missing_outputs`` would be in vain, or a rejection of the work would read as success,
+            or another job's failure would start a task of this one, or keep it from running.
         """
         dag = self.get_dag()
         if dag is None or not dag.has_task(self.claim_task_id):
@@ -213,6 +215,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         observe_skip(claiming)
         of_job = [dag.get_task(task_id) for task_id in tasks_of_job(dag, self, self.claim_task_id)]
         check_is_looked_for(self, claiming, of_job)
+        check_judges_one_job(self, [claiming, *of_job])
         check_rejections_fail(self, of_job)
         for task in of_job:
             observe(task)

@@ -266,6 +266,45 @@ def test_a_rejection_that_would_read_as_success_is_refused(given, is_mapped):
         parse(dag)
 
 
+@pytest.mark.parametrize("is_mapped", [False, True])
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("rule", "is_of_all"),
+    [
+        ("one_failed", True),
+        ("one_success", True),
+        ("one_done", True),
+        ("none_failed_min_one_success", True),
+        ("none_failed", False),
+        ("all_done", False),
+        ("all_done_min_one_success", False),
+    ],
+)
+def test_a_rule_that_airflow_judges_by_all_jobs_is_refused(rule, is_of_all, nested, is_mapped):
+    """In a mapped group, it runs or does not run because of another customer's job."""
+    with DAG("d", schedule=None) as dag:
+
+        def handle(job):
+            claim = CodePipelineClaimJobOperator(task_id="claim", job=job)
+            if nested:
+                with TaskGroup("inner"):
+                    join = EmptyOperator(task_id="join", trigger_rule=rule)
+            else:
+                join = EmptyOperator(task_id="join", trigger_rule=rule)
+            claim >> work() >> join
+            finish_job(claim)
+
+        if is_mapped:
+            task_group(handle).expand(job=[JOB])
+        else:
+            handle(JOB)
+    if is_mapped and is_of_all:
+        with pytest.raises(InvalidInput, match=r"join and handle\.finish_job are in a mapped task group"):
+            parse(dag)
+    else:
+        assert refusal(dag) is None
+
+
 @pytest.mark.parametrize("how", ["direct", "partial", "details"])
 def test_what_a_mapped_groups_work_needs_from_outside_passes(how):
     """It does not follow the claim, so it waits for no work."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from datetime import datetime
 from typing import Any
 
@@ -169,7 +170,8 @@ class History(World):
 
         def body() -> None:
             for callback in _as_list(run.dag.on_failure_callback):
-                callback(context)
+                # Of its own, as in a process of its own.
+                copy(callback)(context)
 
         self.processes.append(Process(f"{self._name_of(run)} callback", body))
 
