@@ -374,11 +374,14 @@ class _Trial:
         cut = [said for said in self.history.misfortunes if said.startswith(("die", "fail"))]
         for call in self.history.calls:
             ended_at = self.history.outdated.get(call.by, run.ended_at)
-            was_late = ended_at is not None and call.at > ended_at
+            certain_at = self.history.recorded.get((call.of or "", job_id), call.at)
+            known_at = certain_at if self.history.way.unknown_claim == "leave" else call.at
+            was_late = ended_at is not None and known_at > ended_at
             is_its_claim = call.job_id == job_id and call.operation in _ACKNOWLEDGES
             was_killed = call.by in self.history.killed or any(f" {call.by}: " in said for said in cut)
             if is_its_claim and was_late and was_killed:
-                # It claimed after Airflow had ended it, so only itself knew of the claim.
+                # It claimed after Airflow had ended it, so only itself knew of it. With "leave", what it had
+                # not recorded by then counts for nobody.
                 return True
         if any("callback" in said for said in self.history.misfortunes):
             # It has half a minute, and nothing comes after it.

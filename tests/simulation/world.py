@@ -65,8 +65,8 @@ class World:
         self.actions: dict[str, str] = {}
         #: Process → job → run: the acknowledgements that were about to be sent.
         self.intents: dict[str, dict[str, str]] = {}
-        #: (run, job) of each claim that is recorded as certain.
-        self.recorded: set[tuple[str, str]] = set()
+        #: (run, job) of each claim that is recorded as certain → since when.
+        self.recorded: dict[tuple[str, str], float] = {}
         self.processes: list[Process] = []
         self.current: Process | None = None
         self.misfortunes: list[str] = []
@@ -196,7 +196,7 @@ class World:
         if type(message).__name__.startswith("Set") and key.startswith(CLAIM_KEY) and "job_id" in value:
             claims = self.intents.setdefault(process.name, {})
             if value.get("state") == "claimed":
-                self.recorded.add((process.instance.side, value["job_id"]))
+                self.recorded.setdefault((process.instance.side, value["job_id"]), self.now)
             if value.get("state") == "intent":
                 claims[value["job_id"]] = process.instance.side
 
