@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
+from functools import cache, partial
+from multiprocessing import Pool
+from typing import Any, NamedTuple
 
 from exploration.claim_scenarios import SCENARIOS as CLAIMS
 from exploration.scenarios import OF_UNKNOWN_CLAIMS, SCENARIOS, explore, explore_unknown_claim
@@ -29,21 +31,38 @@ def main() -> int:
     """Explore, print, and return the exit status."""
     begun = time.monotonic()
     states = faults = 0
-    for name, found in explorers():
-        states += found.states
-        faults += len(found.faults)
-        print(
-            f"{found.states:>9,} states, {found.ends:>7,} ends, {len(found.faults)} faults: {name}",
-            flush=True,
-        )
-        for fault, state in found.faults[:3]:
-            print(f"FAULT: {fault}", *found.story(state), sep="\n  ")
+    with Pool() as pool:
+        for name, found in zip(walks(), pool.imap(walk, walks()), strict=True):
+            states += found.states
+            faults += found.faults
+            counts = f"{found.states:>9,} states, {found.ends:>7,} ends, {found.faults} faults"
+            print(f"{counts}: {name}", flush=True)
+            for fault, *story in found.stories:
+                print(f"FAULT: {fault}", *story, sep="\n  ")
     print(f"{states:,} states in {time.monotonic() - begun:.0f} s. In each of them:", *HELD, sep="\n  - ")
     return 1 if faults else 0
 
 
-def explorers() -> Iterator[tuple[str, Any]]:
-    """Explore one scenario after the other; yield what it is, and what was found."""
+class Found(NamedTuple):
+    """How much a walk has visited, and the first faults with their stories."""
+
+    states: int
+    ends: int
+    faults: int
+    stories: list[list[str]]
+
+
+def walk(name: str) -> Found:
+    """Visit all states of one scenario; return what was found."""
+    explorer = walks()[name]()
+    stories = [[fault, *explorer.story(state)] for fault, state in explorer.faults[:3]]
+    return Found(explorer.states, explorer.ends, len(explorer.faults), stories)
+
+
+@cache
+def walks() -> dict[str, Callable[[], Any]]:
+    """Return what to walk, by name."""
+    found: dict[str, Callable[[], Any]] = {}
     for name, tasks in SCENARIOS.items():
         for deaths, losses, zombies in BUDGETS:
             if zombies and len(tasks) > 2:
@@ -52,17 +71,16 @@ def explorers() -> Iterator[tuple[str, Any]]:
                 # Three that all run at once: more orders than time.
                 deaths, losses = 1, 1
             ghosts = ", the dead may go on" if zombies else ""
-            yield (
-                f"{name} ({deaths} deaths, {losses} lost answers, 1 stop{ghosts})",
-                explore(*tasks, zombies=zombies, deaths=deaths, losses=losses, stops=1),
-            )
+            budget = {"zombies": zombies, "deaths": deaths, "losses": losses, "stops": 1}
+            about = f"{name} ({deaths} deaths, {losses} lost answers, 1 stop{ghosts})"
+            found[about] = partial(explore, *tasks, **budget)
     for name in OF_UNKNOWN_CLAIMS:
-        yield (
-            f"{name}, of an unknown claim (2 deaths, 2 lost answers)",
-            explore_unknown_claim(*SCENARIOS[name], zombies=False, deaths=2, losses=2),
-        )
+        budget = {"zombies": False, "deaths": 2, "losses": 2}
+        about = f"{name}, of an unknown claim (2 deaths, 2 lost answers)"
+        found[about] = partial(explore_unknown_claim, *SCENARIOS[name], **budget)
     for name, scenario in CLAIMS.items():
-        yield f"claims: {name} ({scenario})", scenario.explore()
+        found[f"claims: {name} ({scenario})"] = scenario.explore
+    return found
 
 
 if __name__ == "__main__":
