@@ -109,7 +109,7 @@ def task_ids_of_run(get_task_states: Callable[..., Any], dag_id: str, run_id: st
     names = set(answer.get(run_id, {}))
     # The answer has each instance of a mapped task, as its task id with the map index behind it.
     mapped = {task_id for task_id, _, index in (name.rpartition("_") for name in names) if index.isdigit()}
-    return sorted(names | mapped - {""})
+    return sorted(names | (mapped - {""}))
 
 
 def unended_work(

@@ -99,7 +99,8 @@ def patches(history: History) -> Iterator[Any]:
     yield mock.patch.object(time, "monotonic", now)
     yield mock.patch.object(time, "sleep", history.sleep)
     # Each callback is a process of its own here.
-    yield mock.patch.object(notifications, "_patience", SimpleNamespace(deadline=lambda: history.now + 30))
+    patience = SimpleNamespace(deadline=lambda: history.now + notifications.CALLBACK_SECONDS)
+    yield mock.patch.object(notifications, "_patience", patience)
     defaults = CodePipelineHook.__init__.__kwdefaults__
     yield mock.patch.dict(defaults, clock=now, sleep=history.sleep)
     yield mock.patch.object(CodePipelineHook, "get_client_type", client)
