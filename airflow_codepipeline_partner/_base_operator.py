@@ -20,6 +20,7 @@ from airflow_codepipeline_partner._protocol.results import (
     ExecutionDetails,
     read_output_variables,
 )
+from airflow_codepipeline_partner._templates import TextTemplates
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.links import CodePipelineLink, pipeline_url
@@ -32,7 +33,7 @@ _JINJA_MARKS = ("{{", "{%", "{#")
 MAX_SECONDS = 1e10
 
 
-class CodePipelineBaseOperator(BaseOperator):
+class CodePipelineBaseOperator(TextTemplates, BaseOperator):
     """
     An operator or sensor that talks to CodePipeline.
 

@@ -65,6 +65,7 @@ __all__ = [
     "task_decorator_factory",
     "task_state_store",
     "threads_ask_in_turn",
+    "values_from_another_task",
 ]
 
 #: Held while a thread of a task asks Airflow for something: on Airflow 3.1, it may be given the answer to
@@ -122,6 +123,27 @@ def expanded_over(mapped: Any) -> list[Any]:
     of_task = getattr(mapped, "_get_specified_expand_input", None)
     given = (mapped._expand_input if of_task is None else of_task()).value
     return list(given.values()) if isinstance(given, Mapping) else [given]
+
+
+def values_from_another_task(task: Any) -> list[Any]:
+    """
+    Return the arguments that a task has from another task's result, by ``expand_kwargs``.
+
+    Airflow leaves alone what ``expand`` takes from a result, but renders the mappings and lists of these.
+
+    :param task: The task, for one map index.
+    """
+    dag = task.get_dag()
+    mapped: Any = None if dag is None else dag.task_dict.get(task.task_id)
+    of_task = getattr(mapped, "_get_specified_expand_input", None)
+    if of_task is None or isinstance(of_task().value, Mapping | list | tuple):
+        return []
+    given = {name: getattr(task, name, None) for name in task.template_fields}
+    own: Mapping[str, Any] = mapped.partial_kwargs
+    if isinstance(arguments := given.get("op_kwargs"), Mapping) and hasattr(mapped, "op_kwargs_expand_input"):
+        # A function's arguments are expanded, not the operator's.
+        given, own = dict(arguments), own.get("op_kwargs") or {}
+    return [value for name, value in given.items() if name not in own]
 
 
 def is_empty_argument(values: Any, gave_nothing: Callable[[Any], bool]) -> bool:

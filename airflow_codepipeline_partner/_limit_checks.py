@@ -73,7 +73,7 @@ def fit_text(field: str, value: object) -> tuple[str | None, str]:
     """
     limit = TEXTS[field][1]
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
-        # A revision 1234567 comes like this from XCom, and from Jinja's native rendering.
+        # A build number comes like this from XCom.
         value = str(value)
     if isinstance(value, str) and limit.free:
         value = _with_characters_only(value)

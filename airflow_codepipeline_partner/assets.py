@@ -232,7 +232,7 @@ def dispatch_jobs(
             raise faults[-1]
         return found
 
-    return TriggerDagRunOperator.partial(
+    return _StartRunOperator.partial(
         task_id=task_id,
         trigger_dag_id=trigger_dag_id,
         logical_date=None,
@@ -240,6 +240,12 @@ def dispatch_jobs(
         skip_when_already_exists=True,
         **parameters,
     ).expand_kwargs(runs(jobs, trigger_dag_id, dict(conf or {})))
+
+
+class _StartRunOperator(TriggerDagRunOperator):
+    """Start a run without rendering its conf: a job has a customer's texts, which may look like templates."""
+
+    template_fields = tuple(name for name in TriggerDagRunOperator.template_fields if name != "conf")
 
 
 def _free_run_id(ti: Any, dag_id: str, job_id: str) -> str | None:

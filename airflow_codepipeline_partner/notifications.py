@@ -18,6 +18,7 @@ from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInsta
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import FailureDetails
+from airflow_codepipeline_partner._templates import TextTemplates, text_environment
 from airflow_codepipeline_partner._worker import result_defaults
 from airflow_codepipeline_partner._worker.copies import records_in_copies
 from airflow_codepipeline_partner._worker.dag import claiming_tasks, unknown_claim_of
@@ -64,7 +65,7 @@ CALLBACK_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 10}
 _Claims = tuple[str, list[tuple[ClaimRecord, Results]]]
 
 
-class CodePipelineJobFailureNotifier(BaseNotifier):
+class CodePipelineJobFailureNotifier(TextTemplates, BaseNotifier):
     """
     Send the failure result for every job that a run claimed and did not end.
 
@@ -138,7 +139,7 @@ class CodePipelineJobFailureNotifier(BaseNotifier):
         dag = context["dag"]
         # A callback may get dag, run id and reason alone.
         known: Any = {"params": dag.params.dump(), **context}
-        jinja_env = jinja_env or self.get_template_env(dag=dag)
+        jinja_env = text_environment(jinja_env or self.get_template_env(dag=dag))
         for name in self.template_fields:
             try:
                 rendered = self.render_template(self._given[name], known, jinja_env)

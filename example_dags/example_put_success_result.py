@@ -30,8 +30,6 @@ from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
         ),
         "aws_conn_id": "aws_default",
     },
-    # Without this, a missing continuation token would arrive as the text "None".
-    render_template_as_native_obj=True,
     tags=["codepipeline"],
 )
 def example_put_success_result() -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import Asset
-from support import ACTION_TYPE
+from support import ACTION_TYPE, CUSTOM_TYPE
 
 from airflow_codepipeline_partner import assets
 from airflow_codepipeline_partner._compat import is_paused
@@ -165,6 +165,38 @@ def test_a_job_that_is_offered_twice_makes_one_run(dispatched, offer):
     assert dispatched(job, other) == []
     with run_in_database(first) as (_, run):
         assert run.conf == {"greeting": "dispatcher", **job}
+
+
+#: Texts that a job may hold, since CodePipeline's API allows any; Jinja and Python would read them.
+FOREIGN = [
+    "{{ 7 * 7 }}",
+    "{% raw %}",
+    "{{ missing }}",
+    "1.10",
+    "1234e56",
+    "{#",
+    "a" * 490,
+    "../x?y=%20",
+    "ü\n",
+]
+
+
+@pytest.mark.parametrize("dispatcher", ["dispatcher", "native_dispatcher"])
+def test_texts_of_a_job_reach_its_run_as_they_are(run_dag, serialized_dags, dispatcher):
+    jobs = [
+        {
+            "job_id": f"{text}{dispatcher}",
+            "action_type": CUSTOM_TYPE,
+            "nonce": text[:50],
+            "query_param": {"k": query},
+        }
+        for text, query in zip(FOREIGN, ["1_0", "007", "0x1f", "1e5"] * 3, strict=False)
+    ]
+    run = run_dag(dispatcher, jobs=jobs)
+    assert run.state == "success"
+    for job, made in zip(jobs, run.xcoms["dispatch_jobs_runs", "return_value"], strict=True):
+        with run_in_database(made["trigger_run_id"]) as (_, started):
+            assert {**job, **started.conf} == {**started.conf, **job}
 
 
 @pytest.mark.parametrize("state", ["success", "failed"])

@@ -19,7 +19,7 @@ FLOORS = (
     ("_limit_checks", "exceptions"),
     ("_protocol",),
     ("jobs", "client_tokens", "_endpoints", "_transport", "hooks"),
-    ("_aws_parameters",),
+    ("_aws_parameters", "_templates"),
     ("_worker", "_polling", "artifacts", "action_types", "_base_operator", "_claiming_operator"),
     ("triggers", "operators", "decorators", "sensors", "notifications", "assets", "cli", "__main__"),
 )

@@ -216,7 +216,7 @@ class OfferedJob:
         if owner != THIRD_PARTY:
             nonce = given.get("nonce") or None
             if nonce is not None:
-                # A number of any size, if Jinja rendered it.
+                # A number of any size, if a template was rendered natively, or in a conf written by hand.
                 digits = isinstance(nonce, int) and not isinstance(nonce, bool)
                 nonce = check_text("nonce", str(nonce) if digits else nonce, job_id=job_id)
             query_param = read_query_param(given.get("query_param"))

@@ -44,7 +44,7 @@ def read_list(text: str) -> list[Any]:
 
 def _read_literal(text: str) -> object:
     """Return the value of a string of JSON or of a Python literal, or None."""
-    readers: tuple[Callable[[str], object], ...] = (json.loads, ast.literal_eval)
+    readers: tuple[Callable[[str], object], ...] = (_read_json, ast.literal_eval)
     for read in readers:
         try:
             return read(text)
@@ -53,8 +53,13 @@ def _read_literal(text: str) -> object:
     return None
 
 
+def _read_json(text: str) -> object:
+    # A version 1.10 that somebody wrote without quotation marks stays as it was written.
+    return json.loads(text, parse_float=str)
+
+
 def is_missing(value: object) -> bool:
-    """Return whether an optional value is missing; Jinja renders a missing value to a text."""
+    """Return whether an optional value is missing, or is what Jinja makes of a missing one in a text."""
     return value is None or value in ("", "None")
 
 

@@ -157,8 +157,8 @@ def check_continuation_token(token: object, *, job_id: str | None = None) -> str
     """
     if token == "None":  # noqa: S105 - the text that Jinja makes of a missing value
         raise exceptions.LimitExceeded(
-            "continuationToken is the text None, which is what Jinja renders for a missing value. Hand it "
-            "on as an XComArg, or set render_template_as_native_obj on the DAG.",
+            "continuationToken is the text None, which Python and Jinja make of a missing value. Give None "
+            "itself, or a template that is one expression and nothing else.",
             field="continuationToken",
             job_id=job_id,
         )

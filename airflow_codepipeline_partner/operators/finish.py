@@ -35,6 +35,7 @@ from airflow_codepipeline_partner._protocol import claims
 from airflow_codepipeline_partner._protocol.claims import ClaimState, UnknownClaim
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner._protocol.results import FailureDetails
+from airflow_codepipeline_partner._templates import text_environment
 from airflow_codepipeline_partner._worker import awaited_job, next_job, work_result
 from airflow_codepipeline_partner._worker.copies import claim_in_run
 from airflow_codepipeline_partner._worker.dag import (
@@ -223,11 +224,12 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """Render the fields. A value that cannot be rendered must not keep the job from its result."""
         self._unrendered = {}
+        jinja_env = text_environment(jinja_env or self.get_template_env())
         for name in _RESULT_FIELDS:
             try:
                 rendered = self.render_template(getattr(self, name), context, jinja_env)
-                # Airflow ends the task if it cannot show a value as JSON: for instance the infinity that
-                # native rendering makes of the text 12e4567, or a file name in another encoding.
+                # Airflow ends the task if it cannot show a value as JSON: for instance infinity, or a file
+                # name in another encoding.
                 json.dumps(rendered, allow_nan=False, default=str, ensure_ascii=False).encode()
                 setattr(self, name, rendered)
             except Exception as error:

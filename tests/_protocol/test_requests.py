@@ -271,7 +271,7 @@ def test_a_token_out_of_its_limits_is_refused_and_never_cut(length):
 
 def test_jinjas_none_is_no_continuation_token():
     """The error names the way out."""
-    with pytest.raises(LimitExceeded, match="XComArg") as refusal:
+    with pytest.raises(LimitExceeded, match="one expression") as refusal:
         success(JOB, continuation_token="None")
     assert refusal.value.field == "continuationToken"
     assert refusal.value.job_id == "job-1"

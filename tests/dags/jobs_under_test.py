@@ -376,6 +376,22 @@ with DAG("dispatcher", schedule=None):
 
     dispatch_jobs(jobs_of_the_conf(), "claim_only", conf={"greeting": "{{ dag.dag_id }}"})
 
+with DAG("native_dispatcher", schedule=None, render_template_as_native_obj=True):
+    dispatch_jobs(jobs_of_the_conf(), "claim_only")
+
+with DAG("claims_by_expand_kwargs", schedule=None, render_template_as_native_obj=True):
+    CodePipelineClaimJobOperator.partial(task_id="claim", region_name="{{ 'us-east-1' }}").expand_kwargs(
+        jobs_of_the_conf().map(lambda job: {"job": job})
+    )
+
+    @task.codepipeline_job
+    def work_on_one(job: Any, name: str) -> str:
+        return name
+
+    work_on_one.partial(name="{{ 'rendered' }}").expand_kwargs(
+        jobs_of_the_conf().map(lambda job: {"job": job})
+    )
+
 with DAG("notify", schedule=None):
 
     @task
