@@ -3,7 +3,7 @@
 The user's own storage for an artifact's content, outside the job: S3, or any other object storage.
 
 boto3 reads and writes ``s3://`` with an Airflow connection. Airflow's ``ObjectStoragePath`` serves everything
-else: ``file://``, a plain path, ``gs://`` and so on.
+else, such as ``gs://``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def external_object(location: str, conn_id: str | None, artifact: str) -> Extern
     """
     Return the object at a location.
 
-    :param location: ``s3://bucket/key``, a path on the worker, or a URL that ``ObjectStoragePath`` accepts.
+    :param location: ``s3://bucket/key``, or another URL that ``ObjectStoragePath`` accepts.
     :param conn_id: The connection with the credentials. If None, for ``s3://`` the connection in the location
         is used (``s3://conn_id@bucket/key``), or else ``aws_default``.
     :param artifact: The artifact's name, for errors.
@@ -114,9 +114,8 @@ class _FilesystemObject:
 
         self._location = location
         self._artifact = artifact
-        place = location if "://" in location else f"file://{os.path.abspath(location)}"
         try:
-            path = ObjectStoragePath(place, conn_id=conn_id)
+            path = ObjectStoragePath(location, conn_id=conn_id)
             self._fs, self._path = path.fs, path.path
         except (ValueError, ImportError) as error:
             # No provider serves the scheme, or its package is not installed. The error says which.

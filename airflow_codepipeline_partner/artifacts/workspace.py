@@ -31,6 +31,7 @@ from airflow_codepipeline_partner.artifacts.archive_guard import ArchiveLimits, 
 from airflow_codepipeline_partner.artifacts.extract import extract
 from airflow_codepipeline_partner.artifacts.formats import ArchiveFormat
 from airflow_codepipeline_partner.artifacts.pack import pack
+from airflow_codepipeline_partner.artifacts.places import check_path
 from airflow_codepipeline_partner.exceptions import ArtifactError, CodePipelineProviderError
 
 if TYPE_CHECKING:
@@ -188,16 +189,21 @@ class Workspace:
         Download and unpack an input artifact, whole or not at all, and return the folder.
 
         :param name: The artifact's name. If None, the only input artifact is used.
-        :param into: A folder that does not exist or is empty. If None, a folder beside :attr:`path` is used,
-            named after the artifact.
+        :param into: The path, from the root, of a folder that does not exist or is empty. If None, a folder
+            beside :attr:`path` is used, named after the artifact.
         :param archive_format: The format that the artifact must have: ``zip``, ``tar``, ``tar.gz``, or
             ``raw``, a file that is not unpacked. If None, any of them is accepted.
         :param replace: Whether to replace a folder that is not empty.
+        :raises InvalidInput: ``into`` is no path from the root.
         :raises UnsafeArchive: The archive is refused.
         :raises ArtifactError: The job has no such artifact, it cannot be read, or the folder is not empty.
         """
         artifact = self._storage.find_input(name)
-        folder = self._folder("inputs") / artifact.name if into is None else Path(into)
+        if into is None:
+            folder = self._folder("inputs") / artifact.name
+        else:
+            check_path(os.fspath(into))
+            folder = Path(into)
         extract(
             self.download(artifact.name),
             folder,

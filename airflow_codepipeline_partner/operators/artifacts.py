@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
-from urllib.parse import urlsplit
 
 from airflow_codepipeline_partner._base_operator import (
     CodePipelineBaseOperator,
@@ -20,6 +17,7 @@ from airflow_codepipeline_partner._base_operator import (
 from airflow_codepipeline_partner._protocol.parsing import read_list, read_mapping
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent, record_failure
 from airflow_codepipeline_partner.artifacts.formats import FORMATS, PACKED_FORMATS
+from airflow_codepipeline_partner.artifacts.places import check_place, path_of
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, InvalidInput
 
 if TYPE_CHECKING:
@@ -97,7 +95,7 @@ class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
     ) -> None:
         super().__init__(**kwargs)
         check_job(job)
-        check_literal(_check_location, destination)
+        check_literal(check_place, destination)
         check_literal(_check_names, artifacts)
         if archive_format is not None:
             _check_format(archive_format, FORMATS)
@@ -119,7 +117,7 @@ class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
         with self._storage(self.job) as storage:
             names = _check_names(self.artifacts)
             wanted = [artifact.name for artifact in storage.inputs] if names is None else names
-            destination = _check_location(self.destination).rstrip("/")
+            destination = check_place(self.destination).rstrip("/")
             found = [storage.find_input(name) for name in wanted]
             return {artifact.name: self._download(storage, artifact, destination) for artifact in found}
 
@@ -129,7 +127,7 @@ class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
         from airflow_codepipeline_partner.artifacts.workspace import Workspace
 
         location = f"{destination}/{artifact.name}"
-        path = _local_path(location)
+        path = path_of(location)
         if self.extract:
             if path is None:
                 raise InvalidInput(
@@ -215,7 +213,7 @@ class CodePipelineUploadArtifactsOperator(_ArtifactOperator):
         from airflow_codepipeline_partner.artifacts.external_storage import external_object
         from airflow_codepipeline_partner.artifacts.workspace import Workspace
 
-        path = _local_path(source)
+        path = path_of(source)
         if path is not None:
             with Workspace.over(storage) as workspace:
                 workspace.upload(artifact.name, path, archive_format=self.archive_format)
@@ -227,31 +225,6 @@ class CodePipelineUploadArtifactsOperator(_ArtifactOperator):
 def _check_format(value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise InvalidInput(f"archive_format {value!r:.40} is not valid; use {', '.join(allowed)}.")
-
-
-def _check_location(value: Any) -> str:
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if not isinstance(value, str) or not value or value == "None":
-        kind = "empty" if value == "" else f"of type {type(value).__name__}"
-        raise InvalidInput(
-            f"A location of artifacts must be a path or a URL, such as s3://bucket/prefix; it is {kind}."
-        )
-    try:
-        has_password = urlsplit(value).password is not None
-    except ValueError as error:
-        raise InvalidInput(f"A location of artifacts is not a valid URL: {error}.") from None
-    if has_password:
-        # Checked before the location can be in a message.
-        raise InvalidInput("A location of artifacts must not contain a password. Put it into a connection.")
-    return value
-
-
-def _local_path(location: str) -> Path | None:
-    """Return a location's path on the worker, or None if it is elsewhere."""
-    if "://" not in location:
-        return Path(location)
-    return Path(location.removeprefix("file://")) if location.startswith("file:///") else None
 
 
 def _check_names(value: Any) -> list[str] | None:
@@ -274,6 +247,6 @@ def _read_sources(value: Any, *, is_rendered: bool = True) -> dict[str, str]:
     if not sources:
         raise InvalidInput("artifacts is empty: map each output artifact's name to what to upload.")
     return {
-        name: "" if source is None and not is_rendered else _check_location(source)
+        name: "" if source is None and not is_rendered else check_place(source)
         for name, source in sources.items()
     }

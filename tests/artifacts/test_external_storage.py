@@ -20,7 +20,7 @@ def test_an_object_that_could_not_be_carried_whole_is_not_there(tmp_path):
             return super().read(3)
 
     with pytest.raises(ArtifactError, match="Built could not be stored on the worker: No space"):
-        external_object(str(tmp_path / "below" / "f"), None, "Built").write(Broken(b"content"))
+        external_object(f"file://{tmp_path}/below/f", None, "Built").write(Broken(b"content"))
     assert list((tmp_path / "below").iterdir()) == []
 
 

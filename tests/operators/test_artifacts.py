@@ -16,7 +16,6 @@ from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.operators import (
     CodePipelineDownloadArtifactsOperator,
     CodePipelineUploadArtifactsOperator,
-    artifacts,
 )
 
 CARRIED, EXTRACTED = "artifacts_carried_as_they_are", "artifacts_carried_extracted"
@@ -237,7 +236,7 @@ def upload(**parameters):
 @pytest.mark.parametrize(
     ("make", "parameters", "match"),
     [
-        (download, {"destination": ""}, "a path or a URL"),
+        (download, {"destination": ""}, "a path from the root"),
         (download, {"destination": 5}, "of type int"),
         (download, {"destination": "ftp://a:planted@b/x"}, "must not contain a password"),
         (download, {"destination": "s3://[b/x"}, "is not a valid URL"),
@@ -260,10 +259,3 @@ def test_wrong_literals_are_refused_when_the_dag_is_parsed(make, parameters, mat
 def test_templates_are_left_for_later():
     assert upload(job="{{ x }}", artifacts={"a": "{{ y }}"}).artifacts == {"a": "{{ y }}"}
     assert download(job="{{ x }}", destination="{{ y }}", artifacts="{{ z }}").destination == "{{ y }}"
-
-
-def test_only_a_path_is_local():
-    local_path = artifacts._local_path
-    assert str(local_path("/a/b")) == str(local_path("file:///a/b")) == "/a/b"
-    assert local_path("s3://a/b") is None
-    assert local_path("file://conn@host/a") is None
