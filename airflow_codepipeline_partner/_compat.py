@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
@@ -51,6 +52,7 @@ __all__ = [
     "count_instances",
     "ends_task_otherwise",
     "expanded_over",
+    "expect_connection_type",
     "failed_wait",
     "forget_cached_connections",
     "get_task_states",
@@ -62,6 +64,7 @@ __all__ = [
     "is_retried",
     "is_started_anew",
     "retry_wait",
+    "secrets_backends",
     "task_decorator_factory",
     "task_state_store",
     "threads_ask_in_turn",
@@ -123,6 +126,23 @@ def expanded_over(mapped: Any) -> list[Any]:
     of_task = getattr(mapped, "_get_specified_expand_input", None)
     given = (mapped._expand_input if of_task is None else of_task()).value
     return list(given.values()) if isinstance(given, Mapping) else [given]
+
+
+def secrets_backends() -> list[Any]:
+    """Return where this process looks for connections, in Airflow's order."""
+    from airflow.sdk.execution_time.supervisor import ensure_secrets_backend_loaded
+
+    return list(ensure_secrets_backend_loaded())
+
+
+def expect_connection_type(conn_type: str) -> None:
+    """
+    Keep Airflow 3.1 from a warning at each look-up of a connection of a type with ``_``.
+
+    It is about a URI that Airflow makes for its own use, in which it writes ``-``.
+    """
+    log = logging.getLogger("airflow.sdk.definitions.connection")
+    log.addFilter(lambda record: conn_type not in (record.args or ()))
 
 
 def values_from_another_task(task: Any) -> list[Any]:

@@ -19,9 +19,11 @@ from typing import Any
 import tenacity
 
 from airflow_codepipeline_partner._aws_errors import ServiceError
+from airflow_codepipeline_partner._connections import missing_note
 from airflow_codepipeline_partner._protocol import responses
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.responses import Outcome
+from airflow_codepipeline_partner._secrets import Secret, in_closed_frames
 from airflow_codepipeline_partner.exceptions import RequestRefused, ServiceUnavailable
 
 log = logging.getLogger(__name__)
@@ -93,10 +95,10 @@ class Transport:
         self._attempt.body = b"" if is_cbor else received.get("body") or b""
 
     def send(
-        self, call: Call, secrets: Mapping[str, str] | None = None, *, in_doubt: bool = False
-    ) -> Mapping[str, Any]:
+        self, call: Call, secrets: Mapping[str, Secret] | None = None, *, in_doubt: bool = False
+    ) -> Secret:
         """
-        Send a call and return its answer.
+        Send a call and return its answer, which may hold secrets.
 
         :param call: The call.
         :param secrets: Secret arguments, ``clientToken`` and ``nonce``, which no message may show.
@@ -106,7 +108,7 @@ class Transport:
         """
         unknown = [in_doubt]
 
-        def attempt() -> Mapping[str, Any]:
+        def attempt() -> Secret:
             try:
                 return self._send_once(call, secrets or {}, in_doubt=any(unknown))
             except _Unanswered as error:
@@ -122,7 +124,7 @@ class Transport:
             before_sleep=lambda state: _log_retry(call, state),
         )
         try:
-            answer: Mapping[str, Any] = retrying(attempt)
+            answer: Secret = retrying(attempt)
             self._attempt.was_in_doubt = any(unknown)
             return answer
         except tenacity.RetryError as error:
@@ -139,24 +141,31 @@ class Transport:
             job_id=call.job.job_id if call.job else None,
         )
 
-    def _send_once(self, call: Call, secrets: Mapping[str, str], *, in_doubt: bool) -> Mapping[str, Any]:
+    def _send_once(self, call: Call, secrets: Mapping[str, Secret], *, in_doubt: bool) -> Secret:
         """Send a call once. The error holds no secret, and no traceback of an exception that does."""
+        self._attempt.sent, self._attempt.body = False, b""
+        came_of_it = in_closed_frames(lambda: self._try_once(call, secrets, in_doubt=in_doubt))
+        self._attempt.body = b""
+        if isinstance(came_of_it, Exception):
+            raise came_of_it
+        return came_of_it
+
+    def _try_once(self, call: Call, secrets: Mapping[str, Secret], *, in_doubt: bool) -> Secret | Exception:
+        """Send a call once, and return its answer, or the error that tells why there is none."""
         from botocore import xform_name
 
-        self._attempt.sent, self._attempt.body = False, b""
-        failure: Exception
         try:
             method = getattr(self.client, xform_name(call.operation))
-            answer: Mapping[str, Any] = method(**call.arguments, **secrets)
+            opened = {name: secret.open() for name, secret in secrets.items()}
+            answer: Mapping[str, Any] = method(**call.arguments, **opened)
             if responses.is_answer(call, answer, self._attempt.body):
-                return answer
-            failure = _Unanswered("the answer is not CodePipeline's", Outcome.UNKNOWN)
+                return Secret(answer)
+            return _Unanswered("the answer is not CodePipeline's", Outcome.UNKNOWN)
         except Exception as error:
-            failure = self._failure_for(call, error, secrets, in_doubt=in_doubt)
-        raise failure
+            return self._failure_for(call, error, secrets, in_doubt=in_doubt)
 
     def _failure_for(
-        self, call: Call, error: Exception, secrets: Mapping[str, str], *, in_doubt: bool
+        self, call: Call, error: Exception, secrets: Mapping[str, Secret], *, in_doubt: bool
     ) -> Exception:
         """Return the error that an exception of botocore means."""
         from botocore.exceptions import BotoCoreError, ConnectionError, HTTPClientError
@@ -184,10 +193,11 @@ class Transport:
     def _connection(self) -> str:
         if self._aws_conn_id is None:
             return "boto3's default credentials and region (aws_conn_id is None)"
-        return f"the Airflow connection {self._aws_conn_id!r} of type aws"
+        named = f"the Airflow connection {self._aws_conn_id!r} of type aws"
+        return named + (missing_note(self._aws_conn_id) or "")
 
     def _refusal_for(
-        self, call: Call, error: ServiceError, secrets: Mapping[str, str], *, in_doubt: bool
+        self, call: Call, error: ServiceError, secrets: Mapping[str, Secret], *, in_doubt: bool
     ) -> Exception:
         """Return the error for an error answer of CodePipeline, or of STS, which gives the credentials."""
         said = _without_secrets(secrets, error.message)
@@ -208,9 +218,9 @@ class Transport:
         )
 
 
-def _without_secrets(secrets: Mapping[str, str], text: str) -> str:
+def _without_secrets(secrets: Mapping[str, Secret], text: str) -> str:
     """Return another system's text without our secrets, which AWS may quote in an error."""
-    for secret in secrets.values():
+    for secret in (each.open() for each in secrets.values()):
         # A nonce may be as short as "3", which occurs in every message.
         if len(secret) >= MIN_SECRET_CHARS:
             for written in {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}:

@@ -13,13 +13,20 @@ from typing import Any
 
 from airflow.sdk import BaseHook
 
-from airflow_codepipeline_partner._compat import AirflowNotFoundException, forget_cached_connections
-from airflow_codepipeline_partner._masking import mask_secret
+from airflow_codepipeline_partner._compat import (
+    AirflowNotFoundException,
+    expect_connection_type,
+    forget_cached_connections,
+)
+from airflow_codepipeline_partner._connections import ESCAPE_ADVICE, why_unusable
 from airflow_codepipeline_partner._protocol.parsing import check_text
+from airflow_codepipeline_partner._secrets import Secret, in_closed_frames
 from airflow_codepipeline_partner.exceptions import ClientConnectionError
-from airflow_codepipeline_partner.provider_info import CLIENT_FORM
+from airflow_codepipeline_partner.provider_info import CLIENT_CONN_TYPE, CLIENT_FORM
 
 __all__ = ["DEFAULT_TEMPLATE", "ClientTokenHook"]
+
+expect_connection_type(CLIENT_CONN_TYPE)
 
 #: Template of a client's connection id. In the client id ``-`` becomes ``_``.
 DEFAULT_TEMPLATE = "codepipeline_client_{client_id}"
@@ -34,7 +41,7 @@ class ClientTokenHook(BaseHook):
 
     conn_name_attr = "client_conn_id"
     default_conn_name = "codepipeline_client_default"
-    conn_type = "codepipeline_partner_client"
+    conn_type = CLIENT_CONN_TYPE
     hook_name = "CodePipeline partner client"
 
     def __init__(self, client_conn_id: str = default_conn_name, **kwargs: Any) -> None:
@@ -59,32 +66,43 @@ class ClientTokenHook(BaseHook):
             ) from None
         return cls(conn_id)
 
-    def get_token(self, client_id: str, *, uncached: bool = False) -> str:
+    def get_token(self, client_id: str, *, uncached: bool = False) -> Secret:
         """
-        Return the client token, after registering it with Airflow's masker.
+        Return the client token.
 
         :param client_id: The client whose token it must be.
         :param uncached: Whether to bypass Airflow's cache, and look the connection up again.
-        :raises ClientConnectionError: The connection does not exist, is another client's, or has no usable
-            token.
+        :raises ClientConnectionError: The connection does not exist, cannot be read, is another client's, or
+            has no usable token.
         """
         if uncached:
             forget_cached_connections()
-        connection = self._get_client_connection(client_id)
-        # Before anything can fail, so that no message can show it.
-        mask_secret(connection.password)
+        return in_closed_frames(lambda: self._token_of(self._get_client_connection(client_id), client_id))
+
+    def _token_of(self, connection: Any, client_id: str) -> Secret:
         if connection.login and connection.login != client_id:
-            raise ClientConnectionError(
-                f"The connection {self.client_conn_id!r} is not that of client {client_id}: "
-                "its login is another client id.",
-                conn_id=self.client_conn_id,
-            )
-        if not connection.password:
-            raise ClientConnectionError(
-                f"The connection {self.client_conn_id!r} has no client token: its password is empty.",
-                conn_id=self.client_conn_id,
-            )
-        return check_text("clientToken", connection.password)
+            raise self._error(f"is not that of client {client_id}: its login is another client id.")
+        password = connection.password
+        if not password:
+            # A URI that Airflow reads otherwise than it was meant leaves the token in another field.
+            advice = f" {ESCAPE_ADVICE}" if connection.host or connection.schema else ""
+            raise self._error(f"has no client token: its password is empty.{advice}")
+        if isinstance(password, str):
+            if password != password.strip():
+                raise self._error(
+                    "has white space or a line break at the beginning or end of its password. Store the "
+                    "client token without it; echo and editors add a line break."
+                )
+            if len(password) > 1 and password[0] == password[-1] and password[0] in "\"'":
+                raise self._error(
+                    "has quotation marks around its password. Store the client token without them."
+                )
+        return Secret(check_text("clientToken", password))
+
+    def _error(self, fault: str) -> ClientConnectionError:
+        return ClientConnectionError(
+            f"The connection {self.client_conn_id!r} {fault}", conn_id=self.client_conn_id
+        )
 
     def _get_client_connection(self, client_id: str) -> Any:
         try:
@@ -92,6 +110,9 @@ class ClientTokenHook(BaseHook):
         except AirflowNotFoundException:
             # Raised below, outside of the handler, so that Airflow's error, which says less, is not chained.
             pass
+        fault = why_unusable(self.client_conn_id)
+        if fault is not None:
+            raise self._error(f"with the client token of client {client_id} cannot be used: {fault}")
         raise ClientConnectionError(
             f"There is no Airflow connection {self.client_conn_id!r} with the client token of client "
             f"{client_id}. Add it: airflow connections add {self.client_conn_id} "

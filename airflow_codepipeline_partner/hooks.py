@@ -25,6 +25,7 @@ from airflow_codepipeline_partner._protocol.results import (
     ExecutionDetails,
     read_output_variables,
 )
+from airflow_codepipeline_partner._secrets import Secret, in_closed_frames
 from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
 from airflow_codepipeline_partner.exceptions import (
@@ -117,22 +118,19 @@ class CodePipelineHook(AwsBaseHook):
         query = requests.check_query_param(kind, query_param)
         call = requests.poll(kind, check_number("maxBatchSize", max_batch_size), query)
         answer = self._send(call)
-        jobs: dict[str, OfferedJob] = {}
-        for offered in answer.get("jobs") or ():
-            try:
-                job = responses.offered_job(kind, offered, query)
-            except InvalidInput as error:
-                # It must not hold up the other jobs of the batch.
-                self.log.warning("CodePipeline offered something that is not a job: %s", error)
-            else:
-                jobs[job.job_id] = job
-        return list(jobs.values())
+        jobs, faults = in_closed_frames(lambda: responses.offered_jobs(kind, answer.get("jobs"), query))
+        for fault in faults:
+            # It must not hold up the other jobs of the batch.
+            self.log.warning("CodePipeline offered something that is not a job: %s", fault)
+        return jobs
 
     def details(self, job: object) -> JobDetails:
         """
         Ask for all details of a job, with new artifact credentials.
 
-        The details hold secrets. Never log them, and never return them from a task.
+        The details hold secrets, which are registered with Airflow's masker. Never log them, never return
+        them from a task, and do not keep one in a variable of its own: Sentry and rich show the variables of
+        a function that raises. They do not show what is inside the details.
 
         :param job: A job object, or a mapping with ``job_id`` and ``client_id``. For a custom job, the
             mapping has ``action_type`` instead of ``client_id``.
@@ -142,31 +140,30 @@ class CodePipelineHook(AwsBaseHook):
 
         Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
         """
-        return self._details(OfferedJob.from_value(job))
-
-    def _details(self, job: OfferedJob) -> JobDetails:
-        details = self._unmasked_details(job)
-        credentials = details.artifact_credentials or {}
-        for secret in (credentials.get("secretAccessKey"), credentials.get("sessionToken"), details.nonce):
-            mask_secret(secret)
+        details = self.ask_details(OfferedJob.from_value(job))
+        for secret in details.secrets:
+            mask_secret(secret.open())
         return details
 
-    def _unmasked_details(self, job: OfferedJob) -> JobDetails:
+    def ask_details(self, job: OfferedJob) -> JobDetails:
+        """
+        Ask for a job's details, whose secrets stay inside this package.
+
+        Airflow's masker is not told: it never forgets a secret, and each makes all logs slower.
+        """
         answer = self._send(requests.details(job))
-        return JobDetails.from_api(answer.get("jobDetails") or {}, job_id=job.job_id)
+        return in_closed_frames(
+            lambda: JobDetails.from_api(answer.get("jobDetails") or {}, job_id=job.job_id)
+        )
 
     def continuation_token(self, job: OfferedJob) -> str | None:
         """
         Ask which continuation token a job carries, if any.
 
-        Nothing else of the job's details is kept, so their secrets need no masking.
-
         :param job: The job.
         :raises CodePipelineProviderError: The errors of :meth:`details`.
-
-        Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
         """
-        return self._unmasked_details(job).continuation_token
+        return self.ask_details(job).continuation_token
 
     def claim(self, job: object, unknown_claim: UnknownClaim = "assume_ours") -> ClaimedJob | None:
         """
@@ -237,10 +234,10 @@ class CodePipelineHook(AwsBaseHook):
             if isinstance(call, claims.Acknowledge):
                 answer = self._send(requests.acknowledge(job), nonce=call.nonce)
                 return claims.Acknowledged(answer.get("status"), self._transport.was_in_doubt)
-            details = self._details(job)
+            details = self.ask_details(job)
         except CodePipelineProviderError as error:
             return error
-        nonce = job.nonce if job.dialect.poll_gives_nonce else details.nonce
+        nonce = Secret(job.nonce if job.dialect.poll_gives_nonce else details.nonce)
         if not nonce:
             return RequestRefused(
                 f"The details of job {job.job_id} hold no nonce, so it cannot be acknowledged.",
@@ -362,7 +359,7 @@ class CodePipelineHook(AwsBaseHook):
             answer contains none of them.
         """
         try:
-            nonce = job.nonce if job.dialect.poll_gives_nonce else self._details(job).nonce
+            nonce = Secret(job.nonce if job.dialect.poll_gives_nonce else self.ask_details(job).nonce)
             status = self._send(requests.acknowledge(job), nonce=nonce).get("status") if nonce else None
         except CodePipelineProviderError as error:
             self.log.info("The status of job %s is not known: %s", job.job_id, type(error).__name__)
@@ -376,7 +373,9 @@ class CodePipelineHook(AwsBaseHook):
         :param client_id: The client id, as the poll returns it.
         :raises ClientConnectionError: No connection holds the token.
         """
-        return self._tokens(client_id).get_token(client_id)
+        token = self._tokens(client_id).get_token(client_id)
+        mask_secret(token.open())
+        return str(token.open())
 
     @property
     def location(self) -> tuple[str, str]:
@@ -424,7 +423,7 @@ class CodePipelineHook(AwsBaseHook):
     def _tokens(self, client_id: str) -> ClientTokenHook:
         return ClientTokenHook.for_client(client_id, self.client_conn_id_template)
 
-    def _send(self, call: Call, *, nonce: str | None = None) -> Mapping[str, Any]:
+    def _send(self, call: Call, *, nonce: Secret | None = None) -> Secret:
         """Send a call with the client token of its job; if the token is refused, look it up once more."""
         secrets = {} if nonce is None else {"nonce": nonce}
         client_id = call.job.client_id if call.job else None

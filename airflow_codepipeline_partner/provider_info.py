@@ -10,6 +10,8 @@ from airflow_codepipeline_partner import __version__
 _INTEGRATION = "AWS CodePipeline partner"
 _PACKAGE = "airflow_codepipeline_partner"
 
+#: The type of a client's connection.
+CLIENT_CONN_TYPE = "codepipeline_partner_client"
 #: The form of a client's connection. From 3.2 on Airflow reads it here, 3.1 from the hook.
 CLIENT_FORM: dict[str, Any] = {
     "hidden-fields": ["host", "port", "schema", "extra"],
@@ -47,7 +49,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.triggers"]}],
         "connection-types": [
             {
-                "connection-type": "codepipeline_partner_client",
+                "connection-type": CLIENT_CONN_TYPE,
                 "hook-class-name": f"{_PACKAGE}.client_tokens.ClientTokenHook",
                 "hook-name": "CodePipeline partner client",
                 "ui-field-behaviour": CLIENT_FORM,

@@ -35,7 +35,7 @@ def masked(text: str) -> str:
 
 
 def get_token(**parameters):
-    return ClientTokenHook.for_client(CLIENT_ID, **parameters).get_token(CLIENT_ID)
+    return ClientTokenHook.for_client(CLIENT_ID, **parameters).get_token(CLIENT_ID).open()
 
 
 # The connection id.

@@ -15,8 +15,8 @@ PACKAGE = "airflow_codepipeline_partner"
 
 #: From the ground up. A module may import those of its own floor and of lower ones.
 FLOORS = (
-    ("_limits", "_suggestions", "_masking", "_compat", "_aws_errors", "provider_info", "links"),
-    ("_limit_checks", "exceptions"),
+    ("_limits", "_suggestions", "_masking", "_secrets", "_compat", "_aws_errors", "provider_info", "links"),
+    ("_limit_checks", "exceptions", "_connections"),
     ("_protocol",),
     ("jobs", "client_tokens", "_endpoints", "_transport", "hooks"),
     ("_aws_parameters", "_templates"),

@@ -14,6 +14,7 @@ import pytest
 from support import ACTION_TYPE
 
 from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._secrets import Secret
 
 POLL = "PollForThirdPartyJobs"
 DETAILS = "GetThirdPartyJobDetails"
@@ -100,6 +101,8 @@ def sent(operation):
     """A call as it stands, and its secrets."""
     if operation == POLL:
         return Call(POLL, {"actionTypeId": ACTION_TYPE}), {}
-    secrets = {"clientToken": "a-client-token", **({"nonce": "a-nonce"} if operation == ACKNOWLEDGE else {})}
+    secrets = {"clientToken": Secret("a-client-token")}
+    if operation == ACKNOWLEDGE:
+        secrets["nonce"] = Secret("a-nonce")
     details = {"failureDetails": {"type": "JobFailed", "message": "m"}} if operation == FAILURE else {}
     return Call(operation, {"jobId": "j", **details}), secrets

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal, TypeVar, cast
 
 from airflow_codepipeline_partner._limit_checks import text_fault
 from airflow_codepipeline_partner._limits import Text
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
+from airflow_codepipeline_partner._secrets import Secret
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, InvalidInput, InvalidNonce
 
 Step = TypeVar("Step")
@@ -93,14 +94,14 @@ class Asked:
     """
 
     job: ClaimedJob
-    nonce: str = field(repr=False)
+    nonce: Secret
 
 
 @dataclass(frozen=True)
 class Acknowledge:
     """Acknowledge the job; the answer is :class:`Acknowledged`, or an error."""
 
-    nonce: str = field(repr=False)
+    nonce: Secret
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Acknowledged:
 Call = AskDetails | Acknowledge
 
 
-def acknowledging(job: ClaimedJob, nonce: str, *, in_doubt: bool = False) -> Generator[Call, Any, Claim]:
+def acknowledging(job: ClaimedJob, nonce: Secret, *, in_doubt: bool = False) -> Generator[Call, Any, Claim]:
     """
     Acknowledge a job, and find out whose it is.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn, Self
 
+from airflow_codepipeline_partner._secrets import Secret
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
 
 
@@ -139,6 +140,13 @@ class JobDetails:
             pipeline_arn=context.get("pipelineArn"),
             pipeline_execution_id=context.get("pipelineExecutionId"),
         )
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """The nonce and the artifact credentials; the id of their key is none, AWS shows it in its logs."""
+        keys = self.artifact_credentials or {}
+        held = (self.nonce, keys.get("secretAccessKey"), keys.get("sessionToken"))
+        return tuple(Secret(each) for each in held if each)
 
     def serialize(self) -> NoReturn:
         """

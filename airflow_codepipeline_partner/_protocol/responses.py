@@ -8,7 +8,7 @@ Answers are read leniently: AWS's own examples have ids and nonces that its serv
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
@@ -18,6 +18,7 @@ from airflow_codepipeline_partner._aws_errors import ServiceError
 from airflow_codepipeline_partner._protocol.dialects import DIALECTS
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._secrets import without_frames
 from airflow_codepipeline_partner.exceptions import CodePipelineError, InvalidJobReference
 
 
@@ -146,6 +147,31 @@ def is_answer(call: Call, answer: Mapping[str, Any], body: bytes) -> bool:
         return False
     is_put = "actionTypeId" not in call.arguments
     return isinstance(members, dict) and not (is_put and members)
+
+
+def offered_jobs(
+    action_type: ActionType,
+    offered: Iterable[Mapping[str, Any]] | None,
+    query_param: Mapping[str, str] | None,
+) -> tuple[list[OfferedJob], list[exceptions.InvalidInput]]:
+    """
+    Return the jobs of a poll's answer, each once, and what is wrong with what is no job.
+
+    :param action_type: The action type that was polled for.
+    :param offered: The answer's ``jobs``.
+    :param query_param: The query of the poll.
+    """
+    jobs: dict[str, OfferedJob] = {}
+    faults: list[exceptions.InvalidInput] = []
+    for each in offered or ():
+        try:
+            job = offered_job(action_type, each, query_param)
+        except exceptions.InvalidInput as error:
+            # Its frames hold the secrets of the job.
+            faults.append(without_frames(error))
+        else:
+            jobs[job.job_id] = job
+    return list(jobs.values()), faults
 
 
 def offered_job(

@@ -21,6 +21,7 @@ from airflow_codepipeline_partner._compat import threads_ask_in_turn
 from airflow_codepipeline_partner._endpoints import s3_endpoint_of
 from airflow_codepipeline_partner._protocol.job_details import JobDetails
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
+from airflow_codepipeline_partner._secrets import in_closed_frames
 from airflow_codepipeline_partner._worker.awaited_job import awaited_token
 from airflow_codepipeline_partner._worker.record_search import find_claim
 from airflow_codepipeline_partner.artifacts.errors import EXPIRED_CODES
@@ -128,15 +129,14 @@ class JobCredentials(Credentials):
         with threads_ask_in_turn:
             details = self._details_of_action()
         self._details = details
-        given = details.artifact_credentials
-        if given or self._frozen is None or self._clock() - self._requested_at >= LIFETIME:
+        if (
+            details.artifact_credentials
+            or self._frozen is None
+            or self._clock() - self._requested_at >= LIFETIME
+        ):
             self._requested_at = self._clock()
             self._next_at = self._requested_at + REFRESH_AFTER
-            self._frozen = (
-                ReadOnlyCredentials(given["accessKeyId"], given["secretAccessKey"], given["sessionToken"])
-                if given
-                else None
-            )
+            self._frozen = in_closed_frames(lambda: _frozen(details))
         else:
             # The job has just ended. Perhaps another task goes on with the action, and claims its next job.
             self._next_at = self._clock() + REFRESH_PAUSE
@@ -146,7 +146,7 @@ class JobCredentials(Credentials):
         """Return the details of the job; if it has ended, those of the action's newest job in this run."""
         ended: JobNotFound | None = None
         try:
-            details = self._hook.details(self._job)
+            details = self._hook.ask_details(self._job)
         except JobNotFound as error:
             ended = error
         else:
@@ -156,7 +156,7 @@ class JobCredentials(Credentials):
         if newest is not None:
             log.info("Job %s has ended; its action goes on in job %s.", self._job.job_id, newest.job_id)
             self._job = newest
-            return self._hook.details(newest)
+            return self._hook.ask_details(newest)
         if ended is not None:
             raise ended
         return details
@@ -164,6 +164,13 @@ class JobCredentials(Credentials):
     def __repr__(self) -> str:
         """Show the job, and no credentials."""
         return f"{type(self).__name__}({self._job.job_id})"
+
+
+def _frozen(details: JobDetails) -> ReadOnlyCredentials | None:
+    given = details.artifact_credentials
+    if not given:
+        return None
+    return ReadOnlyCredentials(given["accessKeyId"], given["secretAccessKey"], given["sessionToken"])
 
 
 def _newest_job(job: OfferedJob) -> OfferedJob | None:

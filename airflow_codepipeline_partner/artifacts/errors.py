@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
 from typing import Any
 
 from airflow_codepipeline_partner._aws_errors import ServiceError
+from airflow_codepipeline_partner._secrets import without_frames
 from airflow_codepipeline_partner.exceptions import ArtifactError
 
 #: S3's codes for expired credentials.
@@ -31,12 +33,12 @@ _TRANSIENT_S3_CODES = {
 }
 
 
-@contextmanager
-def s3_errors(
-    about: str, where: str, advice: str, *, job_id: str | None = None, for_customer: str | None = None
-) -> Iterator[None]:
+class s3_errors(AbstractContextManager[None]):
     """
     Raise an :class:`ArtifactError` for what goes wrong in S3.
+
+    No frame of boto3 leaves with an error, since it holds the credentials of the call. A generator could not
+    see to that: contextlib gives an error its frames back.
 
     :param about: The beginning of its message, such as ``The artifact Source could not be downloaded``.
     :param where: The object, as ``s3://bucket/key``.
@@ -45,62 +47,94 @@ def s3_errors(
     :param for_customer: The message for the customer. If None, the error's own message is used.
     :raises ArtifactError: Something went wrong.
     """
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import (
-        BotoCoreError,
-        ClientError,
-        ConnectionError,
-        CredentialRetrievalError,
-        FlexibleChecksumError,
-        HTTPClientError,
-        IncompleteReadError,
-        MetadataRetrievalError,
-        NoCredentialsError,
-    )
-    from s3transfer import exceptions as transfer_errors
-    from s3transfer.exceptions import RetriesExceededError
 
-    # The oldest s3transfer that we allow does not have it.
-    changed = getattr(transfer_errors, "S3DownloadFailedError", RetriesExceededError)
-    named: dict[str, Any] = {"job_id": job_id, "for_customer": for_customer}
-    transient = {**named, "failure_type": "SystemUnavailable", "retryable": True}
-    try:
-        yield
-    except ClientError as error:
+    def __init__(
+        self,
+        about: str,
+        where: str,
+        advice: str,
+        *,
+        job_id: str | None = None,
+        for_customer: str | None = None,
+    ) -> None:
+        self._about = about
+        self._where = where
+        self._advice = advice
+        self._named: dict[str, Any] = {"job_id": job_id, "for_customer": for_customer}
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        without_frames(error)
+        failure = self._failure_for(error)
+        if failure is not None:
+            raise failure from error
+
+    def _failure_for(self, error: BaseException) -> ArtifactError | None:
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import (
+            BotoCoreError,
+            ClientError,
+            ConnectionError,
+            CredentialRetrievalError,
+            FlexibleChecksumError,
+            HTTPClientError,
+            IncompleteReadError,
+            MetadataRetrievalError,
+            NoCredentialsError,
+        )
+        from s3transfer import exceptions as transfer_errors
+        from s3transfer.exceptions import RetriesExceededError
+
+        # The oldest s3transfer that we allow does not have it.
+        changed = getattr(transfer_errors, "S3DownloadFailedError", RetriesExceededError)
+        if isinstance(error, ClientError):
+            return self._failure_for_answer(error)
+        if isinstance(error, ConnectionError | HTTPClientError | IncompleteReadError | RetriesExceededError):
+            cause = getattr(error, "last_exception", None) or error
+            return self._passing(f"the connection to S3 failed ({type(cause).__name__}).")
+        if isinstance(error, FlexibleChecksumError):
+            return self._passing("the content does not match S3's checksum.")
+        if isinstance(error, changed):
+            return self._passing(f"{self._where} changed during the transfer.")
+        if not isinstance(error, BotoCoreError | Boto3Error):
+            return None
+        # The source of the worker's credentials may be unreachable for a moment.
+        passing = CredentialRetrievalError | MetadataRetrievalError | NoCredentialsError
+        return ArtifactError(
+            f"{self._about}: S3 could not be called ({type(error).__name__}).",
+            **self._named,
+            failure_type="ConfigurationError",
+            retryable=isinstance(error, passing),
+        )
+
+    def _failure_for_answer(self, error: Exception) -> ArtifactError:
         answer = ServiceError.of(error)
         assert answer is not None  # noqa: S101 - it is a ClientError
         code = answer.code
         if code in _MISSING_CODES:
-            why = (
-                f"there is nothing at {where}. Check that an earlier action made it, and that no lifecycle "
-                "rule of the bucket removed it."
+            return self._lasting(
+                f"there is nothing at {self._where}. Check that an earlier action made it, and that no "
+                "lifecycle rule of the bucket removed it."
             )
-        elif code in _CHANGED_CODES:
-            why, named = f"{where} changed during the transfer.", transient
-        elif code in _TRANSIENT_S3_CODES or answer.is_transient:
-            why, named = f"S3 answered {code}.", transient
-        elif answer.status == 403 or code.startswith("KMS."):
-            why = f"S3 answered {code} for {where}, as it also does for a missing object. {advice}"
-            named["failure_type"] = "PermissionError"
-        else:
-            why = f"S3 answered {code} for {where}."
-        raise ArtifactError(f"{about}: {why}", **named) from error
-    except (ConnectionError, HTTPClientError, IncompleteReadError, RetriesExceededError) as error:
-        cause = getattr(error, "last_exception", None) or error
-        raise ArtifactError(
-            f"{about}: the connection to S3 failed ({type(cause).__name__}).", **transient
-        ) from error
-    except FlexibleChecksumError as error:
-        raise ArtifactError(f"{about}: the content does not match S3's checksum.", **transient) from error
-    except changed as error:
-        raise ArtifactError(f"{about}: {where} changed during the transfer.", **transient) from error
-    except (BotoCoreError, Boto3Error) as error:
-        named["failure_type"] = "ConfigurationError"
-        # The source of the worker's credentials may be unreachable for a moment.
-        named["retryable"] = isinstance(
-            error, CredentialRetrievalError | MetadataRetrievalError | NoCredentialsError
-        )
-        raise ArtifactError(f"{about}: S3 could not be called ({type(error).__name__}).", **named) from error
+        if code in _CHANGED_CODES:
+            return self._passing(f"{self._where} changed during the transfer.")
+        if code in _TRANSIENT_S3_CODES or answer.is_transient:
+            return self._passing(f"S3 answered {code}.")
+        if answer.status == 403 or code.startswith("KMS."):
+            why = (
+                f"S3 answered {code} for {self._where}, as it also does for a missing object. {self._advice}"
+            )
+            return self._lasting(why, failure_type="PermissionError")
+        return self._lasting(f"S3 answered {code} for {self._where}.")
+
+    def _lasting(self, why: str, **more: Any) -> ArtifactError:
+        return ArtifactError(f"{self._about}: {why}", **self._named, **more)
+
+    def _passing(self, why: str) -> ArtifactError:
+        return self._lasting(why, failure_type="SystemUnavailable", retryable=True)
 
 
 @contextmanager

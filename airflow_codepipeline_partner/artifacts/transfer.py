@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
+from airflow_codepipeline_partner._secrets import without_frames
 from airflow_codepipeline_partner.artifacts.formats import CHUNK_BYTES
 from airflow_codepipeline_partner.exceptions import ArtifactError
 
@@ -80,7 +81,7 @@ class _ResumedStream(io.RawIOBase):
                 f"The artifact {self._name} could not be read: the content does not match S3's checksum.",
                 failure_type="SystemUnavailable",
                 retryable=True,
-            ) from error
+            ) from without_frames(error)
         self._progress.end()
 
     def _resume(self, error: Exception) -> None:
@@ -91,7 +92,7 @@ class _ResumedStream(io.RawIOBase):
                 f"{MAX_RESUMPTIONS + 1} times ({type(error).__name__}).",
                 failure_type="SystemUnavailable",
                 retryable=True,
-            ) from error
+            ) from without_frames(error)
         self._resumptions += 1
         log.info(
             "Artifact %s: the connection was cut at byte %d. Resuming there.", self._name, self._position

@@ -119,7 +119,7 @@ class JobInProgress:
     @cached_property
     def configuration(self) -> Mapping[str, str]:
         """The action's configuration, asked for once. The customer's secrets in it are in plain text."""
-        return self.details().configuration
+        return self._hook.ask_details(self._job.job).configuration
 
     @property
     def current_revision(self) -> CurrentRevision | None:

@@ -52,19 +52,19 @@ def test_a_claim_whose_job_ended_before_its_answer_is_unknown(emulator, hook, of
 
 
 def test_a_claim_stays_unknown_if_details_change_the_nonce(emulator, hook, offered, monkeypatch):
-    details = hook._details
+    details = hook.ask_details
     numbers = iter(range(100))
     monkeypatch.setattr(
-        hook, "_details", lambda job: dataclasses.replace(details(job), nonce=f"nonce-{next(numbers)}")
+        hook, "ask_details", lambda job: dataclasses.replace(details(job), nonce=f"nonce-{next(numbers)}")
     )
     assert hook.try_claim(offered, in_doubt=True).state is ClaimState.UNKNOWN
 
 
 @pytest.mark.parametrize("nonce", [None, ""])
 def test_a_claim_stays_unknown_if_details_lose_the_nonce(hook, offered, claimed, monkeypatch, nonce):
-    details = hook._details
+    details = hook.ask_details
     answers = iter([{}, {"nonce": nonce}, {"nonce": nonce}])
-    monkeypatch.setattr(hook, "_details", lambda job: dataclasses.replace(details(job), **next(answers)))
+    monkeypatch.setattr(hook, "ask_details", lambda job: dataclasses.replace(details(job), **next(answers)))
     assert hook.try_claim(offered, in_doubt=True).state is ClaimState.UNKNOWN
 
 

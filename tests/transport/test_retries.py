@@ -21,6 +21,7 @@ from transport_calls import (
 )
 
 from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._secrets import Secret
 from airflow_codepipeline_partner._transport import MAX_BACKOFF, Transport
 from airflow_codepipeline_partner.emulator import Emulator
 from airflow_codepipeline_partner.exceptions import (
@@ -230,8 +231,9 @@ def test_an_unknown_from_before_is_handed_on(emulator, customer, make_hook):
 
 def test_what_boto3_refuses_to_send_is_ours_and_shows_no_secret(emulator, customer, make_hook, fake_time):
     transport: Transport = make_hook()._transport
+    secrets = {"clientToken": Secret("planted-token"), "nonce": Secret("planted-nonce")}
     with pytest.raises(RequestRefused) as refusal:
-        transport.send(Call(ACKNOWLEDGE, {}), {"clientToken": "planted-token", "nonce": "planted-nonce"})
+        transport.send(Call(ACKNOWLEDGE, {}), secrets)
     text = str(refusal.value)
     assert "ParamValidationError" in text
     assert "planted" not in text

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why an Airflow connection cannot be used: Airflow calls one that it cannot read missing."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import partial
+from typing import Any
+
+from airflow.sdk import BaseHook
+
+from airflow_codepipeline_partner._compat import AirflowNotFoundException, secrets_backends
+from airflow_codepipeline_partner._secrets import in_closed_frames
+
+#: A URL's scheme, as RFC 3986 has it.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_JSON_FIELDS = "conn_type, login, password, host, schema, port and extra"
+ESCAPE_ADVICE = (
+    "In a URI, the characters / ? # @ : % of login and password must be percent-encoded, and the type has - "
+    "in the place of _. JSON needs no such care."
+)
+
+
+def why_unusable(conn_id: str) -> str | None:
+    """
+    Return what is wrong with a connection that Airflow does not find. None if there is no such connection.
+
+    The connection's value is never shown: it may be nothing but a secret.
+
+    :param conn_id: The connection's id.
+    """
+    for backend in secrets_backends():
+        name = type(backend).__name__
+        fault = in_closed_frames(partial(_fault_in, backend, conn_id))
+        if fault is not None:
+            return f"{name} has it, but {fault}"
+    return None
+
+
+def missing_note(conn_id: str) -> str | None:
+    """
+    Return what to say of an ``aws`` connection that Airflow does not find, in parentheses. None if it does.
+
+    The amazon provider goes on without one, with boto3's default credentials and region.
+    """
+    try:
+        in_closed_frames(partial(BaseHook.get_connection, conn_id))
+    except AirflowNotFoundException:
+        fault = why_unusable(conn_id)
+    except Exception as error:
+        return f" (Airflow could not look it up: {type(error).__name__})"
+    else:
+        return None
+    if fault is not None:
+        return f" (it cannot be used, so boto3's defaults were: {fault})"
+    return " (there is none of that name, so boto3's defaults were used)"
+
+
+def _fault_in(backend: Any, conn_id: str) -> str | None:
+    try:
+        value = backend.get_conn_value(conn_id)
+    except NotImplementedError:
+        # The one that asks Airflow's own database, where every connection can be read.
+        return None
+    except Exception as error:
+        return f"cannot be asked for it: {type(error).__name__}"
+    if value is None:
+        return None
+    try:
+        backend.deserialize_connection(conn_id=conn_id, value=value)
+    except Exception:
+        return _fault_of(value, is_read=False)
+    return _fault_of(value, is_read=True)
+
+
+def _fault_of(value: object, *, is_read: bool) -> str:
+    """
+    Return what is wrong with the value of a connection.
+
+    :param value: The value, as the backend has it.
+    :param is_read: Whether Airflow makes a connection of it, which it then cannot use.
+    """
+    text = value.strip() if isinstance(value, str) else ""
+    if not text:
+        return "its value is empty" if isinstance(value, str) else "its value is not a text"
+    is_uri = _SCHEME.match(text) is not None
+    if is_read and (is_uri or text.startswith("{")):
+        return "its login, password or extra is not a text"
+    if is_uri:
+        return f"its URI cannot be read. {ESCAPE_ADVICE}"
+    try:
+        held = json.loads(text)
+    except ValueError:
+        return f"its value is neither a URI nor valid JSON. {ESCAPE_ADVICE}"
+    if not isinstance(held, dict):
+        return f"its value is JSON, but not an object. Give an object with {_JSON_FIELDS}."
+    return f"its JSON has other fields than Airflow's, or values of another type. They are {_JSON_FIELDS}."

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A connection that is there and cannot be used is said for what it is, and its value is never shown."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from airflow.sdk.bases.hook import BaseHook
+from support import ACTION_TYPE
+
+from airflow_codepipeline_partner import _connections
+from airflow_codepipeline_partner.client_tokens import ClientTokenHook
+from airflow_codepipeline_partner.exceptions import ClientConnectionError, RequestRefused
+
+CLIENT_ID = "0a1b2c3d-0000-4000-8000-00000000beef"
+CONN_ID = "codepipeline_client_0a1b2c3d_0000_4000_8000_00000000beef"
+TOKEN = "planted/token?of#a:client@1%zz"
+
+
+class Backend:
+    """A secrets backend of the user's own; Airflow's Vault and Secrets Manager ones have the same methods."""
+
+    def __init__(self, value, error=None):
+        self.value, self.error = value, error
+
+    def get_conn_value(self, conn_id, team_name=None):
+        if self.error:
+            raise self.error
+        return self.value
+
+    def deserialize_connection(self, conn_id, value):
+        from airflow.sdk.execution_time.secrets.execution_api import ExecutionAPISecretsBackend
+
+        return ExecutionAPISecretsBackend().deserialize_connection(conn_id=conn_id, value=value)
+
+
+def refusal_of(monkeypatch, value):
+    monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", value)
+    with pytest.raises(ClientConnectionError) as refusal:
+        ClientTokenHook.for_client(CLIENT_ID).get_token(CLIENT_ID)
+    assert refusal.value.conn_id == CONN_ID
+    said = str(refusal.value)
+    assert CONN_ID in said
+    assert "There is no" not in said
+    for part in ("planted", TOKEN):
+        assert part not in said
+    return said
+
+
+def as_json(**members):
+    return json.dumps({"conn_type": "codepipeline_partner_client", "login": CLIENT_ID, **members})
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (f"codepipeline-partner-client://{CLIENT_ID}:planted/token@", "its URI cannot be read"),
+        (f"codepipeline-partner-client://{CLIENT_ID}:12/planted@", "must be percent-encoded"),
+        (f"codepipeline-partner-client://{CLIENT_ID}:planted?token@", "must be percent-encoded"),
+        (f"codepipeline-partner-client://{CLIENT_ID}:planted#token@", "must be percent-encoded"),
+        ("codepipeline-partner-client://a://b:planted@c://d", "its URI cannot be read"),
+        (f"codepipeline_partner_client://{CLIENT_ID}:planted@", "has - in the place of _"),
+        ("planted", "has no client token"),
+        ("{planted", "its value is neither a URI nor valid JSON"),
+        (json.dumps({"client_id": CLIENT_ID, "client_token": "planted"}), "its JSON has other fields"),
+        (json.dumps({"conn_type": "a", "login": CLIENT_ID, "pass": "planted"}), "its JSON has other fields"),
+        (as_json(password="planted", port="planted"), "values of another type"),
+        (as_json(password=["planted"]), "password"),
+        (as_json(password="planted\n"), "white space or a line break"),
+        (as_json(password="planted\r\n"), "white space or a line break"),
+        (as_json(password=" planted"), "white space or a line break"),
+        (as_json(password="\tplanted"), "white space or a line break"),
+        (as_json(password='"planted"'), "quotation marks"),
+        (as_json(password="'planted'"), "quotation marks"),
+        (as_json(), "has no client token"),
+        (as_json(token="planted"), "its JSON has other fields"),
+        (as_json(extra={"token": "planted"}), "has no client token"),
+    ],
+)
+def test_what_is_wrong_with_a_clients_connection(monkeypatch, value, said):
+    assert said in refusal_of(monkeypatch, value)
+
+
+@pytest.mark.parametrize("token", ["plain", TOKEN, 'in "the" middle', "a b", "ünï", "'", '"', "it's"])
+def test_any_other_token_is_taken_by_uri_and_json(monkeypatch, token):
+    from urllib.parse import quote
+
+    for value in (
+        as_json(password=token),
+        f"codepipeline-partner-client://{CLIENT_ID}:{quote(token, safe='')}@",
+    ):
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", value)
+        assert ClientTokenHook.for_client(CLIENT_ID).get_token(CLIENT_ID).open() == token
+
+
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        (Backend(None), None),
+        (Backend(None, NotImplementedError()), None),
+        (Backend(""), "Backend has it, but its value is empty"),
+        (Backend(b"planted"), "its value is not a text"),
+        (Backend({"password": "planted"}), "its value is not a text"),
+        (Backend('["planted"]'), "is JSON, but not an object"),
+        (Backend('"planted"'), "is JSON, but not an object"),
+        (Backend("plan ted"), "neither a URI nor valid JSON"),
+        (Backend(None, PermissionError("planted")), "cannot be asked for it: PermissionError"),
+        (Backend(None, RuntimeError("planted")), "cannot be asked for it: RuntimeError"),
+    ],
+)
+def test_what_a_secrets_backend_has(monkeypatch, backend, said):
+    monkeypatch.setattr(_connections, "secrets_backends", lambda: [Backend(None), backend])
+    found = _connections.why_unusable("any")
+    assert (found is None) is (said is None)
+    assert said is None or said in found
+    assert "planted" not in str(found)
+
+
+def test_an_aws_connection_that_is_missing_is_named(monkeypatch, make_hook, emulator):
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    with pytest.raises(RequestRefused, match="NoRegionError") as refusal:
+        make_hook(aws_conn_id="aws_mistyped").poll(ACTION_TYPE)
+    assert "'aws_mistyped' of type aws (there is none of that name" in str(refusal.value)
+
+
+def test_an_aws_connection_that_cannot_be_read_is_named(monkeypatch, make_hook, emulator):
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_BROKEN", "aws://key:planted/secret@/?region_name=eu-west-1")
+    with pytest.raises(RequestRefused, match="NoRegionError") as refusal:
+        make_hook(aws_conn_id="aws_broken").poll(ACTION_TYPE)
+    assert "it cannot be used, so boto3's defaults were" in str(refusal.value)
+    assert "planted" not in str(refusal.value)
+
+
+def test_airflow_does_not_warn_of_the_connections_type(monkeypatch, caplog):
+    """Airflow 3.1 did at each look-up."""
+    monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", as_json(password="t"))
+    with caplog.at_level(logging.DEBUG):
+        BaseHook.get_connection(CONN_ID)
+    assert "shall not contain" not in caplog.text
