@@ -22,6 +22,17 @@ from airflow_codepipeline_partner.exceptions import InvalidInput
 
 #: The file name for the standard input.
 STDIN = "-"
+#: The short forms of CloudFormation's functions, which only CloudFormation can resolve.
+_FUNCTIONS = frozenset(
+    {"And", "Base64", "Cidr", "Condition", "Equals", "FindInMap", "ForEach", "GetAtt", "GetAZs", "If"}
+    | {"ImportValue", "Join", "Length", "Not", "Or", "Ref", "Select", "Split", "Sub", "ToJsonString"}
+    | {"Transform"}
+)
+_TEMPLATE_ADVICE = (
+    "Write a declaration of the action type alone, with plain values and keys like those of "
+    "CreateCustomActionType (category, provider, configurationProperties, …). The command show prints that "
+    "of an action type that CloudFormation has made."
+)
 #: Largest file. A declaration has at most ten properties and fifty tags.
 MAX_BYTES = 1024 * 1024
 
@@ -47,7 +58,9 @@ def read_file(name: str) -> object:
     if len(content) > MAX_BYTES:
         raise InvalidInput(f"{shown} has more than {MAX_BYTES} bytes, and cannot be a declaration.")
     try:
-        return parse(content.decode("utf-8-sig"))
+        value = parse(content.decode("utf-8-sig"))
+        _refuse_template(value)
+        return value
     except UnicodeDecodeError:
         raise InvalidInput(f"{shown} is not in UTF-8.") from None
     except InvalidInput as error:
@@ -93,6 +106,35 @@ def dump(value: object) -> str:
     """Return a declaration as YAML for :func:`parse`."""
     text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
     return text
+
+
+def _refuse_template(value: object) -> None:
+    """
+    Refuse a template of CloudFormation, a resource in one, or the properties of one.
+
+    :raises InvalidInput: It is one.
+    """
+    if not isinstance(value, dict):
+        return
+    if {"AWSTemplateFormatVersion", "Resources"} & value.keys():
+        raise InvalidInput(f"this is a template of CloudFormation. {_TEMPLATE_ADVICE}")
+    kind = value.get("Type")
+    if "Properties" in value and isinstance(kind, str) and kind.startswith("AWS::"):
+        raise InvalidInput(f"this is a resource of a CloudFormation template. {_TEMPLATE_ADVICE}")
+    if {"Category", "Provider", "ConfigurationProperties", "InputArtifactDetails"} & value.keys():
+        raise InvalidInput(f"its keys are written as in CloudFormation. {_TEMPLATE_ADVICE}")
+    if _has_function(value):
+        raise InvalidInput(f"it holds a function of CloudFormation, such as Ref. {_TEMPLATE_ADVICE}")
+
+
+def _has_function(value: object) -> bool:
+    """Return whether a value or a part of it is an object like ``{"Ref": …}`` or ``{"Fn::Sub": …}``."""
+    if isinstance(value, list):
+        return any(map(_has_function, value))
+    if not isinstance(value, dict):
+        return False
+    is_function = len(value) == 1 and all(key == "Ref" or key.startswith("Fn::") for key in map(str, value))
+    return is_function or any(map(_has_function, value.values()))
 
 
 class _Twice(ValueError):
@@ -141,6 +183,14 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
             raise _refusal("this value does not fit its type", node) from None
 
 
+def _refuse_tag(loader: Any, suffix: str, node: Any) -> Any:
+    if suffix in _FUNCTIONS:
+        raise _refusal(f"!{suffix} is a function of CloudFormation. {_TEMPLATE_ADVICE[:-1]}", node)
+    raise _refusal("could not determine a constructor for the tag", node)
+
+
+# A tag of the application's own: one !.
+_Loader.add_multi_constructor("!", _refuse_tag)
 for _first, _resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items():
     for _tag, _pattern in _resolvers:
         if _tag.rpartition(":")[2] in ("bool", "null", "merge"):

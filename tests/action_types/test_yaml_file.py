@@ -71,7 +71,12 @@ def test_what_is_dumped_is_read_back():
         ("a: 'planted", "line 1, column 12: while scanning a quoted scalar: found unexpected end of stream"),
         ("a: *planted", "line 1, column 4: found undefined alias …"),
         ("a: &planted 1\nb: &planted 1", "line 2, column 4: found duplicate anchor …"),
-        ("a: !planted b", "line 1, column 4: could not determine a constructor for the tag …"),
+        ("a: !planted b", "line 1, column 4: could not determine a constructor for the tag"),
+        ("a:\n  b: !Ref planted", "line 2, column 6: !Ref is a function of CloudFormation. Write a"),
+        ("a: !Sub '${planted}'", "!Sub is a function of CloudFormation"),
+        ("a: !GetAtt planted.Arn", "!GetAtt is a function of CloudFormation"),
+        ("a: !Join ['', [planted]]", "!Join is a function of CloudFormation"),
+        ("a: !If {planted: 1}", "!If is a function of CloudFormation"),
         ("a: !!python/object/apply:os.planted []", "line 1, column 4: could not determine a constructor"),
         ("a: !<planted> b", "line 1, column 4: could not determine a constructor for the tag …"),
         ("? [planted]\n: 1", "line 1, column 3: a key must be a text"),
@@ -119,6 +124,38 @@ def test_a_file_is_named_where_it_cannot_be_read(tmp_path):
         read_file(str(tmp_path))
     with pytest.raises(InvalidInput, match="no file can have this name"):
         read_file("a\x00b")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("AWSTemplateFormatVersion: '2010-09-09'\nplanted: 1", "this is a template of CloudFormation"),
+        ('{"Resources": {"planted": {}}}', "this is a template of CloudFormation"),
+        (
+            "Type: AWS::CodePipeline::CustomActionType\nProperties: {Version: planted}",
+            "this is a resource of",
+        ),
+        ("Category: planted\nProvider: P", "its keys are written as in CloudFormation"),
+        ("category: Build\nprovider: {Ref: planted}", "a function of CloudFormation, such as Ref"),
+        ('{"tags": [{"key": {"Fn::Sub": "planted"}}]}', "a function of CloudFormation, such as Ref"),
+    ],
+)
+def test_a_template_of_cloudformation_is_told_for_what_it_is(tmp_path, content, said):
+    path = tmp_path / "template.yaml"
+    path.write_text(content)
+    with pytest.raises(InvalidInput, match=said) as refusal:
+        read_file(str(path))
+    assert "Write a declaration of the action type alone" in str(refusal.value)
+    assert "planted" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "content", ["category: Ref", "settings: {Ref: 1, b: 2}", "- Ref", "description: '!Ref x'"]
+)
+def test_what_only_mentions_cloudformation_is_read(tmp_path, content):
+    path = tmp_path / "declaration.yaml"
+    path.write_text(content)
+    assert read_file(str(path))
 
 
 def test_a_byte_order_mark_is_no_content(tmp_path):
