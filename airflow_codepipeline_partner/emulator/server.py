@@ -13,8 +13,6 @@ from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from waitress import wasyncore
-from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
 
 from airflow_codepipeline_partner.emulator.controls import Controls
@@ -22,6 +20,7 @@ from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore
 from airflow_codepipeline_partner.emulator.engine.state import State, TimeSource
 from airflow_codepipeline_partner.emulator.faults import MAX_SLOW_CALLS
 from airflow_codepipeline_partner.emulator.http.app import EmulatorApp
+from airflow_codepipeline_partner.emulator.http.channel import Channel
 from airflow_codepipeline_partner.emulator.settings import Settings
 
 HOST = "127.0.0.1"
@@ -31,22 +30,6 @@ _THREADS = MAX_SLOW_CALLS + 16
 _STOP_SECONDS = 10
 # That a call waits for a thread for a moment is no fault; waitress would say so on stderr.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-
-
-class _Parser(HTTPRequestParser):  # type: ignore[misc]
-    """waitress's parser, for clients that send "Expect: 100-continue" with an empty body."""
-
-    def parse_header(self, header_plus: bytes) -> None:
-        """Parse the header of a request."""
-        super().parse_header(header_plus)
-        # botocore sends "Expect: 100-continue" with each upload. After "continue" waitress waits for a body,
-        # and an empty one never comes.
-        if self.content_length == 0 and not self.chunked:
-            self.expect_continue = False
-
-
-class _Channel(HTTPChannel):  # type: ignore[misc]
-    parser_class = _Parser
 
 
 class Emulator(Controls):
@@ -101,7 +84,7 @@ class Emulator(Controls):
             # select() fails with file descriptors from 1024 on, which a process with many open files reaches.
             asyncore_use_poll=hasattr(select, "poll"),
         )
-        self._server.channel_class = _Channel
+        self._server.channel_class = Channel
         self._thread = threading.Thread(target=self._server.run, name="codepipeline-emulator", daemon=True)
         self._thread.start()
         return self

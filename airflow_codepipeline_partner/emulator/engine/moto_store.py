@@ -8,6 +8,7 @@ import io
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
@@ -94,9 +95,9 @@ class MotoStore:
             headers=[("Authorization", _AUTHORIZATION), ("Host", "localhost")],
         )
         environ = builder.get_environ()
-        # moto reads a key's name from this as the server gives it: bytes, decoded as Latin-1.
-        environ["PATH_INFO"] = path.encode(errors="surrogatepass").decode("latin-1")
-        del environ["REQUEST_URI"], environ["RAW_URI"]
+        # moto finds what to do by the first, and the key's name in the second, both as a server gives them.
+        encoded = path.encode(errors="surrogatepass")
+        environ |= {"PATH_INFO": encoded.decode("latin-1"), "RAW_URI": quote(encoded)}
         try:
             return call_app(self._app, environ)
         finally:

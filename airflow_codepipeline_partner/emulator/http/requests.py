@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an HTTP request holds: its headers and its body, from WSGI."""
+"""What an HTTP request holds: its path, its headers and its body, from WSGI."""
 
 from __future__ import annotations
 
@@ -9,11 +9,21 @@ from typing import Any
 
 Environ = dict[str, Any]
 
+#: moto's own key: the names of headers as they were sent, by those of WSGI, if they have underscores.
+PRESERVED_NAMES = "moto.preserved_header_names"
+
+
+def raw_path(environ: Mapping[str, Any]) -> str:
+    """Return a request's path as it was sent, which is what moto reads: ``%2F`` and ``/`` are two things."""
+    uri: str = environ["RAW_URI"]
+    return uri.partition("?")[0]
+
 
 def request_headers(environ: Mapping[str, Any]) -> dict[str, str]:
     """Return a request's headers by their names in lower case."""
+    sent = environ.get(PRESERVED_NAMES, {})
     headers = {
-        name[5:].replace("_", "-").lower(): value
+        sent.get(name, name[5:].replace("_", "-")).lower(): value
         for name, value in environ.items()
         if name.startswith("HTTP_")
     }

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, unquote_to_bytes
 
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
-from airflow_codepipeline_partner.emulator.http.requests import Environ, read_body, request_headers
+from airflow_codepipeline_partner.emulator.http.requests import Environ, raw_path, read_body, request_headers
 from airflow_codepipeline_partner.emulator.http.signature import (
     Signature,
     is_genuine,
@@ -139,9 +139,7 @@ class ArtifactGuard:
         # With a virtual host's name moto would use another bucket than the path's.
         if not _PATH_STYLE_HOST.fullmatch(environ.get("HTTP_HOST", "")):
             raise denied
-        bucket, _, key = (
-            environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")[1:].partition("/")
-        )
+        bucket, key = _place(environ)
         operation = _operation(environ)
         if operation is None or any(name.startswith(_FOREIGN_HEADERS) for name in request_headers(environ)):
             raise denied
@@ -185,6 +183,12 @@ class ArtifactGuard:
             self._state.record(
                 "artifact", operation, now, job, outcome=outcome, faults=faults, details=details
             )
+
+
+def _place(environ: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the bucket and the key as moto reads them: the bucket as it was sent, the key decoded."""
+    path = raw_path(environ)
+    return path.removeprefix("/").partition("/")[0], "/".join(unquote(path).split("/")[2:])
 
 
 def service_of(environ: Mapping[str, Any]) -> str:

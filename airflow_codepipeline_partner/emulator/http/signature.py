@@ -8,14 +8,14 @@ import hmac
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 
-from airflow_codepipeline_partner.emulator.http.requests import request_headers
+from airflow_codepipeline_partner.emulator.http.requests import raw_path, request_headers
 from airflow_codepipeline_partner.emulator.service_model import is_number
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -120,8 +120,8 @@ def is_genuine(
     """
     if "host" not in signature.signed_headers or not signature.timestamp.startswith(signature.date):
         return False
-    # WSGI gives the path decoded, as bytes in Latin-1; S3 signs it encoded once, and not normalised.
-    path = quote(environ.get("PATH_INFO", "").encode("latin-1"), safe="/~")
+    # However a client spells the path, S3 signs it encoded once, and not normalised.
+    path = quote(unquote_to_bytes(raw_path(environ)), safe="/~")
     parameters = environ.get("QUERY_STRING", "").split("&")
     query = "&".join(pair for pair in parameters if pair and not pair.startswith("X-Amz-Signature="))
     request = AWSRequest(
