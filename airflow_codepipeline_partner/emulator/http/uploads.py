@@ -3,34 +3,54 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import dataclasses
 import io
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qs
 from xml.etree import ElementTree
 
 from airflow_codepipeline_partner.emulator.errors import ApiError
+from airflow_codepipeline_partner.emulator.http.checksums import CRCS, DIGESTS, encoded
 from airflow_codepipeline_partner.emulator.http.requests import Environ, read_body, request_headers
 from airflow_codepipeline_partner.emulator.service_model import is_number
 
 MAX_PARTS = 10_000
+_CHECKSUM = "x-amz-checksum-"
 _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,16})(;.*)?\r\n")
-_DIGESTS: dict[str, Callable[[bytes], bytes]] = {
-    "content-md5": lambda body: hashlib.md5(body, usedforsecurity=False).digest(),
-    "x-amz-checksum-crc32": lambda body: zlib.crc32(body).to_bytes(4, "big"),
-    "x-amz-checksum-sha256": lambda body: hashlib.sha256(body).digest(),
-}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """
+    An uploaded part.
+
+    :param digests: Its checksums, by the names of their headers.
+    """
+
+    length: int
+    digests: Mapping[str, bytes]
+
+
+@dataclasses.dataclass(frozen=True)
+class _NamedPart:
+    """
+    A part as the request names it that completes the upload.
+
+    :param checksums: Encoded, by the names of their headers.
+    """
+
+    number: int
+    checksums: Mapping[str, str]
 
 
 class Uploads:
     """Keep the checksums of uploaded parts, to check that of the whole object."""
 
     def __init__(self) -> None:
-        #: Upload id → part number → CRC-32 and length.
-        self._parts: dict[str, dict[int, tuple[int, int]]] = {}
+        #: Upload id → part number → part.
+        self._parts: dict[str, dict[int, _Part]] = {}
 
     def check(self, operation: str, environ: Environ) -> None:
         """
@@ -41,30 +61,59 @@ class Uploads:
         """
         query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
         _check_part_numbers(query.get("partNumber", []))
-        expected = request_headers(environ).get("x-amz-checksum-crc32")
-        if operation in ("CreateMultipartUpload", "CompleteMultipartUpload"):
-            # moto would hold the whole object twice more to compute what is known here; so it computes the
-            # checksum of the parts' checksums.
-            environ.pop("HTTP_X_AMZ_CHECKSUM_TYPE", None)
-        if operation == "AbortMultipartUpload":
+        if operation == "CreateMultipartUpload":
+            # moto would hold the whole object twice more to compute its checksum, and knows fewer algorithms.
+            # No client compares the checksum of the parts' checksums with what it reads.
+            environ["HTTP_X_AMZ_CHECKSUM_TYPE"] = "COMPOSITE"
+        elif operation == "AbortMultipartUpload":
             self._parts.pop(query["uploadId"][0], None)
         elif operation == "CompleteMultipartUpload":
-            environ.pop("HTTP_X_AMZ_CHECKSUM_CRC32", None)
-            named = _read_parts(read_body(environ))
-            parts = self._parts.pop(query["uploadId"][0], {})
-            if expected is not None and all(number in parts for number in named):
-                whole = 0
-                for number in named:
-                    whole = _combined_crc32(whole, *parts[number])
-                if expected != base64.b64encode(whole.to_bytes(4, "big")).decode():
-                    raise _bad_digest("x-amz-checksum-crc32")
+            self._complete(query["uploadId"][0], environ)
         elif operation in ("PutObject", "UploadPart"):
-            content, checked = _check_digests(environ, read_body(environ))
+            content, digests = _check_digests(environ, read_body(environ))
             if operation == "UploadPart":
                 # A checksum that was just checked need not be computed again.
-                crc32 = int.from_bytes(base64.b64decode(checked)) if checked else zlib.crc32(content)
-                part = (crc32, len(content))
-                self._parts.setdefault(query["uploadId"][0], {})[int(query["partNumber"][0])] = part
+                digests.setdefault("x-amz-checksum-crc32", zlib.crc32(content).to_bytes(4, "big"))
+                parts = self._parts.setdefault(query["uploadId"][0], {})
+                parts[int(query["partNumber"][0])] = _Part(len(content), digests)
+
+    def _complete(self, upload_id: str, environ: Environ) -> None:
+        """Check each part's checksum, and the whole object's, if the parts were sent with the same kind."""
+        named = _read_parts(read_body(environ))
+        # They stay known afterwards: an upload whose completion was refused can be completed again.
+        known = self._parts.get(upload_id, {})
+        parts = [known[each.number] for each in named if each.number in known]
+        expected = {
+            name: value
+            for name, value in request_headers(environ).items()
+            if name in DIGESTS and name.startswith(_CHECKSUM)
+        }
+        for name in ("type", *(name.removeprefix(_CHECKSUM) for name in expected)):
+            environ.pop(f"HTTP_X_AMZ_CHECKSUM_{name.upper()}", None)
+        if len(parts) < len(named):
+            # moto refuses them, or they were sent with other credentials than a job's.
+            return
+        for each, part in zip(named, parts, strict=True):
+            _check_part(each, part)
+        for name, value in expected.items():
+            if all(name in part.digests for part in parts) and value not in _whole(name, parts):
+                raise _bad_digest(name)
+
+
+def _check_part(named: _NamedPart, part: _Part) -> None:
+    for name, value in named.checksums.items():
+        if name in part.digests and value != encoded(part.digests[name]):
+            message = f"The {name} of part {named.number} does not match the one that was uploaded."
+            raise ApiError("InvalidPart", message)
+
+
+def _whole(name: str, parts: Sequence[_Part]) -> set[str]:
+    """Return the right checksums of an object in parts: its own, and that of its parts' checksums."""
+    of_parts = encoded(DIGESTS[name](b"".join(part.digests[name] for part in parts)))
+    right = {of_parts, f"{of_parts}-{len(parts)}"}
+    if name in CRCS:
+        right.add(encoded(CRCS[name].joined((part.digests[name], part.length) for part in parts)))
+    return right
 
 
 def _check_part_numbers(numbers: list[str]) -> None:
@@ -73,8 +122,8 @@ def _check_part_numbers(numbers: list[str]) -> None:
         raise ApiError("InvalidArgument", message)
 
 
-def _read_parts(body: bytes) -> list[int]:
-    """Return the numbers of the parts that make up an object."""
+def _read_parts(body: bytes) -> list[_NamedPart]:
+    """Return the parts that make up an object."""
     try:
         parts = ElementTree.fromstring(body).findall("{*}Part")  # noqa: S314 - expat itself limits entities
     except (ElementTree.ParseError, ValueError, LookupError):
@@ -83,21 +132,35 @@ def _read_parts(body: bytes) -> list[int]:
     if not parts or len(named) < len(parts) or not all(part.findtext("{*}ETag") for part in parts):
         message = "The XML you provided was not well-formed or did not validate against our published schema"
         raise ApiError("MalformedXML", message)
-    return [int(part.findtext("{*}PartNumber", "")) for part in parts]
+    return [_NamedPart(int(part.findtext("{*}PartNumber", "")), _checksums(part)) for part in parts]
 
 
-def _check_digests(environ: Environ, body: bytes) -> tuple[bytes, str | None]:
-    """Check a body's checksums, and return its content, and its CRC-32 if the request has it."""
+def _checksums(part: ElementTree.Element) -> dict[str, str]:
+    texts = {each.tag.rpartition("}")[2]: (each.text or "").strip() for each in part}
+    return {name: texts[tag] for name in DIGESTS if (tag := _element(name)) in texts}
+
+
+def _element(name: str) -> str:
+    """Return the name of a checksum in XML."""
+    return f"Checksum{name.removeprefix(_CHECKSUM).upper()}"
+
+
+def _check_digests(environ: Environ, body: bytes) -> tuple[bytes, dict[str, bytes]]:
+    """Check a body's checksums, and return its content and them, by the names of their headers."""
     headers = request_headers(environ)
     if "aws-chunked" in headers.get("content-encoding", ""):
         body, trailer = _unchunked(body)
         if headers.get("x-amz-decoded-content-length", str(len(body))) != str(len(body)):
             raise _incomplete()
+        missing = headers.get("x-amz-trailer", "").strip().lower()
+        if missing and missing not in trailer:
+            raise ApiError("MalformedTrailerError", f"The trailer of the body has no {missing}.")
         headers |= trailer
-    for name, digest in _DIGESTS.items():
-        if name in headers and headers[name].strip() != base64.b64encode(digest(body)).decode():
+    digests = {name: digest(body) for name, digest in DIGESTS.items() if name in headers}
+    for name, digest in digests.items():
+        if headers[name].strip() != encoded(digest):
             raise _bad_digest(name)
-    return body, headers.get("x-amz-checksum-crc32")
+    return body, digests
 
 
 def _unchunked(body: bytes) -> tuple[bytes, dict[str, str]]:
@@ -126,28 +189,3 @@ def _incomplete() -> ApiError:
 
 def _bad_digest(name: str) -> ApiError:
     return ApiError("BadDigest", f"The {name} you specified did not match what we received.")
-
-
-def _combined_crc32(first: int, second: int, second_length: int) -> int:
-    """
-    Return the CRC-32 of two bodies in sequence from the CRC-32 of each.
-
-    The first is multiplied by x to the power of the number of bits that follow it, in CRC-32's field.
-    """
-    power, square = 1 << 31, 1 << 23  # x to the 0, and to the 8: one byte more
-    while second_length:
-        if second_length & 1:
-            power = _product(power, square)
-        square = _product(square, square)
-        second_length >>= 1
-    return _product(first, power) ^ second
-
-
-def _product(left: int, right: int) -> int:
-    """Multiply two polynomials over GF(2), modulo that of CRC-32; the highest bit is x to the 0."""
-    product = 0
-    for bit in range(31, -1, -1):
-        if left >> bit & 1:
-            product ^= right
-        right = right >> 1 ^ (0xEDB88320 if right & 1 else 0)
-    return product

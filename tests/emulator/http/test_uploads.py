@@ -5,17 +5,23 @@ from __future__ import annotations
 
 import base64
 import functools
-import hashlib
 import logging
-import zlib
 
 import pytest
 from botocore.exceptions import ClientError
 
+from airflow_codepipeline_partner.emulator.http.checksums import CRCS, DIGESTS, encoded
+
 ZEROS = base64.b64encode(b"\0" * 16).decode()
 CHUNKS = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 CHUNKED = {"Content-Encoding": "aws-chunked", "X-Amz-Decoded-Content-Length": "7"}
+TRAILER_OF_SHA1 = CHUNKED | {"X-Amz-Trailer": "x-amz-checksum-sha1"}
 PART = "<Part><PartNumber>{}</PartNumber><ETag>e</ETag></Part>"
+
+
+def trailed(checksum):
+    """Return the seven bytes "in bits" in one chunk, and a checksum after them."""
+    return f"7\r\nin bits\r\n0\r\nx-amz-checksum-{checksum}\r\n\r\n".encode()
 
 
 def complete(*numbers):
@@ -48,10 +54,19 @@ def complete(*numbers):
         ("PUT", "", b"x", {"Content-MD5": ZEROS}, 400, "BadDigest"),
         ("PUT", "", b"x", {"x-amz-checksum-crc32": "AAAAAA=="}, 400, "BadDigest"),
         ("PUT", "?partNumber=1&uploadId={open}", b"x", {"x-amz-checksum-sha256": "AAAA"}, 400, "BadDigest"),
+        ("PUT", "", b"x", {"x-amz-checksum-crc32c": "AAAAAA=="}, 400, "BadDigest"),
+        ("PUT", "", b"x", {"x-amz-checksum-crc64nvme": "AAAAAAAAAAA="}, 400, "BadDigest"),
+        ("PUT", "", b"x", {"x-amz-checksum-sha1": "AAAA"}, 400, "BadDigest"),
+        ("PUT", "", b"x", {"x-amz-checksum-sha512": "AAAA"}, 400, "BadDigest"),
+        ("PUT", "", b"x", {"x-amz-checksum-md5": ZEROS}, 400, "BadDigest"),
         ("PUT", "", b"7\r\nin", CHUNKED, 400, "IncompleteBody"),
         ("PUT", "", b"zzzz", CHUNKED, 400, "IncompleteBody"),
         ("PUT", "", b"3\r\nbit\r\n0\r\n\r\n", CHUNKED, 400, "IncompleteBody"),
-        ("PUT", "", b"7\r\nin bits\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n", CHUNKED, 400, "BadDigest"),
+        ("PUT", "", trailed("crc32:AAAAAA=="), CHUNKED, 400, "BadDigest"),
+        ("PUT", "", trailed("crc32c:AAAAAA=="), CHUNKED, 400, "BadDigest"),
+        ("PUT", "", trailed("crc64nvme:AAAAAAAAAAA="), CHUNKED, 400, "BadDigest"),
+        ("PUT", "", trailed("sha1:AAAA"), CHUNKED, 400, "BadDigest"),
+        ("PUT", "", trailed("crc32:JAvENQ=="), TRAILER_OF_SHA1, 400, "MalformedTrailerError"),
     ],
 )
 def test_a_mistake_in_s3_is_a_clear_error_and_in_the_ledger(
@@ -61,7 +76,7 @@ def test_a_mistake_in_s3_is_a_clear_error_and_in_the_ledger(
     artifacts.s3.abort_multipart_upload(**artifacts.built, UploadId=gone)
     before = len(artifacts.w.emu.ledger)
     place = artifacts.source if method == "GET" else artifacts.built
-    sign = CHUNKS if headers is CHUNKED else "body"
+    sign = CHUNKS if headers in (CHUNKED, TRAILER_OF_SHA1) else "body"
     query = query.format(gone=gone, open=still_open)
     got, answer, _ = artifacts.signed(http, method, place, body, sign, headers, query)
     assert (got, f"<Code>{code}</Code>".encode() in answer) == (status, True)
@@ -69,12 +84,15 @@ def test_a_mistake_in_s3_is_a_clear_error_and_in_the_ledger(
     assert (said.kind, said.outcome, said.job_id) == ("artifact", code, artifacts.job_id)
 
 
-def test_right_digests_are_taken(artifacts, http):
-    headers = {
-        "Content-MD5": base64.b64encode(hashlib.md5(b"x", usedforsecurity=False).digest()).decode(),
-        "x-amz-checksum-sha256": base64.b64encode(hashlib.sha256(b"x").digest()).decode(),
-    }
-    assert artifacts.signed(http, "PUT", artifacts.built, b"x", headers=headers)[0] == 200
+@pytest.mark.parametrize("name", sorted(DIGESTS))
+def test_right_digests_are_taken(artifacts, http, client, name):
+    right = encoded(DIGESTS[name](b"in bits"))
+    assert artifacts.signed(http, "PUT", artifacts.built, b"in bits", headers={name: right})[0] == 200
+    trailer = {**CHUNKED, "X-Amz-Trailer": name}
+    body = f"7\r\nin bits\r\n0\r\n{name}:{right}\r\n\r\n".encode()
+    assert artifacts.signed(http, "PUT", artifacts.built, body, CHUNKS, trailer)[0] == 200
+    got = client("s3", artifacts.w.emu).get_object(**artifacts.built)
+    assert got["Body"].read() == b"in bits"
 
 
 def test_what_moto_cannot_do_is_no_500(artifacts, client, caplog):
@@ -94,31 +112,65 @@ def test_what_moto_cannot_do_is_no_500(artifacts, client, caplog):
     assert "Exception while serving" not in caplog.text
 
 
-@pytest.mark.parametrize("numbers", [(1, 2, 3), (1, 3)])
-@pytest.mark.parametrize("is_right", [True, False])
-def test_an_object_in_parts_is_taken_with_its_own_checksum_only(artifacts, client, numbers, is_right):
-    bodies = {1: b"a" * 6_000_000, 2: bytes(range(256)) * 22_000, 3: b"end"}
-    upload = artifacts.s3.create_multipart_upload(
-        **artifacts.built, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT"
-    )["UploadId"]
-    named = {**artifacts.built, "UploadId": upload}
-    said = {
-        number: artifacts.s3.upload_part(**named, PartNumber=number, Body=body, ChecksumAlgorithm="CRC32")
-        for number, body in bodies.items()
-    }
+TWO = {1: bytes(range(256)) * 5, 2: b"end"}
+
+
+@pytest.fixture
+def in_parts(artifacts, http, monkeypatch):
+    """Upload an object in parts, each with a checksum, and complete it twice; return both answers."""
+    # All but the last part have five MiB in S3.
+    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
+
+    def upload(name, bodies, numbers, whole=None, of_part=None):
+        """:param of_part: What the completion says of the last part's checksum."""
+        shape = name.removeprefix("x-amz-checksum-").upper()
+        made = artifacts.s3.create_multipart_upload(**artifacts.built, ChecksumAlgorithm=shape)
+        query = f"uploadId={made['UploadId']}"
+        etags, digests = {}, {number: encoded(DIGESTS[name](body)) for number, body in bodies.items()}
+        for number, body in bodies.items():
+            part = {name: digests[number]}
+            said = artifacts.signed(
+                http, "PUT", artifacts.built, body, headers=part, query=f"?partNumber={number}&{query}"
+            )
+            etags[number] = said[2]["ETag"]
+        if of_part is not None:
+            digests[numbers[-1]] = of_part
+        parts = "".join(
+            f"<Part><PartNumber>{number}</PartNumber><ETag>{etags[number]}</ETag>"
+            f"<Checksum{shape}>{digests[number]}</Checksum{shape}></Part>"
+            for number in numbers
+        )
+        body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
+        headers = {} if whole is None else {name: whole}
+        finish = functools.partial(artifacts.signed, http, "POST", artifacts.built, query=f"?{query}")
+        return finish(body, headers=headers)[:2], finish(body)[:2]
+
+    return upload
+
+
+@pytest.mark.parametrize("name", sorted(CRCS))
+@pytest.mark.parametrize(("bodies", "numbers"), [(TWO, (1, 2)), (TWO | {3: b"x"}, (1, 3))])
+def test_an_object_in_parts_is_taken_with_its_own_checksum(
+    in_parts, artifacts, client, name, bodies, numbers
+):
     whole = b"".join(bodies[number] for number in numbers)
-    checksum = zlib.crc32(whole if is_right else whole[::-1]).to_bytes(4, "big")
-    complete_it = functools.partial(
-        artifacts.s3.complete_multipart_upload,
-        **named,
-        ChecksumType="FULL_OBJECT",
-        ChecksumCRC32=base64.b64encode(checksum).decode(),
-        MultipartUpload={"Parts": [{"PartNumber": n, "ETag": said[n]["ETag"]} for n in numbers]},
-    )
-    if is_right:
-        complete_it()
-        admin = client("s3", artifacts.w.emu)
-        assert admin.get_object(**artifacts.built)["Body"].read() == whole
-    else:
-        with pytest.raises(ClientError, match="BadDigest"):
-            complete_it()
+    assert in_parts(name, bodies, numbers, encoded(DIGESTS[name](whole)))[0][0] == 200
+    got = client("s3", artifacts.w.emu).get_object(**artifacts.built, ChecksumMode="ENABLED")
+    assert got["Body"].read() == whole
+
+
+@pytest.mark.parametrize("name", sorted(set(DIGESTS) - {"content-md5"}))
+def test_an_object_in_parts_is_taken_with_that_of_its_parts(in_parts, name):
+    of_parts = encoded(DIGESTS[name](b"".join(DIGESTS[name](body) for body in TWO.values())))
+    for right in (of_parts, f"{of_parts}-2"):
+        assert in_parts(name, TWO, (1, 2), right)[0][0] == 200
+
+
+@pytest.mark.parametrize("name", sorted(set(DIGESTS) - {"content-md5"}))
+def test_another_checksum_of_an_object_in_parts_is_refused(in_parts, name):
+    wrong = encoded(DIGESTS[name](b"other"))
+    (status, answer), again = in_parts(name, TWO, (1, 2), wrong)
+    assert (status, b"<Code>BadDigest</Code>" in answer) == (400, True)
+    assert again[0] == 200
+    (status, answer), again = in_parts(name, TWO, (1, 2), of_part=wrong)
+    assert (status, b"<Code>InvalidPart</Code>" in answer) == (400, True)
