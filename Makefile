@@ -14,6 +14,8 @@ SEED ?= 1
 SEEDS ?= 10000
 # Of the demo: partner or custom.
 ACTION ?= partner
+# Of test-clients: the services whose tests of moto's run against the emulator.
+MOTO_SUITES ?= s3 codepipeline
 # How many tests run at the same time; each worker has an Airflow of its own. A third of their time is waiting, so that
 # three fill two cores.
 WORKERS ?= 3
@@ -32,7 +34,7 @@ SYSTEM_TESTS := $(TESTS) --numprocesses $(SYSTEM_WORKERS) --dist loadfile -m sys
 QUICK_TESTS := $(TESTS) --numprocesses $(WORKERS) --dist worksteal -m "not system and not thorough"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-system test-chaos explore test-simulation mutations pairs test-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
+.PHONY: help demo demo-ui test test-system test-chaos explore test-simulation mutations pairs test-clients debian-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
 
 help: ## list what can be done
 	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
@@ -78,11 +80,18 @@ pairs: environment ## try every two misfortunes, one after the other, at each st
 # Tried twice: a registry may be away for a moment.
 NPM_INSTALL := npm install --prefix tests/clients --no-package-lock --no-audit --no-fund --loglevel error
 
-test-clients: environment ## try the emulator with the AWS CLI and the AWS SDK for JavaScript (needs Node.js)
+test-clients: environment ## try the emulator with the AWS CLI, AWS SDKs of other languages, and moto's own tests (needs Node.js)
 	@$(PYTHON) -m venv .venv/aws-cli
 	@.venv/aws-cli/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/clients/requirements.txt
 	@$(NPM_INSTALL) || $(NPM_INSTALL)
-	$(TESTS) tests/clients $(ARGS)
+	MOTO_SUITES="$(MOTO_SUITES)" $(TESTS) tests/clients $(ARGS)
+
+# Without them the tests with Go and Ruby are skipped.
+DEBIAN_CLIENTS := golang-go golang-github-aws-aws-sdk-go-v2-dev ruby ruby-aws-sdk-s3
+
+debian-clients: ## install Go, Ruby and their AWS SDKs for test-clients (on Debian, as root)
+	@dpkg --status $(DEBIAN_CLIENTS) >/dev/null 2>&1 || { apt-get -qq update && \
+		DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends $(DEBIAN_CLIENTS); }
 
 benchmark: environment ## measure the transfer of artifacts against boto3 and zipfile (1 GiB, 5 rounds; ARGS="--mib 64")
 	@$(VENV)/bin/python benchmarks/artifacts.py $(ARGS)

@@ -54,7 +54,7 @@ LEFT_OUT = """\
 make test-system      what starts a real Airflow or its commands
 make test-simulation  thousands of histories in which anything goes wrong
 make explore          every order of steps of tasks that claim and report
-make test-clients     the emulator with the AWS CLI and the AWS SDK for JavaScript
+make test-clients     the emulator with the AWS CLI, other AWS SDKs and moto's tests
 make test-chaos       kills and faults in a real Airflow on Celery
 """
 

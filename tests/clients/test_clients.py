@@ -1,49 +1,66 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The emulator's clients of other makers: the AWS SDK for JavaScript, and the AWS CLI.
+The emulator's clients of other makers: the AWS SDKs for JavaScript and Go, and the AWS CLI.
 
-``make test-clients`` installs them, and runs this. Both take the same lists of calls: a whole story of a
-custom action, and one of a partner's.
+``make test-clients`` installs the first and the last, and runs this. All take the same lists of calls: a
+whole story of a custom action, and one of a partner's.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-import os
 import re
-import subprocess
-from pathlib import Path
 
 import boto3
 import pytest
+from clients.programs import HERE, VENV, found, run
 from declaring import CUSTOM_TYPE, S3, TRUST
 
 from airflow_codepipeline_partner.emulator import Emulator, Settings
 
-HERE = Path(__file__).parent
-_OF_THE_USER = re.compile("^AWS_|_PROXY$", re.IGNORECASE)
-AWS_CLI = HERE.parents[1] / ".venv" / "aws-cli" / "bin" / "aws"
+AWS_CLI = VENV / "aws-cli" / "bin" / "aws"
 PARTNER = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
 ADMIN = {"aws_access_key_id": "AKIAADMIN", "aws_secret_access_key": "any", "region_name": "us-east-1"}
 
 
-class NodeSdk:
-    """The AWS SDK for JavaScript, one process for a whole list of calls."""
+class Sdk:
+    """An AWS SDK, one process for a whole list of calls."""
 
     def __init__(self, url):
         self.url = url
 
     def make(self, calls):
-        done = subprocess.run(
-            ["node", str(HERE / "worker.mjs"), self.url, json.dumps(calls)],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        )
+        done = run(*self.command(), self.url, json.dumps(calls))
         answered = [json.loads(line) for line in done.stdout.splitlines()]
         assert all(each["modelled"] for each in answered if "error" in each), answered
         return [(each["operation"], each.get("error", each.get("answer"))) for each in answered]
+
+
+class NodeSdk(Sdk):
+    """The AWS SDK for JavaScript."""
+
+    def command(self):
+        return found("node", "nodejs"), str(HERE / "worker.mjs")
+
+
+class GoSdk(Sdk):
+    """The AWS SDK for Go 2, as Debian has it."""
+
+    GO_PATH = "/usr/share/gocode"
+    PACKAGES = "golang-go golang-github-aws-aws-sdk-go-v2-dev"
+
+    def command(self):
+        return (self.built(),)
+
+    @classmethod
+    @functools.cache
+    def built(cls):
+        go, program = found("go", cls.PACKAGES), VENV / "go" / "worker"
+        found(f"{cls.GO_PATH}/src/github.com/aws/aws-sdk-go-v2/service/codepipeline", cls.PACKAGES)
+        settings = {"GO111MODULE": "off", "GOPATH": cls.GO_PATH, "GOCACHE": str(VENV / "go" / "cache")}
+        run(go, "build", "-o", str(program), str(HERE / "worker.go"), timeout=600, **settings)
+        return str(program)
 
 
 class AwsCli:
@@ -58,23 +75,20 @@ class AwsCli:
 
     def _call(self, operation, request, keep=()):
         command = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", operation).lower()
-        # Neither the user's AWS profile nor a proxy.
-        others = {name: os.environ[name] for name in os.environ if not _OF_THE_USER.search(name)}
-        environment = others | {
-            "AWS_ACCESS_KEY_ID": "AKIAWORKER",
-            "AWS_SECRET_ACCESS_KEY": "any",
-            "AWS_MAX_ATTEMPTS": "1",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        }
         where = ["--endpoint-url", self.url, "--region", "us-east-1", "--output", "json"]
-        done = subprocess.run(
-            [AWS_CLI, "codepipeline", command, *where, "--cli-input-json", json.dumps(self._filled(request))],
-            capture_output=True,
-            text=True,
-            timeout=120,
+        done = run(
+            *[
+                AWS_CLI,
+                "codepipeline",
+                command,
+                *where,
+                "--cli-input-json",
+                json.dumps(self._filled(request)),
+            ],
             check=False,
-            env=environment,
+            AWS_ACCESS_KEY_ID="AKIAWORKER",
+            AWS_SECRET_ACCESS_KEY="any",
+            AWS_MAX_ATTEMPTS="1",
         )
         if done.returncode != 0:
             error = re.search(r"An error occurred \((\w+)\)", done.stderr)
@@ -98,7 +112,7 @@ class AwsCli:
         return value
 
 
-@pytest.fixture(params=[NodeSdk, AwsCli])
+@pytest.fixture(params=[NodeSdk, GoSdk, AwsCli])
 def make_calls(request):
     """Return a function that has a client do calls, on an emulator with all that a pipeline needs."""
     with Emulator(settings=Settings(continuation_delay=0)) as emulator:
@@ -269,3 +283,31 @@ def test_a_partners_action_from_the_poll_to_the_result(make_calls):
     assert answers[10:12] == [{}, "InvalidJobStateException"]
     states = [stage["latestExecution"]["status"] for stage in answers[12]["stageStates"]]
     assert states == ["Succeeded", "Succeeded"]
+
+
+@pytest.mark.parametrize("make_calls", [GoSdk], indirect=True)
+def test_a_paginator_walks_through_all_pages(make_calls):
+    make_calls.emulator.add_customer()
+    make_calls.emulator.add_action_type(PARTNER)
+    deploy = {"name": "Deploy", "actionTypeId": PARTNER, "inputArtifacts": [{"name": "App"}]}
+    named = {"pipelineName": "shop"}
+    answered = make_calls(
+        [
+            ("CreatePipeline", {"pipeline": pipeline(make_calls.role, deploy)}),
+            *[("StartPipelineExecution", {"name": "shop"})] * 3,
+            ("ListPipelineExecutionsPages", {**named, "maxResults": 2}),
+            ("ListActionExecutionsPages", {**named, "maxResults": 2}),
+            ("ListActionTypesPages", {"actionOwnerFilter": "ThirdParty"}),
+            ("ListPipelineExecutionsPages", {"pipelineName": "none"}),
+        ]
+    )
+    started = [answer["pipelineExecutionId"] for _, answer in answered[1:4]]
+    executions, actions, types, none = (answer for _, answer in answered[4:])
+    sizes = [len(page["pipelineExecutionSummaries"]) for page in executions]
+    walked = [
+        each["pipelineExecutionId"] for page in executions for each in page["pipelineExecutionSummaries"]
+    ]
+    assert (sizes, sorted(walked)) == ([2, 1], sorted(started))
+    assert sum(len(page["actionExecutionDetails"]) for page in actions) >= len(actions) > 1
+    assert [each["id"] for page in types for each in page["actionTypes"]] == [PARTNER]
+    assert none == "PipelineNotFoundException"
