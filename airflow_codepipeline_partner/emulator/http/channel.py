@@ -42,9 +42,8 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
         for line in get_header_lines(header_plus.partition(b"\r\n")[2]):
             name, _, value = line.decode("latin-1").partition(":")
             key = name.upper().replace("-", "_")
-            is_preserved = "_" in name and name.lower().startswith(_METADATA_PREFIX)
             # A name with underscores never stands for one with dashes.
-            if not is_preserved or key in sent_with_dashes:
+            if key in sent_with_dashes or not name.lower().startswith(_METADATA_PREFIX):
                 continue
             former = [self.headers[key]] if key in self.headers else []
             self.headers[key] = ",".join([*former, value.strip(" \t")])

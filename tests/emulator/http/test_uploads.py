@@ -142,8 +142,8 @@ def in_parts(artifacts, http, monkeypatch):
         )
         body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
         headers = {} if whole is None else {name: whole}
-        finish = functools.partial(artifacts.signed, http, "POST", artifacts.built, query=f"?{query}")
-        return finish(body, headers=headers)[:2], finish(body)[:2]
+        finish = functools.partial(artifacts.signed, http, "POST", artifacts.built, body, query=f"?{query}")
+        return finish(headers=headers)[:2], finish(headers=headers)[:2]
 
     return upload
 
@@ -157,6 +157,8 @@ def test_an_object_in_parts_is_taken_with_its_own_checksum(
     assert in_parts(name, bodies, numbers, encoded(DIGESTS[name](whole)))[0][0] == 200
     got = client("s3", artifacts.w.emu).get_object(**artifacts.built, ChecksumMode="ENABLED")
     assert got["Body"].read() == whole
+    # moto does not know all of them, but no client compares that of the parts' checksums.
+    assert got[f"Checksum{name.rpartition('-')[2].upper()}"].endswith("-2")
 
 
 @pytest.mark.parametrize("name", sorted(set(DIGESTS) - {"content-md5"}))
@@ -169,8 +171,7 @@ def test_an_object_in_parts_is_taken_with_that_of_its_parts(in_parts, name):
 @pytest.mark.parametrize("name", sorted(set(DIGESTS) - {"content-md5"}))
 def test_another_checksum_of_an_object_in_parts_is_refused(in_parts, name):
     wrong = encoded(DIGESTS[name](b"other"))
-    (status, answer), again = in_parts(name, TWO, (1, 2), wrong)
-    assert (status, b"<Code>BadDigest</Code>" in answer) == (400, True)
-    assert again[0] == 200
-    (status, answer), again = in_parts(name, TWO, (1, 2), of_part=wrong)
-    assert (status, b"<Code>InvalidPart</Code>" in answer) == (400, True)
+    for status, answer in in_parts(name, TWO, (1, 2), wrong):
+        assert (status, b"<Code>BadDigest</Code>" in answer) == (400, True)
+    for status, answer in in_parts(name, TWO, (1, 2), of_part=wrong):
+        assert (status, b"<Code>InvalidPart</Code>" in answer) == (400, True)
