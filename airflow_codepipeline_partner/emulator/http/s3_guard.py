@@ -170,7 +170,7 @@ class ArtifactGuard:
         :param response: The status line and the headers of moto's response, if moto was called.
         """
         signature = read_signature(environ)
-        details: dict[str, Any] = {"method": environ["REQUEST_METHOD"], "path": environ.get("PATH_INFO", "")}
+        details: dict[str, Any] = {"method": environ["REQUEST_METHOD"], "path": raw_path(environ)}
         operation = _operation(environ) or ("PostObject" if _is_form(environ) else "Unknown")
         if response and int(response[0].split()[0]) >= 400:
             outcome = f"HTTP {response[0].split()[0]}"

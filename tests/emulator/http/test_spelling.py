@@ -113,6 +113,8 @@ def test_the_same_object_is_open_in_every_spelling(artifacts):
     encoded = "".join(f"%{ord(character):02x}" for character in key)
     for path in (f"/{bucket}/{key}", f"/{bucket}/{encoded}", f"//{bucket}/{key}", f"/{bucket}/{key}?#x"):
         assert send(artifacts, "GET", path, f"/{bucket}/{key}") == (200, b"source")
+    said = {entry.details["path"] for entry in artifacts.w.emu.ledger.where(kind="artifact")}
+    assert said == {f"/{bucket}/{key}", f"/{bucket}/{encoded}"}
 
 
 @pytest.mark.parametrize(
