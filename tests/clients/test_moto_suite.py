@@ -36,7 +36,7 @@ DIFFERENCES = {
     _CODEPIPELINE
     + "test_get_pipeline_execution_errors": "an execution's id is checked against AWS's pattern",
     _CODEPIPELINE + "test_list_pipeline_executions": "the pipeline really runs, and its source has no object",
-    _CODEPIPELINE + "test_start_pipeline_execution_errors": "the message has other words",
+    _CODEPIPELINE + "test_create_pipeline_errors": "a taken name has an error of its own",
 }
 #: A secret's rotation by a Lambda function waits for Docker for ever, and has no mark that says so.
 SELECTED = (

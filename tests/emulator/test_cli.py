@@ -76,7 +76,9 @@ def test_a_whole_story_from_the_command_line(run, tmp_path):
     assert run("settings")["lease_seconds"] == 5
     assert run("pipelines")["pipelines"] == ["pipeline", "said"]
     assert run("add-action-type", "Test/ThirdParty/New/1") == {}
-    assert "Test/ThirdParty/New/1" in ["/".join(known.id) for known in run.w.emu.state.action_types]
+    assert "Test/ThirdParty/New/1" in [
+        "/".join(known.id) for known in run.w.emu.state.action_types.in_region(None)
+    ]
     assert run("clock")["now"] == run.w.emu.now().isoformat()
     assert run("reset") == {}
     assert run("jobs")["jobs"] == []

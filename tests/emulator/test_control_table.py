@@ -164,7 +164,7 @@ def test_an_action_type_is_a_mapping_or_a_text(start_emulator, http, capsys, act
     assert cli.main(["add-pipeline", "--url", emu.url, "cli", "--action-type", "Build/Custom/Own/1"]) == 0
     assert json.loads(capsys.readouterr().out) == {"name": "cli"}
     assert emu.pipelines() == ["cli", "http", "python"]
-    [known] = emu.state.action_types
+    [known] = emu.state.action_types.in_region(None)
     assert known.id.as_dict() == CUSTOM_TYPE
 
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.engine.state import State
@@ -12,11 +13,15 @@ from airflow_codepipeline_partner.emulator.model.action_types import (
     CUSTOM,
     ActionTypeId,
     RegisteredActionType,
+    not_available,
 )
 from airflow_codepipeline_partner.emulator.model.pipelines import ACCOUNT_ID, CONFIG_PLACEHOLDER
 from airflow_codepipeline_partner.emulator.service_model import is_number, validate
 
 PAGE = 20
+MAX_TAGS = 50
+#: Region, account, and owner, category, provider and version.
+_ARN = re.compile(r"arn:[\w-]+:codepipeline:([^:]+):([0-9]{12}):actiontype:([^/:]+/[^/:]+/[^/:]+/[^/:]+)")
 _TEMPLATES = ("entityUrlTemplate", "executionUrlTemplate", "revisionUrlTemplate")
 
 Request = dict[str, Any]
@@ -32,33 +37,42 @@ class ActionTypesApi:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._handlers: dict[str, Callable[[Request], Answer]] = {
+        self._handlers: dict[str, Callable[[Request, str | None], Answer]] = {
             "CreateCustomActionType": self._create,
             "DeleteCustomActionType": self._delete,
             "ListActionTypes": self._list,
             "GetActionType": self._get,
+            "ListTagsForResource": self._list_tags,
+            "TagResource": self._tag,
+            "UntagResource": self._untag,
         }
 
-    def __contains__(self, operation: str) -> bool:
-        return operation in self._handlers
+    def answers(self, operation: str, request: Any) -> bool:
+        """Return whether this answers a call: of those about tags, the ones that name an action type."""
+        arn = request.get("resourceArn") if isinstance(request, dict) else None
+        is_about_tags = operation in ("ListTagsForResource", "TagResource", "UntagResource")
+        return operation in self._handlers and (
+            not is_about_tags or (isinstance(arn, str) and _ARN.fullmatch(arn) is not None)
+        )
 
-    def answer(self, operation: str, request: Any) -> Answer:
+    def answer(self, operation: str, request: Any, region: str | None = None) -> Answer:
         """
         Do a call.
 
+        :param region: The region that the request is signed for; None for all of them.
         :raises ApiError: The call is refused.
         """
         request = validate(operation, request)
         with self._state.lock:
             now = self._state.tick()
-            answer = self._handlers[operation](request)
+            answer = self._handlers[operation](request, region)
             named = {name: request[name] for name in ("category", "provider", "version") if name in request}
             self._state.record("call", operation, now, details=named)
             return answer
 
-    def _create(self, request: Request) -> Answer:
+    def _create(self, request: Request, region: str | None) -> Answer:
         type_id = _custom_id(request)
-        tags = request.pop("tags", [])
+        tags = _read_tags(request.pop("tags", []))
         definition = {name: value for name, value in request.items() if name not in type_id._fields}
         for what in ("input", "output"):
             counts = definition[f"{what}ArtifactDetails"]
@@ -67,31 +81,29 @@ class ActionTypesApi:
         properties = definition.get("configurationProperties", [])
         _check_properties(properties)
         _check_templates(definition.get("settings", {}), properties)
-        made = self._state.action_types.create(RegisteredActionType(type_id, definition))
-        return {"actionType": made.as_dict(), "tags": tags}
+        made = self._state.action_types.create(
+            RegisteredActionType(type_id, definition, region=region, tags=tags)
+        )
+        return {"actionType": made.as_dict(), "tags": _written(made.tags)}
 
-    def _delete(self, request: Request) -> Answer:
-        self._state.action_types.delete(_custom_id(request))
+    def _delete(self, request: Request, region: str | None) -> Answer:
+        self._state.action_types.delete(_custom_id(request), region)
         return {}
 
-    def _list(self, request: Request) -> Answer:
-        owner, region = request.get("actionOwnerFilter"), self._state.settings.region
-        found = [each.as_dict() for each in self._state.action_types if owner in (None, each.id.owner)]
-        if region is not None and request.get("regionFilter", region) != region:
+    def _list(self, request: Request, region: str | None) -> Answer:
+        owner, only = request.get("actionOwnerFilter"), self._state.settings.region
+        wanted = request.get("regionFilter", region)
+        known = self._state.action_types.in_region(wanted)
+        found = [each.as_dict() for each in known if owner in (None, each.id.owner)]
+        if only is not None and request.get("regionFilter", only) != only:
             found = []
-        token = request.get("nextToken", "0")
-        if not (is_number(token) and int(token) <= len(found)):
-            raise ApiError("InvalidNextTokenException", "The next token is not one of this list's.")
-        start = int(token)
-        following = {"nextToken": str(start + PAGE)} if len(found) > start + PAGE else {}
-        return {"actionTypes": found[start : start + PAGE]} | following
+        shown, following = page(found, request.get("nextToken"), PAGE)
+        return {"actionTypes": shown} | following
 
-    def _get(self, request: Request) -> Answer:
-        found = self._state.action_types.find(ActionTypeId.of(request))
+    def _get(self, request: Request, region: str | None) -> Answer:
+        found = self._state.action_types.find(ActionTypeId.of(request), region)
         if found is None:
-            raise ApiError(
-                "ActionTypeNotFoundException", f"There is no {'/'.join(ActionTypeId.of(request))}."
-            )
+            raise ApiError("ActionTypeNotFoundException", not_available(ActionTypeId.of(request)))
         shape = found.as_dict()
         worker = {"jobWorkerExecutorConfiguration": {"pollingAccounts": [ACCOUNT_ID]}}
         return {
@@ -103,6 +115,67 @@ class ActionTypesApi:
                 "permissions": {"allowedAccounts": ["*"]},
             }
         }
+
+    def _list_tags(self, request: Request, region: str | None) -> Answer:
+        tags = _written(self._tagged(request, region).tags)
+        shown, following = page(tags, request.get("nextToken"), request.get("maxResults", MAX_TAGS))
+        return {"tags": shown} | following
+
+    def _tag(self, request: Request, region: str | None) -> Answer:
+        known = self._tagged(request, region)
+        tags = {**known.tags, **_read_tags(request["tags"])}
+        if len(tags) > MAX_TAGS:
+            raise ApiError("TooManyTagsException", f"A resource has at most {MAX_TAGS} tags.")
+        self._state.action_types.tag(known, tags)
+        return {}
+
+    def _untag(self, request: Request, region: str | None) -> Answer:
+        known = self._tagged(request, region)
+        tags = {key: value for key, value in known.tags.items() if key not in request["tagKeys"]}
+        self._state.action_types.tag(known, tags)
+        return {}
+
+    def _tagged(self, request: Request, region: str | None) -> RegisteredActionType:
+        arn = request["resourceArn"]
+        named = _ARN.fullmatch(arn)
+        found = None
+        if named is not None and region in (None, named[1]) and named[2] == ACCOUNT_ID:
+            owner, category, provider, version = named[3].split("/")
+            type_id = ActionTypeId(category, owner, provider, version)
+            found = self._state.action_types.find(type_id, named[1])
+        if found is None:
+            raise ApiError("ResourceNotFoundException", f"There is no resource {arn}.")
+        return found
+
+
+def page(found: list[Any], token: str | None, size: int) -> tuple[list[Any], dict[str, str]]:
+    """
+    Return one page of a list, and the token of the next one if there is one.
+
+    :param token: The token of the page; None for the first one.
+    :param size: The most members of a page.
+    :raises ApiError: The token is none of this list's.
+    """
+    if token is not None and not (is_number(token) and int(token) <= len(found)):
+        raise ApiError("InvalidNextTokenException", "The next token is not one of this list's.")
+    start = int(token or 0)
+    following = {"nextToken": str(start + size)} if len(found) > start + size else {}
+    return found[start : start + size], following
+
+
+def _read_tags(tags: list[dict[str, str]]) -> dict[str, str]:
+    read = {each["key"]: each["value"] for each in tags}
+    if any(key.lower().startswith("aws:") for key in read):
+        raise ApiError("InvalidTagsException", "Keys of tags that begin with aws: are AWS's own.")
+    if len(read) < len(tags):
+        raise ApiError("InvalidTagsException", "Each tag has a key of its own.")
+    if len(read) > MAX_TAGS:
+        raise ApiError("TooManyTagsException", f"A resource has at most {MAX_TAGS} tags.")
+    return read
+
+
+def _written(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"key": key, "value": value} for key, value in tags.items()]
 
 
 def _custom_id(request: Request) -> ActionTypeId:

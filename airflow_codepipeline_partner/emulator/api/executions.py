@@ -61,7 +61,8 @@ class ExecutionsApi:
             pipeline = self._state.pipelines.get(name)
             if pipeline is None or not pipeline.is_in(region):
                 raise ApiError(
-                    "PipelineNotFoundException", f"Account '{ACCOUNT_ID}' does not have a pipeline '{name}'"
+                    "PipelineNotFoundException",
+                    f"Account '{ACCOUNT_ID}' does not have a pipeline with name '{name}'",
                 )
             return self._handlers[operation](pipeline, request)
 

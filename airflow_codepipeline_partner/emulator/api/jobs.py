@@ -15,6 +15,7 @@ from airflow_codepipeline_partner.emulator.model.action_types import (
     THIRD_PARTY,
     ActionTypeId,
     RegisteredActionType,
+    not_available,
 )
 from airflow_codepipeline_partner.emulator.model.jobs import Job, JobEvent, JobStatus, new_nonce
 from airflow_codepipeline_partner.emulator.model.pipelines import ACCOUNT_ID, PipelineArtifact
@@ -100,19 +101,22 @@ class JobsApi:
             # AWS's text for PollForJobs with a wrong owner.
             message = f"ActionType with owner '{action_type.owner}' is not supported"
             raise ApiError("ValidationException", message)
-        known = self._state.action_types.find(action_type)
+        known = self._state.action_types.find(action_type, call.region)
         if known is None or settings.region not in (None, call.region):
-            name = "/".join(action_type)
-            raise ApiError("ActionTypeNotFoundException", f"Action type {name} was not found.")
-        queue = self._state.queues[action_type, _queried(known, call.request.get("queryParam") or {})]
+            raise ApiError("ActionTypeNotFoundException", not_available(action_type))
+        queried = _queried(known, call.request.get("queryParam") or {})
+        queues = self._state.queues_of(action_type, queried, call.region)
         limit = call.request.get("maxBatchSize", settings.default_batch_size)
         call.details["maxBatchSize"] = limit
         limit = min(limit, settings.max_batch_size or limit)
         again: list[Job] = []
         for fault in call.faults:
             if fault.kind == "duplicate":
-                again = queue.handed_out(fault.params["in_progress"])[:limit]
-        jobs = again + queue.take(limit - len(again))
+                handed_out = (queue.handed_out(fault.params["in_progress"]) for queue in queues)
+                again = [job for jobs in handed_out for job in jobs][:limit]
+        jobs = again
+        for queue in queues:
+            jobs = jobs + queue.take(limit - len(jobs))
         for job in jobs:
             # A job in progress that is handed out by mistake does not change.
             if job.after(JobEvent.HAND_OUT) is not None:
@@ -254,8 +258,10 @@ class JobCall:
         named = raw.get("jobId") if isinstance(raw, dict) else None
         self._job_id = named if isinstance(named, str) else None
         job = state.jobs.get(self._job_id or "")
-        #: This call does not find a job of the other owner.
-        self._job = job if job is not None and job.action.action.action_type.owner == self.owner else None
+        #: This call does not find a job of the other owner, or of another region.
+        self._job = None
+        if job is not None and job.action.action.action_type.owner == self.owner:
+            self._job = job if job.action.pipeline.is_in(region) else None
         self._before = self._job.status.value if self._job is not None else None
 
     def find_job(self) -> Job:

@@ -15,6 +15,7 @@ from airflow_codepipeline_partner.emulator.model.action_types import (
     THIRD_PARTY,
     ActionTypeId,
     RegisteredActionType,
+    not_available,
 )
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     GITHUB_SECRET,
@@ -131,7 +132,7 @@ class PipelineReader:
             raise _invalid_action(f"{where}: {error}.") from None
 
     def _action_type(self, action: Action, region: str) -> RegisteredActionType:
-        known = self._state.action_types.find(action.action_type)
+        known = self._state.action_types.find(action.action_type, region)
         if known is None:
             raise _not_available(action, region)
         return known
@@ -141,7 +142,7 @@ class PipelineReader:
         asked = action.action_type
         if asked.owner != AWS or asked.provider in PROVIDERS_OF_AWS:
             return
-        for known in self._state.action_types:
+        for known in self._state.action_types.in_region(region):
             if (known.id.category, known.id.provider) == (asked.category, asked.provider):
                 raise _not_available(action, region, f"; there is one of the owner {known.id.owner}")
 
@@ -227,11 +228,8 @@ def _faults_of_artifacts(pipeline: Pipeline) -> Iterator[ApiError]:
 
 
 def _not_available(action: Action, region: str, also: str = "") -> ApiError:
-    parts = zip(("Category", "Owner", "Provider", "Version"), action.action_type, strict=True)
-    named = ", ".join(f"{part}: '{value}'" for part, value in parts)
-    return _invalid_action(
-        f"ActionType ({named}) in action '{action.name}' is not available in region {region}{also}"
-    )
+    said = not_available(action.action_type, f" in action '{action.name}'")
+    return _invalid_action(f"{said} in region {region}{also}")
 
 
 def _invalid_structure(message: str) -> ApiError:

@@ -142,7 +142,7 @@ def _action_state(stage: Stage, action: Action, executions: list[PipelineExecuti
 def execution(execution: PipelineExecution) -> Shape:
     """Return an execution as GetPipelineExecution shows it."""
     revisions = [
-        {"name": artifact.name, "revisionId": artifact.revision}
+        _revision(source) | {"name": artifact.name, "revisionId": artifact.revision}
         for source in execution.source_actions()
         for artifact in source.outputs
         if artifact.revision is not None
@@ -164,10 +164,19 @@ def execution(execution: PipelineExecution) -> Shape:
     )
 
 
+def _revision(source: ActionExecution) -> Shape:
+    """Return what a source action's result told of its revision."""
+    found = source.current_revision or {}
+    members = {"changeIdentifier": "revisionChangeIdentifier", "revisionSummary": "revisionSummary"}
+    shown = {member: found.get(name) for name, member in members.items()}
+    return _present(shown | {"created": found.get("created")})
+
+
 def execution_summary(execution: PipelineExecution) -> Shape:
     """Return an execution as ListPipelineExecutions shows it."""
     revisions = [
         {"actionName": source.action.name, "revisionId": artifact.revision}
+        | _present({"revisionSummary": (source.current_revision or {}).get("revisionSummary")})
         for source in execution.source_actions()
         for artifact in source.outputs
         if artifact.revision is not None

@@ -11,14 +11,16 @@ from collections.abc import Callable
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.api import pipeline_shapes as shapes
+from airflow_codepipeline_partner.emulator.api.action_types import page
 from airflow_codepipeline_partner.emulator.api.pipeline_declaration import PipelineReader
 from airflow_codepipeline_partner.emulator.engine.pipeline_runner import PipelineRunner
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
-from airflow_codepipeline_partner.emulator.model.pipelines import DEFAULT_REGION, Pipeline
+from airflow_codepipeline_partner.emulator.model.pipelines import ACCOUNT_ID, DEFAULT_REGION, Pipeline
 from airflow_codepipeline_partner.emulator.model.secret_masking import mask_declaration
 from airflow_codepipeline_partner.emulator.service_model import validate
 
+MAX_PIPELINES = 1000  # of one page
 _REFUSED_WHEN_MADE = ("InvalidTagsException", "TooManyTagsException")
 
 Request = dict[str, Any]
@@ -65,8 +67,9 @@ class PipelinesApi:
             if operation == "ListPipelines":
                 return 200, self._list(request, ask_moto)
             if operation == "GetPipeline":
-                status, body = ask_moto(operation, request)
-                return status, self._shown(body) if status == 200 else body
+                return self._get(request, former, ask_moto)
+            if operation == "CreatePipeline" and former is not None and former.declared_in == region:
+                raise _name_in_use(name)
             made = None
             if operation != "DeletePipeline":
                 made = self._reader.read(request["pipeline"], region or DEFAULT_REGION, now, former)
@@ -77,6 +80,8 @@ class PipelinesApi:
             elif made is not None:
                 version = json.loads(body)["pipeline"]["version"]
                 self._state.pipelines[name] = dataclasses.replace(made, version=version)
+                shown = json.loads(self._shown(ask_moto("GetPipeline", {"name": name})[1]))
+                self._state.versions.setdefault(name, {})[version] = shown
                 self._state.executions.setdefault(name, [])
                 self._state.record("call", operation, now, pipeline_name=name, client_id=made.client_id)
             elif former is not None and former.declared_in == (region or DEFAULT_REGION):
@@ -91,16 +96,29 @@ class PipelinesApi:
             ask_moto("DeletePipeline", {"name": name})
         self._state.record("call", operation, now, outcome=code, pipeline_name=name)
 
+    def _get(self, request: Request, known: Pipeline | None, ask_moto: AskMoto) -> tuple[int, bytes]:
+        version = request.get("version")
+        if known is not None and version not in (None, known.version):
+            former = self._state.versions.get(known.name, {}).get(version)
+            if former is None:
+                message = f"The pipeline '{known.name}' has no version {version}."
+                raise ApiError("PipelineVersionNotFoundException", message)
+            return 200, json.dumps(former).encode()
+        status, body = ask_moto("GetPipeline", request)
+        return status, self._shown(body) if status == 200 else body
+
     def _list(self, request: Request, ask_moto: AskMoto) -> bytes:
         """Return the emulator's own pipelines and moto's, or only its own if moto fails."""
         own = [each for each in self._state.pipelines.values() if each.declared_in is None]
         theirs: list[Request] = []
         with contextlib.suppress(ApiError):
-            status, body = ask_moto("ListPipelines", request)
+            status, body = ask_moto("ListPipelines", {})
             theirs = json.loads(body)["pipelines"] if status == 200 else []
         for each in theirs:
             self._set_times(each, each["name"])
-        return json.dumps({"pipelines": [*map(shapes.pipeline_summary, own), *theirs]}).encode()
+        found = [*map(shapes.pipeline_summary, own), *theirs]
+        shown, following = page(found, request.get("nextToken"), request.get("maxResults", MAX_PIPELINES))
+        return json.dumps({"pipelines": shown} | following).encode()
 
     def _shown(self, body: bytes) -> bytes:
         shown = json.loads(body)
@@ -118,7 +136,13 @@ class PipelinesApi:
                 shape[member] = datetime.datetime.fromisoformat(shape[member]).timestamp()
 
 
+def _name_in_use(name: str) -> ApiError:
+    # moto answers InvalidStructureException.
+    message = f"A pipeline with the name '{name}' already exists in account '{ACCOUNT_ID}'"
+    return ApiError("PipelineNameInUseException", message)
+
+
 def _not_for_our_own(operation: str, pipeline: Pipeline) -> ApiError:
     if operation == "CreatePipeline":
-        return ApiError("PipelineNameInUseException", f"A pipeline with the name '{pipeline.name}' exists.")
+        return _name_in_use(pipeline.name)
     return ApiError("NotImplementedException", f"The emulator's own pipelines do not support {operation}.")

@@ -305,7 +305,7 @@ class PipelineRunner:
             return
         if begun.configuration != action.configuration:
             counts = len(action.input_artifacts), len(action.output_artifacts)
-            known = self._state.action_types.as_it_was(action.action_type)
+            known = self._state.action_types.as_it_was(action.action_type, execution.pipeline.declared_in)
             for fault in known.faults_of(begun.configuration, *counts):
                 raise ActionFailed("ConfigurationError", f"With the variables' values {fault}.")
         self.jobs.begin(begun, now)

@@ -58,13 +58,15 @@ class State:
             self.settings = settings or self.settings
             self.customers = Customers()
             self.pipelines: dict[str, Pipeline] = {}
+            #: What GetPipeline answers for each version of a pipeline that moto has, too.
+            self.versions: dict[str, dict[int, dict[str, Any]]] = {}
             self.executions: dict[str, list[PipelineExecution]] = {}
             #: By pipeline and stage: the execution in it, and those that wait for it. Not with PARALLEL.
             self.occupants: dict[tuple[str, str], PipelineExecution] = {}
             self.waiting: dict[tuple[str, str], list[PipelineExecution]] = defaultdict(list)
             self.start_tokens: dict[tuple[str, str], str] = {}
             self.action_types = ActionTypeRegistry()
-            self.queues: dict[tuple[ActionTypeId, str | None], JobQueue] = defaultdict(JobQueue)
+            self.queues: dict[tuple[ActionTypeId, str | None, str | None], JobQueue] = defaultdict(JobQueue)
             self.jobs: dict[str, Job] = {}
             self.credentials = CredentialStore()
             self.faults.clear()
@@ -103,6 +105,14 @@ class State:
         number = len(self.ledger) + 1
         self.ledger.append(LedgerEntry(number, moment(at), kind, operation, **values))
 
+    def queues_of(self, type_id: ActionTypeId, queried: str | None, region: str | None) -> list[JobQueue]:
+        """Return the queues that a poll in a region takes jobs from; None stands for all regions."""
+        return [
+            queue
+            for (each, value, place), queue in self.queues.items()
+            if (each, value) == (type_id, queried) and (region is None or place in (None, region))
+        ]
+
     # The pipelines.
 
     def add_pipeline(self, pipeline: Pipeline) -> None:
@@ -125,6 +135,7 @@ class State:
     def remove_pipeline(self, name: str) -> None:
         """Forget a pipeline and its executions."""
         del self.pipelines[name], self.executions[name]
+        self.versions.pop(name, None)
         for places in (self.occupants, self.waiting, self.start_tokens):
             for key in [key for key in places if key[0] == name]:
                 del places[key]

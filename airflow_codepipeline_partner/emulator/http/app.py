@@ -115,8 +115,8 @@ class EmulatorApp:
             if operation not in operations():
                 message = f"X-Amz-Target names no operation of CodePipeline's: {shortened(target)!r}."
                 raise ApiError("UnknownOperationException", message)
-            if operation in self._action_types_api:
-                return json_answer(start, self._action_types_api.answer(operation, request))
+            if self._action_types_api.answers(operation, request):
+                return json_answer(start, self._action_types_api.answer(operation, request, region))
             return self._pipeline_call(environ, start, operation, request, region)
         except ApiError as error:
             refusal = error

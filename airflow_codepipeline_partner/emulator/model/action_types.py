@@ -93,11 +93,15 @@ class RegisteredActionType:
     :param definition: The request of CreateCustomActionType without the id; None for a type that was added
         by the control, whose actions accept any configuration.
     :param registered_secret_keys: The secret properties that the control named.
+    :param region: The region that has it; None for all of them, if the control added it.
+    :param tags: Its tags.
     """
 
     id: ActionTypeId
     definition: Mapping[str, Any] | None = None
     registered_secret_keys: frozenset[str] = frozenset()
+    region: str | None = None
+    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def properties(self) -> list[dict[str, Any]]:
@@ -169,66 +173,96 @@ class RegisteredActionType:
         return {name: value for name, value in shape.items() if value is not None}
 
 
+def not_available(type_id: ActionTypeId, where: str = "") -> str:
+    """Return AWS's text for an action type that it does not know."""
+    parts = zip(("Category", "Owner", "Provider", "Version"), type_id, strict=True)
+    named = ", ".join(f"{part}: '{value}'" for part, value in parts)
+    return f"ActionType ({named}){where} is not available"
+
+
 class ActionTypeRegistry:
-    """Keep the action types, including deleted ones."""
+    """Keep the action types of each region, including deleted ones."""
 
     def __init__(self) -> None:
-        self._known: dict[ActionTypeId, RegisteredActionType] = {}
-        self._deleted: set[ActionTypeId] = set()
+        self._known: dict[tuple[str | None, ActionTypeId], RegisteredActionType] = {}
+        self._deleted: set[tuple[str | None, ActionTypeId]] = set()
 
-    def __iter__(self) -> Iterator[RegisteredActionType]:
-        return (each for each in self._known.values() if each.id not in self._deleted)
+    def in_region(self, region: str | None) -> Iterator[RegisteredActionType]:
+        """Yield the action types of a region; None stands for all regions."""
+        for key, each in self._known.items():
+            if key not in self._deleted and (region is None or each.region in (None, region)):
+                yield each
 
     def register(self, type_id: ActionTypeId, secret_keys: frozenset[str] = frozenset()) -> None:
-        """Add an action type, or secret keys to it. A deleted one comes back as it was."""
-        self._deleted.discard(type_id)
-        known = self.as_it_was(type_id)
-        secret_keys |= known.registered_secret_keys
-        self._known[type_id] = dataclasses.replace(known, registered_secret_keys=secret_keys)
+        """Add an action type to all regions, or secret keys to it. A deleted one comes back as it was."""
+        for key in self._keys(type_id, None) or [(None, type_id)]:
+            self._deleted.discard(key)
+            known = self._known.get(key, RegisteredActionType(type_id))
+            keys = secret_keys | known.registered_secret_keys
+            self._known[key] = dataclasses.replace(known, registered_secret_keys=keys)
 
     def for_pipeline(self, type_id: ActionTypeId) -> RegisteredActionType:
         """
-        Return the action type that a new pipeline names; it need not be registered yet.
+        Return the action type that a new pipeline of the control's names; it need not be registered yet.
 
         :raises ControlError: It was deleted.
         """
-        if type_id in self._deleted:
+        keys = self._keys(type_id, None)
+        if keys and self._deleted.issuperset(keys):
             raise ControlError(f"the action type {'/'.join(type_id)} was deleted", 409)
         return self.as_it_was(type_id)
 
-    def as_it_was(self, type_id: ActionTypeId) -> RegisteredActionType:
+    def as_it_was(self, type_id: ActionTypeId, region: str | None = None) -> RegisteredActionType:
         """Return an action type, even if it was deleted."""
-        return self._known.get(type_id, RegisteredActionType(type_id))
+        keys = self._keys(type_id, region)
+        return self._known[keys[0]] if keys else RegisteredActionType(type_id)
 
-    def find(self, type_id: ActionTypeId) -> RegisteredActionType | None:
-        """Return an action type, or None if there is none or it was deleted."""
-        return None if type_id in self._deleted else self._known.get(type_id)
+    def find(self, type_id: ActionTypeId, region: str | None = None) -> RegisteredActionType | None:
+        """Return a region's action type, or None if there is none or it was deleted."""
+        alive = [key for key in self._keys(type_id, region) if key not in self._deleted]
+        return self._known[alive[0]] if alive else None
 
     def create(self, made: RegisteredActionType) -> RegisteredActionType:
         """
-        Add a custom action type.
+        Add a custom action type to its region.
 
         A deleted one can be created again as it was. Creating an existing one again changes nothing.
 
         :raises ApiError: It cannot be added.
         """
-        known = self._known.get(made.id)
+        keys = self._keys(made.id, made.region)
+        known = self._known[keys[0]] if keys else None
         if known is not None and known.definition != made.definition:
             name = "/".join(made.id)
             raise ApiError(
                 "ActionTypeAlreadyExistsException",
                 f"The action type {name} already exists with a different definition.",
             )
-        others = [each for each in self if each.id.owner == CUSTOM and each.id != made.id]
-        if len(others) >= MAX_CUSTOM_TYPES:
+        others = [each for each in self.in_region(made.region) if each.id.owner == CUSTOM]
+        if len([each for each in others if each.id != made.id]) >= MAX_CUSTOM_TYPES:
             raise ApiError(
                 "LimitExceededException", f"There are {MAX_CUSTOM_TYPES} custom action types already."
             )
-        self._deleted.discard(made.id)
-        self._known[made.id] = made
-        return made
+        if known is not None and keys[0] not in self._deleted:
+            return known
+        key = keys[0] if keys else (made.region, made.id)
+        self._deleted.discard(key)
+        self._known[key] = made if known is None else dataclasses.replace(known, tags=made.tags)
+        return self._known[key]
 
-    def delete(self, type_id: ActionTypeId) -> None:
+    def tag(self, known: RegisteredActionType, tags: Mapping[str, str]) -> None:
+        """Give an action type other tags."""
+        self._known[known.region, known.id] = dataclasses.replace(known, tags=tags)
+
+    def delete(self, type_id: ActionTypeId, region: str | None = None) -> None:
         """Delete a custom action type, if there is one: AWS documents no error if there is none."""
-        if type_id in self._known:
-            self._deleted.add(type_id)
+        self._deleted.update(self._keys(type_id, region)[:1])
+
+    def _keys(self, type_id: ActionTypeId, region: str | None) -> list[tuple[str | None, ActionTypeId]]:
+        """Return where a region's action type is kept, if it was deleted too: its own before that of all."""
+        found = [
+            (each.region, type_id)
+            for each in self._known.values()
+            if each.id == type_id and (region is None or each.region in (None, region))
+        ]
+        return sorted(found, key=lambda key: key[0] is None)

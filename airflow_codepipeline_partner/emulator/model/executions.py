@@ -110,10 +110,11 @@ class ActionExecution:
         return self.execution.pipeline
 
     @property
-    def queue(self) -> tuple[ActionTypeId, str | None]:
-        """The key of the queue that its jobs wait in."""
+    def queue(self) -> tuple[ActionTypeId, str | None, str | None]:
+        """The key of the queue that its jobs wait in: action type, value of the query, region."""
         key = self.action.queryable
-        return self.action.action_type, None if key is None else self.configuration.get(key)
+        value = None if key is None else self.configuration.get(key)
+        return self.action.action_type, value, self.pipeline.declared_in
 
     def execution_url(self) -> str | None:
         """Return the link to the worker's own page, or None if there is none yet."""

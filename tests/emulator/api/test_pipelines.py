@@ -51,7 +51,7 @@ def test_what_moto_refuses_is_made_by_nobody(made):
     m.create(m.source, stage("Build", action("Do")))
     before = m.client.get_pipeline(name="made")["pipeline"]
     again = m.declared(m.source, stage("Other", action("Do")))
-    assert code(m.client.create_pipeline, pipeline=again) == "InvalidStructureException"
+    assert code(m.client.create_pipeline, pipeline=again) == "PipelineNameInUseException"
     assert m.client.get_pipeline(name="made")["pipeline"] == before
     assert list(m.stages()) == ["Source", "Build"]
 
