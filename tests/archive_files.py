@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import stat
 import tarfile
 import warnings
@@ -37,7 +38,7 @@ def make_tar(entries):
             info = tarfile.TarInfo(name)
             info.mode = stat.S_IMODE(mode)
             if stat.S_ISLNK(mode):
-                info.type, info.linkname = tarfile.SYMTYPE, content.decode()
+                info.type, info.linkname = tarfile.SYMTYPE, os.fsdecode(content)
             elif stat.S_ISFIFO(mode):
                 info.type = tarfile.FIFOTYPE
             elif name.endswith("/"):

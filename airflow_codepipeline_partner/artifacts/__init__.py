@@ -7,7 +7,7 @@ See :class:`Workspace`.
 
 from __future__ import annotations
 
-from airflow_codepipeline_partner.artifacts.archive_guard import ArchiveLimits
+from airflow_codepipeline_partner.artifacts.archive_limits import ArchiveLimits
 from airflow_codepipeline_partner.artifacts.formats import ArchiveFormat
 from airflow_codepipeline_partner.artifacts.workspace import Workspace
 

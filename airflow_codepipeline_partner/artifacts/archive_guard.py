@@ -6,53 +6,29 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
-import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput, UnsafeArchive
+from airflow_codepipeline_partner.artifacts.archive_limits import ArchiveLimits
+from airflow_codepipeline_partner.artifacts.entry_names import link_fault, path_fault, shown
+from airflow_codepipeline_partner.artifacts.formats import CHUNK_BYTES
+from airflow_codepipeline_partner.artifacts.link_walk import LinkLeadsOut, LinkWalk
+from airflow_codepipeline_partner.exceptions import ArtifactError, UnsafeArchive
 
 #: The ratio is checked only beyond this size: small archives may be dense.
 RATIO_FROM_BYTES = 64 * 1024 * 1024
-#: Longest path of an entry, and longest target of a link, as operating systems have it.
-MAX_PATH_CHARS = 4096
 #: Most bytes for an entry's name and its other fields, on average.
 MAX_LISTED_BYTES = 512
-#: Most links that one link may lead through, as on Linux.
-MAX_LINK_HOPS = 40
-#: Deepest folder. Code that walks through folders may recurse as deep.
-MAX_DEPTH = 200
-_SHOWN_NAME_CHARS = 200
-_DRIVE = re.compile(r"[A-Za-z]:")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+#: Most fields of an entry, on average: headers, records in them, pieces of a sparse file, compressed streams.
+MAX_FIELDS = 16
+#: An archive with few entries may have so many fields all the same.
+MIN_MAX_FIELDS = 1000
 
 #: Kinds of what has been unpacked.
 _FOLDER, _FILE, _LINK = "folder", "file", "link"
-
-
-@dataclass(frozen=True)
-class ArchiveLimits:
-    """
-    How much an archive may hold. An archive that holds more is refused as a whole.
-
-    :param max_members: The most files, folders and links, above 0. Default 200,000.
-    :param max_bytes: The most unpacked bytes, which lie on the worker's disk, above 0. Default 16 GiB.
-    :param max_ratio: The most unpacked bytes for each byte of the archive, above 0. It is checked once 64 MiB
-        are unpacked. Default 200; the deflate of zip and gzip reaches at most 1032.
-    :raises InvalidInput: A limit is not above 0.
-    """
-
-    max_members: int = 200_000
-    max_bytes: int = 16 * 1024**3
-    max_ratio: float = 200
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not value > 0:
-                raise InvalidInput(f"{name} {value} is not valid; it must be above 0.")
 
 
 class ArchiveGuard:
@@ -65,28 +41,55 @@ class ArchiveGuard:
     :param artifact: The artifact's name, for errors.
     :param limits: How much the archive may hold.
     :param packed_bytes: The archive's size in bytes.
+    :param clock: Returns the time in seconds; it never goes back.
     """
 
-    def __init__(self, root: Path, artifact: str, limits: ArchiveLimits, packed_bytes: int) -> None:
+    def __init__(
+        self,
+        root: Path,
+        artifact: str,
+        limits: ArchiveLimits,
+        packed_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._root = os.fspath(root)
         self._artifact = artifact
         self._limits = limits
         self._max_bytes = min(
             limits.max_bytes, max(RATIO_FROM_BYTES, int(limits.max_ratio * max(packed_bytes, 1)))
         )
+        self._clock = clock
+        self._deadline = clock() + limits.max_seconds
         self._kinds: dict[str, str] = {"": _FOLDER}
         #: Path of each link → its target, and the entry's name.
         self._links: dict[str, tuple[str, str]] = {}
+        self._entries = 0
+        self._fields = 0
         self._members = 0
         self._name_chars = 0
         self._bytes = 0
 
-    def refuse(self, why: str, name: str | None = None) -> UnsafeArchive:
-        """Return the error for an entry, or for the archive as a whole."""
-        entry = "" if name is None else f" holds the entry {shown(name)}, which"
+    def refuse(
+        self, why: str, name: str | None = None, advice: str = "Create the artifact without it."
+    ) -> UnsafeArchive:
+        """Return the error for an entry, or for the archive as a whole, that its maker can mend."""
+        return UnsafeArchive(f"{self._subject(name)} {why}. Nothing was unpacked. {advice}")
+
+    def exceeded(self, limit: str, why: str, than: str, name: str | None = None) -> UnsafeArchive:
+        """
+        Return the error for a limit, which only the DAG's author can change.
+
+        :param limit: The limit's name in :class:`ArchiveLimits`.
+        :param why: What the archive does more of than the limit allows, such as ``has more entries``.
+        :param than: The limit's value, as the author reads it.
+        :param name: The entry, if one is to blame.
+        """
+        about = f"{self._subject(name)} {why} than"
         return UnsafeArchive(
-            f"The artifact {self._artifact}{entry} {why}. Nothing was unpacked. Create the artifact "
-            "without it."
+            f"{about} {limit} ({than}) allows. Nothing was unpacked. If the artifact is as it should be, the "
+            f"DAG's author can raise {limit} of ArchiveLimits.",
+            for_customer=f"{about} this action accepts. Nothing was unpacked. Make the artifact smaller, or "
+            "ask the provider of the action to accept it.",
         )
 
     def broken(self, why: object, name: str | None = None) -> ArtifactError:
@@ -95,6 +98,10 @@ class ArchiveGuard:
         return ArtifactError(
             f"The artifact {self._artifact} is a broken archive{entry}: {shown(str(why))}. Create it again."
         )
+
+    def _subject(self, name: str | None) -> str:
+        entry = "" if name is None else f" holds the entry {shown(name)}, which"
+        return f"The artifact {self._artifact}{entry}"
 
     def add_folder(self, name: str) -> None:
         """Make a folder. An archive may list one twice."""
@@ -116,27 +123,35 @@ class ArchiveGuard:
     def add_link(self, name: str, leads_to: str) -> None:
         """Record a link, to be made after everything else."""
         path = self._path_of(name)
-        end = posixpath.normpath(posixpath.join(posixpath.dirname(path), leads_to))
-        if (
-            not leads_to
-            or len(leads_to) > MAX_PATH_CHARS
-            or is_foreign(leads_to)
-            or end.split("/")[0] == ".."
-        ):
-            raise self.refuse("is a link that leads out of the archive", name)
+        if fault := link_fault(path, leads_to):
+            raise self.refuse(fault, name)
         self._enter(path, name, _LINK, len(leads_to))
         self._links[path] = (leads_to, name)
 
     def link_at(self, leads_to: str, name: str) -> str | None:
         """Return the target of the earlier link that a hard link names, or None if it names no link."""
-        return self._links.get(self._path_of(leads_to), (None, name))[0]
+        return self._links.get(self._path_of(leads_to, name), (None, name))[0]
 
     def file_at(self, leads_to: str, name: str) -> str:
         """Return the earlier file that a hard link names."""
-        path = self._path_of(leads_to)
+        path = self._path_of(leads_to, name)
         if self._kinds.get(path) != _FILE:
             raise self.refuse("is a hard link to something that is not a file in the archive", name)
         return os.path.join(self._root, path)
+
+    def count_entry(self) -> None:
+        """Count an entry, whatever it makes."""
+        self._entries += 1
+        self.check_list(self._entries)
+        self.check_time()
+
+    def count_fields(self, number: int = 1) -> None:
+        """Count what the archive's list holds besides entries, each of which costs a step."""
+        self._fields += number
+        if self._fields > max(MAX_FIELDS * self._limits.max_members, MIN_MAX_FIELDS):
+            raise self.exceeded(
+                "max_members", "has more headers and other fields", f"{self._limits.max_members}"
+            )
 
     def count(self, size: int, name: str | None = None) -> None:
         """Count bytes that are about to be written."""
@@ -144,81 +159,87 @@ class ArchiveGuard:
             raise self.refuse("has a negative size", name)
         self._bytes += size
         self.check_size(self._bytes, name)
+        self.check_time()
+
+    def copy(self, source: IO[bytes], file: IO[bytes]) -> None:
+        """Copy content to a file that :meth:`add_file` made."""
+        while data := source.read(CHUNK_BYTES):
+            self.write(data, file)
+
+    def write(self, data: bytes, file: IO[bytes]) -> None:
+        """Write a piece of content to a file that :meth:`add_file` made."""
+        self.check_time()
+        if file.write(data) != len(data):
+            # The file has no buffer, and the last bytes of the disk take a part of the piece.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def check_time(self) -> None:
+        """Refuse an archive that takes too long: the last resort, if nothing else stops it."""
+        if self._clock() > self._deadline:
+            raise self.exceeded("max_seconds", "takes longer", f"{self._limits.max_seconds:g} s")
 
     def check_size(self, size: int, name: str | None = None) -> None:
         """Refuse an unpacked size that is over the limits."""
         if size > self._max_bytes:
-            limit = (
-                f"max_bytes ({self._limits.max_bytes})"
-                if self._max_bytes == self._limits.max_bytes
-                else f"max_ratio ({self._limits.max_ratio:g} bytes for each byte of the archive)"
+            limits = self._limits
+            raise (
+                self.exceeded("max_bytes", "unpacks to more", f"{limits.max_bytes}", name)
+                if self._max_bytes == limits.max_bytes
+                else self.exceeded(
+                    "max_ratio",
+                    "unpacks to more",
+                    f"{limits.max_ratio:g} bytes for each byte of the archive",
+                    name,
+                )
             )
-            raise self.refuse(f"unpacks to more than {limit} allows", name)
 
     def check_list(self, members: int) -> None:
         """Refuse a list with too many members."""
         if members > self._limits.max_members:
-            raise self.refuse(f"has more entries than max_members ({self._limits.max_members}) allows")
+            raise self.exceeded("max_members", "has more entries", f"{self._limits.max_members}")
 
     def check_list_size(self, size: int) -> None:
         """Refuse a list of members that is too long for names of a usual length."""
         if size > self._limits.max_members * MAX_LISTED_BYTES:
-            raise self.refuse(f"has more entries than max_members ({self._limits.max_members}) allows")
+            raise self.exceeded(
+                "max_members", "has more entries, or longer names,", f"{self._limits.max_members}"
+            )
 
     def make_links(self) -> None:
         """Make the links, unless one leads out, directly or through others."""
-        for path, (_, name) in self._links.items():
-            if not self._leads_in(path):
-                raise self.refuse("is a link that leads out of the archive, or through too many others", name)
         for path, (leads_to, name) in self._links.items():
             with self._making(name):
                 os.symlink(leads_to, os.path.join(self._root, path))
-        root = os.path.realpath(self._root)
-        for path, (_, name) in self._links.items():
-            # Check again on the file system, where two spellings may be one name.
-            if not is_inside(root, os.path.join(self._root, path)):
-                raise self.refuse("is a link that leads out of the archive", name)
+        # After all are made, so that the file system is seen as it will be.
+        walk = LinkWalk(self._look)
+        for path, (leads_to, name) in self._links.items():
+            self.check_time()
+            try:
+                walk.follow(path, leads_to)
+            except LinkLeadsOut:
+                raise self.refuse(
+                    "is a link that leads out of the archive, or through too many others", name
+                ) from None
 
-    def _leads_in(self, path: str) -> bool:
-        ahead, hops = path.split("/")[::-1], 0
-        walked: list[str] = []
-        while ahead:
-            part = ahead.pop()
-            if part == "..":
-                if not walked:
-                    return False
-                walked.pop()
-            elif part not in ("", "."):
-                walked.append(part)
-                link = self._links.get("/".join(walked))
-                if link is not None:
-                    hops += 1
-                    if hops > MAX_LINK_HOPS:
-                        return False
-                    walked.pop()
-                    ahead.extend(reversed(link[0].split("/")))
-        return True
+    def _look(self, path: str) -> str | bool:
+        """Return the link at a path, or whether there is a folder."""
+        kind = self._kinds.get(path)
+        if kind is None and os.path.lexists(os.path.join(self._root, path)):
+            # Two spellings are one name here, so that a link may lead elsewhere than it seems to.
+            raise self.refuse("is spelled in two ways, which the worker's file system takes for one", path)
+        return self._links[path][0] if kind == _LINK else kind == _FOLDER
 
-    def _path_of(self, name: str) -> str:
-        """Return an entry's path below the root, or refuse it."""
-        if is_foreign(name):
-            raise self.refuse(
-                "has a path that is absolute, another system's, or has control characters", name
-            )
-        parts = [part for part in name.split("/") if part not in ("", ".")]
-        if ".." in parts:
-            raise self.refuse("has a path that leads out of the archive", name)
-        if len(name) > MAX_PATH_CHARS or len(parts) > MAX_DEPTH + 1:
-            most = f"{MAX_PATH_CHARS} characters or {MAX_DEPTH} folders"
-            raise self.refuse(f"has a path of more than {most}", name)
-        return "/".join(parts)
+    def _path_of(self, name: str, entry: str | None = None) -> str:
+        """Return the path below the root that a name means, or refuse the entry that has it."""
+        if fault := path_fault(name):
+            raise self.refuse(fault if entry is None else f"is a hard link that {fault}", entry or name)
+        return "/".join(part for part in name.split("/") if part not in ("", "."))
 
     def _enter(self, path: str, name: str, kind: str, more_chars: int = 0) -> None:
         """Register an entry that is about to be made, and make the folders above it."""
         self._count_member(name)
         self._name_chars += len(path) + more_chars
-        if self._name_chars > self._limits.max_members * MAX_LISTED_BYTES:
-            raise self.refuse("has names that are too long")
+        self.check_list_size(self._name_chars)
         if path in self._kinds:
             raise self.refuse("occurs twice", name)
         above = posixpath.dirname(path)
@@ -241,7 +262,7 @@ class ArchiveGuard:
     def _count_member(self, name: str) -> None:
         self._members += 1
         if self._members > self._limits.max_members:
-            raise self.refuse(f"is one more than max_members ({self._limits.max_members}) allows", name)
+            raise self.exceeded("max_members", "is one more", f"{self._limits.max_members}", name)
 
     @contextmanager
     def _making(self, name: str) -> Iterator[None]:
@@ -257,23 +278,3 @@ class ArchiveGuard:
             if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):
                 raise self.refuse("has a name that the worker's file system does not accept", name) from None
             raise
-
-
-def is_foreign(path: str) -> bool:
-    """Return whether a path is absolute, another system's, or has control characters."""
-    return "\\" in path or path.startswith("/") or bool(_DRIVE.match(path) or _CONTROL.search(path))
-
-
-def shown(name: str) -> str:
-    """Return an entry's name in a form that is safe to show."""
-    text = ascii(name)
-    return text if len(text) <= _SHOWN_NAME_CHARS else f"{text[:_SHOWN_NAME_CHARS]}…"
-
-
-def is_inside(root: str, path: str) -> bool:
-    """Return whether a path leads to something within a folder, whose own path must be free of links."""
-    try:
-        return os.path.commonpath((root, os.path.realpath(path))) == root
-    except RecursionError:
-        # Links through too many links.
-        return False

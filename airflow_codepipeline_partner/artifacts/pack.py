@@ -17,14 +17,15 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol, cast
 
-from airflow_codepipeline_partner.artifacts.archive_guard import MAX_DEPTH, is_foreign, is_inside, shown
+from airflow_codepipeline_partner.artifacts.entry_names import link_fault, path_fault, shown
 from airflow_codepipeline_partner.artifacts.errors import disk_errors
 from airflow_codepipeline_partner.artifacts.formats import CHUNK_BYTES, PACKED_FORMATS, ArchiveFormat
+from airflow_codepipeline_partner.artifacts.link_walk import LinkLeadsOut, LinkWalk
 from airflow_codepipeline_partner.exceptions import ArtifactError
 
 #: The earliest time in a zip.
@@ -107,6 +108,7 @@ class _Folder:
     def __init__(self, root: Path, artifact: str) -> None:
         self._root = os.path.realpath(root)
         self._artifact = artifact
+        self._links = LinkWalk(self._look)
 
     def entries(self) -> Generator[_Entry, None, None]:
         """
@@ -139,12 +141,8 @@ class _Folder:
             os.close(folder)
 
     def _entry(self, path: str, name: str, folder: int) -> _Entry:
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            raise self.refusal(path, "has a name that is not UTF-8") from None
-        if is_foreign(path) or path.count("/") > MAX_DEPTH:
-            raise self.refusal(path, "has a path that not every system can unpack")
+        if fault := path_fault(path):
+            raise self.refusal(path, fault)
         with self._refusing_unreadable(path):
             return _Entry(path, name, folder, os.stat(name, dir_fd=folder, follow_symlinks=False))
 
@@ -165,11 +163,22 @@ class _Folder:
         """
         with self._refusing_unreadable(entry.path):
             leads_to = os.readlink(entry.name, dir_fd=entry.folder)
-        as_written = posixpath.normpath(posixpath.join(posixpath.dirname(entry.path), leads_to))
-        leads_in = is_inside(self._root, os.path.join(self._root, entry.path))
-        if is_foreign(leads_to) or as_written.split("/")[0] == ".." or not leads_in:
-            raise self.refusal(entry.path, "is a link that leads out of the folder")
+        if fault := link_fault(entry.path, leads_to):
+            raise self.refusal(entry.path, fault)
+        try:
+            self._links.follow(entry.path, leads_to)
+        except LinkLeadsOut:
+            raise self.refusal(
+                entry.path, "is a link that leads out of the folder, or through too many others"
+            ) from None
         return leads_to
+
+    def _look(self, path: str) -> str | bool:
+        """Return the link at a path, or whether there is a folder."""
+        with suppress(OSError):
+            mode = os.lstat(full := os.path.join(self._root, path)).st_mode
+            return os.readlink(full) if stat.S_ISLNK(mode) else stat.S_ISDIR(mode)
+        return False
 
     @contextmanager
     def open_file(self, entry: _Entry) -> Iterator[IO[bytes]]:
@@ -206,6 +215,9 @@ def _version(state: os.stat_result) -> tuple[int, ...]:
 class _Archive(Protocol):
     """An archive that is being written."""
 
+    #: How the format writes names down, and what it cannot.
+    name_errors: str
+
     def add_folder(self, path: str) -> None: ...
 
     def add_link(self, path: str, leads_to: str) -> None: ...
@@ -217,6 +229,13 @@ def _write(folder: _Folder, file: IO[bytes], archive_format: ArchiveFormat) -> N
     with _OPEN[archive_format](file) as archive, closing(folder.entries()) as entries:
         for entry in entries:
             mode = entry.state.st_mode
+            try:
+                entry.path.encode("utf-8", archive.name_errors)
+            except UnicodeEncodeError:
+                raise folder.refusal(
+                    entry.path,
+                    "has a name that is not UTF-8, which a zip cannot hold. Rename it, or pack a tar",
+                ) from None
             if stat.S_ISDIR(mode):
                 archive.add_folder(entry.path)
             elif stat.S_ISLNK(mode):
@@ -230,6 +249,8 @@ def _write(folder: _Folder, file: IO[bytes], archive_format: ArchiveFormat) -> N
 
 
 class _Zip:
+    name_errors = "strict"
+
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
 
@@ -257,6 +278,9 @@ def _zip_entry(name: str, mode: int, dos: int = 0) -> zipfile.ZipInfo:
 
 
 class _Tar:
+    # A PAX header says so if it holds bytes that are not UTF-8.
+    name_errors = "surrogateescape"
+
     def __init__(self, archive: tarfile.TarFile) -> None:
         self._archive = archive
 
@@ -289,7 +313,9 @@ def _zip(file: IO[bytes]) -> Iterator[_Archive]:
 
 @contextmanager
 def _tar(file: IO[bytes]) -> Iterator[_Archive]:
-    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+    with tarfile.open(
+        fileobj=file, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape"
+    ) as archive:
         yield _Tar(archive)
 
 

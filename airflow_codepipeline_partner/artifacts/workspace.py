@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Self
 
 from airflow_codepipeline_partner._protocol.job_details import Artifact
 from airflow_codepipeline_partner._worker.failures import cause_of, record_failure
-from airflow_codepipeline_partner.artifacts.archive_guard import ArchiveLimits, is_inside
+from airflow_codepipeline_partner.artifacts.archive_limits import ArchiveLimits
 from airflow_codepipeline_partner.artifacts.extract import extract
 from airflow_codepipeline_partner.artifacts.formats import ArchiveFormat
 from airflow_codepipeline_partner.artifacts.pack import pack
@@ -50,7 +50,7 @@ class Workspace:
     :param hook: The hook that requests the job's details. If None, a hook with the connection ``aws_default``
         is used.
     :param limits: How much an archive may hold. If None, the defaults of
-        :class:`~airflow_codepipeline_partner.artifacts.archive_guard.ArchiveLimits` are used.
+        :class:`~airflow_codepipeline_partner.artifacts.archive_limits.ArchiveLimits` are used.
     :param parent: Where to make the folder. If None, the system's folder for temporary files is used.
     :param failed_uploads: A set that collects the names of output artifacts whose upload began and did not
         succeed.
@@ -191,8 +191,8 @@ class Workspace:
         :param name: The artifact's name. If None, the only input artifact is used.
         :param into: The path, from the root, of a folder that does not exist or is empty. If None, a folder
             beside :attr:`path` is used, named after the artifact.
-        :param archive_format: The format that the artifact must have: ``zip``, ``tar``, ``tar.gz``, or
-            ``raw``, a file that is not unpacked. If None, any of them is accepted.
+        :param archive_format: The format that the artifact must have: ``zip``, ``tar``, ``tar.gz``,
+            ``tar.bz2``, ``tar.xz``, or ``raw``, a file that is not unpacked. If None, any is accepted.
         :param replace: Whether to replace a folder that is not empty.
         :raises InvalidInput: ``into`` is no path from the root.
         :raises UnsafeArchive: The archive is refused.
@@ -278,7 +278,7 @@ class Workspace:
         """
         path = Path(source).absolute()
         home = self._root if path.is_relative_to(self._root) else path.parent.resolve()
-        if not is_inside(os.fspath(home), os.fspath(path)):
+        if not _is_inside(os.fspath(home), os.fspath(path)):
             raise ArtifactError(
                 f"{path.name[:100]!r}, which was to be uploaded as the artifact {artifact.name}, is a link "
                 "that leads elsewhere. Name its target instead.",
@@ -290,6 +290,15 @@ class Workspace:
         folder = self._root / name
         folder.mkdir(exist_ok=True)
         return folder
+
+
+def _is_inside(root: str, path: str) -> bool:
+    """Return whether a path leads to something within a folder, whose own path must be free of links."""
+    try:
+        return os.path.commonpath((root, os.path.realpath(path))) == root
+    except RecursionError:
+        # Links through too many links.
+        return False
 
 
 def _remove(folder: Path) -> None:

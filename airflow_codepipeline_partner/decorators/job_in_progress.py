@@ -22,7 +22,7 @@ from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
 if TYPE_CHECKING:
     import os
 
-    from airflow_codepipeline_partner.artifacts.archive_guard import ArchiveLimits
+    from airflow_codepipeline_partner.artifacts.archive_limits import ArchiveLimits
     from airflow_codepipeline_partner.artifacts.workspace import Workspace
     from airflow_codepipeline_partner.hooks import CodePipelineHook
 

@@ -22,7 +22,7 @@ from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, I
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner._protocol.job_details import Artifact
-    from airflow_codepipeline_partner.artifacts.archive_guard import ArchiveLimits
+    from airflow_codepipeline_partner.artifacts.archive_limits import ArchiveLimits
     from airflow_codepipeline_partner.artifacts.job_storage import JobStorage
 
 
@@ -65,7 +65,7 @@ class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
     :param extract: Whether to unpack the artifacts, each into a folder of its name. The destination must then
         be a path on the worker. An archive that could do harm is refused as a whole.
     :param archive_format: The format that each artifact must have, with ``extract``: ``zip``, ``tar``,
-        ``tar.gz`` or ``raw``. If None, any of them is accepted.
+        ``tar.gz``, ``tar.bz2``, ``tar.xz`` or ``raw``. If None, any of them is accepted.
     :param limits: How much an archive may hold, with ``extract``: an
         :class:`~airflow_codepipeline_partner.artifacts.ArchiveLimits`. If None, its defaults are used.
 
@@ -89,7 +89,7 @@ class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
         artifacts: Any = None,
         storage_conn_id: str | None = None,
         extract: bool = False,
-        archive_format: Literal["zip", "tar", "tar.gz", "raw"] | None = None,
+        archive_format: Literal["zip", "tar", "tar.gz", "tar.bz2", "tar.xz", "raw"] | None = None,
         limits: ArchiveLimits | None = None,
         **kwargs: Any,
     ) -> None:

@@ -7,7 +7,6 @@ import gzip
 import io
 import os
 import random
-import shutil
 import stat
 import struct
 import tarfile
@@ -18,7 +17,8 @@ from pathlib import Path
 import pytest
 from archive_files import FIFO, KINDS, LINK, MAKE, file, make_tar, make_zip
 
-from airflow_codepipeline_partner.artifacts.archive_guard import ArchiveLimits
+from airflow_codepipeline_partner.artifacts.archive_guard import ArchiveGuard
+from airflow_codepipeline_partner.artifacts.archive_limits import ArchiveLimits
 from airflow_codepipeline_partner.artifacts.extract import extract, format_of
 from airflow_codepipeline_partner.exceptions import ArtifactError, UnsafeArchive
 
@@ -107,7 +107,9 @@ def test_another_format_than_said_is_named(refused, content, said, found):
 
 
 def test_a_format_that_there_is_not_is_refused(unpack):
-    with pytest.raises(ArtifactError, match=r"'rar' is not valid; use zip, tar, tar\.gz, raw"):
+    with pytest.raises(
+        ArtifactError, match=r"'rar' is not valid; use zip, tar, tar\.gz, tar\.bz2, tar\.xz, raw"
+    ):
         unpack(b"x", archive_format="rar")
 
 
@@ -128,17 +130,6 @@ def test_a_header_that_is_too_long_is_not_read(refused):
     info.type, info.size = tarfile.XHDTYPE, 2**31
     content = info.tobuf(tarfile.USTAR_FORMAT) + bytes(1024)
     assert "header" in refused(content)
-
-
-def sparse(size):
-    info = tarfile.TarInfo("holes")
-    info.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(size)}
-    return info.tobuf(tarfile.PAX_FORMAT) + bytes(2048)
-
-
-@pytest.mark.parametrize("size", [10**12, 10, -(2**40)])
-def test_a_file_with_holes_is_refused(refused, size):
-    assert "a sparse file" in refused(sparse(size))
 
 
 @pytest.mark.parametrize("how", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -205,7 +196,7 @@ def test_damage_within_a_gzip_is_found_by_its_checksum(refused, size):
     good = gzip.compress(bytes(tar))
     tar[600] ^= 1
     # Another content, with the checksum of the first.
-    assert "CRC check failed" in refused(gzip.compress(bytes(tar))[:-8] + good[-8:], ArtifactError)
+    assert "incorrect data check" in refused(gzip.compress(bytes(tar))[:-8] + good[-8:], ArtifactError)
 
 
 def test_a_gzip_that_is_cut_behind_the_last_file_is_broken(refused):
@@ -307,6 +298,22 @@ def test_a_full_disk_is_named_and_nothing_is_left(refused, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shutil, "copyfileobj", full)
+    monkeypatch.setattr(ArchiveGuard, "copy", full)
     text = refused(make_zip([file("a")]), ArtifactError)
     assert "could not be unpacked on the worker: No space left on device" in text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_disk_that_takes_only_a_part_is_full(refused, monkeypatch, kind):
+    add_file = ArchiveGuard.add_file
+
+    class Nearly(io.FileIO):
+        def write(self, data):
+            return super().write(data[:-1])
+
+    def nearly_full(self, *arguments):
+        with add_file(self, *arguments) as file:
+            return Nearly(os.dup(file.fileno()), "wb")
+
+    monkeypatch.setattr(ArchiveGuard, "add_file", nearly_full)
+    assert "No space left on device" in refused(MAKE[kind]([file("a", b"content")]), ArtifactError)

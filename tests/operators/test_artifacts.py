@@ -140,7 +140,7 @@ WRONG = {
 }
 UNSAFE = {
     "unsafe": ({"../evil": "x"}, {}, "holds the entry '../evil'", "JobFailed"),
-    "too much": ({str(n): "x" for n in range(11)}, {}, "max_members (10)", "JobFailed"),
+    "too much": ({str(n): "x" for n in range(11)}, {}, "than this action accepts", "JobFailed"),
     "elsewhere": ({"a": "x"}, {"destination": "s3://own/x"}, SET_UP_WRONG, "ConfigurationError"),
     "password": ({"a": "x"}, {"destination": "ftp://a:planted@b/x"}, SET_UP_WRONG, "ConfigurationError"),
 }

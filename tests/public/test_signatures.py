@@ -151,7 +151,12 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "archive_format": "zip",
         **AWS,
     },
-    artifacts.ArchiveLimits: {"max_members": 200_000, "max_bytes": 16 * 1024**3, "max_ratio": 200},
+    artifacts.ArchiveLimits: {
+        "max_members": 200_000,
+        "max_bytes": 16 * 1024**3,
+        "max_ratio": 200,
+        "max_seconds": 3600,
+    },
     artifacts.Workspace: {
         "job": NEEDED,
         "hook": None,
