@@ -12,6 +12,9 @@ KILLS ?= 10
 SEED ?= 1
 # Of the simulation.
 SEEDS ?= 10000
+# Of the archives that make fuzz draws: how many, and the number of the first.
+INPUTS ?= 100000
+FIRST ?= 0
 # Of the demo: partner or custom.
 ACTION ?= partner
 # Of test-clients: the services whose tests of moto's run against the emulator.
@@ -34,7 +37,7 @@ SYSTEM_TESTS := $(TESTS) --numprocesses $(SYSTEM_WORKERS) --dist loadfile -m sys
 QUICK_TESTS := $(TESTS) --numprocesses $(WORKERS) --dist worksteal -m "not system and not thorough"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-system test-chaos explore test-simulation mutations pairs test-clients debian-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
+.PHONY: help demo demo-ui test test-system test-chaos explore test-simulation mutations pairs fuzz fuzz-undone test-clients debian-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
 
 help: ## list what can be done
 	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
@@ -76,6 +79,12 @@ mutations: environment ## break the rules one by one, and count the seeds until 
 
 pairs: environment ## try every two misfortunes, one after the other, at each step of a DAG (ARGS="--way plain")
 	PYTHONPATH=.:tests $(VENV)/bin/python -m simulation.pairs $(ARGS)
+
+fuzz: environment ## unpack archives that nobody would make (INPUTS=100000 FIRST=0)
+	PYTHONPATH=.:tests $(VENV)/bin/python -m archive_fuzz.fuzz --inputs $(INPUTS) --first $(FIRST) $(ARGS)
+
+fuzz-undone: environment ## undo what keeps archives in their bounds, one by one, and see that the fuzzer notices each
+	PYTHONPATH=.:tests $(VENV)/bin/python -m archive_fuzz.undone
 
 # Tried twice: a registry may be away for a moment.
 NPM_INSTALL := npm install --prefix tests/clients --no-package-lock --no-audit --no-fund --loglevel error

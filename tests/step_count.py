@@ -7,20 +7,27 @@ import sys
 
 
 class Steps:
-    """Count the calls of functions, Python's and C's, that are made within a ``with``."""
+    """Count the lines of Python that run, and the calls of C's functions, within a ``with``."""
 
     def __init__(self):
         self.count = 0
 
+    def _trace(self, frame, event, argument):
+        self.count += 1
+        return self._trace
+
     def _note(self, frame, event, argument):
-        if event in ("call", "c_call"):
+        if event == "c_call":
             self.count += 1
 
     def __enter__(self):
-        # Not sys.settrace, which measures the covered branches.
-        self._former = sys.getprofile()
+        # That of the coverage comes back afterwards.
+        self._former = sys.gettrace(), sys.getprofile()
         sys.setprofile(self._note)
+        sys.settrace(self._trace)
         return self
 
     def __exit__(self, *error):
-        sys.setprofile(self._former)
+        trace, profile = self._former
+        sys.settrace(trace)
+        sys.setprofile(profile)

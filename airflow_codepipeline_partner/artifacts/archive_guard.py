@@ -53,7 +53,7 @@ class ArchiveGuard:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._root = os.fspath(root)
-        self._artifact = artifact
+        self.artifact = artifact
         self._limits = limits
         self._max_bytes = min(
             limits.max_bytes, max(RATIO_FROM_BYTES, int(limits.max_ratio * max(packed_bytes, 1)))
@@ -96,12 +96,12 @@ class ArchiveGuard:
         """Return the error for a broken archive."""
         entry = "" if name is None else f", at the entry {shown(name)}"
         return ArtifactError(
-            f"The artifact {self._artifact} is a broken archive{entry}: {shown(str(why))}. Create it again."
+            f"The artifact {self.artifact} is a broken archive{entry}: {shown(str(why))}. Create it again."
         )
 
     def _subject(self, name: str | None) -> str:
         entry = "" if name is None else f" holds the entry {shown(name)}, which"
-        return f"The artifact {self._artifact}{entry}"
+        return f"The artifact {self.artifact}{entry}"
 
     def add_folder(self, name: str) -> None:
         """Make a folder. An archive may list one twice."""

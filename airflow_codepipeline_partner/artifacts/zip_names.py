@@ -41,6 +41,13 @@ def entry_name(member: zipfile.ZipInfo) -> str:
     return _with_slashes(name, member)
 
 
+def is_guessed(member: zipfile.ZipInfo) -> bool:
+    """Return whether nothing says how a name is encoded, so that the format's old code page is used."""
+    is_said = member.flag_bits & _IS_UTF8 or member.create_system in _UNIX_SYSTEMS
+    name = member.orig_filename
+    return not (is_said or name.isascii() or _unicode_path(member.extra, name.encode("cp437")))
+
+
 def link_text(member: zipfile.ZipInfo, content: bytes) -> str:
     """Return where a link leads, from its content, by the same rules as its name."""
     return _with_slashes(_decode(content, member), member)

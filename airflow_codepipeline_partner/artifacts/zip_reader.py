@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import stat
 import struct
 import zipfile
@@ -11,8 +12,16 @@ from pathlib import Path
 
 from airflow_codepipeline_partner.artifacts.archive_errors import broken_archive_errors
 from airflow_codepipeline_partner.artifacts.archive_guard import ArchiveGuard
-from airflow_codepipeline_partner.artifacts.entry_names import MAX_PATH_CHARS
-from airflow_codepipeline_partner.artifacts.zip_names import entry_name, has_drive, is_folder, link_text
+from airflow_codepipeline_partner.artifacts.entry_names import MAX_PATH_CHARS, shown
+from airflow_codepipeline_partner.artifacts.zip_names import (
+    entry_name,
+    has_drive,
+    is_folder,
+    is_guessed,
+    link_text,
+)
+
+log = logging.getLogger(__name__)
 
 _ENCRYPTED = 0x1
 #: UTF-8 has up to four bytes for a character.
@@ -43,6 +52,14 @@ def extract_zip(archive: Path, guard: ArchiveGuard) -> None:
         # Before anything is written to the disk.
         guard.check_size(sum(member.file_size for member in members))
         file.remember_ends(members)
+        guessed = next(filter(is_guessed, members), None)
+        if guessed is not None:
+            log.warning(
+                "The artifact %s does not say how its names are encoded, such as %s; they were read as code "
+                "page 437. If they are wrong, the customer can make the zip with names in UTF-8.",
+                guard.artifact,
+                shown(entry_name(guessed)),
+            )
         for member in members:
             guard.count_entry()
             _extract_member(opened, member, file, guard)

@@ -68,6 +68,22 @@ def test_a_unicode_path_that_fits_is_the_name(names, system):
     }
 
 
+def test_a_guessed_name_is_warned_of(names, caplog):
+    names(Member("日本".encode("shift_jis"), system=DOS), Member(b"a", system=DOS))
+    assert "Source does not say how its names are encoded" in caplog.text
+    assert "can make the zip with names in UTF-8" in caplog.text
+
+
+def test_nobody_is_warned_of_names_that_are_said(names, caplog):
+    names(
+        Member("é".encode()),
+        Member("è".encode(), system=DOS, flags=UTF8),
+        Member(b"\x82", system=DOS, extra=unicode_path("à".encode(), b"\x82")),
+        Member(b"a", system=DOS),
+    )
+    assert caplog.text == ""
+
+
 def test_a_unicode_path_for_another_name_is_not(names):
     # A tool that did not know the field has renamed the entry.
     assert names(Member(b"new", extra=unicode_path(b"old", b"another"))) == {b"new"}
