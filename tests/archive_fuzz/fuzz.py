@@ -9,6 +9,7 @@ A number makes the same archive on every machine, so that a finding can be tried
 from __future__ import annotations
 
 import argparse
+import logging
 import multiprocessing
 import random
 import sys
@@ -76,7 +77,8 @@ def main():
     given = parser.parse_args()
     numbers, began = range(given.first, given.first + given.inputs), time.monotonic()
     outcomes, wrong, most = Counter(), 0, 0
-    with multiprocessing.Pool(given.processes) as pool:
+    # Not of the warnings, of which there are thousands.
+    with multiprocessing.Pool(given.processes, logging.disable, (logging.WARNING,)) as pool:
         for number, verdict in pool.imap_unordered(try_archive, numbers, chunksize=50):
             outcomes[verdict.outcome] += 1
             most = max(most, verdict.steps)
