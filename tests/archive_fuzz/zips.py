@@ -25,7 +25,7 @@ def draw(r):
     if members and r.random() < 0.1 * r.wild:
         members += [r.choice(members)] * r.choice([1, 10, 150, 250])
     if r.random() < 0.1 * r.wild:
-        members += _overlapping(r)
+        return zip_of(*_overlapping(r))
     if r.random() < 0.1 * r.wild:
         members += [Member(b"m%d" % n, extra=_many_fields(r)) for n in range(r.choice([1, 20]))]
     if r.random() < 0.1:
@@ -82,9 +82,9 @@ def _many_fields(r):
 def _overlapping(r):
     """Return an entry, and others that lie within it."""
     number = r.choice([2, 30, 190])
-    inner = b"".join(zip_of(Member(b"in%d" % n, b"y" * 200))[: 30 + 4 + 200] for n in range(10, 10 + number))
+    inner = b"".join(zip_of(Member(b"i%03d" % n, b"y" * 200))[: 30 + 4 + 200] for n in range(10, 10 + number))
     packed = [Member(b"out", inner)]
     return [
         *packed,
-        *(Member(b"in%d" % n, b"y" * 200, offset=33 + 234 * (n - 10)) for n in range(10, 10 + number)),
+        *(Member(b"i%03d" % n, b"y" * 200, offset=33 + 234 * (n - 10)) for n in range(10, 10 + number)),
     ]
