@@ -83,7 +83,8 @@ class CodePipeline:
     def types(self) -> list[str]:
         """The paths of what there is."""
         return [
-            "/".join(getattr(each.id, name) for name in NAMES) for each in self.emulator.state.action_types
+            "/".join(getattr(each.id, name) for name in NAMES)
+            for each in self.emulator.state.action_types.in_region(None)
         ]
 
 
