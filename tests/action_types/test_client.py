@@ -148,8 +148,9 @@ def test_a_connection_has_region_endpoint_and_credentials(connection, capsys, fi
     # What Airflow logs is not in it.
     assert "eu-north-1" in json.loads(printed.out)["Statement"][0]["Resource"]
     assert "planted-secret" not in printed.err
-    assert cli.main(["action-type", "list", "--aws-conn-id", connection, "--region", "eu-west-1"]) == 0
-    assert capsys.readouterr().out.startswith(PATH)
+    for region, is_there in (("eu-north-1", True), ("eu-west-1", False)):
+        assert cli.main(["action-type", "list", "--aws-conn-id", connection, "--region", region]) == 0
+        assert capsys.readouterr().out.startswith(PATH) is is_there
 
 
 def test_a_missing_connection_is_not_replaced(capsys, monkeypatch):
