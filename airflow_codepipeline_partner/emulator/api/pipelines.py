@@ -67,7 +67,8 @@ class PipelinesApi:
             if operation == "ListPipelines":
                 return 200, self._list(request, ask_moto)
             if operation == "GetPipeline":
-                return self._get(request, former, ask_moto)
+                known = former if former is not None and former.is_in(region) else None
+                return self._get(request, known, ask_moto)
             if operation == "CreatePipeline" and former is not None and former.declared_in == region:
                 raise _name_in_use(name)
             made = None

@@ -255,8 +255,12 @@ class ActionTypeRegistry:
         self._known[known.region, known.id] = dataclasses.replace(known, tags=tags)
 
     def delete(self, type_id: ActionTypeId, region: str | None = None) -> None:
-        """Delete a custom action type, if there is one: AWS documents no error if there is none."""
-        self._deleted.update(self._keys(type_id, region)[:1])
+        """
+        Delete a custom action type, if there is one: AWS documents no error if there is none.
+
+        One that the control added goes with it, in all regions.
+        """
+        self._deleted.update(self._keys(type_id, region))
 
     def _keys(self, type_id: ActionTypeId, region: str | None) -> list[tuple[str | None, ActionTypeId]]:
         """Return where a region's action type is kept, if it was deleted too: its own before that of all."""

@@ -78,6 +78,8 @@ def test_what_the_control_made_is_in_every_region(custom_world, elsewhere):
     other = elsewhere(type("M", (), {"w": w}))
     [job] = other.poll_for_jobs(actionTypeId=CUSTOM_TYPE)["jobs"]
     assert other.acknowledge_job(jobId=job["id"], nonce=job["nonce"])["status"] == "InProgress"
+    other.delete_custom_action_type(**OWN)
+    assert code(w.worker.client.poll_for_jobs, actionTypeId=CUSTOM_TYPE) == "ActionTypeNotFoundException"
 
 
 def test_an_unknown_action_type_is_said_in_awss_words(made):
@@ -142,7 +144,7 @@ def test_the_tags_of_another_regions_action_type_are_not_found(made, elsewhere):
 # Versions and pages of pipelines, and what is told of revisions.
 
 
-def test_each_version_of_a_pipeline_can_be_read(made):
+def test_each_version_of_a_pipeline_can_be_read(made, elsewhere):
     m = made()
     m.create(m.source, BUILD)
     m.update(m.source, stage("Other", action("Do", CUSTOM_TYPE, inputs=["App"])))
@@ -153,6 +155,9 @@ def test_each_version_of_a_pipeline_can_be_read(made):
         names[version] = (found["version"], found["stages"][1]["name"])
     assert names == {1: (1, "Build"), 2: (2, "Other"), None: (2, "Other")}
     assert code(m.client.get_pipeline, name="made", version=3) == "PipelineVersionNotFoundException"
+    for version in (1, 2, 3):
+        asked = {"name": "made", "version": version}
+        assert code(elsewhere(m).get_pipeline, **asked) == "PipelineNotFoundException"
     m.client.delete_pipeline(name="made")
     m.create(m.source, BUILD)
     assert code(m.client.get_pipeline, name="made", version=2) == "PipelineVersionNotFoundException"
