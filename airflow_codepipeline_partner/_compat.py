@@ -145,13 +145,14 @@ def expect_connection_type(conn_type: str) -> None:
     log.addFilter(lambda record: conn_type not in (record.args or ()))
 
 
-def values_from_another_task(task: Any) -> list[Any]:
+def values_from_another_task(task: Any, context: Any) -> list[Any]:
     """
     Return the arguments that a task has from another task's result, by ``expand_kwargs``.
 
     Airflow leaves alone what ``expand`` takes from a result, but renders the mappings and lists of these.
 
     :param task: The task, for one map index.
+    :param context: Its context.
     """
     dag = task.get_dag()
     mapped: Any = None if dag is None else dag.task_dict.get(task.task_id)
@@ -159,11 +160,12 @@ def values_from_another_task(task: Any) -> list[Any]:
     if of_task is None or isinstance(of_task().value, Mapping | list | tuple):
         return []
     given = {name: getattr(task, name, None) for name in task.template_fields}
-    own: Mapping[str, Any] = mapped.partial_kwargs
     if isinstance(arguments := given.get("op_kwargs"), Mapping) and hasattr(mapped, "op_kwargs_expand_input"):
         # A function's arguments are expanded, not the operator's.
-        given, own = dict(arguments), own.get("op_kwargs") or {}
-    return [value for name, value in given.items() if name not in own]
+        given = dict(arguments)
+    # By their names: fields may also come from default_args, or from a subclass's own __init__.
+    expanded, _ = of_task().resolve(context)
+    return [value for name, value in given.items() if name in expanded]
 
 
 def is_empty_argument(values: Any, gave_nothing: Callable[[Any], bool]) -> bool:

@@ -39,7 +39,7 @@ class TextTemplates:
         texts = jinja_env
         if parent is self:
             # What another task returned may hold a customer's texts. Airflow would render their braces.
-            seen_oids.update(map(id, values_from_another_task(self)))
+            seen_oids.update(map(id, values_from_another_task(self, context)))
             texts = text_environment(jinja_env)
         for name in template_fields:
             render(parent, [name], context, jinja_env if name in _FUNCTION_ARGUMENTS else texts, seen_oids)
@@ -69,7 +69,8 @@ def render_text(template: Template, context: Any) -> Any:
         values: Iterator[Any] = template.root_render_func(template.new_context(dict(context)))
         first = next(values, "")
         rest = list(values)
-        if not rest and (first is None or isinstance(first, Mapping | Sequence)):
+        is_value = isinstance(first, Mapping | Sequence) and not isinstance(first, str)
+        if not rest and (first is None or is_value):
             return first
         return "".join(map(str, [first, *rest]))
     except Exception:

@@ -141,8 +141,7 @@ class CodePipelineHook(AwsBaseHook):
         Source: GetThirdPartyJobDetails, GetJobDetails, CodePipeline API 2015-07-09.
         """
         details = self.ask_details(OfferedJob.from_value(job))
-        for secret in details.secrets:
-            mask_secret(secret.open())
+        in_closed_frames(lambda: list(map(mask_secret, [each.open() for each in details.secrets])))
         return details
 
     def ask_details(self, job: OfferedJob) -> JobDetails:
@@ -374,7 +373,7 @@ class CodePipelineHook(AwsBaseHook):
         :raises ClientConnectionError: No connection holds the token.
         """
         token = self._tokens(client_id).get_token(client_id)
-        mask_secret(token.open())
+        in_closed_frames(lambda: mask_secret(token.open()))
         return str(token.open())
 
     @property

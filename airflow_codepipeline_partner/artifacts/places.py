@@ -88,6 +88,8 @@ def _check_url(url: str) -> None:
     if parts.password is not None:
         # Checked before the location can be in a message.
         raise InvalidInput("A location of artifacts must not contain a password. Put it into a connection.")
+    if parts.scheme == "local" or (parts.scheme != "file" and not parts.netloc):
+        raise InvalidInput(f"The location of artifacts {url!r:.200} names no bucket; write {_SAMPLES}.")
     if parts.scheme in ("s3a", "s3n"):
         raise InvalidInput(f"The location of artifacts {url!r:.200} has a scheme of Hadoop; write s3://.")
 

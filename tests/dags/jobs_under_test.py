@@ -379,8 +379,13 @@ with DAG("dispatcher", schedule=None):
 with DAG("native_dispatcher", schedule=None, render_template_as_native_obj=True):
     dispatch_jobs(jobs_of_the_conf(), "claim_only")
 
-with DAG("claims_by_expand_kwargs", schedule=None, render_template_as_native_obj=True):
-    CodePipelineClaimJobOperator.partial(task_id="claim", region_name="{{ 'us-east-1' }}").expand_kwargs(
+with DAG(
+    "claims_by_expand_kwargs",
+    schedule=None,
+    render_template_as_native_obj=True,
+    default_args={"region_name": "{{ 'us-east-1' }}"},
+):
+    CodePipelineClaimJobOperator.partial(task_id="claim", aws_conn_id="{{ 'aws_default' }}").expand_kwargs(
         jobs_of_the_conf().map(lambda job: {"job": job})
     )
 
