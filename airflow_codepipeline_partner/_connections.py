@@ -34,7 +34,7 @@ def why_unusable(conn_id: str) -> str | None:
         name = type(backend).__name__
         fault = in_closed_frames(partial(_fault_in, backend, conn_id))
         if fault is not None:
-            return f"{name} has it, but {fault}"
+            return f"{name}: {fault}"
     return None
 
 
@@ -54,15 +54,15 @@ def missing_note(conn_id: str) -> str | None:
         return None
     if fault is not None:
         return f" (it cannot be used, so boto3's defaults were: {fault})"
-    return " (there is none of that name, so boto3's defaults were used)"
+    return " (Airflow has no connection of that name, so boto3's defaults were used)"
 
 
 def _fault_in(backend: Any, conn_id: str) -> str | None:
     try:
         value = backend.get_conn_value(conn_id)
     except NotImplementedError:
-        # The one that asks Airflow's own database, where every connection can be read.
-        return None
+        # It has whole connections: a file of them, or Airflow's own database.
+        return _fault_of_look_up(backend, conn_id)
     except Exception as error:
         return f"cannot be asked for it: {type(error).__name__}"
     if value is None:
@@ -72,6 +72,14 @@ def _fault_in(backend: Any, conn_id: str) -> str | None:
     except Exception:
         return _fault_of(value, is_read=False)
     return _fault_of(value, is_read=True)
+
+
+def _fault_of_look_up(backend: Any, conn_id: str) -> str | None:
+    try:
+        backend.get_connection(conn_id=conn_id)
+    except Exception as error:
+        return f"Airflow cannot read it: {type(error).__name__}"
+    return None
 
 
 def _fault_of(value: object, *, is_read: bool) -> str:

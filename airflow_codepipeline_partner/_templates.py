@@ -6,12 +6,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import nodes
 from jinja2.nativetypes import NativeCodeGenerator
 
 from airflow_codepipeline_partner._compat import values_from_another_task
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
+
+
+class _ValueGenerator(NativeCodeGenerator):
+    """Jinja's generator, which writes no constant of an expression as a text while it compiles."""
+
+    def _output_child_to_const(self, node: nodes.Expr, frame: Any, finalize: Any) -> Any:
+        if not isinstance(node, nodes.TemplateData):
+            raise nodes.Impossible
+        return super()._output_child_to_const(node, frame, finalize)
+
 
 #: Arguments of the author's function. They are rendered as the DAG says.
 _FUNCTION_ARGUMENTS = frozenset({"op_args", "op_kwargs", "templates_dict"})
@@ -49,7 +60,7 @@ def text_environment(jinja_env: Environment) -> Environment:
     """Return an environment like a DAG's, the templates of which :func:`render_text` renders."""
     texts = jinja_env.overlay()
     # It yields the values of expressions themselves, and those of the sandbox if that is on.
-    texts.code_generator_class = NativeCodeGenerator
+    texts.code_generator_class = _ValueGenerator
     texts.extend(renders_texts=True)
     return texts
 

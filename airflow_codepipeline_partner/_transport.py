@@ -151,7 +151,7 @@ class Transport:
         return came_of_it
 
     def _try_once(self, call: Call, secrets: Mapping[str, Secret], *, in_doubt: bool) -> Secret | Exception:
-        """Send a call once, and return its answer, or the error that tells why there is none."""
+        """Send a call once, and return its answer, or the error if there was no answer."""
         from botocore import xform_name
 
         try:

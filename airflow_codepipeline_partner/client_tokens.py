@@ -127,11 +127,11 @@ class ClientTokenHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Check that the connection has a client id and a token. No call can check them without a job."""
-        connection = self.get_connection(self.client_conn_id)
-        if not connection.login:
+        login = in_closed_frames(lambda: self.get_connection(self.client_conn_id).login)
+        if not login:
             return False, "Client ID (login) is missing."
         try:
-            self.get_token(connection.login)
+            self.get_token(login)
         except ValueError as error:
             return False, str(error)
         return True, "Client ID and client token are set; CodePipeline checks them with the first job."

@@ -148,7 +148,7 @@ class CodePipelineHook(AwsBaseHook):
         """
         Ask for a job's details, whose secrets stay inside this package.
 
-        Airflow's masker is not told: it never forgets a secret, and each makes all logs slower.
+        They are not registered with Airflow's masker, which never forgets one and slows with each.
         """
         answer = self._send(requests.details(job))
         return in_closed_frames(
@@ -236,7 +236,8 @@ class CodePipelineHook(AwsBaseHook):
             details = self.ask_details(job)
         except CodePipelineProviderError as error:
             return error
-        nonce = Secret(job.nonce if job.dialect.poll_gives_nonce else details.nonce)
+        gives_nonce = job if job.dialect.poll_gives_nonce else details
+        nonce = in_closed_frames(lambda: Secret(gives_nonce.nonce))
         if not nonce:
             return RequestRefused(
                 f"The details of job {job.job_id} hold no nonce, so it cannot be acknowledged.",
@@ -358,7 +359,8 @@ class CodePipelineHook(AwsBaseHook):
             answer contains none of them.
         """
         try:
-            nonce = Secret(job.nonce if job.dialect.poll_gives_nonce else self.ask_details(job).nonce)
+            gives_nonce = job if job.dialect.poll_gives_nonce else self.ask_details(job)
+            nonce = in_closed_frames(lambda: Secret(gives_nonce.nonce))
             status = self._send(requests.acknowledge(job), nonce=nonce).get("status") if nonce else None
         except CodePipelineProviderError as error:
             self.log.info("The status of job %s is not known: %s", job.job_id, type(error).__name__)

@@ -30,6 +30,9 @@ class Backend:
             raise self.error
         return self.value
 
+    def get_connection(self, conn_id):
+        return None
+
     def deserialize_connection(self, conn_id, value):
         from airflow.sdk.execution_time.secrets.execution_api import ExecutionAPISecretsBackend
 
@@ -100,7 +103,7 @@ def test_any_other_token_is_taken_by_uri_and_json(monkeypatch, token):
     [
         (Backend(None), None),
         (Backend(None, NotImplementedError()), None),
-        (Backend(""), "Backend has it, but its value is empty"),
+        (Backend(""), "Backend: its value is empty"),
         (Backend(b"planted"), "its value is not a text"),
         (Backend({"password": "planted"}), "its value is not a text"),
         (Backend('["planted"]'), "is JSON, but not an object"),
@@ -118,11 +121,32 @@ def test_what_a_secrets_backend_has(monkeypatch, backend, said):
     assert "planted" not in str(found)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {CONN_ID: {"conn_type": "a", "login": CLIENT_ID, "password": "planted", "planted": 1}},
+        {CONN_ID: 12},
+        {"another": {"planted": 1}, CONN_ID: {"conn_type": "a", "login": CLIENT_ID, "password": "planted"}},
+    ],
+    ids=["unknown field", "number", "another's fault"],
+)
+def test_a_file_of_connections_that_cannot_be_read_is_said(monkeypatch, tmp_path, content):
+    from airflow.secrets.local_filesystem import LocalFilesystemBackend
+
+    path = tmp_path / "connections.json"
+    path.write_text(json.dumps(content))
+    backend = LocalFilesystemBackend(connections_file_path=str(path))
+    monkeypatch.setattr(_connections, "secrets_backends", lambda: [backend])
+    found = _connections.why_unusable(CONN_ID)
+    assert found.startswith("LocalFilesystemBackend: Airflow cannot read it: ")
+    assert "planted" not in found
+
+
 def test_an_aws_connection_that_is_missing_is_named(monkeypatch, make_hook, emulator):
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
     with pytest.raises(RequestRefused, match="NoRegionError") as refusal:
         make_hook(aws_conn_id="aws_mistyped").poll(ACTION_TYPE)
-    assert "'aws_mistyped' of type aws (there is none of that name" in str(refusal.value)
+    assert "'aws_mistyped' of type aws (Airflow has no connection of that name" in str(refusal.value)
 
 
 def test_an_aws_connection_that_cannot_be_read_is_named(monkeypatch, make_hook, emulator):

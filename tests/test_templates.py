@@ -114,6 +114,10 @@ def test_literals_of_a_template_are_texts(dag):
     assert rendered(task, "{% if x %}{{ '0x1f' }}{% endif %}", x=1) == "0x1f"
     assert rendered(task, "{{ [1, 2] | join('.') }}") == "1.2"
     assert rendered(task, "{# nothing #}") == ""
+    assert rendered(task, "{{ none }}") is None
+    assert rendered(task, "{{ 'a' if false else none }}") is None
+    assert rendered(task, "{{ ['1.10'] }}") == ["1.10"]
+    assert rendered(task, "v{{ none }}") == "vNone"
 
 
 def test_what_is_undefined_is_an_error(dag):

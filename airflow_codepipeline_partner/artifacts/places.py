@@ -21,8 +21,8 @@ _FOREIGN = (
     (re.compile(r"~"), "starts with ~, which is not expanded; write the whole path"),
     (
         re.compile(r".*\$(\w|\{)"),
-        "holds a variable of the shell, which is not expanded; write its value, or a template such as "
-        "{{ var.value.get('artifacts') }}",
+        "holds a variable of the shell, which is not expanded; write its value or a template, or file:///path "
+        "if a folder has this name",
     ),
     (re.compile(r"arn:aws[\w-]*:s3:::"), "is an ARN; write s3://bucket/key"),
     (re.compile(r"arn:"), f"is an ARN; write {_SAMPLES}"),
@@ -113,5 +113,8 @@ def _path_of_url(url: str) -> str:
     path = os.fsdecode(unquote_to_bytes(parts.path))
     if not path.startswith("/") or _CONTROL.search(path):
         raise InvalidInput(f"The location of artifacts {url!r:.200} names no path; write file:///path.")
-    check_path(path)
+    # No shell is meant in a URL: file:///a%24b names a folder with a dollar sign.
+    windows, fault = _FOREIGN[0]
+    if windows.match(path):
+        raise InvalidInput(f"The location of artifacts {url!r:.200} {fault}.")
     return path

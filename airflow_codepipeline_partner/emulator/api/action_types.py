@@ -154,7 +154,7 @@ def page(found: list[Any], token: str | None, size: int) -> tuple[list[Any], dic
 
     :param token: The token of the page; None for the first one.
     :param size: The most members of a page.
-    :raises ApiError: The token is none of this list's.
+    :raises ApiError: The token does not belong to this list.
     """
     if token is not None and not (is_number(token) and int(token) <= len(found)):
         raise ApiError("InvalidNextTokenException", "The next token is not one of this list's.")

@@ -165,7 +165,7 @@ def execution(execution: PipelineExecution) -> Shape:
 
 
 def _revision(source: ActionExecution) -> Shape:
-    """Return what a source action's result told of its revision."""
+    """Return a source action's revision, as its result described it."""
     found = source.current_revision or {}
     members = {"changeIdentifier": "revisionChangeIdentifier", "revisionSummary": "revisionSummary"}
     shown = {member: found.get(name) for name, member in members.items()}
