@@ -143,7 +143,7 @@ class JobDetails:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """The nonce and the artifact credentials, but not the access key's id, which AWS logs."""
+        """The nonce and the artifact credentials, except the access key's id, which AWS itself logs."""
         keys = self.artifact_credentials or {}
         held = (self.nonce, keys.get("secretAccessKey"), keys.get("sessionToken"))
         return tuple(Secret(each) for each in held if each)
