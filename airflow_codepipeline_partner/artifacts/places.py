@@ -21,8 +21,8 @@ _FOREIGN = (
     (re.compile(r"~"), "starts with ~, which is not expanded; write the whole path"),
     (
         re.compile(r".*\$(\w|\{)"),
-        "holds a variable of the shell, which is not expanded; write its value or a template, or file:///path "
-        "if a folder has this name",
+        "holds a variable of the shell, which is not expanded; write its value or a template; "
+        "file:///path if a folder has this name",
     ),
     (re.compile(r"arn:aws[\w-]*:s3:::"), "is an ARN; write s3://bucket/key"),
     (re.compile(r"arn:"), f"is an ARN; write {_SAMPLES}"),
