@@ -47,6 +47,7 @@ __all__ = [
     "DecoratedOperator",
     "KeywordParameters",
     "XCom",
+    "api_server_error",
     "conf",
     "context_names",
     "count_instances",
@@ -133,6 +134,27 @@ def secrets_backends() -> list[Any]:
     from airflow.sdk.execution_time.supervisor import ensure_secrets_backend_loaded
 
     return list(ensure_secrets_backend_loaded())
+
+
+def api_server_error(backend: Any, conn_id: str) -> str | None:
+    """
+    Return the name of the error with which the API server answers for a connection; None if it answers.
+
+    :param backend: Where Airflow looks for connections. Only one of them asks the API server.
+    :param conn_id: The connection's id.
+    """
+    if type(backend).__name__ != "ExecutionAPISecretsBackend":
+        return None
+    from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    try:
+        answer = SUPERVISOR_COMMS.send(GetConnection(conn_id=conn_id))
+    except Exception as error:
+        return type(error).__name__
+    if not isinstance(answer, ErrorResponse) or answer.error.name == "CONNECTION_NOT_FOUND":
+        return None
+    return answer.error.name
 
 
 def expect_connection_type(conn_type: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk import BaseHook
 
-from airflow_codepipeline_partner._compat import AirflowNotFoundException, secrets_backends
+from airflow_codepipeline_partner._compat import AirflowNotFoundException, api_server_error, secrets_backends
 from airflow_codepipeline_partner._secrets import in_closed_frames
 
 #: A URL's scheme, as RFC 3986 has it.
@@ -68,38 +68,58 @@ def _fault_in(backend: Any, conn_id: str) -> str | None:
     if value is None:
         return None
     try:
-        backend.deserialize_connection(conn_id=conn_id, value=value)
+        connection = backend.deserialize_connection(conn_id=conn_id, value=value)
     except Exception:
-        return _fault_of(value, is_read=False)
-    return _fault_of(value, is_read=True)
+        return _fault_of_value(value)
+    # Airflow makes a connection of nearly any text.
+    is_one = isinstance(value, str) and (_SCHEME.match(value) or isinstance(_json_of(value), dict))
+    return _fault_of_fields(connection) if is_one else _fault_of_value(value)
 
 
 def _fault_of_look_up(backend: Any, conn_id: str) -> str | None:
     try:
-        backend.get_connection(conn_id=conn_id)
+        found = backend.get_connection(conn_id=conn_id)
+    except PermissionError:
+        return "Airflow does not let this task read it"
     except Exception as error:
         return f"Airflow cannot read it: {type(error).__name__}"
-    return None
+    if found is not None:
+        return _fault_of_fields(found)
+    # It calls a connection missing, too, if the API server has no answer.
+    error_name = api_server_error(backend, conn_id)
+    return None if error_name is None else f"Airflow's API server could not be asked: {error_name}"
 
 
-def _fault_of(value: object, *, is_read: bool) -> str:
-    """
-    Return what is wrong with the value of a connection.
+def _fault_of_fields(connection: Any) -> str:
+    """Return why Airflow does not use a connection that it can read."""
+    for name in ("login", "password", "extra"):
+        if not isinstance(getattr(connection, name, None), str | None):
+            return f"its {name} is not a text"
+    try:
+        # Airflow does this at each look-up, and calls the connection missing if it fails.
+        connection.get_uri()
+    except Exception as error:
+        return f"Airflow cannot write its fields as a URI: {type(error).__name__}"
+    return "it was found only when asked for again. Try once more"
 
-    :param value: The value, as the backend has it.
-    :param is_read: Whether Airflow makes a connection of it, which it then cannot use.
-    """
+
+def _json_of(text: str) -> Any:
+    """Return the value of a text of JSON; None if it is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _fault_of_value(value: object) -> str:
+    """Return what is wrong with the value of a connection, of which Airflow cannot make one."""
     text = value.strip() if isinstance(value, str) else ""
     if not text:
         return "its value is empty" if isinstance(value, str) else "its value is not a text"
-    is_uri = _SCHEME.match(text) is not None
-    if is_read and (is_uri or text.startswith("{")):
-        return "its login, password or extra is not a text"
-    if is_uri:
+    if _SCHEME.match(text) is not None:
         return f"its URI cannot be read. {ESCAPE_ADVICE}"
-    try:
-        held = json.loads(text)
-    except ValueError:
+    held = _json_of(text)
+    if held is None:
         return f"its value is neither a URI nor valid JSON. {ESCAPE_ADVICE}"
     if not isinstance(held, dict):
         return f"its value is JSON, but not an object. Give an object with {_JSON_FIELDS}."

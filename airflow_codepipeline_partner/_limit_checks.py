@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 
 from airflow_codepipeline_partner._limits import TEXTS, Number, Text
 from airflow_codepipeline_partner._suggestions import did_you_mean, is_plain_name, near_name
@@ -74,6 +75,9 @@ def fit_text(field: str, value: object) -> tuple[str | None, str]:
     limit = TEXTS[field][1]
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
         # A build number comes like this from XCom.
+        value = str(value)
+    if limit.free and isinstance(value, Mapping | list | tuple):
+        # As Jinja writes it. Work that is done, or has failed, is to be reported all the same.
         value = str(value)
     if isinstance(value, str) and limit.free:
         value = _with_characters_only(value)

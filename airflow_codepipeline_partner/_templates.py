@@ -24,8 +24,15 @@ class _ValueGenerator(NativeCodeGenerator):
         return super()._output_child_to_const(node, frame, finalize)
 
 
-#: Arguments of the author's function. They are rendered as the DAG says.
+#: Arguments of the author's function. Like a user's subclass's own fields, they are rendered as the DAG says.
 _FUNCTION_ARGUMENTS = frozenset({"op_args", "op_kwargs", "templates_dict"})
+
+
+def _own_fields(kind: type) -> frozenset[str]:
+    """Return the template fields that this package's classes declare, and that are texts."""
+    package = __name__.partition(".")[0]
+    ours = [vars(cls) for cls in kind.__mro__ if cls.__module__.partition(".")[0] == package]
+    return frozenset(name for cls in ours for name in cls.get("template_fields", ())) - _FUNCTION_ARGUMENTS
 
 
 class TextTemplates:
@@ -52,8 +59,10 @@ class TextTemplates:
             # What another task returned may hold a customer's texts. Airflow would render their braces.
             seen_oids.update(map(id, values_from_another_task(self, context)))
             texts = text_environment(jinja_env)
+            own = _own_fields(type(self))
         for name in template_fields:
-            render(parent, [name], context, jinja_env if name in _FUNCTION_ARGUMENTS else texts, seen_oids)
+            is_text = parent is not self or name in own
+            render(parent, [name], context, texts if is_text else jinja_env, seen_oids)
 
 
 def text_environment(jinja_env: Environment) -> Environment:

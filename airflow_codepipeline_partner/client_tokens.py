@@ -110,6 +110,9 @@ class ClientTokenHook(BaseHook):
         except AirflowNotFoundException:
             # Raised below, outside of the handler, so that Airflow's error, which says less, is not chained.
             pass
+        except PermissionError:
+            # From Airflow 3.2.2 on. Its text names the connection and no more.
+            raise self._error("may not be read by this task: Airflow denies it.") from None
         fault = why_unusable(self.client_conn_id)
         if fault is not None:
             raise self._error(f"with the client token of client {client_id} cannot be used: {fault}")

@@ -5,9 +5,14 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 
 import pytest
 from airflow.sdk.bases.hook import BaseHook
+from airflow.sdk.exceptions import ErrorType
+from airflow.sdk.execution_time import supervisor, task_runner
+from airflow.sdk.execution_time.comms import ErrorResponse
+from airflow.sdk.execution_time.secrets.execution_api import ExecutionAPISecretsBackend
 from support import ACTION_TYPE
 
 from airflow_codepipeline_partner import _connections
@@ -16,6 +21,8 @@ from airflow_codepipeline_partner.exceptions import ClientConnectionError, Reque
 
 CLIENT_ID = "0a1b2c3d-0000-4000-8000-00000000beef"
 CONN_ID = "codepipeline_client_0a1b2c3d_0000_4000_8000_00000000beef"
+#: What Airflow 3.1 makes no connection of.
+BEFORE_3_2 = "its JSON has other fields than Airflow's, or values of another type"
 TOKEN = "planted/token?of#a:client@1%zz"
 
 
@@ -34,8 +41,6 @@ class Backend:
         return None
 
     def deserialize_connection(self, conn_id, value):
-        from airflow.sdk.execution_time.secrets.execution_api import ExecutionAPISecretsBackend
-
         return ExecutionAPISecretsBackend().deserialize_connection(conn_id=conn_id, value=value)
 
 
@@ -140,6 +145,69 @@ def test_a_file_of_connections_that_cannot_be_read_is_said(monkeypatch, tmp_path
     found = _connections.why_unusable(CONN_ID)
     assert found.startswith("LocalFilesystemBackend: Airflow cannot read it: ")
     assert "planted" not in found
+
+
+class Supervisor:
+    """What a task asks for connections: it gives one answer, or raises one error."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def send(self, message):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def error_response(name):
+    return ErrorResponse(error=getattr(ErrorType, name), detail={"detail": "planted"})
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (error_response("CONNECTION_NOT_FOUND"), "There is no Airflow connection"),
+        (error_response("API_SERVER_ERROR"), "API server could not be asked: API_SERVER_ERROR"),
+        (error_response("GENERIC_ERROR"), "API server could not be asked: GENERIC_ERROR"),
+        (ConnectionResetError("planted"), "API server could not be asked: ConnectionResetError"),
+        pytest.param(
+            error_response("PERMISSION_DENIED") if hasattr(ErrorType, "PERMISSION_DENIED") else None,
+            "may not be read by this task: Airflow denies it",
+            marks=pytest.mark.skipif(
+                not hasattr(ErrorType, "PERMISSION_DENIED"), reason="Airflow 3.1 does not tell denials apart."
+            ),
+        ),
+    ],
+)
+def test_an_api_server_without_an_answer_is_not_called_a_missing_connection(monkeypatch, answer, said):
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(answer), raising=False)
+    backends = [ExecutionAPISecretsBackend()]
+    monkeypatch.setattr(supervisor, "ensure_secrets_backend_loaded", lambda: backends)
+    with pytest.raises(ClientConnectionError) as refusal:
+        ClientTokenHook.for_client(CLIENT_ID).get_token(CLIENT_ID)
+    assert said in str(refusal.value)
+    assert "planted" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"password": 12}, f"its password is not a text|{BEFORE_3_2}"),
+        ({"login": ["planted"]}, f"its login is not a text|{BEFORE_3_2}"),
+        (
+            {"password": "planted", "port": "planted"},
+            "cannot be used: EnvironmentVariablesBackend: its JSON has",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_fields_of_a_connection(monkeypatch, fields, said):
+    assert re.search(said, refusal_of(monkeypatch, as_json(**fields)))
+
+
+def test_a_connection_that_is_there_a_moment_later_is_said(monkeypatch):
+    backend = Backend(as_json(password="planted"))
+    monkeypatch.setattr(_connections, "secrets_backends", lambda: [backend])
+    assert "found only when asked for again" in _connections.why_unusable(CONN_ID)
 
 
 def test_an_aws_connection_that_is_missing_is_named(monkeypatch, make_hook, emulator):

@@ -181,3 +181,39 @@ def test_the_notifier_renders_texts(dag):
 def test_no_document_asks_for_native_rendering():
     for path in [REPO / "README.md", *(REPO / "docs").rglob("*.md"), *(REPO / "example_dags").glob("*.py")]:
         assert "render_template_as_native_obj=True" not in path.read_text(encoding="utf-8"), path.name
+
+
+class _WithACommand(sensors.CodePipelineJobSensor):
+    """A user's subclass, with a field of its own."""
+
+    template_fields = (*sensors.CodePipelineJobSensor.template_fields, "command")
+
+    def __init__(self, *, command, **kwargs):
+        super().__init__(**kwargs)
+        self.command = command
+
+
+def test_a_subclass_has_its_own_fields_rendered_as_the_dag_says(dag):
+    task = _WithACommand(task_id="t", dag=dag, action_type=ACTION_TYPE, command="")
+    native = dag.render_template_as_native_obj
+    assert rendered(task, {"command": "{{ x }}", "region_name": "{{ x }}"}, x="1.10") == {
+        "command": 1.1 if native else "1.10",
+        "region_name": "1.10",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (None, "The Airflow DAG d could not complete this action."),
+        ("", "The Airflow DAG d could not complete this action."),
+        (["a", 1.5], "['a', 1.5]"),
+        ({"code": 7}, "{'code': 7}"),
+        (7, "7"),
+    ],
+)
+def test_a_failure_is_put_whatever_its_message_renders_to(dag, value, message):
+    task = operators.PutJobFailureResultOperator(task_id="t", dag=dag, job_id="j", message="{{ x }}")
+    rendered(task, {"message": "{{ x }}"}, x=value)
+    call = task.compose(task._named_job(), "d", "r")
+    assert call.arguments["failureDetails"]["message"] == message

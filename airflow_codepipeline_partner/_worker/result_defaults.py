@@ -46,6 +46,11 @@ def with_defaults(
     )
 
 
+def failure_message(dag_id: str) -> str:
+    """Return what the customer reads if the author's message is missing."""
+    return f"The Airflow DAG {dag_id} could not complete this action."
+
+
 def failure(job: OfferedJob, message: str, failure_type: str, *, dag_id: str, run_id: str) -> Call:
     """
     Compose the failure result of a job that a DAG run worked on.

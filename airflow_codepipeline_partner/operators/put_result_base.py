@@ -18,7 +18,7 @@ from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSk
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.dialects import CUSTOM, THIRD_PARTY
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
-from airflow_codepipeline_partner._protocol.parsing import check_text
+from airflow_codepipeline_partner._protocol.parsing import check_text, is_missing
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import (
     CurrentRevision,
@@ -320,7 +320,8 @@ class _Failure(_PutResultOperator):
     """
     Put a failure.
 
-    :param message: The message for the customer, cut to 5000 characters. (templated)
+    :param message: The message for the customer, cut to 5000 characters. If its template gives None or
+        nothing, the message is a sentence with the DAG's id. (templated)
     :param failure_type: One of the failure types of the API. (templated)
     :param external_execution_id: The id of the work in your own system, or None. (templated)
     """
@@ -353,7 +354,7 @@ class _Failure(_PutResultOperator):
         """Return the call that puts the result."""
         return requests.failure(
             job,
-            message=self.message,
+            message=result_defaults.failure_message(dag_id) if is_missing(self.message) else self.message,
             failure_type=self.failure_type,
             external_execution_id=(
                 self.external_execution_id or result_defaults.external_execution_id(dag_id, run_id)
