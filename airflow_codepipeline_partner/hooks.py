@@ -381,7 +381,7 @@ class CodePipelineHook(AwsBaseHook):
     @property
     def location(self) -> tuple[str, str]:
         """AWS partition and region of the jobs, such as ``aws`` and ``eu-central-1``."""
-        meta = self._transport.client.meta
+        meta = in_closed_frames(lambda: self._transport.client.meta)
         return meta.partition, meta.region_name
 
     # How a call is sent.

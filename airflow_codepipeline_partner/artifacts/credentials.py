@@ -221,6 +221,12 @@ def make_client(hook: CodePipelineHook, credentials: JobCredentials) -> Any:
     :param hook: A hook with the connection to the job's CodePipeline.
     :param credentials: The job's.
     """
+    client = in_closed_frames(lambda: _make_client(hook, credentials))
+    client.meta.events.register_first("needs-retry.s3", partial(_renew_if_expired, credentials))
+    return client
+
+
+def _make_client(hook: CodePipelineHook, credentials: JobCredentials) -> Any:
     import botocore.session
     from botocore.config import Config
 
@@ -230,16 +236,13 @@ def make_client(hook: CodePipelineHook, credentials: JobCredentials) -> Any:
     # The emulator has no host name for each bucket.
     s3: Any = {} if endpoint_url is None else {"addressing_style": "path"}
     config = Config(s3=s3, retries={"mode": "standard", "total_max_attempts": 5})
-    client = session.create_client(
+    return session.create_client(
         "s3",
         region_name=hook.location[1],
         endpoint_url=endpoint_url,
         verify=hook.verify,
         config=config.merge(hook.config).merge(Config(signature_version="s3v4")),
     )
-    events: Any = client.meta.events
-    events.register_first("needs-retry.s3", partial(_renew_if_expired, credentials))
-    return client
 
 
 def _renew_if_expired(

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
+from airflow_codepipeline_partner._secrets import in_closed_frames
 from airflow_codepipeline_partner.artifacts.errors import disk_errors, s3_errors
 from airflow_codepipeline_partner.artifacts.formats import CHUNK_BYTES
 from airflow_codepipeline_partner.artifacts.transfer import (
@@ -76,7 +77,7 @@ class _S3Object:
     def _client(self) -> Any:
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-        return S3Hook(self._conn_id).conn
+        return in_closed_frames(lambda: S3Hook(self._conn_id).conn)
 
     def _errors(self, what: str) -> AbstractContextManager[None]:
         return s3_errors(
@@ -116,7 +117,7 @@ class _FilesystemObject:
         self._artifact = artifact
         try:
             path = ObjectStoragePath(location, conn_id=conn_id)
-            self._fs, self._path = path.fs, path.path
+            self._fs, self._path = in_closed_frames(lambda: path.fs), path.path
         except (ValueError, ImportError) as error:
             # No provider serves the scheme, or its package is not installed. The error says which.
             raise InvalidInput(f"{location!r:.200} cannot be reached: {error}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 
 import pytest
 from hook_calls import ACKNOWLEDGE, DETAILS, SUCCESS
@@ -20,6 +21,7 @@ from airflow_codepipeline_partner._protocol.job_details import Artifact
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._secrets import Secret, in_closed_frames, without_frames
 from airflow_codepipeline_partner.artifacts import Workspace
+from airflow_codepipeline_partner.artifacts.external_storage import external_object
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError
 
 TOKEN = "planted-client-token-31d7"
@@ -225,6 +227,17 @@ def test_an_artifact_that_s3_refuses(emulator, make_hook, offered, check, secret
         object.__setattr__(artifact, "key", "another/key")
         check(caught(workspace.download))
         check(caught(workspace._storage.open, artifact))
+
+
+def test_a_client_that_cannot_be_made(make_hook, secrets, check, monkeypatch):
+    """The worker's own secret is an argument of what makes its session."""
+    monkeypatch.setattr("botocore.credentials.Credentials.__init__", interrupt)
+    monkeypatch.setenv("AIRFLOW_CONN_OF_STORAGE", os.environ["AIRFLOW_CONN_AWS_DEFAULT"])
+    storage = external_object("s3://bucket/key", "of_storage", "Source")
+    for ask in (lambda: make_hook().location, lambda: storage._client):
+        error = caught(ask)
+        assert isinstance(error, Interruption)
+        check(error)
 
 
 def test_a_secret_shows_itself_nowhere():
