@@ -123,7 +123,10 @@ def _refuse_template(value: object) -> None:
         raise InvalidInput(f"this is a resource of a CloudFormation template. {_TEMPLATE_ADVICE}")
     if {"Category", "Provider", "ConfigurationProperties", "InputArtifactDetails"} & value.keys():
         raise InvalidInput(f"its keys are written as in CloudFormation. {_TEMPLATE_ADVICE}")
-    if _has_function(value):
+    tags = value.get("tags")
+    # The keys of tags are the user's.
+    plain = {**value, "tags": list(tags.values())} if isinstance(tags, dict) else value
+    if _has_function(plain):
         raise InvalidInput(f"it holds a function of CloudFormation, such as Ref. {_TEMPLATE_ADVICE}")
 
 

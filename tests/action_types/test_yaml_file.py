@@ -137,6 +137,7 @@ def test_a_file_is_named_where_it_cannot_be_read(tmp_path):
         ),
         ("Category: planted\nProvider: P", "its keys are written as in CloudFormation"),
         ("category: Build\nprovider: {Ref: planted}", "a function of CloudFormation, such as Ref"),
+        ("tags: {Team: {Ref: planted}}", "a function of CloudFormation, such as Ref"),
         ('{"tags": [{"key": {"Fn::Sub": "planted"}}]}', "a function of CloudFormation, such as Ref"),
     ],
 )
@@ -150,7 +151,8 @@ def test_a_template_of_cloudformation_is_told_for_what_it_is(tmp_path, content, 
 
 
 @pytest.mark.parametrize(
-    "content", ["category: Ref", "settings: {Ref: 1, b: 2}", "- Ref", "description: '!Ref x'"]
+    "content",
+    ["category: Ref", "settings: {Ref: 1, b: 2}", "tags: {Ref: main}", "- Ref", "description: '!Ref x'"],
 )
 def test_what_only_mentions_cloudformation_is_read(tmp_path, content):
     path = tmp_path / "declaration.yaml"
