@@ -179,7 +179,7 @@ def error_response(name):
         ),
     ],
 )
-def test_an_api_server_without_an_answer_is_not_called_a_missing_connection(monkeypatch, answer, said):
+def test_an_api_server_without_an_answer_is_said(monkeypatch, answer, said):
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(answer), raising=False)
     backends = [ExecutionAPISecretsBackend()]
     monkeypatch.setattr(supervisor, "ensure_secrets_backend_loaded", lambda: backends)

@@ -193,7 +193,7 @@ class _WithACommand(sensors.CodePipelineJobSensor):
         self.command = command
 
 
-def test_a_subclass_has_its_own_fields_rendered_as_the_dag_says(dag):
+def test_the_own_fields_of_a_subclass_are_as_the_dag_says(dag):
     task = _WithACommand(task_id="t", dag=dag, action_type=ACTION_TYPE, command="")
     native = dag.render_template_as_native_obj
     assert rendered(task, {"command": "{{ x }}", "region_name": "{{ x }}"}, x="1.10") == {
@@ -212,7 +212,7 @@ def test_a_subclass_has_its_own_fields_rendered_as_the_dag_says(dag):
         (7, "7"),
     ],
 )
-def test_a_failure_is_put_whatever_its_message_renders_to(dag, value, message):
+def test_a_failure_is_put_whatever_its_message_is(dag, value, message):
     task = operators.PutJobFailureResultOperator(task_id="t", dag=dag, job_id="j", message="{{ x }}")
     rendered(task, {"message": "{{ x }}"}, x=value)
     call = task.compose(task._named_job(), "d", "r")
