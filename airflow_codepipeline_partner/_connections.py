@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -38,6 +39,19 @@ def why_unusable(conn_id: str) -> str | None:
     return None
 
 
+def why_without_password(conn_id: str) -> str:
+    """Return what to say of a connection that Airflow finds, but in which it reads no password."""
+    empty = "its password is empty"
+    for backend in secrets_backends():
+        value = None
+        # The value of one in Airflow's database is not known.
+        with suppress(Exception):
+            value = in_closed_frames(partial(backend.get_conn_value, conn_id))
+        if value is not None:
+            return empty if _is_uri(value) or isinstance(_json_of(value), dict) else _fault_of_value(value)
+    return empty
+
+
 def missing_note(conn_id: str) -> str | None:
     """
     Return what to say of an ``aws`` connection that Airflow does not find, in parentheses. None if it does.
@@ -63,6 +77,8 @@ def _fault_in(backend: Any, conn_id: str) -> str | None:
     except NotImplementedError:
         # It has whole connections: a file of them, or Airflow's own database.
         return _fault_of_look_up(backend, conn_id)
+    except ValueError as error:
+        return f"its value cannot be read: {type(error).__name__}"
     except Exception as error:
         return f"cannot be asked for it: {type(error).__name__}"
     if value is None:
@@ -72,7 +88,7 @@ def _fault_in(backend: Any, conn_id: str) -> str | None:
     except Exception:
         return _fault_of_value(value)
     # Airflow makes a connection of nearly any text.
-    is_one = isinstance(value, str) and (_SCHEME.match(value) or isinstance(_json_of(value), dict))
+    is_one = _is_uri(value) or isinstance(_json_of(value), dict)
     return _fault_of_fields(connection) if is_one else _fault_of_value(value)
 
 
@@ -103,10 +119,14 @@ def _fault_of_fields(connection: Any) -> str:
     return "it was found only when asked for again. Try once more"
 
 
-def _json_of(text: str) -> Any:
-    """Return the value of a text of JSON; None if it is none."""
+def _is_uri(value: object) -> bool:
+    return isinstance(value, str) and _SCHEME.match(value) is not None
+
+
+def _json_of(value: object) -> Any:
+    """Return the value of a text of JSON; None if it is not one."""
     try:
-        return json.loads(text)
+        return json.loads(value) if isinstance(value, str) else None
     except ValueError:
         return None
 
@@ -116,7 +136,7 @@ def _fault_of_value(value: object) -> str:
     text = value.strip() if isinstance(value, str) else ""
     if not text:
         return "its value is empty" if isinstance(value, str) else "its value is not a text"
-    if _SCHEME.match(text) is not None:
+    if _is_uri(text):
         return f"its URI cannot be read. {ESCAPE_ADVICE}"
     held = _json_of(text)
     if held is None:

@@ -18,7 +18,7 @@ from airflow_codepipeline_partner._compat import (
     expect_connection_type,
     forget_cached_connections,
 )
-from airflow_codepipeline_partner._connections import ESCAPE_ADVICE, why_unusable
+from airflow_codepipeline_partner._connections import ESCAPE_ADVICE, why_unusable, why_without_password
 from airflow_codepipeline_partner._protocol.parsing import check_text
 from airflow_codepipeline_partner._secrets import Secret, in_closed_frames
 from airflow_codepipeline_partner.exceptions import ClientConnectionError
@@ -85,8 +85,9 @@ class ClientTokenHook(BaseHook):
         password = connection.password
         if not password:
             # A URI that Airflow reads otherwise than it was meant leaves the token in another field.
-            advice = f" {ESCAPE_ADVICE}" if connection.host or connection.schema else ""
-            raise self._error(f"has no client token: its password is empty.{advice}")
+            advice = f". {ESCAPE_ADVICE}" if connection.host or connection.schema else ""
+            fault = why_without_password(self.client_conn_id)
+            raise self._error(f"has no client token: {fault.removesuffix(advice).rstrip('.')}{advice}")
         if isinstance(password, str):
             if password != password.strip():
                 raise self._error(
@@ -100,9 +101,8 @@ class ClientTokenHook(BaseHook):
         return Secret(check_text("clientToken", password))
 
     def _error(self, fault: str) -> ClientConnectionError:
-        return ClientConnectionError(
-            f"The connection {self.client_conn_id!r} {fault}", conn_id=self.client_conn_id
-        )
+        said = f"The connection {self.client_conn_id!r} {fault.rstrip('.')}."
+        return ClientConnectionError(said, conn_id=self.client_conn_id)
 
     def _get_client_connection(self, client_id: str) -> Any:
         try:

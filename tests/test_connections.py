@@ -7,7 +7,10 @@ import json
 import logging
 import re
 
+import boto3
 import pytest
+from airflow.providers.amazon.aws.secrets.secrets_manager import SecretsManagerBackend
+from airflow.providers.amazon.aws.secrets.systems_manager import SystemsManagerParameterStoreBackend
 from airflow.sdk.bases.hook import BaseHook
 from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time import supervisor, task_runner
@@ -17,6 +20,7 @@ from support import ACTION_TYPE
 
 from airflow_codepipeline_partner import _connections
 from airflow_codepipeline_partner.client_tokens import ClientTokenHook
+from airflow_codepipeline_partner.emulator import Emulator
 from airflow_codepipeline_partner.exceptions import ClientConnectionError, RequestRefused
 
 CLIENT_ID = "0a1b2c3d-0000-4000-8000-00000000beef"
@@ -208,6 +212,62 @@ def test_a_connection_that_is_there_a_moment_later_is_said(monkeypatch):
     backend = Backend(as_json(password="planted"))
     monkeypatch.setattr(_connections, "secrets_backends", lambda: [backend])
     assert "found only when asked for again" in _connections.why_unusable(CONN_ID)
+
+
+#: The value of a connection in a secrets backend → what is said of it.
+STORED = {
+    as_json(password="planted"): None,
+    f"codepipeline-partner-client://{CLIENT_ID}:planted@\n": None,
+    f"codepipeline_partner_client://{CLIENT_ID}:planted@": "has no client token: its value is neither a URI",
+    f"codepipeline-partner-client://{CLIENT_ID}:planted/token@x": "its URI cannot be read",
+    as_json(password="planted\r\n"): "a line break at the beginning or end of its password",
+    as_json(password="'planted'"): "quotation marks around its password",
+    json.dumps({"client_id": CLIENT_ID, "client_token": "planted"}): "password is empty|has other fields",
+    "planted": "has no client token: its value is neither a URI nor valid JSON",
+    '["planted"]': "has no client token: its value is JSON, but not an object",
+    as_json(password="planted").replace("}", ",}"): "its value cannot be read|neither a URI nor valid JSON",
+    " ": "its value is empty",
+    "\ufeff" + as_json(password="planted"): "has no client token: its value is neither a URI nor valid JSON",
+}
+
+
+@pytest.fixture(scope="module")
+def store_in_backend():
+    """Return a function that gives a connection a value in one of AWS's stores, and the backend for that."""
+    with Emulator() as emulator, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", emulator.url)
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        manager, parameters = boto3.client("secretsmanager"), boto3.client("ssm")
+        manager.create_secret(Name=f"airflow/connections/{CONN_ID}")
+
+        def store(kind, value):
+            if kind is SecretsManagerBackend:
+                manager.put_secret_value(SecretId=f"airflow/connections/{CONN_ID}", SecretString=value)
+                return kind(connections_prefix="airflow/connections")
+            name = f"/airflow/connections/{CONN_ID}"
+            parameters.put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)
+            return kind(connections_prefix="/airflow/connections")
+
+        yield store
+
+
+@pytest.mark.parametrize("kind", [SecretsManagerBackend, SystemsManagerParameterStoreBackend])
+@pytest.mark.parametrize("value", STORED)
+def test_what_is_said_of_a_value_in_a_real_backend(monkeypatch, store_in_backend, kind, value):
+    backends = [store_in_backend(kind, value)]
+    monkeypatch.setattr(supervisor, "ensure_secrets_backend_loaded", lambda: backends)
+    hook = ClientTokenHook.for_client(CLIENT_ID)
+    if STORED[value] is None:
+        assert hook.get_token(CLIENT_ID).open() == "planted"
+        return
+    with pytest.raises(ClientConnectionError, match=STORED[value]) as refusal:
+        hook.get_token(CLIENT_ID)
+    said = str(refusal.value)
+    assert "planted" not in said
+    assert said.endswith(".")
+    assert ".." not in said
 
 
 def test_an_aws_connection_that_is_missing_is_named(monkeypatch, make_hook, emulator):
