@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from airflow_codepipeline_partner.artifacts.archive_guard import ArchiveGuard
+from airflow_codepipeline_partner.artifacts.compression import TooMuchMemory
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError
 
 
@@ -18,6 +19,7 @@ def broken_archive_errors(guard: ArchiveGuard, name: str | None = None) -> Itera
 
     :param guard: What words the error.
     :param name: The entry that is read.
+    :raises UnsafeArchive: It cannot be read within its limits, or its names cannot be read.
     :raises ArtifactError: The archive is broken.
     :raises OSError: The disk failed.
     """
@@ -25,6 +27,12 @@ def broken_archive_errors(guard: ArchiveGuard, name: str | None = None) -> Itera
         yield
     except (CodePipelineProviderError, MemoryError):
         raise
+    except TooMuchMemory as error:
+        raise guard.refuse(str(error), advice="Compress it by xz -9 or less.") from None
+    except UnicodeDecodeError:
+        raise guard.refuse(
+            "has a name that is not in the encoding that the archive says", name, "Rename it, and pack again."
+        ) from None
     except OSError as error:
         # Those of bz2 have no number, and a seek to an invalid position is the archive's fault.
         if error.errno not in (None, errno.EINVAL):

@@ -56,13 +56,15 @@ class ArchiveGuard:
         self.artifact = artifact
         self._limits = limits
         self._max_bytes = min(
-            limits.max_bytes, max(RATIO_FROM_BYTES, int(limits.max_ratio * max(packed_bytes, 1)))
+            limits.max_bytes, max(RATIO_FROM_BYTES, limits.max_ratio * max(packed_bytes, 1))
         )
         self._clock = clock
         self._deadline = clock() + limits.max_seconds
         self._kinds: dict[str, str] = {"": _FOLDER}
         #: Path of each link → its target, and the entry's name.
         self._links: dict[str, tuple[str, str]] = {}
+        #: Where links lead to, and nothing is.
+        self._missing: set[str] = set()
         self._entries = 0
         self._fields = 0
         self._members = 0
@@ -224,9 +226,13 @@ class ArchiveGuard:
     def _look(self, path: str) -> str | bool:
         """Return the link at a path, or whether there is a folder."""
         kind = self._kinds.get(path)
-        if kind is None and os.path.lexists(os.path.join(self._root, path)):
-            # Two spellings are one name here, so that a link may lead elsewhere than it seems to.
-            raise self.refuse("is spelled in two ways, which the worker's file system takes for one", path)
+        if kind is None and path not in self._missing:
+            if os.path.lexists(os.path.join(self._root, path)):
+                # Two spellings are one name here, so that a link may lead elsewhere than it seems to.
+                raise self.refuse(
+                    "is spelled in two ways, which the worker's file system takes for one", path
+                )
+            self._missing.add(path)
         return self._links[path][0] if kind == _LINK else kind == _FOLDER
 
     def _path_of(self, name: str, entry: str | None = None) -> str:
@@ -238,8 +244,7 @@ class ArchiveGuard:
     def _enter(self, path: str, name: str, kind: str, more_chars: int = 0) -> None:
         """Register an entry that is about to be made, and make the folders above it."""
         self._count_member(name)
-        self._name_chars += len(path) + more_chars
-        self.check_list_size(self._name_chars)
+        self._count_name(len(path) + more_chars)
         if path in self._kinds:
             raise self.refuse("occurs twice", name)
         above = posixpath.dirname(path)
@@ -253,11 +258,16 @@ class ArchiveGuard:
             made = f"{made}/{part}" if made else part
             if made not in self._kinds:
                 self._count_member(name)
+                self._count_name(len(made))
                 self._kinds[made] = _FOLDER
                 with self._making(name):
                     os.mkdir(os.path.join(self._root, made), 0o755)
             elif self._kinds[made] != _FOLDER:
                 raise self.refuse("lies below a file or a link", name)
+
+    def _count_name(self, chars: int) -> None:
+        self._name_chars += chars
+        self.check_list_size(self._name_chars)
 
     def _count_member(self, name: str) -> None:
         self._members += 1

@@ -28,6 +28,11 @@ _PACKED_BYTES = 16 * 1024
 #: What cannot be unpacked makes one of these, and an OSError without a number.
 ERRORS = (EOFError, zlib.error, lzma.LZMAError)
 
+
+class TooMuchMemory(Exception):
+    """A stream that only a large dictionary can decompress."""
+
+
 _OPEN: dict[Compression, Callable[[], Any]] = {
     # With a header and a checksum. zlib skips a long header without a step of Python for each byte.
     "gzip": lambda: zlib.decompressobj(zlib.MAX_WBITS | 16),
@@ -90,7 +95,14 @@ class _Decompressor(io.RawIOBase):
             is_at_end = not self._packed
         else:
             is_at_end = False
-        data: bytes = stream.decompress(self._packed, size)
+        try:
+            data: bytes = stream.decompress(self._packed, size)
+        except lzma.LZMAError as error:
+            if str(error) != "Memory usage limit exceeded":
+                raise
+            raise TooMuchMemory(
+                f"needs more than {MAX_XZ_BYTES >> 20} MiB of memory to be decompressed"
+            ) from None
         if stream.eof:
             self._packed = stream.unused_data.lstrip(b"\0")
             self._stream = None

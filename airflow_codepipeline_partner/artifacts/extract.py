@@ -14,6 +14,7 @@ import shutil
 import tarfile
 import time
 import uuid
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -74,7 +75,8 @@ def extract(
     :raises UnsafeArchive: The archive is refused.
     :raises ArtifactError: The archive is broken, has another format, or does not fit on the disk.
     """
-    detected = format_of(archive)
+    with disk_errors(artifact, "read"):
+        detected = format_of(archive)
     if archive_format is not None and archive_format not in FORMATS:
         raise ArtifactError(
             f"archive_format {archive_format!r:.40} is not valid; use {', '.join(FORMATS)}.",
@@ -89,13 +91,12 @@ def extract(
     how = archive_format or detected
     target = target.absolute()
     with disk_errors(artifact, "unpacked"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not replace and target.exists() and (not target.is_dir() or any(target.iterdir())):
+        if fault := _target_fault(target, replace=replace):
             raise ArtifactError(
-                f"The artifact {artifact} cannot be unpacked to {target.name}, which is not empty. Choose "
-                "another folder, or set replace.",
+                f"The artifact {artifact} cannot be unpacked to {target.name[:100]}, which {fault}.",
                 failure_type="ConfigurationError",
             )
+        target.parent.mkdir(parents=True, exist_ok=True)
         unpacked = target.parent / f".{target.name[:100]}-{uuid.uuid4().hex}"
         unpacked.mkdir(0o755)
         try:
@@ -117,9 +118,26 @@ def extract(
     return how
 
 
+def _target_fault(target: Path, *, replace: bool) -> str | None:
+    """Return why a folder cannot take a target's place, or None: it is renamed to the target at the end."""
+    if os.path.ismount(target):
+        return "is a mount point. Name a folder below it"
+    if any(above.exists() and not above.is_dir() for above in target.parents):
+        return "lies below a file. Name another folder"
+    if replace:
+        return None
+    if target.is_symlink():
+        return "is a link. Name its target, or set replace"
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        return "is not empty. Choose another folder, or set replace"
+    return None
+
+
 def _warn_of_archive(path: Path, artifact: str) -> None:
     with path.open("rb") as file:
         kind = not_unpacked(file.read(_MAGIC_BYTES))
+    if kind is None and zipfile.is_zipfile(path):
+        kind = "a zip with something before it"
     if kind is not None:
         log.warning(
             "The artifact %s is an archive that is not unpacked (%s): the folder holds it as one file. "
@@ -139,7 +157,8 @@ def format_of(path: Path) -> ArchiveFormat:
     """
     with path.open("rb") as file:
         start = file.read(_MAGIC_BYTES)
-        if start[:4] in (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"):
+        # One that was split, and fits into one part after all, begins with a mark.
+        if start.removeprefix(b"PK00")[:4] in (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"):
             return "zip"
         kind = compression_of(start)
         if kind is not None:
@@ -159,7 +178,7 @@ def _holds_tar(file: IO[bytes], kind: Compression) -> bool:
 
     try:
         return _is_tar(decompressed(file, kind, count_stream).read(_MAGIC_BYTES))
-    except compression.ERRORS:
+    except (*compression.ERRORS, compression.TooMuchMemory):
         # Unpacking it will say what is broken.
         return True
     except OSError as error:

@@ -25,7 +25,10 @@ _NOT_UNPACKED = {
     b"xar!": "xar",
     b"!<arch>\n": "ar",
     b"070701": "cpio",
+    b"070702": "cpio",
     b"070707": "cpio",
+    b"\xc7\x71": "cpio",
+    b"]\0\0": "LZMA",
 }
 
 

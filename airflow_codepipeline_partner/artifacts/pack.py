@@ -17,7 +17,7 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol, cast
@@ -175,10 +175,16 @@ class _Folder:
 
     def _look(self, path: str) -> str | bool:
         """Return the link at a path, or whether there is a folder."""
-        with suppress(OSError):
+        try:
             mode = os.lstat(full := os.path.join(self._root, path)).st_mode
             return os.readlink(full) if stat.S_ISLNK(mode) else stat.S_ISDIR(mode)
-        return False
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            # A path that is too long to look at may lead anywhere.
+            raise self.refusal(
+                path, f"is where a link leads to, and could not be read ({os.strerror(error.errno or 0)})"
+            ) from error
 
     @contextmanager
     def open_file(self, entry: _Entry) -> Iterator[IO[bytes]]:

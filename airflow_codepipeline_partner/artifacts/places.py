@@ -64,8 +64,13 @@ def check_path(path: str) -> None:
     """
     Check that a text is a path on the worker, from its root.
 
-    :raises InvalidInput: It is relative, a URL, a path of another system, or one that only a shell reads.
+    :raises InvalidInput: It is empty, relative, a URL, a path of another system, or one that only a shell
+        reads, or it holds control characters.
     """
+    if not path:
+        raise InvalidInput(f"A location of artifacts is empty; write {_SAMPLES}.")
+    if _CONTROL.search(path):
+        raise InvalidInput(f"The location of artifacts {path!r:.200} holds control characters.")
     if _URL.match(path) or _FILE_URL.match(path):
         raise InvalidInput(f"{path!r:.200} is a URL; write a path on the worker.")
     for pattern, fault in _FOREIGN:
@@ -88,7 +93,7 @@ def _check_url(url: str) -> None:
     if parts.password is not None:
         # Checked before the location can be in a message.
         raise InvalidInput("A location of artifacts must not contain a password. Put it into a connection.")
-    if parts.scheme == "local" or (parts.scheme != "file" and not parts.netloc):
+    if parts.scheme == "local" or (parts.scheme != "file" and not parts.netloc.rpartition("@")[2]):
         raise InvalidInput(f"The location of artifacts {url!r:.200} names no bucket; write {_SAMPLES}.")
     if parts.scheme in ("s3a", "s3n"):
         raise InvalidInput(f"The location of artifacts {url!r:.200} has a scheme of Hadoop; write s3://.")

@@ -11,12 +11,19 @@ from typing import IO, cast
 from airflow_codepipeline_partner.artifacts.archive_errors import broken_archive_errors
 from airflow_codepipeline_partner.artifacts.archive_guard import ArchiveGuard
 from airflow_codepipeline_partner.artifacts.compression import Compression, decompressed
+from airflow_codepipeline_partner.artifacts.entry_names import shown
 from airflow_codepipeline_partner.artifacts.formats import CHUNK_BYTES
 
-#: Longest headers of one tar member: names, and the fields of PAX headers.
-MAX_TAR_HEADER_BYTES = 256 * 1024
-#: No honest header has this many digits in a row. Older Pythons take quadratic time to parse them.
-_MANY_DIGITS = re.compile(rb"\d{64}")
+#: Longest headers of one tar member: names, the fields of PAX headers, and the map of a sparse file.
+MAX_TAR_HEADER_BYTES = 4 * 1024 * 1024
+#: No honest number has this many digits. Older Pythons take quadratic time to parse them.
+_MANY_DIGITS = re.compile(rb"[\d_]{64}")
+#: What tarfile parses as numbers, and how long they may be.
+_NUMBERS = frozenset({b"atime", b"ctime", b"mtime", b"uid", b"gid", b"size"})
+_MAX_NUMBER_BYTES = 40
+_SPARSE_FIELD = "GNU.sparse."
+#: Longest value in a global header. tarfile reads each again for each member.
+_MAX_GLOBAL_CHARS = 4096
 #: The beginning of a record in a PAX header: its length, all of it included.
 _RECORD_LENGTH = re.compile(rb"(\d{1,10}) ")
 #: GNU tar's member types for a volume label and for a folder of an incremental backup.
@@ -65,7 +72,9 @@ def _check_global_headers(opened: tarfile.TarFile, guard: ArchiveGuard) -> None:
     """Refuse global headers that cost much for each member that follows."""
     if len(opened.pax_headers) > MAX_PAX_HEADERS:
         raise guard.refuse("has too many global headers")
-    if any(name.startswith("GNU.sparse.") for name in opened.pax_headers):
+    if any(len(value) > _MAX_GLOBAL_CHARS for value in opened.pax_headers.values()):
+        raise guard.refuse("has a global header that is too long")
+    if any(name.startswith(_SPARSE_FIELD) for name in opened.pax_headers):
         raise guard.refuse("has a global header that makes all of its files sparse")
 
 
@@ -177,7 +186,11 @@ class _ForwardOnlyReader:
             return self._read(size)
         self._header_bytes += size
         if self._header_bytes > MAX_TAR_HEADER_BYTES:
-            raise self._guard.refuse("has a header that is too long")
+            raise self._guard.refuse(
+                f"has a header of more than {MAX_TAR_HEADER_BYTES >> 20} MiB (a name, attributes, or the map "
+                "of a sparse file)",
+                advice="Create the artifact without --sparse and --xattrs.",
+            )
         data = self._read(size)
         if self._type is None and size == tarfile.BLOCKSIZE:
             self._guard.count_fields()
@@ -188,10 +201,11 @@ class _ForwardOnlyReader:
 
     def _check_fields(self, data: bytes) -> None:
         """Check what follows a header block: records, a long name, or the map of a sparse file."""
-        if _MANY_DIGITS.search(data):
-            raise self._guard.refuse("has an invalid header")
         if self._type in _PAX_TYPES:
             self._check_records(data)
+        elif self._type not in _NAME_TYPES and _MANY_DIGITS.search(data):
+            # In the map of a sparse file.
+            raise self._guard.refuse("has an invalid header")
         if self._type in _PAX_TYPES or self._type in _NAME_TYPES:
             # Another header block follows.
             self._type = None
@@ -206,13 +220,22 @@ class _ForwardOnlyReader:
         position = records = 0
         while match := _RECORD_LENGTH.match(data, position):
             end = position + int(match[1])
-            if data.find(b"=", match.end(), end) < 0 or data[end - 1 : end] != b"\n":
+            equals = data.find(b"=", match.end(), end)
+            if equals < 0 or data[end - 1 : end] != b"\n":
                 raise self._guard.refuse("has an invalid header")
+            self._check_number(data[match.end() : equals], data[equals + 1 : end - 1])
             position = end
             records += 1
         if data[position:].strip(b"\0"):
             raise self._guard.refuse("has an invalid header")
         self._guard.count_fields(records)
+
+    def _check_number(self, field: bytes, value: bytes) -> None:
+        is_too_long = field in _NUMBERS and len(value) > _MAX_NUMBER_BYTES
+        if is_too_long or (field.startswith(_SPARSE_FIELD.encode()) and _MANY_DIGITS.search(value)):
+            raise self._guard.refuse(
+                f"has a header in which {shown(field.decode('latin-1'))} is not a number"
+            )
 
     def ends_in_zeros(self) -> bool:
         """Return whether the tar ended with a block of zeros, followed only by zeros."""

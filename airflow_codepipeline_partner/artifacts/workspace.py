@@ -275,7 +275,15 @@ class Workspace:
         Return a source's path, unless a link leads elsewhere, which untrusted work may have made.
 
         :raises ArtifactError: A link leads out of the workspace, or out of the folder that holds the source.
+            Or the source is the worker's current directory, which is what an empty text would name.
         """
+        if os.path.normpath(source) == os.curdir:
+            raise ArtifactError(
+                f"The source of the artifact {artifact.name} is empty, or the worker's current directory. "
+                "Name the file or folder.",
+                failure_type="ConfigurationError",
+                job_id=self._storage.job.job_id,
+            )
         path = Path(source).absolute()
         home = self._root if path.is_relative_to(self._root) else path.parent.resolve()
         if not _is_inside(os.fspath(home), os.fspath(path)):

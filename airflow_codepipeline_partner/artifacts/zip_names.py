@@ -72,8 +72,20 @@ def _decode(data: bytes, member: zipfile.ZipInfo) -> str:
     return data.decode("cp437")
 
 
+def keeps_backslash(member: zipfile.ZipInfo) -> bool:
+    """Return whether a name has a backslash that separates no folders, though it would where it was made."""
+    return member.create_system in _BACKSLASH_SYSTEMS and "\\" in entry_name(member)
+
+
 def _with_slashes(path: str, member: zipfile.ZipInfo) -> str:
-    return path.replace("\\", "/") if member.create_system in _BACKSLASH_SYSTEMS else path
+    """
+    Return a path with ``/`` between its folders.
+
+    git and Go write MS-DOS as the system on Linux, too. But what separates folders by a backslash writes no
+    ``/``, so that one of them shows what the other is.
+    """
+    is_separator = member.create_system in _BACKSLASH_SYSTEMS and "/" not in path
+    return path.replace("\\", "/") if is_separator else path
 
 
 def _unicode_path(extra: bytes, stored: bytes) -> str | None:

@@ -18,6 +18,7 @@ from airflow_codepipeline_partner.artifacts.zip_names import (
     has_drive,
     is_folder,
     is_guessed,
+    keeps_backslash,
     link_text,
 )
 
@@ -60,6 +61,13 @@ def extract_zip(archive: Path, guard: ArchiveGuard) -> None:
                 guard.artifact,
                 shown(entry_name(guessed)),
             )
+        kept = next(filter(keeps_backslash, members), None)
+        if kept is not None:
+            log.info(
+                "The artifact %s has names with both / and a backslash, such as %s: the backslash stays.",
+                guard.artifact,
+                shown(entry_name(kept)),
+            )
         for member in members:
             guard.count_entry()
             _extract_member(opened, member, file, guard)
@@ -80,6 +88,8 @@ def _extract_member(
     if has_drive(name, member):
         raise guard.refuse("has a path with a drive letter", name)
     if is_folder(name, member):
+        if member.file_size:
+            raise guard.refuse("is a folder that has content", name)
         guard.add_folder(name)
     elif kind == stat.S_IFLNK:
         raw.check_overlap(member, name)
@@ -159,11 +169,13 @@ class _ZipFile(io.FileIO):
         self._ends = dict(zip(starts, [*starts[1:], self.seek(0, 2)], strict=False))
 
     def check_overlap(self, member: zipfile.ZipInfo, name: str) -> None:
-        """Refuse an entry that shares bytes with the next: reading them again and again would have no end."""
+        """Refuse an entry that shares bytes with another: reading them again and again would have no end."""
         self.seek(member.header_offset)
         header = self.read(_LOCAL_BYTES)
         # zipfile will say that it is cut.
         if len(header) == _LOCAL_BYTES and self._ends is not None:
             size = _LOCAL_BYTES + sum(_LOCAL_LENGTHS.unpack(header)) + member.compress_size
-            if member.header_offset + size > self._ends[member.header_offset]:
+            # Gone, if another entry of the list has the same place.
+            end = self._ends.pop(member.header_offset, 0)
+            if member.header_offset + size > end:
                 raise self._guard.refuse("shares its bytes with another entry", name)

@@ -58,6 +58,20 @@ def test_time_that_is_left_is_no_trouble(unpack, kind):
     assert len(unpack(content, limits=ArchiveLimits(max_seconds=1000), clock=Clock())) == 3
 
 
+def test_a_ratio_without_end_is_no_limit(unpack):
+    limits = ArchiveLimits(max_ratio=float("inf"), max_seconds=float("inf"), max_bytes=10)
+    assert unpack(MAKE["zip"]([file("a", b"1")]), limits=limits) == {"a": b"1"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_names_of_folders_above_count(refused, kind):
+    """Each is kept, so that few long paths would take much memory."""
+    content = MAKE[kind]([file(f"{number}" + "/a-long-folder" * 200) for number in range(4)])
+    assert "or longer names, than max_members (1000)" in refused(
+        content, limits=ArchiveLimits(max_members=1000)
+    )
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_piece_of_a_long_file_looks_at_the_clock(refused, kind):
     content = MAKE[kind]([file("a", bytes(5_000_000))])

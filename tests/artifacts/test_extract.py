@@ -160,9 +160,27 @@ def test_headers_that_hold_for_all_that_follows_are_few(refused):
     assert "too many global headers" in refused(content + make_tar([file("a")]))
 
 
-def test_a_header_of_digits_is_not_searched(refused):
-    content = tarfile.TarInfo.create_pax_global_header({"comment": "1" * 20_000})
-    assert "has an invalid header" in refused(content + make_tar([file("a")]))
+@pytest.mark.parametrize("name", ["mtime", "size", "GNU.sparse.map", "GNU.sparse.size"])
+def test_a_number_of_many_digits_is_not_parsed(refused, name):
+    digits = [("1" * 20_000), "1_" * 10_000 + "1"]
+    for value in digits:
+        content = tarfile.TarInfo.create_pax_global_header({name: value})
+        assert f"a header in which '{name}' is not a number" in refused(content + make_tar([file("a")]))
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("name", ["é" + "01" * 32, "0" * 240])
+def test_digits_in_a_name_are_no_number(unpack, form, name):
+    info = tarfile.TarInfo(name)
+    info.pax_headers = {"SCHILY.xattr.user.digest": "7" * 77, "comment": "8" * 20_000}
+    content = info.tobuf(form, "utf-8") + bytes(2 * tarfile.BLOCKSIZE)
+    assert unpack(content) == {name: b""}
+
+
+def test_a_long_value_in_a_global_header_is_refused(refused):
+    """It would be read again for each member."""
+    content = tarfile.TarInfo.create_pax_global_header({"comment": "c" * 5000})
+    assert "has a global header that is too long" in refused(content + make_tar([file("a")]))
 
 
 def test_an_encrypted_entry_is_refused(refused):
@@ -288,10 +306,33 @@ def test_the_former_folder_stays_if_it_cannot_be_replaced(tmp_path, unpack, monk
     ]
 
 
-def test_a_target_that_cannot_be_is_named(tmp_path, unpack):
-    (tmp_path / "out").write_text("a file")
-    with pytest.raises(ArtifactError, match="Source could not be unpacked on the worker: File exists"):
-        unpack(make_zip([file("a")]))
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_target_that_cannot_be_is_named(tmp_path, unpack, replace, monkeypatch):
+    """Before anything is unpacked; and a retry is of no use."""
+    out = tmp_path / "out"
+    out.write_text("a file")
+    with pytest.raises(ArtifactError, match="to target, which lies below a file") as refusal:
+        unpack(make_zip([file("a")]), replace=replace)
+    assert refusal.value.failure_type == "ConfigurationError"
+    out.unlink()
+    out.mkdir()
+    (out / "folder").mkdir()
+    (out / "target").symlink_to("folder")
+    if replace:
+        assert unpack(make_zip([file("a")]), replace=True) == {"a": b"x"}
+        assert (out / "folder").is_dir()
+    else:
+        with pytest.raises(ArtifactError, match="to target, which is a link"):
+            unpack(make_zip([file("a")]))
+    monkeypatch.setattr("os.path.ismount", lambda path: str(path) == str(out / "target"))
+    with pytest.raises(ArtifactError, match="to target, which is a mount point"):
+        unpack(make_zip([file("a")]), replace=replace)
+
+
+def test_an_archive_that_is_gone_or_a_folder_is_named(tmp_path):
+    for archive in (tmp_path / "gone", tmp_path):
+        with pytest.raises(ArtifactError, match="Source could not be read on the worker"):
+            extract(archive, tmp_path / "target", artifact="Source")
 
 
 def test_a_full_disk_is_named_and_nothing_is_left(refused, monkeypatch):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from archive_files import LINK, file, make_tar
 from step_count import Steps
@@ -99,3 +101,12 @@ def test_a_second_spelling_of_a_name_is_not_a_way_out(refused, monkeypatch):
     # As on a file system that ignores case: the link A is at the path a, too.
     monkeypatch.setattr("os.path.lexists", lambda path: path.endswith("/a"))
     assert "spelled in two ways" in refused(make_tar([file("x"), ("A", b".", LINK), ("l", b"a/../x", LINK)]))
+
+
+def test_what_is_missing_is_looked_for_once(unpack, monkeypatch):
+    """Each look costs as much as the path is deep."""
+    looks, lexists = [], os.path.lexists
+    monkeypatch.setattr("os.path.lexists", lambda path: looks.append(path) or lexists(path))
+    links = [(f"{'d/' * 50}l{number}", b"x/../" * 300 + b"y", LINK) for number in range(10)]
+    unpack(make_tar(links))
+    assert len([path for path in looks if path.endswith(("/x", "/y"))]) == 2

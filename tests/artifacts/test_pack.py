@@ -294,3 +294,21 @@ def test_times_before_1980_and_after_now_are_no_trouble(tmp_path, folder):
         os.utime(folder / "a", (moment, moment))
         pack(folder, tmp_path / "archive", artifact="Built")
     assert zipfile.is_zipfile(tmp_path / "archive")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_link_that_cannot_be_looked_at_is_not_packed(tmp_path, kind):
+    """Its path is too long from the root, but not for what follows it from its folder."""
+    deep = tmp_path / "in"
+    deep.mkdir()
+    number = os.open(deep, os.O_RDONLY)
+    for _ in range(16):
+        os.mkdir("d" * 250, dir_fd=number)
+        inner = os.open("d" * 250, os.O_RDONLY, dir_fd=number)
+        os.close(number)
+        number = inner
+    os.symlink("/", "out", dir_fd=number)
+    os.symlink("out/etc", "l", dir_fd=number)
+    os.close(number)
+    with pytest.raises(ArtifactError, match=r"leads out|could not be read"):
+        pack(deep, tmp_path / "archive", artifact="Built", archive_format=kind)

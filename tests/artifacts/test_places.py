@@ -48,6 +48,7 @@ def test_a_place_is_a_path_or_a_url(place, path):
 @pytest.mark.parametrize(
     ("place", "said"),
     [
+        ("s3://conn@/key", "names no bucket"),
         ("~/x", "starts with ~, which is not expanded; write the whole path"),
         ("~airflow/x", "starts with ~"),
         ("$HOME/x", "a variable of the shell"),
@@ -110,4 +111,10 @@ def test_what_is_no_place_is_told_what_to_write(place, said):
 @pytest.mark.parametrize("path", ["s3://b/x", "file:///x", "x", "~/x"])
 def test_a_path_is_no_url(path):
     with pytest.raises(InvalidInput):
+        check_path(path)
+
+
+@pytest.mark.parametrize("path", ["", "/tmp/a\0b", "/tmp/a\n"])
+def test_a_path_that_is_none_is_refused(path):
+    with pytest.raises(InvalidInput, match="is empty|holds control characters"):
         check_path(path)

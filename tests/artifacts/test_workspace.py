@@ -7,6 +7,7 @@ import functools
 import io
 import os
 import zipfile
+from pathlib import Path
 
 import pytest
 from artifact_jobs import SOURCE, refused, zipped
@@ -14,7 +15,12 @@ from artifact_jobs import SOURCE, refused, zipped
 from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner.artifacts import ArchiveLimits, Workspace, job_storage
 from airflow_codepipeline_partner.artifacts import workspace as workspace_module
-from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidJobReference, JobFailure
+from airflow_codepipeline_partner.exceptions import (
+    ArtifactError,
+    InvalidInput,
+    InvalidJobReference,
+    JobFailure,
+)
 
 
 def test_a_workspace_extracts_uploads_and_is_gone_afterwards(world):
@@ -241,3 +247,17 @@ def test_an_extracted_folder_is_replaced_on_request(world, tmp_path):
         workspace.extract(into=target, replace=True)
     assert [path.name for path in target.iterdir()] == ["a"]
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+@pytest.mark.parametrize("nowhere", ["", ".", "./", Path()])
+def test_an_empty_path_is_not_the_workers_folder(world, tmp_path, monkeypatch, nowhere):
+    """An unset variable is one. The folder would go to the customer, or be replaced."""
+    (tmp_path / "airflow.cfg").write_text("the worker's own")
+    monkeypatch.chdir(tmp_path)
+    with Workspace(world.claim(), world.hook, parent=tmp_path.parent) as workspace:
+        for send in (workspace.upload, lambda name, path: workspace.pack(path, name)):
+            with pytest.raises(ArtifactError, match="is empty, or the worker's current directory"):
+                send("Built", nowhere)
+        with pytest.raises(InvalidInput):
+            workspace.extract("Source", into=nowhere, replace=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["airflow.cfg"]

@@ -131,6 +131,15 @@ def test_a_backslash_of_unix_is_a_character(names, system):
 
 
 @pytest.mark.parametrize("system", WINDOWS)
+def test_a_backslash_beside_a_slash_is_a_character(names, system, caplog):
+    """git and Go say that MS-DOS made their zips, also on Linux."""
+    caplog.set_level("INFO")
+    name = b"units/system-systemd\\x2dcryptsetup.slice"
+    assert names(Member(name, system=system), Member(b"units/", b"", system=system)) == {b"units", name}
+    assert "has names with both / and a backslash" in caplog.text
+
+
+@pytest.mark.parametrize("system", WINDOWS)
 @pytest.mark.parametrize("name", [b"..\\evil", b"a\\..\\..\\evil", b"\\evil", b"\\\\host\\evil", b"a\\..\\b"])
 def test_a_path_of_windows_that_leads_out_is_refused(refused, system, name):
     refused(zip_of(Member(name, system=system)))

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 from step_count import Steps
-from zip_files import Member, field, zip_of
+from zip_files import UTF8, Member, field, unicode_path, zip_of
 
 from airflow_codepipeline_partner.artifacts.archive_limits import ArchiveLimits
 from airflow_codepipeline_partner.exceptions import ArtifactError
@@ -35,6 +35,27 @@ def test_entries_that_share_bytes_are_refused(refused, mode):
     inner = zip_of(Member(b"b", b"x" * 100, mode=mode))
     content = zip_of(Member(b"a", inner, mode=mode), Member(b"b", b"x" * 100, mode=mode, offset=31))
     assert "'a', which shares its bytes with another entry" in refused(content)
+
+
+def test_entries_at_the_same_place_are_refused(refused):
+    """Fields of Unicode Path may tell their names apart."""
+    first = Member(b"a", b"x" * 100)
+    second = Member(b"a", b"x" * 100, extra=unicode_path(b"b", b"a"), offset=0)
+    assert "'b', which shares its bytes with another entry" in refused(zip_of(first, second))
+
+
+def test_a_folder_with_content_is_refused(refused):
+    assert "'a/', which is a folder that has content" in refused(zip_of(Member(b"a/", b"lost")))
+
+
+def test_a_name_that_is_not_in_utf8_as_it_says_is_named(refused):
+    assert "a name that is not in the encoding that the archive says" in refused(
+        zip_of(Member(b"caf\xe9.txt", flags=UTF8))
+    )
+
+
+def test_a_zip_that_was_to_be_split_is_read(unpack):
+    assert unpack(zip_of(Member(b"a", offset=4), before=b"PK00")) == {"a": b"x"}
 
 
 def test_an_entry_that_ends_behind_the_zip_is_refused(refused):
