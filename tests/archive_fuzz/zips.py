@@ -80,8 +80,12 @@ def _many_fields(r):
 
 
 def _overlapping(r):
-    """Return an entry, and others that lie within it."""
+    """Return an entry, and others that lie within it, or at the same place."""
     number = r.choice([2, 30, 190])
+    if r.random() < 0.5:
+        # What tells them apart is a field.
+        names = [unicode_path(b"o%03d" % n, b"o") for n in range(number)]
+        return [Member(b"o", b"y" * 200, extra=name, offset=0) for name in names]
     inner = b"".join(zip_of(Member(b"i%03d" % n, b"y" * 200))[: 30 + 4 + 200] for n in range(10, 10 + number))
     packed = [Member(b"out", inner)]
     return [

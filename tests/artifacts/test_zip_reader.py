@@ -50,7 +50,7 @@ def test_a_folder_with_content_is_refused(refused):
 
 def test_a_name_that_is_not_in_utf8_as_it_says_is_named(refused):
     assert "a name that is not in the encoding that the archive says" in refused(
-        zip_of(Member(b"caf\xe9.txt", flags=UTF8))
+        zip_of(Member(b"t\xe9t.txt", flags=UTF8))
     )
 
 
