@@ -15,7 +15,7 @@ from airflow_codepipeline_partner.artifacts.entry_names import shown
 from airflow_codepipeline_partner.artifacts.formats import CHUNK_BYTES
 
 #: Longest headers of one tar member: names, the fields of PAX headers, and the map of a sparse file.
-MAX_TAR_HEADER_BYTES = 4 * 1024 * 1024
+MAX_TAR_HEADER_BYTES = 2 * 1024 * 1024
 #: No honest number has this many digits. Older Pythons take quadratic time to parse them.
 _MANY_DIGITS = re.compile(rb"[\d_]{64}")
 #: What tarfile parses as numbers, and how long they may be.

@@ -29,8 +29,8 @@ from airflow_codepipeline_partner.exceptions import ArtifactError
 LIMITS = ArchiveLimits(max_members=200, max_bytes=200_000)
 #: What the limits themselves allow, and what each byte of the archive adds.
 BASE_STEPS, STEPS_PER_BYTE = 1_000_000, 2
-#: xz keeps 8 MiB by default.
-BASE_MEMORY, MEMORY_PER_BYTE = 12_000_000, 20
+#: xz keeps 8 MiB by default, and a header of a tar may have 2 MiB, which is copied.
+BASE_MEMORY, MEMORY_PER_BYTE = 16_000_000, 20
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 

@@ -220,3 +220,9 @@ def test_a_size_in_base_256_is_read(unpack, refused):
     refused(sized(2**80) + block(b"x") + END)
     refused(sized(-1) + block(b"x") + END)
     assert unpack(sized(1) + block(b"x") + END) == {"a": b"x"}
+
+
+def test_a_header_of_many_megabytes_is_refused_and_said(unpack, refused):
+    long = extended(b"x", record(b"comment", b"c" * 2**21)) + header() + END
+    assert "a header of more than 2 MiB (a name, attributes, or the map" in refused(gzip.compress(long))
+    assert unpack(extended(b"x", record(b"comment", b"c" * 2**20)) + header("a") + END) == {"a": b""}
