@@ -7,6 +7,8 @@ import bz2
 import gzip
 import lzma
 
+from tar_files import block, record
+
 from archive_fuzz.names import chain, path, target
 
 KINDS = [
@@ -33,10 +35,6 @@ KEYS = [b"path", b"linkpath", b"size", b"mtime", b"comment", b"GNU.sparse.size",
 KEYS += [b"GNU.sparse.realsize", b"GNU.sparse.major", b"GNU.sparse.minor", b"GNU.sparse.name", b"hdrcharset"]
 
 
-def block(content):
-    return content + bytes(-len(content) % 512)
-
-
 def header(name, kind=b"0", size=0, linkname=b"", middle=b""):
     """Return a header; its name and link are cut, as in the format."""
     raw = bytearray(512)
@@ -53,14 +51,6 @@ def header(name, kind=b"0", size=0, linkname=b"", middle=b""):
     raw[148:156] = b" " * 8
     raw[148:156] = b"%06o\0 " % sum(raw)
     return bytes(raw)
-
-
-def record(key, value):
-    rest = b" " + key + b"=" + value + b"\n"
-    length = len(rest)
-    while length != len(rest) + len(str(length)):
-        length = len(rest) + len(str(length))
-    return str(length).encode() + rest
 
 
 def extended(kind, content):

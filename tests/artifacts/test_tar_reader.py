@@ -10,15 +10,12 @@ import tarfile
 import pytest
 from archive_files import file, make_tar
 from step_count import Steps
+from tar_files import block, record
 
 from airflow_codepipeline_partner.artifacts.archive_limits import ArchiveLimits
 from airflow_codepipeline_partner.exceptions import ArtifactError
 
 END = bytes(1024)
-
-
-def block(content):
-    return content + bytes(-len(content) % tarfile.BLOCKSIZE)
 
 
 def header(name="x", kind=tarfile.REGTYPE, size=0, **fields):
@@ -31,15 +28,6 @@ def header(name="x", kind=tarfile.REGTYPE, size=0, **fields):
 
 def extended(kind, content):
     return header(kind=kind, size=len(content)) + block(content)
-
-
-def record(key, value):
-    """Return a record of a PAX header, which begins with its own length."""
-    rest = b" " + key + b"=" + value + b"\n"
-    length = len(rest)
-    while length != len(rest) + len(str(length)):
-        length = len(rest) + len(str(length))
-    return str(length).encode() + rest
 
 
 def sparse(size, pieces, content):
