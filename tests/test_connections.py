@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from contextlib import suppress
 
 import boto3
 import pytest
@@ -240,7 +241,9 @@ def store_in_backend():
         patch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         manager, parameters = boto3.client("secretsmanager"), boto3.client("ssm")
-        manager.create_secret(Name=f"airflow/connections/{CONN_ID}")
+        # moto keeps it for the next emulator of this process.
+        with suppress(manager.exceptions.ResourceExistsException):
+            manager.create_secret(Name=f"airflow/connections/{CONN_ID}")
 
         def store(kind, value):
             if kind is SecretsManagerBackend:

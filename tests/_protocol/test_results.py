@@ -155,7 +155,7 @@ def test_a_revision_that_does_not_fit_is_refused_by_field(members, field):
         ({"percentComplete": "None"}, "executionDetails.percentComplete"),
         ({"percentComplete": True}, "executionDetails.percentComplete"),
         ({"externalExecutionId": "x" * 1501}, "executionDetails.externalExecutionId"),
-        ({"summary": {"a": 1}}, "executionDetails.summary"),
+        ({"summary": 1.5}, "executionDetails.summary"),
         ({"percentComplete": 101.5}, "executionDetails.percentComplete"),
         ({"percentComplete": -0.5}, "executionDetails.percentComplete"),
         ({"percentComplete": float("nan")}, "executionDetails.percentComplete"),
