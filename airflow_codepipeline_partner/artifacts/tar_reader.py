@@ -31,7 +31,7 @@ _VOLUME_LABEL, _DUMPED_FOLDER = b"V", b"D"
 _PAX_TYPES = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 _NAME_TYPES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 #: Where a header has its type.
-_TYPE_AT = slice(156, 157)
+_SIZE_AT, _TYPE_AT = slice(124, 136), slice(156, 157)
 #: Most global headers of a tar, which apply to all members that follow.
 MAX_PAX_HEADERS = 100
 
@@ -136,6 +136,14 @@ def _add_sparse_file(member: tarfile.TarInfo, reader: _ForwardOnlyReader, guard:
         file.truncate(member.size)
 
 
+def _content_bytes(block: bytes) -> int:
+    """Return how many bytes follow a header block."""
+    try:
+        return tarfile.nti(block[_SIZE_AT])  # type: ignore[attr-defined,no-any-return]
+    except tarfile.HeaderError:
+        return 0
+
+
 class _ForwardOnlyReader:
     """
     A file that ``tarfile`` can read only forwards, with limits on headers.
@@ -148,7 +156,7 @@ class _ForwardOnlyReader:
         self._file = file
         self._guard = guard
         self._position = 0
-        self._last_block = b""
+        self._last_block = self._extension = b""
         self.begin_headers()
 
     def begin_headers(self) -> None:
@@ -195,20 +203,19 @@ class _ForwardOnlyReader:
         if self._type is None and size == tarfile.BLOCKSIZE:
             self._guard.count_fields()
             self._last_block, self._type = data, data[_TYPE_AT]
-        else:
-            self._check_fields(data)
-        return data
-
-    def _check_fields(self, data: bytes) -> None:
-        """Check what follows a header block: records, a long name, or the map of a sparse file."""
-        if self._type in _PAX_TYPES:
-            self._check_records(data)
-        elif self._type not in _NAME_TYPES and _MANY_DIGITS.search(data):
+            self._extension = b""
+        elif self._type in _PAX_TYPES or self._type in _NAME_TYPES:
+            # Newer Pythons read it in pieces.
+            self._extension += data
+            if len(self._extension) >= _content_bytes(self._last_block) or len(data) < size:
+                if self._type in _PAX_TYPES:
+                    self._check_records(self._extension)
+                # Another header block follows.
+                self._type = None
+        elif _MANY_DIGITS.search(data):
             # In the map of a sparse file.
             raise self._guard.refuse("has an invalid header")
-        if self._type in _PAX_TYPES or self._type in _NAME_TYPES:
-            # Another header block follows.
-            self._type = None
+        return data
 
     def _check_records(self, data: bytes) -> None:
         """

@@ -30,6 +30,8 @@ class _ResumedStream(io.RawIOBase):
         self._progress = progress
         self._position = 0
         self._resumptions = 0
+        # Closed also if S3 refuses it.
+        self._body: Any = None
         answer = get()
         self.size = progress.total = int(answer["ContentLength"])
         self._etag: str = answer["ETag"]
@@ -101,7 +103,7 @@ class _ResumedStream(io.RawIOBase):
 
     def close(self) -> None:
         """Close the connection."""
-        if not self.closed:
+        if not self.closed and self._body is not None:
             self._body.close()
         super().close()
 

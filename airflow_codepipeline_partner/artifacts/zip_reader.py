@@ -8,6 +8,7 @@ import logging
 import stat
 import struct
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 from airflow_codepipeline_partner.artifacts.archive_errors import broken_archive_errors
@@ -164,9 +165,11 @@ class _ZipFile(io.FileIO):
         raise self._guard.refuse(f"has an entry with more than {MAX_EXTRA_FIELDS} fields")
 
     def remember_ends(self, members: list[zipfile.ZipInfo]) -> None:
-        """Remember where the next entry begins, for each."""
-        starts = sorted({member.header_offset for member in members})
-        self._ends = dict(zip(starts, [*starts[1:], self.seek(0, 2)], strict=False))
+        """Remember where the next entry begins, for each that has its place alone."""
+        times = Counter(member.header_offset for member in members)
+        starts = sorted(times)
+        ends = zip(starts, [*starts[1:], self.seek(0, 2)], strict=False)
+        self._ends = {start: end for start, end in ends if times[start] == 1}
 
     def check_overlap(self, member: zipfile.ZipInfo, name: str) -> None:
         """Refuse an entry that shares bytes with another: reading them again and again would have no end."""
@@ -175,7 +178,5 @@ class _ZipFile(io.FileIO):
         # zipfile will say that it is cut.
         if len(header) == _LOCAL_BYTES and self._ends is not None:
             size = _LOCAL_BYTES + sum(_LOCAL_LENGTHS.unpack(header)) + member.compress_size
-            # Gone, if another entry of the list has the same place.
-            end = self._ends.pop(member.header_offset, 0)
-            if member.header_offset + size > end:
+            if member.header_offset + size > self._ends.get(member.header_offset, 0):
                 raise self._guard.refuse("shares its bytes with another entry", name)

@@ -120,8 +120,11 @@ def _look_at_list(archive, outcome):
             return ["reads bytes more than once"]
     elif outcome.startswith("tar"):
         # tarfile stops at the zeros between two streams of xz.
-        with suppress(tarfile.ReadError), tarfile.open(archive, encoding="utf-8") as opened:
-            members = opened.getmembers()
+        try:
+            with suppress(tarfile.ReadError), tarfile.open(archive, encoding="utf-8") as opened:
+                members = opened.getmembers()
+        except Exception as error:
+            return [f"tarfile cannot list it: {error!r}"]
     return [f"has {len(members)} entries"] if len(members) > LIMITS.max_members else []
 
 

@@ -192,7 +192,7 @@ def test_a_name_of_linux_is_taken_as_it_is(tmp_path, unpack, name, form):
     assert os.readlink(top + b"/l") == name
 
 
-def test_a_size_in_base_256_is_read(unpack, refused):
+def test_a_size_in_base_256_is_read(unpack):
     info = tarfile.TarInfo("a")
     info.size = 1
     whole = bytearray(info.tobuf(tarfile.GNU_FORMAT))
@@ -205,8 +205,10 @@ def test_a_size_in_base_256_is_read(unpack, refused):
         whole[148:156] = b"%06o\0 " % sum(whole)
         return bytes(whole)
 
-    refused(sized(2**80) + block(b"x") + END)
-    refused(sized(-1) + block(b"x") + END)
+    for size in (2**80, -1):
+        # It depends on Python who notices.
+        with pytest.raises(ArtifactError):
+            unpack(sized(size) + block(b"x") + END)
     assert unpack(sized(1) + block(b"x") + END) == {"a": b"x"}
 
 

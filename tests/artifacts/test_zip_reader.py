@@ -41,7 +41,7 @@ def test_entries_at_the_same_place_are_refused(refused):
     """Fields of Unicode Path may tell their names apart."""
     first = Member(b"a", b"x" * 100)
     second = Member(b"a", b"x" * 100, extra=unicode_path(b"b", b"a"), offset=0)
-    assert "'b', which shares its bytes with another entry" in refused(zip_of(first, second))
+    assert "'a', which shares its bytes with another entry" in refused(zip_of(first, second))
 
 
 def test_a_folder_with_content_is_refused(refused):
