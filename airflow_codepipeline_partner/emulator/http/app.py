@@ -64,7 +64,7 @@ class EmulatorApp:
         self._action_types_api = ActionTypesApi(controls.state)
         self._executions_api: ExecutionsApi = controls.executions_api
         self._pipelines_api = PipelinesApi(controls.state, controls.runner)
-        self._guard = ArtifactGuard(controls.state)
+        self._guard = ArtifactGuard(controls.state, controls.store)
         self._control = ControlHttp(controls)
         self._slow_calls = threading.Semaphore(MAX_SLOW_CALLS)
 

@@ -9,8 +9,9 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, unquote, unquote_to_bytes
+from urllib.parse import parse_qs, parse_qsl, unquote, unquote_to_bytes
 
+from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.http.requests import Environ, raw_path, read_body, request_headers
@@ -63,11 +64,13 @@ class ArtifactGuard:
     It ignores requests without a job's credentials.
 
     :param state: The state.
+    :param store: S3, which knows the uploads in parts.
     :param wall: The clients' time in seconds since the epoch, by which presigned URLs expire.
     """
 
-    def __init__(self, state: State, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, state: State, store: MotoStore, wall: Callable[[], float] = time.time) -> None:
         self._state = state
+        self._store = store
         self._wall = wall
         self._uploads = Uploads()
 
@@ -151,6 +154,11 @@ class ArtifactGuard:
             right = _encryption(environ) == ("aws:kms", credentials.encryption_key)
             if not right and self._state.settings.upload_encryption == "refuse":
                 raise denied
+        upload_id = parse_qs(environ.get("QUERY_STRING", "")).get("uploadId", [""])[0]
+        # moto writes to the upload's own key, whatever the path says. If it has no such upload, it says so.
+        if self._store.key_of_upload(bucket, upload_id) not in (None, key):
+            message = "The specified upload does not exist. The upload ID may be invalid."
+            raise ApiError("NoSuchUpload", message, 404)
         self._uploads.check(operation, environ)
         return call
 

@@ -9,6 +9,7 @@ import logging
 
 import pytest
 from botocore.exceptions import ClientError
+from declaring import code
 
 from airflow_codepipeline_partner.emulator.http.checksums import CRCS, DIGESTS, encoded
 
@@ -82,6 +83,33 @@ def test_a_mistake_in_s3_is_a_clear_error_and_in_the_ledger(
     assert (got, f"<Code>{code}</Code>".encode() in answer) == (status, True)
     [said] = artifacts.w.emu.ledger[before:]
     assert (said.kind, said.outcome, said.job_id) == ("artifact", code, artifacts.job_id)
+
+
+def test_an_upload_id_opens_no_other_key(artifacts, client):
+    admin, other = client("s3", artifacts.w.emu), artifacts.built | {"Key": "of-the-customer"}
+    upload = admin.create_multipart_upload(**other)["UploadId"]
+    named = artifacts.built | {"UploadId": upload}
+    etag = admin.upload_part(**other, UploadId=upload, PartNumber=1, Body=b"theirs")["ETag"]
+    parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+    for call, more in (
+        (artifacts.s3.upload_part, {"PartNumber": 1, "Body": b"ours"}),
+        (artifacts.s3.complete_multipart_upload, {"MultipartUpload": parts}),
+        (artifacts.s3.abort_multipart_upload, {}),
+    ):
+        assert code(call, **named, **more) == "NoSuchUpload"
+    admin.complete_multipart_upload(**other, UploadId=upload, MultipartUpload=parts)
+    assert admin.get_object(**other)["Body"].read() == b"theirs"
+
+
+def test_an_upload_can_be_completed_twice(artifacts):
+    """A client that lost the answer asks again."""
+    named = artifacts.built | {
+        "UploadId": artifacts.s3.create_multipart_upload(**artifacts.built)["UploadId"]
+    }
+    etag = artifacts.s3.upload_part(**named, PartNumber=1, Body=b"x")["ETag"]
+    for _ in range(2):
+        parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+        assert artifacts.s3.complete_multipart_upload(**named, MultipartUpload=parts)["ETag"]
 
 
 @pytest.mark.parametrize("name", sorted(DIGESTS))
