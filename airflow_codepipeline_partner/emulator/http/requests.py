@@ -11,6 +11,8 @@ Environ = dict[str, Any]
 
 #: moto's own key: the names of headers as they were sent, by those of WSGI, if they have underscores.
 PRESERVED_NAMES = "moto.preserved_header_names"
+#: What stands for the hash of a body that is sent in chunks.
+UNSIGNED_CHUNKS = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 
 
 def raw_path(environ: Mapping[str, Any]) -> str:
@@ -31,6 +33,11 @@ def request_headers(environ: Mapping[str, Any]) -> dict[str, str]:
         if environ.get(name):
             headers[name.replace("_", "-").lower()] = environ[name]
     return headers
+
+
+def is_chunked(environ: Mapping[str, Any]) -> bool:
+    """Return whether moto reads a request's body as chunks. It does not look at Content-Encoding."""
+    return environ.get("HTTP_X_AMZ_CONTENT_SHA256") == UNSIGNED_CHUNKS
 
 
 def read_body(environ: Environ) -> bytes:

@@ -14,7 +14,14 @@ from urllib.parse import parse_qs, parse_qsl, unquote, unquote_to_bytes
 from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
-from airflow_codepipeline_partner.emulator.http.requests import Environ, raw_path, read_body, request_headers
+from airflow_codepipeline_partner.emulator.http.requests import (
+    UNSIGNED_CHUNKS,
+    Environ,
+    is_chunked,
+    raw_path,
+    read_body,
+    request_headers,
+)
 from airflow_codepipeline_partner.emulator.http.signature import (
     Signature,
     is_genuine,
@@ -37,7 +44,6 @@ _FOREIGN_HEADERS = (
     "x-amz-target",
 )
 _UNSIGNED = "UNSIGNED-PAYLOAD"
-_UNSIGNED_CHUNKS = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _DATE = "%Y%m%dT%H%M%SZ"
 _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 MAX_PRESIGNED_SECONDS = 604_800  # a week
@@ -221,8 +227,9 @@ def _described(environ: Environ, call: ArtifactCall, response: Sequence[Any]) ->
         headers = {name.lower(): value for name, value in response[1]} if response else {}
         details["bytes"] = int(headers.get("content-length", 0))
     elif call.operation in ("PutObject", "UploadPart"):
-        chunked = environ.get("HTTP_X_AMZ_DECODED_CONTENT_LENGTH", "")
-        details["bytes"] = int(chunked if chunked.isdecimal() else environ.get("CONTENT_LENGTH") or 0)
+        # The length of what was in the chunks was checked.
+        decoded = environ.get("HTTP_X_AMZ_DECODED_CONTENT_LENGTH") if is_chunked(environ) else None
+        details["bytes"] = int(decoded or environ.get("CONTENT_LENGTH") or 0)
     algorithm, key_id = _encryption(environ)
     if algorithm is not None:
         details |= {"serverSideEncryption": algorithm, "kmsKeyId": key_id}
@@ -259,7 +266,7 @@ def _encryption(environ: Mapping[str, Any]) -> tuple[str | None, str | None]:
 
 def _check_body(environ: Environ, body_sha256: str) -> None:
     signed = environ.get("HTTP_X_AMZ_CONTENT_SHA256", body_sha256)
-    if signed in (_UNSIGNED, _UNSIGNED_CHUNKS):
+    if signed in (_UNSIGNED, UNSIGNED_CHUNKS):
         return
     if signed.startswith("STREAMING-"):
         raise ApiError("NotImplemented", f"The emulator does not read {signed} bodies.", 501)

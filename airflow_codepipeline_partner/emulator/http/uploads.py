@@ -13,12 +13,17 @@ from xml.etree import ElementTree
 
 from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.http.checksums import CRCS, DIGESTS, encoded
-from airflow_codepipeline_partner.emulator.http.requests import Environ, read_body, request_headers
+from airflow_codepipeline_partner.emulator.http.requests import (
+    Environ,
+    is_chunked,
+    read_body,
+    request_headers,
+)
 from airflow_codepipeline_partner.emulator.service_model import is_number
 
 MAX_PARTS = 10_000
 _CHECKSUM = "x-amz-checksum-"
-_CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,16})(;.*)?\r\n")
+_CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,16})\r\n")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +153,7 @@ def _element(name: str) -> str:
 def _check_digests(environ: Environ, body: bytes) -> tuple[bytes, dict[str, bytes]]:
     """Check a body's checksums, and return its content and them, by the names of their headers."""
     headers = request_headers(environ)
-    if "aws-chunked" in headers.get("content-encoding", ""):
+    if is_chunked(environ):
         body, trailer = _unchunked(body)
         if headers.get("x-amz-decoded-content-length", str(len(body))) != str(len(body)):
             raise _incomplete()
@@ -167,7 +172,10 @@ def _unchunked(body: bytes) -> tuple[bytes, dict[str, str]]:
     """Return the content of an aws-chunked body, and its trailer by names in lower case."""
     stream, chunks = io.BytesIO(body), []
     while True:
-        size = _CHUNK_SIZE.fullmatch(stream.readline())
+        line = stream.readline()
+        size = _CHUNK_SIZE.fullmatch(line)
+        if b";" in line:
+            raise ApiError("InvalidRequest", "The emulator does not read extensions of chunks.")
         if size is None:
             raise _incomplete()
         length = int(size[1], 16)

@@ -68,6 +68,7 @@ def complete(*numbers):
         ("PUT", "", trailed("crc64nvme:AAAAAAAAAAA="), CHUNKED, 400, "BadDigest"),
         ("PUT", "", trailed("sha1:AAAA"), CHUNKED, 400, "BadDigest"),
         ("PUT", "", trailed("crc32:JAvENQ=="), TRAILER_OF_SHA1, 400, "MalformedTrailerError"),
+        ("PUT", "", b"7;a=b\r\nin bits\r\n0\r\n\r\n", CHUNKED, 400, "InvalidRequest"),
     ],
 )
 def test_a_mistake_in_s3_is_a_clear_error_and_in_the_ledger(
@@ -83,6 +84,15 @@ def test_a_mistake_in_s3_is_a_clear_error_and_in_the_ledger(
     assert (got, f"<Code>{code}</Code>".encode() in answer) == (status, True)
     [said] = artifacts.w.emu.ledger[before:]
     assert (said.kind, said.outcome, said.job_id) == ("artifact", code, artifacts.job_id)
+
+
+@pytest.mark.parametrize("encoding", [None, "aws-chunked", "AWS-Chunked", "gzip,aws-chunked"])
+def test_trailers_are_read_whatever_the_encoding_says(artifacts, http, encoding):
+    headers = {"X-Amz-Decoded-Content-Length": "7"} | ({"Content-Encoding": encoding} if encoding else {})
+    for checksum, status in (("AAAAAA==", 400), ("JAvENQ==", 200)):
+        body = trailed(f"crc32:{checksum}")
+        assert artifacts.signed(http, "PUT", artifacts.built, body, CHUNKS, headers)[0] == status
+    assert artifacts.w.emu.ledger[-1].details["bytes"] == 7
 
 
 def test_an_upload_id_opens_no_other_key(artifacts, client):
