@@ -95,7 +95,9 @@ class EmulatorApp:
     def _ask_moto(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """Let moto answer. It raises what it cannot do, and clients would retry a 500 in vain."""
         try:
-            return self._moto(environ, start)
+            return self._moto(environ, _latin_only(start))
+        except ApiError as error:
+            refusal = error
         except NotImplementedError as error:
             refusal = ApiError("NotImplemented", f"moto does not know this call: {error}", 501)
         except Exception as error:
@@ -228,6 +230,14 @@ class EmulatorApp:
             )
 
     def _artifact(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        try:
+            return self._guarded(environ, start)
+        except Exception as error:
+            _log.exception("the guard of S3 failed")
+            refusal = ApiError("InvalidRequest", f"The emulator could not do this: {error!r}")
+        return _denied(environ, start, refusal)
+
+    def _guarded(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         call: ArtifactCall | None = None
         faults: list[Fault] = []
         try:
@@ -254,13 +264,30 @@ class EmulatorApp:
 
     def _ask_s3(self, call: ArtifactCall, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         try:
-            return self._moto(environ, start)
+            return self._moto(environ, _latin_only(start))
+        except ApiError:
+            raise
         except Exception as error:
             _log.debug("moto raised", exc_info=True)
             if "Part" in call.operation or "Multipart" in call.operation:
                 message = "The specified upload does not exist. It may have been aborted or completed."
                 raise ApiError("NoSuchUpload", message, 404) from None
             raise ApiError("InvalidRequest", f"moto could not do this: {error!r}") from None
+
+
+def _latin_only(start: StartResponse) -> StartResponse:
+    """Refuse headers of a response that HTTP cannot hold, as S3 does."""
+
+    def checked(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+        for name, value in headers:
+            try:
+                value.encode("latin-1")
+            except UnicodeEncodeError:
+                message = f"Header value cannot be represented using ISO-8859-1: {name}"
+                raise ApiError("InvalidArgument", message) from None
+        return start(status, headers, *more)
+
+    return checked
 
 
 def _is_codepipeline(environ: Environ) -> bool:

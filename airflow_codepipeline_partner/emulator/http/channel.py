@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser, get_header_lines
+from waitress.parser import HTTPRequestParser, ParsingError, get_header_lines
 from waitress.task import WSGITask
 
 from airflow_codepipeline_partner.emulator.http.requests import PRESERVED_NAMES, Environ
@@ -22,7 +22,11 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
 
     def parse_header(self, header_plus: bytes) -> None:
         """Parse the header of a request."""
-        super().parse_header(header_plus)
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:
+            # Of a URL or a length that Python does not read; the connection would just end.
+            raise ParsingError(str(error)) from None
         # botocore sends "Expect: 100-continue" with each upload. After "continue" waitress waits for a body,
         # and an empty one never comes.
         if self.content_length == 0 and not self.chunked:

@@ -94,6 +94,9 @@ class ArtifactGuard:
         :return: The call; the request's body can be read again.
         :raises ApiError: It is denied.
         """
+        # With a virtual host's name moto would use another bucket than the path's.
+        if not _PATH_STYLE_HOST.fullmatch(environ.get("HTTP_HOST", "")):
+            raise ApiError("AccessDenied", "Access Denied", 403)
         signature = read_signature(environ)
         query = unquote(environ.get("QUERY_STRING", ""))
         if signature is None or not signature.access_key_id.startswith(ACCESS_KEY_PREFIX):
@@ -145,9 +148,6 @@ class ArtifactGuard:
 
     def _allow(self, environ: Environ, credentials: SessionCredentials) -> ArtifactCall:
         denied = ApiError("AccessDenied", "Access Denied", 403)
-        # With a virtual host's name moto would use another bucket than the path's.
-        if not _PATH_STYLE_HOST.fullmatch(environ.get("HTTP_HOST", "")):
-            raise denied
         bucket, key = _place(environ)
         operation = _operation(environ)
         if operation is None or any(name.startswith(_FOREIGN_HEADERS) for name in request_headers(environ)):

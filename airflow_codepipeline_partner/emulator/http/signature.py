@@ -134,4 +134,4 @@ def is_genuine(
         request.headers["X-Amz-Content-SHA256"] = "UNSIGNED-PAYLOAD" if signature.presigned else body_sha256
     signer = _Recomputed(signature, secret_access_key)
     expected = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
-    return hmac.compare_digest(expected, signature.signature)
+    return hmac.compare_digest(expected.encode(), signature.signature.encode())

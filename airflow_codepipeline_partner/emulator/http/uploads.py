@@ -23,7 +23,7 @@ from airflow_codepipeline_partner.emulator.service_model import is_number
 
 MAX_PARTS = 10_000
 _CHECKSUM = "x-amz-checksum-"
-_CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,16})\r\n")
+_CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})\r\n")
 
 
 @dataclasses.dataclass(frozen=True)

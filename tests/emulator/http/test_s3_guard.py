@@ -77,8 +77,9 @@ def test_other_services_deny_in_their_own_words(artifacts):
     assert code(pipeline.get_pipeline_state, name="pipeline") == "AccessDeniedException"
 
 
-def test_a_bucket_in_the_host_name_is_denied(artifacts, http):
-    headers = {"Host": f"{BUCKET}.localhost"}
+@pytest.mark.parametrize("host", [f"{BUCKET}.localhost", "[bad"])
+def test_another_host_is_denied(artifacts, http, host):
+    headers = {"Host": host}
     status, body, _ = artifacts.signed(http, "GET", artifacts.source, headers=headers)
     assert (status, b"AccessDenied" in body) == (403, True)
 

@@ -160,6 +160,20 @@ def test_a_presigned_url_of_yesterday_has_expired(artifacts, http):
     assert (status, b"AuthorizationQueryParametersError" in body) == (400, True)
 
 
+def test_a_signature_that_is_no_ascii_is_only_wrong(artifacts, presign, http):
+    status, body, _ = http(presign("get_object", artifacts.source)[:-3] + "%C3%A9")
+    assert (status, b"SignatureDoesNotMatch" in body) == (403, True)
+    scope = f"{artifacts.keys['aws_access_key_id']}/20270101/us-east-1/s3/aws4_request"
+    headers = {
+        "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=\xe9",
+        "X-Amz-Security-Token": artifacts.keys["aws_session_token"],
+        "X-Amz-Date": "20270101T000000Z",
+    }
+    url = f"{artifacts.w.emu.url}/{BUCKET}/{artifacts.source['Key']}"
+    status, body, _ = http(url, headers=headers)
+    assert (status, b"SignatureDoesNotMatch" in body) == (403, True)
+
+
 def test_two_signatures_on_one_request_are_refused(artifacts, presign, http):
     get = presign("get_object", artifacts.source)
     query = "?" + get.partition("?")[2]

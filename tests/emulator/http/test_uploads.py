@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from declaring import code
 
 from airflow_codepipeline_partner.emulator.http.checksums import CRCS, DIGESTS, encoded
+from airflow_codepipeline_partner.emulator.http.s3_guard import ArtifactGuard
 
 ZEROS = base64.b64encode(b"\0" * 16).decode()
 CHUNKS = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
@@ -62,6 +63,8 @@ def complete(*numbers):
         ("PUT", "", b"x", {"x-amz-checksum-md5": ZEROS}, 400, "BadDigest"),
         ("PUT", "", b"7\r\nin", CHUNKED, 400, "IncompleteBody"),
         ("PUT", "", b"zzzz", CHUNKED, 400, "IncompleteBody"),
+        ("PUT", "", b"f" * 16 + b"\r\nx\r\n0\r\n\r\n", CHUNKED, 400, "IncompleteBody"),
+        ("GET", "?response-content-disposition=%E2%82%AC", b"", {}, 400, "InvalidArgument"),
         ("PUT", "", b"3\r\nbit\r\n0\r\n\r\n", CHUNKED, 400, "IncompleteBody"),
         ("PUT", "", trailed("crc32:AAAAAA=="), CHUNKED, 400, "BadDigest"),
         ("PUT", "", trailed("crc32c:AAAAAA=="), CHUNKED, 400, "BadDigest"),
@@ -93,6 +96,19 @@ def test_trailers_are_read_whatever_the_encoding_says(artifacts, http, encoding)
         body = trailed(f"crc32:{checksum}")
         assert artifacts.signed(http, "PUT", artifacts.built, body, CHUNKS, headers)[0] == status
     assert artifacts.w.emu.ledger[-1].details["bytes"] == 7
+
+
+def test_a_long_length_without_chunks_is_no_matter(artifacts, http):
+    headers = {"X-Amz-Decoded-Content-Length": "9" * 5000}
+    assert artifacts.signed(http, "PUT", artifacts.built, b"x", headers=headers)[0] == 200
+    assert artifacts.w.emu.ledger[-1].details["bytes"] == 1
+
+
+@pytest.mark.parametrize("broken", ["check", "record"])
+def test_a_fault_of_the_guard_is_a_clean_error(artifacts, http, monkeypatch, broken):
+    monkeypatch.setattr(ArtifactGuard, broken, lambda *arguments: 1 / 0)
+    status, answer, _ = artifacts.signed(http, "GET", artifacts.source)
+    assert (status, b"<Code>InvalidRequest</Code>" in answer) == (400, True)
 
 
 def test_an_upload_id_opens_no_other_key(artifacts, client):
