@@ -19,7 +19,7 @@ from airflow_codepipeline_partner.emulator.http.requests import raw_path, reques
 from airflow_codepipeline_partner.emulator.service_model import is_number
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
-_PARAMETER = re.compile(r"(Credential|SignedHeaders|Signature)=([^,\s]+)")
+_PART = re.compile(r"(Credential|SignedHeaders|Signature)=([^,\s]+)")
 # An unsigned query string of the signature's own parameters.
 _PRESIGNED = "X-Amz-Credential"
 
@@ -52,16 +52,15 @@ def read_signature(environ: Mapping[str, Any]) -> Signature | None:
 
     :return: None if it has no signature of version 4, or one that cannot be read.
     """
-    query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+    pairs = parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+    query = dict(pairs)
     authorization = environ.get("HTTP_AUTHORIZATION", "")
     if authorization:
-        if not authorization.startswith(_ALGORITHM):
-            return None
-        found = dict(_PARAMETER.findall(authorization))
+        found = _read_parts(authorization)
         timestamp = environ.get("HTTP_X_AMZ_DATE", "")
         token = environ.get("HTTP_X_AMZ_SECURITY_TOKEN")
         expires = None
-    elif _PRESIGNED in query:
+    elif [name for name, _ in pairs].count(_PRESIGNED) == 1:
         names = {
             "Credential": _PRESIGNED,
             "SignedHeaders": "X-Amz-SignedHeaders",
@@ -89,6 +88,15 @@ def read_signature(environ: Mapping[str, Any]) -> Signature | None:
         presigned=not authorization,
         expires=expires,
     )
+
+
+def _read_parts(authorization: str) -> dict[str, str]:
+    """Return the parts of a header: each once, and first the credential, where moto takes it from."""
+    algorithm, _, rest = authorization.partition(" ")
+    parts = [_PART.fullmatch(part.strip()) for part in rest.split(",")]
+    found = {part[1]: part[2] for part in parts if part is not None}
+    right = algorithm == _ALGORITHM and next(iter(found), "") == "Credential"
+    return found if right and len(found) == len(parts) else {}
 
 
 class _Recomputed(S3SigV4Auth):

@@ -181,6 +181,18 @@ def test_two_signatures_on_one_request_are_refused(artifacts, presign, http):
     assert (status, b"InvalidArgument" in body) == (400, True)
 
 
+@pytest.mark.parametrize("before", ["Credential=a/b/c/glacier/d, ", "X=a/b/c/glacier/d, ", "Signature=0, "])
+def test_moto_reads_the_credential_that_was_judged(artifacts, before):
+    """It takes the first part of the header for the credential."""
+
+    def change(request, **_):
+        signed = request.headers["Authorization"].decode()
+        request.headers["Authorization"] = signed.replace("Credential=", f"{before}Credential=")
+
+    artifacts.s3.meta.events.register("before-send.s3", change)
+    assert code(artifacts.s3.get_object, **artifacts.source) == "InvalidRequest"
+
+
 def test_an_access_key_cannot_be_hidden_by_encoding_it(artifacts, presign, http):
     get = presign("get_object", artifacts.built)
     assert http(get.replace("X-Amz-Credential=ASIA", "X-Amz-Credential=%41SIA"))[0] == 403
