@@ -26,6 +26,7 @@ from airflow_codepipeline_partner.emulator.http.signature import (
     Signature,
     is_genuine,
     read_signature,
+    unsigned_headers,
 )
 from airflow_codepipeline_partner.emulator.http.uploads import Uploads
 from airflow_codepipeline_partner.emulator.model.credentials import ACCESS_KEY_PREFIX, SessionCredentials
@@ -127,6 +128,9 @@ class ArtifactGuard:
                 "The request signature we calculated does not match the signature you provided.",
                 403,
             )
+        if unsigned_headers(signature, environ):
+            message = "There were headers present in the request which were not signed"
+            raise ApiError("AccessDenied", message, 403)
         if now >= credentials.expires_at:
             raise ApiError("ExpiredToken", "The provided token has expired.")
         if signature.presigned:

@@ -99,6 +99,14 @@ def _read_parts(authorization: str) -> dict[str, str]:
     return found if right and len(found) == len(parts) else {}
 
 
+def unsigned_headers(signature: Signature, environ: Mapping[str, Any]) -> list[str]:
+    """Return the names of the headers of AWS's that the request has and its signature leaves out."""
+    names = request_headers(environ)
+    return sorted(
+        name for name in names if name.startswith("x-amz-") and name not in signature.signed_headers
+    )
+
+
 class _Recomputed(S3SigV4Auth):
     """botocore's signer, for exactly the headers that the client signed."""
 

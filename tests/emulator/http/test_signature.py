@@ -11,7 +11,7 @@ from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
-from declaring import code
+from declaring import code, message
 
 BUCKET = "artifact-bucket"
 PIPELINE = {"input_artifacts": ["In"], "output_artifacts": ["Out"], "bucket": BUCKET}
@@ -172,6 +172,19 @@ def test_a_signature_that_is_no_ascii_is_only_wrong(artifacts, presign, http):
     url = f"{artifacts.w.emu.url}/{BUCKET}/{artifacts.source['Key']}"
     status, body, _ = http(url, headers=headers)
     assert (status, b"SignatureDoesNotMatch" in body) == (403, True)
+
+
+def test_a_header_of_awss_that_was_not_signed_is_denied(artifacts, presign, http):
+    def add(request, **_):
+        request.headers["x-amz-meta-late"] = "1"
+
+    artifacts.s3.meta.events.register("before-send.s3", add)
+    assert "were not signed" in message(artifacts.s3.put_object, **artifacts.built, Body=b"x")
+    put = presign("put_object", artifacts.built)
+    status, body, _ = http(put, b"x", {"X-Amz-Meta-Late": "1"}, "PUT")
+    assert (status, b"were not signed" in body) == (403, True)
+    signed = presign("put_object", artifacts.built | {"Metadata": {"late": "1"}})
+    assert http(signed, b"x", {"X-Amz-Meta-Late": "1"}, "PUT")[0] == 200
 
 
 def test_two_signatures_on_one_request_are_refused(artifacts, presign, http):
