@@ -135,8 +135,7 @@ class ArtifactGuard:
             raise ApiError("ExpiredToken", "The provided token has expired.")
         if signature.presigned:
             self._check_presigned(signature)
-        else:
-            _check_body(environ, body_sha256)
+        _check_body(environ, body_sha256)
         return credentials
 
     def _check_presigned(self, signature: Signature) -> None:

@@ -139,6 +139,15 @@ def test_presigned_urls_work_until_they_expire(artifacts, presign, http):
     assert b"ExpiredToken" in http(get)[1]
 
 
+def test_the_body_of_a_presigned_url_is_the_signed_one(artifacts, http):
+    headers = {"X-Amz-Content-SHA256": hashlib.sha256(b"agreed").hexdigest()}
+    request = AWSRequest("PUT", f"{artifacts.w.emu.url}/{BUCKET}/{artifacts.built['Key']}", headers=headers)
+    S3SigV4QueryAuth(Credentials(*artifacts.keys.values()), "s3", "us-east-1", expires=60).add_auth(request)
+    status, body, _ = http(request.url, b"another", headers, "PUT")
+    assert (status, b"XAmzContentSHA256Mismatch" in body) == (400, True)
+    assert http(request.url, b"agreed", headers, "PUT")[0] == 200
+
+
 def test_a_presigned_url_of_yesterday_has_expired(artifacts, http):
     credentials = Credentials(
         *(artifacts.keys[f"aws_{name}"] for name in ("access_key_id", "secret_access_key", "session_token"))
