@@ -17,6 +17,7 @@ from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.http.requests import (
     UNSIGNED_CHUNKS,
     Environ,
+    adopt_parameters,
     is_chunked,
     raw_path,
     read_body,
@@ -121,6 +122,8 @@ class ArtifactGuard:
             raise ApiError("InvalidAccessKeyId", message, 403)
         if signature.session_token != credentials.session_token:
             raise ApiError("InvalidToken", "The provided token is malformed or otherwise invalid.")
+        unsigned = unsigned_headers(signature, environ)
+        adopt_parameters(environ)
         body_sha256 = hashlib.sha256(read_body(environ)).hexdigest()
         if not is_genuine(signature, environ, body_sha256, credentials.secret_access_key):
             raise ApiError(
@@ -128,7 +131,7 @@ class ArtifactGuard:
                 "The request signature we calculated does not match the signature you provided.",
                 403,
             )
-        if unsigned_headers(signature, environ):
+        if unsigned:
             message = "There were headers present in the request which were not signed"
             raise ApiError("AccessDenied", message, 403)
         if now >= credentials.expires_at:

@@ -14,6 +14,7 @@ from botocore.credentials import Credentials
 from declaring import code, message
 
 BUCKET = "artifact-bucket"
+SSE = "x-amz-server-side-encryption=aws%3Akms"
 PIPELINE = {"input_artifacts": ["In"], "output_artifacts": ["Out"], "bucket": BUCKET}
 
 
@@ -146,6 +147,34 @@ def test_the_body_of_a_presigned_url_is_the_signed_one(artifacts, http):
     status, body, _ = http(request.url, b"another", headers, "PUT")
     assert (status, b"XAmzContentSHA256Mismatch" in body) == (400, True)
     assert http(request.url, b"agreed", headers, "PUT")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "code"),
+    [
+        ("x-amz-website-redirect-location=https%3A%2F%2Felsewhere.example", b"x", "AccessDenied"),
+        ("X-Amz-Acl=public-read", b"x", "AccessDenied"),
+        ("x-amz-copy-source=bucket%2Fkey", b"", "AccessDenied"),
+        ("x-amz-server-side-encryption=AES256", b"x", "AccessDenied"),
+        (f"{SSE}&x-amz-checksum-crc32=AAAAAA%3D%3D", b"x", "BadDigest"),
+        (f"{SSE}&x-amz-meta-a_b=1&x-amz-meta-c=2&x-amz-server-side_encryption=x", b"x", None),
+        (f"{SSE}&X-Amz-Content-Sha256=UNSIGNED-PAYLOAD", b"x", None),
+    ],
+)
+def test_parameters_of_awss_count_as_headers(world, artifacts_of, http, query, body, code):
+    artifacts = artifacts_of(world(pipeline=PIPELINE, upload_encryption="refuse"))
+    url = f"{artifacts.w.emu.url}/{BUCKET}/{artifacts.built['Key']}?{query}"
+    request = AWSRequest("PUT", url)
+    S3SigV4QueryAuth(Credentials(*artifacts.keys.values()), "s3", "us-east-1", expires=60).add_auth(request)
+    status, answer, _ = http(request.url, body, method="PUT")
+    assert (status < 400, (code or "").encode() in answer) == (code is None, True)
+
+
+def test_a_parameter_and_a_header_with_two_values_are_refused(artifacts, http):
+    headers = {"x-amz-server-side-encryption": "aws:kms"}
+    for value, status in (("AES256", 400), ("aws%3Akms", 200)):
+        query = f"?x-amz-server-side-encryption={value}"
+        assert artifacts.signed(http, "PUT", artifacts.built, b"x", headers=headers, query=query)[0] == status
 
 
 def test_a_presigned_url_of_yesterday_has_expired(artifacts, http):
