@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError, get_header_lines
 from waitress.task import WSGITask
@@ -10,18 +12,21 @@ from waitress.task import WSGITask
 from airflow_codepipeline_partner.emulator.http.requests import PRESERVED_NAMES, Environ
 
 _METADATA_PREFIX = "x-amz-meta-"
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
     """
-    waitress's parser, with two differences.
+    waitress's parser, with three differences.
 
-    It takes clients that send "Expect: 100-continue" with an empty body, and it keeps the headers of metadata
-    whose names have an underscore.
+    It takes clients that send "Expect: 100-continue" with an empty body, and UTF-8 in URLs as it is.
+    It keeps the headers of metadata whose names have an underscore.
     """
 
     def parse_header(self, header_plus: bytes) -> None:
         """Parse the header of a request."""
+        line, end, rest = header_plus.partition(b"\r\n")
+        header_plus = _BEYOND_ASCII.sub(lambda byte: b"%%%02X" % ord(byte[0]), line) + end + rest
         try:
             super().parse_header(header_plus)
         except ValueError as error:

@@ -119,8 +119,25 @@ class _Recomputed(S3SigV4Auth):
         """Return the headers that the client says it signed."""
         headers = HTTPHeaders()
         for name in self._names:
-            headers[name] = request.headers.get(name, "")
+            headers[name] = _as_signed(request.headers.get(name, ""))
         return headers
+
+
+def _as_signed(value: str) -> str:
+    """Return a header's value as its sender signed it: most send UTF-8, which WSGI gives as Latin-1."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
+
+
+def _canonical_query(query: str) -> str:
+    """Return a query as S3 signs it, however it was encoded."""
+    pairs = [pair.replace("+", " ").partition("=") for pair in query.split("&") if pair]
+    encoded = [
+        [quote(unquote_to_bytes(part), safe="~") for part in (name, value)] for name, _, value in pairs
+    ]
+    return "&".join(f"{name}={value}" for name, value in encoded if name != "X-Amz-Signature")
 
 
 def is_genuine(
@@ -138,8 +155,7 @@ def is_genuine(
         return False
     # However a client spells the path, S3 signs it encoded once, and not normalised.
     path = quote(unquote_to_bytes(raw_path(environ)), safe="/~")
-    parameters = environ.get("QUERY_STRING", "").split("&")
-    query = "&".join(pair for pair in parameters if pair and not pair.startswith("X-Amz-Signature="))
+    query = _canonical_query(environ.get("QUERY_STRING", ""))
     request = AWSRequest(
         method=environ["REQUEST_METHOD"],
         url=f"http://{environ.get('HTTP_HOST', '')}{path}?{query}",

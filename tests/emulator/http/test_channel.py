@@ -93,6 +93,13 @@ def test_the_emulators_own_store_keeps_odd_keys(bucket):
     assert sorted(each["Key"] for each in s3.list_objects_v2(Bucket="bytes")["Contents"]) == sorted(KEYS)
 
 
+def test_a_url_in_utf_8_need_not_be_encoded(bucket):
+    emulator, s3 = bucket
+    s3.put_object(Bucket="bytes", Key="ä", Body=b"x")
+    for path in ("/bytes/ä", "//bytes/ä?x-id=ä", "http://localhost/bytes/ä"):
+        assert send(emulator.url, "GET", path)[::2] == (200, b"x")
+
+
 @pytest.mark.parametrize(
     ("path", "headers"), [("http://[bad/", []), ("/bytes/key", [("Content-Length", "9" * 5000)])]
 )

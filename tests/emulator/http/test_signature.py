@@ -225,6 +225,31 @@ def test_a_header_of_awss_that_was_not_signed_is_denied(artifacts, presign, http
     assert http(signed, b"x", {"X-Amz-Meta-Late": "1"}, "PUT")[0] == 200
 
 
+def test_a_presigned_query_can_be_encoded_otherwise(artifacts, presign, http):
+    get = presign("get_object", artifacts.source | {"ResponseContentType": "a/b c"})
+    path, _, query = get.partition("?")
+    assert (
+        http(f"{path}?{query.replace('%2F', '/').replace('%20', '+').replace('X-Amz-', '%58-Amz-')}")[0]
+        == 200
+    )
+    assert http(get.replace("a%2Fb", "a%252Fb"))[0] == 403
+
+
+def test_metadata_is_signed_as_utf_8_and_sent_in_any_way(artifacts, http):
+    headers = {"x-amz-meta-name": "Müller"}
+    assert artifacts.signed(http, "PUT", artifacts.built, b"x", headers=headers)[0] == 200
+
+    def sign(request, **_):
+        request.headers["x-amz-meta-name"] = "Müller"
+
+    def send(request, **_):
+        request.headers["x-amz-meta-name"] = "Müller".encode()
+
+    artifacts.s3.meta.events.register("before-sign.s3", sign)
+    artifacts.s3.meta.events.register("before-send.s3", send)
+    artifacts.s3.put_object(**artifacts.built, Body=b"x")
+
+
 def test_two_signatures_on_one_request_are_refused(artifacts, presign, http):
     get = presign("get_object", artifacts.source)
     query = "?" + get.partition("?")[2]
