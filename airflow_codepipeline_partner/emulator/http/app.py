@@ -81,8 +81,6 @@ class EmulatorApp:
         path = environ.get("PATH_INFO", "")
         if path == "/_emu" or path.startswith("/_emu/"):
             return self._control(environ, start)
-        if path == "/moto-api/reset" and environ["REQUEST_METHOD"] == "POST":
-            self._state.reset()
         if self._guard.handles(environ):
             return self._artifact(environ, start)
         if path.lower().startswith(_ANY_CBOR_PATH):
@@ -90,6 +88,8 @@ class EmulatorApp:
             return cbor_error(start, "UnsupportedProtocolException", message)
         if _is_codepipeline(environ):
             return self._codepipeline(environ, start)
+        if path == "/moto-api/reset" and environ["REQUEST_METHOD"] == "POST":
+            self._state.reset()
         return self._ask_moto(environ, start)
 
     def _ask_moto(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
