@@ -29,7 +29,7 @@ from airflow_codepipeline_partner.emulator.http.signature import (
     read_signature,
     unsigned_headers,
 )
-from airflow_codepipeline_partner.emulator.http.uploads import Uploads
+from airflow_codepipeline_partner.emulator.http.uploads import UploadedPart, Uploads
 from airflow_codepipeline_partner.emulator.model.credentials import ACCESS_KEY_PREFIX, SessionCredentials
 
 # An object's URL can have these parameters, and those of the signature.
@@ -56,13 +56,22 @@ class ArtifactCall:
     An S3 call with a job's credentials.
 
     :param operation: AWS's name of the call.
+    :param part: What an UploadPart uploads.
     """
 
-    def __init__(self, operation: str, bucket: str, key: str, credentials: SessionCredentials) -> None:
+    def __init__(
+        self,
+        operation: str,
+        bucket: str,
+        key: str,
+        credentials: SessionCredentials,
+        part: UploadedPart | None = None,
+    ) -> None:
         self.operation = operation
         self.bucket = bucket
         self.key = key
         self.credentials = credentials
+        self.part = part
 
 
 class ArtifactGuard:
@@ -80,7 +89,6 @@ class ArtifactGuard:
         self._state = state
         self._store = store
         self._wall = wall
-        self._uploads = Uploads()
 
     def handles(self, environ: Environ) -> bool:
         """Return whether the request has a job's access key, anywhere a client could put it."""
@@ -161,7 +169,6 @@ class ArtifactGuard:
         allowed = credentials.reads if operation in ("GetObject", "HeadObject") else credentials.writes
         if (bucket, key) not in allowed:
             raise denied
-        call = ArtifactCall(operation, bucket, key, credentials)
         if operation in ("PutObject", "CreateMultipartUpload"):
             right = _encryption(environ) == ("aws:kms", credentials.encryption_key)
             if not right and self._state.settings.upload_encryption == "refuse":
@@ -171,8 +178,8 @@ class ArtifactGuard:
         if self._store.key_of_upload(bucket, upload_id) not in (None, key):
             message = "The specified upload does not exist. The upload ID may be invalid."
             raise ApiError("NoSuchUpload", message, 404)
-        self._uploads.check(operation, environ)
-        return call
+        part = Uploads(self._state.uploaded_parts).check(operation, environ)
+        return ArtifactCall(operation, bucket, key, credentials, part)
 
     def record(
         self,
@@ -197,6 +204,8 @@ class ArtifactGuard:
         with self._state.lock:
             now = self._state.tick()
             known = self._state.credentials.find(signature.access_key_id) if signature else None
+            if call is not None and outcome == "ok":
+                Uploads(self._state.uploaded_parts).done(call.operation, environ, call.part)
             if call is not None:
                 details |= _described(environ, call, response)
             job = known.job if known is not None else None

@@ -127,6 +127,23 @@ def test_an_upload_id_opens_no_other_key(artifacts, client):
     assert admin.get_object(**other)["Body"].read() == b"theirs"
 
 
+def test_only_parts_that_were_stored_are_known(artifacts):
+    state = artifacts.w.emu.state
+    upload = artifacts.s3.create_multipart_upload(**artifacts.built, ChecksumAlgorithm="SHA256")["UploadId"]
+    part = artifacts.built | {"PartNumber": 1, "ChecksumAlgorithm": "SHA256"}
+    made = artifacts.s3.upload_part(**part, UploadId=upload, Body=b"stored")
+    assert code(artifacts.s3.upload_part, **part, UploadId="none", Body=b"x") == "NoSuchUpload"
+    artifacts.w.emu.inject("throttle", "UploadPart")
+    assert code(artifacts.s3.upload_part, **part, UploadId=upload, Body=b"other") == "SlowDown"
+    assert list(state.uploaded_parts) == [upload]
+    parts = [{"PartNumber": 1, "ETag": made["ETag"], "ChecksumSHA256": made["ChecksumSHA256"]}]
+    artifacts.s3.complete_multipart_upload(
+        **artifacts.built, UploadId=upload, MultipartUpload={"Parts": parts}
+    )
+    state.reset()
+    assert state.uploaded_parts == {}
+
+
 def test_an_upload_can_be_completed_twice(artifacts):
     """A client that lost the answer asks again."""
     named = artifacts.built | {
