@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.api import pipeline_shapes as shapes
-from airflow_codepipeline_partner.emulator.api.action_types import page
+from airflow_codepipeline_partner.emulator.api.pages import page
 from airflow_codepipeline_partner.emulator.api.pipeline_declaration import PipelineReader
 from airflow_codepipeline_partner.emulator.engine.pipeline_runner import PipelineRunner
 from airflow_codepipeline_partner.emulator.engine.state import State
@@ -117,8 +117,9 @@ class PipelinesApi:
             theirs = json.loads(body)["pipelines"] if status == 200 else []
         for each in theirs:
             self._set_times(each, each["name"])
-        found = [*map(shapes.pipeline_summary, own), *theirs]
-        shown, following = page(found, request.get("nextToken"), request.get("maxResults", MAX_PIPELINES))
+        found = sorted([*map(shapes.pipeline_summary, own), *theirs], key=_name)
+        token, size = request.get("nextToken"), request.get("maxResults", MAX_PIPELINES)
+        shown, following = page(found, token, size, _name, is_sorted=True)
         return json.dumps({"pipelines": shown} | following).encode()
 
     def _shown(self, body: bytes) -> bytes:
@@ -135,6 +136,10 @@ class PipelinesApi:
             elif isinstance(shape[member], str):
                 # AWS JSON has a number here; not every SDK reads ISO 8601.
                 shape[member] = datetime.datetime.fromisoformat(shape[member]).timestamp()
+
+
+def _name(summary: Request) -> str:
+    return str(summary["name"])
 
 
 def _name_in_use(name: str) -> ApiError:
