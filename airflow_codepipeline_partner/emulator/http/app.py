@@ -37,14 +37,12 @@ from airflow_codepipeline_partner.emulator.http.s3_guard import (
     service_of,
 )
 from airflow_codepipeline_partner.emulator.http.signature import read_signature
-from airflow_codepipeline_partner.emulator.service_model import operations, shortened, validate
+from airflow_codepipeline_partner.emulator.service_model import operations, shortened
 
 TARGET = "CodePipeline_20150709."
 _ANY_TARGET = "codepipeline"
 _ANY_CBOR_PATH = "/service/codepipeline"
 _log = logging.getLogger(__name__)
-# moto does these itself.
-_MOTO_OPERATIONS = frozenset({"ListTagsForResource", "TagResource", "UntagResource"})
 
 
 class EmulatorApp:
@@ -162,8 +160,6 @@ class EmulatorApp:
             return json_answer(start, self._executions_api.answer(operation, request, region))
         if operation in self._pipelines_api.OPERATIONS:
             status, answer = self._pipelines_api.answer(operation, request, region, ask_moto)
-        elif operation in _MOTO_OPERATIONS:
-            status, answer = ask_moto(operation, validate(operation, request))
         else:
             raise ApiError("NotImplementedException", f"The emulator does not know {operation}.")
         return respond(start, status, answer, AWS_JSON)

@@ -77,7 +77,7 @@ def test_action_types_that_are_deleted_meanwhile_hide_no_other(custom_world):
     assert found == [f"{number:02}" for number in range(45)]
 
 
-@pytest.mark.parametrize("kind", ["action type"])
+@pytest.mark.parametrize("kind", ["action type", "pipeline"])
 def test_tags_that_are_taken_meanwhile_hide_no_other(made, kind):
     m = made()
     m.create(m.source, BUILD)
@@ -93,3 +93,11 @@ def test_tags_that_are_taken_meanwhile_hide_no_other(made, kind):
     found = shown(m.client, "list_tags_for_resource", "tags", lambda each: each["key"], change, **asked)
     assert found == list("abcde")
     assert code(m.client.list_tags_for_resource, **asked, nextToken="no") == "InvalidNextTokenException"
+
+
+def test_a_pipeline_of_the_control_has_no_tags(custom_world):
+    client = custom_world().worker.client
+    arn = client.get_pipeline(name="pipeline")["metadata"]["pipelineArn"]
+    assert client.list_tags_for_resource(resourceArn=arn)["tags"] == []
+    assert code(client.tag_resource, resourceArn=arn, tags=TAGS) == "NotImplementedException"
+    assert code(client.untag_resource, resourceArn=arn, tagKeys=["a"]) == "NotImplementedException"
