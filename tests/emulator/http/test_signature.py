@@ -152,9 +152,9 @@ def test_the_body_of_a_presigned_url_is_the_signed_one(artifacts, http):
 @pytest.mark.parametrize(
     ("query", "body", "code"),
     [
-        ("x-amz-website-redirect-location=https%3A%2F%2Felsewhere.example", b"x", "AccessDenied"),
-        ("X-Amz-Acl=public-read", b"x", "AccessDenied"),
-        ("x-amz-copy-source=bucket%2Fkey", b"", "AccessDenied"),
+        (f"{SSE}&x-amz-website-redirect-location=https%3A%2F%2Felsewhere.example", b"x", "AccessDenied"),
+        (f"{SSE}&X-Amz-Acl=public-read", b"x", "AccessDenied"),
+        (f"{SSE}&x-amz-copy-source=bucket%2Fkey", b"", "AccessDenied"),
         ("x-amz-server-side-encryption=AES256", b"x", "AccessDenied"),
         (f"{SSE}&x-amz-checksum-crc32=AAAAAA%3D%3D", b"x", "BadDigest"),
         (f"{SSE}&x-amz-meta-a_b=1&x-amz-meta-c=2&x-amz-server-side_encryption=x", b"x", None),
@@ -168,6 +168,12 @@ def test_parameters_of_awss_count_as_headers(world, artifacts_of, http, query, b
     S3SigV4QueryAuth(Credentials(*artifacts.keys.values()), "s3", "us-east-1", expires=60).add_auth(request)
     status, answer, _ = http(request.url, body, method="PUT")
     assert (status < 400, (code or "").encode() in answer) == (code is None, True)
+
+
+@pytest.mark.parametrize("name", ["x-amz-acl", "x-amz-website-redirect-location", "x-amz-copy-source"])
+def test_what_no_header_may_do_no_parameter_may(artifacts, http, name):
+    status, body, _ = artifacts.signed(http, "PUT", artifacts.built, b"x", query=f"?{name}=public-read")
+    assert (status, b"AccessDenied" in body) == (403, True)
 
 
 def test_a_parameter_and_a_header_with_two_values_are_refused(artifacts, http):
