@@ -178,6 +178,9 @@ class ArtifactGuard:
         if self._store.key_of_upload(bucket, upload_id) not in (None, key):
             message = "The specified upload does not exist. The upload ID may be invalid."
             raise ApiError("NoSuchUpload", message, 404)
+        if _has_form(environ):
+            # moto would take an upload's id from the body, and store nothing of it.
+            environ["CONTENT_TYPE"] = "binary/octet-stream"
         part = Uploads(self._state.uploaded_parts).check(operation, environ)
         return ArtifactCall(operation, bucket, key, credentials, part)
 
@@ -228,8 +231,11 @@ def service_of(environ: Mapping[str, Any]) -> str:
 
 def _is_form(environ: Mapping[str, Any]) -> bool:
     """Return whether S3 would read a request as a form that uploads an object."""
-    posts = environ["REQUEST_METHOD"] == "POST" and service_of(environ) == "s3"
-    return posts and environ.get("CONTENT_TYPE", "").lower().startswith(_FORMS)
+    return environ["REQUEST_METHOD"] == "POST" and service_of(environ) == "s3" and _has_form(environ)
+
+
+def _has_form(environ: Mapping[str, Any]) -> bool:
+    return str(environ.get("CONTENT_TYPE", "")).strip().lower().startswith(_FORMS)
 
 
 def _described(environ: Environ, call: ArtifactCall, response: Sequence[Any]) -> dict[str, Any]:

@@ -127,6 +127,26 @@ def test_an_upload_id_opens_no_other_key(artifacts, client):
     assert admin.get_object(**other)["Body"].read() == b"theirs"
 
 
+@pytest.mark.parametrize(
+    "content_type", ["application/x-www-form-urlencoded", " Multipart/form-data; boundary=b"]
+)
+def test_a_body_is_stored_and_no_form_to_moto(artifacts, client, http, content_type):
+    admin, headers = client("s3", artifacts.w.emu), {"Content-Type": content_type}
+    assert artifacts.signed(http, "PUT", artifacts.built, b"a=b", headers=headers)[0] == 200
+    assert admin.get_object(**artifacts.built)["Body"].read() == b"a=b"
+    theirs = admin.create_multipart_upload(Bucket=artifacts.built["Bucket"], Key="of-the-customer")
+    named = {"Bucket": theirs["Bucket"], "Key": theirs["Key"], "UploadId": theirs["UploadId"]}
+    ours = artifacts.s3.create_multipart_upload(**artifacts.built)["UploadId"]
+    body = f"uploadId={named['UploadId']}&partNumber=1&key=x".encode()
+    if content_type.startswith(" "):
+        parts = (("uploadId", named["UploadId"]), ("partNumber", "1"), ("key", "x"))
+        lines = (f'--b\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in parts)
+        body = f"{''.join(lines)}--b--\r\n".encode()
+    query = f"?partNumber=1&uploadId={ours}"
+    assert artifacts.signed(http, "PUT", artifacts.built, body, headers=headers, query=query)[0] == 200
+    assert "Parts" not in admin.list_parts(**named)
+
+
 def test_only_parts_that_were_stored_are_known(artifacts):
     state = artifacts.w.emu.state
     upload = artifacts.s3.create_multipart_upload(**artifacts.built, ChecksumAlgorithm="SHA256")["UploadId"]
