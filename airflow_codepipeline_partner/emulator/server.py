@@ -27,6 +27,7 @@ HOST = "127.0.0.1"
 MAX_BODY_BYTES = 5 * 1024**3  # the largest object that S3 takes in one piece
 # Slow calls leave threads for other calls, and for the controls.
 _THREADS = MAX_SLOW_CALLS + 16
+_MAX_CONNECTIONS = 10_000
 _STOP_SECONDS = 10
 # That a call waits for a thread for a moment is no fault; waitress would say so on stderr.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -75,6 +76,8 @@ class Emulator(Controls):
             map={},
             sockets=[listener],
             threads=_THREADS,
+            # With waitress's default, a hundred idle connections would keep out all others.
+            connection_limit=_MAX_CONNECTIONS,
             max_request_body_size=MAX_BODY_BYTES,
             # waitress leaves the temporary files of larger buffers to the garbage collector.
             inbuf_overflow=MAX_BODY_BYTES,

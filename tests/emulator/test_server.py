@@ -148,6 +148,13 @@ def _steps_of_a_poll(queued):
     return next(steps)
 
 
+def test_it_answers_beside_many_idle_connections(http):
+    with Emulator() as emu, contextlib.ExitStack() as idle:
+        for _ in range(150):
+            idle.enter_context(socket.create_connection(("127.0.0.1", int(emu.url.rpartition(":")[2]))))
+        assert http(f"{emu.url}/_emu/health")[0] == 200
+
+
 def test_it_answers_where_a_thousand_files_are_open(http):
     with contextlib.ExitStack() as held:
         for _ in range(1100):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from airflow_codepipeline_partner.emulator.api.pages import page
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.model.action_types import (
@@ -16,7 +17,7 @@ from airflow_codepipeline_partner.emulator.model.action_types import (
     not_available,
 )
 from airflow_codepipeline_partner.emulator.model.pipelines import ACCOUNT_ID, CONFIG_PLACEHOLDER
-from airflow_codepipeline_partner.emulator.service_model import is_number, validate
+from airflow_codepipeline_partner.emulator.service_model import validate
 
 PAGE = 20
 MAX_TAGS = 50
@@ -94,11 +95,11 @@ class ActionTypesApi:
         owner, only = request.get("actionOwnerFilter"), self._state.settings.region
         wanted = request.get("regionFilter", region)
         known = self._state.action_types.in_region(wanted)
-        found = [each.as_dict() for each in known if owner in (None, each.id.owner)]
+        found = sorted((each for each in known if owner in (None, each.id.owner)), key=_name)
         if only is not None and request.get("regionFilter", only) != only:
             found = []
-        shown, following = page(found, request.get("nextToken"), PAGE)
-        return {"actionTypes": shown} | following
+        shown, following = page(found, request.get("nextToken"), PAGE, _name, is_sorted=True)
+        return {"actionTypes": [each.as_dict() for each in shown]} | following
 
     def _get(self, request: Request, region: str | None) -> Answer:
         found = self._state.action_types.find(ActionTypeId.of(request), region)
@@ -117,9 +118,7 @@ class ActionTypesApi:
         }
 
     def _list_tags(self, request: Request, region: str | None) -> Answer:
-        tags = _written(self._tagged(request, region).tags)
-        shown, following = page(tags, request.get("nextToken"), request.get("maxResults", MAX_TAGS))
-        return {"tags": shown} | following
+        return page_of_tags(_written(self._tagged(request, region).tags), request)
 
     def _tag(self, request: Request, region: str | None) -> Answer:
         known = self._tagged(request, region)
@@ -148,19 +147,16 @@ class ActionTypesApi:
         return found
 
 
-def page(found: list[Any], token: str | None, size: int) -> tuple[list[Any], dict[str, str]]:
-    """
-    Return one page of a list, and the token of the next one if there is one.
+def page_of_tags(tags: list[dict[str, str]], request: Request) -> Answer:
+    """Return what ListTagsForResource answers."""
+    token, size = request.get("nextToken"), request.get("maxResults", MAX_TAGS)
+    tags = sorted(tags, key=lambda tag: tag["key"])
+    shown, following = page(tags, token, size, lambda tag: tag["key"], is_sorted=True)
+    return {"tags": shown} | following
 
-    :param token: The token of the page; None for the first one.
-    :param size: The most members of a page.
-    :raises ApiError: The token does not belong to this list.
-    """
-    if token is not None and not (is_number(token) and int(token) <= len(found)):
-        raise ApiError("InvalidNextTokenException", "The next token is not one of this list's.")
-    start = int(token or 0)
-    following = {"nextToken": str(start + size)} if len(found) > start + size else {}
-    return found[start : start + size], following
+
+def _name(action_type: RegisteredActionType) -> str:
+    return "/".join(action_type.id)
 
 
 def _read_tags(tags: list[dict[str, str]]) -> dict[str, str]:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.api import pipeline_shapes as shapes
+from airflow_codepipeline_partner.emulator.api.pages import page
 from airflow_codepipeline_partner.emulator.engine.pipeline_runner import PipelineRunner
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.model.executions import PipelineExecution
 from airflow_codepipeline_partner.emulator.model.pipelines import ACCOUNT_ID, S3_SOURCE, Pipeline
-from airflow_codepipeline_partner.emulator.service_model import is_number, validate
+from airflow_codepipeline_partner.emulator.service_model import validate
 
 MAX_RESULTS = 100
 _TRIGGER = "StartPipelineExecution"
@@ -86,8 +87,8 @@ class ExecutionsApi:
         stage = request.get("filter", {}).get("succeededInStage", {}).get("stageName")
         if stage is not None:
             executions = [each for each in executions if each.stage_statuses.get(stage) == "Succeeded"]
-        page, following = _page(executions, request)
-        return {"pipelineExecutionSummaries": [shapes.execution_summary(each) for each in page]} | following
+        shown, following = _page(executions, request, lambda each: each.pipeline_execution_id)
+        return {"pipelineExecutionSummaries": [shapes.execution_summary(each) for each in shown]} | following
 
     def _list_actions(self, pipeline: Pipeline, request: Request) -> Answer:
         asked = request.get("filter", {})
@@ -97,9 +98,9 @@ class ExecutionsApi:
         if execution_id is not None:
             executions = [self._find(pipeline, execution_id)]
         runs = [run for execution in executions for run in execution.actions[::-1]]
-        page, following = _page(runs, request)
+        shown, following = _page(runs, request, lambda run: run.action_execution_id)
         region = self._state.settings.region
-        return {"actionExecutionDetails": [shapes.action_execution(run, region) for run in page]} | following
+        return {"actionExecutionDetails": [shapes.action_execution(run, region) for run in shown]} | following
 
     def _start_execution(self, pipeline: Pipeline, request: Request) -> Answer:
         token = request.get("clientRequestToken")
@@ -161,10 +162,7 @@ def _s3_versions(pipeline: Pipeline, revisions: Sequence[Request]) -> dict[str, 
     return {each["actionName"]: each["revisionValue"] for each in revisions}
 
 
-def _page(items: Sequence[Any], request: Request) -> tuple[Sequence[Any], dict[str, str]]:
-    token = request.get("nextToken", "0")
-    if not (is_number(token) and int(token) <= len(items)):
-        raise ApiError("InvalidNextTokenException", "The next token is not one of this list's.")
-    start = int(token)
-    end = start + request.get("maxResults", MAX_RESULTS)
-    return items[start:end], {"nextToken": str(end)} if end < len(items) else {}
+def _page(
+    found: Sequence[Any], request: Request, name_of: Callable[[Any], str]
+) -> tuple[Sequence[Any], dict[str, str]]:
+    return page(found, request.get("nextToken"), request.get("maxResults", MAX_RESULTS), name_of)

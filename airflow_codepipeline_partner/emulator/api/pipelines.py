@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.api import pipeline_shapes as shapes
-from airflow_codepipeline_partner.emulator.api.action_types import page
+from airflow_codepipeline_partner.emulator.api.action_types import page_of_tags
+from airflow_codepipeline_partner.emulator.api.pages import page
 from airflow_codepipeline_partner.emulator.api.pipeline_declaration import PipelineReader
 from airflow_codepipeline_partner.emulator.engine.pipeline_runner import PipelineRunner
 from airflow_codepipeline_partner.emulator.engine.state import State
@@ -21,6 +22,7 @@ from airflow_codepipeline_partner.emulator.model.secret_masking import mask_decl
 from airflow_codepipeline_partner.emulator.service_model import validate
 
 MAX_PIPELINES = 1000  # of one page
+_TAG_OPERATIONS = frozenset({"ListTagsForResource", "TagResource", "UntagResource"})
 _REFUSED_WHEN_MADE = ("InvalidTagsException", "TooManyTagsException")
 
 Request = dict[str, Any]
@@ -41,6 +43,7 @@ class PipelinesApi:
 
     OPERATIONS = frozenset(
         {"CreatePipeline", "UpdatePipeline", "DeletePipeline", "GetPipeline", "ListPipelines"}
+        | _TAG_OPERATIONS
     )
 
     def __init__(self, state: State, runner: PipelineRunner) -> None:
@@ -58,6 +61,8 @@ class PipelinesApi:
         :raises ApiError: The call is refused.
         """
         request = validate(operation, request)
+        if operation in _TAG_OPERATIONS:
+            return self._answer_tags(operation, request, ask_moto)
         with self._state.lock:
             now = self._state.tick()
             name = request.get("name", request.get("pipeline", {}).get("name"))
@@ -90,6 +95,17 @@ class PipelinesApi:
                 self._state.record("call", operation, now, pipeline_name=name, client_id=former.client_id)
             return status, body
 
+    def _answer_tags(self, operation: str, request: Request, ask_moto: AskMoto) -> tuple[int, bytes]:
+        """Let moto answer, which keeps the tags, and has one page of them."""
+        name = request["resourceArn"].rpartition(":")[2]
+        own = self._state.pipelines[name] if self._state.is_own_pipeline(name) else None
+        if own is not None and operation != "ListTagsForResource":
+            raise _not_for_our_own(operation, own)
+        status, body = (200, b'{"tags": []}') if own is not None else ask_moto(operation, request)
+        if operation == "ListTagsForResource" and status == 200:
+            body = json.dumps(page_of_tags(json.loads(body)["tags"], request)).encode()
+        return status, body
+
     def _refused(self, operation: str, name: str, body: bytes, now: float, ask_moto: AskMoto) -> None:
         code = json.loads(body).get("__type", "Unknown")
         if operation == "CreatePipeline" and code in _REFUSED_WHEN_MADE:
@@ -117,8 +133,9 @@ class PipelinesApi:
             theirs = json.loads(body)["pipelines"] if status == 200 else []
         for each in theirs:
             self._set_times(each, each["name"])
-        found = [*map(shapes.pipeline_summary, own), *theirs]
-        shown, following = page(found, request.get("nextToken"), request.get("maxResults", MAX_PIPELINES))
+        found = sorted([*map(shapes.pipeline_summary, own), *theirs], key=_name)
+        token, size = request.get("nextToken"), request.get("maxResults", MAX_PIPELINES)
+        shown, following = page(found, token, size, _name, is_sorted=True)
         return json.dumps({"pipelines": shown} | following).encode()
 
     def _shown(self, body: bytes) -> bytes:
@@ -135,6 +152,10 @@ class PipelinesApi:
             elif isinstance(shape[member], str):
                 # AWS JSON has a number here; not every SDK reads ISO 8601.
                 shape[member] = datetime.datetime.fromisoformat(shape[member]).timestamp()
+
+
+def _name(summary: Request) -> str:
+    return str(summary["name"])
 
 
 def _name_in_use(name: str) -> ApiError:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from moto.backends import get_backend
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from airflow_codepipeline_partner.emulator.errors import ControlError
@@ -75,6 +76,15 @@ class MotoStore:
     def exists(self, bucket: str, key: str) -> bool:
         """Return whether the object exists."""
         return self._call("HEAD", f"/{bucket}/{key}")[0] == 200
+
+    def key_of_upload(self, bucket: str, upload_id: str) -> str | None:
+        """Return the key that an upload in parts is for, or None if the bucket has no such upload."""
+        uploads: Any = get_backend("s3")
+        partition, account_id = uploads.bucket_accounts.get(bucket, (None, None))
+        if partition is None:
+            return None
+        upload = uploads[account_id][partition].get_bucket(bucket).multiparts.get(upload_id)
+        return None if upload is None else str(upload.key_name)
 
     def reset(self) -> None:
         """Make moto forget everything, in all its services."""

@@ -69,6 +69,8 @@ class State:
             self.queues: dict[tuple[ActionTypeId, str | None, str | None], JobQueue] = defaultdict(JobQueue)
             self.jobs: dict[str, Job] = {}
             self.credentials = CredentialStore()
+            #: By upload id and number, what a job has uploaded of an object; what it is, only HTTP knows.
+            self.uploaded_parts: dict[str, dict[int, Any]] = {}
             self.faults.clear()
             self._allowances: dict[str, tuple[float, float]] = {}
             self.ledger = Ledger()

@@ -37,14 +37,12 @@ from airflow_codepipeline_partner.emulator.http.s3_guard import (
     service_of,
 )
 from airflow_codepipeline_partner.emulator.http.signature import read_signature
-from airflow_codepipeline_partner.emulator.service_model import operations, shortened, validate
+from airflow_codepipeline_partner.emulator.service_model import operations, shortened
 
 TARGET = "CodePipeline_20150709."
 _ANY_TARGET = "codepipeline"
 _ANY_CBOR_PATH = "/service/codepipeline"
 _log = logging.getLogger(__name__)
-# moto does these itself.
-_MOTO_OPERATIONS = frozenset({"ListTagsForResource", "TagResource", "UntagResource"})
 
 
 class EmulatorApp:
@@ -64,7 +62,7 @@ class EmulatorApp:
         self._action_types_api = ActionTypesApi(controls.state)
         self._executions_api: ExecutionsApi = controls.executions_api
         self._pipelines_api = PipelinesApi(controls.state, controls.runner)
-        self._guard = ArtifactGuard(controls.state)
+        self._guard = ArtifactGuard(controls.state, controls.store)
         self._control = ControlHttp(controls)
         self._slow_calls = threading.Semaphore(MAX_SLOW_CALLS)
 
@@ -81,8 +79,6 @@ class EmulatorApp:
         path = environ.get("PATH_INFO", "")
         if path == "/_emu" or path.startswith("/_emu/"):
             return self._control(environ, start)
-        if path == "/moto-api/reset" and environ["REQUEST_METHOD"] == "POST":
-            self._state.reset()
         if self._guard.handles(environ):
             return self._artifact(environ, start)
         if path.lower().startswith(_ANY_CBOR_PATH):
@@ -90,12 +86,16 @@ class EmulatorApp:
             return cbor_error(start, "UnsupportedProtocolException", message)
         if _is_codepipeline(environ):
             return self._codepipeline(environ, start)
+        if path == "/moto-api/reset" and environ["REQUEST_METHOD"] == "POST":
+            self._state.reset()
         return self._ask_moto(environ, start)
 
     def _ask_moto(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """Let moto answer. It raises what it cannot do, and clients would retry a 500 in vain."""
         try:
-            return self._moto(environ, start)
+            return self._moto(environ, _latin_only(start))
+        except ApiError as error:
+            refusal = error
         except NotImplementedError as error:
             refusal = ApiError("NotImplemented", f"moto does not know this call: {error}", 501)
         except Exception as error:
@@ -160,8 +160,6 @@ class EmulatorApp:
             return json_answer(start, self._executions_api.answer(operation, request, region))
         if operation in self._pipelines_api.OPERATIONS:
             status, answer = self._pipelines_api.answer(operation, request, region, ask_moto)
-        elif operation in _MOTO_OPERATIONS:
-            status, answer = ask_moto(operation, validate(operation, request))
         else:
             raise ApiError("NotImplementedException", f"The emulator does not know {operation}.")
         return respond(start, status, answer, AWS_JSON)
@@ -228,6 +226,14 @@ class EmulatorApp:
             )
 
     def _artifact(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        try:
+            return self._guarded(environ, start)
+        except Exception as error:
+            _log.exception("the guard of S3 failed")
+            refusal = ApiError("InvalidRequest", f"The emulator could not do this: {error!r}")
+        return _denied(environ, start, refusal)
+
+    def _guarded(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         call: ArtifactCall | None = None
         faults: list[Fault] = []
         try:
@@ -254,13 +260,30 @@ class EmulatorApp:
 
     def _ask_s3(self, call: ArtifactCall, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         try:
-            return self._moto(environ, start)
+            return self._moto(environ, _latin_only(start))
+        except ApiError:
+            raise
         except Exception as error:
             _log.debug("moto raised", exc_info=True)
             if "Part" in call.operation or "Multipart" in call.operation:
                 message = "The specified upload does not exist. It may have been aborted or completed."
                 raise ApiError("NoSuchUpload", message, 404) from None
             raise ApiError("InvalidRequest", f"moto could not do this: {error!r}") from None
+
+
+def _latin_only(start: StartResponse) -> StartResponse:
+    """Refuse headers of a response that HTTP cannot hold, as S3 does."""
+
+    def checked(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+        for name, value in headers:
+            try:
+                value.encode("latin-1")
+            except UnicodeEncodeError:
+                message = f"Header value cannot be represented using ISO-8859-1: {name}"
+                raise ApiError("InvalidArgument", message) from None
+        return start(status, headers, *more)
+
+    return checked
 
 
 def _is_codepipeline(environ: Environ) -> bool:

@@ -3,26 +3,35 @@
 
 from __future__ import annotations
 
+import re
+
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser, get_header_lines
+from waitress.parser import HTTPRequestParser, ParsingError, get_header_lines
 from waitress.task import WSGITask
 
 from airflow_codepipeline_partner.emulator.http.requests import PRESERVED_NAMES, Environ
 
 _METADATA_PREFIX = "x-amz-meta-"
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
     """
-    waitress's parser, with two differences.
+    waitress's parser, with three differences.
 
-    It takes clients that send "Expect: 100-continue" with an empty body, and it keeps the headers of metadata
-    whose names have an underscore.
+    It takes clients that send "Expect: 100-continue" with an empty body, and UTF-8 in URLs as it is.
+    It keeps the headers of metadata whose names have an underscore.
     """
 
     def parse_header(self, header_plus: bytes) -> None:
         """Parse the header of a request."""
-        super().parse_header(header_plus)
+        line, end, rest = header_plus.partition(b"\r\n")
+        header_plus = _BEYOND_ASCII.sub(lambda byte: b"%%%02X" % ord(byte[0]), line) + end + rest
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:
+            # Of a URL or a length that Python does not read; the connection would just end.
+            raise ParsingError(str(error)) from None
         # botocore sends "Expect: 100-continue" with each upload. After "continue" waitress waits for a body,
         # and an empty one never comes.
         if self.content_length == 0 and not self.chunked:

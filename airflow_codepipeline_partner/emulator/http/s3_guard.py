@@ -9,17 +9,27 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, unquote, unquote_to_bytes
+from urllib.parse import parse_qs, parse_qsl, unquote, unquote_to_bytes
 
+from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
-from airflow_codepipeline_partner.emulator.http.requests import Environ, raw_path, read_body, request_headers
+from airflow_codepipeline_partner.emulator.http.requests import (
+    UNSIGNED_CHUNKS,
+    Environ,
+    adopt_parameters,
+    is_chunked,
+    raw_path,
+    read_body,
+    request_headers,
+)
 from airflow_codepipeline_partner.emulator.http.signature import (
     Signature,
     is_genuine,
     read_signature,
+    unsigned_headers,
 )
-from airflow_codepipeline_partner.emulator.http.uploads import Uploads
+from airflow_codepipeline_partner.emulator.http.uploads import UploadedPart, Uploads
 from airflow_codepipeline_partner.emulator.model.credentials import ACCESS_KEY_PREFIX, SessionCredentials
 
 # An object's URL can have these parameters, and those of the signature.
@@ -36,7 +46,6 @@ _FOREIGN_HEADERS = (
     "x-amz-target",
 )
 _UNSIGNED = "UNSIGNED-PAYLOAD"
-_UNSIGNED_CHUNKS = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _DATE = "%Y%m%dT%H%M%SZ"
 _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 MAX_PRESIGNED_SECONDS = 604_800  # a week
@@ -47,13 +56,22 @@ class ArtifactCall:
     An S3 call with a job's credentials.
 
     :param operation: AWS's name of the call.
+    :param part: What an UploadPart uploads.
     """
 
-    def __init__(self, operation: str, bucket: str, key: str, credentials: SessionCredentials) -> None:
+    def __init__(
+        self,
+        operation: str,
+        bucket: str,
+        key: str,
+        credentials: SessionCredentials,
+        part: UploadedPart | None = None,
+    ) -> None:
         self.operation = operation
         self.bucket = bucket
         self.key = key
         self.credentials = credentials
+        self.part = part
 
 
 class ArtifactGuard:
@@ -63,13 +81,14 @@ class ArtifactGuard:
     It ignores requests without a job's credentials.
 
     :param state: The state.
+    :param store: S3, which knows the uploads in parts.
     :param wall: The clients' time in seconds since the epoch, by which presigned URLs expire.
     """
 
-    def __init__(self, state: State, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, state: State, store: MotoStore, wall: Callable[[], float] = time.time) -> None:
         self._state = state
+        self._store = store
         self._wall = wall
-        self._uploads = Uploads()
 
     def handles(self, environ: Environ) -> bool:
         """Return whether the request has a job's access key, anywhere a client could put it."""
@@ -85,6 +104,9 @@ class ArtifactGuard:
         :return: The call; the request's body can be read again.
         :raises ApiError: It is denied.
         """
+        # With a virtual host's name moto would use another bucket than the path's.
+        if not _PATH_STYLE_HOST.fullmatch(environ.get("HTTP_HOST", "")):
+            raise ApiError("AccessDenied", "Access Denied", 403)
         signature = read_signature(environ)
         query = unquote(environ.get("QUERY_STRING", ""))
         if signature is None or not signature.access_key_id.startswith(ACCESS_KEY_PREFIX):
@@ -108,6 +130,8 @@ class ArtifactGuard:
             raise ApiError("InvalidAccessKeyId", message, 403)
         if signature.session_token != credentials.session_token:
             raise ApiError("InvalidToken", "The provided token is malformed or otherwise invalid.")
+        unsigned = unsigned_headers(signature, environ)
+        adopt_parameters(environ)
         body_sha256 = hashlib.sha256(read_body(environ)).hexdigest()
         if not is_genuine(signature, environ, body_sha256, credentials.secret_access_key):
             raise ApiError(
@@ -115,12 +139,14 @@ class ArtifactGuard:
                 "The request signature we calculated does not match the signature you provided.",
                 403,
             )
+        if unsigned:
+            message = "There were headers present in the request which were not signed"
+            raise ApiError("AccessDenied", message, 403)
         if now >= credentials.expires_at:
             raise ApiError("ExpiredToken", "The provided token has expired.")
         if signature.presigned:
             self._check_presigned(signature)
-        else:
-            _check_body(environ, body_sha256)
+        _check_body(environ, body_sha256)
         return credentials
 
     def _check_presigned(self, signature: Signature) -> None:
@@ -136,9 +162,6 @@ class ArtifactGuard:
 
     def _allow(self, environ: Environ, credentials: SessionCredentials) -> ArtifactCall:
         denied = ApiError("AccessDenied", "Access Denied", 403)
-        # With a virtual host's name moto would use another bucket than the path's.
-        if not _PATH_STYLE_HOST.fullmatch(environ.get("HTTP_HOST", "")):
-            raise denied
         bucket, key = _place(environ)
         operation = _operation(environ)
         if operation is None or any(name.startswith(_FOREIGN_HEADERS) for name in request_headers(environ)):
@@ -146,13 +169,20 @@ class ArtifactGuard:
         allowed = credentials.reads if operation in ("GetObject", "HeadObject") else credentials.writes
         if (bucket, key) not in allowed:
             raise denied
-        call = ArtifactCall(operation, bucket, key, credentials)
         if operation in ("PutObject", "CreateMultipartUpload"):
             right = _encryption(environ) == ("aws:kms", credentials.encryption_key)
             if not right and self._state.settings.upload_encryption == "refuse":
                 raise denied
-        self._uploads.check(operation, environ)
-        return call
+        upload_id = parse_qs(environ.get("QUERY_STRING", "")).get("uploadId", [""])[0]
+        # moto writes to the upload's own key, whatever the path says. If it has no such upload, it says so.
+        if self._store.key_of_upload(bucket, upload_id) not in (None, key):
+            message = "The specified upload does not exist. The upload ID may be invalid."
+            raise ApiError("NoSuchUpload", message, 404)
+        if _has_form(environ):
+            # moto would take an upload's id from the body, and store nothing of it.
+            environ["CONTENT_TYPE"] = "binary/octet-stream"
+        part = Uploads(self._state.uploaded_parts).check(operation, environ)
+        return ArtifactCall(operation, bucket, key, credentials, part)
 
     def record(
         self,
@@ -177,6 +207,8 @@ class ArtifactGuard:
         with self._state.lock:
             now = self._state.tick()
             known = self._state.credentials.find(signature.access_key_id) if signature else None
+            if call is not None and outcome == "ok":
+                Uploads(self._state.uploaded_parts).done(call.operation, environ, call.part)
             if call is not None:
                 details |= _described(environ, call, response)
             job = known.job if known is not None else None
@@ -199,8 +231,11 @@ def service_of(environ: Mapping[str, Any]) -> str:
 
 def _is_form(environ: Mapping[str, Any]) -> bool:
     """Return whether S3 would read a request as a form that uploads an object."""
-    posts = environ["REQUEST_METHOD"] == "POST" and service_of(environ) == "s3"
-    return posts and environ.get("CONTENT_TYPE", "").lower().startswith(_FORMS)
+    return environ["REQUEST_METHOD"] == "POST" and service_of(environ) == "s3" and _has_form(environ)
+
+
+def _has_form(environ: Mapping[str, Any]) -> bool:
+    return str(environ.get("CONTENT_TYPE", "")).strip().lower().startswith(_FORMS)
 
 
 def _described(environ: Environ, call: ArtifactCall, response: Sequence[Any]) -> dict[str, Any]:
@@ -213,8 +248,9 @@ def _described(environ: Environ, call: ArtifactCall, response: Sequence[Any]) ->
         headers = {name.lower(): value for name, value in response[1]} if response else {}
         details["bytes"] = int(headers.get("content-length", 0))
     elif call.operation in ("PutObject", "UploadPart"):
-        chunked = environ.get("HTTP_X_AMZ_DECODED_CONTENT_LENGTH", "")
-        details["bytes"] = int(chunked if chunked.isdecimal() else environ.get("CONTENT_LENGTH") or 0)
+        # The length of what was in the chunks was checked.
+        decoded = environ.get("HTTP_X_AMZ_DECODED_CONTENT_LENGTH") if is_chunked(environ) else None
+        details["bytes"] = int(decoded or environ.get("CONTENT_LENGTH") or 0)
     algorithm, key_id = _encryption(environ)
     if algorithm is not None:
         details |= {"serverSideEncryption": algorithm, "kmsKeyId": key_id}
@@ -251,7 +287,7 @@ def _encryption(environ: Mapping[str, Any]) -> tuple[str | None, str | None]:
 
 def _check_body(environ: Environ, body_sha256: str) -> None:
     signed = environ.get("HTTP_X_AMZ_CONTENT_SHA256", body_sha256)
-    if signed in (_UNSIGNED, _UNSIGNED_CHUNKS):
+    if signed in (_UNSIGNED, UNSIGNED_CHUNKS):
         return
     if signed.startswith("STREAMING-"):
         raise ApiError("NotImplemented", f"The emulator does not read {signed} bodies.", 501)

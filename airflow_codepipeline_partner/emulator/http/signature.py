@@ -19,7 +19,7 @@ from airflow_codepipeline_partner.emulator.http.requests import raw_path, reques
 from airflow_codepipeline_partner.emulator.service_model import is_number
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
-_PARAMETER = re.compile(r"(Credential|SignedHeaders|Signature)=([^,\s]+)")
+_PART = re.compile(r"(Credential|SignedHeaders|Signature)=([^,\s]+)")
 # An unsigned query string of the signature's own parameters.
 _PRESIGNED = "X-Amz-Credential"
 
@@ -52,16 +52,15 @@ def read_signature(environ: Mapping[str, Any]) -> Signature | None:
 
     :return: None if it has no signature of version 4, or one that cannot be read.
     """
-    query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+    pairs = parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+    query = dict(pairs)
     authorization = environ.get("HTTP_AUTHORIZATION", "")
     if authorization:
-        if not authorization.startswith(_ALGORITHM):
-            return None
-        found = dict(_PARAMETER.findall(authorization))
+        found = _read_parts(authorization)
         timestamp = environ.get("HTTP_X_AMZ_DATE", "")
         token = environ.get("HTTP_X_AMZ_SECURITY_TOKEN")
         expires = None
-    elif _PRESIGNED in query:
+    elif [name for name, _ in pairs].count(_PRESIGNED) == 1:
         names = {
             "Credential": _PRESIGNED,
             "SignedHeaders": "X-Amz-SignedHeaders",
@@ -91,6 +90,23 @@ def read_signature(environ: Mapping[str, Any]) -> Signature | None:
     )
 
 
+def _read_parts(authorization: str) -> dict[str, str]:
+    """Return the parts of a header: each once, and first the credential, where moto takes it from."""
+    algorithm, _, rest = authorization.partition(" ")
+    parts = [_PART.fullmatch(part.strip()) for part in rest.split(",")]
+    found = {part[1]: part[2] for part in parts if part is not None}
+    right = algorithm == _ALGORITHM and next(iter(found), "") == "Credential"
+    return found if right and len(found) == len(parts) else {}
+
+
+def unsigned_headers(signature: Signature, environ: Mapping[str, Any]) -> list[str]:
+    """Return the names of the headers of AWS's that the request has and its signature leaves out."""
+    names = request_headers(environ)
+    return sorted(
+        name for name in names if name.startswith("x-amz-") and name not in signature.signed_headers
+    )
+
+
 class _Recomputed(S3SigV4Auth):
     """botocore's signer, for exactly the headers that the client signed."""
 
@@ -103,8 +119,25 @@ class _Recomputed(S3SigV4Auth):
         """Return the headers that the client says it signed."""
         headers = HTTPHeaders()
         for name in self._names:
-            headers[name] = request.headers.get(name, "")
+            headers[name] = _as_signed(request.headers.get(name, ""))
         return headers
+
+
+def _as_signed(value: str) -> str:
+    """Return a header's value as its sender signed it: most send UTF-8, which WSGI gives as Latin-1."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
+
+
+def _canonical_query(query: str) -> str:
+    """Return a query as S3 signs it, however it was encoded."""
+    pairs = [pair.replace("+", " ").partition("=") for pair in query.split("&") if pair]
+    encoded = [
+        [quote(unquote_to_bytes(part), safe="~") for part in (name, value)] for name, _, value in pairs
+    ]
+    return "&".join(f"{name}={value}" for name, value in encoded if name != "X-Amz-Signature")
 
 
 def is_genuine(
@@ -122,8 +155,7 @@ def is_genuine(
         return False
     # However a client spells the path, S3 signs it encoded once, and not normalised.
     path = quote(unquote_to_bytes(raw_path(environ)), safe="/~")
-    parameters = environ.get("QUERY_STRING", "").split("&")
-    query = "&".join(pair for pair in parameters if pair and not pair.startswith("X-Amz-Signature="))
+    query = _canonical_query(environ.get("QUERY_STRING", ""))
     request = AWSRequest(
         method=environ["REQUEST_METHOD"],
         url=f"http://{environ.get('HTTP_HOST', '')}{path}?{query}",
@@ -134,4 +166,4 @@ def is_genuine(
         request.headers["X-Amz-Content-SHA256"] = "UNSIGNED-PAYLOAD" if signature.presigned else body_sha256
     signer = _Recomputed(signature, secret_access_key)
     expected = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
-    return hmac.compare_digest(expected, signature.signature)
+    return hmac.compare_digest(expected.encode(), signature.signature.encode())

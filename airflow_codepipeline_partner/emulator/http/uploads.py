@@ -13,18 +13,23 @@ from xml.etree import ElementTree
 
 from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.http.checksums import CRCS, DIGESTS, encoded
-from airflow_codepipeline_partner.emulator.http.requests import Environ, read_body, request_headers
+from airflow_codepipeline_partner.emulator.http.requests import (
+    Environ,
+    is_chunked,
+    read_body,
+    request_headers,
+)
 from airflow_codepipeline_partner.emulator.service_model import is_number
 
 MAX_PARTS = 10_000
 _CHECKSUM = "x-amz-checksum-"
-_CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,16})(;.*)?\r\n")
+_CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})\r\n")
 
 
 @dataclasses.dataclass(frozen=True)
-class _Part:
+class UploadedPart:
     """
-    An uploaded part.
+    A part of an upload.
 
     :param digests: Its checksums, by the names of their headers.
     """
@@ -46,17 +51,21 @@ class _NamedPart:
 
 
 class Uploads:
-    """Keep the checksums of uploaded parts, to check that of the whole object."""
+    """
+    Keep the checksums of uploaded parts, to check that of the whole object.
 
-    def __init__(self) -> None:
-        #: Upload id → part number → part.
-        self._parts: dict[str, dict[int, _Part]] = {}
+    :param parts: Where to keep them: upload id → part number → part.
+    """
 
-    def check(self, operation: str, environ: Environ) -> None:
+    def __init__(self, parts: dict[str, dict[int, UploadedPart]]) -> None:
+        self._parts = parts
+
+    def check(self, operation: str, environ: Environ) -> UploadedPart | None:
         """
         Check what moto does not.
 
         :param operation: AWS's name of the call.
+        :return: The part that is uploaded, if it is one; :meth:`done` keeps it.
         :raises ApiError: S3 would refuse it.
         """
         query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
@@ -65,8 +74,6 @@ class Uploads:
             # moto would hold the whole object twice more to compute its checksum, and knows fewer algorithms.
             # No client compares the checksum of the parts' checksums with what it reads.
             environ["HTTP_X_AMZ_CHECKSUM_TYPE"] = "COMPOSITE"
-        elif operation == "AbortMultipartUpload":
-            self._parts.pop(query["uploadId"][0], None)
         elif operation == "CompleteMultipartUpload":
             self._complete(query["uploadId"][0], environ)
         elif operation in ("PutObject", "UploadPart"):
@@ -74,8 +81,16 @@ class Uploads:
             if operation == "UploadPart":
                 # A checksum that was just checked need not be computed again.
                 digests.setdefault("x-amz-checksum-crc32", zlib.crc32(content).to_bytes(4, "big"))
-                parts = self._parts.setdefault(query["uploadId"][0], {})
-                parts[int(query["partNumber"][0])] = _Part(len(content), digests)
+                return UploadedPart(len(content), digests)
+        return None
+
+    def done(self, operation: str, environ: Environ, part: UploadedPart | None) -> None:
+        """Note what moto has done."""
+        query = parse_qs(environ.get("QUERY_STRING", ""))
+        if operation == "AbortMultipartUpload":
+            self._parts.pop(query["uploadId"][0], None)
+        elif part is not None:
+            self._parts.setdefault(query["uploadId"][0], {})[int(query["partNumber"][0])] = part
 
     def _complete(self, upload_id: str, environ: Environ) -> None:
         """Check each part's checksum, and the whole object's, if the parts were sent with the same kind."""
@@ -100,14 +115,14 @@ class Uploads:
                 raise _bad_digest(name)
 
 
-def _check_part(named: _NamedPart, part: _Part) -> None:
+def _check_part(named: _NamedPart, part: UploadedPart) -> None:
     for name, value in named.checksums.items():
         if name in part.digests and value != encoded(part.digests[name]):
             message = f"The {name} of part {named.number} does not match the one that was uploaded."
             raise ApiError("InvalidPart", message)
 
 
-def _whole(name: str, parts: Sequence[_Part]) -> set[str]:
+def _whole(name: str, parts: Sequence[UploadedPart]) -> set[str]:
     """Return the right checksums of an object in parts: its own, and that of its parts' checksums."""
     of_parts = encoded(DIGESTS[name](b"".join(part.digests[name] for part in parts)))
     right = {of_parts, f"{of_parts}-{len(parts)}"}
@@ -148,7 +163,7 @@ def _element(name: str) -> str:
 def _check_digests(environ: Environ, body: bytes) -> tuple[bytes, dict[str, bytes]]:
     """Check a body's checksums, and return its content and them, by the names of their headers."""
     headers = request_headers(environ)
-    if "aws-chunked" in headers.get("content-encoding", ""):
+    if is_chunked(environ):
         body, trailer = _unchunked(body)
         if headers.get("x-amz-decoded-content-length", str(len(body))) != str(len(body)):
             raise _incomplete()
@@ -167,7 +182,10 @@ def _unchunked(body: bytes) -> tuple[bytes, dict[str, str]]:
     """Return the content of an aws-chunked body, and its trailer by names in lower case."""
     stream, chunks = io.BytesIO(body), []
     while True:
-        size = _CHUNK_SIZE.fullmatch(stream.readline())
+        line = stream.readline()
+        size = _CHUNK_SIZE.fullmatch(line)
+        if b";" in line:
+            raise ApiError("InvalidRequest", "The emulator does not read extensions of chunks.")
         if size is None:
             raise _incomplete()
         length = int(size[1], 16)

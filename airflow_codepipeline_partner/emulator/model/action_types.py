@@ -188,16 +188,19 @@ class ActionTypeRegistry:
         self._deleted: set[tuple[str | None, ActionTypeId]] = set()
 
     def in_region(self, region: str | None) -> Iterator[RegisteredActionType]:
-        """Yield the action types of a region; None stands for all regions."""
-        for key, each in self._known.items():
-            if key not in self._deleted and (region is None or each.region in (None, region)):
-                yield each
+        """Yield the action types of a region, its own before those of all; None stands for all regions."""
+        for type_id in dict.fromkeys(type_id for _, type_id in self._known):
+            found = self.find(type_id, region)
+            if found is not None:
+                yield found
 
     def register(self, type_id: ActionTypeId, secret_keys: frozenset[str] = frozenset()) -> None:
         """Add an action type to all regions, or secret keys to it. A deleted one comes back as it was."""
-        for key in self._keys(type_id, None) or [(None, type_id)]:
+        # What one region has of this name, all others get.
+        model = dataclasses.replace(self.as_it_was(type_id), region=None, tags={})
+        for key in {*self._keys(type_id, None), (None, type_id)}:
             self._deleted.discard(key)
-            known = self._known.get(key, RegisteredActionType(type_id))
+            known = self._known.get(key, model)
             keys = secret_keys | known.registered_secret_keys
             self._known[key] = dataclasses.replace(known, registered_secret_keys=keys)
 
@@ -230,8 +233,10 @@ class ActionTypeRegistry:
 
         :raises ApiError: It cannot be added.
         """
-        keys = self._keys(made.id, made.region)
-        known = self._known[keys[0]] if keys else None
+        own, of_all = (made.region, made.id), (None, made.id)
+        # What the control added is no hindrance once it was deleted.
+        key = own if own in self._known or of_all in self._deleted or of_all not in self._known else of_all
+        known = self._known.get(key)
         if known is not None and known.definition != made.definition:
             name = "/".join(made.id)
             raise ApiError(
@@ -243,9 +248,8 @@ class ActionTypeRegistry:
             raise ApiError(
                 "LimitExceededException", f"There are {MAX_CUSTOM_TYPES} custom action types already."
             )
-        if known is not None and keys[0] not in self._deleted:
+        if known is not None and key not in self._deleted:
             return known
-        key = keys[0] if keys else (made.region, made.id)
         self._deleted.discard(key)
         self._known[key] = made if known is None else dataclasses.replace(known, tags=made.tags)
         return self._known[key]

@@ -82,6 +82,29 @@ def test_what_the_control_made_is_in_every_region(custom_world, elsewhere):
     assert code(w.worker.client.poll_for_jobs, actionTypeId=CUSTOM_TYPE) == "ActionTypeNotFoundException"
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+def test_what_the_control_makes_is_also_where_nothing_was(made, elsewhere, deleted):
+    """Though another region has the action type, or had it."""
+    m = made()
+    if deleted:
+        m.client.delete_custom_action_type(**OWN)
+    m.w.emu.add_action_type(CUSTOM_TYPE)
+    for client in (m.client, elsewhere(m)):
+        assert client.poll_for_jobs(actionTypeId=CUSTOM_TYPE)["jobs"] == []
+        assert len(client.list_action_types(actionOwnerFilter="Custom")["actionTypes"]) == 1
+
+
+def test_a_type_of_the_controls_that_was_deleted_can_be_made(made, elsewhere):
+    m = made()
+    m.w.emu.reset()
+    m.w.emu.add_action_type(CUSTOM_TYPE)
+    assert code(m.client.create_custom_action_type, **OWN, **DETAILS) == "ActionTypeAlreadyExistsException"
+    m.client.delete_custom_action_type(**OWN)
+    m.client.create_custom_action_type(**OWN, **DETAILS)
+    assert m.client.poll_for_jobs(actionTypeId=CUSTOM_TYPE)["jobs"] == []
+    assert code(elsewhere(m).poll_for_jobs, actionTypeId=CUSTOM_TYPE) == "ActionTypeNotFoundException"
+
+
 def test_an_unknown_action_type_is_said_in_awss_words(made):
     client, partners = made().client, {"owner": "ThirdParty", "provider": "Unheard"}
     unheard = CUSTOM_TYPE | {"provider": "Unheard"}

@@ -93,6 +93,28 @@ def test_the_emulators_own_store_keeps_odd_keys(bucket):
     assert sorted(each["Key"] for each in s3.list_objects_v2(Bucket="bytes")["Contents"]) == sorted(KEYS)
 
 
+def test_a_url_in_utf_8_need_not_be_encoded(bucket):
+    emulator, s3 = bucket
+    s3.put_object(Bucket="bytes", Key="ä", Body=b"x")
+    for path in ("/bytes/ä", "//bytes/ä?x-id=ä", "http://localhost/bytes/ä"):
+        assert send(emulator.url, "GET", path)[::2] == (200, b"x")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"), [("http://[bad/", []), ("/bytes/key", [("Content-Length", "9" * 5000)])]
+)
+def test_what_cannot_be_read_is_answered(bucket, path, headers):
+    assert send(bucket[0].url, "PUT", path, headers)[0] == 400
+
+
+def test_a_header_that_http_cannot_hold_is_refused(bucket):
+    emulator, s3 = bucket
+    s3.put_object(Bucket="bytes", Key="key", Body=b"x")
+    for value, status in (("%E2%82%AC", 400), ("%C3%A4", 200)):
+        path = f"/bytes/key?response-content-disposition={value}"
+        assert send(emulator.url, "GET", path)[0] == status
+
+
 def test_names_of_headers_are_not_capitalised(bucket):
     emulator, s3 = bucket
     s3.put_object(Bucket="bytes", Key="key", Body=b"x", Metadata=METADATA)

@@ -67,6 +67,12 @@ def test_one_job_does_not_open_the_artifacts_of_another(world, artifacts_of):
     assert code(one.s3.put_object, **two.built, Body=b"") == "AccessDenied"
 
 
+def test_a_job_resets_nothing(artifacts, http):
+    place = {"Bucket": "moto-api", "Key": "reset"}
+    assert artifacts.signed(http, "POST", place)[0] == 403
+    assert artifacts.w.status(artifacts.job_id) == "InProgress"
+
+
 def test_other_services_deny_in_their_own_words(artifacts):
     assert code(artifacts.client("sts").get_caller_identity) == "AccessDenied"
     assert code(artifacts.client("iam").list_users) == "AccessDenied"
@@ -77,8 +83,9 @@ def test_other_services_deny_in_their_own_words(artifacts):
     assert code(pipeline.get_pipeline_state, name="pipeline") == "AccessDeniedException"
 
 
-def test_a_bucket_in_the_host_name_is_denied(artifacts, http):
-    headers = {"Host": f"{BUCKET}.localhost"}
+@pytest.mark.parametrize("host", [f"{BUCKET}.localhost", "[bad"])
+def test_another_host_is_denied(artifacts, http, host):
+    headers = {"Host": host}
     status, body, _ = artifacts.signed(http, "GET", artifacts.source, headers=headers)
     assert (status, b"AccessDenied" in body) == (403, True)
 

@@ -9,8 +9,10 @@ import logging
 
 import pytest
 from botocore.exceptions import ClientError
+from declaring import code
 
 from airflow_codepipeline_partner.emulator.http.checksums import CRCS, DIGESTS, encoded
+from airflow_codepipeline_partner.emulator.http.s3_guard import ArtifactGuard
 
 ZEROS = base64.b64encode(b"\0" * 16).decode()
 CHUNKS = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
@@ -61,12 +63,15 @@ def complete(*numbers):
         ("PUT", "", b"x", {"x-amz-checksum-md5": ZEROS}, 400, "BadDigest"),
         ("PUT", "", b"7\r\nin", CHUNKED, 400, "IncompleteBody"),
         ("PUT", "", b"zzzz", CHUNKED, 400, "IncompleteBody"),
+        ("PUT", "", b"f" * 16 + b"\r\nx\r\n0\r\n\r\n", CHUNKED, 400, "IncompleteBody"),
+        ("GET", "?response-content-disposition=%E2%82%AC", b"", {}, 400, "InvalidArgument"),
         ("PUT", "", b"3\r\nbit\r\n0\r\n\r\n", CHUNKED, 400, "IncompleteBody"),
         ("PUT", "", trailed("crc32:AAAAAA=="), CHUNKED, 400, "BadDigest"),
         ("PUT", "", trailed("crc32c:AAAAAA=="), CHUNKED, 400, "BadDigest"),
         ("PUT", "", trailed("crc64nvme:AAAAAAAAAAA="), CHUNKED, 400, "BadDigest"),
         ("PUT", "", trailed("sha1:AAAA"), CHUNKED, 400, "BadDigest"),
         ("PUT", "", trailed("crc32:JAvENQ=="), TRAILER_OF_SHA1, 400, "MalformedTrailerError"),
+        ("PUT", "", b"7;a=b\r\nin bits\r\n0\r\n\r\n", CHUNKED, 400, "InvalidRequest"),
     ],
 )
 def test_a_mistake_in_s3_is_a_clear_error_and_in_the_ledger(
@@ -82,6 +87,92 @@ def test_a_mistake_in_s3_is_a_clear_error_and_in_the_ledger(
     assert (got, f"<Code>{code}</Code>".encode() in answer) == (status, True)
     [said] = artifacts.w.emu.ledger[before:]
     assert (said.kind, said.outcome, said.job_id) == ("artifact", code, artifacts.job_id)
+
+
+@pytest.mark.parametrize("encoding", [None, "aws-chunked", "AWS-Chunked", "gzip,aws-chunked"])
+def test_trailers_are_read_whatever_the_encoding_says(artifacts, http, encoding):
+    headers = {"X-Amz-Decoded-Content-Length": "7"} | ({"Content-Encoding": encoding} if encoding else {})
+    for checksum, status in (("AAAAAA==", 400), ("JAvENQ==", 200)):
+        body = trailed(f"crc32:{checksum}")
+        assert artifacts.signed(http, "PUT", artifacts.built, body, CHUNKS, headers)[0] == status
+    assert artifacts.w.emu.ledger[-1].details["bytes"] == 7
+
+
+def test_a_long_length_without_chunks_is_no_matter(artifacts, http):
+    headers = {"X-Amz-Decoded-Content-Length": "9" * 5000}
+    assert artifacts.signed(http, "PUT", artifacts.built, b"x", headers=headers)[0] == 200
+    assert artifacts.w.emu.ledger[-1].details["bytes"] == 1
+
+
+@pytest.mark.parametrize("broken", ["check", "record"])
+def test_a_fault_of_the_guard_is_a_clean_error(artifacts, http, monkeypatch, broken):
+    monkeypatch.setattr(ArtifactGuard, broken, lambda *arguments: 1 / 0)
+    status, answer, _ = artifacts.signed(http, "GET", artifacts.source)
+    assert (status, b"<Code>InvalidRequest</Code>" in answer) == (400, True)
+
+
+def test_an_upload_id_opens_no_other_key(artifacts, client):
+    admin, other = client("s3", artifacts.w.emu), artifacts.built | {"Key": "of-the-customer"}
+    upload = admin.create_multipart_upload(**other)["UploadId"]
+    named = artifacts.built | {"UploadId": upload}
+    etag = admin.upload_part(**other, UploadId=upload, PartNumber=1, Body=b"theirs")["ETag"]
+    parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+    for call, more in (
+        (artifacts.s3.upload_part, {"PartNumber": 1, "Body": b"ours"}),
+        (artifacts.s3.complete_multipart_upload, {"MultipartUpload": parts}),
+        (artifacts.s3.abort_multipart_upload, {}),
+    ):
+        assert code(call, **named, **more) == "NoSuchUpload"
+    admin.complete_multipart_upload(**other, UploadId=upload, MultipartUpload=parts)
+    assert admin.get_object(**other)["Body"].read() == b"theirs"
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/x-www-form-urlencoded", " Multipart/form-data; boundary=b"]
+)
+def test_a_body_is_stored_and_no_form_to_moto(artifacts, client, http, content_type):
+    admin, headers = client("s3", artifacts.w.emu), {"Content-Type": content_type}
+    assert artifacts.signed(http, "PUT", artifacts.built, b"a=b", headers=headers)[0] == 200
+    assert admin.get_object(**artifacts.built)["Body"].read() == b"a=b"
+    theirs = admin.create_multipart_upload(Bucket=artifacts.built["Bucket"], Key="of-the-customer")
+    named = {"Bucket": theirs["Bucket"], "Key": theirs["Key"], "UploadId": theirs["UploadId"]}
+    ours = artifacts.s3.create_multipart_upload(**artifacts.built)["UploadId"]
+    body = f"uploadId={named['UploadId']}&partNumber=1&key=x".encode()
+    if content_type.startswith(" "):
+        parts = (("uploadId", named["UploadId"]), ("partNumber", "1"), ("key", "x"))
+        lines = (f'--b\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in parts)
+        body = f"{''.join(lines)}--b--\r\n".encode()
+    query = f"?partNumber=1&uploadId={ours}"
+    assert artifacts.signed(http, "PUT", artifacts.built, body, headers=headers, query=query)[0] == 200
+    assert "Parts" not in admin.list_parts(**named)
+
+
+def test_only_parts_that_were_stored_are_known(artifacts):
+    state = artifacts.w.emu.state
+    upload = artifacts.s3.create_multipart_upload(**artifacts.built, ChecksumAlgorithm="SHA256")["UploadId"]
+    part = artifacts.built | {"PartNumber": 1, "ChecksumAlgorithm": "SHA256"}
+    made = artifacts.s3.upload_part(**part, UploadId=upload, Body=b"stored")
+    assert code(artifacts.s3.upload_part, **part, UploadId="none", Body=b"x") == "NoSuchUpload"
+    artifacts.w.emu.inject("throttle", "UploadPart")
+    assert code(artifacts.s3.upload_part, **part, UploadId=upload, Body=b"other") == "SlowDown"
+    assert list(state.uploaded_parts) == [upload]
+    parts = [{"PartNumber": 1, "ETag": made["ETag"], "ChecksumSHA256": made["ChecksumSHA256"]}]
+    artifacts.s3.complete_multipart_upload(
+        **artifacts.built, UploadId=upload, MultipartUpload={"Parts": parts}
+    )
+    state.reset()
+    assert state.uploaded_parts == {}
+
+
+def test_an_upload_can_be_completed_twice(artifacts):
+    """A client that lost the answer asks again."""
+    named = artifacts.built | {
+        "UploadId": artifacts.s3.create_multipart_upload(**artifacts.built)["UploadId"]
+    }
+    etag = artifacts.s3.upload_part(**named, PartNumber=1, Body=b"x")["ETag"]
+    for _ in range(2):
+        parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+        assert artifacts.s3.complete_multipart_upload(**named, MultipartUpload=parts)["ETag"]
 
 
 @pytest.mark.parametrize("name", sorted(DIGESTS))
