@@ -88,6 +88,8 @@ class CodePipelineHook(AwsBaseHook):
         self.retry_deadline = retry_deadline
         self._clock = clock
         self._sleep = sleep
+        #: Client id → the token that CodePipeline has not refused.
+        self._kept_tokens: dict[str, Secret] = {}
 
     # Poll, claim, report.
 
@@ -219,7 +221,7 @@ class CodePipelineHook(AwsBaseHook):
         claim = claims.drive(steps, lambda step: self.carry_out(job, step))
         if claim.error is not None:
             raise claim.error
-        self.log.info("Claim of %s: %s", job, claim.state)
+        self.log.debug("Claim of %s: %s", job, claim.state)
         return claim
 
     def carry_out(self, job: OfferedJob, call: claims.AskDetails | claims.Acknowledge) -> Any:
@@ -336,7 +338,7 @@ class CodePipelineHook(AwsBaseHook):
                 error.job_id,
             )
         else:
-            self.log.info("Job %s: result %s was put.", call.arguments["jobId"], requests.result_of(call))
+            self.log.debug("Job %s: result %s was put.", call.arguments["jobId"], requests.result_of(call))
 
     def send_result(self, call: Call) -> None:
         """
@@ -430,19 +432,22 @@ class CodePipelineHook(AwsBaseHook):
         client_id = call.job.client_id if call.job else None
         if client_id is None:
             return self._transport.send(call, secrets)
-        tokens = self._tokens(client_id)
-        secrets["clientToken"] = tokens.get_token(client_id)
+        # A look-up is a request to Airflow's API server, and perhaps to a secrets backend.
+        kept = self._kept_tokens.get(client_id) or self._tokens(client_id).get_token(client_id)
+        secrets["clientToken"] = self._kept_tokens[client_id] = kept
         try:
             return self._transport.send(call, secrets)
         except InvalidClientToken as refusal:
             refused = refusal
+        self._kept_tokens.pop(client_id, None)
         try:
-            current = tokens.get_token(client_id, uncached=True)
+            current = self._tokens(client_id).get_token(client_id, uncached=True)
         except InvalidInput:
             # The first error says more, and whether an answer was lost.
-            current = secrets["clientToken"]
-        if current == secrets["clientToken"]:
+            current = kept
+        if current == kept:
             raise refused
+        self._kept_tokens[client_id] = current
         self.log.info(
             "The client token of client %s has changed; sending %s again.", client_id, call.operation
         )

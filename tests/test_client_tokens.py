@@ -203,10 +203,8 @@ def outcomes(emulator, operation):
 def test_a_rotated_token_is_looked_up_once_more(emulator, claimed, store_token, monkeypatch):
     """It was stored anew."""
     hook, job = claimed
-    former = hook.client_token(job.client_id)
-    current = emulator.rotate_token(job.client_id)
-    # The first look-up still finds the former token, as Airflow remembers it; the second asks anew.
-    found = iter([former, current.client_token])
+    # The hook keeps the token of the claim until it is refused.
+    found = iter([emulator.rotate_token(job.client_id).client_token])
     monkeypatch.setattr(
         "airflow_codepipeline_partner.client_tokens.ClientTokenHook.get_connection",
         classmethod(
@@ -251,17 +249,35 @@ def test_a_rotated_token_not_stored_is_an_invalid_token(emulator, claimed, end):
     assert [entry.outcome for entry in emulator.ledger.puts()] == ["InvalidClientTokenException"]
 
 
-def test_a_token_stored_before_the_call_is_simply_used(emulator, claimed, store_token):
-    hook, job = claimed
+def test_a_token_stored_before_the_call_is_simply_used(emulator, claimed, store_token, make_hook):
+    _, job = claimed
     store_token(emulator.rotate_token(job.client_id))
-    hook.succeed(job)
+    make_hook().succeed(job)
     assert outcomes(emulator, "PutThirdPartyJobSuccessResult") == ["ok"]
+
+
+def test_a_hook_looks_a_token_up_once(emulator, claimed, store_token, monkeypatch):
+    hook, job = claimed
+    looked_up, get_token = [], ClientTokenHook.get_token
+
+    def counted(self, client_id, **how):
+        looked_up.append(client_id)
+        return get_token(self, client_id, **how)
+
+    monkeypatch.setattr(ClientTokenHook, "get_token", counted)
+    hook.details(job)
+    hook.continuation_token(job)
+    assert looked_up == []
+    store_token(emulator.rotate_token(job.client_id))
+    hook.details(job)
+    hook.succeed(job)
+    assert looked_up == [job.client_id]
 
 
 def test_a_new_token_refused_too_is_not_looked_up_for_ever(emulator, claimed, monkeypatch):
     hook, job = claimed
     emulator.rotate_token(job.client_id)
-    found = iter(["planted-wrong-one", "planted-wrong-two", "planted-wrong-three"])
+    found = iter(["planted-wrong-one", "planted-wrong-two"])
     monkeypatch.setattr(
         "airflow_codepipeline_partner.client_tokens.ClientTokenHook.get_connection",
         classmethod(
@@ -272,7 +288,7 @@ def test_a_new_token_refused_too_is_not_looked_up_for_ever(emulator, claimed, mo
         hook.succeed(job)
     assert "planted" not in str(refusal.value)
     assert outcomes(emulator, "PutThirdPartyJobSuccessResult") == ["InvalidClientTokenException"] * 2
-    assert next(found) == "planted-wrong-three"
+    assert next(found) == "planted-wrong-two"
 
 
 # The form, and the test button.

@@ -196,7 +196,7 @@ def test_a_wrong_unknown_claim_is_refused_before_any_call(emulator, hook, offere
 
 
 def test_the_ledger_of_a_claim_names_the_client_and_its_outcome(hook, offered, caplog, capfd):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     hook.try_claim(offered)
     out = capfd.readouterr()
     shown = caplog.text + out.out + out.err
