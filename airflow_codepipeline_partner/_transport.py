@@ -13,7 +13,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any
 
 import tenacity
@@ -63,6 +62,8 @@ class Transport:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._make_client = make_client
+        self._making = threading.Lock()
+        self._client: Any = None
         self._aws_conn_id = aws_conn_id
         # The current attempt of each thread: several threads may use one hook.
         self._attempt = threading.local()
@@ -70,9 +71,17 @@ class Transport:
         self._clock = clock
         self._sleep = sleep
 
-    @cached_property
+    @property
     def client(self) -> Any:
         """boto3's client."""
+        # Python 3.11's cached_property has one lock for all instances: if STS hung for one role, all others
+        # would wait.
+        with self._making:
+            if self._client is None:
+                self._client = self._new_client()
+            return self._client
+
+    def _new_client(self) -> Any:
         client = self._make_client()
         # If something fails before this (signing, credentials from STS, serialization), the call was
         # certainly not carried out.
@@ -144,8 +153,7 @@ class Transport:
         except tenacity.RetryError as error:
             attempts, last = error.last_attempt.attempt_number, error.last_attempt.exception()
         about = f" for job {call.job.job_id}" if call.job else ""
-        client = vars(self).get("client")
-        endpoint = client.meta.endpoint_url if client else "AWS"
+        endpoint = self._client.meta.endpoint_url if self._client else "AWS"
         raise ServiceUnavailable(
             f"{call.operation}{about} got no answer from {endpoint} in {self._clock() - started:.0f} s and "
             f"{attempts} attempts (retry_deadline {self.retry_deadline:g} s); the last failed with: "

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook, AwsGenericHook
 from botocore.config import Config
 
 from airflow_codepipeline_partner._endpoints import is_of_aws
@@ -88,6 +88,7 @@ class CodePipelineHook(AwsBaseHook):
         self.retry_deadline = retry_deadline
         self._clock = clock
         self._sleep = sleep
+        self._conn_config: AwsConnectionWrapper | None = None
         #: Client id → the token that CodePipeline has not refused.
         self._kept_tokens: dict[str, Secret] = {}
 
@@ -388,7 +389,7 @@ class CodePipelineHook(AwsBaseHook):
 
     # How a call is sent.
 
-    @cached_property
+    @property
     def conn_config(self) -> AwsConnectionWrapper:
         """
         The connection, with two additions.
@@ -396,12 +397,16 @@ class CodePipelineHook(AwsBaseHook):
         The hook's ``config`` is merged over the connection's ``config_kwargs``, and STS is at the same place
         as a CodePipeline that is not AWS's own.
         """
-        wrapper = super().conn_config
+        # Without cached_property: on Python 3.11 all hooks would wait for one look-up.
+        if (known := self._conn_config) is not None:
+            return known
+        wrapper: AwsConnectionWrapper = AwsGenericHook.conn_config.func(self)  # type: ignore[attr-defined]
         if self._given_config is not None:
             wrapper.botocore_config = (wrapper.botocore_config or Config()).merge(self._given_config)
         if wrapper.role_arn and wrapper.endpoint_url and not is_of_aws(wrapper.endpoint_url):
             sts = {"endpoint_url": wrapper.endpoint_url, **(wrapper.service_config.get("sts") or {})}
             wrapper.service_config = {**wrapper.service_config, "sts": sts}
+        self._conn_config = wrapper
         return wrapper
 
     def _get_caller(self, target_function_name: str = "execute") -> str:

@@ -110,7 +110,10 @@ def _compare(url: str, client_id: str, jobs: int, rounds: int) -> float:
         if number:
             for name in ratios:
                 ratios[name].append(ours[name] / theirs[name])
-            print(f"{number}: {ours['processor'] / jobs * 1000:.2f} ms, {ratios['processor'][-1]:.2f}", flush=True)
+            print(
+                f"{number}: {ours['processor'] / jobs * 1000:.2f} ms, {ratios['processor'][-1]:.2f}",
+                flush=True,
+            )
     for name, values in ratios.items():
         print(f"{name}: median {statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})")
     return statistics.median(ratios["processor"])

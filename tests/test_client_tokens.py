@@ -266,7 +266,7 @@ def test_a_hook_looks_a_token_up_once(emulator, claimed, store_token, monkeypatc
 
     monkeypatch.setattr(ClientTokenHook, "get_token", counted)
     hook.details(job)
-    hook.continuation_token(job)
+    hook.details(job)
     assert looked_up == []
     store_token(emulator.rotate_token(job.client_id))
     hook.details(job)

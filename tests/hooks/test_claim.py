@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 
 import pytest
 from hook_calls import ACKNOWLEDGE, DETAILS, outcomes, status
@@ -193,11 +192,3 @@ def test_a_wrong_unknown_claim_is_refused_before_any_call(emulator, hook, offere
     with pytest.raises(InvalidInput):
         hook.claim(offered, unknown_claim=choice)
     assert outcomes(emulator, DETAILS) == []
-
-
-def test_the_ledger_of_a_claim_names_the_client_and_its_outcome(hook, offered, caplog, capfd):
-    caplog.set_level(logging.DEBUG)
-    hook.try_claim(offered)
-    out = capfd.readouterr()
-    shown = caplog.text + out.out + out.err
-    assert f"Claim of job {offered.job_id} (client {offered.client_id}): claimed" in shown

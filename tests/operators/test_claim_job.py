@@ -200,3 +200,13 @@ def test_default_args_reach_the_aws_parameters():
         claim = CodePipelineClaimJobOperator(task_id="claim", job=JOB)
     assert (claim.aws_conn_id, claim.region_name) == ("mine", "eu-west-1")
     assert claim.hook.aws_conn_id == "mine"
+
+
+def test_the_log_of_a_claim_names_the_client_and_the_outcome(
+    emulator, customer, offer, run_dag, capfd, caplog
+):
+    caplog.set_level("INFO")
+    job = offer()
+    run_dag("one_job_assume_ours_1_retries", job=job)
+    shown = caplog.text + "".join(capfd.readouterr())
+    assert f"Claim of job {job['job_id']} (client {job['client_id']}): claimed" in shown
