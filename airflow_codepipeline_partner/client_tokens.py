@@ -21,7 +21,7 @@ from airflow_codepipeline_partner._compat import (
 from airflow_codepipeline_partner._connections import ESCAPE_ADVICE, why_unusable, why_without_password
 from airflow_codepipeline_partner._protocol.parsing import check_text
 from airflow_codepipeline_partner._secrets import Secret, in_closed_frames
-from airflow_codepipeline_partner.exceptions import ClientConnectionError
+from airflow_codepipeline_partner.exceptions import ClientConnectionError, InvalidInput
 from airflow_codepipeline_partner.provider_info import CLIENT_CONN_TYPE, CLIENT_FORM
 
 __all__ = ["DEFAULT_TEMPLATE", "ClientTokenHook"]
@@ -138,3 +138,43 @@ class ClientTokenHook(BaseHook):
         except ValueError as error:
             return False, str(error)
         return True, "Client ID and client token are set; CodePipeline checks them with the first job."
+
+
+class KeptTokens:
+    """
+    The client tokens that one hook uses: each is looked up once, and again when CodePipeline refuses it.
+
+    A look-up is a request to Airflow's API server, and perhaps to a secrets backend.
+
+    :param template: The template of the connection ids.
+    """
+
+    def __init__(self, template: str) -> None:
+        self._template = template
+        self._kept: dict[str, Secret] = {}
+
+    def get(self, client_id: str) -> Secret:
+        """
+        Return a client's token.
+
+        :raises ClientConnectionError: No connection holds it.
+        """
+        if (token := self._kept.get(client_id)) is None:
+            token = self._kept[client_id] = self._hook(client_id).get_token(client_id)
+        return token
+
+    def renew(self, client_id: str, refused: Secret) -> Secret | None:
+        """Return a client's token after CodePipeline refused one; None if there is no other."""
+        self._kept.pop(client_id, None)
+        try:
+            current = self._hook(client_id).get_token(client_id, uncached=True)
+        except InvalidInput:
+            # The refusal says more, and whether an answer was lost.
+            return None
+        if current == refused:
+            return None
+        self._kept[client_id] = current
+        return current
+
+    def _hook(self, client_id: str) -> ClientTokenHook:
+        return ClientTokenHook.for_client(client_id, self._template)

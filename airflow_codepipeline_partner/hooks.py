@@ -27,12 +27,11 @@ from airflow_codepipeline_partner._protocol.results import (
 )
 from airflow_codepipeline_partner._secrets import Secret, in_closed_frames
 from airflow_codepipeline_partner._transport import Transport
-from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
+from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook, KeptTokens
 from airflow_codepipeline_partner.exceptions import (
     CodePipelineError,
     CodePipelineProviderError,
     InvalidClientToken,
-    InvalidInput,
     RequestRefused,
 )
 
@@ -89,8 +88,7 @@ class CodePipelineHook(AwsBaseHook):
         self._clock = clock
         self._sleep = sleep
         self._conn_config: AwsConnectionWrapper | None = None
-        #: Client id → the token that CodePipeline has not refused.
-        self._kept_tokens: dict[str, Secret] = {}
+        self._tokens = KeptTokens(client_conn_id_template)
 
     # Poll, claim, report.
 
@@ -377,7 +375,7 @@ class CodePipelineHook(AwsBaseHook):
         :param client_id: The client id, as the poll returns it.
         :raises ClientConnectionError: No connection holds the token.
         """
-        token = self._tokens(client_id).get_token(client_id)
+        token = ClientTokenHook.for_client(client_id, self.client_conn_id_template).get_token(client_id)
         in_closed_frames(lambda: mask_secret(token.open()))
         return str(token.open())
 
@@ -428,31 +426,20 @@ class CodePipelineHook(AwsBaseHook):
 
         return Transport(make_client, self.aws_conn_id, self.retry_deadline, self._clock, self._sleep)
 
-    def _tokens(self, client_id: str) -> ClientTokenHook:
-        return ClientTokenHook.for_client(client_id, self.client_conn_id_template)
-
     def _send(self, call: Call, *, nonce: Secret | None = None) -> Secret:
         """Send a call with the client token of its job; if the token is refused, look it up once more."""
         secrets = {} if nonce is None else {"nonce": nonce}
         client_id = call.job.client_id if call.job else None
         if client_id is None:
             return self._transport.send(call, secrets)
-        # A look-up is a request to Airflow's API server, and perhaps to a secrets backend.
-        kept = self._kept_tokens.get(client_id) or self._tokens(client_id).get_token(client_id)
-        secrets["clientToken"] = self._kept_tokens[client_id] = kept
+        token = secrets["clientToken"] = self._tokens.get(client_id)
         try:
             return self._transport.send(call, secrets)
         except InvalidClientToken as refusal:
             refused = refusal
-        self._kept_tokens.pop(client_id, None)
-        try:
-            current = self._tokens(client_id).get_token(client_id, uncached=True)
-        except InvalidInput:
-            # The first error says more, and whether an answer was lost.
-            current = kept
-        if current == kept:
+        current = self._tokens.renew(client_id, token)
+        if current is None:
             raise refused
-        self._kept_tokens[client_id] = current
         self.log.info(
             "The client token of client %s has changed; sending %s again.", client_id, call.operation
         )

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._polling.threads import LOOKUPS, TIMEOUTS
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner.exceptions import (
     CodePipelineProviderError,
@@ -30,22 +31,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: How long one answer may take, in seconds, unless ``botocore_config`` says otherwise: the jobs of the same
-#: client wait meanwhile.
-LOOKUP_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 10}
 #: For how long a throttled or lost look-up is retried, in seconds. Otherwise the task would wait until the
 #: job is offered again.
 LOOKUP_RETRY_DEADLINE = 5.0
 MAX_KNOWN_TOKENS = 10_000
-#: A few threads of their own: slow answers of one customer must not hold up the polls.
-_THREADS = ThreadPoolExecutor(4, thread_name_prefix="codepipeline-details")
+#: For how long a job whose look-up failed is not looked up again, in seconds.
+PAUSE_AFTER_FAILURE = 30.0
 
 
 class ContinuationLookup:
     """Ask for the continuation tokens of jobs, and remember them: a job keeps what it was made with."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._known: dict[str, str | None] = {}
+        #: Job id → when its look-up failed.
+        self._failed: dict[str, float] = {}
         self._hooks: dict[str, CodePipelineHook] = {}
 
     async def tokens_of(
@@ -60,15 +61,25 @@ class ContinuationLookup:
         """
         jobs = list(jobs)
         self._known |= {job.job_id: job.continuation_token for job in jobs if job._is_token_known}
-        unknown = [job for job in jobs if job.job_id not in self._known]
-        if unknown:
-            self._known |= await sync_to_async(self._ask, thread_sensitive=False, executor=_THREADS)(
-                unknown, ways
-            )
+        for job in jobs:
+            if job.job_id in self._known or self._has_just_failed(job):
+                continue
+            # One job at a time, so that a client with many has no more of the threads than one with few.
+            found = await sync_to_async(self._ask, thread_sensitive=False, executor=LOOKUPS)([job], ways)
+            self._known |= found
+            if not found:
+                self._failed[job.job_id] = self._clock()
         tokens = {job.job_id: self._known.get(job.job_id) for job in jobs}
         for job_id in list(self._known)[:-MAX_KNOWN_TOKENS]:
             del self._known[job_id]
         return tokens
+
+    def _has_just_failed(self, job: OfferedJob) -> bool:
+        since = self._clock() - PAUSE_AFTER_FAILURE
+        # In the order of time.
+        for job_id in list(itertools.takewhile(lambda job_id: self._failed[job_id] < since, self._failed)):
+            del self._failed[job_id]
+        return job.job_id in self._failed
 
     def _ask(self, jobs: list[OfferedJob], ways: Sequence[AwsParameters]) -> dict[str, str | None]:
         found: dict[str, str | None] = {}
@@ -96,6 +107,6 @@ class ContinuationLookup:
     def _hook(self, aws: AwsParameters) -> CodePipelineHook:
         template = aws.client_conn_id_template
         if template not in self._hooks:
-            in_time = aws.with_config_defaults(**LOOKUP_TIMEOUTS)
+            in_time = aws.with_config_defaults(**TIMEOUTS)
             self._hooks[template] = in_time.hook(retry_deadline=LOOKUP_RETRY_DEADLINE)
         return self._hooks[template]

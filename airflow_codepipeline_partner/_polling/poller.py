@@ -29,6 +29,7 @@ from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK, PollingClo
 from airflow_codepipeline_partner._polling.continuation_lookup import ContinuationLookup
 from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
 from airflow_codepipeline_partner._polling.subscribers import JobWaiter, JobWatcher, Subscriber
+from airflow_codepipeline_partner._polling.threads import POLLS, POLLS_IN_TROUBLE, TIMEOUTS
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, ServiceUnavailable
 
@@ -210,7 +211,8 @@ class SharedPoller:
 
     async def _poll(self) -> None:
         batch = max(waiter.max_batch_size for waiter in self._subscribers)
-        asking = asyncio.ensure_future(sync_to_async(self._ask, thread_sensitive=False)(batch))
+        pool = POLLS if self._no_answer is None else POLLS_IN_TROUBLE
+        asking = asyncio.ensure_future(sync_to_async(self._ask, thread_sensitive=False, executor=pool)(batch))
         # Never cancelled: Airflow 3.1's own look-up of a connection, which it may be in, must be read to its
         # end. If nobody waits any more, its answer is dropped, and what it was offered is offered again.
         asking.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -248,7 +250,7 @@ class SharedPoller:
     def _ask(self, batch: int) -> list[OfferedJob]:
         if self._hook is None:
             # One attempt a poll: the wait in between belongs to the loop, not to a thread.
-            self._hook = self._aws.hook(retry_deadline=0)
+            self._hook = self._aws.with_config_defaults(**TIMEOUTS).hook(retry_deadline=0)
         return self._hook.poll(self._action_type, batch, self._query_param)
 
     def _is_passed_over(self, jobs: list[OfferedJob]) -> bool:

@@ -97,9 +97,15 @@ def test_after_trouble_the_connection_is_looked_up_again(emulator, continued, aw
 
     monkeypatch.setattr(AwsParameters, "hook", make_hook)
     monkeypatch.setattr(continuation_lookup, "LOOKUP_RETRY_DEADLINE", 0)
-    lookup = ContinuationLookup()
+    now = [100.0]
+    lookup = ContinuationLookup(clock=lambda: now[0])
     emulator.inject("throttle", operation="GetThirdPartyJobDetails")
-    assert asyncio.run(lookup.tokens_of([continued], [aws])) == {continued.job_id: None}
+    asked = len(details_of(emulator))
+    for _ in range(3):
+        # Not at each poll: a slow client would be asked all the time.
+        assert asyncio.run(lookup.tokens_of([continued], [aws])) == {continued.job_id: None}
+    assert len(details_of(emulator)) == asked + 1
+    now[0] += 31
     assert asyncio.run(lookup.tokens_of([continued], [aws])) == {continued.job_id: "step-2"}
     assert len(made) == 2
 

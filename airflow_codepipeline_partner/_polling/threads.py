@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The threads in which a triggerer asks AWS and Airflow, since boto3 and the look-up of a connection block.
+
+They are this package's own: the loop's default executor has six threads on two processors, for all triggers
+of the triggerer. Who gets no answer asks in other threads from then on, so that others never wait for those.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+#: How long a connection to AWS, and one answer of it, may take, in seconds, unless ``botocore_config`` says
+#: otherwise.
+TIMEOUTS = {"connect_timeout": 5, "read_timeout": 10}
+
+#: Each poller asks in one thread at a time.
+POLLS = ThreadPoolExecutor(64, thread_name_prefix="codepipeline-poll")
+#: For polls whose last one got no answer.
+POLLS_IN_TROUBLE = ThreadPoolExecutor(32, thread_name_prefix="codepipeline-trouble")
+#: For questions about the jobs of one client: one at a time for each client and poller.
+LOOKUPS = ThreadPoolExecutor(32, thread_name_prefix="codepipeline-details")
