@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Asset, AssetWatcher, get_current_context, task
 
 from airflow_codepipeline_partner._compat import conf as airflow_conf
@@ -232,7 +231,10 @@ def dispatch_jobs(
             raise faults[-1]
         return found
 
-    return _StartRunOperator.partial(
+    # Its base class imports Airflow's models, which takes longer than all else that a DAG file imports.
+    from airflow_codepipeline_partner.operators.start_run import StartRunOperator
+
+    return StartRunOperator.partial(
         task_id=task_id,
         trigger_dag_id=trigger_dag_id,
         logical_date=None,
@@ -240,12 +242,6 @@ def dispatch_jobs(
         skip_when_already_exists=True,
         **parameters,
     ).expand_kwargs(runs(jobs, trigger_dag_id, dict(conf or {})))
-
-
-class _StartRunOperator(TriggerDagRunOperator):
-    """Start a run without rendering its conf: a job has a customer's texts, which may look like templates."""
-
-    template_fields = tuple(name for name in TriggerDagRunOperator.template_fields if name != "conf")
 
 
 def _free_run_id(ti: Any, dag_id: str, job_id: str) -> str | None:
