@@ -19,7 +19,6 @@ import contextvars
 import json
 import logging
 from collections.abc import AsyncGenerator, Hashable, Iterable, Mapping
-from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
@@ -28,13 +27,11 @@ from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK, PollingClock
 from airflow_codepipeline_partner._polling.continuation_lookup import ContinuationLookup
 from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
+from airflow_codepipeline_partner._polling.shared_hooks import SharedHooks, key_of
 from airflow_codepipeline_partner._polling.subscribers import JobWaiter, JobWatcher, Subscriber
-from airflow_codepipeline_partner._polling.threads import POLLS, POLLS_IN_TROUBLE, TIMEOUTS
+from airflow_codepipeline_partner._polling.threads import POLLS, POLLS_IN_TROUBLE
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, ServiceUnavailable
-
-if TYPE_CHECKING:
-    from airflow_codepipeline_partner.hooks import CodePipelineHook
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +41,7 @@ MAX_POLL_BACKOFF = 60.0
 MAX_SEEN_JOBS = 10_000
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, SharedPoller]] = WeakKeyDictionary()
+_hooks: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedHooks] = WeakKeyDictionary()
 
 
 class SharedPoller:
@@ -53,6 +51,7 @@ class SharedPoller:
     :param action_type: What to poll for.
     :param query_param: The query of the polls, or None.
     :param aws: How CodePipeline is reached.
+    :param hooks: The hooks of the loop.
     :param clock: The time and the waits between polls.
     """
 
@@ -61,6 +60,7 @@ class SharedPoller:
         action_type: ActionType,
         query_param: Mapping[str, str] | None,
         aws: AwsParameters,
+        hooks: SharedHooks,
         clock: PollingClock,
     ) -> None:
         self._clock = clock
@@ -69,7 +69,7 @@ class SharedPoller:
         self._aws = aws
         self._job_waiters: list[JobWaiter] = []
         self._job_watchers: list[JobWatcher] = []
-        self._hook: CodePipelineHook | None = None
+        self._hooks = hooks
         self._task: asyncio.Task[None] | None = None
         self._lookup = ContinuationLookup()
         #: Client id → its jobs whose continuation tokens are still to be looked up.
@@ -97,13 +97,13 @@ class SharedPoller:
         :param query_param: The query of the polls, or None.
         :param aws: How CodePipeline is reached.
         """
-        parameters = aws.to_arguments()
-        # It says how a client's token is found, which no poll needs.
-        del parameters["client_conn_id_template"]
-        parameters["query_param"] = query_param
-        key = action_type, json.dumps(parameters, sort_keys=True, default=str)
-        pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
-        return pollers.setdefault(key, cls(action_type, query_param, aws, SYSTEM_CLOCK))
+        key = action_type, json.dumps(query_param, sort_keys=True), key_of(aws)
+        loop = asyncio.get_running_loop()
+        pollers = _pollers.setdefault(loop, {})
+        if key not in pollers:
+            hooks = _hooks.setdefault(loop, SharedHooks(SYSTEM_CLOCK.monotonic))
+            pollers[key] = cls(action_type, query_param, aws, hooks, SYSTEM_CLOCK)
+        return pollers[key]
 
     async def wait(
         self,
@@ -248,10 +248,7 @@ class SharedPoller:
         self._due = self._polled_at + self._clock.vary(self._delay)
 
     def _ask(self, batch: int) -> list[OfferedJob]:
-        if self._hook is None:
-            # One attempt a poll: the wait in between belongs to the loop, not to a thread.
-            self._hook = self._aws.with_config_defaults(**TIMEOUTS).hook(retry_deadline=0)
-        return self._hook.poll(self._action_type, batch, self._query_param)
+        return self._hooks.get(self._aws).poll(self._action_type, batch, self._query_param)
 
     def _is_passed_over(self, jobs: list[OfferedJob]) -> bool:
         """
@@ -332,7 +329,7 @@ class SharedPoller:
             self._no_answer_since = now
         else:
             # Twice in a row: it may be the connection, which may have been corrected since.
-            self._hook = None
+            self._hooks.replace(self._aws)
         self._no_answer = error
         self._back_off(error)
         for waiter in self._job_waiters:
@@ -341,7 +338,7 @@ class SharedPoller:
                 waiter.end(ServiceUnavailable(f"No poll was answered in {seconds:.0f} s. {error}"))
 
     def _note_refusal(self, error: Exception) -> None:
-        self._hook = None
+        self._hooks.replace(self._aws)
         for waiter in self._job_waiters:
             waiter.end(error)
         self._back_off(error)

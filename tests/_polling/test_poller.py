@@ -107,6 +107,18 @@ def test_it_ends_with_the_last_who_waits_and_begins_again(codepipeline):
         assert await outcomes(sensor(again)) == [["a"]]
 
     asyncio.run(run())
+    # A new client would hold the loop up.
+    assert codepipeline.hooks == 1
+
+
+def test_all_pollers_of_a_connection_share_its_client(codepipeline):
+    async def run():
+        kinds = [ActionType("Deploy", f"Example-{number}") for number in range(100)]
+        pollers = [SharedPoller.for_(kind, AwsParameters()) for kind in kinds]
+        other = SharedPoller.for_(TYPE, AwsParameters("another"))
+        await outcomes(*(sensor(each, deadline=1010) for each in (*pollers, other)))
+
+    asyncio.run(run())
     assert codepipeline.hooks == 2
 
 
@@ -170,6 +182,8 @@ def test_a_refusal_ends_all_waits(codepipeline, error):
         codepipeline.answers = [error]
         shared = SharedPoller.for_(TYPE, AwsParameters())
         assert await outcomes(sensor(shared), sensor(shared)) == [error, error]
+        # At once it would be the same.
+        codepipeline.now += 31
         codepipeline.answers = [jobs("a")]
         assert await outcomes(sensor()) == [["a"]]
 
