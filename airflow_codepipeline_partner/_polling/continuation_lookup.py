@@ -49,6 +49,14 @@ class ContinuationLookup:
         self._failed: dict[str, float] = {}
         self._hooks: dict[str, CodePipelineHook] = {}
 
+    def knows(self, job: OfferedJob) -> bool:
+        """Return whether a job's token is known: by its offer, or by a look-up."""
+        return job._is_token_known or job.job_id in self._known
+
+    def token_of(self, job: OfferedJob) -> str | None:
+        """Return the token of a job of which it is known."""
+        return job.continuation_token if job._is_token_known else self._known[job.job_id]
+
     async def tokens_of(
         self, jobs: Iterable[OfferedJob], ways: Sequence[AwsParameters]
     ) -> dict[str, str | None]:

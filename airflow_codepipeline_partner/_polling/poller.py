@@ -234,8 +234,9 @@ class SharedPoller:
             self._note_no_answer(ServiceUnavailable(f"The poll could not be made: {name}."))
         else:
             self._no_answer, self._delay = None, self._interval
-            unclear = self._unclear(jobs)
-            has_new_jobs = self._deliver(job for job in jobs if job.client_id not in unclear)
+            others = self._route_known(jobs)
+            unclear = self._look_up_unknown(others)
+            has_new_jobs = self._deliver(job for job in others if job.client_id not in unclear)
             if len(jobs) >= batch and (self._is_passed_over(jobs) or has_new_jobs):
                 # There may be more.
                 self._delay = 0.0
@@ -264,12 +265,24 @@ class SharedPoller:
             del self._seen[job_id]
         return passed_over
 
-    def _unclear(self, jobs: list[OfferedJob]) -> set[str | None]:
-        """Route the jobs that may be next jobs of an action; return the client ids of these jobs."""
+    def _route_known(self, jobs: list[OfferedJob]) -> list[OfferedJob]:
+        """Give jobs whose tokens are known to the tasks that wait for them; return the others."""
+        return [
+            job
+            for job in jobs
+            if not self._lookup.knows(job) or not self._give_next_job(job, self._lookup.token_of(job))
+        ]
+
+    def _look_up_unknown(self, jobs: list[OfferedJob]) -> set[str | None]:
+        """Look up which jobs are next jobs of an action; return the client ids of those that may be."""
         awaited = {s.next_job.client_id for s in self._job_waiters if s.next_job and not s.offer.done()}
         unclear: set[str | None] = set()
         for client_id in awaited:
-            theirs = {job.job_id: job for job in jobs if job.client_id == client_id}
+            theirs = {
+                job.job_id: job
+                for job in jobs
+                if job.client_id == client_id and not self._lookup.knows(job)
+            }
             if theirs:
                 unclear.add(client_id)
                 self._unrouted.setdefault(client_id, {}).update(theirs)
@@ -297,21 +310,22 @@ class SharedPoller:
         ways = {aws.client_conn_id_template: aws for aws in waiting_for}
         tokens = await self._lookup.tokens_of(jobs, list(ways.values()))
         theirs = [s for s in self._job_waiters if s.next_job and s.next_job.client_id == client_id]
-        free = []
-        for job in jobs:
-            waiting = [s for s in theirs if s.next_job and s.next_job.concerns(job, tokens[job.job_id])]
-            for waiter in waiting:
-                # Several tasks of one run, of which the first claims it, and the others find that.
-                if not waiter.offer.done():
-                    waiter.offer.set_result([job])
-            if not waiting:
-                free.append(job)
-        self._deliver(free)
+        self._deliver([job for job in jobs if not self._give_next_job(job, tokens[job.job_id])])
         if client_id not in self._unrouted:
             # Otherwise their job may be among those that were offered meanwhile.
             for waiter in theirs:
                 waiter.has_seen_a_poll = True
         self._changed.set()
+
+    def _give_next_job(self, job: OfferedJob, token: str | None) -> bool:
+        """Give a job to the tasks that wait for it; return whether there are any."""
+        theirs = [s for s in self._job_waiters if s.next_job and s.next_job.client_id == job.client_id]
+        waiting = [s for s in theirs if s.next_job and s.next_job.concerns(job, token)]
+        for waiter in waiting:
+            # Several tasks of one run, of which the first claims it, and the others find that.
+            if not waiter.offer.done():
+                waiter.offer.set_result([job])
+        return bool(waiting)
 
     def _deliver(self, jobs: Iterable[OfferedJob]) -> bool:
         """Give each job to one waiter, and to each watcher; return whether a watcher had not known one."""

@@ -19,7 +19,7 @@ from airflow_codepipeline_partner.exceptions import (
     ActionTypeNotFound,
     RequestRefused,
 )
-from airflow_codepipeline_partner.jobs import OfferedJob
+from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
 
 
 def watched(codepipeline, polls, *, batch=10, interval=10, watchers=1):
@@ -111,6 +111,9 @@ class Lookup:
         self.tokens = tokens
         self.asked = []
 
+    def knows(self, job):
+        return False
+
     async def tokens_of(self, jobs, ways):
         self.asked.append([job.job_id for job in jobs])
         return {job.job_id: self.tokens.get(job.job_id) for job in jobs}
@@ -123,8 +126,8 @@ def lookup(monkeypatch):
     return found
 
 
-def next_job(which=1, client_id="client", **more):
-    shared = SharedPoller.for_(TYPE, AwsParameters())
+def next_job(which=1, client_id="client", shared=None, **more):
+    shared = shared or SharedPoller.for_(TYPE, AwsParameters())
     limits = {"deadline": LATER, "retry_deadline": 300, **more}
     return shared.wait(10, 30, next_job=NextJobFilter(client_id, f"token-{which}", AwsParameters()), **limits)
 
@@ -303,3 +306,27 @@ def test_a_wait_ends_once():
         return await future
 
     assert [job.job_id for job in asyncio.run(run())] == ["a"]
+
+
+def test_a_wait_for_a_custom_next_job_slows_no_backlog(codepipeline):
+    """A poll for custom jobs says what they continue, so that nothing is looked up."""
+    kind = ActionType("Deploy", "Example", "Custom")
+
+    def offered(*job_ids):
+        return [OfferedJob(job_id, None, kind, nonce="1", _is_token_known=True) for job_id in job_ids]
+
+    first, second = "abcdefghij", "klmnopqrst"
+    codepipeline.answers = [offered(*first), offered(*second), offered("u")]
+    heard = []
+
+    async def run():
+        shared = SharedPoller.for_(kind, AwsParameters())
+        waiting = asyncio.ensure_future(next_job(client_id=None, shared=shared))
+        async for offer in shared.watch(10, 30):
+            heard.append((codepipeline.now, [job.job_id for job in offer]))
+            if len(heard) == 3:
+                break
+        waiting.cancel()
+
+    asyncio.run(run())
+    assert heard == [(1000.0, [*first]), (1000.0, [*second]), (1000.0, ["u"])]
