@@ -279,9 +279,7 @@ class SharedPoller:
         unclear: set[str | None] = set()
         for client_id in awaited:
             theirs = {
-                job.job_id: job
-                for job in jobs
-                if job.client_id == client_id and not self._lookup.knows(job)
+                job.job_id: job for job in jobs if job.client_id == client_id and not self._lookup.knows(job)
             }
             if theirs:
                 unclear.add(client_id)
