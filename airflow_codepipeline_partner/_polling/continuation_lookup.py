@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from asgiref.sync import sync_to_async
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
-from airflow_codepipeline_partner._polling.threads import LOOKUPS, TIMEOUTS
+from airflow_codepipeline_partner._polling.threads import LOOKUP_TIMEOUTS, LOOKUPS
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner.exceptions import (
     CodePipelineProviderError,
@@ -115,6 +115,6 @@ class ContinuationLookup:
     def _hook(self, aws: AwsParameters) -> CodePipelineHook:
         template = aws.client_conn_id_template
         if template not in self._hooks:
-            in_time = aws.with_config_defaults(**TIMEOUTS)
+            in_time = aws.with_config_defaults(**LOOKUP_TIMEOUTS)
             self._hooks[template] = in_time.hook(retry_deadline=LOOKUP_RETRY_DEADLINE)
         return self._hooks[template]

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
-from airflow_codepipeline_partner._polling.threads import TIMEOUTS
+from airflow_codepipeline_partner._polling.threads import POLL_TIMEOUTS
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
@@ -48,7 +48,7 @@ class SharedHooks:
             if key not in self._hooks or (key in self._troubled and is_old):
                 self._troubled.discard(key)
                 # One attempt a poll: the wait in between belongs to the loop, not to a thread.
-                hook = aws.with_config_defaults(**TIMEOUTS).hook(retry_deadline=0)
+                hook = aws.with_config_defaults(**POLL_TIMEOUTS).hook(retry_deadline=0)
                 self._hooks[key] = hook, self._clock()
             self._hooks.move_to_end(key)
             while len(self._hooks) > MAX_HOOKS:

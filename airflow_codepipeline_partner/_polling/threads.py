@@ -11,8 +11,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 #: How long a connection to AWS, and one answer of it, may take, in seconds, unless ``botocore_config`` says
-#: otherwise.
-TIMEOUTS = {"connect_timeout": 5, "read_timeout": 10}
+#: otherwise: for a poll, and for a question about one job, on which other jobs of its client wait.
+POLL_TIMEOUTS = {"connect_timeout": 10, "read_timeout": 30}
+LOOKUP_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 10}
 
 #: Each poller asks in one thread at a time.
 POLLS = ThreadPoolExecutor(64, thread_name_prefix="codepipeline-poll")
