@@ -302,6 +302,8 @@ def test_an_unsent_result_of_a_timed_out_job_is_not_put(emulator, customer, make
     job = hook.claim(offered).job
     call = requests.success(job)
     memory = RecordMemory()
+    # Another task's hook.
+    hook = make_hook()
     # The customer's connection is spoilt for a while, so that nothing can be sent; meanwhile the job ends.
     store_token(customer, password=None)
     with pytest.raises(ClientConnectionError):
