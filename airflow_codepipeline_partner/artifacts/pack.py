@@ -8,6 +8,7 @@ the umask.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import posixpath
@@ -34,6 +35,8 @@ _UNIX = 3
 _IS_FOLDER_IN_DOS = 0x10
 _LEVEL = 6
 # Never through a link, and without waiting for the writer of a pipe.
+#: Longest path of Linux, with the zero at its end.
+_PATH_MAX = 4096
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 _OPEN_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY
 
@@ -175,12 +178,16 @@ class _Folder:
 
     def _look(self, path: str) -> str | bool:
         """Return the link at a path, or whether there is a folder."""
+        full = os.path.join(self._root, path)
         try:
-            mode = os.lstat(full := os.path.join(self._root, path)).st_mode
+            mode = os.lstat(full).st_mode
             return os.readlink(full) if stat.S_ISLNK(mode) else stat.S_ISDIR(mode)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG and len(os.fsencode(full)) < _PATH_MAX:
+                # Its last part is longer than a name may be, so that nothing is there.
+                return False
             # A path that is too long to look at may lead anywhere.
             raise self.refusal(
                 path, f"is where a link leads to, and could not be read ({os.strerror(error.errno or 0)})"

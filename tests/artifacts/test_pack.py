@@ -312,3 +312,11 @@ def test_a_link_that_cannot_be_looked_at_is_not_packed(tmp_path, kind):
     os.close(number)
     with pytest.raises(ArtifactError, match=r"leads out|could not be read"):
         pack(deep, tmp_path / "archive", artifact="Built", archive_format=kind)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_link_to_a_name_that_cannot_be_is_packed(tmp_path, kind):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "l").symlink_to("n" * 300)
+    pack(folder, tmp_path / "archive", artifact="Built", archive_format=kind)
