@@ -320,3 +320,5 @@ def test_a_link_to_a_name_that_cannot_be_is_packed(tmp_path, kind):
     folder.mkdir()
     (folder / "l").symlink_to("n" * 300)
     pack(folder, tmp_path / "archive", artifact="Built", archive_format=kind)
+    extract(tmp_path / "archive", tmp_path / "out", artifact="Built")
+    assert os.readlink(tmp_path / "out" / "l") == "n" * 300

@@ -63,7 +63,7 @@ def adopt_parameters(environ: Environ) -> None:
         if not lower.startswith("x-amz-") or lower in SIGNATURE_PARAMETERS:
             continue
         if "_" in lower and not lower.startswith("x-amz-meta-"):
-            # It is none of the headers with dashes.
+            # It is not one of the headers with dashes.
             continue
         key, value = f"HTTP_{name.upper().replace('-', '_')}", text.encode().decode("latin-1")
         if environ.setdefault(key, value) != value:
