@@ -24,14 +24,15 @@ def is_of_aws(endpoint_url: str) -> bool:
     return any(host == domain or host.endswith(f".{domain}") for domain in domains)
 
 
-def s3_endpoint_of(connection: AwsConnectionWrapper) -> str | None:
+def endpoint_of(connection: AwsConnectionWrapper, service: str) -> str | None:
     """
-    Return the endpoint of the S3 that belongs to a connection's CodePipeline, or None for AWS's own.
+    Return the endpoint of a service that belongs to a connection's CodePipeline, or None for AWS's own.
 
-    An endpoint of AWS's that is not said to be S3's is CodePipeline's, in a VPC for instance.
+    An endpoint of AWS's that is not said to be the service's is CodePipeline's, in a VPC for instance.
 
     :param connection: The ``aws`` connection.
+    :param service: The service, as boto3 names it, such as ``s3``.
     """
-    own: str | None = (connection.service_config.get("s3") or {}).get("endpoint_url")
+    own: str | None = (connection.service_config.get(service) or {}).get("endpoint_url")
     shared = connection.endpoint_url
     return own or (shared if shared and not is_of_aws(shared) else None)

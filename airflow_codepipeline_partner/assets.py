@@ -46,6 +46,7 @@ def codepipeline_jobs(
     botocore_config: dict[str, Any] | None = None,
     client_conn_id_template: str = DEFAULT_TEMPLATE,
     query_param: Mapping[str, str] | None = None,
+    wake_queue: str | None = None,
 ) -> Asset:
     """
     Return an asset for a DAG's ``schedule``. It gets an event when jobs of the action type are waiting.
@@ -66,7 +67,10 @@ def codepipeline_jobs(
     :param client_conn_id_template: The template of a client's connection id. A poll does not use it.
     :param query_param: A filter for custom jobs: ``{property name: value}``. CodePipeline returns only jobs
         whose queryable property has this value. Required if the action type has a queryable property.
-    :raises InvalidInput: The action type, the query, the batch size or the interval does not fit.
+    :param wake_queue: The URL of an SQS queue with CodePipeline's events of started actions, which an
+        EventBridge rule puts there, or None. If it holds an event of this action type, CodePipeline is polled
+        at once. Whatever is wrong with the queue, the polls at the interval go on.
+    :raises InvalidInput: The action type, the query, the batch size, the interval or the queue does not fit.
 
     Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
@@ -84,6 +88,7 @@ def codepipeline_jobs(
         botocore_config=botocore_config,
         client_conn_id_template=client_conn_id_template,
         query_param=query_param,
+        wake_queue=wake_queue,
     )
     return Asset(name, watchers=[AssetWatcher(name=name, trigger=trigger)])
 

@@ -101,7 +101,13 @@ COMMANDS = (
             _argument("--account-id", default="*", metavar="DIGITS", help="of the action type; default: any"),
             _argument("--region", default="*", metavar="NAME", help="of the action type; default: any"),
             _argument("--partition", default="*", metavar="NAME", help="such as aws or aws-cn; default: any"),
+            _argument("--wake-queue", metavar="ARN", help="the SQS queue that the DAGs name as wake_queue"),
         ),
+    ),
+    Command(
+        "wake-queue",
+        "print a CloudFormation template of an SQS queue that says when actions start; makes no AWS call",
+        (_TARGET,),
     ),
 )
 

@@ -42,6 +42,7 @@ from airflow_codepipeline_partner._protocol.parsing import (
     is_missing,
     read_mapping,
     read_query_param,
+    read_wake_queue,
 )
 from airflow_codepipeline_partner._worker import awaited_job, next_job
 from airflow_codepipeline_partner._worker import progress as said_by
@@ -104,6 +105,10 @@ class CodePipelineJobSensor(_TriggererSensor):
         whose queryable property has this value, of at most 50 characters. Required if the action type has a
         queryable property, refused if it has none. (templated)
     :param poke_interval: Seconds between two polls, varied by a tenth.
+    :param wake_queue: The URL of an SQS queue with CodePipeline's events of started actions, which an
+        EventBridge rule puts there. If it holds an event of this action type, the triggerer polls at once.
+        Whatever is wrong with the queue, the polls at the interval go on. Only for a deferrable sensor. If
+        None, there is no such queue. (templated)
     :param deferrable: Wait in the triggerer, without a worker slot. The task defers before its first poll. If
         None, Airflow's ``[operators] default_deferrable`` is used.
 
@@ -114,6 +119,7 @@ class CodePipelineJobSensor(_TriggererSensor):
         "action_type",
         "max_batch_size",
         "query_param",
+        "wake_queue",
         *CodePipelineBaseOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"action_type": "json", "query_param": "json"}
@@ -127,6 +133,7 @@ class CodePipelineJobSensor(_TriggererSensor):
         max_batch_size: Any = 10,
         query_param: Any = None,
         poke_interval: float | timedelta = 30,
+        wake_queue: str | None = None,
         deferrable: bool | None = None,
         **kwargs: Any,
     ) -> None:
@@ -142,6 +149,13 @@ class CodePipelineJobSensor(_TriggererSensor):
             if deferrable is None
             else deferrable
         )
+        check_literal(read_wake_queue, wake_queue)
+        if wake_queue is not None and not self.deferrable:
+            raise InvalidInput(
+                f"{type(self).__name__} {self.task_id} has a wake_queue, which only the triggerer reads: set "
+                "deferrable=True."
+            )
+        self.wake_queue = wake_queue
 
     def execute(self, context: Any) -> Any:
         """Wait in the worker, or in the triggerer. The task defers before its first poll."""
@@ -153,6 +167,7 @@ class CodePipelineJobSensor(_TriggererSensor):
             poll_interval=self.poke_interval,
             timeout_deadline=time.time() + self.timeout,
             query_param=read_query_param(self.query_param),
+            wake_queue=self.wake_queue,
             **AwsParameters.of(self).to_arguments(),
         )
         self.defer(

@@ -16,6 +16,7 @@ from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
 from airflow_codepipeline_partner._polling.poller import SharedPoller
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
+from airflow_codepipeline_partner._protocol.parsing import read_wake_queue
 from airflow_codepipeline_partner._worker.awaited_job import (
     LEAST_WAIT,
     action_type_of,
@@ -73,6 +74,9 @@ class CodePipelineJobTrigger(BaseEventTrigger):
     :param client_conn_id_template: The template of a client's connection id.
     :param query_param: A filter for custom jobs: ``{property name: value}``. CodePipeline returns only jobs
         whose queryable property has this value. Required if the action type has a queryable property.
+    :param wake_queue: The URL of an SQS queue with CodePipeline's events of started actions, which an
+        EventBridge rule puts there, or None. If it holds an event of this action type, CodePipeline is polled
+        at once. Whatever is wrong with the queue, the polls at the interval go on.
 
     Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
@@ -90,6 +94,7 @@ class CodePipelineJobTrigger(BaseEventTrigger):
         botocore_config: dict[str, Any] | None = None,
         client_conn_id_template: str = DEFAULT_TEMPLATE,
         query_param: Mapping[str, str] | None = None,
+        wake_queue: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.action_type = ActionType.from_value(action_type)
@@ -98,10 +103,13 @@ class CodePipelineJobTrigger(BaseEventTrigger):
         self.poll_interval = poll_interval
         self.timeout_deadline = timeout_deadline
         self.retry_deadline = retry_deadline
+        self.wake_queue = read_wake_queue(wake_queue)
         self.aws = AwsParameters(aws_conn_id, region_name, verify, botocore_config, client_conn_id_template)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments, as they lie in Airflow's database."""
+        # Not if it is None: an older triggerer does not know it.
+        more = {} if self.wake_queue is None else {"wake_queue": self.wake_queue}
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -112,6 +120,7 @@ class CodePipelineJobTrigger(BaseEventTrigger):
                 "retry_deadline": self.retry_deadline,
                 "query_param": self.query_param,
                 **self.aws.to_arguments(),
+                **more,
             },
         )
 
@@ -121,7 +130,7 @@ class CodePipelineJobTrigger(BaseEventTrigger):
             yield await self._first_event(self.timeout_deadline)
             return
         poller = SharedPoller.for_(self.action_type, self.aws, self.query_param)
-        async with aclosing(poller.watch(self.max_batch_size, self.poll_interval)) as offers:
+        async with aclosing(poller.watch(self.max_batch_size, self.poll_interval, self.wake_queue)) as offers:
             async for jobs in offers:
                 yield event("offered", jobs)
 
@@ -133,6 +142,7 @@ class CodePipelineJobTrigger(BaseEventTrigger):
                 deadline=deadline,
                 retry_deadline=self.retry_deadline,
                 next_job=next_job,
+                wake_queue=self.wake_queue,
             )
         except TimeoutError:
             return event("timeout")

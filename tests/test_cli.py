@@ -59,6 +59,7 @@ def test_airflow_has_the_same_commands_with_the_same_arguments():
             "list",
             "delete",
             "policy",
+            "wake-queue",
         ]
     )
     for command in cli.COMMANDS:

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from airflow_codepipeline_partner._endpoints import s3_endpoint_of
+from airflow_codepipeline_partner._endpoints import endpoint_of
 from airflow_codepipeline_partner.artifacts.credentials import JobCredentials, make_client
 from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.jobs import OfferedJob
@@ -38,7 +38,7 @@ def hook_with(monkeypatch):
     ],
 )
 def test_the_endpoint_of_s3(hook_with, extra, endpoint):
-    assert s3_endpoint_of(hook_with(**extra).conn_config) == endpoint
+    assert endpoint_of(hook_with(**extra).conn_config, "s3") == endpoint
 
 
 def client_of(hook):

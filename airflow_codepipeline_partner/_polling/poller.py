@@ -9,7 +9,8 @@ them. A job waiter gets jobs once, until its deadline; each job goes to one job 
 jobs, for ever. A job waiter with a next-job filter gets only the job that continues its action: such jobs are
 routed by their continuation token, before the others are delivered. If CodePipeline does not answer, the
 polls back off, and each job waiter ends after its own ``retry_deadline``. boto3 and Airflow's look-up of
-connections block, so each poll runs in a thread.
+connections block, so each poll runs in a thread. A subscriber may name a wake queue: the poller then also
+polls when it hears from that queue that an action of its type has started.
 """
 
 from __future__ import annotations
@@ -27,17 +28,16 @@ from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK, PollingClock
 from airflow_codepipeline_partner._polling.continuation_lookup import ContinuationLookup
 from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
+from airflow_codepipeline_partner._polling.schedule import PollSchedule
 from airflow_codepipeline_partner._polling.shared_hooks import SharedHooks, key_of
 from airflow_codepipeline_partner._polling.subscribers import JobWaiter, JobWatcher, Subscriber
 from airflow_codepipeline_partner._polling.threads import POLLS, POLLS_IN_TROUBLE
+from airflow_codepipeline_partner._polling.wake_queue import WakeQueue
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, ServiceUnavailable
 
 log = logging.getLogger(__name__)
 
-#: The longest wait between two polls while CodePipeline throttles or cannot be reached, in seconds. A longer
-#: poll interval is kept.
-MAX_POLL_BACKOFF = 60.0
 MAX_SEEN_JOBS = 10_000
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, SharedPoller]] = WeakKeyDictionary()
@@ -80,9 +80,7 @@ class SharedPoller:
         self._seen: dict[str, None] = {}
         self._ids_this_sweep: set[str] = set()
         self._changed = asyncio.Event()
-        # By the monotonic clock; only the job waiters' deadlines are of the clock on the wall.
-        self._polled_at = self._due = float("-inf")
-        self._delay = 0.0
+        self._schedule = PollSchedule(clock)
         self._no_answer: ServiceUnavailable | None = None
         self._no_answer_since = 0.0
 
@@ -113,6 +111,7 @@ class SharedPoller:
         deadline: float,
         retry_deadline: float,
         next_job: NextJobFilter | None = None,
+        wake_queue: str | None = None,
     ) -> list[OfferedJob]:
         """
         Wait for jobs that no other job waiter gets.
@@ -122,24 +121,32 @@ class SharedPoller:
         :param deadline: Until when, in seconds since the epoch; at least one poll is waited for.
         :param retry_deadline: For how many seconds CodePipeline may fail to answer.
         :param next_job: Wait for this one job only.
+        :param wake_queue: The URL of an SQS queue that says when to poll besides.
         :raises TimeoutError: There was none until the deadline.
         :raises CodePipelineProviderError: CodePipeline refused the poll, or did not answer when it was last
             asked.
         """
         offer: asyncio.Future[list[OfferedJob]] = asyncio.get_running_loop().create_future()
         waiter = JobWaiter(
-            max_batch_size, poll_interval, deadline, retry_deadline, self._clock.monotonic(), offer, next_job
+            max_batch_size,
+            poll_interval,
+            deadline,
+            retry_deadline,
+            self._clock.monotonic(),
+            offer,
+            next_job,
+            wake_queue=wake_queue,
         )
         self._job_waiters.append(waiter)
         try:
-            self._wake(waiter)
+            self._join(waiter)
             return await offer
         finally:
             self._job_waiters.remove(waiter)
-            self._end_if_nobody_waits()
+            self._leave(waiter)
 
     async def watch(
-        self, max_batch_size: int, poll_interval: float
+        self, max_batch_size: int, poll_interval: float, wake_queue: str | None = None
     ) -> AsyncGenerator[list[OfferedJob], None]:
         """
         Yield the jobs of each poll, for ever.
@@ -148,42 +155,53 @@ class SharedPoller:
 
         :param max_batch_size: Most jobs at once, at least 1.
         :param poll_interval: Seconds between two polls, varied by a tenth.
+        :param wake_queue: The URL of an SQS queue that says when to poll besides.
         """
-        watcher = JobWatcher(max_batch_size, poll_interval)
+        watcher = JobWatcher(max_batch_size, poll_interval, wake_queue=wake_queue)
         self._job_watchers.append(watcher)
         try:
-            self._wake(watcher)
+            self._join(watcher)
             while True:
                 yield await watcher.offers.get()
         finally:
             self._job_watchers.remove(watcher)
-            self._end_if_nobody_waits()
+            self._leave(watcher)
+
+    def wake(self, started: ActionType) -> bool:
+        """Poll soon if an action of this poller's type has started; return whether it is of this type."""
+        if started != self._action_type:
+            return False
+        self._schedule.wake()
+        self._changed.set()
+        return True
 
     @property
     def _subscribers(self) -> list[Subscriber]:
         return [*self._job_waiters, *self._job_watchers]
 
     @property
-    def _since_poll(self) -> float:
-        return self._clock.monotonic() - self._polled_at
-
-    @property
     def _interval(self) -> float:
         return min((waiter.poll_interval for waiter in self._subscribers), default=0.0)
 
-    def _wake(self, newcomer: Subscriber) -> None:
+    def _join(self, newcomer: Subscriber) -> None:
         # Nobody is in a hurry while CodePipeline is in trouble.
-        interval = max(newcomer.poll_interval, self._delay if self._no_answer else 0.0)
+        interval = max(newcomer.poll_interval, self._schedule.delay if self._no_answer else 0.0)
         if isinstance(newcomer, JobWaiter):
             # One poll at least, by its deadline.
-            interval = min(interval, max(newcomer.deadline - self._clock.time(), 0.0) + self._since_poll)
-        self._due = min(self._due, self._polled_at + interval)
+            left = max(newcomer.deadline - self._clock.time(), 0.0)
+            interval = min(interval, left + self._schedule.since_poll)
+        self._schedule.join(interval)
         self._changed.set()
+        if newcomer.wake_queue is not None:
+            WakeQueue.of(newcomer.wake_queue, self._aws, self._hooks, self._clock).add(self)
         if self._task is None or self._task.done():
             # In a context of its own: the newcomer's is that of its log, and ends with it.
             self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
 
-    def _end_if_nobody_waits(self) -> None:
+    def _leave(self, subscriber: Subscriber) -> None:
+        queue = subscriber.wake_queue
+        if queue is not None and all(other.wake_queue != queue for other in self._subscribers):
+            WakeQueue.of(queue, self._aws, self._hooks, self._clock).remove(self)
         if not self._subscribers and self._task is not None:
             self._task.cancel()
             pollers = _pollers.get(self._task.get_loop(), {})
@@ -193,16 +211,16 @@ class SharedPoller:
     async def _run(self) -> None:
         while self._subscribers:
             try:
-                if self._clock.monotonic() >= self._due:
+                if self._schedule.seconds_left <= 0:
                     await self._poll()
                 self._end_overdue()
             except Exception as error:
                 # A fault of this package: nobody may wait for ever because of it.
                 log.exception("A poll for %s broke.", self._action_type)
                 self._note_refusal(error)
-                self._due = self._clock.monotonic() + self._delay
+                self._schedule.end()
             left = [waiter.deadline - self._clock.time() for waiter in self._bound_waiters]
-            await self._clock.pause(self._changed, min([self._due - self._clock.monotonic(), *left]))
+            await self._clock.pause(self._changed, min([self._schedule.seconds_left, *left]))
 
     @property
     def _bound_waiters(self) -> list[JobWaiter]:
@@ -210,6 +228,7 @@ class SharedPoller:
         return [s for s in self._job_waiters if s.has_seen_a_poll and not s.offer.done()]
 
     async def _poll(self) -> None:
+        self._schedule.begin()
         batch = max(waiter.max_batch_size for waiter in self._subscribers)
         pool = POLLS if self._no_answer is None else POLLS_IN_TROUBLE
         asking = asyncio.ensure_future(sync_to_async(self._ask, thread_sensitive=False, executor=pool)(batch))
@@ -233,20 +252,18 @@ class SharedPoller:
             name = type(error).__name__
             self._note_no_answer(ServiceUnavailable(f"The poll could not be made: {name}."))
         else:
-            self._no_answer, self._delay = None, self._interval
+            self._no_answer = None
             others = self._route_known(jobs)
             unclear = self._look_up_unknown(others)
             has_new_jobs = self._deliver(job for job in others if job.client_id not in unclear)
-            if len(jobs) >= batch and (self._is_passed_over(jobs) or has_new_jobs):
-                # There may be more.
-                self._delay = 0.0
-            else:
+            may_be_more = len(jobs) >= batch and (self._is_passed_over(jobs) or has_new_jobs)
+            if not may_be_more:
                 self._ids_this_sweep.clear()
+            self._schedule.answered(0.0 if may_be_more else self._interval, offered=bool(jobs))
         for waiter in self._job_waiters:
             if waiter.next_job is None or waiter.next_job.client_id not in unclear:
                 waiter.has_seen_a_poll = True
-        self._polled_at = self._clock.monotonic()
-        self._due = self._polled_at + self._clock.vary(self._delay)
+        self._schedule.end()
 
     def _ask(self, batch: int) -> list[OfferedJob]:
         return self._hooks.get(self._aws).poll(self._action_type, batch, self._query_param)
@@ -356,9 +373,8 @@ class SharedPoller:
         self._back_off(error)
 
     def _back_off(self, trouble: Exception) -> None:
-        longer = 2 * (self._delay or self._interval)
-        self._delay = max(self._interval, min(longer, MAX_POLL_BACKOFF))
-        log.warning("%s Polling again in about %.0f s.", trouble, self._delay)
+        delay = self._schedule.back_off(self._interval)
+        log.warning("%s Polling again in about %.0f s.", trouble, delay)
 
     def _end_overdue(self) -> None:
         """End the wait of the job waiters whose deadline has passed."""

@@ -19,10 +19,12 @@ class Subscriber:
 
     :param max_batch_size: Most jobs at once.
     :param poll_interval: Seconds between two polls.
+    :param wake_queue: The URL of an SQS queue that says when to poll besides.
     """
 
     max_batch_size: int
     poll_interval: float
+    wake_queue: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(eq=False)

@@ -159,6 +159,25 @@ def check_number(field: str, value: object, *, job_id: str | None = None) -> int
     return number
 
 
+def read_wake_queue(value: object) -> str | None:
+    """
+    Return the URL of an SQS queue; None stays None.
+
+    :param value: The URL, such as ``https://sqs.eu-central-1.amazonaws.com/123456789012/started``.
+    :raises InvalidInput: It is something else.
+    """
+    if is_missing(value):
+        return None
+    url = value.strip() if isinstance(value, str) else ""
+    if not re.fullmatch(r"https?://[^\s/@?#]+/[^\s@?#]+", url):
+        raise InvalidInput(
+            "wake_queue must be the URL of an SQS queue, such as "
+            "https://sqs.eu-central-1.amazonaws.com/123456789012/started, not this "
+            f"{type(value).__name__} of {len(str(value))} characters."
+        )
+    return url
+
+
 def read_query_param(value: object) -> dict[str, str] | None:
     """
     Return the query from a value; None if it is None or an empty mapping.

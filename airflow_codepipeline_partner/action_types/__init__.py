@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Custom action types as code: declare, compare, create, and the IAM policy of their workers."""
+"""Custom action types as code: declare, compare, create; their workers' IAM policy and wake queue."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from airflow_codepipeline_partner.action_types.model import (
     ConfigurationProperty,
     CustomActionType,
     action_type_from_path,
-    partner_worker_policy,
     path_of,
-    worker_policy,
 )
+from airflow_codepipeline_partner.action_types.policies import partner_worker_policy, worker_policy
+from airflow_codepipeline_partner.action_types.wake_queue_template import wake_queue_template
 
 __all__ = [
     "ActionTypeSettings",
@@ -24,5 +24,6 @@ __all__ = [
     "action_type_from_path",
     "partner_worker_policy",
     "path_of",
+    "wake_queue_template",
     "worker_policy",
 ]

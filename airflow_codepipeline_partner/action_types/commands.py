@@ -24,10 +24,10 @@ from airflow_codepipeline_partner.action_types.model import (
     PATH,
     CustomActionType,
     action_type_from_path,
-    partner_worker_policy,
     path_of,
-    worker_policy,
 )
+from airflow_codepipeline_partner.action_types.policies import partner_worker_policy, worker_policy
+from airflow_codepipeline_partner.action_types.wake_queue_template import wake_queue_template
 from airflow_codepipeline_partner.exceptions import CodePipelineError, InvalidInput, RequestRefused
 
 DONE, REFUSED, WRONG = 0, 1, 2
@@ -50,6 +50,7 @@ def run(name: str, parsed: Namespace) -> int:
         "list": _list,
         "delete": _delete,
         "policy": _policy,
+        "wake-queue": _wake_queue,
     }
     try:
         with _logs_on_stderr() as output:
@@ -174,7 +175,7 @@ def _is_confirmed(path: str, place: str) -> bool:
 def _policy(parsed: Namespace, output: TextIO) -> int:
     place = {"account_id": parsed.account_id, "region": parsed.region, "partition": parsed.partition}
     if parsed.partner:
-        if parsed.target is not None or set(place.values()) != {"*"}:
+        if parsed.target is not None or parsed.wake_queue is not None or set(place.values()) != {"*"}:
             raise InvalidInput(
                 "--partner cannot be combined with others: the calls for partner actions have no resource to "
                 "restrict."
@@ -185,8 +186,13 @@ def _policy(parsed: Namespace, output: TextIO) -> int:
             f"Name a custom action type ({PATH}) or the file that declares it, or give --partner."
         )
     else:
-        policy = worker_policy(_action_type(parsed.target), **place)
+        policy = worker_policy(_action_type(parsed.target), wake_queue_arn=parsed.wake_queue, **place)
     _print_json(policy, output)
+    return DONE
+
+
+def _wake_queue(parsed: Namespace, output: TextIO) -> int:
+    print(yaml_file.dump(wake_queue_template(_action_type(parsed.target))), end="", file=output)
     return DONE
 
 

@@ -7,12 +7,11 @@ Nothing here reads a file or calls AWS.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from airflow_codepipeline_partner._protocol.dialects import CUSTOM, DIALECTS, THIRD_PARTY, Dialect
+from airflow_codepipeline_partner._protocol.dialects import CUSTOM
 from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner._protocol.parsing import without_none
 from airflow_codepipeline_partner.action_types.declaration import (
@@ -24,8 +23,6 @@ from airflow_codepipeline_partner.action_types.declaration import (
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
 PATH = "CATEGORY/PROVIDER/VERSION"
-#: Part of an ARN → its pattern.
-_ARN_PARTS = {"account_id": r"\d{12}|\*", "region": r"[a-z0-9-]+|\*", "partition": r"aws[a-z-]*|\*"}
 
 
 @dataclass(frozen=True)
@@ -254,55 +251,3 @@ def action_type_from_path(text: str) -> ActionType | None:
         return ActionType(category, provider, version, CUSTOM)
     except InvalidInput:
         return None
-
-
-def worker_policy(
-    action_type: ActionType, *, account_id: str = "*", region: str = "*", partition: str = "*"
-) -> dict[str, Any]:
-    """
-    Return the IAM policy that allows a worker to work on a custom action type's jobs, and nothing else.
-
-    Artifacts need no permissions: each job comes with credentials for its own.
-
-    :param action_type: The action type. Only the poll can be restricted to it.
-    :param account_id: The action type's account, 12 digits, or ``*``, the default, for any.
-    :param region: Its region, such as ``eu-central-1``, or ``*``.
-    :param partition: Its partition, such as ``aws`` or ``aws-cn``, or ``*``.
-    :raises InvalidInput: A part of the ARN is invalid.
-
-    Source: Actions, resources, and condition keys for AWS CodePipeline, Service Authorization Reference.
-    """
-    given = {"account_id": account_id, "region": region, "partition": partition}
-    for name, pattern in _ARN_PARTS.items():
-        if not re.fullmatch(pattern, given[name], re.ASCII):
-            raise InvalidInput(f"{name} ({len(given[name])} characters) must match {pattern}.")
-    resource = f"actiontype:{CUSTOM}/{path_of(action_type)}"
-    arn = f"arn:{partition}:codepipeline:{region}:{account_id}:{resource}"
-    calls = DIALECTS[CUSTOM]
-    # Only the poll supports a resource.
-    return _policy(
-        _statement("PollForJobs", (calls.poll,), arn), _statement("WorkOnJobs", _calls_on_jobs(calls), "*")
-    )
-
-
-def partner_worker_policy() -> dict[str, Any]:
-    """
-    Return the IAM policy that allows a partner's worker to work on jobs. Its calls support no resource.
-
-    Source: Actions, resources, and condition keys for AWS CodePipeline, Service Authorization Reference.
-    """
-    calls = DIALECTS[THIRD_PARTY]
-    return _policy(_statement("WorkOnThirdPartyJobs", (calls.poll, *_calls_on_jobs(calls)), "*"))
-
-
-def _calls_on_jobs(calls: Dialect) -> tuple[str, ...]:
-    return calls.details, calls.acknowledge, calls.success, calls.failure
-
-
-def _policy(*statements: dict[str, Any]) -> dict[str, Any]:
-    return {"Version": "2012-10-17", "Statement": list(statements)}
-
-
-def _statement(sid: str, calls: tuple[str, ...], resource: str) -> dict[str, Any]:
-    actions = [f"codepipeline:{call}" for call in calls]
-    return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}

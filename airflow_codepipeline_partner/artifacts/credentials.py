@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.credentials import Credentials, ReadOnlyCredentials
 
 from airflow_codepipeline_partner._compat import threads_ask_in_turn
-from airflow_codepipeline_partner._endpoints import s3_endpoint_of
+from airflow_codepipeline_partner._endpoints import endpoint_of
 from airflow_codepipeline_partner._protocol.job_details import JobDetails
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._secrets import in_closed_frames
@@ -232,7 +232,7 @@ def _make_client(hook: CodePipelineHook, credentials: JobCredentials) -> Any:
 
     session = botocore.session.Session()
     session.register_component("credential_provider", _Provider(credentials))
-    endpoint_url = s3_endpoint_of(hook.conn_config)
+    endpoint_url = endpoint_of(hook.conn_config, "s3")
     # The emulator has no host name for each bucket.
     s3: Any = {} if endpoint_url is None else {"addressing_style": "path"}
     config = Config(s3=s3, retries={"mode": "standard", "total_max_attempts": 5})

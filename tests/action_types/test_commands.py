@@ -170,6 +170,11 @@ def test_a_policy_needs_no_call_and_no_region(run, codepipeline, file, monkeypat
     assert "or give --partner" in run("policy", code=2)
     assert "--partner cannot be combined" in run("policy", PATH, "--partner", code=2)
     assert "--partner cannot be combined" in run("policy", "--partner", "--region", "eu-central-1", code=2)
+    arn = "arn:aws:sqs:eu-central-1:111122223333:started"
+    named = json.loads(run("policy", PATH, "--wake-queue", arn))
+    assert named == worker_policy(action_type, wake_queue_arn=arn)
+    assert "--partner cannot be combined" in run("policy", "--partner", "--wake-queue", arn, code=2)
+    assert "must be the ARN of an SQS queue" in run("policy", PATH, "--wake-queue", "started", code=2)
     assert "account_id (3 characters) must match" in run("policy", PATH, "--account-id", "123", code=2)
     assert codepipeline.calls == []
 

@@ -125,6 +125,9 @@ def test_what_is_no_path_names_none(text):
     assert action_type_from_path(text) is None
 
 
+CUSTOM = ActionType("Build", "Airflow", "1", "Custom")
+
+
 def calls_of(policy):
     return [action for statement in policy["Statement"] for action in statement["Action"]]
 
@@ -155,6 +158,34 @@ def test_a_worker_may_poll_for_its_action_type_only():
             },
         ],
     }
+
+
+def test_a_worker_may_read_its_wake_queue_only():
+    arn = "arn:aws:sqs:eu-central-1:111122223333:started"
+    *others, reading = worker_policy(CUSTOM, wake_queue_arn=arn)["Statement"]
+    assert others == worker_policy(CUSTOM)["Statement"]
+    assert reading == {
+        "Sid": "ReadWakeQueue",
+        "Effect": "Allow",
+        "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage"],
+        "Resource": arn,
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        "*",
+        "planted",
+        "https://sqs.eu-central-1.amazonaws.com/111122223333/planted",
+        "arn:aws:sqs:*:*:planted",
+    ],
+)
+def test_what_is_no_queues_arn_is_refused(wrong):
+    with pytest.raises(InvalidInput, match="must be the ARN of an SQS queue") as refusal:
+        worker_policy(CUSTOM, wake_queue_arn=wrong)
+    assert "planted" not in str(refusal.value)
 
 
 def test_what_is_not_known_of_the_place_stays_open():

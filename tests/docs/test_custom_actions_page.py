@@ -28,16 +28,23 @@ def own(emulator, aws_connection):
 
 
 def test_every_block_is_run_here():
-    assert [language for language, _ in blocks(PAGE)] == ["yaml", "bash", "python", "python", "bash", "bash"]
+    assert [language for language, _ in blocks(PAGE)] == [
+        "yaml",
+        "bash",
+        "python",
+        "bash",
+        "python",
+        "python",
+        "bash",
+        "bash",
+    ]
 
 
-def test_the_commands_do_what_they_say(emulator, tmp_path):
-    [declared] = blocks_of(PAGE, "yaml")
-    commands, *_ = blocks_of(PAGE, "bash")
-    (tmp_path / "action-type.yaml").write_text(declared)
+def in_shell(commands, emulator, folder):
+    """Run a block of commands against the emulator, and return what they print."""
     done = subprocess.run(
         ["bash", "-ec", commands],
-        cwd=tmp_path,
+        cwd=folder,
         env={
             **os.environ,
             "PATH": PATH,
@@ -51,9 +58,17 @@ def test_the_commands_do_what_they_say(emulator, tmp_path):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_commands_do_what_they_say(emulator, tmp_path):
+    [declared] = blocks_of(PAGE, "yaml")
+    commands, *_ = blocks_of(PAGE, "bash")
+    (tmp_path / "action-type.yaml").write_text(declared)
+    printed = in_shell(commands, emulator, tmp_path)
     policy = json.loads((tmp_path / "worker-policy.json").read_text())
     assert "codepipeline:PollForJobs" in str(policy)
-    assert "Build/Airflow/1" in done.stdout
+    assert "Build/Airflow/1" in printed
     calls = [entry.operation for entry in emulator.ledger if entry.kind == "call"]
     changes = [operation for operation in calls if operation != "ListActionTypes"]
     assert changes == ["CreateCustomActionType", "DeleteCustomActionType"]
@@ -97,9 +112,9 @@ with DAG("both_owners", schedule=None, params={{"action_type": Param({{}}, type=
 
 @pytest.mark.system
 def test_a_dag_of_ones_own_runs_against_the_emulator_as_it_says(dags_folder, tmp_path):
-    (dags_folder / "custom_walk_from_docs.py").write_text(blocks_of(PAGE, "python")[1])
+    (dags_folder / "custom_walk_from_docs.py").write_text(blocks_of(PAGE, "python")[-1])
     (tmp_path / "action-type.yaml").write_text(blocks_of(PAGE, "yaml")[0])
-    serve, walk = blocks_of(PAGE, "bash")[1:]
+    serve, walk = blocks_of(PAGE, "bash")[2:]
     script = f"""
         airflow connections delete aws_default
         set -e
@@ -122,3 +137,15 @@ def test_a_dag_of_ones_own_runs_against_the_emulator_as_it_says(dags_folder, tmp
     state = json.loads(done.stdout[done.stdout.rindex('{\n  "pipelineName"') :])
     shown = state["stageStates"][1]["actionStates"][0]["latestExecution"]
     assert (shown["status"], shown["summary"]) == ("Succeeded", "Built by shop.")
+
+
+# moto passes over the policy of a queue.
+@pytest.mark.filterwarnings("ignore:Tried to parse AWS..SQS..QueuePolicy")
+def test_the_wake_queues_commands_do_what_they_say(emulator, tmp_path):
+    printed = in_shell(blocks_of(PAGE, "bash")[1], emulator, tmp_path)
+    assert "Successfully created/updated stack - airflow-build-jobs" in printed
+    assert "sqs:ReceiveMessage" in printed
+    names = {}
+    exec(compile(blocks_of(PAGE, "python")[1], PAGE, "exec"), names)  # noqa: S102 - that is what it is for
+    [watcher] = names["build_jobs"].watchers
+    assert watcher.trigger.serialize()[1]["wake_queue"].endswith("/started")

@@ -11,7 +11,7 @@ from airflow.sdk import get_current_context
 from support import ACTION_TYPE, action_state, results_of
 
 from airflow_codepipeline_partner import triggers
-from airflow_codepipeline_partner._polling import poller
+from airflow_codepipeline_partner._polling import schedule
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
@@ -428,7 +428,7 @@ def test_a_wait_for_the_next_job_has_all_its_own_time(emulator, offer, run_dag, 
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure"])
 def test_unanswered_polls_end_no_wait_before_its_time(emulator, offer, run_dag, monkeypatch, code):
     monkeypatch.setattr(triggers, "LOOK_AT_RECORD_AFTER", 0.3)
-    monkeypatch.setattr(poller, "MAX_POLL_BACKOFF", 0.2)
+    monkeypatch.setattr(schedule, "MAX_BACKOFF", 0.2)
     job = offer()
     status = 500 if code == "InternalFailure" else 400
     emulator.inject("error", "PollForThirdPartyJobs", code=code, message="", status=status, times=6)

@@ -200,6 +200,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "max_batch_size": 10,
         "poll_interval": 30,
         "query_param": None,
+        "wake_queue": None,
         **AWS,
     },
     assets.offered_jobs: {"context": None},
@@ -213,6 +214,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "action_type": NEEDED,
         "max_batch_size": 10,
         "query_param": None,
+        "wake_queue": None,
         "poke_interval": 30,
         "deferrable": None,
         **AWS,
@@ -239,6 +241,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "poll_interval": 30,
         "retry_deadline": 300,
         "query_param": None,
+        "wake_queue": None,
         **AWS,
     },
     triggers.CodePipelineJobTrigger: {
@@ -248,6 +251,7 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "timeout_deadline": None,
         "retry_deadline": 300,
         "query_param": None,
+        "wake_queue": None,
         **AWS,
     },
     notifications.CodePipelineJobFailureNotifier: {"message": None, "failure_type": "JobFailed", **AWS},
@@ -339,7 +343,7 @@ TEMPLATED = {
         "failure_type",
     },
     codepipeline_job._CodePipelineJobDecoratedOperator: {"op_args", "op_kwargs"},
-    sensors.CodePipelineJobSensor: {"action_type", "max_batch_size", "query_param"},
+    sensors.CodePipelineJobSensor: {"action_type", "max_batch_size", "query_param", "wake_queue"},
     notifications.CodePipelineJobFailureNotifier: {"message", "failure_type"},
 }
 

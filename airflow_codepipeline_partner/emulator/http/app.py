@@ -20,6 +20,7 @@ from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.faults import MAX_SLOW_CALLS, Fault, change, stopping_fault
 from airflow_codepipeline_partner.emulator.http.control import ControlHttp
 from airflow_codepipeline_partner.emulator.http.faults import fault_error, hang_up
+from airflow_codepipeline_partner.emulator.http.long_poll import answer_long_poll, is_long_poll
 from airflow_codepipeline_partner.emulator.http.requests import Environ, read_body
 from airflow_codepipeline_partner.emulator.http.responses import (
     AWS_JSON,
@@ -93,6 +94,9 @@ class EmulatorApp:
     def _ask_moto(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         """Let moto answer. It raises what it cannot do, and clients would retry a 500 in vain."""
         try:
+            if is_long_poll(environ):
+                status, answer, headers = answer_long_poll(environ, self._moto, self._stopping)
+                return respond(start, status, answer, headers.get("content-type", AWS_JSON))
             return self._moto(environ, _latin_only(start))
         except ApiError as error:
             refusal = error

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What CodePipeline's events say: that an action has started.
+
+EventBridge delivers each event at least once, and in any order. An event names the action's type, and neither
+its job nor its configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow_codepipeline_partner._protocol.jobs import ActionType
+from airflow_codepipeline_partner.exceptions import InvalidInput
+
+SOURCE = "aws.codepipeline"
+ACTION_STATE_CHANGE = "CodePipeline Action Execution State Change"
+STARTED = "STARTED"
+#: After this time an event says nothing any more: other workers have polled since.
+FRESH_FOR = timedelta(seconds=60)
+
+_REGION_IN_HOST = re.compile(r"(?:^|\.)([a-z]{2}(?:-[a-z]+)+-\d)\.")
+
+
+def pattern_of(action_type: ActionType) -> dict[str, Any]:
+    """Return the EventBridge pattern of the events that :func:`started_action` reads for an action type."""
+    return {
+        "source": [SOURCE],
+        "detail-type": [ACTION_STATE_CHANGE],
+        "detail": {
+            "state": [STARTED],
+            "type": {name: [value] for name, value in action_type.to_api().items()},
+        },
+    }
+
+
+def started_action(body: str) -> ActionType | None:
+    """
+    Return the type of the action that an event says has started; None if CodePipeline says something else.
+
+    :param body: A message as EventBridge puts it into an SQS queue.
+    :raises InvalidInput: It is no event of CodePipeline's.
+
+    Source: Monitoring CodePipeline events, AWS CodePipeline User Guide.
+    """
+    event = _read(body)
+    if event.get("source") != SOURCE:
+        raise InvalidInput("The message is no event of CodePipeline's.")
+    detail = event.get("detail")
+    if event.get("detail-type") != ACTION_STATE_CHANGE or not isinstance(detail, Mapping):
+        return None
+    if detail.get("state") != STARTED:
+        return None
+    kind = detail.get("type")
+    if not isinstance(kind, Mapping):
+        raise InvalidInput("The event does not say which type of action has started.")
+    # AWS writes the version as a text, in some of its examples as a number.
+    return ActionType(**{name: str(kind.get(name)) for name in ("category", "owner", "provider", "version")})
+
+
+def is_fresh(body: str, now: datetime) -> bool:
+    """Return whether an event is so young that another worker may still want to hear of it."""
+    try:
+        at = datetime.fromisoformat(str(_read(body).get("time")))
+    except ValueError:
+        return False
+    return now - (at if at.tzinfo else at.replace(tzinfo=UTC)) < FRESH_FOR
+
+
+def region_of_queue(url: str) -> str | None:
+    """Return the region that the URL of an SQS queue names, or None if it names none."""
+    found = _REGION_IN_HOST.search(url.partition("//")[2].partition("/")[0])
+    return found[1] if found else None
+
+
+def _read(body: str) -> Mapping[str, Any]:
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        event = None
+    if not isinstance(event, Mapping):
+        raise InvalidInput("The message is no JSON object.")
+    return event

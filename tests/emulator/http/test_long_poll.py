@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A long poll of SQS: it waits for a message, and holds up nobody who stops the emulator."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+
+@pytest.fixture
+def sqs(emulator):
+    return boto3.client(
+        "sqs",
+        endpoint_url=emulator.url,
+        region_name="us-east-1",
+        aws_access_key_id="AKIAEXAMPLE",
+        aws_secret_access_key="example",
+    )
+
+
+@pytest.fixture
+def url(sqs):
+    return sqs.create_queue(QueueName="waited-for")["QueueUrl"]
+
+
+def test_a_message_ends_the_wait(sqs, url):
+    sending = threading.Timer(0.2, lambda: sqs.send_message(QueueUrl=url, MessageBody="now"))
+    sending.start()
+    [message] = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)["Messages"]
+    assert message["Body"] == "now"
+    sending.join()
+
+
+def test_without_a_message_it_waits_its_time(sqs, url):
+    began = time.monotonic()
+    assert "Messages" not in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1)
+    assert time.monotonic() - began >= 1
+
+
+def test_what_moto_refuses_is_refused(sqs, url):
+    for wrong in ({"WaitTimeSeconds": 21}, {"WaitTimeSeconds": 1, "MaxNumberOfMessages": 11}):
+        with pytest.raises(ClientError):
+            sqs.receive_message(QueueUrl=url, **wrong)
+    with pytest.raises(sqs.exceptions.QueueDoesNotExist):
+        sqs.receive_message(QueueUrl=f"{url}-not", WaitTimeSeconds=20)
+
+
+def test_who_stops_the_emulator_does_not_wait_for_it(emulator, sqs, url):
+    answers = []
+    waiting = threading.Thread(
+        target=lambda: answers.append(sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20))
+    )
+    waiting.start()
+    while not emulator._server.task_dispatcher.active_count:
+        time.sleep(0.01)
+    emulator.stop()
+    waiting.join(5)
+    assert "Messages" not in answers[0]
