@@ -143,6 +143,7 @@ class CodePipelineJobTrigger(BaseEventTrigger):
                 retry_deadline=self.retry_deadline,
                 next_job=next_job,
                 wake_queue=self.wake_queue,
+                template=self.aws.client_conn_id_template,
             )
         except TimeoutError:
             return event("timeout")

@@ -74,9 +74,9 @@ class CodePipeline:
         self.now += seconds
 
 
-def sensor(shared=None, *, batch=10, interval=30, deadline=LATER, retry_deadline=300):
+def sensor(shared=None, *, batch=10, interval=30, deadline=LATER, retry_deadline=300, **more):
     shared = shared or SharedPoller.for_(TYPE, AwsParameters())
-    return shared.wait(batch, interval, deadline=deadline, retry_deadline=retry_deadline)
+    return shared.wait(batch, interval, deadline=deadline, retry_deadline=retry_deadline, **more)
 
 
 async def outcomes(*waits):

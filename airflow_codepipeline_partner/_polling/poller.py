@@ -5,12 +5,12 @@ One poll for all who wait for the same jobs in one triggerer.
 All triggers of a triggerer share one process and one event loop. Those that wait for jobs of the same action
 type, query and connection subscribe to one shared poller, so the number of polls does not grow with theirs.
 It polls at the shortest interval and for the largest batch of its subscribers, and ends with the last of
-them. A job waiter gets jobs once, until its deadline; each job goes to one job waiter. A job watcher gets all
-jobs, for ever. A job waiter with a next-job filter gets only the job that continues its action: such jobs are
-routed by their continuation token, before the others are delivered. If CodePipeline does not answer, the
-polls back off, and each job waiter ends after its own ``retry_deadline``. boto3 and Airflow's look-up of
-connections block, so each poll runs in a thread. A subscriber may name a wake queue: the poller then also
-polls when it hears from that queue that an action of its type has started.
+them. A job waiter gets jobs once, until its deadline; each job goes to one job waiter (``turns`` says which).
+A job watcher gets all jobs, for ever. A job waiter with a next-job filter gets only the job that continues
+its action: such jobs are routed by their continuation token, before the others are delivered. If CodePipeline
+does not answer, the polls back off, and each job waiter ends after its own ``retry_deadline``. boto3 and
+Airflow's look-up of connections block, so each poll runs in a thread. A subscriber may name a wake queue: the
+poller then also polls when it hears from that queue that an action of its type has started.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ from airflow_codepipeline_partner._polling.schedule import PollSchedule
 from airflow_codepipeline_partner._polling.shared_hooks import SharedHooks, key_of
 from airflow_codepipeline_partner._polling.subscribers import JobWaiter, JobWatcher, Subscriber
 from airflow_codepipeline_partner._polling.threads import POLLS, POLLS_IN_TROUBLE
+from airflow_codepipeline_partner._polling.turns import Turns
 from airflow_codepipeline_partner._polling.wake_queue import WakeQueue
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
+from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, ServiceUnavailable
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class SharedPoller:
         self._job_watchers: list[JobWatcher] = []
         self._hooks = hooks
         self._task: asyncio.Task[None] | None = None
+        self._turns = Turns()
         self._lookup = ContinuationLookup()
         #: Client id → its jobs whose continuation tokens are still to be looked up.
         self._unrouted: dict[str | None, dict[str, OfferedJob]] = {}
@@ -112,6 +115,7 @@ class SharedPoller:
         retry_deadline: float,
         next_job: NextJobFilter | None = None,
         wake_queue: str | None = None,
+        template: str = DEFAULT_TEMPLATE,
     ) -> list[OfferedJob]:
         """
         Wait for jobs that no other job waiter gets.
@@ -122,6 +126,7 @@ class SharedPoller:
         :param retry_deadline: For how many seconds CodePipeline may fail to answer.
         :param next_job: Wait for this one job only.
         :param wake_queue: The URL of an SQS queue that says when to poll besides.
+        :param template: The template of the connections in which the task looks for clients' tokens.
         :raises TimeoutError: There was none until the deadline.
         :raises CodePipelineProviderError: CodePipeline refused the poll, or did not answer when it was last
             asked.
@@ -135,6 +140,7 @@ class SharedPoller:
             self._clock.monotonic(),
             offer,
             next_job,
+            template,
             wake_queue=wake_queue,
         )
         self._job_waiters.append(waiter)
@@ -344,11 +350,8 @@ class SharedPoller:
 
     def _deliver(self, jobs: Iterable[OfferedJob]) -> bool:
         """Give each job to one waiter, and to each watcher; return whether a watcher had not known one."""
-        left = free = list(jobs)
-        for waiter in self._job_waiters:
-            if left and not waiter.offer.done() and waiter.next_job is None:
-                waiter.offer.set_result(left[: waiter.max_batch_size])
-                left = left[waiter.max_batch_size :]
+        free = list(jobs)
+        self._turns.give(free, self._job_waiters)
         now = self._clock.monotonic()
         return any([watcher.deliver(free, now) for watcher in self._job_watchers])
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
 from airflow_codepipeline_partner._polling.redelivery import Redelivery
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
+from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 
 
 @dataclass(eq=False)
@@ -37,6 +38,7 @@ class JobWaiter(Subscriber):
     :param joined_at: When it subscribed, by the monotonic clock.
     :param offer: The jobs, when they come.
     :param next_job: The next job that it waits for; None if it takes any job.
+    :param template: The template of the connections in which it looks for clients' tokens.
     :param has_seen_a_poll: Whether the deadline counts.
     """
 
@@ -45,6 +47,7 @@ class JobWaiter(Subscriber):
     joined_at: float
     offer: asyncio.Future[list[OfferedJob]]
     next_job: NextJobFilter | None = None
+    template: str = DEFAULT_TEMPLATE
     has_seen_a_poll: bool = False
 
     def end(self, error: Exception) -> None:
