@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 from support import ACTION_TYPE
 
+from airflow_codepipeline_partner import client_tokens
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
 from airflow_codepipeline_partner.emulator import Customer
 from airflow_codepipeline_partner.exceptions import (
@@ -131,6 +132,31 @@ def test_the_token_is_known_to_airflows_masker(store_token):
     store_token(CUSTOMER, password=token)
     get_token()
     assert masked(f"A log line with {token} in it.") == "A log line with *** in it."
+
+
+def test_a_token_that_stays_inside_is_not_taught(store_token):
+    conn_id = store_token(CUSTOMER, password="planted-and-inside")
+    token = ClientTokenHook(conn_id).get_token(CUSTOMER.client_id, unmasked=True)
+    assert token.open() == "planted-and-inside"
+    assert masked("planted-and-inside") == "planted-and-inside"
+
+
+@pytest.mark.parametrize("trouble", ["missing", "broken", "denied", "later"])
+def test_what_is_not_found_so_is_for_airflow_to_say(store_token, monkeypatch, trouble):
+    class Backend:
+        def get_connection(self, conn_id):
+            if trouble in ("missing", "later"):
+                return None
+            raise PermissionError if trouble == "denied" else RuntimeError("planted")
+
+    monkeypatch.setattr(client_tokens, "secrets_backends", lambda: [Backend()])
+    if trouble == "later":
+        store_token(CUSTOMER)
+        token = ClientTokenHook.for_client(CUSTOMER.client_id).get_token(CUSTOMER.client_id, unmasked=True)
+        assert token.open() == CUSTOMER.client_token
+        return
+    with pytest.raises(ClientConnectionError, match="There is no Airflow connection"):
+        ClientTokenHook.for_client(CUSTOMER.client_id).get_token(CUSTOMER.client_id, unmasked=True)
 
 
 def test_a_refused_token_is_known_to_airflows_masker(store_token):

