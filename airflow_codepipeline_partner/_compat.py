@@ -66,6 +66,7 @@ __all__ = [
     "is_started_anew",
     "retry_wait",
     "secrets_backends",
+    "start_run",
     "task_decorator_factory",
     "task_state_store",
     "threads_ask_in_turn",
@@ -222,6 +223,21 @@ def is_paused(ti: Any, dag_id: str) -> bool:
     except Exception:
         # It may be unknown here; what starts its run says so.
         return False
+
+
+def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any]) -> bool:
+    """
+    Start a run of a DAG from a task. Return whether it was started; False if the DAG has a run of this id.
+
+    Airflow's own operator starts one run for each task.
+
+    :raises AirflowRuntimeError: The API server refused.
+    """
+    from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    answer = SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=dict(conf)))
+    return not isinstance(answer, ErrorResponse)
 
 
 def count_instances(dag_id: str, run_id: str, task_id: str) -> int:

@@ -3,35 +3,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from airflow.sdk import Asset, AssetWatcher, get_current_context, task
+from airflow.sdk import Asset, AssetWatcher, get_current_context
 
-from airflow_codepipeline_partner._compat import conf as airflow_conf
-from airflow_codepipeline_partner._compat import is_paused
-from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
+from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner._protocol.parsing import check_number
-from airflow_codepipeline_partner._worker.dag import in_parts
-from airflow_codepipeline_partner._worker.record_search import LIVING, has_claimed
+from airflow_codepipeline_partner._worker.offered_jobs import jobs_of_run
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
-from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
+from airflow_codepipeline_partner.exceptions import InvalidInput
+from airflow_codepipeline_partner.operators.dispatch_jobs import DispatchJobsOperator
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
 
 __all__ = ["codepipeline_jobs", "dispatch_jobs", "offered_jobs"]
-
-log = logging.getLogger(__name__)
-
-#: A job's id that may be part of a run's id as it is. CodePipeline's are UUIDs, but its API allows any text.
-#: At its end, what looks like the number of an attempt would be another job's.
-_PLAIN_ID = re.compile(r"(?!.*__\d+$)[A-Za-z0-9_.~:+-]{1,100}")
-
-#: Most runs of one job; each of them but the last ended without a claim. A custom action may take 24 hours,
-#: and a sensor may be offered its job once a minute.
-MAX_ATTEMPTS = 1500
 
 
 def codepipeline_jobs(
@@ -104,83 +89,7 @@ def offered_jobs(context: Mapping[str, Any] | None = None) -> list[dict[str, Any
     :raises InvalidJobReference: There are no jobs, or the values are not jobs.
     """
     known = get_current_context() if context is None else context
-    jobs = {job.job_id: job.to_xcom() for job in _jobs_of_events(known)}
-    if not jobs:
-        jobs = {job.job_id: job.to_xcom() for job in _jobs_of_conf(known)}
-    return list(jobs.values())
-
-
-def _jobs_of_events(context: Mapping[str, Any]) -> Iterator[OfferedJob]:
-    strange: InvalidInput | None = None
-    found = False
-    for asset, events in (context.get("triggering_asset_events") or {}).items():
-        for event in events:
-            try:
-                offered = _offered_in(asset, event)
-            except InvalidJobReference as error:
-                # An event from elsewhere must not hold up the jobs.
-                log.warning("%s", error)
-                strange = error
-                continue
-            for value in offered:
-                try:
-                    job = OfferedJob.from_value(value)
-                except InvalidInput as error:
-                    # Nor may one job hold up the others of its event.
-                    log.warning(
-                        "An event of the asset %r holds something that is no job: %s", asset.name, error
-                    )
-                    strange = error
-                else:
-                    found = True
-                    yield job
-    if strange is not None and not found and not context["dag_run"].conf:
-        raise strange
-
-
-def _offered_in(asset: Any, event: Any) -> list[Any]:
-    payload = (event.extra or {}).get("payload")
-    jobs = payload.get("jobs") if isinstance(payload, Mapping) else None
-    if not isinstance(jobs, list):
-        raise InvalidJobReference(
-            f"An event of the asset {asset.name!r} holds no jobs; only those of the watcher that "
-            "codepipeline_jobs makes do. To start a run by hand, give the jobs in its conf."
-        )
-    return jobs
-
-
-def _readable_jobs(values: Any) -> list[OfferedJob]:
-    """
-    Return the jobs that values name. What names none is logged: it must not hold up the other jobs.
-
-    :raises InvalidJobReference: None of them names a job.
-    """
-    if not isinstance(values, list | tuple):
-        raise InvalidJobReference(f"The jobs must be a list, not a {type(values).__name__}.")
-    found: list[OfferedJob] = []
-    strange: InvalidInput | None = None
-    for value in values:
-        try:
-            found.append(OfferedJob.from_value(value))
-        except InvalidInput as error:
-            log.warning("One of the jobs is left out: %s", error)
-            strange = error
-    if strange is not None and not found:
-        raise strange
-    return found
-
-
-def _jobs_of_conf(context: Mapping[str, Any]) -> Iterator[OfferedJob]:
-    conf = context["dag_run"].conf or {}
-    if not conf:
-        raise InvalidJobReference(
-            "This run was started by no event of jobs and has no conf. To start one by hand, give it as its "
-            'conf {"jobs": [{"job_id": …, "client_id": …}]}, or the jobs that a sensor returned.'
-        )
-    jobs = conf.get("jobs", [conf])
-    if not isinstance(jobs, list):
-        raise InvalidJobReference(f"jobs in the run's conf must be a list, not a {type(jobs).__name__}.")
-    yield from _readable_jobs(jobs)
+    return [job.to_xcom() for job in jobs_of_run(known)]
 
 
 def dispatch_jobs(
@@ -192,97 +101,22 @@ def dispatch_jobs(
     **parameters: Any,
 ) -> Any:
     """
-    Start one run of another DAG for each job. Call this function in a DAG.
+    Start one run of another DAG for each job, in one task. Call this function in a DAG.
 
     The run's id is made from the job's id, so that a job that is offered twice makes one run. The run's conf
     is the job. If the run ended without a claim (for instance because the client token was missing), the job
-    gets another run when it is offered again, up to :data:`MAX_ATTEMPTS`. If the DAG is paused, no run is
-    started, and the jobs are offered again. Before Airflow 3.2 that is not known here: the runs are started,
-    and wait until the DAG is unpaused.
+    gets another run when it is offered again, up to 1,500. If the DAG is paused, no run is started, and the
+    jobs are offered again. Before Airflow 3.2 that is not known here: the runs are started, and wait until
+    the DAG is unpaused.
 
-    :param jobs: The jobs that the sensor or :func:`offered_jobs` returned, usually an XComArg.
+    :param jobs: The jobs that the sensor or :func:`offered_jobs` returned, usually an XComArg. None for the
+        jobs for which the run itself was started, as :func:`offered_jobs` returns them. (templated)
     :param trigger_dag_id: The DAG that claims, works on and finishes one job. (templated)
-    :param task_id: The id of the task that starts the runs. The task before it is called ``{task_id}_runs``.
+    :param task_id: The id of the task that starts the runs. It returns the id of each run with its job's id.
     :param conf: Extra values for the conf of the new runs. (templated)
-    :param parameters: Other parameters of Airflow's TriggerDagRunOperator.
+    :param parameters: Other parameters of a task, such as ``retries``.
     :return: The task that starts the runs.
     """
-
-    @task(task_id=f"{task_id}_runs")
-    def runs(jobs: Any, dag_id: str, more: dict[str, Any], ti: Any = None) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        if is_paused(ti, dag_id):
-            log.warning("DAG %s is paused, so no run is started. Its jobs are offered again.", dag_id)
-            return found
-        most = airflow_conf.getint("core", "max_map_length", fallback=1024)
-        offered = _readable_jobs(jobs)
-        faults: list[Exception] = []
-        for job in offered:
-            if len(found) == most:
-                log.warning("Airflow maps a task over at most %d jobs. The others are offered again.", most)
-                break
-            try:
-                run_id = _free_run_id(ti, dag_id, job.job_id)
-            except Exception as error:
-                # Of whatever kind: it must not hold up the other jobs. This one is offered again.
-                log.warning("Job %s gets no run now: %s.", job.job_id, type(error).__name__)
-                faults.append(error)
-                continue
-            if run_id is not None:
-                # What is missing would not fit the type of a param of the same name.
-                known = {name: value for name, value in job.to_xcom().items() if value is not None}
-                found.append({"trigger_run_id": run_id, "conf": {**more, **known}})
-        if faults and len(faults) == len(offered):
-            raise faults[-1]
-        return found
-
-    # Its base class imports Airflow's models, which takes longer than all else that a DAG file imports.
-    from airflow_codepipeline_partner.operators.start_run import StartRunOperator
-
-    return StartRunOperator.partial(
-        task_id=task_id,
-        trigger_dag_id=trigger_dag_id,
-        logical_date=None,
-        # Two dispatchers may have come to the same id.
-        skip_when_already_exists=True,
-        **parameters,
-    ).expand_kwargs(runs(jobs, trigger_dag_id, dict(conf or {})))
-
-
-def _free_run_id(ti: Any, dag_id: str, job_id: str) -> str | None:
-    """Return the id of a job's next run; None if a run of it has claimed the job, or still may."""
-    first = _first_run_id(job_id)
-    ids = [first, *(f"{first}__{number}" for number in range(2, MAX_ATTEMPTS + 1))]
-    last: str | None = None
-    for some in in_parts(ids):
-        attempts: int = ti.get_dr_count(dag_id=dag_id, run_ids=some)
-        if attempts == 0:
-            break
-        if ti.get_dr_count(dag_id=dag_id, run_ids=some, states=list(LIVING)):
-            return None
-        # If a user has deleted some, the last one comes later than their count says.
-        number, middle, behind = attempts - 1, attempts, len(some)
-        while number + 1 < behind:
-            if ti.get_dr_count(dag_id=dag_id, run_ids=some[middle:behind]):
-                number = middle
-            else:
-                behind = middle
-            middle = (number + behind) // 2
-        last = some[number]
-        if last != some[-1]:
-            break
-    if last is None:
-        return first
-    if has_claimed(ti, dag_id, last, job_id):
-        return None
-    later = ids[ids.index(last) + 1 :]
-    if not later:
-        log.error("Job %s has had %d runs, none of which claimed it; there is no other.", job_id, len(ids))
-        return None
-    return later[0]
-
-
-def _first_run_id(job_id: str) -> str:
-    """Return the id of a job's first run: with the job's id, or its hash if it would not do in a run's id."""
-    name = job_id if _PLAIN_ID.fullmatch(job_id) else hashlib.sha256(job_id.encode()).hexdigest()[:40]
-    return f"codepipeline__{name}"
+    return DispatchJobsOperator(
+        task_id=task_id, jobs=jobs, trigger_dag_id=trigger_dag_id, conf=conf, **parameters
+    )

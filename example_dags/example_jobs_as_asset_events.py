@@ -9,11 +9,9 @@ To run this DAG by hand, or with ``airflow dags test``, give it a conf with ``jo
 
 from __future__ import annotations
 
-from typing import Any
+from airflow.sdk import dag
 
-from airflow.sdk import dag, task
-
-from airflow_codepipeline_partner.assets import codepipeline_jobs, dispatch_jobs, offered_jobs
+from airflow_codepipeline_partner.assets import codepipeline_jobs, dispatch_jobs
 
 # The watcher exists before any run, so these values cannot be params.
 JOBS = codepipeline_jobs(
@@ -26,11 +24,8 @@ JOBS = codepipeline_jobs(
 
 @dag(schedule=[JOBS], max_active_runs=16, tags=["codepipeline"])
 def example_jobs_as_asset_events() -> None:
-    @task
-    def jobs() -> list[dict[str, Any]]:
-        return offered_jobs()
-
-    dispatch_jobs(jobs(), "example_claim_work_finish")
+    # None: the jobs of the events that started this run.
+    dispatch_jobs(None, "example_claim_work_finish")
 
 
 example_jobs_as_asset_events()

@@ -11,14 +11,16 @@ import pytest
 from airflow.sdk import Asset
 from support import ACTION_TYPE, CUSTOM_TYPE
 
-from airflow_codepipeline_partner import assets
 from airflow_codepipeline_partner._compat import is_paused
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import ClaimState
+from airflow_codepipeline_partner._worker import job_runs
+from airflow_codepipeline_partner._worker import offered_jobs as offered
 from airflow_codepipeline_partner._worker.records import CLAIM_KEY, RESULT_KEY, ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.assets import codepipeline_jobs, offered_jobs
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
+from airflow_codepipeline_partner.operators import dispatch_jobs
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
 
 JOB = {"job_id": "j", "client_id": "c", "action_type": ACTION_TYPE}
@@ -123,7 +125,7 @@ def dispatched(run_dag, serialized_dags):
     def dispatch(*jobs):
         run = run_dag("dispatcher", jobs=list(jobs))
         assert run.state == "success"
-        return [runs["trigger_run_id"] for runs in run.xcoms["dispatch_jobs_runs", "return_value"]]
+        return [made["run_id"] for made in run.xcoms["dispatch_jobs", "return_value"]]
 
     return dispatch
 
@@ -194,8 +196,8 @@ def test_texts_of_a_job_reach_its_run_as_they_are(run_dag, serialized_dags, disp
     ]
     run = run_dag(dispatcher, jobs=jobs)
     assert run.state == "success"
-    for job, made in zip(jobs, run.xcoms["dispatch_jobs_runs", "return_value"], strict=True):
-        with run_in_database(made["trigger_run_id"]) as (_, started):
+    for job, made in zip(jobs, run.xcoms["dispatch_jobs", "return_value"], strict=True):
+        with run_in_database(made["run_id"]) as (_, started):
             assert {**job, **started.conf} == {**started.conf, **job}
 
 
@@ -223,7 +225,7 @@ def test_a_job_whose_run_ended_unclaimed_makes_another_run(dispatched, offer, cl
 
 
 def test_there_is_an_end_to_the_runs_of_a_job(dispatched, offer, monkeypatch, capfd):
-    monkeypatch.setattr(assets, "MAX_ATTEMPTS", 2)
+    monkeypatch.setattr(job_runs, "MAX_ATTEMPTS", 2)
     job = offer()
     for _ in range(2):
         [run_id] = dispatched(job)
@@ -233,8 +235,10 @@ def test_there_is_an_end_to_the_runs_of_a_job(dispatched, offer, monkeypatch, ca
 
 def test_an_unknown_field_of_a_job_is_not_in_its_runs_conf(run_dag, serialized_dags):
     run = run_dag("dispatcher", job_id="known-by-hand", client_id="c")
-    [started] = run.xcoms["dispatch_jobs_runs", "return_value"]
-    assert started["conf"] == {"greeting": "dispatcher", "job_id": "known-by-hand", "client_id": "c"}
+    [made] = run.xcoms["dispatch_jobs", "return_value"]
+    assert made == {"run_id": "codepipeline__known-by-hand", "job_id": "known-by-hand"}
+    with run_in_database(made["run_id"]) as (_, started):
+        assert started.conf == {"greeting": "dispatcher", "job_id": "known-by-hand", "client_id": "c"}
 
 
 def test_what_is_no_job_is_not_dispatched(run_dag, capfd):
@@ -247,46 +251,46 @@ def test_what_is_no_job_is_not_dispatched(run_dag, capfd):
     "job_id", ["{{ dag.dag_id }}", "a/b c", "x" * 512, "ä", "../../etc", "a" * 101], ids=lambda it: it[:12]
 )
 def test_a_strange_job_id_is_hashed_in_the_runs_id(job_id):
-    run_id = assets._first_run_id(job_id)
+    run_id = job_runs.first_run_id(job_id)
     assert re.fullmatch("codepipeline__[0-9a-f]{40}", run_id)
-    assert run_id == assets._first_run_id(job_id)
-    assert run_id != assets._first_run_id(job_id + "x")
+    assert run_id == job_runs.first_run_id(job_id)
+    assert run_id != job_runs.first_run_id(job_id + "x")
 
 
 def test_a_usual_job_id_is_in_the_runs_id_as_it_is():
     job_id = "1d8bb1d5-7a32-4bd7-93f2-dfc972e09741"
-    assert assets._first_run_id(job_id) == f"codepipeline__{job_id}"
+    assert job_runs.first_run_id(job_id) == f"codepipeline__{job_id}"
 
 
 def test_a_deleted_run_does_not_keep_a_job_from_its_next_run(monkeypatch):
     runs = {"codepipeline__j__2": "failed"}
 
-    monkeypatch.setattr(assets, "has_claimed", lambda *of: False)
+    monkeypatch.setattr(job_runs, "has_claimed", lambda *of: False)
     known = Runs(runs)
-    assert assets._free_run_id(known, "dag", "j") == "codepipeline__j__3"
+    assert job_runs.free_run_id(known, "dag", "j") == "codepipeline__j__3"
     runs["codepipeline__j__3"] = "running"
-    assert assets._free_run_id(known, "dag", "j") is None
+    assert job_runs.free_run_id(known, "dag", "j") is None
 
 
 def test_a_job_has_no_two_runs_at_once(monkeypatch):
     """A user has cleared its first run while the second had ended."""
-    monkeypatch.setattr(assets, "has_claimed", lambda *of: False)
+    monkeypatch.setattr(job_runs, "has_claimed", lambda *of: False)
     runs = {"codepipeline__j": "running", "codepipeline__j__2": "failed"}
-    assert assets._free_run_id(Runs(runs), "dag", "j") is None
+    assert job_runs.free_run_id(Runs(runs), "dag", "j") is None
 
 
 def test_a_job_has_a_run_after_many_attempts(monkeypatch):
-    monkeypatch.setattr(assets, "has_claimed", lambda *of: False)
+    monkeypatch.setattr(job_runs, "has_claimed", lambda *of: False)
     job_id = "1d8bb1d5-7a32-4bd7-93f2-dfc972e09741"
-    first = assets._first_run_id(job_id)
+    first = job_runs.first_run_id(job_id)
     runs = {first: "failed", **{f"{first}__{number}": "failed" for number in range(2, 300)}}
     known = Runs(runs)
-    assert assets._free_run_id(known, "dag", job_id) == f"{first}__300"
+    assert job_runs.free_run_id(known, "dag", job_id) == f"{first}__300"
     # A longer URL may be refused.
     assert max(len("&run_ids=".join(run_ids)) for run_ids in known.asked) < 4096
     known.asked.clear()
     runs.clear()
-    assert assets._free_run_id(known, "dag", job_id) == first
+    assert job_runs.free_run_id(known, "dag", job_id) == first
     assert len(known.asked) == 1
 
 
@@ -294,12 +298,12 @@ def test_a_job_has_a_run_after_many_attempts(monkeypatch):
 @pytest.mark.parametrize("gone", [[5], [1, 2, 30], [39, 38]], ids=str)
 def test_a_gap_hides_no_run(monkeypatch, count, gone):
     """A user has deleted runs of a job that had many."""
-    monkeypatch.setattr(assets, "has_claimed", lambda *of: False)
+    monkeypatch.setattr(job_runs, "has_claimed", lambda *of: False)
     ids = ["codepipeline__j", *(f"codepipeline__j__{number}" for number in range(2, count + 1))]
     runs = {run_id: "failed" for number, run_id in enumerate(ids, 1) if number not in gone or number == count}
-    assert assets._free_run_id(Runs(runs), "dag", "j") == f"codepipeline__j__{count + 1}"
+    assert job_runs.free_run_id(Runs(runs), "dag", "j") == f"codepipeline__j__{count + 1}"
     runs[ids[-1]] = "running"
-    assert assets._free_run_id(Runs(runs), "dag", "j") is None
+    assert job_runs.free_run_id(Runs(runs), "dag", "j") is None
 
 
 class Runs:
@@ -316,26 +320,46 @@ class Runs:
 
 @pytest.mark.parametrize("job_id", ["j__2", "j__2__3"])
 def test_a_job_is_no_attempt_of_another(job_id):
-    assert "j__2" not in assets._first_run_id(job_id)
+    assert "j__2" not in job_runs.first_run_id(job_id)
 
 
-def test_no_more_runs_are_started_than_airflow_maps(dispatched, offer, monkeypatch):
+def test_one_task_starts_more_runs_than_airflow_maps(dispatched, offer, monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
     jobs = [offer() for _ in range(3)]
-    assert len(dispatched(*jobs)) == 2
-    assert dispatched(*jobs) == [f"codepipeline__{jobs[2]['job_id']}"]
+    assert dispatched(*jobs) == [f"codepipeline__{job['job_id']}" for job in jobs]
+
+
+def test_a_run_that_another_dispatcher_starts_is_not_ours(dispatched, offer, monkeypatch):
+    job = offer()
+    assert len(dispatched(job)) == 1
+    # It looked before that run was there.
+    monkeypatch.setattr(dispatch_jobs, "free_run_id", lambda *of: f"codepipeline__{job['job_id']}")
+    assert dispatched(job) == []
+
+
+def test_a_missing_dag_fails_the_task(run_dag, serialized_dags, offer, capfd):
+    assert run_dag("own_dispatcher", jobs=[offer()], dag="missing").state == "failed"
+    assert "gets no run now" in "".join(capfd.readouterr())
+
+
+def test_without_jobs_it_takes_those_of_its_run(run_dag, serialized_dags, offer):
+    job = offer()
+    run = run_dag("own_dispatcher", jobs=[job])
+    assert run.xcoms["dispatch_jobs", "return_value"] == [
+        {"run_id": f"codepipeline__{job['job_id']}", "job_id": job["job_id"]}
+    ]
 
 
 def test_what_goes_wrong_for_one_job_holds_up_no_other(dispatched, offer, run_dag, monkeypatch):
     first, second = offer(), offer()
-    free = assets._free_run_id
+    free = job_runs.free_run_id
 
     def failing(ti, dag_id, job_id):
         if job_id == first["job_id"]:
             raise RuntimeError("deleted meanwhile")
         return free(ti, dag_id, job_id)
 
-    monkeypatch.setattr(assets, "_free_run_id", failing)
+    monkeypatch.setattr(dispatch_jobs, "free_run_id", failing)
     assert dispatched(first, second) == [f"codepipeline__{second['job_id']}"]
     # The other has its run.
     assert dispatched(first, second) == []
@@ -345,23 +369,23 @@ def test_what_goes_wrong_for_one_job_holds_up_no_other(dispatched, offer, run_da
 
 def test_what_is_no_job_does_not_hold_up_the_others(caplog):
     good = {"job_id": "a", "client_id": "c"}
-    assert [job.job_id for job in assets._readable_jobs([{"job_id": 5}, good, "junk"])] == ["a"]
+    assert [job.job_id for job in offered.readable_jobs([{"job_id": 5}, good, "junk"])] == ["a"]
     assert caplog.text.count("One of the jobs is left out") == 2
     for strange in (["junk"], None, 7):
         with pytest.raises(InvalidJobReference):
-            assets._readable_jobs(strange)
+            offered.readable_jobs(strange)
 
 
 def test_one_malformed_job_does_not_hold_up_the_others(caplog):
     good = {"job_id": "a", "client_id": "c"}
     known = context(said({"job_id": ""}, good, 7))
-    assert [job.job_id for job in assets._jobs_of_events(known)] == ["a"]
+    assert [job.job_id for job in offered._jobs_of_events(known)] == ["a"]
     assert caplog.text.count("holds something that is no job") == 2
 
 
 @pytest.mark.parametrize(("paused", "runs"), [(True, 0), (False, 1)])
 def test_no_run_of_a_paused_dag_is_started(dispatched, offer, monkeypatch, paused, runs):
-    monkeypatch.setattr(assets, "is_paused", lambda ti, dag_id: paused)
+    monkeypatch.setattr(dispatch_jobs, "is_paused", lambda ti, dag_id: paused)
     assert len(dispatched(offer())) == runs
 
 

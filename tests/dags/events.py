@@ -3,22 +3,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from airflow.sdk import DAG
 
-from airflow.sdk import DAG, task
-
-from airflow_codepipeline_partner.assets import codepipeline_jobs, dispatch_jobs, offered_jobs
+from airflow_codepipeline_partner.assets import codepipeline_jobs, dispatch_jobs
 from airflow_codepipeline_partner.operators import CodePipelineClaimJobOperator, finish_job
 
 WATCHED = {"category": "Test", "owner": "ThirdParty", "provider": "Watched", "version": "1"}
 
 with DAG("watches", schedule=[codepipeline_jobs("watched_jobs", WATCHED, poll_interval=1)]):
-
-    @task
-    def jobs() -> list[dict[str, Any]]:
-        return offered_jobs()
-
-    dispatch_jobs(jobs(), "watched_job")
+    dispatch_jobs(None, "watched_job")
 
 with DAG("watched_job", schedule=None):
     claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf | tojson }}")

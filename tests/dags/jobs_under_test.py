@@ -376,6 +376,9 @@ with DAG("dispatcher", schedule=None):
 
     dispatch_jobs(jobs_of_the_conf(), "claim_only", conf={"greeting": "{{ dag.dag_id }}"})
 
+with DAG("own_dispatcher", schedule=None):
+    dispatch_jobs(None, "{{ dag_run.conf.get('dag', 'claim_only') }}")
+
 with DAG("native_dispatcher", schedule=None, render_template_as_native_obj=True):
     dispatch_jobs(jobs_of_the_conf(), "claim_only")
 

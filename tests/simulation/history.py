@@ -16,8 +16,8 @@ from typing import Any
 
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-from airflow_codepipeline_partner import assets
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._worker import job_runs
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError
 from airflow_codepipeline_partner.triggers import CodePipelineContinuationTrigger
 from simulation.outsiders import Outsiders
@@ -323,13 +323,13 @@ class History(World):
     def _dispatch(self, jobs: list[Any]) -> None:
         dag = self.way.dag
         if self.way.takes_many:
-            if jobs and len(self.server.runs) < assets.MAX_ATTEMPTS:
+            if jobs and len(self.server.runs) < job_runs.MAX_ATTEMPTS:
                 run_id = f"many__{len(self.server.runs)}"
                 conf = {"jobs": [job.to_xcom() for job in jobs]}
                 self.server.start_run(dag, run_id, conf, self.now)
             return
         for job in jobs:
-            run_id = assets._free_run_id(RuntimeTaskInstance, dag.dag_id, job.job_id)
+            run_id = job_runs.free_run_id(RuntimeTaskInstance, dag.dag_id, job.job_id)
             if run_id is not None:
                 conf = {name: value for name, value in job.to_xcom().items() if value is not None}
                 self.server.start_run(dag, run_id, conf, self.now)

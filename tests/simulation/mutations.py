@@ -23,7 +23,7 @@ from simulation import simulate
 
 def patches() -> dict[str, Callable[[], list[Any]]]:
     """Return, by what is broken, what to patch."""
-    from airflow_codepipeline_partner import _transport, assets, notifications, sensors
+    from airflow_codepipeline_partner import _transport, notifications, sensors
     from airflow_codepipeline_partner._protocol import claims
     from airflow_codepipeline_partner._protocol.claims import ClaimState
     from airflow_codepipeline_partner._worker import (
@@ -33,6 +33,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
         claiming,
         copies,
         job_life,
+        job_runs,
         last_look,
         next_job,
         record_search,
@@ -246,7 +247,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
         "the status of an ended job is not asked for": lambda: [
             patch(CodePipelineHook, "status_of_ended", always(None))
         ],
-        "a run that claimed gets a successor": lambda: [patch(assets, "has_claimed", always(False))],
+        "a run that claimed gets a successor": lambda: [patch(job_runs, "has_claimed", always(False))],
         "the callback does nothing": lambda: [
             patch(notifications.CodePipelineJobFailureNotifier, "notify", always(None))
         ],

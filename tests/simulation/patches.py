@@ -17,8 +17,8 @@ from airflow.sdk import log as airflow_log
 from airflow.sdk.execution_time import task_runner
 from pydantic import TypeAdapter
 
-from airflow_codepipeline_partner import assets, hooks, notifications
-from airflow_codepipeline_partner._worker import claim_checkpoint, next_job, records
+from airflow_codepipeline_partner import hooks, notifications
+from airflow_codepipeline_partner._worker import claim_checkpoint, job_runs, next_job, records
 from airflow_codepipeline_partner.client_tokens import ClientTokenHook
 from airflow_codepipeline_partner.emulator import settings
 from airflow_codepipeline_partner.hooks import CodePipelineHook
@@ -114,6 +114,6 @@ def patches(history: History) -> Iterator[Any]:
     # Airflow makes one for each rendered field, in a third of all time.
     yield mock.patch.object(task_runner, "TypeAdapter", type_adapter)
     # A job that nobody ends would make runs for a day.
-    yield mock.patch.object(assets, "MAX_ATTEMPTS", 40)
+    yield mock.patch.object(job_runs, "MAX_ATTEMPTS", 40)
     yield mock.patch.object(ways, "do_work", history.do_work)
     yield mock.patch.object(ways, "is_done", history.is_done)

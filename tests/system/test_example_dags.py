@@ -75,7 +75,7 @@ def test_example_one_run_per_job(emulator, customer, run_dag, serialized_dags):
     # The same jobs once more: nobody claimed them, so they are offered again after their lease.
     emulator.advance(120)
     again = run_dag("example_one_run_per_job")
-    assert again.xcoms["start_run_runs", "return_value"] == []
+    assert again.xcoms["start_run", "return_value"] == []
     with create_session() as session:
         runs = {
             run.run_id: run.conf

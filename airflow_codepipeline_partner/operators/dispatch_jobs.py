@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator of ``assets.dispatch_jobs``: it starts a run for each job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+from airflow_codepipeline_partner._compat import is_paused, start_run
+from airflow_codepipeline_partner._protocol.jobs import OfferedJob
+from airflow_codepipeline_partner._templates import TextTemplates
+from airflow_codepipeline_partner._worker.job_runs import free_run_id
+from airflow_codepipeline_partner._worker.offered_jobs import jobs_of_run, readable_jobs
+
+__all__: list[str] = []
+
+
+class DispatchJobsOperator(TextTemplates, BaseOperator):
+    """
+    Start one run of another DAG for each job; see :func:`~airflow_codepipeline_partner.assets.dispatch_jobs`.
+
+    It is one task for all jobs: Airflow's own operator starts one run, in a task of its own.
+    """
+
+    template_fields = ("jobs", "trigger_dag_id", "conf")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"jobs": "json", "conf": "json"}
+    ui_color = "#d7e9f7"
+
+    def __init__(
+        self, *, jobs: Any, trigger_dag_id: str, conf: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.jobs = jobs
+        self.trigger_dag_id = trigger_dag_id
+        self.conf = conf
+
+    def execute(self, context: Any) -> list[dict[str, str]]:
+        """
+        Start the runs, and return their ids with the jobs' ids.
+
+        :raises InvalidJobReference: There is no job at all in what was given.
+        """
+        offered = jobs_of_run(context) if self.jobs is None else readable_jobs(self.jobs)
+        if is_paused(context["ti"], self.trigger_dag_id):
+            self.log.warning(
+                "DAG %s is paused, so no run is started. Its jobs are offered again.", self.trigger_dag_id
+            )
+            return []
+        found: list[dict[str, str]] = []
+        faults: list[Exception] = []
+        for job in offered:
+            try:
+                run_id = self._start_run(context["ti"], job)
+            except Exception as error:
+                # Of whatever kind: it must not hold up the other jobs. This one is offered again.
+                self.log.warning("Job %s gets no run now: %s.", job.job_id, type(error).__name__)
+                faults.append(error)
+                continue
+            if run_id is not None:
+                self.log.info("Job %s: run %s of DAG %s.", job.job_id, run_id, self.trigger_dag_id)
+                found.append({"run_id": run_id, "job_id": job.job_id})
+        if faults and len(faults) == len(offered):
+            raise faults[-1]
+        return found
+
+    def _start_run(self, ti: Any, job: OfferedJob) -> str | None:
+        """Start a job's run, and return its id; None if there is one that may claim the job, or has."""
+        run_id = free_run_id(ti, self.trigger_dag_id, job.job_id)
+        if run_id is None:
+            return None
+        # What is missing would not fit the type of a param of the same name.
+        known = {name: value for name, value in job.to_xcom().items() if value is not None}
+        # Another dispatcher may have come to the same id.
+        is_new = start_run(self.trigger_dag_id, run_id, {**(self.conf or {}), **known})
+        return run_id if is_new else None
