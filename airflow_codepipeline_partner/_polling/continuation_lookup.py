@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import itertools
 import logging
-import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
-from airflow_codepipeline_partner._polling.threads import LOOKUP_TIMEOUTS, LOOKUPS
+from airflow_codepipeline_partner._polling.shared_hooks import LookupHooks
+from airflow_codepipeline_partner._polling.threads import LOOKUPS, LOOKUPS_IN_TROUBLE
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner.exceptions import (
     CodePipelineProviderError,
@@ -26,28 +25,29 @@ from airflow_codepipeline_partner.exceptions import (
     ServiceUnavailable,
 )
 
-if TYPE_CHECKING:
-    from airflow_codepipeline_partner.hooks import CodePipelineHook
-
 log = logging.getLogger(__name__)
 
-#: For how long a throttled or lost look-up is retried, in seconds. Otherwise the task would wait until the
-#: job is offered again.
-LOOKUP_RETRY_DEADLINE = 5.0
 MAX_KNOWN_TOKENS = 10_000
 #: For how long a job whose look-up failed is not looked up again, in seconds.
 PAUSE_AFTER_FAILURE = 30.0
 
 
 class ContinuationLookup:
-    """Ask for the continuation tokens of jobs, and remember them: a job keeps what it was made with."""
+    """
+    Ask for the continuation tokens of jobs, and remember them: a job keeps what it was made with.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    :param hooks: The hooks of the loop that look jobs up.
+    :param clock: Returns the time in seconds; it never goes back.
+    """
+
+    def __init__(self, hooks: LookupHooks, clock: Callable[[], float]) -> None:
+        self._hooks = hooks
         self._clock = clock
         self._known: dict[str, str | None] = {}
         #: Job id → when its look-up failed.
         self._failed: dict[str, float] = {}
-        self._hooks: dict[str, CodePipelineHook] = {}
+        #: Clients whose last look-up failed: they must not take the threads of the others.
+        self._troubled: set[str | None] = set()
 
     def knows(self, job: OfferedJob) -> bool:
         """Return whether a job's token is known: by its offer, or by a look-up."""
@@ -73,10 +73,14 @@ class ContinuationLookup:
             if job.job_id in self._known or self._has_just_failed(job):
                 continue
             # One job at a time, so that a client with many has no more of the threads than one with few.
-            found = await sync_to_async(self._ask, thread_sensitive=False, executor=LOOKUPS)([job], ways)
+            pool = LOOKUPS_IN_TROUBLE if job.client_id in self._troubled else LOOKUPS
+            found = await sync_to_async(self._ask, thread_sensitive=False, executor=pool)([job], ways)
             self._known |= found
-            if not found:
+            if found:
+                self._troubled.discard(job.client_id)
+            else:
                 self._failed[job.job_id] = self._clock()
+                self._troubled.add(job.client_id)
         tokens = {job.job_id: self._known.get(job.job_id) for job in jobs}
         for job_id in list(self._known)[:-MAX_KNOWN_TOKENS]:
             del self._known[job_id]
@@ -95,29 +99,15 @@ class ContinuationLookup:
             if job.job_id in found:
                 continue
             try:
-                found[job.job_id] = self._hook(aws).continuation_token(job)
+                found[job.job_id] = self._hooks.get(aws).continuation_token(job)
             except CodePipelineProviderError as error:
                 # Another task may get the job instead. If the job is not for that task, its claim leaves it.
                 if isinstance(error, RequestRefused | ServiceUnavailable):
-                    self._forget(aws)
+                    self._hooks.replace(aws)
                 log.warning("The continuation token of job %s could not be looked up. %s", job.job_id, error)
             except Exception as error:
                 # For instance from Airflow's own look-up of a connection. Its text may hold a secret.
                 name = type(error).__name__
-                self._forget(aws)
+                self._hooks.replace(aws)
                 log.warning("The continuation token of job %s could not be looked up: %s.", job.job_id, name)
         return found
-
-    def _forget(self, aws: AwsParameters) -> None:
-        """Make a new hook for the next look-up: the connection may be corrected meanwhile."""
-        self._hooks.pop(aws.client_conn_id_template, None)
-
-    def _hook(self, aws: AwsParameters) -> CodePipelineHook:
-        template = aws.client_conn_id_template
-        if template not in self._hooks:
-            in_time = aws.with_config_defaults(**LOOKUP_TIMEOUTS)
-            hook = in_time.hook(retry_deadline=LOOKUP_RETRY_DEADLINE)
-            # Here are the tokens of all clients, and none of them leaves.
-            hook._tokens.unmasked = True
-            self._hooks[template] = hook
-        return self._hooks[template]

@@ -29,7 +29,7 @@ from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK, PollingClo
 from airflow_codepipeline_partner._polling.continuation_lookup import ContinuationLookup
 from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
 from airflow_codepipeline_partner._polling.schedule import PollSchedule
-from airflow_codepipeline_partner._polling.shared_hooks import SharedHooks, key_of
+from airflow_codepipeline_partner._polling.shared_hooks import LookupHooks, SharedHooks, key_of
 from airflow_codepipeline_partner._polling.subscribers import JobWaiter, JobWatcher, Subscriber
 from airflow_codepipeline_partner._polling.threads import POLLS, POLLS_IN_TROUBLE
 from airflow_codepipeline_partner._polling.turns import Turns
@@ -44,6 +44,7 @@ MAX_SEEN_JOBS = 10_000
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, SharedPoller]] = WeakKeyDictionary()
 _hooks: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedHooks] = WeakKeyDictionary()
+_lookup_hooks: WeakKeyDictionary[asyncio.AbstractEventLoop, LookupHooks] = WeakKeyDictionary()
 
 
 class SharedPoller:
@@ -54,6 +55,7 @@ class SharedPoller:
     :param query_param: The query of the polls, or None.
     :param aws: How CodePipeline is reached.
     :param hooks: The hooks of the loop.
+    :param lookup: Looks up continuation tokens.
     :param clock: The time and the waits between polls.
     """
 
@@ -63,6 +65,7 @@ class SharedPoller:
         query_param: Mapping[str, str] | None,
         aws: AwsParameters,
         hooks: SharedHooks,
+        lookup: ContinuationLookup,
         clock: PollingClock,
     ) -> None:
         self._clock = clock
@@ -74,7 +77,7 @@ class SharedPoller:
         self._hooks = hooks
         self._task: asyncio.Task[None] | None = None
         self._turns = Turns()
-        self._lookup = ContinuationLookup()
+        self._lookup = lookup
         #: Client id → its jobs whose continuation tokens are still to be looked up.
         self._unrouted: dict[str | None, dict[str, OfferedJob]] = {}
         #: Client id → its one look-up that runs. A slow one holds up that client's jobs only.
@@ -103,7 +106,9 @@ class SharedPoller:
         pollers = _pollers.setdefault(loop, {})
         if key not in pollers:
             hooks = _hooks.setdefault(loop, SharedHooks(SYSTEM_CLOCK.monotonic))
-            pollers[key] = cls(action_type, query_param, aws, hooks, SYSTEM_CLOCK)
+            lookup_hooks = _lookup_hooks.setdefault(loop, LookupHooks(SYSTEM_CLOCK.monotonic))
+            lookup = ContinuationLookup(lookup_hooks, SYSTEM_CLOCK.monotonic)
+            pollers[key] = cls(action_type, query_param, aws, hooks, lookup, SYSTEM_CLOCK)
         return pollers[key]
 
     async def wait(

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-One hook, and so one boto3 client, for all polls of a triggerer by one connection.
+One hook, and so one boto3 client, for all polls of a triggerer by one connection; and one for its look-ups.
 
 To make a client takes 0.1 to 0.3 s, most of it with Python's lock held, so that the event loop stands still.
 A hook outlives the pollers that use it, and is replaced only for cause.
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
-from airflow_codepipeline_partner._polling.threads import POLL_TIMEOUTS
+from airflow_codepipeline_partner._polling.threads import LOOKUP_TIMEOUTS, POLL_TIMEOUTS
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: For how long a hook is kept in any trouble, in seconds. The connection may have been corrected since.
 LEAST_AGE = 30.0
 MAX_HOOKS = 1000
+#: For how long a throttled or lost look-up is retried, in seconds. Otherwise the task would wait until the
+#: job is offered again.
+LOOKUP_RETRY_DEADLINE = 5.0
 
 
 class SharedHooks:
@@ -42,23 +45,41 @@ class SharedHooks:
 
     def get(self, aws: AwsParameters) -> CodePipelineHook:
         """Return the hook for a connection. It may be used by many threads at once."""
-        key = key_of(aws)
+        key = self._key_of(aws)
         with self._lock:
             is_old = key in self._hooks and self._clock() - self._hooks[key][1] >= LEAST_AGE
             if key not in self._hooks or (key in self._troubled and is_old):
                 self._troubled.discard(key)
-                # One attempt a poll: the wait in between belongs to the loop, not to a thread.
-                hook = aws.with_config_defaults(**POLL_TIMEOUTS).hook(retry_deadline=0)
-                self._hooks[key] = hook, self._clock()
+                self._hooks[key] = self._make(aws), self._clock()
             self._hooks.move_to_end(key)
             while len(self._hooks) > MAX_HOOKS:
                 self._troubled.discard(self._hooks.popitem(last=False)[0])
             return self._hooks[key][0]
 
     def replace(self, aws: AwsParameters) -> None:
-        """Have the connection looked up anew for the next poll, unless that was done a moment ago."""
+        """Have the connection looked up anew for the next call, unless that was done a moment ago."""
         with self._lock:
-            self._troubled.add(key_of(aws))
+            self._troubled.add(self._key_of(aws))
+
+    def _key_of(self, aws: AwsParameters) -> str:
+        return key_of(aws)
+
+    def _make(self, aws: AwsParameters) -> CodePipelineHook:
+        # One attempt a poll: the wait in between belongs to the loop, not to a thread.
+        return aws.with_config_defaults(**POLL_TIMEOUTS).hook(retry_deadline=0)
+
+
+class LookupHooks(SharedHooks):
+    """The hooks of one event loop that look jobs up, and so find clients' tokens by a template."""
+
+    def _key_of(self, aws: AwsParameters) -> str:
+        return json.dumps([key_of(aws), aws.client_conn_id_template])
+
+    def _make(self, aws: AwsParameters) -> CodePipelineHook:
+        hook = aws.with_config_defaults(**LOOKUP_TIMEOUTS).hook(retry_deadline=LOOKUP_RETRY_DEADLINE)
+        # Here are the tokens of all clients, and none of them leaves.
+        hook._tokens.unmasked = True
+        return hook
 
 
 def key_of(aws: AwsParameters) -> str:

@@ -28,6 +28,8 @@ POLLS = ThreadPoolExecutor(64, thread_name_prefix="codepipeline-poll")
 POLLS_IN_TROUBLE = ThreadPoolExecutor(32, thread_name_prefix="codepipeline-trouble")
 #: For questions about the jobs of one client: one at a time for each client and poller.
 LOOKUPS = ThreadPoolExecutor(32, thread_name_prefix="codepipeline-details")
+#: For those of clients whose last one gave no answer.
+LOOKUPS_IN_TROUBLE = ThreadPoolExecutor(32, thread_name_prefix="codepipeline-details-trouble")
 
 
 async def in_thread_of_its_own(function: Callable[[], T]) -> T:

@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk._shared.secrets_masker import SecretsMasker
 from support import ACTION_TYPE
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
-from airflow_codepipeline_partner._polling import continuation_lookup
+from airflow_codepipeline_partner._polling import continuation_lookup, shared_hooks
 from airflow_codepipeline_partner._polling.continuation_lookup import ContinuationLookup
+from airflow_codepipeline_partner._polling.shared_hooks import LookupHooks
 from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.jobs import OfferedJob
 
@@ -33,6 +37,10 @@ def continued(emulator, customer, make_hook, offer):
     return offered
 
 
+def a_lookup(clock=time.monotonic):
+    return ContinuationLookup(LookupHooks(clock), clock)
+
+
 def details_of(emulator):
     return [entry.job_id for entry in emulator.ledger if entry.operation == "GetThirdPartyJobDetails"]
 
@@ -40,7 +48,7 @@ def details_of(emulator):
 def test_the_token_of_each_job_is_asked_for_once(emulator, continued, offer, aws):
     fresh = OfferedJob.from_value(offer())
     before = len(details_of(emulator))
-    lookup = ContinuationLookup()
+    lookup = a_lookup()
     for _ in range(2):
         tokens = asyncio.run(lookup.tokens_of([continued, fresh], [aws]))
         assert tokens == {continued.job_id: "step-2", fresh.job_id: None}
@@ -51,7 +59,7 @@ def test_airflows_masker_learns_no_token(continued, customer, aws, monkeypatch):
     """It slows with each secret, and a triggerer looks up those of all clients."""
     learned = []
     monkeypatch.setattr(SecretsMasker, "add_mask", lambda masker, secret, name=None: learned.append(secret))
-    assert asyncio.run(ContinuationLookup().tokens_of([continued], [aws])) == {continued.job_id: "step-2"}
+    assert asyncio.run(a_lookup().tokens_of([continued], [aws])) == {continued.job_id: "step-2"}
     # Airflow itself masks what it finds in the aws connection.
     assert customer.client_token not in str(learned)
 
@@ -64,9 +72,7 @@ def test_it_is_asked_off_the_loop_with_little_patience(continued, monkeypatch):
         return CodePipelineHook(**more)
 
     monkeypatch.setattr(AwsParameters, "hook", make_hook)
-    asyncio.run(
-        ContinuationLookup().tokens_of([continued], [AwsParameters(botocore_config={"read_timeout": 3})])
-    )
+    asyncio.run(a_lookup().tokens_of([continued], [AwsParameters(botocore_config={"read_timeout": 3})]))
     [(thread, config, more)] = asked
     assert thread.startswith("codepipeline-details")
     assert config == {"connect_timeout": 5, "read_timeout": 3}
@@ -75,7 +81,7 @@ def test_it_is_asked_off_the_loop_with_little_patience(continued, monkeypatch):
 
 def test_one_jobs_trouble_is_not_anothers(continued, aws, caplog):
     nobodys = OfferedJob("5f1d2b8c-0000-4000-8000-000000000000", "6f0d6e0c-2f3b-4c55-9d5e-0d3a1b2c3d4e")
-    lookup = ContinuationLookup()
+    lookup = a_lookup()
     tokens = asyncio.run(lookup.tokens_of([nobodys, continued], [aws]))
     assert tokens == {nobodys.job_id: None, continued.job_id: "step-2"}
     assert "There is no Airflow connection" in caplog.text
@@ -85,7 +91,7 @@ def test_the_first_connection_that_gives_an_answer_is_enough(emulator, continued
     gone = AwsParameters(client_conn_id_template="gone_{client_id}")
     before = len(details_of(emulator))
     for ways in ([gone, aws], [aws, gone]):
-        tokens = asyncio.run(ContinuationLookup().tokens_of([continued], ways))
+        tokens = asyncio.run(a_lookup().tokens_of([continued], ways))
         assert tokens == {continued.job_id: "step-2"}
     assert len(details_of(emulator)) == before + 2
     assert caplog.text.count("There is no Airflow connection") == 1
@@ -94,7 +100,7 @@ def test_the_first_connection_that_gives_an_answer_is_enough(emulator, continued
 def test_a_look_up_that_is_throttled_once_is_made_again_at_once(emulator, continued, aws):
     emulator.inject("throttle", operation="GetThirdPartyJobDetails")
     # Otherwise the task that waits for the job waits until it is offered again.
-    assert asyncio.run(ContinuationLookup().tokens_of([continued], [aws])) == {continued.job_id: "step-2"}
+    assert asyncio.run(a_lookup().tokens_of([continued], [aws])) == {continued.job_id: "step-2"}
     assert [entry.faults for entry in emulator.ledger if entry.faults] == [("throttle",)]
 
 
@@ -106,9 +112,9 @@ def test_after_trouble_the_connection_is_looked_up_again(emulator, continued, aw
         return CodePipelineHook(**more)
 
     monkeypatch.setattr(AwsParameters, "hook", make_hook)
-    monkeypatch.setattr(continuation_lookup, "LOOKUP_RETRY_DEADLINE", 0)
+    monkeypatch.setattr(shared_hooks, "LOOKUP_RETRY_DEADLINE", 0)
     now = [100.0]
-    lookup = ContinuationLookup(clock=lambda: now[0])
+    lookup = a_lookup(lambda: now[0])
     emulator.inject("throttle", operation="GetThirdPartyJobDetails")
     asked = len(details_of(emulator))
     for _ in range(3):
@@ -118,6 +124,35 @@ def test_after_trouble_the_connection_is_looked_up_again(emulator, continued, aw
     now[0] += 31
     assert asyncio.run(lookup.tokens_of([continued], [aws])) == {continued.job_id: "step-2"}
     assert len(made) == 2
+
+
+def test_who_gave_no_answer_is_asked_in_other_threads(continued, aws, monkeypatch):
+    """Those of the others stay free."""
+    now, threads, answers = [100.0], [], [RuntimeError(), "step-2", "step-2"]
+
+    class Hook:
+        _tokens = SimpleNamespace()
+
+        def continuation_token(self, job):
+            threads.append(threading.current_thread().name.rpartition("_")[0])
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    monkeypatch.setattr(AwsParameters, "hook", lambda parameters, **more: Hook())
+    lookup = a_lookup(lambda: now[0])
+    for number in range(3):
+        job = dataclasses.replace(continued, job_id=f"job-{number}")
+        asyncio.run(lookup.tokens_of([job], [aws]))
+    assert threads == ["codepipeline-details", "codepipeline-details-trouble", "codepipeline-details"]
+
+
+def test_lookups_of_all_pollers_share_a_client_for_each_template(aws):
+    hooks = LookupHooks(time.monotonic)
+    other = AwsParameters(client_conn_id_template="other_{client_id}")
+    assert hooks.get(aws) is hooks.get(AwsParameters()) is not hooks.get(other)
+    assert hooks.get(aws)._tokens.unmasked
 
 
 def test_no_secret_of_the_details_reaches_masker_or_log(continued, aws, monkeypatch, caplog):
@@ -136,7 +171,7 @@ def test_no_secret_of_the_details_reaches_masker_or_log(continued, aws, monkeypa
 
     monkeypatch.setattr(CodePipelineHook, "_send", note)
     with caplog.at_level("DEBUG", logger="airflow_codepipeline_partner"):
-        asyncio.run(ContinuationLookup().tokens_of([continued], [aws]))
+        asyncio.run(a_lookup().tokens_of([continued], [aws]))
     assert secrets
     assert not [secret for secret in secrets if secret in caplog.text]
     # Each new secret would have the masker compile all of them again, while the loop waits.
@@ -146,7 +181,7 @@ def test_no_secret_of_the_details_reaches_masker_or_log(continued, aws, monkeypa
 def test_it_does_not_remember_for_ever(continued, aws, monkeypatch):
     monkeypatch.setattr(continuation_lookup, "MAX_KNOWN_TOKENS", 2)
     monkeypatch.setattr(ContinuationLookup, "_ask", lambda self, jobs, aws: {job.job_id: "t" for job in jobs})
-    lookup = ContinuationLookup()
+    lookup = a_lookup()
     for number in range(5):
         asyncio.run(lookup.tokens_of([OfferedJob(f"job-{number}", "c")], aws))
     assert list(lookup._known) == ["job-3", "job-4"]

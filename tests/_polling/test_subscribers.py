@@ -122,7 +122,7 @@ class Lookup:
 @pytest.fixture
 def lookup(monkeypatch):
     found = Lookup(next="token-1", other="token-2")
-    monkeypatch.setattr(poller, "ContinuationLookup", lambda: found)
+    monkeypatch.setattr(poller, "ContinuationLookup", lambda *_: found)
     return found
 
 
@@ -162,7 +162,7 @@ def test_a_slow_look_up_holds_up_no_other_clients_jobs(codepipeline, monkeypatch
             await asked.wait()
             return await super().tokens_of(jobs, ways)
 
-    monkeypatch.setattr(poller, "ContinuationLookup", lambda: Slow(next="token-1"))
+    monkeypatch.setattr(poller, "ContinuationLookup", lambda *_: Slow(next="token-1"))
     codepipeline.answers = [[*jobs("next"), OfferedJob("new", "stranger", TYPE)]]
 
     async def run():
@@ -186,7 +186,7 @@ def test_there_is_one_look_up_at_a_time_for_each_client(codepipeline, monkeypatc
             return tokens
 
     lookup = Slow(next="token-1", theirs="token-2")
-    monkeypatch.setattr(poller, "ContinuationLookup", lambda: lookup)
+    monkeypatch.setattr(poller, "ContinuationLookup", lambda *_: lookup)
     theirs = OfferedJob("theirs", "other", TYPE)
     codepipeline.answers = [jobs("slow"), [*jobs("slow", "next"), theirs], jobs("slow", "next")]
     codepipeline.meanwhile = [lambda: None, lambda: None, polled_thrice.set]
@@ -222,7 +222,7 @@ def test_a_wait_outlives_a_slow_look_up_of_earlier_jobs(codepipeline, monkeypatc
                 held._end_overdue()
             return await super().tokens_of(jobs, ways)
 
-    monkeypatch.setattr(poller, "ContinuationLookup", lambda: Slow(next="token-1"))
+    monkeypatch.setattr(poller, "ContinuationLookup", lambda *_: Slow(next="token-1"))
     codepipeline.answers = [jobs("slow"), jobs("next")]
 
     async def run():
@@ -242,7 +242,7 @@ def test_each_waiting_tasks_connection_may_give_the_answer(codepipeline, monkeyp
             asked.append([aws.client_conn_id_template for aws in ways])
             return await super().tokens_of(jobs, ways)
 
-    monkeypatch.setattr(poller, "ContinuationLookup", lambda: Asking(next="token-1"))
+    monkeypatch.setattr(poller, "ContinuationLookup", lambda *_: Asking(next="token-1"))
     codepipeline.answers = [jobs("next")]
 
     def waiting(which, template):
