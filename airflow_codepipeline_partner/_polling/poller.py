@@ -41,6 +41,8 @@ from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, S
 log = logging.getLogger(__name__)
 
 MAX_SEEN_JOBS = 10_000
+#: For how many seconds, in a sweep of many polls, watchers collect jobs for one event.
+LONGEST_SILENCE = 2.0
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, SharedPoller]] = WeakKeyDictionary()
 _hooks: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedHooks] = WeakKeyDictionary()
@@ -85,6 +87,8 @@ class SharedPoller:
         #: Jobs that were offered here before, and those of the polls that followed at once on each other.
         self._seen: dict[str, None] = {}
         self._ids_this_sweep: set[str] = set()
+        self._is_sweeping = False
+        self._sweep_said_at = float("-inf")
         self._changed = asyncio.Event()
         self._schedule = PollSchedule(clock)
         self._no_answer: ServiceUnavailable | None = None
@@ -225,13 +229,16 @@ class SharedPoller:
                 if self._schedule.seconds_left <= 0:
                     await self._poll()
                 self._end_overdue()
+                if not self._is_sweeping or self._clock.monotonic() >= self._sweep_said_at + LONGEST_SILENCE:
+                    self._make_events()
             except Exception as error:
                 # A fault of this package: nobody may wait for ever because of it.
                 log.exception("A poll for %s broke.", self._action_type)
                 self._note_refusal(error)
                 self._schedule.end()
             left = [waiter.deadline - self._clock.time() for waiter in self._bound_waiters]
-            await self._clock.pause(self._changed, min([self._schedule.seconds_left, *left]))
+            again = [watcher.seconds_left(self._clock.monotonic()) for watcher in self._job_watchers]
+            await self._clock.pause(self._changed, min([self._schedule.seconds_left, *left, *again]))
 
     @property
     def _bound_waiters(self) -> list[JobWaiter]:
@@ -267,10 +274,14 @@ class SharedPoller:
             others = self._route_known(jobs)
             unclear = self._look_up_unknown(others)
             has_new_jobs = self._deliver(job for job in others if job.client_id not in unclear)
-            may_be_more = len(jobs) >= batch and (self._is_passed_over(jobs) or has_new_jobs)
-            if not may_be_more:
+            # If there may be more, the next poll follows at once.
+            was_sweeping = self._is_sweeping
+            self._is_sweeping = len(jobs) >= batch and (self._is_passed_over(jobs) or has_new_jobs)
+            if not self._is_sweeping:
                 self._ids_this_sweep.clear()
-            self._schedule.answered(0.0 if may_be_more else self._interval, offered=bool(jobs))
+            elif not was_sweeping:
+                self._sweep_said_at = self._clock.monotonic()
+            self._schedule.answered(0.0 if self._is_sweeping else self._interval, offered=bool(jobs))
         for waiter in self._job_waiters:
             if waiter.next_job is None or waiter.next_job.client_id not in unclear:
                 waiter.has_seen_a_poll = True
@@ -358,7 +369,13 @@ class SharedPoller:
         free = list(jobs)
         self._turns.give(free, self._job_waiters)
         now = self._clock.monotonic()
-        return any([watcher.deliver(free, now) for watcher in self._job_watchers])
+        return any([watcher.collect(free, now) for watcher in self._job_watchers])
+
+    def _make_events(self) -> None:
+        """Have the watchers make events of what they have: one of all polls that followed at once."""
+        now = self._sweep_said_at = self._clock.monotonic()
+        for watcher in self._job_watchers:
+            watcher.deliver(now)
 
     def _note_no_answer(self, error: ServiceUnavailable) -> None:
         now = self._clock.monotonic()
@@ -381,6 +398,7 @@ class SharedPoller:
         self._back_off(error)
 
     def _back_off(self, trouble: Exception) -> None:
+        self._is_sweeping = False
         delay = self._schedule.back_off(self._interval)
         log.warning("%s Polling again in about %.0f s.", trouble, delay)
 

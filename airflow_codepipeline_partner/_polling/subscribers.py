@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
 from airflow_codepipeline_partner._polling.redelivery import Redelivery
+from airflow_codepipeline_partner._polling.repeats import Repeats
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 
@@ -58,14 +59,32 @@ class JobWaiter(Subscriber):
 
 @dataclass(eq=False)
 class JobWatcher(Subscriber):
-    """Gets all jobs, for ever. A job that stays unclaimed is delivered again, less and less often."""
+    """
+    Gets all jobs, for ever. A job that stays unclaimed is delivered again, less and less often.
+
+    :param offers: The jobs of each event.
+    """
 
     offers: asyncio.Queue[list[OfferedJob]] = field(default_factory=asyncio.Queue)
+    _collected: dict[str, OfferedJob] = field(default_factory=dict)
     _redelivery: Redelivery = field(default_factory=Redelivery)
+    _repeats: Repeats = field(default_factory=Repeats)
 
-    def deliver(self, jobs: Iterable[OfferedJob], now: float) -> bool:
-        """Deliver the jobs that are not held back, and return whether there were any."""
+    def collect(self, jobs: Iterable[OfferedJob], now: float) -> bool:
+        """Collect the jobs that are not held back, and return whether there were any."""
         due = self._redelivery.due(jobs, now)
-        if due:
-            self.offers.put_nowait(due)
+        self._collected |= {job.job_id: job for job in due}
         return bool(due)
+
+    def deliver(self, now: float) -> None:
+        """Make an event of the collected jobs, or of those that Airflow may have overlooked if it is time."""
+        if self._collected:
+            jobs, self._collected = list(self._collected.values()), {}
+            self._repeats.note_event(jobs, now)
+            self.offers.put_nowait(jobs)
+        elif jobs := self._repeats.take(now):
+            self.offers.put_nowait(jobs)
+
+    def seconds_left(self, now: float) -> float:
+        """Return the seconds until jobs are delivered that Airflow may have overlooked; infinite without."""
+        return self._repeats.seconds_left(now)
