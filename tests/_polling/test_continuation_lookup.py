@@ -148,7 +148,7 @@ def test_who_gave_no_answer_is_asked_in_other_threads(continued, aws, monkeypatc
     assert threads == ["codepipeline-details", "codepipeline-details-trouble", "codepipeline-details"]
 
 
-def test_lookups_of_all_pollers_share_a_client_for_each_template(aws):
+def test_all_pollers_share_a_look_up_client_by_template(aws):
     hooks = LookupHooks(time.monotonic)
     other = AwsParameters(client_conn_id_template="other_{client_id}")
     assert hooks.get(aws) is hooks.get(AwsParameters()) is not hooks.get(other)
