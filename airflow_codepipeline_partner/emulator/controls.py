@@ -10,27 +10,34 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.api.executions import ExecutionsApi
+from airflow_codepipeline_partner.emulator.control_arguments import (
+    check_artifacts,
+    read_action_type,
+    read_mapping,
+    read_names,
+    read_seconds,
+)
+from airflow_codepipeline_partner.emulator.engine.event_bus import find_queue
 from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore
 from airflow_codepipeline_partner.emulator.engine.pipeline_runner import PipelineRunner
 from airflow_codepipeline_partner.emulator.engine.state import State
-from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
+from airflow_codepipeline_partner.emulator.errors import ControlError
 from airflow_codepipeline_partner.emulator.faults import Fault
 from airflow_codepipeline_partner.emulator.ledger import Ledger, moment
-from airflow_codepipeline_partner.emulator.model.action_types import (
-    CUSTOM,
-    THIRD_PARTY,
-    ActionTypeId,
-    ActionTypeName,
-)
+from airflow_codepipeline_partner.emulator.model.action_types import THIRD_PARTY, ActionTypeName
 from airflow_codepipeline_partner.emulator.model.customers import Customer
 from airflow_codepipeline_partner.emulator.model.jobs import JobSnapshot
-from airflow_codepipeline_partner.emulator.model.pipelines import S3_SOURCE, Action, Pipeline, Stage
-from airflow_codepipeline_partner.emulator.service_model import validate
-from airflow_codepipeline_partner.emulator.settings import MAX_NUMBER, Settings
+from airflow_codepipeline_partner.emulator.model.pipelines import (
+    DEFAULT_REGION,
+    S3_SOURCE,
+    Action,
+    Pipeline,
+    Stage,
+)
+from airflow_codepipeline_partner.emulator.settings import Settings
 
 SOURCE = "Source"
 
-_ARTIFACT_NAME = re.compile(r"[a-zA-Z0-9_\-]{1,100}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
@@ -94,7 +101,9 @@ class Controls:
         :param overlap: Seconds, ≥ 0, for which the former token stays valid. Defaults to the setting
             ``rotation_overlap``.
         """
-        seconds = self.state.settings.rotation_overlap if overlap is None else _seconds("overlap", overlap)
+        seconds = (
+            self.state.settings.rotation_overlap if overlap is None else read_seconds("overlap", overlap)
+        )
         with self.state.lock:
             now = self.state.tick()
             customer = self.state.customers.rotate(client_id, client_token, now + seconds)
@@ -126,9 +135,9 @@ class Controls:
         :param secret_configuration_keys: Keys whose values only the worker sees in clear, in pipelines that
             are made after this.
         """
-        secret_keys = frozenset(_names("secret_configuration_keys", secret_configuration_keys))
+        secret_keys = frozenset(read_names("secret_configuration_keys", secret_configuration_keys))
         with self.state.lock:
-            known = _action_type(action_type)
+            known = read_action_type(action_type)
             self.state.action_types.register(known, secret_keys)
             details = {"actionTypeId": known.as_dict()}
             self.state.record("control", "AddActionType", self.state.tick(), details=details)
@@ -176,18 +185,18 @@ class Controls:
             ``{ExternalExecutionId}``. Defaults to the action type's.
         :param bucket: S3 bucket of the artifacts, created if it is missing. Defaults to the emulator's own.
         """
-        type_id = _action_type(action_type)
+        type_id = read_action_type(action_type)
         if (type_id.owner == THIRD_PARTY) != (client_id is not None):
             raise ControlError(
                 "a partner's action belongs to a customer and needs client_id; a custom one has none"
             )
         with self.state.lock:
             known = self.state.action_types.for_pipeline(type_id)
-        configured = dict(_mapping("configuration", configuration))
-        secret_keys = frozenset(_names("secret_configuration_keys", secret_configuration_keys))
-        inputs = _names("input_artifacts", input_artifacts)
-        outputs = _names("output_artifacts", output_artifacts)
-        _check_artifacts((*inputs, *outputs))
+        configured = dict(read_mapping("configuration", configuration))
+        secret_keys = frozenset(read_names("secret_configuration_keys", secret_configuration_keys))
+        inputs = read_names("input_artifacts", input_artifacts)
+        outputs = read_names("output_artifacts", output_artifacts)
+        check_artifacts((*inputs, *outputs))
         action = Action(
             name=action_name,
             action_type=type_id,
@@ -202,7 +211,7 @@ class Controls:
             ),
             entity_url_template=known.entity_url_template,
             revision_url_template=known.revision_url_template,
-            job_timeout=None if job_timeout is None else _seconds("job_timeout", job_timeout),
+            job_timeout=None if job_timeout is None else read_seconds("job_timeout", job_timeout),
         )
         source = Action(SOURCE, S3_SOURCE, output_artifacts=inputs)
         bucket = self._bucket if bucket is None else bucket
@@ -242,7 +251,10 @@ class Controls:
         :param variables: Values of the pipeline's own variables. A variable without a default needs one.
         :return: The pipeline execution's id.
         """
-        bodies, values = dict(_mapping("artifacts", artifacts)), dict(_mapping("variables", variables))
+        bodies, values = (
+            dict(read_mapping("artifacts", artifacts)),
+            dict(read_mapping("variables", variables)),
+        )
         with self.state.lock:
             pipeline = self.state.pipeline(name)
             for artifact_name, body in bodies.items():
@@ -266,6 +278,22 @@ class Controls:
         self.state.pipeline(name)
         return self.executions_api.state(name)
 
+    def send_events_to(self, queue: str, region: str | None = None) -> None:
+        """
+        Send all of CodePipeline's events to an SQS queue, until the next reset; no rule is needed.
+
+        :param queue: Name, URL or ARN of a standard queue.
+        :param region: The queue's region. Defaults to the setting ``region``, or to us-east-1.
+        """
+        if not isinstance(queue, str) or not queue:
+            raise ControlError(f"queue is a text, not {queue!r}")
+        with self.state.lock:
+            place = region or self.state.settings.region or DEFAULT_REGION
+            name = find_queue(queue, place)
+            self.state.event_queues.add((place, name))
+            details = {"queue": name, "region": place}
+            self.state.record("control", "SendEventsTo", self.state.tick(), details=details)
+
     def jobs(self) -> list[JobSnapshot]:
         """List all jobs that are still known, the oldest first."""
         return self.state.snapshots()
@@ -283,7 +311,7 @@ class Controls:
         :return: The new time in UTC.
         """
         with self.state.lock:
-            self.state.clock.advance(_seconds("seconds", seconds))
+            self.state.clock.advance(read_seconds("seconds", seconds))
             now = self.state.tick()
             self.state.record("control", "Advance", now, details={"seconds": seconds})
             return moment(now)
@@ -302,7 +330,7 @@ class Controls:
         **params: Any,
     ) -> Fault:
         """
-        Make calls go wrong.
+        Make calls or events go wrong.
 
         :param kind: ``throttle``; ``server_error`` (``status``, 500 to 599, default 500); ``error``
             (``code``, ``message``, ``status``, 400 to 599, default 400); ``drop_request`` (the connection
@@ -312,11 +340,13 @@ class Controls:
             next ones do not); ``duplicate`` (a poll also returns jobs that are handed out, with
             ``in_progress=True`` acknowledged ones too); ``omit`` (``members``, a list of paths such as
             ``data.pipelineContext``, is left out of the details); ``replace`` (``members``, a mapping of
-            paths to values, is changed in the details).
-        :param operation: The operation to hit: a job call, or an S3 call with a job's credentials such as
-            ``PutObject``. Defaults to each of the job calls that the kind applies to.
-        :param times: How many calls to hit, ≥ 1. None means all calls until the faults are cleared.
-        :param probability: Of hitting a call, 0 to 1. Defaults to always.
+            paths to values, is changed in the details); ``lose_event``; ``double_event``; ``delay_event``
+            (``seconds`` by the emulator's clock).
+        :param operation: The operation to hit: a job call, an S3 call with a job's credentials such as
+            ``PutObject``, or an event: ``PipelineEvent``, ``StageEvent`` or ``ActionEvent``. Defaults to each
+            of the job calls, or of the events, that the kind applies to.
+        :param times: How many to hit, ≥ 1. None means all until the faults are cleared.
+        :param probability: Of hitting one, 0 to 1. Defaults to always.
         :param seed: Makes the chance repeatable.
         :param job_id: Hit only this job's calls. Defaults to any job's.
         :param client_id: Hit only calls for this client's jobs. Defaults to any client's.
@@ -357,44 +387,3 @@ class Controls:
         """
         self.state.reset(settings)
         self.store.reset()
-
-
-def _action_type(name: ActionTypeName) -> ActionTypeId:
-    action_type = ActionTypeId.read(name)
-    # The service's own limits of the four parts.
-    try:
-        validate("PollForThirdPartyJobs", {"actionTypeId": action_type.as_dict()})
-    except ApiError as error:
-        raise ControlError(error.message) from None
-    if action_type.owner not in (THIRD_PARTY, CUSTOM):
-        message = f"owner ThirdParty or Custom, not {action_type.owner}"
-        raise ControlError(f"the emulator knows action types with {message}")
-    return action_type
-
-
-def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(names, Iterable) and not isinstance(names, str):
-        listed = tuple(names)
-        if all(isinstance(name, str) for name in listed):
-            return listed
-    raise ControlError(f"{what} is a list of names, not {names!r}")
-
-
-def _check_artifacts(names: tuple[str, ...]) -> None:
-    for name in names:
-        if not _ARTIFACT_NAME.fullmatch(name):
-            raise ControlError(f"a name of an artifact is 1 to 100 of A-Z a-z 0-9 - _, not {name!r}")
-    if len(set(names)) < len(names):
-        raise ControlError("each artifact of a pipeline has a name of its own")
-
-
-def _mapping(what: str, values: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    if values is not None and not isinstance(values, Mapping):
-        raise ControlError(f"{what} is a mapping")
-    return values or {}
-
-
-def _seconds(name: str, seconds: float) -> float:
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds <= MAX_NUMBER:
-        raise ControlError(f"{name} is a number of seconds, 0 or more and at most {MAX_NUMBER}")
-    return seconds

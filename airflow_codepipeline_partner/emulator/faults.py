@@ -4,7 +4,8 @@ Faults: what the emulator does wrong on request.
 
 Here they are defined, and matched to calls. They are carried out where the answer is made: errors and closed
 connections by ``http/faults.py``, delays and bodies cut short by ``http/app.py``, jobs that are offered twice
-by ``api/jobs.py``, and details left out or replaced by :func:`change`.
+by ``api/jobs.py``, details left out or replaced by :func:`change`, and what becomes of events by
+``engine/events.py``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 from airflow_codepipeline_partner.emulator.errors import ControlError
 from airflow_codepipeline_partner.emulator.service_model import has_member, is_number
+from airflow_codepipeline_partner.emulator.settings import MAX_NUMBER
 
 JOB_CALLS = (
     "PollForThirdPartyJobs",
@@ -40,6 +42,8 @@ ARTIFACT_CALLS = (
     "CompleteMultipartUpload",
     "AbortMultipartUpload",
 )
+#: No calls: the events of EventBridge.
+EVENTS = ("PipelineEvent", "StageEvent", "ActionEvent")
 MAX_SLOW_SECONDS = 60
 MAX_SLOW_CALLS = 48  # that wait at once
 
@@ -50,11 +54,11 @@ _POLLS = ("PollForThirdPartyJobs", "PollForJobs")
 @dataclasses.dataclass(frozen=True)
 class FaultKind:
     """
-    The parameters of a kind of fault, and the calls that it applies to.
+    The parameters of a kind of fault, and the calls or events that it applies to.
 
     :param params: Its parameters, with their defaults; ``...`` marks one that is required.
     :param operations: The only operations it applies to.
-    :param stops: Whether the call ends without being done.
+    :param stops: Whether the call ends without being done, or the event is not sent.
     """
 
     params: Mapping[str, Any]
@@ -73,6 +77,9 @@ KINDS: dict[str, FaultKind] = {
     "duplicate": FaultKind({"in_progress": False}, operations=_POLLS),
     "omit": FaultKind({"members": ...}, operations=_DETAILS),
     "replace": FaultKind({"members": ...}, operations=_DETAILS),
+    "lose_event": FaultKind({}, operations=EVENTS, stops=True),
+    "double_event": FaultKind({}, operations=EVENTS),
+    "delay_event": FaultKind({"seconds": ...}, operations=EVENTS),
 }
 
 
@@ -82,7 +89,8 @@ class Fault:
     One injected fault.
 
     :param kind: A key of :data:`KINDS`.
-    :param operation: The operation it hits; None means each of the job calls that the kind applies to.
+    :param operation: The operation it hits, or the event; None means each of the job calls, or of the events,
+        that the kind applies to.
     :param times: How many more calls it hits, ≥ 1; None means all until it is cleared.
     :param probability: Of hitting a call, 0 to 1; None means always.
     :param job_id: The only job whose calls it hits; None means any.
@@ -128,8 +136,9 @@ class Faults:
         known = KINDS.get(kind) if isinstance(kind, str) else None
         if known is None:
             raise ControlError(f"no such kind of fault: {kind!r}; there are {', '.join(KINDS)}")
-        if operation not in (None, *JOB_CALLS, *ARTIFACT_CALLS):
-            raise ControlError(f"no faults at {operation!r}; only at {', '.join(JOB_CALLS + ARTIFACT_CALLS)}")
+        places = JOB_CALLS + ARTIFACT_CALLS + EVENTS
+        if operation not in (None, *places):
+            raise ControlError(f"no faults at {operation!r}; only at {', '.join(places)}")
         if operation is not None and operation not in known.operations:
             raise ControlError(f"a fault {kind} applies to {' and '.join(known.operations)} only")
         if times is not None and not (_is_whole(times) and times >= 1):
@@ -194,7 +203,7 @@ class Faults:
 def _applies(fault: Fault, operation: str, job_id: str | None, client_id: str | None) -> bool:
     if fault.operation is None:
         known = KINDS[fault.kind].operations
-        if operation not in JOB_CALLS or operation not in known:
+        if operation in ARTIFACT_CALLS or operation not in known:
             return False
     elif fault.operation != operation:
         return False
@@ -213,8 +222,10 @@ def _params(kind: str, known: FaultKind, operation: str | None, params: Mapping[
     missing = [name for name, value in read.items() if value is ...]
     if missing:
         raise ControlError(f"a fault {kind} needs {', '.join(missing)}")
-    if "seconds" in read and not (_is_number(read["seconds"]) and 0 <= read["seconds"] <= MAX_SLOW_SECONDS):
-        raise ControlError(f"seconds is 0 to {MAX_SLOW_SECONDS}, not {read['seconds']!r}")
+    # A slow call takes real time, and an event is late by the emulator's clock.
+    most = MAX_NUMBER if kind == "delay_event" else MAX_SLOW_SECONDS
+    if "seconds" in read and not (_is_number(read["seconds"]) and 0 <= read["seconds"] <= most):
+        raise ControlError(f"seconds is 0 to {most}, not {read['seconds']!r}")
     lowest = 500 if kind == "server_error" else 400
     if "status" in read and not (_is_whole(read["status"]) and lowest <= read["status"] <= 599):
         raise ControlError(f"status is {lowest} to 599, not {read['status']!r}")

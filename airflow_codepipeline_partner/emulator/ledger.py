@@ -28,7 +28,8 @@ class LedgerEntry:
     :param kind: ``call`` (a CodePipeline call: each of the job calls, each about action types, each that
         makes, changes or deletes a pipeline, stops or retries an execution, and each that is refused),
         ``artifact`` (an S3 call with a job's credentials), ``job`` (what happened to a job without a call,
-        such as a timeout), ``action`` (the end of an action), ``control`` (what the test did).
+        such as a timeout), ``action`` (the end of an action), ``event`` (an event of EventBridge, if anybody
+        waits for events), ``control`` (what the test did).
     :param operation: AWS's name of the call, or the name of the event; for an action the status it ended
         with.
     :param outcome: ``ok``, or the code of the error that was returned.
@@ -36,8 +37,8 @@ class LedgerEntry:
     :param status_after: The job's status after.
     :param result: ``success`` or ``failure`` if a job got its last result, ``continue`` if it got a result
         with a continuation token, otherwise None.
-    :param faults: The kinds of the injected faults that hit this call. With ``drop_response`` the outcome is
-        what the caller would have received.
+    :param faults: The kinds of the injected faults that hit this call or event. With ``drop_response`` the
+        outcome is what the caller would have received.
     :param details: Everything else: the whole result that was put, the artifact, the ids of a poll's jobs.
         Never a client token, a nonce or a credential.
     """

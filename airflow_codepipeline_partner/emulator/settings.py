@@ -29,6 +29,7 @@ class Settings:
         makes a new nonce, so that the former one is invalid.
     :param continuation_delay: Seconds, ≥ 0, from a result with a continuation token to the new job. AWS
         documents 30 for Lambda actions only.
+    :param job_delay: Seconds, ≥ 0, from the beginning of an action, which its event tells, to its first job.
     :param job_timeout: Seconds, > 0, that one job may take; AWS allows 60 to 43,200. A pipeline may set its
         own.
     :param action_timeout: Seconds, > 0, that a partner's action may take with all its jobs.
@@ -74,6 +75,7 @@ class Settings:
     nonce_on_redelivery: Literal["new", "same"] = "new"
     details_rotate_nonce: bool = False
     continuation_delay: float = 30
+    job_delay: float = 0
     job_timeout: float = 3600
     action_timeout: float = 3600
     custom_action_timeout: float = 24 * 3600
@@ -123,7 +125,7 @@ class Settings:
 
 
 # These may be 0; all other numbers must be above 0.
-_MAY_BE_ZERO = frozenset({"lease_seconds", "continuation_delay", "rotation_overlap"})
+_MAY_BE_ZERO = frozenset({"lease_seconds", "continuation_delay", "job_delay", "rotation_overlap"})
 
 
 def _read(name: str, hint: Any, value: Any) -> Any:

@@ -126,7 +126,7 @@ def a_fault(kind):
 
 def test_these_kinds_stop_a_call():
     stopping = [kind for kind in KINDS if stopping_fault([a_fault(kind)]) is not None]
-    assert stopping == ["throttle", "server_error", "error", "drop_request"]
+    assert stopping == ["throttle", "server_error", "error", "drop_request", "lose_event"]
 
 
 def test_the_first_that_stops_it_counts():
@@ -433,6 +433,9 @@ def test_transfers_of_a_job_can_go_wrong_too(world):
         ({"kind": "throttle", "seconds": 2}, "takes no seconds"),
         ({"kind": "slow"}, "needs seconds"),
         ({"kind": "slow", "seconds": 61}, "0 to 60"),
+        ({"kind": "slow", "operation": "ActionEvent", "seconds": 1}, "applies to .* only"),
+        ({"kind": "lose_event", "operation": POLL}, "applies to PipelineEvent and StageEvent"),
+        ({"kind": "delay_event", "seconds": -1}, "seconds is 0 to"),
         ({"kind": "server_error", "status": 404}, "500 to 599"),
         ({"kind": "error"}, "needs code"),
         ({"kind": "omit", "members": "data"}, "list of paths"),

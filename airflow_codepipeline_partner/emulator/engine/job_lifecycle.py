@@ -31,19 +31,25 @@ class JobLifecycle:
         self._end_action = end_action
 
     def begin(self, action: ActionExecution, now: float) -> None:
-        """Make the first job of an action; it is queued at once."""
+        """Make the first job of an action; it is queued after ``Settings.job_delay``."""
         settings = self._state.settings
         custom = action.action.action_type.owner == CUSTOM
         seconds = settings.custom_action_timeout if custom else settings.action_timeout
         self._state.timers.at(now + seconds, functools.partial(self._action_due, action))
-        self._make_available(self._new_job(action, None, now), now)
+        job = self._new_job(action, None, now)
+        if settings.job_delay:
+            self._queue_later(job, now, settings.job_delay)
+        else:
+            self._make_available(job, now)
 
     def go_on(self, action: ActionExecution, continuation_token: str, now: float) -> None:
         """Make the next job of an action."""
         job = self._new_job(action, continuation_token, now)
+        self._queue_later(job, now, self._state.settings.continuation_delay)
+
+    def _queue_later(self, job: Job, now: float, seconds: float) -> None:
         self._state.record("job", "Created", now, job)
-        due = now + self._state.settings.continuation_delay
-        self._state.timers.at(due, functools.partial(self._make_available, job))
+        self._state.timers.at(now + seconds, functools.partial(self._make_available, job))
 
     def _new_job(self, action: ActionExecution, continuation_token: str | None, now: float) -> Job:
         job = Job(

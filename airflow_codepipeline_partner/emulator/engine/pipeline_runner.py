@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.engine.built_in_actions import BuiltInActions
+from airflow_codepipeline_partner.emulator.engine.events import Events
 from airflow_codepipeline_partner.emulator.engine.job_lifecycle import JobLifecycle
 from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore
 from airflow_codepipeline_partner.emulator.engine.state import State
@@ -40,6 +41,7 @@ class PipelineRunner:
     def __init__(self, state: State, store: MotoStore) -> None:
         self._state = state
         self._built_in = BuiltInActions(store)
+        self._events = Events(state)
         self.jobs = JobLifecycle(state, self.end_action)
         # Executions that may be able to continue; empty while the lock is free.
         self._ready: deque[PipelineExecution] = deque()
@@ -79,6 +81,7 @@ class PipelineRunner:
             self._state.record(
                 "control", "StartExecution", now, **_named(execution), details={"trigger": trigger}
             )
+            self._events.execution(execution, "STARTED", now)
             self._arrive(execution, 0, now)
             self._go_on(execution, now)
             return execution.pipeline_execution_id
@@ -89,12 +92,13 @@ class PipelineRunner:
         execution.status, execution.updated_at = "Stopping", now
         execution.stop_reason = reason or execution.stop_reason
         self._record_call("StopPipelineExecution", now, execution, abandon=abandon, reason=reason)
+        self._events.execution(execution, "STOPPING", now)
         if execution.waiting:
             self._state.waiting[execution.pipeline.name, execution.stage.name].remove(execution)
             execution.waiting = False
             self._finish(execution, "Stopped", now)
             return
-        execution.stage_statuses[execution.stage.name] = "Stopping"
+        self._stage_is(execution, "Stopping", now)
         if abandon:
             self._abandon(execution, now)
         self._go_on(execution, now)
@@ -124,8 +128,11 @@ class PipelineRunner:
             raise ApiError("NotLatestPipelineExecutionException", message)
         now = self._state.tick()
         execution.status, execution.stop_reason, execution.updated_at = "InProgress", None, now
+        execution.attempt, execution.retried_at = execution.attempt + 1, now
         self._record_call("RetryStageExecution", now, execution)
+        self._events.execution(execution, "RESUMED", now)
         self._occupy(execution)
+        self._events.stage(execution, "RESUMED", now)
         if all_actions:
             self._begin_stage(execution, now)
         elif again:
@@ -171,6 +178,7 @@ class PipelineRunner:
         pipeline, stage = execution.pipeline, execution.stage
         if self._occupant(execution) is None:
             self._occupy(execution)
+            self._events.stage(execution, "STARTED", now)
             self._begin_stage(execution, now)
             return
         waiting = self._state.waiting[pipeline.name, stage.name]
@@ -193,9 +201,12 @@ class PipelineRunner:
         if execution.pipeline.execution_mode != PARALLEL:
             self._state.occupants[execution.pipeline.name, execution.stage.name] = execution
 
-    def _leave(self, execution: PipelineExecution, status: str, now: float) -> None:
-        """Let an execution leave its stage, and let the one that waited longest enter."""
+    def _stage_is(self, execution: PipelineExecution, status: str, now: float) -> None:
         execution.stage_statuses[execution.stage.name] = status
+        self._events.stage(execution, status.upper(), now)
+
+    def _leave(self, execution: PipelineExecution, now: float) -> None:
+        """Let an execution leave its stage, and let the one that waited longest enter."""
         place = execution.pipeline.name, execution.stage.name
         if self._state.occupants.get(place) is not execution:
             return
@@ -208,6 +219,7 @@ class PipelineRunner:
 
     def _finish(self, execution: PipelineExecution, status: str, now: float) -> None:
         execution.status, execution.updated_at = status, now
+        self._events.execution(execution, status.upper(), now)
 
     # Actions.
 
@@ -232,17 +244,19 @@ class PipelineRunner:
         later = [each for each in stage.run_orders() if each > max(done)] if done else []
         if execution.status == "Stopping" or statuses - {"Succeeded"}:
             status = "Stopped" if execution.status == "Stopping" else "Failed"
+            self._stage_is(execution, status, now)
             self._finish(execution, status, now)
-            self._leave(execution, status, now)
+            self._leave(execution, now)
             return False
         if later:
             self._begin_group(execution, later[0], now)
             return True
         last = stage is pipeline.stages[-1]
         execution.given = {}
+        self._stage_is(execution, "Succeeded", now)
         if last:
             self._finish(execution, "Succeeded", now)
-        self._leave(execution, "Succeeded", now)
+        self._leave(execution, now)
         if not last:
             self._arrive(execution, execution.place + 1, now)
         return not last
@@ -270,12 +284,18 @@ class PipelineRunner:
                 started_at=now,
                 updated_at=now,
                 configuration=action.configuration,
+                inputs=tuple(
+                    execution.artifacts[name]
+                    for name in action.input_artifacts
+                    if name in execution.artifacts
+                ),
             )
             for action in actions
         ]
         execution.group = [*(beside or ()), *begun]
         execution.actions += begun
         for action in begun:
+            self._events.action(action, "STARTED", now)
             try:
                 self._run(action, now)
             except ActionFailed as failed:
@@ -297,7 +317,6 @@ class PipelineRunner:
         missing = [name for name in action.input_artifacts if name not in execution.artifacts]
         if missing:
             raise ActionFailed("ConfigurationError", f"No action has made the artifact {missing[0]}.")
-        begun.inputs = tuple(execution.artifacts[name] for name in action.input_artifacts)
         begun.outputs = tuple(execution.pipeline.new_artifact(name) for name in action.output_artifacts)
         if not action.makes_jobs:
             self._built_in.perform(begun)
@@ -329,6 +348,7 @@ class PipelineRunner:
         ids = _named(execution) | {"action_execution_id": action.action_execution_id}
         place = {"stageName": action.stage_name, "actionName": action.action.name}
         self._state.record("action", status, now, **ids, details=place | (action.error_details or {}))
+        self._events.action(action, status.upper(), now)
 
     @staticmethod
     def _variables_of(run: ActionExecution) -> dict[str, str] | None:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import defaultdict, deque
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from airflow_codepipeline_partner.emulator.clock import Clock, Timers
@@ -14,6 +15,7 @@ from airflow_codepipeline_partner.emulator.ledger import Ledger, LedgerEntry, mo
 from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId, ActionTypeRegistry
 from airflow_codepipeline_partner.emulator.model.credentials import CredentialStore
 from airflow_codepipeline_partner.emulator.model.customers import Customers
+from airflow_codepipeline_partner.emulator.model.events import Event
 from airflow_codepipeline_partner.emulator.model.executions import PipelineExecution
 from airflow_codepipeline_partner.emulator.model.jobs import Job, JobQueue, JobSnapshot
 from airflow_codepipeline_partner.emulator.model.pipelines import Pipeline
@@ -30,6 +32,31 @@ class TimeSource(Protocol):
         """Move the time forward, and return it."""
 
 
+class StateLock:
+    """
+    A lock that a thread can take again while it has it.
+
+    What is done when it is free must not be done while it is taken: others may wait for it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._taken = 0
+        #: Called each time the lock is free again, in the thread that had it.
+        self.when_free: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._taken += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._taken -= 1
+        free = not self._taken
+        self._lock.release()
+        if free:
+            self.when_free()
+
+
 class State:
     """
     Hold all state.
@@ -41,7 +68,9 @@ class State:
     """
 
     def __init__(self, settings: Settings | None = None, clock: TimeSource | None = None) -> None:
-        self.lock = threading.RLock()
+        self.lock = StateLock()
+        #: Events that are sent as soon as the lock is free.
+        self.outbox: deque[Event] = deque()
         self.settings = settings or Settings()
         self.clock: TimeSource = clock or Clock()
         self.faults = Faults()
@@ -71,6 +100,9 @@ class State:
             self.credentials = CredentialStore()
             #: By upload id and number, what a job has uploaded of an object; what it is, only HTTP knows.
             self.uploaded_parts: dict[str, dict[int, Any]] = {}
+            #: The queues that get all events: region and name.
+            self.event_queues: set[tuple[str, str]] = set()
+            self.outbox.clear()
             self.faults.clear()
             self._allowances: dict[str, tuple[float, float]] = {}
             self.ledger = Ledger()

@@ -28,6 +28,8 @@ class PipelineExecution:
     :param place: The index of the stage that it is in or waits for, from 0.
     :param waiting: Whether it waits for that stage, because another execution is in it.
     :param stage_statuses: The status of each stage that it entered.
+    :param attempt: 1, and one more with each retry of a stage.
+    :param retried_at: When a stage was last retried; None if none was.
     :param group: The actions that run in parallel now, or ran last.
     :param artifacts: What its actions have made so far, by name.
     :param variables: Values by namespace and name; None if one of AWS's own actions would give values
@@ -46,6 +48,8 @@ class PipelineExecution:
     place: int = 0
     waiting: bool = False
     stage_statuses: dict[str, str] = dataclasses.field(default_factory=dict)
+    attempt: int = 1
+    retried_at: float | None = None
     group: list[ActionExecution] = dataclasses.field(default_factory=list)
     actions: list[ActionExecution] = dataclasses.field(default_factory=list)
     artifacts: dict[str, PipelineArtifact] = dataclasses.field(default_factory=dict)
