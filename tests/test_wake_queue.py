@@ -6,14 +6,18 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import uuid
 from datetime import UTC, datetime
 
 import boto3
 import pytest
 from airflow.sdk import DAG
 
+from airflow_codepipeline_partner._polling import schedule
+from airflow_codepipeline_partner.action_types import wake_queue_template
 from airflow_codepipeline_partner.assets import codepipeline_jobs
 from airflow_codepipeline_partner.exceptions import InvalidInput
+from airflow_codepipeline_partner.jobs import ActionType
 from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
 
@@ -78,6 +82,63 @@ def test_a_job_is_offered_long_before_the_interval(emulator, pipeline, sqs, dead
     assert len(emulator.ledger.polls()) == 2
     left = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     assert left["ApproximateNumberOfMessages"] == left["ApproximateNumberOfMessagesNotVisible"] == "0"
+
+
+@pytest.fixture
+def wake_queue(emulator, sqs):
+    """The queue that the template makes, with its rule; return its URL."""
+    session = boto3.Session("AKIAEXAMPLE", "example-secret", region_name="us-east-1")
+    cloudformation = session.client("cloudformation", endpoint_url=emulator.url)
+    template = json.dumps(wake_queue_template(ActionType.from_value(TYPE)))
+    # moto has the stacks of former tests, too.
+    name = f"jobs-{uuid.uuid4()}"
+    cloudformation.create_stack(StackName=name, TemplateBody=template)
+    [stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    return next(each["OutputValue"] for each in stack["Outputs"] if each["OutputKey"] == "QueueUrl")
+
+
+def start_of(emulator, fault=None):
+    def start():
+        if fault:
+            emulator.inject(*fault[:1], **dict(fault[1:]))
+        emulator.start_execution("own")
+
+    return after_the_first_poll(emulator, start)
+
+
+# moto passes over the policy of a queue.
+@pytest.mark.filterwarnings("ignore:Tried to parse AWS..SQS..QueuePolicy")
+@pytest.mark.parametrize("fault", [None, ("double_event",)], ids=["once", "twice"])
+def test_the_templates_queue_wakes_a_trigger(emulator, pipeline, wake_queue, fault):
+    """From the action's start on, over EventBridge, its rule and SQS."""
+    trigger = CodePipelineJobTrigger(
+        TYPE, poll_interval=3600, timeout_deadline=4_000_000_000.0, wake_queue=wake_queue
+    )
+    event = asyncio.run(first_event_of(trigger, start_of(emulator, fault)))
+    assert [job["job_id"] for job in event["jobs"]] == [job.job_id for job in emulator.jobs()]
+
+
+@pytest.mark.filterwarnings("ignore:Tried to parse AWS..SQS..QueuePolicy")
+def test_an_event_before_its_job_is_polled_for_again(emulator, pipeline, wake_queue, monkeypatch):
+    monkeypatch.setattr(schedule, "AFTER_WAKING", (0.0, 0.3, 5.0))
+    monkeypatch.setattr(schedule, "LEAST_PAUSE", 0.1)
+    emulator.configure(job_delay=0.2)
+    trigger = CodePipelineJobTrigger(
+        TYPE, poll_interval=3600, timeout_deadline=4_000_000_000.0, wake_queue=wake_queue
+    )
+    event = asyncio.run(first_event_of(trigger, start_of(emulator)))
+    assert len(event["jobs"]) == 1
+    assert len(emulator.ledger.polls()) == 3
+
+
+@pytest.mark.filterwarnings("ignore:Tried to parse AWS..SQS..QueuePolicy")
+@pytest.mark.parametrize("fault", [("lose_event",), ("delay_event", ("seconds", 3600))], ids=["lost", "late"])
+def test_a_lost_or_late_event_changes_only_when(emulator, pipeline, wake_queue, fault):
+    trigger = CodePipelineJobTrigger(
+        TYPE, poll_interval=0.5, timeout_deadline=4_000_000_000.0, wake_queue=wake_queue
+    )
+    event = asyncio.run(first_event_of(trigger, start_of(emulator, fault)))
+    assert len(event["jobs"]) == 1
 
 
 def test_without_its_queue_it_polls_as_ever(emulator, pipeline, sqs, caplog):
