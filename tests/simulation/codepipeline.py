@@ -76,7 +76,8 @@ class CodePipeline:
             self.state.tick()
         return any(
             job.job_id not in queue._out and job.after(JobEvent.HAND_OUT) is not None
-            for queue in self.state.queues.values()
+            for by_region in self.state.queues.values()
+            for queue in by_region.values()
             for _, _, job in queue._waiting
         )
 

@@ -110,7 +110,7 @@ class Outsiders:
     def _abandon(self, name: str) -> None:
         controls = self._history.codepipeline.controls
         executions = self._history.codepipeline.state.executions[name]
-        execution_id = executions[-1].pipeline_execution_id
+        execution_id = next(reversed(executions))
         try:
             controls.executions_api.answer(
                 "StopPipelineExecution",

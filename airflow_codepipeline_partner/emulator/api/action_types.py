@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from airflow_codepipeline_partner.emulator.api.pages import page
+from airflow_codepipeline_partner.emulator.api.pages import sorted_page
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.model.action_types import (
@@ -98,7 +98,7 @@ class ActionTypesApi:
         found = sorted((each for each in known if owner in (None, each.id.owner)), key=_name)
         if only is not None and request.get("regionFilter", only) != only:
             found = []
-        shown, following = page(found, request.get("nextToken"), PAGE, _name, is_sorted=True)
+        shown, following = sorted_page(found, request.get("nextToken"), PAGE, _name)
         return {"actionTypes": [each.as_dict() for each in shown]} | following
 
     def _get(self, request: Request, region: str | None) -> Answer:
@@ -151,7 +151,7 @@ def page_of_tags(tags: list[dict[str, str]], request: Request) -> Answer:
     """Return what ListTagsForResource answers."""
     token, size = request.get("nextToken"), request.get("maxResults", MAX_TAGS)
     tags = sorted(tags, key=lambda tag: tag["key"])
-    shown, following = page(tags, token, size, lambda tag: tag["key"], is_sorted=True)
+    shown, following = sorted_page(tags, token, size, lambda tag: str(tag["key"]))
     return {"tags": shown} | following
 
 

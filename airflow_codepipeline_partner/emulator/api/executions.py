@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.api import pipeline_shapes as shapes
@@ -77,16 +77,16 @@ class ExecutionsApi:
         return shapes.declaration(pipeline, self._state.settings.region)
 
     def _get_state(self, pipeline: Pipeline, request: Request) -> Answer:
-        return shapes.state(pipeline, self._state.executions[pipeline.name])
+        return shapes.state(pipeline, list(self._state.executions[pipeline.name].values()))
 
     def _get_execution(self, pipeline: Pipeline, request: Request) -> Answer:
         return {"pipelineExecution": shapes.execution(self._find(pipeline, request["pipelineExecutionId"]))}
 
     def _list_executions(self, pipeline: Pipeline, request: Request) -> Answer:
-        executions = self._state.executions[pipeline.name][::-1]
+        executions: Iterable[PipelineExecution] = reversed(self._state.executions[pipeline.name].values())
         stage = request.get("filter", {}).get("succeededInStage", {}).get("stageName")
         if stage is not None:
-            executions = [each for each in executions if each.stage_statuses.get(stage) == "Succeeded"]
+            executions = (each for each in executions if each.stage_statuses.get(stage) == "Succeeded")
         shown, following = _page(executions, request, lambda each: each.pipeline_execution_id)
         return {"pipelineExecutionSummaries": [shapes.execution_summary(each) for each in shown]} | following
 
@@ -94,10 +94,10 @@ class ExecutionsApi:
         asked = request.get("filter", {})
         latest = asked.get("latestInPipelineExecution", {})
         execution_id = asked.get("pipelineExecutionId", latest.get("pipelineExecutionId"))
-        executions = self._state.executions[pipeline.name][::-1]
+        executions: Iterable[PipelineExecution] = reversed(self._state.executions[pipeline.name].values())
         if execution_id is not None:
             executions = [self._find(pipeline, execution_id)]
-        runs = [run for execution in executions for run in execution.actions[::-1]]
+        runs = (run for execution in executions for run in reversed(execution.actions))
         shown, following = _page(runs, request, lambda run: run.action_execution_id)
         region = self._state.settings.region
         return {"actionExecutionDetails": [shapes.action_execution(run, region) for run in shown]} | following
@@ -143,10 +143,10 @@ class ExecutionsApi:
     def _find(
         self, pipeline: Pipeline, execution_id: str, error: str = "PipelineExecutionNotFound"
     ) -> PipelineExecution:
-        for execution in self._state.executions[pipeline.name]:
-            if execution.pipeline_execution_id == execution_id:
-                return execution
-        raise ApiError(f"{error}Exception", f"The pipeline has no execution {execution_id}.")
+        found = self._state.executions[pipeline.name].get(execution_id)
+        if found is None:
+            raise ApiError(f"{error}Exception", f"The pipeline has no execution {execution_id}.")
+        return found
 
 
 def _s3_versions(pipeline: Pipeline, revisions: Sequence[Request]) -> dict[str, str]:
@@ -163,6 +163,6 @@ def _s3_versions(pipeline: Pipeline, revisions: Sequence[Request]) -> dict[str, 
 
 
 def _page(
-    found: Sequence[Any], request: Request, name_of: Callable[[Any], str]
+    found: Iterable[Any], request: Request, name_of: Callable[[Any], str]
 ) -> tuple[Sequence[Any], dict[str, str]]:
     return page(found, request.get("nextToken"), request.get("maxResults", MAX_RESULTS), name_of)

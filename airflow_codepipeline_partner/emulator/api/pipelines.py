@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_codepipeline_partner.emulator.api import pipeline_shapes as shapes
 from airflow_codepipeline_partner.emulator.api.action_types import page_of_tags
-from airflow_codepipeline_partner.emulator.api.pages import page
+from airflow_codepipeline_partner.emulator.api.pages import sorted_page
 from airflow_codepipeline_partner.emulator.api.pipeline_declaration import PipelineReader
 from airflow_codepipeline_partner.emulator.engine.pipeline_runner import PipelineRunner
 from airflow_codepipeline_partner.emulator.engine.state import State
@@ -88,7 +88,7 @@ class PipelinesApi:
                 self._state.pipelines[name] = dataclasses.replace(made, version=version)
                 shown = json.loads(self._shown(ask_moto("GetPipeline", {"name": name})[1]))
                 self._state.versions.setdefault(name, {})[version] = shown
-                self._state.executions.setdefault(name, [])
+                self._state.executions.setdefault(name, {})
                 self._state.record("call", operation, now, pipeline_name=name, client_id=made.client_id)
             elif former is not None and former.declared_in == (region or DEFAULT_REGION):
                 self._runner.withdraw(name)
@@ -135,7 +135,7 @@ class PipelinesApi:
             self._set_times(each, each["name"])
         found = sorted([*map(shapes.pipeline_summary, own), *theirs], key=_name)
         token, size = request.get("nextToken"), request.get("maxResults", MAX_PIPELINES)
-        shown, following = page(found, token, size, _name, is_sorted=True)
+        shown, following = sorted_page(found, token, size, _name)
         return json.dumps({"pipelines": shown} | following).encode()
 
     def _shown(self, body: bytes) -> bytes:

@@ -16,6 +16,9 @@ from airflow_codepipeline_partner.emulator.model.pipelines import ACCOUNT_ID
 
 _DEFAULT_BUS = "default"  # AWS's services send to no other
 _TRANSFORMER = "InputTransformer"
+# By account and region. moto empties them at a reset, and never replaces them.
+_EVENTS: Any = get_backend("events")
+_SQS: Any = get_backend("sqs")
 _log = logging.getLogger(__name__)
 
 
@@ -72,7 +75,7 @@ def _as_moto_has_it(event: Event, target: dict[str, Any]) -> dict[str, Any]:
 
 def _rules(region: str) -> dict[str, Any]:
     try:
-        buses = get_backend("events")[ACCOUNT_ID][region].event_buses
+        buses = _EVENTS[ACCOUNT_ID][region].event_buses
     except KeyError:
         # moto knows no such region.
         return {}
@@ -81,6 +84,6 @@ def _rules(region: str) -> dict[str, Any]:
 
 def _queues(region: str) -> Any:
     try:
-        return get_backend("sqs")[ACCOUNT_ID][region]
+        return _SQS[ACCOUNT_ID][region]
     except KeyError:
         raise ControlError(f"moto knows no region {region!r}") from None

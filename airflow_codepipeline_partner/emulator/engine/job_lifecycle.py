@@ -67,7 +67,7 @@ class JobLifecycle:
         if job.after(JobEvent.BECOME_AVAILABLE) is None:
             return
         before = self.apply(job, JobEvent.BECOME_AVAILABLE, at)
-        self._state.queues[job.action.queue].add(job)
+        self._state.queue_of(job).add(job)
         self._state.record("job", "Queued", at, job, status_before=before)
 
     def apply(self, job: Job, event: JobEvent, at: float) -> str:
@@ -82,7 +82,7 @@ class JobLifecycle:
         job.status = after
         if after.ended:
             job.ended_at = at
-            self._state.queues[job.action.queue].remove(job)
+            self._state.queue_of(job).remove(job)
             retention = self._state.settings.retention
             self._state.timers.at(at + retention, functools.partial(self._retention_due, job))
         return before.value
@@ -106,7 +106,7 @@ class JobLifecycle:
         """Let the caller have the job."""
         self.apply(job, JobEvent.ACKNOWLEDGE, now)
         job.acknowledged_at, job.winning_nonce = now, job.nonce
-        self._state.queues[job.action.queue].acknowledged(job)
+        self._state.queue_of(job).acknowledged(job)
         if self._state.settings.job_timeout_from == "acknowledge":
             self._start_job_timeout(job, now)
 
@@ -125,7 +125,7 @@ class JobLifecycle:
 
     def _lease_due(self, job: Job, hand_out: int, at: float) -> None:
         if job.status is JobStatus.DISPATCHED and job.hand_outs == hand_out:
-            self._state.queues[job.action.queue].add(job)
+            self._state.queue_of(job).add(job)
             self._state.record("job", "LeaseLapsed", at, job, status_before=job.status.value)
 
     def _retention_due(self, job: Job, at: float) -> None:
@@ -138,7 +138,7 @@ class JobLifecycle:
             before = self.apply(job, JobEvent.REQUEUE, at)
             job.requeues += 1
             job.first_handed_out_at = job.acknowledged_at = job.winning_nonce = None
-            self._state.queues[job.action.queue].add(job)
+            self._state.queue_of(job).add(job)
             self._state.record("job", "Requeued", at, job, status_before=before)
             return
         self._time_out(job.action, "the job", at)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 from collections import deque
 from collections.abc import Mapping
@@ -77,7 +78,7 @@ class PipelineRunner:
                 OF_EXECUTION: {"PipelineExecutionId": execution.pipeline_execution_id},
                 OF_PIPELINE: own | dict(variables or {}),
             }
-            self._state.executions[pipeline.name].append(execution)
+            self._state.executions[pipeline.name][execution.pipeline_execution_id] = execution
             self._state.record(
                 "control", "StartExecution", now, **_named(execution), details={"trigger": trigger}
             )
@@ -144,8 +145,8 @@ class PipelineRunner:
         """Return whether a newer execution has been in this execution's stage."""
         if execution.pipeline.execution_mode == PARALLEL:
             return False
-        executions = self._state.executions[execution.pipeline.name]
-        newer = executions[executions.index(execution) + 1 :]
+        executions = self._state.executions[execution.pipeline.name].values()
+        newer = itertools.takewhile(lambda each: each is not execution, reversed(executions))
         return any(execution.stage.name in each.stage_statuses for each in newer)
 
     def end_action(
@@ -158,7 +159,7 @@ class PipelineRunner:
     def withdraw(self, name: str) -> None:
         """Forget a pipeline, and abandon its executions."""
         now = self._state.tick()
-        for execution in self._state.executions.get(name, ()):
+        for execution in self._state.executions.get(name, {}).values():
             if execution.in_progress:
                 self._abandon(execution, now)
                 self._finish(execution, "Stopped", now)

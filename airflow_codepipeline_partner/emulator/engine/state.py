@@ -89,13 +89,17 @@ class State:
             self.pipelines: dict[str, Pipeline] = {}
             #: What GetPipeline answers for each version of a pipeline that moto has, too.
             self.versions: dict[str, dict[int, dict[str, Any]]] = {}
-            self.executions: dict[str, list[PipelineExecution]] = {}
+            #: By pipeline and by their ids, the oldest first.
+            self.executions: dict[str, dict[str, PipelineExecution]] = {}
             #: By pipeline and stage: the execution in it, and those that wait for it. Not with PARALLEL.
             self.occupants: dict[tuple[str, str], PipelineExecution] = {}
             self.waiting: dict[tuple[str, str], list[PipelineExecution]] = defaultdict(list)
             self.start_tokens: dict[tuple[str, str], str] = {}
             self.action_types = ActionTypeRegistry()
-            self.queues: dict[tuple[ActionTypeId, str | None, str | None], JobQueue] = defaultdict(JobQueue)
+            #: By action type and value of the query, then by region, so that no poll walks all of them.
+            self.queues: dict[tuple[ActionTypeId, str | None], dict[str | None, JobQueue]] = defaultdict(
+                lambda: defaultdict(JobQueue)
+            )
             self.jobs: dict[str, Job] = {}
             self.credentials = CredentialStore()
             #: By upload id and number, what a job has uploaded of an object; what it is, only HTTP knows.
@@ -119,11 +123,12 @@ class State:
         rate = self.settings.max_requests_per_second
         if rate is None:
             return True
-        now, burst = self.tick(), max(1.0, rate)
-        left, at = self._allowances.get(operation, (burst, now))
-        left = min(burst, left + (now - at) * rate)
-        self._allowances[operation] = (left - 1 if left >= 1 else left, now)
-        return left >= 1
+        with self.lock:
+            now, burst = self.tick(), max(1.0, rate)
+            left, at = self._allowances.get(operation, (burst, now))
+            left = min(burst, left + (now - at) * rate)
+            self._allowances[operation] = (left - 1 if left >= 1 else left, now)
+            return left >= 1
 
     def record(self, kind: str, operation: str, at: float, job: Job | None = None, **values: Any) -> None:
         """Write an entry to the ledger; :class:`LedgerEntry` says what the values mean."""
@@ -141,11 +146,13 @@ class State:
 
     def queues_of(self, type_id: ActionTypeId, queried: str | None, region: str | None) -> list[JobQueue]:
         """Return the queues that a poll in a region takes jobs from; None stands for all regions."""
-        return [
-            queue
-            for (each, value, place), queue in self.queues.items()
-            if (each, value) == (type_id, queried) and (region is None or place in (None, region))
-        ]
+        by_region = self.queues.get((type_id, queried), {})
+        return [queue for place, queue in by_region.items() if region is None or place in (None, region)]
+
+    def queue_of(self, job: Job) -> JobQueue:
+        """Return the queue that a job waits in."""
+        type_id, queried, region = job.action.queue
+        return self.queues[type_id, queried][region]
 
     # The pipelines.
 
@@ -161,7 +168,7 @@ class State:
                 if action.makes_jobs:
                     self.action_types.register(action.action_type)
             self.pipelines[pipeline.name] = pipeline
-            self.executions[pipeline.name] = []
+            self.executions[pipeline.name] = {}
             self.record(
                 "control", "AddPipeline", now, pipeline_name=pipeline.name, client_id=pipeline.client_id
             )

@@ -141,9 +141,8 @@ class EmulatorApp:
             if environ["REQUEST_METHOD"] != "POST":
                 raise ApiError("UnknownOperationException", "Each call of CodePipeline's is a POST.")
             region = _signed_region(environ)
-            with self._state.lock:
-                if not self._state.allows(operation):
-                    raise ApiError("ThrottlingException", "Rate exceeded")
+            if not self._state.allows(operation):
+                raise ApiError("ThrottlingException", "Rate exceeded")
         except ApiError as error:
             refusal = error
         return request, region, refusal
@@ -199,6 +198,8 @@ class EmulatorApp:
         return json_answer(start, change(answer, faults))
 
     def _matching_faults(self, operation: str, job_id: str | None) -> list[Fault]:
+        if not self._state.faults.active:
+            return []
         with self._state.lock:
             job = self._state.jobs.get(job_id or "")
             client_id = job.client_id if job is not None else None
@@ -307,13 +308,18 @@ def _is_aws_json(environ: Environ) -> bool:
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body or b"{}", parse_constant=_no_constant)
+        text = (body or b"{}").decode(json.detect_encoding(body), "surrogatepass")
+        return _DECODER.decode(text)
     except (ValueError, RecursionError):
         raise ApiError("SerializationException", "The request body is no JSON.") from None
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is Python's and not JSON's")
+
+
+# json.loads would make one for each call.
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _signed_region(environ: Environ) -> str:

@@ -47,6 +47,8 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
         :return: Names as they were sent, by those of WSGI.
         """
         names: dict[str, str] = {}
+        if _METADATA_PREFIX.encode() not in header_plus.lower():
+            return names
         sent_with_dashes = frozenset(self.headers)
         for line in get_header_lines(header_plus.partition(b"\r\n")[2]):
             name, _, value = line.decode("latin-1").partition(":")
@@ -75,7 +77,10 @@ class _Task(WSGITask):  # type: ignore[misc]
     def build_response_header(self) -> bytes:
         """Return the status line and the headers. waitress would capitalise S3's names of metadata."""
         names = {name.lower(): name for name, _ in self.response_headers}
-        lines = super().build_response_header().decode("latin-1").split("\r\n")
+        built: bytes = super().build_response_header()
+        if not any(name.startswith(_METADATA_PREFIX) for name in names):
+            return built
+        lines = built.decode("latin-1").split("\r\n")
         pairs = [(name, colon, value) for name, colon, value in (line.partition(":") for line in lines)]
         header = "\r\n".join(names.get(name.lower(), name) + colon + value for name, colon, value in pairs)
         return header.encode("latin-1")

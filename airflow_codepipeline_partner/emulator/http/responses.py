@@ -25,9 +25,8 @@ def respond(
 ) -> list[bytes]:
     """Respond to an HTTP request."""
     request_id = str(uuid.uuid4())
-    phrase = HTTPStatus(status).phrase if status in _KNOWN else "Unknown"
     start(
-        f"{status} {phrase}",
+        f"{status} {_PHRASES.get(status, 'Unknown')}",
         [
             ("Content-Type", content_type),
             ("Content-Length", str(len(body))),
@@ -39,7 +38,7 @@ def respond(
     return [body]
 
 
-_KNOWN = frozenset(status.value for status in HTTPStatus)
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 def json_answer(start: StartResponse, answer: dict[str, Any]) -> list[bytes]:

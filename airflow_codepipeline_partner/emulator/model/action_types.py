@@ -184,12 +184,13 @@ class ActionTypeRegistry:
     """Keep the action types of each region, including deleted ones."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str | None, ActionTypeId], RegisteredActionType] = {}
+        #: By region; None stands for all regions.
+        self._known: dict[ActionTypeId, dict[str | None, RegisteredActionType]] = {}
         self._deleted: set[tuple[str | None, ActionTypeId]] = set()
 
     def in_region(self, region: str | None) -> Iterator[RegisteredActionType]:
         """Yield the action types of a region, its own before those of all; None stands for all regions."""
-        for type_id in dict.fromkeys(type_id for _, type_id in self._known):
+        for type_id in self._known:
             found = self.find(type_id, region)
             if found is not None:
                 yield found
@@ -198,11 +199,12 @@ class ActionTypeRegistry:
         """Add an action type to all regions, or secret keys to it. A deleted one comes back as it was."""
         # What one region has of this name, all others get.
         model = dataclasses.replace(self.as_it_was(type_id), region=None, tags={})
-        for key in {*self._keys(type_id, None), (None, type_id)}:
-            self._deleted.discard(key)
-            known = self._known.get(key, model)
+        by_region = self._known.setdefault(type_id, {})
+        for region in {*by_region, None}:
+            self._deleted.discard((region, type_id))
+            known = by_region.get(region, model)
             keys = secret_keys | known.registered_secret_keys
-            self._known[key] = dataclasses.replace(known, registered_secret_keys=keys)
+            by_region[region] = dataclasses.replace(known, registered_secret_keys=keys)
 
     def for_pipeline(self, type_id: ActionTypeId) -> RegisteredActionType:
         """
@@ -218,12 +220,12 @@ class ActionTypeRegistry:
     def as_it_was(self, type_id: ActionTypeId, region: str | None = None) -> RegisteredActionType:
         """Return an action type, even if it was deleted."""
         keys = self._keys(type_id, region)
-        return self._known[keys[0]] if keys else RegisteredActionType(type_id)
+        return self._known[type_id][keys[0][0]] if keys else RegisteredActionType(type_id)
 
     def find(self, type_id: ActionTypeId, region: str | None = None) -> RegisteredActionType | None:
         """Return a region's action type, or None if there is none or it was deleted."""
         alive = [key for key in self._keys(type_id, region) if key not in self._deleted]
-        return self._known[alive[0]] if alive else None
+        return self._known[type_id][alive[0][0]] if alive else None
 
     def create(self, made: RegisteredActionType) -> RegisteredActionType:
         """
@@ -233,10 +235,11 @@ class ActionTypeRegistry:
 
         :raises ApiError: It cannot be added.
         """
-        own, of_all = (made.region, made.id), (None, made.id)
+        by_region = self._known.setdefault(made.id, {})
         # What the control added is no hindrance once it was deleted.
-        key = own if own in self._known or of_all in self._deleted or of_all not in self._known else of_all
-        known = self._known.get(key)
+        of_all = None in by_region and (None, made.id) not in self._deleted
+        region = None if of_all and made.region not in by_region else made.region
+        known, key = by_region.get(region), (region, made.id)
         if known is not None and known.definition != made.definition:
             name = "/".join(made.id)
             raise ApiError(
@@ -251,12 +254,12 @@ class ActionTypeRegistry:
         if known is not None and key not in self._deleted:
             return known
         self._deleted.discard(key)
-        self._known[key] = made if known is None else dataclasses.replace(known, tags=made.tags)
-        return self._known[key]
+        by_region[region] = made if known is None else dataclasses.replace(known, tags=made.tags)
+        return by_region[region]
 
     def tag(self, known: RegisteredActionType, tags: Mapping[str, str]) -> None:
         """Give an action type other tags."""
-        self._known[known.region, known.id] = dataclasses.replace(known, tags=tags)
+        self._known[known.id][known.region] = dataclasses.replace(known, tags=tags)
 
     def delete(self, type_id: ActionTypeId, region: str | None = None) -> None:
         """
@@ -268,9 +271,6 @@ class ActionTypeRegistry:
 
     def _keys(self, type_id: ActionTypeId, region: str | None) -> list[tuple[str | None, ActionTypeId]]:
         """Return where a region's action type is kept, if it was deleted too: its own before that of all."""
-        found = [
-            (each.region, type_id)
-            for each in self._known.values()
-            if each.id == type_id and (region is None or each.region in (None, region))
-        ]
+        places = self._known.get(type_id, {})
+        found = [(place, type_id) for place in places if region is None or place in (None, region)]
         return sorted(found, key=lambda key: key[0] is None)

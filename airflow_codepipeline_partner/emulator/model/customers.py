@@ -38,6 +38,8 @@ class Customers:
     def __init__(self) -> None:
         self._current: dict[str, str] = {}
         self._former: dict[str, list[tuple[str, float]]] = {}
+        #: The customers that have or had a token, by the token.
+        self._holders: dict[str, list[str]] = {}
 
     def __contains__(self, client_id: object) -> bool:
         return isinstance(client_id, str) and client_id in self._current
@@ -58,8 +60,12 @@ class Customers:
         if client_id in self._current:
             raise ControlError(f"there is already a customer {client_id}", 409)
         customer = Customer(client_id, _token(client_token))
-        self._current[client_id] = customer.client_token
+        self._give(customer)
         return customer
+
+    def _give(self, customer: Customer) -> None:
+        self._current[customer.client_id] = customer.client_token
+        self._holders.setdefault(customer.client_token, []).append(customer.client_id)
 
     def rotate(self, client_id: str, client_token: str | None, former_until: float) -> Customer:
         """
@@ -72,7 +78,7 @@ class Customers:
             raise ControlError(f"there is no customer {client_id}", 404)
         customer = Customer(client_id, _token(client_token))
         self._former.setdefault(client_id, []).append((self._current[client_id], former_until))
-        self._current[client_id] = customer.client_token
+        self._give(customer)
         return customer
 
     def accepts(self, client_id: str, client_token: str, now: float) -> bool:
@@ -85,7 +91,8 @@ class Customers:
 
     def anyones(self, client_token: str, now: float) -> bool:
         """Return whether the token is valid for any customer."""
-        return any(self.accepts(client_id, client_token, now) for client_id in self._current)
+        holders = self._holders.get(client_token, ())
+        return any(self.accepts(client_id, client_token, now) for client_id in holders)
 
     def connect_url(self, client_id: str, configuration_url: str, settings: Settings) -> str:
         """
