@@ -20,10 +20,13 @@ BENCHMARKS = (
     "waiters",
     "imports",
     "constructing",
+    "jobs",
+    "latency",
+    "emulator",
     "artifacts",
 )
 #: They start a real Airflow, which takes longer than the short form may.
-LONG_ONLY: frozenset[str] = frozenset()
+LONG_ONLY = frozenset({"jobs", "latency"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
