@@ -17,13 +17,16 @@ from benchmarks.figures import Figure
 #: In the order of the page. Each is a module, whose ``measure`` returns its figures.
 BENCHMARKS = (
     "hook",
+    "masker",
     "waiters",
+    "customers",
     "imports",
     "constructing",
     "jobs",
     "latency",
     "emulator",
     "artifacts",
+    "run_size",
 )
 #: They start a real Airflow, which takes longer than the short form may.
 LONG_ONLY = frozenset({"jobs", "latency"})

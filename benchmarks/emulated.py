@@ -16,14 +16,14 @@ _OPENER = build_opener(ProxyHandler({}))
 
 @contextlib.contextmanager
 def emulator(
-    jobs: int = 0, settings: Mapping[str, Any] | None = None, configuration: Mapping[str, str] | None = None
+    jobs: int = 0, settings: Mapping[str, Any] | None = None, with_artifacts: bool = False
 ) -> Iterator[dict[str, Any]]:
     """
     Serve an emulator with one customer and their pipeline ``benchmark``.
 
     :param jobs: How many jobs are queued.
     :param settings: Settings of the emulator.
-    :param configuration: The action's configuration; ``ApiKey`` is a secret key.
+    :param with_artifacts: Whether the jobs have an input artifact, and so credentials.
     :return: Its ``url``, and the customer's ``client_id`` and ``client_token``.
     """
     from airflow_codepipeline_partner.emulator import Emulator, Settings
@@ -34,9 +34,7 @@ def emulator(
             "benchmark",
             client_id=customer.client_id,
             action_type=ACTION_TYPE,
-            configuration=configuration,
-            secret_configuration_keys=["ApiKey"] if configuration else [],
-            input_artifacts=[],
+            input_artifacts=["SourceOutput"] if with_artifacts else [],
         )
         for _ in range(jobs):
             running.start_execution("benchmark")

@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import importlib
 import json
+import runpy
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from urllib.request import Request
 
 import pytest
 from support import REPO
 
-from benchmarks import page
-from benchmarks.__main__ import BENCHMARKS, LONG_ONLY
+from benchmarks import constructing, page
+from benchmarks.__main__ import BENCHMARKS, LONG_ONLY, main
 from benchmarks.apart import run_apart, served_apart
-from benchmarks.counting_server import counted, counting_server
+from benchmarks.counting_server import _OPENER, counted, counting_server, offer
+from benchmarks.event_loop import Lag
 from benchmarks.figures import Figure, Point, curve
 from benchmarks.plot import plot
+from benchmarks.real_airflow import DAGS
 
 CURVE = Figure(
     "calls",
@@ -35,6 +39,12 @@ def figure(ours, against=(), **more):
 
 def square(number):
     return number * number
+
+
+def call(url, operation, arguments):
+    head = {"X-Amz-Target": f"CodePipeline_20150709.{operation}"}
+    with _OPENER.open(Request(url, json.dumps(arguments).encode(), head)) as answer:  # noqa: S310 - ours
+        return json.load(answer)
 
 
 def test_a_ratio_is_of_the_same_round():
@@ -135,3 +145,57 @@ def test_a_function_runs_in_a_process_of_its_own():
 def test_the_counting_server_counts():
     with served_apart(counting_server) as url:
         assert counted(url) == {"jobs": 0}
+
+
+def test_the_counting_server_offers_each_job_once():
+    named = {"jobId": "one", "clientId": "somebody"}
+    poll = {"actionTypeId": {}, "maxBatchSize": 10}
+    with served_apart(counting_server) as url:
+        offer(url, [{**named, "token": "next"}])
+        assert counted(url) == {"jobs": 1}
+        assert call(url, "PollForThirdPartyJobs", poll) == {"jobs": [named]}
+        assert call(url, "PollForThirdPartyJobs", poll) == {"jobs": []}
+        details = call(url, "GetThirdPartyJobDetails", {"jobId": "one"})["jobDetails"]
+        assert details["data"] == {"continuationToken": "next"}
+        assert counted(url) == {"PollForThirdPartyJobs": 2, "GetThirdPartyJobDetails": 1, "jobs": 0}
+
+
+def test_the_command_line_says_what_is_far_beyond(monkeypatch, tmp_path, capsys):
+    made = [figure([9], [1], at_most=1.0, alarm=3.0)]
+    monkeypatch.setattr("benchmarks.hook.measure", lambda short: made)
+    assert main(["hook", "--short", "--json", str(tmp_path / "found.json")]) == 1
+    assert "Far beyond the goal: one" in capsys.readouterr().out
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["short"] is True
+    assert [Figure.from_json(each).worst.median for each in found["figures"]] == [9]
+
+
+@pytest.mark.parametrize(("arguments", "exit_code"), [(["hook"], 1), (["hook", "--short"], 0)])
+def test_a_missed_goal_fails_the_long_form_only(arguments, exit_code, monkeypatch):
+    monkeypatch.setattr("benchmarks.hook.measure", lambda short: [figure([2], [1], at_most=1.0, alarm=3.0)])
+    assert main(arguments) == exit_code
+
+
+def test_an_unknown_benchmark_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["hok"])
+    assert "there is no hok" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dag_id", DAGS)
+def test_the_dags_of_the_benchmarks_are_dags(dag_id):
+    # Under another name than the package's, as Airflow reads them.
+    found = runpy.run_path(str(REPO / "benchmarks" / "dags" / "benchmark_dags.py"))
+    assert dag_id in found
+
+
+def test_both_dags_of_constructing_have_one_shape():
+    ours, empty = constructing.our_dag(), constructing.empty_dag()
+    assert len(ours.task_dict) == len(empty.task_dict) == 100
+    shapes = [sorted(len(task.downstream_task_ids) for task in dag.tasks) for dag in (ours, empty)]
+    assert shapes[0] == shapes[1]
+
+
+def test_percentiles_of_the_lag():
+    lag = Lag([float(number) for number in range(1001)])
+    assert lag.percentiles() == {"p50": 500, "p99": 990, "p99.9": 999, "max": 1000}
