@@ -2,8 +2,9 @@
 """
 Queued jobs to their end on a real Airflow, beside plain tasks in DAGs of the same shape.
 
-Both are started by an asset's events, each of ten, and both start a run of three tasks for each. The rounds
-are taken in turn on one Airflow, with SQLite and four task processes at once.
+Both are started by an asset's events, and both start a run of three tasks for each. The plain one has all its
+ids in one event, ours has the jobs of one poll in each. The rounds are taken in turn on one Airflow, with
+SQLite and four task processes at once.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def _jobs(running: RealAirflow, number: int) -> dict[str, float]:
 
 def _plain(running: RealAirflow, number: int) -> dict[str, float]:
     ended = running.ended_runs("plain_run")
-    began = running.make_events("benchmark_ids", number)
+    began = running.make_event("benchmark_ids", number)
     running.wait_for_runs("plain_run", ended + number, 120 + number * _SECONDS_A_JOB)
     return _of_runs(running.tasks_since("plain_run", began), began)
 

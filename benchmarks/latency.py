@@ -60,7 +60,7 @@ def _job(running: RealAirflow) -> tuple[float, float]:
 
 def _plain(running: RealAirflow) -> tuple[float, float]:
     ended = running.ended_runs("plain_run")
-    began = running.make_events("benchmark_ids", 1)
+    began = running.make_event("benchmark_ids", 1)
     running.wait_for_runs("plain_run", ended + 1, 120)
     [tasks] = running.tasks_since("plain_run", began).values()
     starts, ends = [each["start_date"] for each in tasks], [each["end_date"] for each in tasks]
@@ -69,7 +69,7 @@ def _plain(running: RealAirflow) -> tuple[float, float]:
 
 def _event(running: RealAirflow) -> float:
     ended = running.ended_runs("plain_event")
-    began = running.make_events("benchmark_event", 1)
+    began = running.make_event("benchmark_event", 1)
     running.wait_for_runs("plain_event", ended + 1, 120)
     [tasks] = running.tasks_since("plain_event", began).values()
     return seconds_between(began, tasks[0]["start_date"])
