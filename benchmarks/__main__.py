@@ -46,13 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--keep", action="store_true", help="write them to docs/benchmarks, and make the page"
     )
-    parser.add_argument("--page", action="store_true", help="only make docs/performance.md of what is kept")
+    parser.add_argument(
+        "--page", action="store_true", help="only make the page and its plots, of what is kept"
+    )
     given = parser.parse_args(arguments)
     unknown = sorted(set(given.names) - set(BENCHMARKS))
     if unknown:
         parser.error(f"there is no {', '.join(unknown)}")
     if given.page:
-        _make_page()
+        page.make(page.kept(BENCHMARKS))
         return 0
     figures: list[Figure] = []
     for name in given.names or [name for name in BENCHMARKS if not (given.short and name in LONG_ONLY)]:
@@ -66,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         if given.keep:
             page.keep(name, measured)
-            _make_page()
+            page.make(page.kept(BENCHMARKS))
     print(page.table(figures))
     if given.json:
         values = {
@@ -79,10 +81,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if failed:
         print(f"{'Far beyond' if given.short else 'Missed'} the goal: {', '.join(failed)}")
     return int(bool(failed))
-
-
-def _make_page() -> None:
-    page.PAGE.write_text(page.made_page(page.PAGE.read_text(), page.kept(BENCHMARKS)))
 
 
 if __name__ == "__main__":

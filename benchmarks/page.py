@@ -32,19 +32,15 @@ def surroundings() -> dict[str, Any]:
 
 def keep(benchmark: str, figures: Iterable[Figure], folder: Path = RESULTS) -> None:
     """
-    Write a benchmark's figures where the page finds them, and their curves.
+    Write a benchmark's figures where the page finds them.
 
     :param benchmark: Its name.
     :param figures: Its figures.
     :param folder: Where to write.
     """
-    listed = list(figures)
-    values = {"measured_on": surroundings(), "figures": [figure.to_json() for figure in listed]}
+    values = {"measured_on": surroundings(), "figures": [figure.to_json() for figure in figures]}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{benchmark}.json").write_text(json.dumps(values, indent=1) + "\n")
-    for figure in listed:
-        if is_curve(figure):
-            (folder / f"{figure.name}.svg").write_text(plot(figure))
 
 
 def kept(names: Iterable[str], folder: Path = RESULTS) -> list[Figure]:
@@ -99,6 +95,17 @@ def _point_text(point: Point, unit: str) -> str:
     spread = f" ({short_number(min(point.judged))} to {short_number(max(point.judged))})"
     where = "" if point.at is None else f", at {place_text(point.at)}"
     return f"{short_number(point.median)}{unit}{spread if len(point.judged) > 1 else ''}{where}"
+
+
+def make(figures: Iterable[Figure]) -> None:
+    """Make the plots and the page of all figures that were kept."""
+    listed = list(figures)
+    plots = {RESULTS / f"{figure.name}.svg": plot(figure) for figure in listed if is_curve(figure)}
+    for path in set(RESULTS.glob("*.svg")) - plots.keys():
+        path.unlink()
+    for path, drawn in plots.items():
+        path.write_text(drawn)
+    PAGE.write_text(made_page(PAGE.read_text(), listed))
 
 
 def made_page(text: str, figures: Iterable[Figure]) -> str:

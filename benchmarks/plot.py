@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from xml.sax.saxutils import escape
 
 from benchmarks.figures import Figure, Place
@@ -24,7 +25,8 @@ def plot(figure: Figure) -> str:
     # A goal that is far away would flatten the curve.
     if goal is not None and goal <= 3 * highest:
         highest = max(highest, goal)
-    top = highest * 1.1 or 1.0
+    step = _round_step(highest * 1.1 / 4)
+    top = 4 * step
 
     def x(number: int) -> float:
         return _LEFT + (number + 0.5) * (_WIDTH - _LEFT - _RIGHT) / len(figure.points)
@@ -34,8 +36,7 @@ def plot(figure: Figure) -> str:
 
     unit = "multiple of the other" if figure.is_ratio else figure.unit
     parts = [_text(_LEFT, 20, f"{figure.name}: {unit}", "title")]
-    for step in range(5):
-        value = top * step / 4
+    for value in (number * step for number in range(5)):
         parts += [_line(_LEFT, y(value), _WIDTH - _RIGHT, y(value), "axis")]
         parts += [_text(_LEFT - 6, y(value) + 4, short_number(value), anchor="end")]
     if goal is not None and goal <= top:
@@ -53,6 +54,14 @@ def plot(figure: Figure) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" '
         f'height="{_HEIGHT}">\n<style>{_STYLE}</style>\n' + "\n".join(parts) + "\n</svg>\n"
     )
+
+
+def _round_step(least: float) -> float:
+    """Return the smallest of 1, 2, 2.5 and 5, at some power of ten, that is not less."""
+    if least <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= least)
 
 
 def short_number(value: float) -> str:

@@ -96,12 +96,13 @@ def test_a_figure_is_the_same_after_json():
 def test_a_plot_is_well_formed_and_has_each_place():
     texts = [each.text for each in ElementTree.fromstring(plot(CURVE)).iter() if each.text]  # noqa: S314 - ours
     assert {"1", "10", "1,000", "goal: at most 3", "waiters"} <= set(texts)
+    assert [text for text in texts if text in ("0", "2", "4", "6", "8")] == ["0", "2", "4", "6", "8"]
 
 
 def test_what_is_kept_comes_back(tmp_path):
     page.keep("some", [CURVE, figure([1])], tmp_path)
     assert [each.name for each in page.kept(["none", "some"], tmp_path)] == ["calls", "one"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["calls.svg", "some.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["some.json"]
 
 
 def test_a_new_page_keeps_what_people_wrote():
