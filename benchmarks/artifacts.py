@@ -39,7 +39,7 @@ _MAX_EXTRA_MEMORY_MIB = 64
 def measure(short: bool) -> list[Figure]:
     """Return the figures."""
     if short:
-        return _figures(64, 1, ["download", "upload", "extract"], 1)
+        return _figures(64, 1, ["download", "upload"], 1)
     by_many = _figures(128, 3, ["download", "upload"], MANY)
     return [*_figures(1024, 3, ["download", "upload", "extract"], 1), *by_many]
 

@@ -29,8 +29,8 @@ def measure(short: bool) -> list[Figure]:
             alarm=alarm,
         )
         for name, verb, alarm in (
-            ("constructing", "making", 10.0),
-            ("serializing", "serializing", 10.0),
+            ("constructing", "making", 5.0),
+            ("serializing", "serializing", 5.0),
         )
     ]
 

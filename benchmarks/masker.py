@@ -23,40 +23,30 @@ _TURN = 10
 
 def measure(short: bool) -> list[Figure]:
     """Return the figures."""
-    rounds = 1 if short else 3
-    figures = []
-    for name, said, asks, places in (
-        (
-            "masker",
-            "poll, claim and success through the hook",
-            False,
-            [1, 100] if short else [1, 10, 100, 1000],
-        ),
-        (
-            "masker-details",
-            "the same, and the details with their secrets (hook.details)",
-            True,
-            [1, 30] if short else [1, 10, 30, 100],
-        ),
-    ):
-        found = []
-        for _ in range(rounds):
-            with served_apart(emulator, places[-1] + 3 * _TURN, {}, True) as store:
-                known = connections(store["url"], {store["client_id"]: store["client_token"]})
-                found.append(run_apart(_work, places, asks, environment=known))
-        figures.append(
-            Figure(
-                name=name,
-                what=f"{said}, with the masker on",
-                against="the first jobs of the same process",
-                unit="ms of CPU a job",
-                points=curve(found, places),
-                at_most=1.1,
-                alarm=10.0 if asks else 2.0,
-                axis="jobs that the process has done",
-            )
-        )
-    return figures
+    if short:
+        return [_figure("masker", "poll, claim and success through the hook", False, [1, 100], 1)]
+    return [
+        _figure("masker", "poll, claim and success through the hook", False, [1, 10, 100, 1000], 3),
+        _figure("masker-details", "the same, and hook.details", True, [1, 10, 30, 100], 3),
+    ]
+
+
+def _figure(name: str, what: str, asks: bool, places: list[int], rounds: int) -> Figure:
+    found = []
+    for _ in range(rounds):
+        with served_apart(emulator, places[-1] + 3 * _TURN, {}, True) as store:
+            known = connections(store["url"], {store["client_id"]: store["client_token"]})
+            found.append(run_apart(_work, places, asks, environment=known))
+    return Figure(
+        name=name,
+        what=f"{what}, with the masker on",
+        against="the first jobs of the same process",
+        unit="ms of CPU a job",
+        points=curve(found, places),
+        at_most=1.1,
+        alarm=2.0,
+        axis="jobs that the process has done",
+    )
 
 
 class _Masked(logging.Handler):

@@ -22,7 +22,7 @@ from benchmarks.figures import Figure, curve
 
 def measure(short: bool) -> list[Figure]:
     """Return the figures."""
-    places, rounds = ([1, 100], 2) if short else ([1, 10, 100, 300, 1000], 5)
+    places, rounds = ([1, 100], 1) if short else ([1, 10, 100, 300, 1000], 5)
     with served_apart(emulator, (rounds + 1) * len(places)) as found:
         known = connections(found["url"], {found["client_id"]: found["client_token"]})
         rows = run_apart(

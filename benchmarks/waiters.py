@@ -30,7 +30,7 @@ _ACCOUNT = "123456789012"
 def measure(short: bool) -> list[Figure]:
     """Return the figures."""
     places, rounds, interval, seconds = (
-        ([100, 2000], 1, 3, 9) if short else ([1, 10, 100, 1000, 10_000], 3, 10, 30)
+        ([100, 2000], 1, 2, 4) if short else ([1, 10, 100, 1000, 10_000], 3, 10, 30)
     )
     found: list[dict[int, dict[str, float]]] = []
     with served_apart(counting_server) as url:
@@ -62,7 +62,7 @@ def measure(short: bool) -> list[Figure]:
         ),
         Figure(
             "waiters-calls", f"calls of {what}", f"{against}, counted by the server", "polls",
-            curve(values("calls"), places, hundreds("calls")), at_most=1.2, alarm=1.5, axis=axis,
+            curve(values("calls"), places, hundreds("calls")), at_most=1.2, alarm=2.0, axis=axis,
         ),
         *(
             Figure(
