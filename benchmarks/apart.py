@@ -86,8 +86,8 @@ def _command(how: str, function: Callable[..., Any], arguments: tuple[Any, ...])
 
 
 def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
-    # Neither an Airflow nor an AWS account of the user's may matter, nor a proxy.
-    foreign = ("AIRFLOW__", "AIRFLOW_CONN_", "AWS_")
+    # Neither an Airflow nor an AWS account of the user's may matter, nor a proxy, nor that nothing is compiled.
+    foreign = ("AIRFLOW__", "AIRFLOW_CONN_", "AWS_", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     ours = {
         "AWS_EC2_METADATA_DISABLED": "true",

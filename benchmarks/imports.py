@@ -27,7 +27,7 @@ def measure(short: bool) -> list[Figure]:
     names = ["all"] if short else list(PAIRS)
     ours, theirs = [], []
     # The round before the first reads the files into the system's memory, and writes Python's bytecode.
-    for number in range(0 if short else -1, 2 if short else 9):
+    for number in range(-1, 2 if short else 9):
         found = {
             (name, whose): run_apart(import_milliseconds, PAIRS[name][whose])
             for name in names

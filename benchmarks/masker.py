@@ -43,7 +43,8 @@ def _figure(name: str, what: str, asks: bool, places: list[int], rounds: int) ->
         against="the first jobs of the same process",
         unit="ms of CPU a job",
         points=curve(found, places),
-        at_most=1.1,
+        # Nobody asks for the details of many jobs in one process but in a loop of their own.
+        at_most=None if asks else 1.1,
         alarm=2.0,
         axis="jobs that the process has done",
     )
