@@ -86,7 +86,7 @@ def _command(how: str, function: Callable[..., Any], arguments: tuple[Any, ...])
 
 
 def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
-    # Neither an Airflow nor an AWS account of the user may matter, nor a proxy, nor a wish to compile nothing.
+    # Neither an Airflow nor an AWS account of the user may matter, nor a proxy, nor a wish for no bytecode.
     foreign = ("AIRFLOW__", "AIRFLOW_CONN_", "AWS_", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     ours = {
