@@ -27,6 +27,8 @@ def surroundings() -> dict[str, Any]:
         "airflow": version("apache-airflow"),
         "boto3": version("boto3"),
         "processors": os.cpu_count(),
+        # Of the last quarter of an hour; more than there are processors is other work's, too.
+        "load": round(os.getloadavg()[2], 1),
     }
 
 
