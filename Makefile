@@ -37,7 +37,7 @@ SYSTEM_TESTS := $(TESTS) --numprocesses $(SYSTEM_WORKERS) --dist loadfile -m sys
 QUICK_TESTS := $(TESTS) --numprocesses $(WORKERS) --dist worksteal -m "not system and not thorough"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-system test-chaos explore test-simulation mutations pairs fuzz fuzz-undone test-clients debian-clients benchmark benchmark-hook coverage lint types spelling format environment newest-environment constraints clean
+.PHONY: help demo demo-ui test test-system test-chaos explore test-simulation mutations pairs fuzz fuzz-undone test-clients debian-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
 
 help: ## list what can be done
 	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
@@ -102,11 +102,8 @@ debian-clients: ## install Go, Ruby and their AWS SDKs for test-clients (on Debi
 	@dpkg --status $(DEBIAN_CLIENTS) >/dev/null 2>&1 || { apt-get -qq update && \
 		DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends $(DEBIAN_CLIENTS); }
 
-benchmark: environment ## measure the transfer of artifacts against boto3 and zipfile (1 GiB, 5 rounds; ARGS="--mib 64")
-	@$(VENV)/bin/python benchmarks/artifacts.py $(ARGS)
-
-benchmark-hook: environment ## measure the hook's calls against bare boto3 (ARGS="--rounds 11 --jobs 50")
-	@$(VENV)/bin/python benchmarks/hook.py $(ARGS)
+benchmark: environment ## measure what the package costs, beside something known (ARGS="--short", ARGS="hook imports")
+	@$(VENV)/bin/python -m benchmarks $(ARGS)
 
 coverage: environment ## run both, and measure the covered branches
 	$(QUICK_TESTS) --cov --cov-branch --cov-report= $(ARGS)

@@ -1,58 +1,102 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Compare artifacts with boto3's own transfers and with ``zipfile.extractall``.
+Artifacts, beside boto3's own transfers and ``zipfile.extractall``; by one process, and by many at once.
 
-Each measurement runs in its own process, ours and the rival's in turn, against an emulator in another one.
+Each measurement runs in its own process, ours and the other in turn, against an emulator in another one.
 Both have the same modules loaded and a client ready, so that only the work makes a difference.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
+import contextlib
+import multiprocessing
 import random
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.apart import run_apart, served_apart
+from benchmarks.emulated import ACTION_TYPE, REGION, connections
+from benchmarks.figures import Figure, Point
+
 MIB = 1024 * 1024
-ACTION_TYPE = {"category": "Build", "owner": "ThirdParty", "provider": "Example", "version": "1"}
 FILES = 256
-#: Work → its longest time, as a multiple of the rival's.
-MAX_RATIOS = {"download": 1.1, "upload": 1.1, "extract": 1.2}
-MAX_EXTRA_MEMORY_MIB = 64
+#: Processes that transfer at once.
+MANY = 8
+_RIVALS = {
+    "download": "boto3's download_file",
+    "upload": "boto3's upload_file",
+    "extract": "zipfile.extractall",
+}
+_GOALS = {"download": 1.1, "upload": 1.1, "extract": 1.2}
+_MAX_EXTRA_MEMORY_MIB = 64
 
 
-def main() -> int:
-    """Run what the command line says, and return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mib", type=int, default=1024, help="size of the artifact")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--what", nargs="+", choices=list(MAX_RATIOS), default=list(MAX_RATIOS))
-    parser.add_argument("--one", nargs=2, metavar=("WHAT", "WHOSE"), help="measure one (used internally)")
-    arguments = parser.parse_args()
-    if arguments.one:
-        print(json.dumps(_measure(*arguments.one)))
-        return 0
+def measure(short: bool) -> list[Figure]:
+    """Return the figures."""
+    if short:
+        return _figures(64, 1, ["download", "upload"], 1)
+    by_many = _figures(128, 3, ["download", "upload"], MANY)
+    return [*_figures(1024, 3, ["download", "upload", "extract"], 1), *by_many]
+
+
+def _figures(mib: int, rounds: int, measured: list[str], processes: int) -> list[Figure]:
+    """
+    Return the figures of one size.
+
+    :param mib: Size of the artifact.
+    :param rounds: How often each is measured.
+    :param measured: What is done with it.
+    :param processes: How many processes do it at once.
+    """
+    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        return _compare(Path(folder), arguments.mib, arguments.rounds, arguments.what)
+        source = Path(folder) / "source.zip"
+        _make_archive(source, mib)
+        with served_apart(artifact_store, str(source)) as store:
+            environment = connections(store["url"], {store["client_id"]: store["client_token"]})
+            job = run_apart(claim_job, environment=environment)
+            for number in range(rounds):
+                for what in measured:
+                    for whose in ("theirs", "ours") if number % 2 else ("ours", "theirs"):
+                        made = run_apart(
+                            transfer, what, whose, str(source), job, processes, environment=environment
+                        )
+                        for name, value in made.items():
+                            found[what, whose, name].append(value)
+    figures = []
+    suffix, by = ("", "") if processes == 1 else ("-by-many", f" by {processes} processes at once")
+    for what in measured:
+        seconds = Point(found[what, "ours", "seconds"], found[what, "theirs", "seconds"])
+        memory = zip(found[what, "ours", "peak_mib"], found[what, "theirs", "peak_mib"], strict=True)
+        more = Point([ours - theirs for ours, theirs in memory])
+        said = f"{what} of {mib:,} MiB{by}"
+        figures += [
+            Figure(
+                f"artifact-{what}{suffix}", said, f"{_RIVALS[what]}{by}", "s", [seconds],
+                at_most=_GOALS[what], alarm=3.0,
+            ),
+            Figure(
+                f"artifact-{what}{suffix}-memory", f"{said}: peak memory of a process, less the other's",
+                f"{_RIVALS[what]}{by}", "MiB", [more], at_most=_MAX_EXTRA_MEMORY_MIB, alarm=128.0,
+            ),
+        ]  # fmt: skip
+    return figures
 
 
-def _compare(folder: Path, mib: int, rounds: int, measured: list[str]) -> int:
+@contextlib.contextmanager
+def artifact_store(source: str) -> Iterator[dict[str, str]]:
+    """
+    Serve an emulator with one job, whose input artifact is a file.
+
+    :param source: The file's path.
+    """
     from airflow_codepipeline_partner.emulator import Emulator
 
-    source = folder / "source.zip"
-    print(f"making an artifact of {mib} MiB in {FILES} files", flush=True)
-    _make_archive(source, mib)
-    found: dict[tuple[str, str], list[dict[str, float]]] = defaultdict(list)
     with Emulator() as emulator:
         customer = emulator.add_customer()
         emulator.add_pipeline(
@@ -61,59 +105,65 @@ def _compare(folder: Path, mib: int, rounds: int, measured: list[str]) -> int:
             action_type=ACTION_TYPE,
             output_artifacts=["Built"],
         )
-        emulator.start_execution("benchmark", {"SourceOutput": source.read_bytes()})
-        environment = _environment(folder, emulator.url, customer)
-        environment["BENCHMARK_JOB"] = json.dumps(_claim(environment))
-        for number in range(rounds):
-            for what in measured:
-                for whose in ("rival", "ours") if number % 2 else ("ours", "rival"):
-                    output = subprocess.run(  # noqa: S603
-                        [sys.executable, __file__, "--one", what, whose],
-                        env=environment,
-                        check=True,
-                        capture_output=True,
-                        text=True,
-                    ).stdout
-                    found[what, whose].append(json.loads(output.strip().rpartition("\n")[2]))
-            print(f"round {number + 1} of {rounds} done", flush=True)
-    return _report(found)
+        emulator.start_execution("benchmark", {"SourceOutput": Path(source).read_bytes()})
+        yield {"url": emulator.url, "client_id": customer.client_id, "client_token": customer.client_token}
 
 
-def _report(found: dict[tuple[str, str], list[dict[str, float]]]) -> int:
-    """Print the medians, and return 1 if one is over its limit."""
-    is_over = False
-    print(f"{'':10}{'ours':>10}{'rival':>10}{'ratio':>8}{'at most':>9}{'peak memory, ours - rival':>28}")
-    for what in dict.fromkeys(what for what, _ in found):
-        most = MAX_RATIOS[what]
-        seconds = {
-            whose: statistics.median(each["seconds"] for each in found[what, whose])
-            for whose in ("ours", "rival")
-        }
-        peaks = {
-            whose: statistics.median(each["peak_mib"] for each in found[what, whose])
-            for whose in ("ours", "rival")
-        }
-        ratio, more = seconds["ours"] / seconds["rival"], peaks["ours"] - peaks["rival"]
-        is_over |= ratio > most or more > MAX_EXTRA_MEMORY_MIB
-        times = "".join(f"{seconds[whose]:>8.2f} s" for whose in ("ours", "rival"))
-        print(f"{what:10}{times}{ratio:>8.2f}{most:>9}{more:>+24.0f} MiB")
-    return int(is_over)
-
-
-def _measure(what: str, whose: str) -> dict[str, float]:
-    from airflow_codepipeline_partner.artifacts.job_storage import JobStorage
+def claim_job() -> Any:
+    """Claim the one job."""
     from airflow_codepipeline_partner.hooks import CodePipelineHook
 
     hook = CodePipelineHook()
-    storage = JobStorage(hook, json.loads(os.environ["BENCHMARK_JOB"]))
-    source = Path(os.environ["BENCHMARK_SOURCE"])
+    [job] = hook.poll(ACTION_TYPE)
+    claimed = hook.claim(job)
+    if claimed is None:
+        raise RuntimeError("The job was not claimed.")
+    return claimed.to_xcom()
+
+
+def transfer(what: str, whose: str, source: str, job: dict[str, Any], processes: int) -> dict[str, float]:
+    """
+    Do it once, in so many processes at the same time.
+
+    :param what: ``download``, ``upload`` or ``extract``.
+    :param whose: ``ours`` or ``theirs``.
+    :param source: The path of the artifact's file.
+    :param job: The claimed job.
+    :param processes: How many.
+    :return: The seconds from the first begin to the last end, and the highest memory of any of them.
+    """
+    context = multiprocessing.get_context("spawn")
+    start, results = context.Barrier(processes), context.Queue()
+    work = [
+        context.Process(target=_transfer_once, args=(what, whose, source, job, start, results))
+        for _ in range(processes)
+    ]
+    for process in work:
+        process.start()
+    # A process that fails takes the others' barrier with it.
+    found = [results.get(timeout=900) for _ in work]
+    for process in work:
+        process.join()
+    return {
+        "seconds": max(end for _, end, _ in found) - min(begin for begin, _, _ in found),
+        "peak_mib": max(peak for _, _, peak in found),
+    }
+
+
+def _transfer_once(what: str, whose: str, path: str, job: dict[str, Any], start: Any, results: Any) -> None:
+    from airflow_codepipeline_partner.artifacts.job_storage import JobStorage
+    from airflow_codepipeline_partner.hooks import CodePipelineHook
+
+    hook, source = CodePipelineHook(), Path(path)
+    storage = JobStorage(hook, job)
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         # Clients, and what they load, are made once for any number of transfers, so they are not measured.
         work = _WORK[what, whose](Path(folder) / "result", source, storage, hook)
+        start.wait(120)
+        # On Linux this clock is the same in all processes.
         began = time.perf_counter()
         work()
-        seconds = time.perf_counter() - began
-    return {"seconds": seconds, "peak_mib": _peak_memory_mib()}
+        results.put((began, time.perf_counter(), _peak_memory_mib()))
 
 
 def _peak_memory_mib() -> float:
@@ -144,14 +194,13 @@ def _client(storage: Any, hook: Any) -> Any:
     import boto3
 
     credentials = hook.details(storage.job).artifact_credentials
-    return boto3.client(
-        "s3",
-        endpoint_url=os.environ["BENCHMARK_URL"],
-        region_name="us-east-1",
+    session: Any = boto3.Session(
+        region_name=REGION,
         aws_access_key_id=credentials["accessKeyId"],
         aws_secret_access_key=credentials["secretAccessKey"],
         aws_session_token=credentials["sessionToken"],
     )
+    return session.client("s3", endpoint_url=hook.conn_config.endpoint_url)
 
 
 def _download_by_boto3(result: Path, source: Path, storage: Any, hook: Any) -> Callable[[], object]:
@@ -175,11 +224,11 @@ def _extract_by_zipfile(result: Path, source: Path, storage: Any, hook: Any) -> 
 
 _WORK = {
     ("download", "ours"): _download,
-    ("download", "rival"): _download_by_boto3,
+    ("download", "theirs"): _download_by_boto3,
     ("upload", "ours"): _upload,
-    ("upload", "rival"): _upload_by_boto3,
+    ("upload", "theirs"): _upload_by_boto3,
     ("extract", "ours"): _extract,
-    ("extract", "rival"): _extract_by_zipfile,
+    ("extract", "theirs"): _extract_by_zipfile,
 }
 
 
@@ -189,44 +238,5 @@ def _make_archive(path: Path, mib: int) -> None:
         for number in range(FILES):
             # Random bytes do not compress, so that the archive is as large as its content.
             with archive.open(f"folder{number % 16}/file{number}", "w", force_zip64=True) as file:
-                for _ in range(max(1, mib // FILES)):
-                    file.write(chance.randbytes(MIB))
-
-
-def _environment(folder: Path, url: str, customer: Any) -> dict[str, str]:
-    aws = {
-        "conn_type": "aws",
-        "login": "AKIAEXAMPLE",
-        "password": "example",
-        "extra": {"region_name": "us-east-1", "endpoint_url": url},
-    }
-    client = {
-        "conn_type": "codepipeline_partner_client",
-        "login": customer.client_id,
-        "password": customer.client_token,
-    }
-    conn_id = f"codepipeline_client_{customer.client_id.replace('-', '_')}"
-    return {
-        **os.environ,
-        "AIRFLOW_HOME": str(folder / "airflow"),
-        "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws),
-        f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(client),
-        "BENCHMARK_URL": url,
-        "BENCHMARK_SOURCE": str(folder / "source.zip"),
-    }
-
-
-def _claim(environment: dict[str, str]) -> dict[str, Any]:
-    script = (
-        "import json; from airflow_codepipeline_partner.hooks import CodePipelineHook as H; h = H(); "
-        f"[job] = h.poll({ACTION_TYPE!r}); print(json.dumps(h.claim(job).to_xcom()))"
-    )
-    output = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True
-    ).stdout
-    job: dict[str, Any] = json.loads(output.strip().rpartition("\n")[2])
-    return job
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+                for _ in range(mib * 4 // FILES):
+                    file.write(chance.randbytes(MIB // 4))

@@ -13,7 +13,7 @@ def all_pages() -> list[Path]:
     """Return every Markdown file of the repository."""
     found = [
         *REPO.glob("*.md"),
-        *(page for folder in ("docs", "tests") for page in (REPO / folder).rglob("*.md")),
+        *(page for folder in ("docs", "tests", "benchmarks") for page in (REPO / folder).rglob("*.md")),
     ]
     return sorted(page for page in found if "node_modules" not in page.parts)
 

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+One job on an idle Airflow, from queued to claimed and done, with a poll each second.
+
+Beside it: how long Airflow itself takes from an asset's event to the first task of the run that it starts.
+Between them lie the poll, and the dispatching run with its tasks. So there are also plain tasks with a
+dispatching run of the same shape.
+"""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks.figures import Figure, Point
+from benchmarks.real_airflow import RealAirflow, real_airflow, seconds_between
+
+_ROUNDS = 7
+_SHAPE = "an asset's event that starts a run of plain tasks by a dispatching run"
+
+
+def measure(short: bool) -> list[Figure]:
+    """Return the figures."""
+    claimed, done, first = [], [], []
+    plain_claimed, plain_done = [], []
+    with real_airflow() as running:
+        for _ in range(2 if short else _ROUNDS):
+            first.append(_event(running))
+            plain_begin, plain_end = _plain(running)
+            plain_claimed.append(plain_begin)
+            plain_done.append(plain_end)
+            until_claimed, until_done = _job(running)
+            claimed.append(until_claimed)
+            done.append(until_done)
+    against = "an asset's event to the start of the first task of its run"
+    return [
+        Figure(
+            "latency-claim", "one job, from queued to claimed", against, "s", [Point(claimed, first)], 1.3
+        ),
+        Figure(
+            "latency-claim-in-shape", "one job, from queued to claimed",
+            f"{_SHAPE}, until its first task starts", "s", [Point(claimed, plain_claimed)],
+        ),
+        Figure(
+            "latency-done-in-shape", "one job, from queued to its result",
+            f"{_SHAPE}, until its last task ends", "s", [Point(done, plain_done)],
+        ),
+    ]  # fmt: skip
+
+
+def _job(running: RealAirflow) -> tuple[float, float]:
+    ended = running.ended_runs("job_run")
+    began = running.queue_jobs(1)
+    running.wait_for_runs("job_run", ended + 1, 120)
+    [calls] = running.calls_since(began).values()
+    moments = [calls["AcknowledgeThirdPartyJob"], calls["PutThirdPartyJobSuccessResult"]]
+    # So that the next one starts at some moment between two polls.
+    time.sleep(0.3)
+    return seconds_between(began, moments[0]), seconds_between(began, moments[1])
+
+
+def _plain(running: RealAirflow) -> tuple[float, float]:
+    ended = running.ended_runs("plain_run")
+    began = running.make_event("benchmark_ids", 1)
+    running.wait_for_runs("plain_run", ended + 1, 120)
+    [tasks] = running.tasks_since("plain_run", began).values()
+    starts, ends = [each["start_date"] for each in tasks], [each["end_date"] for each in tasks]
+    return seconds_between(began, min(starts)), seconds_between(began, max(ends))
+
+
+def _event(running: RealAirflow) -> float:
+    ended = running.ended_runs("plain_event")
+    began = running.make_event("benchmark_event", 1)
+    running.wait_for_runs("plain_event", ended + 1, 120)
+    [tasks] = running.tasks_since("plain_event", began).values()
+    return seconds_between(began, tasks[0]["start_date"])
