@@ -2,9 +2,8 @@
 """
 Queued jobs to their end on a real Airflow, beside plain tasks in DAGs of the same shape.
 
-Both are started by an asset's events, and both start a run of three tasks for each. The plain one has all its
-ids in one event, ours has the jobs of one poll in each. The rounds are taken in turn on one Airflow, with
-SQLite and four task processes at once.
+Both are started by an asset's events, and both start a run of three tasks for each. The rounds are taken in
+turn on one Airflow, with SQLite and four task processes at once.
 """
 
 from __future__ import annotations

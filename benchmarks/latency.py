@@ -2,9 +2,9 @@
 """
 One job on an idle Airflow, from queued to claimed and done, with a poll each second.
 
-Beside it: how long Airflow itself takes from an asset's event to the first task of the run that it starts.
-Between them lie the poll, and the dispatching run with its tasks. So there are also plain tasks with a
-dispatching run of the same shape.
+A run for each job is beside one run for all jobs of an event, which does without the dispatching run; and
+beside plain tasks in the same shape. A job that an event announces, with a poll each 60 s, is beside those,
+too. How long Airflow itself takes from an asset's event to the first task of its run is there to be seen.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SHAPE = "an asset's event that starts a run of plain tasks by a dispatching run
 def measure(short: bool) -> list[Figure]:
     """Return the figures."""
     claimed, done, first = [], [], []
-    plain_claimed, plain_done = [], []
+    plain_claimed, plain_done, shared, woken = [], [], [], []
     with real_airflow() as running:
         for _ in range(2 if short else _ROUNDS):
             first.append(_event(running))
@@ -31,10 +31,25 @@ def measure(short: bool) -> list[Figure]:
             until_claimed, until_done = _job(running)
             claimed.append(until_claimed)
             done.append(until_done)
-    against = "an asset's event to the start of the first task of its run"
+            shared.append(_job(running, "all", "job_all")[0])
+            woken.append(_job(running, "woken")[0])
+    later = [ours - plain for ours, plain in zip(woken, plain_claimed, strict=True)]
     return [
         Figure(
-            "latency-claim", "one job, from queued to claimed", against, "s", [Point(claimed, first)], 1.3
+            "latency-claim", "one job with a run of its own, from queued to claimed",
+            "one job in a run for all jobs of an event", "s", [Point(claimed, shared)], 1.3,
+        ),
+        Figure(
+            "latency-claim-event", "one job with a run of its own, from queued to claimed",
+            "an asset's event to the start of the first task of its run", "s", [Point(claimed, first)],
+        ),
+        Figure(
+            "latency-woken", "one job that an event announces, polled for each 60 s: from queued to claimed",
+            "a poll each second", "s", [Point(woken, claimed)],
+        ),
+        Figure(
+            "latency-woken-later", f"the same, later than {_SHAPE}, until its first task starts", "", "s",
+            [Point(later)], 1.0,
         ),
         Figure(
             "latency-claim-in-shape", "one job, from queued to claimed",
@@ -47,12 +62,12 @@ def measure(short: bool) -> list[Figure]:
     ]  # fmt: skip
 
 
-def _job(running: RealAirflow) -> tuple[float, float]:
-    ended = running.ended_runs("job_run")
-    began = running.queue_jobs(1)
-    running.wait_for_runs("job_run", ended + 1, 120)
+def _job(running: RealAirflow, pipeline: str = "benchmark", dag_id: str = "job_run") -> tuple[float, float]:
+    ended = running.ended_runs(dag_id)
+    began = running.queue_jobs(1, pipeline)
+    running.wait_for_runs(dag_id, ended + 1, 120)
     [calls] = running.calls_since(began).values()
-    moments = [calls["AcknowledgeThirdPartyJob"], calls["PutThirdPartyJobSuccessResult"]]
+    moments = [moment for name, moment in calls.items() if name.startswith(("Acknowledge", "Put"))]
     # So that the next one starts at some moment between two polls.
     time.sleep(0.3)
     return seconds_between(began, moments[0]), seconds_between(began, moments[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 import shutil
 import tempfile
 import time
@@ -14,14 +15,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from airflow_codepipeline_partner._protocol.state_changes import pattern_of
 from airflow_codepipeline_partner.emulator import Emulator
+from airflow_codepipeline_partner.jobs import ActionType
 from benchmarks.apart import ROOT
-from benchmarks.emulated import ACTION_TYPE, connections
+from benchmarks.emulated import ACTION_TYPE, bare_client, connections
 from demo.local_airflow import LocalAirflow
 
-DAGS = ("job_run", "job_dispatch", "plain_run", "plain_dispatch", "plain_event")
+DAGS = ("job_run", "job_dispatch", "job_all", "job_woken", "plain_run", "plain_dispatch", "plain_event")
 _PAGE = 100
-_PUT = "PutThirdPartyJobSuccessResult"
+_PUTS = ("PutThirdPartyJobSuccessResult", "PutJobSuccessResult")
 
 
 class RealAirflow:
@@ -29,18 +32,19 @@ class RealAirflow:
     What the benchmarks do with it.
 
     :param airflow: A healthy Airflow with the DAGs of benchmarks/dags.
-    :param emulator: An emulator with the pipeline ``benchmark``.
+    :param emulator: An emulator with the pipelines ``benchmark``; ``all``, whose jobs share runs; and
+        ``woken``, whose action wakes the poll for its jobs.
     """
 
     def __init__(self, airflow: LocalAirflow, emulator: Emulator) -> None:
         self.airflow = airflow
         self.emulator = emulator
 
-    def queue_jobs(self, number: int) -> datetime.datetime:
+    def queue_jobs(self, number: int, pipeline: str = "benchmark") -> datetime.datetime:
         """Queue jobs, and return the moment before the first."""
         began = datetime.datetime.now(datetime.UTC)
         for _ in range(number):
-            self.emulator.start_execution("benchmark")
+            self.emulator.start_execution(pipeline)
         return began
 
     def make_event(self, asset: str, number: int) -> datetime.datetime:
@@ -90,7 +94,7 @@ class RealAirflow:
         for entry in self.emulator.ledger:
             if entry.job_id is not None and entry.outcome == "ok" and entry.time >= began:
                 found.setdefault(entry.job_id, {}).setdefault(entry.operation, entry.time)
-        return {job_id: calls for job_id, calls in found.items() if _PUT in calls}
+        return {job_id: calls for job_id, calls in found.items() if set(_PUTS) & set(calls)}
 
     def _asset_id(self, name: str) -> int:
         found = self.airflow.call("GET", f"/assets?name_pattern={name}")["assets"]
@@ -115,6 +119,10 @@ class RealAirflow:
         """Have each DAG run once."""
         self.queue_jobs(2)
         self.wait_for_runs("job_run", 2, 180)
+        self.queue_jobs(1, "all")
+        self.wait_for_runs("job_all", 1, 180)
+        self.queue_jobs(1, "woken")
+        self.wait_for_runs("job_run", 3, 180)
         self.make_event("benchmark_ids", 2)
         self.wait_for_runs("plain_run", 2, 180)
         self.make_event("benchmark_event", 1)
@@ -131,12 +139,29 @@ def real_airflow() -> Iterator[RealAirflow]:
         emulator.add_pipeline(
             "benchmark", client_id=customer.client_id, action_type=ACTION_TYPE, input_artifacts=[]
         )
+        emulator.add_pipeline(
+            "all", client_id=customer.client_id, action_type="Build/ThirdParty/All/1", input_artifacts=[]
+        )
+        emulator.add_pipeline("woken", action_type="Build/Custom/Woken/1", input_artifacts=[])
+        queue = _wake_queue(emulator.url)
         known = connections(emulator.url, {customer.client_id: customer.client_token})
+        known["BENCHMARK_WAKE_QUEUE"] = queue
         with LocalAirflow(home, home / "dags", environment=known) as airflow:
             running = RealAirflow(airflow, emulator)
             running.switch_on()
             running.warm_up()
             yield running
+
+
+def _wake_queue(url: str) -> str:
+    """Make a queue with the events of the pipeline ``woken``, and return its URL."""
+    sqs, events = bare_client("sqs", url), bare_client("events", url)
+    queue: str = sqs.create_queue(QueueName="started")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    pattern = pattern_of(ActionType("Build", "Woken", owner="Custom"))
+    events.put_rule(Name="started", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="started", Targets=[{"Id": "queue", "Arn": arn}])
+    return queue
 
 
 def seconds_between(begin: datetime.datetime | str, end: datetime.datetime | str) -> float:

@@ -13,6 +13,7 @@ import contextvars
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from enum import Enum, auto
 from typing import Any, Protocol, Self
 from weakref import WeakKeyDictionary
 
@@ -42,6 +43,14 @@ LONGEST_PAUSE = 300.0
 FIRST_PAUSE_AFTER_RUBBISH = 1.0
 
 _queues: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], WakeQueue]] = WeakKeyDictionary()
+
+
+class Outcome(Enum):
+    """What becomes of a message: it is deleted, left to other triggerers, or left since it is no event."""
+
+    DONE = auto()
+    LEFT = auto()
+    RUBBISH = auto()
 
 
 class Listener(Protocol):
@@ -167,15 +176,16 @@ class WakeQueue:
         )
         # If nobody is left to hear of them, they come again.
         messages = (answer.get("Messages") or []) if self._listeners else []
-        read = [message for message in messages if self._read(str(message.get("Body")))]
-        if read:
-            await in_thread_of_its_own(lambda: self._delete(client, read))
-        only_rubbish = bool(messages) and not read
+        read = [self._read(str(message.get("Body"))) for message in messages]
+        done = [message for message, outcome in zip(messages, read, strict=True) if outcome is Outcome.DONE]
+        if done:
+            await in_thread_of_its_own(lambda: self._delete(client, done))
+        only_rubbish = set(read) == {Outcome.RUBBISH}
         longer = max(2 * self._pause, FIRST_PAUSE_AFTER_RUBBISH)
         self._pause = min(longer, VISIBILITY_TIMEOUT) if only_rubbish else 0.0
 
-    def _read(self, body: str) -> bool:
-        """Wake the pollers that a message concerns; return whether it has served its purpose."""
+    def _read(self, body: str) -> Outcome:
+        """Wake the pollers that a message concerns; return what becomes of it."""
         try:
             started = state_changes.started_action(body)
         except InvalidInput as error:
@@ -188,13 +198,14 @@ class WakeQueue:
                     self._url,
                     error,
                 )
-            return False
+            return Outcome.RUBBISH
         if started is None:
-            return True
+            return Outcome.DONE
         # All of them: those with another query, too.
         is_heard = any([listener.wake(started) for listener in self._listeners])
         # Another triggerer may wait for such jobs.
-        return is_heard or not state_changes.is_fresh(body, datetime.fromtimestamp(self._clock.time(), UTC))
+        now = datetime.fromtimestamp(self._clock.time(), UTC)
+        return Outcome.LEFT if not is_heard and state_changes.is_fresh(body, now) else Outcome.DONE
 
     def _delete(self, client: Any, messages: Sequence[Mapping[str, Any]]) -> None:
         entries = [

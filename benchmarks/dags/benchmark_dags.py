@@ -7,10 +7,11 @@ The dispatching DAG is started by an asset's event, and starts a run of the othe
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import Asset, dag, task
+from airflow.sdk import Asset, dag, task, task_group
 
 from airflow_codepipeline_partner.assets import codepipeline_jobs, dispatch_jobs, offered_jobs
 from airflow_codepipeline_partner.operators import CodePipelineClaimJobOperator, finish_job
@@ -30,12 +31,7 @@ def work(job: dict[str, Any]) -> str:
 )
 def job_dispatch() -> None:
     """Start a run for each job."""
-
-    @task
-    def jobs() -> list[dict[str, Any]]:
-        return offered_jobs()
-
-    dispatch_jobs(jobs(), "job_run")
+    dispatch_jobs(None, "job_run")
 
 
 @dag(schedule=None, max_active_runs=MAX_ACTIVE_RUNS)
@@ -47,21 +43,55 @@ def job_run() -> None:
     finish_job(claim, task_id="finish")
 
 
+@dag(
+    schedule=[codepipeline_jobs("benchmark_all", "Build/ThirdParty/All/1", poll_interval=1)],
+    max_active_runs=MAX_ACTIVE_RUNS,
+)
+def job_all() -> None:
+    """Claim, work on and finish all jobs of an event in one run."""
+
+    @task
+    def jobs() -> list[dict[str, Any]]:
+        return offered_jobs()
+
+    @task_group
+    def one(job: Any) -> None:
+        claim = CodePipelineClaimJobOperator(task_id="claim", job=job)
+        result: Any = claim.output
+        work(result)
+        finish_job(claim, task_id="finish")
+
+    one.expand(job=jobs())
+
+
+@dag(
+    schedule=[
+        codepipeline_jobs(
+            "benchmark_woken",
+            "Build/Custom/Woken/1",
+            poll_interval=60,
+            wake_queue=os.environ.get("BENCHMARK_WAKE_QUEUE"),
+        )
+    ],
+    max_active_runs=MAX_ACTIVE_RUNS,
+)
+def job_woken() -> None:
+    """Start a run for each job of an action whose events wake the poll."""
+    dispatch_jobs(None, "job_run")
+
+
 @dag(schedule=[Asset("benchmark_ids")], max_active_runs=MAX_ACTIVE_RUNS)
 def plain_dispatch() -> None:
     """Start a run for each id."""
 
     @task
-    def jobs(triggering_asset_events: Any = None) -> list[dict[str, Any]]:
+    def list_runs(triggering_asset_events: Any = None) -> list[dict[str, Any]]:
         events = [event for some in triggering_asset_events.values() for event in some]
-        return [{"job_id": each} for event in events for each in event.extra["ids"]]
+        ids = [each for event in events for each in event.extra["ids"]]
+        return [{"trigger_run_id": f"plain__{each}", "conf": {"job_id": each}} for each in ids]
 
-    @task
-    def dispatch_jobs_runs(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [{"trigger_run_id": f"plain__{job['job_id']}", "conf": job} for job in jobs]
-
-    found: Any = jobs()
-    runs: Any = dispatch_jobs_runs(found)
+    runs: Any = list_runs()
+    # Airflow's own operator starts one run in each task.
     TriggerDagRunOperator.partial(
         task_id="dispatch_jobs", trigger_dag_id="plain_run", logical_date=None
     ).expand_kwargs(runs)
@@ -97,6 +127,8 @@ def plain_event() -> None:
 
 job_dispatch()
 job_run()
+job_all()
+job_woken()
 plain_dispatch()
 plain_run()
 plain_event()

@@ -157,8 +157,14 @@ def test_what_others_wait_for_is_left_to_them_for_a_minute():
     others = ActionType("Test", "Other")
     late = datetime.fromtimestamp(NOW.timestamp() - 61, UTC)
     queue = Queue([body(others), body(others, at=late), body(state="FAILED"), body(at=late)])
-    hear(queue, Listener())
+    assert hear(queue, Listener()) == []
     assert queue.deleted == [body(others, at=late), body(state="FAILED"), body(at=late)]
+
+
+def test_what_is_left_to_others_delays_nothing():
+    queue, listener = Queue(*[body(ActionType("Test", "Other"))] * 5, body()), Listener()
+    assert hear(queue, listener) == []
+    assert listener.heard == 1
 
 
 def test_rubbish_is_left_said_once_and_read_ever_less_often(caplog):
