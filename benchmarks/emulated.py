@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
@@ -24,7 +25,7 @@ def emulator(
     :param jobs: How many jobs are queued.
     :param settings: Settings of the emulator.
     :param with_artifacts: Whether the jobs have an input artifact, and so credentials.
-    :return: Its ``url``, and the customer's ``client_id`` and ``client_token``.
+    :return: Its ``url`` and ``pid``, and the customer's ``client_id`` and ``client_token``.
     """
     from airflow_codepipeline_partner.emulator import Emulator, Settings
 
@@ -42,6 +43,7 @@ def emulator(
             "url": running.url,
             "client_id": customer.client_id,
             "client_token": customer.client_token,
+            "pid": os.getpid(),
         }
 
 

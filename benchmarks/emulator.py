@@ -11,12 +11,15 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
+
+import psutil  # type: ignore[import-untyped]
 
 from benchmarks.apart import run_apart, served_apart
 from benchmarks.emulated import ACTION_TYPE, REGION, bare_client, emulator
@@ -30,33 +33,53 @@ def measure(short: bool) -> list[Figure]:
     """Return the figures."""
     places, rounds, seconds = ([10, 10_000], 1, 1.5) if short else ([10, 100, 1000, 10_000, 100_000], 5, 4.0)
     poll = {"actionTypeId": ACTION_TYPE, "maxBatchSize": 1}
-    ours: list[list[float]] = [[] for _ in range(rounds)]
-    theirs: list[list[float]] = [[] for _ in range(rounds)]
+    ours: list[list[dict[str, float]]] = [[] for _ in range(rounds)]
+    theirs: list[list[dict[str, float]]] = [[] for _ in range(rounds)]
     with contextlib.ExitStack() as serving:
         moto = serving.enter_context(served_apart(moto_server))
         # A job that is offered stays queued. Those that nobody calls now cost nothing.
         settings = {"lease_seconds": 0}
-        urls = [serving.enter_context(served_apart(emulator, jobs, settings))["url"] for jobs in places]
+        emulators = [serving.enter_context(served_apart(emulator, jobs, settings)) for jobs in places]
         for number in range(rounds):
-            for url in urls:
-                ours[number].append(run_apart(rate, url, "PollForThirdPartyJobs", poll, seconds))
-                theirs[number].append(run_apart(rate, moto, "ListPipelines", {}, seconds))
-    what, axis = f"polls of {CLIENTS} clients at the emulator", "queued jobs"
-    return [
-        Figure(
-            "emulator", what, f"ListPipelines of {CLIENTS} clients at moto's server", "calls a second",
-            curve(ours, places, theirs), at_least=6, alarm=2.0, axis=axis,
-        ),
-        Figure(
-            "emulator-by-jobs", what, f"the same with {places[0]} queued jobs", "calls a second",
-            curve(ours, places), at_least=0.9, alarm=0.4, axis=axis,
-        ),
-    ]  # fmt: skip
+            for each in emulators:
+                ours[number].append(_rates(each, "PollForThirdPartyJobs", poll, seconds))
+                theirs[number].append(_rates(moto, "ListPipelines", {}, seconds))
+    figures = []
+    for suffix, name, unit, alarm in (
+        ("", "wall", "calls a second", 2.0),
+        ("-cpu", "cpu", "calls for each second of the server's CPU", 2.0),
+    ):
+        values = [[[each[name] for each in row] for row in rows] for rows in (ours, theirs)]
+        points = curve(values[0], places, values[1])
+        what, against = (
+            f"polls of {CLIENTS} clients at the emulator",
+            "ListPipelines of as many at moto's server",
+        )
+        if suffix:
+            what, against = f"{what}, by the CPU of the server", f"{against}, by its CPU"
+        figures.append(
+            Figure(
+                f"emulator{suffix}", what, against, unit, points, at_least=6, alarm=alarm, axis="queued jobs"
+            )
+        )
+    return figures
+
+
+def _rates(
+    server: dict[str, Any], operation: str, arguments: dict[str, Any], seconds: float
+) -> dict[str, float]:
+    """Return how many calls a server answers in a second, and in one second of its processor time."""
+    process = psutil.Process(server["pid"])
+    before = process.cpu_times()
+    made = run_apart(call_for, server["url"], operation, arguments, seconds)
+    after = process.cpu_times()
+    used = after.user + after.system - before.user - before.system
+    return {"wall": made["calls"] / made["seconds"], "cpu": made["calls"] / used}
 
 
 @contextlib.contextmanager
-def moto_server() -> Iterator[str]:
-    """Serve moto with one pipeline, and yield the URL."""
+def moto_server() -> Iterator[dict[str, Any]]:
+    """Serve moto with one pipeline, and yield its ``url`` and ``pid``."""
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -66,13 +89,13 @@ def moto_server() -> Iterator[str]:
     url = f"http://{host}:{port}"
     role = bare_client("iam", url).create_role(RoleName="benchmark", AssumeRolePolicyDocument=_TRUST)["Role"]
     bare_client("codepipeline", url).create_pipeline(pipeline=_pipeline(role["Arn"]))
-    yield url
+    yield {"url": url, "pid": os.getpid()}
     server.stop()
 
 
-def rate(url: str, operation: str, arguments: dict[str, Any], seconds: float) -> float:
+def call_for(url: str, operation: str, arguments: dict[str, Any], seconds: float) -> dict[str, float]:
     """
-    Return how many calls a second some clients get answered.
+    Call a server with some clients for a time, and return the number of ``calls`` and the ``seconds``.
 
     :param url: The server.
     :param operation: CodePipeline's operation.
@@ -103,7 +126,7 @@ def rate(url: str, operation: str, arguments: dict[str, Any], seconds: float) ->
         caller.start()
     for caller in callers:
         caller.join()
-    return sum(counts) / (time.monotonic() - began)
+    return {"calls": sum(counts), "seconds": time.monotonic() - began}
 
 
 def _is_answered(connection: socket.socket, operation: str) -> bool:
