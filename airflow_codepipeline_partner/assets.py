@@ -9,15 +9,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow.sdk import Asset, AssetWatcher, get_current_context, task
+from airflow.sdk import Asset, AssetWatcher
 
+from airflow_codepipeline_partner._client_conn_ids import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner._compat import conf as airflow_conf
 from airflow_codepipeline_partner._compat import is_paused
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import check_number
-from airflow_codepipeline_partner._worker.dag import in_parts
-from airflow_codepipeline_partner._worker.record_search import LIVING, has_claimed
-from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
 
@@ -103,6 +101,8 @@ def offered_jobs(context: Mapping[str, Any] | None = None) -> list[dict[str, Any
     :param context: The running task's context. If None, Airflow's current context is used.
     :raises InvalidJobReference: There are no jobs, or the values are not jobs.
     """
+    from airflow.sdk import get_current_context
+
     known = get_current_context() if context is None else context
     jobs = {job.job_id: job.to_xcom() for job in _jobs_of_events(known)}
     if not jobs:
@@ -207,6 +207,11 @@ def dispatch_jobs(
     :param parameters: Other parameters of Airflow's TriggerDagRunOperator.
     :return: The task that starts the runs.
     """
+    # Airflow's decorators, and the operator below with Airflow's models, take longer to import than all else
+    # that a DAG file imports. Only a DAG that dispatches needs them.
+    from airflow.sdk import task
+
+    from airflow_codepipeline_partner.operators.start_run import StartRunOperator
 
     @task(task_id=f"{task_id}_runs")
     def runs(jobs: Any, dag_id: str, more: dict[str, Any], ti: Any = None) -> list[dict[str, Any]]:
@@ -236,9 +241,6 @@ def dispatch_jobs(
             raise faults[-1]
         return found
 
-    # Its base class imports Airflow's models, which takes longer than all else that a DAG file imports.
-    from airflow_codepipeline_partner.operators.start_run import StartRunOperator
-
     return StartRunOperator.partial(
         task_id=task_id,
         trigger_dag_id=trigger_dag_id,
@@ -251,14 +253,16 @@ def dispatch_jobs(
 
 def _free_run_id(ti: Any, dag_id: str, job_id: str) -> str | None:
     """Return the id of a job's next run; None if a run of it has claimed the job, or still may."""
+    from airflow_codepipeline_partner._worker import dag, record_search
+
     first = _first_run_id(job_id)
     ids = [first, *(f"{first}__{number}" for number in range(2, MAX_ATTEMPTS + 1))]
     last: str | None = None
-    for some in in_parts(ids):
+    for some in dag.in_parts(ids):
         attempts: int = ti.get_dr_count(dag_id=dag_id, run_ids=some)
         if attempts == 0:
             break
-        if ti.get_dr_count(dag_id=dag_id, run_ids=some, states=list(LIVING)):
+        if ti.get_dr_count(dag_id=dag_id, run_ids=some, states=list(record_search.LIVING)):
             return None
         # If a user has deleted some, the last one comes later than their count says.
         number, middle, behind = attempts - 1, attempts, len(some)
@@ -273,7 +277,7 @@ def _free_run_id(ti: Any, dag_id: str, job_id: str) -> str | None:
             break
     if last is None:
         return first
-    if has_claimed(ti, dag_id, last, job_id):
+    if record_search.has_claimed(ti, dag_id, last, job_id):
         return None
     later = ids[ids.index(last) + 1 :]
     if not later:

@@ -15,6 +15,7 @@ from airflow_codepipeline_partner import assets
 from airflow_codepipeline_partner._compat import is_paused
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import ClaimState
+from airflow_codepipeline_partner._worker import record_search
 from airflow_codepipeline_partner._worker.records import CLAIM_KEY, RESULT_KEY, ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.assets import codepipeline_jobs, offered_jobs
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
@@ -261,7 +262,7 @@ def test_a_usual_job_id_is_in_the_runs_id_as_it_is():
 def test_a_deleted_run_does_not_keep_a_job_from_its_next_run(monkeypatch):
     runs = {"codepipeline__j__2": "failed"}
 
-    monkeypatch.setattr(assets, "has_claimed", lambda *of: False)
+    monkeypatch.setattr(record_search, "has_claimed", lambda *of: False)
     known = Runs(runs)
     assert assets._free_run_id(known, "dag", "j") == "codepipeline__j__3"
     runs["codepipeline__j__3"] = "running"
@@ -270,13 +271,13 @@ def test_a_deleted_run_does_not_keep_a_job_from_its_next_run(monkeypatch):
 
 def test_a_job_has_no_two_runs_at_once(monkeypatch):
     """A user has cleared its first run while the second had ended."""
-    monkeypatch.setattr(assets, "has_claimed", lambda *of: False)
+    monkeypatch.setattr(record_search, "has_claimed", lambda *of: False)
     runs = {"codepipeline__j": "running", "codepipeline__j__2": "failed"}
     assert assets._free_run_id(Runs(runs), "dag", "j") is None
 
 
 def test_a_job_has_a_run_after_many_attempts(monkeypatch):
-    monkeypatch.setattr(assets, "has_claimed", lambda *of: False)
+    monkeypatch.setattr(record_search, "has_claimed", lambda *of: False)
     job_id = "1d8bb1d5-7a32-4bd7-93f2-dfc972e09741"
     first = assets._first_run_id(job_id)
     runs = {first: "failed", **{f"{first}__{number}": "failed" for number in range(2, 300)}}
@@ -294,7 +295,7 @@ def test_a_job_has_a_run_after_many_attempts(monkeypatch):
 @pytest.mark.parametrize("gone", [[5], [1, 2, 30], [39, 38]], ids=str)
 def test_a_gap_hides_no_run(monkeypatch, count, gone):
     """A user has deleted runs of a job that had many."""
-    monkeypatch.setattr(assets, "has_claimed", lambda *of: False)
+    monkeypatch.setattr(record_search, "has_claimed", lambda *of: False)
     ids = ["codepipeline__j", *(f"codepipeline__j__{number}" for number in range(2, count + 1))]
     runs = {run_id: "failed" for number, run_id in enumerate(ids, 1) if number not in gone or number == count}
     assert assets._free_run_id(Runs(runs), "dag", "j") == f"codepipeline__j__{count + 1}"
