@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
@@ -47,10 +47,6 @@ __all__ = ["CodePipelineJobProgressSensor", "CodePipelineJobSensor"]
 
 class _TriggererSensor(CodePipelineBaseOperator, BaseSensorOperator):
     """A sensor that fails if its wait did not take place: that says nothing about what it waits for."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        check_seconds("timeout", self.timeout)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """
@@ -124,17 +120,15 @@ class CodePipelineJobSensor(_TriggererSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
+        check_seconds("timeout", self.timeout)
         check_action_type(action_type, query_param)
         check_positive("poke_interval", self.poke_interval)
         check_literal(lambda size: check_number("maxBatchSize", size), max_batch_size)
         self.action_type = to_templatable(action_type)
         self.max_batch_size = max_batch_size
         self.query_param = query_param
-        self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False)
-            if deferrable is None
-            else deferrable
-        )
+        if deferrable is not None:
+            self.deferrable = deferrable
         check_literal(read_wake_queue, wake_queue)
         if wake_queue is not None and not self.deferrable:
             raise InvalidInput(
@@ -142,6 +136,11 @@ class CodePipelineJobSensor(_TriggererSensor):
                 "deferrable=True."
             )
         self.wake_queue = wake_queue
+
+    @cached_property
+    def deferrable(self) -> bool:
+        """Whether it waits in the triggerer. Airflow's default is looked up only if it matters."""
+        return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
 
     def execute(self, context: Any) -> Any:
         """Wait in the worker, or in the triggerer. The task defers before its first poll."""
@@ -263,6 +262,7 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
+        check_seconds("timeout", self.timeout)
         if self.soft_fail or self.never_fail:
             raise InvalidInput(
                 f"{type(self).__name__} {self.task_id} takes neither soft_fail nor never_fail: work that "
