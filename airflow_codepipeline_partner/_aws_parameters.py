@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
+from airflow_codepipeline_partner._client_conn_ids import DEFAULT_TEMPLATE
 
 if TYPE_CHECKING:
     from botocore.config import Config

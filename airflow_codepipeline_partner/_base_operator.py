@@ -11,17 +11,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._client_conn_ids import DEFAULT_TEMPLATE, check_template
 from airflow_codepipeline_partner._compat import is_resolved_later
-from airflow_codepipeline_partner._protocol import requests
-from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob, check_query_param
 from airflow_codepipeline_partner._protocol.parsing import read_query_param
-from airflow_codepipeline_partner._protocol.results import (
-    CurrentRevision,
-    ExecutionDetails,
-    read_output_variables,
-)
 from airflow_codepipeline_partner._templates import TextTemplates
-from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.links import CodePipelineLink, pipeline_url
 
@@ -31,6 +25,8 @@ if TYPE_CHECKING:
 _JINJA_MARKS = ("{{", "{%", "{#")
 #: The longest time that a parameter may name, in seconds: about 300 years.
 MAX_SECONDS = 1e10
+#: The longest timeout of a job that an action type can have, in seconds.
+MAX_JOB_TIMEOUT = 43_200
 
 
 class CodePipelineBaseOperator(TextTemplates, BaseOperator):
@@ -72,7 +68,7 @@ class CodePipelineBaseOperator(TextTemplates, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_literal(lambda template: ClientTokenHook.for_client("x", template), client_conn_id_template)
+        check_literal(check_template, client_conn_id_template)
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
         self.verify = verify
@@ -178,6 +174,21 @@ def read_seconds(name: str, value: Any) -> float:
         raise InvalidInput(f"{name} must be a number of seconds, not a {type(value).__name__}.") from None
 
 
+def read_job_timeout(value: Any) -> float:
+    """
+    Return a job's timeout in seconds.
+
+    :raises InvalidInput: It is none, or longer than AWS allows.
+    """
+    seconds = read_seconds("job_timeout", value)
+    if seconds > MAX_JOB_TIMEOUT:
+        raise InvalidInput(
+            f"job_timeout must be at most {MAX_JOB_TIMEOUT} seconds, the most that AWS allows for an action "
+            f"type; {seconds:g} was given."
+        )
+    return seconds
+
+
 def check_job(job: object) -> None:
     """
     Check a job at construction, if it is known then.
@@ -211,22 +222,40 @@ def check_action_type(action_type: object, query_param: object = None) -> None:
     kind = ActionType.from_value(action_type)
     kind.check_served()
     if not is_known_later(query_param):
-        requests.check_query_param(kind, query_param)
+        check_query_param(kind, query_param)
 
 
 def to_templatable(value: object) -> object:
     """Return a value in which Airflow renders templates; it passes over dataclasses."""
-    if isinstance(value, CurrentRevision | ExecutionDetails | ActionType):
-        return value.to_api()
     if isinstance(value, OfferedJob | ClaimedJob):
         return value.to_xcom()
+    if isinstance(value, ActionType):
+        return value.to_api()
     return value
+
+
+def details_to_templatable(value: object) -> object:
+    """Return the details of a result in which Airflow renders templates; it passes over dataclasses."""
+    if value is None or isinstance(value, str | Mapping) or is_resolved_later(value):
+        return value
+    from airflow_codepipeline_partner._protocol.results import CurrentRevision, ExecutionDetails
+
+    return value.to_api() if isinstance(value, CurrentRevision | ExecutionDetails) else value
 
 
 def check_success_literals(
     current_revision: object, execution_details: object, output_variables: object = None
 ) -> None:
     """Check the arguments of a success result as far as they are known at construction."""
+    if current_revision is execution_details is output_variables is None:
+        return
+    # Most DAG files give none of them, and need not wait for these classes.
+    from airflow_codepipeline_partner._protocol.results import (
+        CurrentRevision,
+        ExecutionDetails,
+        read_output_variables,
+    )
+
     stand_ins = dict.fromkeys(("revision", "changeIdentifier", "change_identifier"), "x")
     check_literal(CurrentRevision.from_value, current_revision, **stand_ins)
     check_literal(ExecutionDetails.from_value, execution_details)
@@ -243,4 +272,6 @@ def check_variables_of_job(job: object, output_variables: object) -> None:
     """
     is_given = isinstance(output_variables, Mapping) and len(output_variables) > 0
     if is_given and job is not None and not is_known_later(job):
-        requests.check_output_variables_fit(OfferedJob.from_value(job), continued=False)
+        from airflow_codepipeline_partner._protocol.requests import check_output_variables_fit
+
+        check_output_variables_fit(OfferedJob.from_value(job), continued=False)

@@ -11,9 +11,7 @@ from typing import Any, ClassVar
 
 from airflow_codepipeline_partner._base_operator import CodePipelineBaseOperator
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
-from airflow_codepipeline_partner._protocol import claims
-from airflow_codepipeline_partner._protocol.claims import UnknownClaim
-from airflow_codepipeline_partner._worker.claim_checkpoint import claim_of_retry
+from airflow_codepipeline_partner._protocol.choices import UnknownClaim, check_unknown_claim
 
 
 class ClaimingOperator(CodePipelineBaseOperator):
@@ -31,7 +29,7 @@ class ClaimingOperator(CodePipelineBaseOperator):
     claims_job: ClassVar[bool] = True
 
     def __init__(self, *, unknown_claim: UnknownClaim = "assume_ours", **kwargs: Any) -> None:
-        claims.check_unknown_claim(unknown_claim)
+        check_unknown_claim(unknown_claim)
         # A new job is claimed after the work on the others: Airflow's default rule would put it first.
         kwargs.setdefault("weight_rule", "absolute")
         super().__init__(**kwargs)
@@ -40,6 +38,8 @@ class ClaimingOperator(CodePipelineBaseOperator):
     def _do_render_template_fields(
         self, parent: Any, template_fields: Iterable[str], context: Any, jinja_env: Any, seen_oids: set[int]
     ) -> None:
+        from airflow_codepipeline_partner._worker.claim_checkpoint import claim_of_retry
+
         # Airflow calls this for a mapped task, too, and not render_template_fields.
         render = functools.partial(
             super()._do_render_template_fields, parent, template_fields, context, jinja_env, seen_oids

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -37,6 +36,9 @@ def quoted_name(name: object) -> str:
 
 def near_name(name: object, known: Iterable[str]) -> str | None:
     """Return the known name that is most like a name, or None if none is near."""
+    # Only an error needs it.
+    import difflib
+
     plain = {_letters(each): each for each in known}
     near = difflib.get_close_matches(_letters(str(name)), plain, 1)
     return plain[near[0]] if near else None

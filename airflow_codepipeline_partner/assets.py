@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow.sdk import Asset, AssetWatcher, get_current_context
+from airflow.sdk import Asset, AssetWatcher
 
+from airflow_codepipeline_partner._client_conn_ids import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner._protocol.parsing import check_number
-from airflow_codepipeline_partner._worker.offered_jobs import jobs_of_run
-from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.operators.dispatch_jobs import DispatchJobsOperator
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
@@ -88,6 +87,10 @@ def offered_jobs(context: Mapping[str, Any] | None = None) -> list[dict[str, Any
     :param context: The running task's context. If None, Airflow's current context is used.
     :raises InvalidJobReference: There are no jobs, or the values are not jobs.
     """
+    from airflow.sdk import get_current_context
+
+    from airflow_codepipeline_partner._worker.offered_jobs import jobs_of_run
+
     known = get_current_context() if context is None else context
     return [job.to_xcom() for job in jobs_of_run(known)]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow.sdk import BaseHook
 
+from airflow_codepipeline_partner._client_conn_ids import DEFAULT_TEMPLATE, client_conn_id
 from airflow_codepipeline_partner._compat import (
     AirflowNotFoundException,
     expect_connection_type,
@@ -28,9 +29,6 @@ from airflow_codepipeline_partner.provider_info import CLIENT_CONN_TYPE, CLIENT_
 __all__ = ["DEFAULT_TEMPLATE", "ClientTokenHook"]
 
 expect_connection_type(CLIENT_CONN_TYPE)
-
-#: Template of a client's connection id. In the client id ``-`` becomes ``_``.
-DEFAULT_TEMPLATE = "codepipeline_client_{client_id}"
 
 
 class ClientTokenHook(BaseHook):
@@ -58,14 +56,7 @@ class ClientTokenHook(BaseHook):
         :param template: The template of the connection id, with ``{client_id}``.
         :raises ClientConnectionError: The template has another field than ``{client_id}``.
         """
-        try:
-            conn_id = template.format(client_id=client_id.replace("-", "_"))
-        except (AttributeError, LookupError, TypeError, ValueError):
-            raise ClientConnectionError(
-                "client_conn_id_template may hold {client_id} and no other field in braces; "
-                f"the one given has {len(template)} characters."
-            ) from None
-        return cls(conn_id)
+        return cls(client_conn_id(client_id, template))
 
     def get_token(self, client_id: str, *, uncached: bool = False, unmasked: bool = False) -> Secret:
         """

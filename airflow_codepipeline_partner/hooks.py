@@ -14,10 +14,11 @@ from botocore.config import Config
 from airflow_codepipeline_partner._endpoints import is_of_aws
 from airflow_codepipeline_partner._masking import mask_secret
 from airflow_codepipeline_partner._protocol import claims, requests, responses
-from airflow_codepipeline_partner._protocol.claims import ENDED_STATUSES, Claim, ClaimState, UnknownClaim
+from airflow_codepipeline_partner._protocol.choices import UnknownClaim, check_unknown_claim
+from airflow_codepipeline_partner._protocol.claims import ENDED_STATUSES, Claim, ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.job_details import JobDetails
-from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob, check_query_param
 from airflow_codepipeline_partner._protocol.parsing import check_number
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import (
@@ -116,7 +117,7 @@ class CodePipelineHook(AwsBaseHook):
         Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
         """
         kind = ActionType.from_value(action_type)
-        query = requests.check_query_param(kind, query_param)
+        query = check_query_param(kind, query_param)
         call = requests.poll(kind, check_number("maxBatchSize", max_batch_size), query)
         answer = self._send(call)
         jobs, faults = in_closed_frames(lambda: responses.offered_jobs(kind, answer.get("jobs"), query))
@@ -186,7 +187,7 @@ class CodePipelineHook(AwsBaseHook):
         Source: GetThirdPartyJobDetails, AcknowledgeThirdPartyJob, GetJobDetails, AcknowledgeJob, CodePipeline
         API 2015-07-09.
         """
-        claims.check_unknown_claim(unknown_claim)
+        check_unknown_claim(unknown_claim)
         offered = OfferedJob.from_value(job)
         offered.check_claimable()
         claim = self.try_claim(

@@ -14,6 +14,7 @@ from airflow.sdk import BaseNotifier
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._base_operator import check_literal
 from airflow_codepipeline_partner._compat import get_task_states
+from airflow_codepipeline_partner._protocol.choices import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
@@ -28,7 +29,6 @@ from airflow_codepipeline_partner._worker.record_search import records_before, r
 from airflow_codepipeline_partner._worker.record_store import writers_of
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner._worker.report import put_once
-from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import (
     ClientConnectionError,

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any, ClassVar, NoReturn
+from datetime import timedelta
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_codepipeline_partner import triggers
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._base_operator import (
     CodePipelineBaseOperator,
@@ -21,50 +20,33 @@ from airflow_codepipeline_partner._base_operator import (
     check_positive,
     check_seconds,
     is_known_later,
+    read_job_timeout,
     read_seconds,
     to_templatable,
 )
 from airflow_codepipeline_partner._compat import (
-    AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
-    AirflowTaskTimeout,
     conf,
     failed_wait,
-    is_retried,
-    retry_wait,
 )
-from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK
-from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
+from airflow_codepipeline_partner._protocol.choices import CONTINUATION_TIMEOUT
+from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner._protocol.parsing import (
     check_number,
-    is_missing,
-    read_mapping,
     read_query_param,
     read_wake_queue,
 )
-from airflow_codepipeline_partner._worker import awaited_job, next_job
-from airflow_codepipeline_partner._worker import progress as said_by
-from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
-from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 from airflow_codepipeline_partner.exceptions import InvalidInput, from_description
-from airflow_codepipeline_partner.triggers import DEFERRAL_MARGIN, CodePipelineJobTrigger
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner._watching import Watching
 
 __all__ = ["CodePipelineJobProgressSensor", "CodePipelineJobSensor"]
-
-#: What part of a job's timeout may pass before it is renewed: workers may be busy, and answers be lost.
-RENEW_AFTER = 0.5
-#: The longest timeout of a job that an action type can have, in seconds.
-MAX_JOB_TIMEOUT = 43_200
 
 
 class _TriggererSensor(CodePipelineBaseOperator, BaseSensorOperator):
     """A sensor that fails if its wait did not take place: that says nothing about what it waits for."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        check_seconds("timeout", self.timeout)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """
@@ -138,17 +120,15 @@ class CodePipelineJobSensor(_TriggererSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
+        check_seconds("timeout", self.timeout)
         check_action_type(action_type, query_param)
         check_positive("poke_interval", self.poke_interval)
         check_literal(lambda size: check_number("maxBatchSize", size), max_batch_size)
         self.action_type = to_templatable(action_type)
         self.max_batch_size = max_batch_size
         self.query_param = query_param
-        self.deferrable = (
-            conf.getboolean("operators", "default_deferrable", fallback=False)
-            if deferrable is None
-            else deferrable
-        )
+        if deferrable is not None:
+            self.deferrable = deferrable
         check_literal(read_wake_queue, wake_queue)
         if wake_queue is not None and not self.deferrable:
             raise InvalidInput(
@@ -157,10 +137,17 @@ class CodePipelineJobSensor(_TriggererSensor):
             )
         self.wake_queue = wake_queue
 
+    @cached_property
+    def deferrable(self) -> bool:
+        """Whether it waits in the triggerer. Airflow's default is looked up only if it matters."""
+        return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+
     def execute(self, context: Any) -> Any:
         """Wait in the worker, or in the triggerer. The task defers before its first poll."""
         if not self.deferrable:
             return super().execute(context)
+        from airflow_codepipeline_partner.triggers import DEFERRAL_MARGIN, CodePipelineJobTrigger
+
         trigger = CodePipelineJobTrigger(
             action_type=ActionType.from_value(self.action_type),
             max_batch_size=check_number("maxBatchSize", self.max_batch_size),
@@ -207,6 +194,8 @@ class CodePipelineJobSensor(_TriggererSensor):
         raise failure
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
+        from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK
+
         return SYSTEM_CLOCK.vary(super()._get_next_poke_interval(*args, **kwargs))
 
 
@@ -269,10 +258,11 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
         progress_interval: Any = None,
         poke_interval: float | timedelta = 60,
         poll_interval: float = 30,
-        continuation_timeout: float = awaited_job.CONTINUATION_TIMEOUT,
+        continuation_timeout: float = CONTINUATION_TIMEOUT,
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
+        check_seconds("timeout", self.timeout)
         if self.soft_fail or self.never_fail:
             raise InvalidInput(
                 f"{type(self).__name__} {self.task_id} takes neither soft_fail nor never_fail: work that "
@@ -287,7 +277,7 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
         if not callable(progress):
             raise InvalidInput(f"progress must be a function, not a {type(progress).__name__}.")
         if not is_known_later(job_timeout):
-            _read_job_timeout(job_timeout)
+            read_job_timeout(job_timeout)
         check_literal(partial(read_seconds, "progress_interval"), progress_interval)
         for name, seconds in (
             ("poke_interval", self.poke_interval),
@@ -311,13 +301,11 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
         :raises AirflowSkipException: The run did not win the job.
         :raises JobNotInProgress: The job has another result.
         """
-        return self._look(context, time.time() + self.timeout)
-
-    # Of what a deferral hands on, dag.test() keeps the event only: there the time begins anew.
+        return self._in_task(context).look(None)
 
     def execute_again(self, context: Any, event: Any = None, deadline: float | None = None) -> dict[str, Any]:
         """Look at the work once more, after a wait."""
-        return self._look(context, deadline or time.time() + self.timeout)
+        return self._in_task(context).look(deadline)
 
     def execute_complete(
         self,
@@ -327,119 +315,10 @@ class CodePipelineJobProgressSensor(_TriggererSensor):
         at_least: float | None = None,
     ) -> dict[str, Any]:
         """Claim the action's next job, if it was offered to the trigger, and continue."""
-        with fail_without_retry_if_permanent():
-            job = OfferedJob.from_value(self.job)
-        next_job.take_offer(
-            self.hook, context, job, event, timeout=self.continuation_timeout, at_least=at_least
-        )
-        return self._look(context, deadline or time.time() + self.timeout, at_least)
+        return self._in_task(context).take_offer(event, deadline, at_least)
 
-    def _look(self, context: Any, deadline: float, at_least: float | None = None) -> dict[str, Any]:
-        with fail_without_retry_if_permanent():
-            claim = next_job.newest_job(self.hook, context, OfferedJob.from_value(self.job))
-            me = TaskInstanceRef.of(context["ti"])
-            awaited = awaited_job.awaited_token(claim)
-            if awaited == me.token or awaited_job.takes_no_result(claim):
-                if claim.counts_as_ours:
-                    # An earlier try may have died, or given up, over putting it. Or nobody has the job, and
-                    # no other task waits for its offer.
-                    claim = next_job.put_progress(self.hook, claim, me)
-                self._wait_for_next_job(claim, deadline, at_least)
-            if awaited is not None and next_job.is_forsaken(context["ti"], awaited):
-                # The task that put it has ended, and the finishing task does not wait yet.
-                self._wait_for_next_job(claim, deadline, at_least)
-            if awaited is None and not claim.counts_as_ours:
-                raise AirflowFailException(
-                    f"The claim of job {claim.record.job.job_id}, with which the action was to go on, is "
-                    f"{claim.record.state}: it may be another's, and is left."
-                )
-            self.show_link(claim.record.job.pipeline_name)
-            renew_at = self._renew_at(claim)
-            arguments = read_mapping(self.op_kwargs or {}, "op_kwargs")
-        try:
-            said = said_by.ask(
-                self.progress,
-                claim.record.job,
-                arguments,
-                task_id=self.task_id,
-                silent_fail=self.silent_fail,
-            )
-        except (Exception, AirflowTaskTimeout) as error:
-            if awaited is None and is_retried(context, error):
-                self._renew_before_retry(claim, me, context["ti"].try_number)
-            raise
-        with fail_without_retry_if_permanent():
-            if said is True:
-                return claim.record.job.to_xcom()
-            if time.time() >= deadline:
-                self._give_up()
-            if awaited is not None:
-                self.log.info("%s Another task of this run goes on with the action.", said_by.text_of(said))
-                self._look_again(min(time.time() + self.poke_interval, deadline), deadline)
-            if time.time() >= renew_at:
-                ended = next_job.put_progress(self.hook, claim, me, execution_details=said)
-                self._wait_for_next_job(ended, deadline)
-        self.log.info("%s The job is renewed in %.0f s.", said_by.text_of(said), renew_at - time.time())
-        self._look_again(min(time.time() + self.poke_interval, renew_at, deadline), deadline)
+    def _in_task(self, context: Any) -> Watching:
+        # Not needed by a DAG file, which Airflow parses again and again: the jobs, their records, the calls.
+        from airflow_codepipeline_partner._watching import Watching
 
-    def _renew_before_retry(self, claim: ClaimInRun, me: TaskInstanceRef, try_number: int) -> None:
-        """
-        Renew the job if a retry may come too late for that.
-
-        The function has failed. Perhaps only its look at the work did, and the work goes on.
-        """
-        if time.time() + retry_wait(self, try_number) < self._half_time(claim):
-            return
-        self.log.warning("progress of %s failed. The job is renewed before the retry.", self.task_id)
-        try:
-            next_job.put_progress(self.hook, claim, me)
-        except Exception as error:
-            # Of whatever kind: the failure of the work is raised, and a retry puts the renewal again.
-            self.log.warning("The job is not renewed: %s.", type(error).__name__)
-
-    def _renew_at(self, claim: ClaimInRun) -> float:
-        at = self._half_time(claim)
-        if is_missing(self.progress_interval):
-            return at
-        interval = read_seconds("progress_interval", self.progress_interval)
-        return min(at, claim.record.at.timestamp() + interval)
-
-    def _half_time(self, claim: ClaimInRun) -> float:
-        """Return when the job is renewed for the sake of its timeout."""
-        return claim.record.at.timestamp() + _read_job_timeout(self.job_timeout) * RENEW_AFTER
-
-    def _wait_for_next_job(self, claim: ClaimInRun, deadline: float, at_least: float | None = None) -> None:
-        """Defer until the action's next job is offered."""
-        triggers.defer_for_next_job(
-            self,
-            claim,
-            timeout=self.continuation_timeout,
-            poll_interval=self.poll_interval,
-            method_name="execute_complete",
-            at_least=at_least,
-            kwargs={"deadline": deadline},
-        )
-
-    def _look_again(self, moment: float, deadline: float) -> NoReturn:
-        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
-
-        self.defer(
-            trigger=DateTimeTrigger(datetime.fromtimestamp(moment, UTC)),
-            method_name="execute_again",
-            kwargs={"deadline": deadline},
-            # If no triggerer runs.
-            timeout=timedelta(seconds=max(deadline - time.time(), 0) + DEFERRAL_MARGIN),
-        )
-
-    def _give_up(self) -> NoReturn:
-        raise AirflowSensorTimeout(f"The work of {self.task_id} was not done within {self.timeout:g} s.")
-
-
-def _read_job_timeout(value: Any) -> float:
-    seconds = read_seconds("job_timeout", value)
-    if seconds > MAX_JOB_TIMEOUT:
-        raise InvalidInput(
-            f"job_timeout must be at most {MAX_JOB_TIMEOUT} seconds, the most that AWS allows for an action "
-            f"type; {seconds:g} was given."
-        )
-    return seconds
+        return Watching(self, context)

@@ -7,25 +7,20 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
-from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
-from airflow_codepipeline_partner._polling.poller import SharedPoller
-from airflow_codepipeline_partner._protocol import requests
-from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
+from airflow_codepipeline_partner._client_conn_ids import DEFAULT_TEMPLATE
+from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob, check_query_param
 from airflow_codepipeline_partner._protocol.parsing import read_wake_queue
-from airflow_codepipeline_partner._worker.awaited_job import (
-    LEAST_WAIT,
-    action_type_of,
-    awaited_tokens,
-    wait_deadline,
-)
-from airflow_codepipeline_partner._worker.record_search import ClaimInRun
-from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, described
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
+    from airflow_codepipeline_partner._polling.poller import SharedPoller
+    from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 
 __all__ = ["CodePipelineContinuationTrigger", "CodePipelineJobTrigger"]
 
@@ -98,7 +93,7 @@ class CodePipelineJobTrigger(BaseEventTrigger):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.action_type = ActionType.from_value(action_type)
-        self.query_param = requests.check_query_param(self.action_type, query_param)
+        self.query_param = check_query_param(self.action_type, query_param)
         self.max_batch_size = max_batch_size
         self.poll_interval = poll_interval
         self.timeout_deadline = timeout_deadline
@@ -129,14 +124,20 @@ class CodePipelineJobTrigger(BaseEventTrigger):
         if self.timeout_deadline is not None:
             yield await self._first_event(self.timeout_deadline)
             return
-        poller = SharedPoller.for_(self.action_type, self.aws, self.query_param)
+        poller = self._poller()
         async with aclosing(poller.watch(self.max_batch_size, self.poll_interval, self.wake_queue)) as offers:
             async for jobs in offers:
                 yield event("offered", jobs)
 
+    def _poller(self) -> SharedPoller:
+        # A DAG file makes triggers, for an asset or to be deferred, but only a triggerer polls.
+        from airflow_codepipeline_partner._polling.poller import SharedPoller
+
+        return SharedPoller.for_(self.action_type, self.aws, self.query_param)
+
     async def _first_event(self, deadline: float, next_job: NextJobFilter | None = None) -> TriggerEvent:
         try:
-            jobs = await SharedPoller.for_(self.action_type, self.aws, self.query_param).wait(
+            jobs = await self._poller().wait(
                 self.max_batch_size,
                 self.poll_interval,
                 deadline=deadline,
@@ -203,6 +204,8 @@ class CodePipelineContinuationTrigger(CodePipelineJobTrigger):
     @property
     def next_job(self) -> NextJobFilter:
         """The job that the task waits for."""
+        from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
+
         return NextJobFilter(
             self.client_id, self.continuation_token, self.aws, self.doubtful_job_id, self.other_tokens
         )
@@ -237,6 +240,13 @@ def defer_for_next_job(
     :param kwargs: More arguments of that method.
     :raises InvalidJobReference: The job does not say what to poll for.
     """
+    from airflow_codepipeline_partner._worker.awaited_job import (
+        LEAST_WAIT,
+        action_type_of,
+        awaited_tokens,
+        wait_deadline,
+    )
+
     job = claim.record.job.job
     # There is one at least: only then there is something to wait for.
     token, *other_tokens = awaited_tokens(claim)

@@ -333,7 +333,7 @@ def test_a_run_that_another_dispatcher_starts_is_not_ours(dispatched, offer, mon
     job = offer()
     assert len(dispatched(job)) == 1
     # It looked before that run was there.
-    monkeypatch.setattr(dispatch_jobs, "free_run_id", lambda *of: f"codepipeline__{job['job_id']}")
+    monkeypatch.setattr(job_runs, "free_run_id", lambda *of: f"codepipeline__{job['job_id']}")
     assert dispatched(job) == []
 
 
@@ -359,7 +359,7 @@ def test_what_goes_wrong_for_one_job_holds_up_no_other(dispatched, offer, run_da
             raise RuntimeError("deleted meanwhile")
         return free(ti, dag_id, job_id)
 
-    monkeypatch.setattr(dispatch_jobs, "free_run_id", failing)
+    monkeypatch.setattr(job_runs, "free_run_id", failing)
     assert dispatched(first, second) == [f"codepipeline__{second['job_id']}"]
     # The other has its run.
     assert dispatched(first, second) == []

@@ -16,12 +16,22 @@ PACKAGE = "airflow_codepipeline_partner"
 #: From the ground up. A module may import those of its own floor and of lower ones.
 FLOORS = (
     ("_limits", "_suggestions", "_masking", "_secrets", "_compat", "_aws_errors", "provider_info", "links"),
-    ("_limit_checks", "exceptions", "_connections"),
+    ("_limit_checks", "exceptions", "_client_conn_ids", "_connections"),
     ("_protocol",),
     ("jobs", "client_tokens", "_endpoints", "_transport", "hooks"),
     ("_aws_parameters", "_templates"),
     ("_worker", "_polling", "artifacts", "action_types", "_base_operator", "_claiming_operator"),
-    ("triggers", "operators", "decorators", "sensors", "notifications", "assets", "cli", "__main__"),
+    (
+        "triggers",
+        "operators",
+        "decorators",
+        "sensors",
+        "_watching",
+        "notifications",
+        "assets",
+        "cli",
+        "__main__",
+    ),
 )
 #: A house of its own: it imports none of the floors, and no floor imports it.
 EMULATOR = "emulator"

@@ -12,8 +12,10 @@ import pytest
 from support import action_state, results_of
 
 from airflow_codepipeline_partner._compat import AirflowFailException
+from airflow_codepipeline_partner._protocol import choices
 from airflow_codepipeline_partner._transport import Transport
-from airflow_codepipeline_partner._worker import awaited_job, progress
+from airflow_codepipeline_partner._watching import Watching
+from airflow_codepipeline_partner._worker import progress
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.jobs import ExecutionDetails
 from airflow_codepipeline_partner.operators.finish import CodePipelineFinishJobOperator
@@ -28,7 +30,7 @@ RAISED = ("fail", "skip", "reschedule", "job failure")
 def watch(emulator, customer, quick_clients, monkeypatch, tmp_path, offer, run_dag):
     """Run a DAG whose work answers so, one after the other, and return the run."""
     emulator.configure(continuation_delay=0, lease_seconds=0.2)
-    monkeypatch.setattr(awaited_job, "CONTINUATION_TIMEOUT", 5.0)
+    monkeypatch.setattr(choices, "CONTINUATION_TIMEOUT", 5.0)
     monkeypatch.setattr(CodePipelineFinishJobOperator, "POLL_INTERVAL", 0.1)
     path = tmp_path / "work"
 
@@ -69,7 +71,7 @@ def test_it_is_renewed_when_half_of_the_jobs_timeout_has_passed(emulator, watch)
     sensor = CodePipelineJobProgressSensor(task_id="watch", job=JOB, progress=len, job_timeout=3000)
     begun = datetime(2026, 1, 1, tzinfo=UTC)
     claim = SimpleNamespace(record=SimpleNamespace(at=begun))
-    assert sensor._renew_at(claim) == (begun + timedelta(seconds=1500)).timestamp()
+    assert Watching(sensor, {}).renew_at(claim) == (begun + timedelta(seconds=1500)).timestamp()
 
 
 def test_it_is_not_renewed_before(emulator, watch):

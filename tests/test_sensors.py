@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import DAG, task
 from support import ACTION_TYPE
 
+from airflow_codepipeline_partner import sensors
 from airflow_codepipeline_partner._compat import AirflowSensorTimeout, AirflowSkipException
 from airflow_codepipeline_partner.exceptions import (
     ActionTypeNotFound,
@@ -161,6 +162,13 @@ def test_airflows_default_says_whether_it_defers(monkeypatch):
     assert CodePipelineJobSensor(task_id="wait", action_type=ACTION_TYPE).deferrable is False
     monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
     assert CodePipelineJobSensor(task_id="wait", action_type=ACTION_TYPE).deferrable is True
+
+
+def test_airflows_default_is_not_looked_up_while_a_dag_is_parsed(monkeypatch):
+    """A look-up takes a tenth of the time in which the sensor is made."""
+    monkeypatch.setattr(sensors.conf, "getboolean", lambda *names, **more: pytest.fail("It was looked up."))
+    for deferrable in (None, False, True):
+        CodePipelineJobSensor(task_id="wait", action_type=ACTION_TYPE, deferrable=deferrable)
 
 
 def test_the_interval_is_varied_by_a_tenth():

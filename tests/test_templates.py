@@ -215,5 +215,5 @@ def test_the_own_fields_of_a_subclass_are_as_the_dag_says(dag):
 def test_a_failure_is_put_whatever_its_message_is(dag, value, message):
     task = operators.PutJobFailureResultOperator(task_id="t", dag=dag, job_id="j", message="{{ x }}")
     rendered(task, {"message": "{{ x }}"}, x=value)
-    call = task.compose(task._named_job(), "d", "r")
+    call = task.compose(task.named_job(), "d", "r")
     assert call.arguments["failureDetails"]["message"] == message

@@ -6,20 +6,16 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from airflow_codepipeline_partner._limit_checks import text_fault
-from airflow_codepipeline_partner._limits import Text
+from airflow_codepipeline_partner._protocol.choices import check_unknown_claim
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner._secrets import Secret
-from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, InvalidInput, InvalidNonce
+from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, InvalidNonce
 
 Step = TypeVar("Step")
 End = TypeVar("End")
 
-#: The values of the parameter ``unknown_claim``.
-UNKNOWN_CLAIM_CHOICES = ("assume_ours", "leave")
-UnknownClaim = Literal["assume_ours", "leave"]
 #: The statuses of a job that has ended, as an acknowledgement returns them.
 ENDED_STATUSES = ("Succeeded", "Failed", "TimedOut")
 
@@ -170,16 +166,3 @@ def drive(steps: Generator[Step, Any, End], carry_out: Callable[[Step], Any]) ->
         except StopIteration as end:
             return cast("End", end.value)
         came_of_it = carry_out(step)
-
-
-def check_unknown_claim(value: str) -> str:
-    """
-    Return ``unknown_claim`` if it is valid.
-
-    :raises InvalidInput: It is not.
-    """
-    given = value if isinstance(value, str) else ""
-    fault = text_fault(given, Text(one_of=UNKNOWN_CLAIM_CHOICES))
-    if fault is not None:
-        raise InvalidInput(f"unknown_claim {fault}.")
-    return given

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow_codepipeline_partner._protocol.dialects import CUSTOM, THIRD_PARTY, Dialect, dialect_of
-from airflow_codepipeline_partner._protocol.job_details import Artifact, JobDetails
 from airflow_codepipeline_partner._protocol.parsing import (
     by_snake_case,
     check_text,
@@ -23,6 +22,9 @@ from airflow_codepipeline_partner._protocol.parsing import (
     read_query_param,
 )
 from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner._protocol.job_details import Artifact, JobDetails
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,23 @@ class ActionType:
         return (
             f"category {self.category}, owner {self.owner}, provider {self.provider}, version {self.version}"
         )
+
+
+def check_query_param(action_type: ActionType, value: object) -> dict[str, str] | None:
+    """
+    Return the query of a poll, or None.
+
+    :param action_type: The action type that is polled for.
+    :param value: A mapping of one name to one value, or None.
+    :raises InvalidInput: The value is not a query, or polls for this owner have none.
+    """
+    query = read_query_param(value)
+    if query is not None and not action_type.dialect.takes_query_param:
+        raise InvalidInput(
+            f"query_param is for custom action types; polls for owner {action_type.owner} have none "
+            f"({action_type})."
+        )
+    return query
 
 
 @dataclass(frozen=True)
@@ -323,6 +342,9 @@ class ClaimedJob:
         """
         if isinstance(value, cls):
             return value
+        # A DAG file has no claimed job with artifacts, only a task has.
+        from airflow_codepipeline_partner._protocol.job_details import Artifact
+
         job = OfferedJob.from_value(value)
         if isinstance(value, OfferedJob):
             return cls(job)

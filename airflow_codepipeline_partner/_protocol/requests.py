@@ -15,7 +15,7 @@ from typing import Any, Literal
 from airflow_codepipeline_partner import exceptions
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
-from airflow_codepipeline_partner._protocol.parsing import check_text, read_query_param
+from airflow_codepipeline_partner._protocol.parsing import check_text
 from airflow_codepipeline_partner._protocol.results import (
     CurrentRevision,
     ExecutionDetails,
@@ -45,7 +45,7 @@ def poll(action_type: ActionType, max_batch_size: int, query_param: Mapping[str,
 
     :param action_type: What to poll for.
     :param max_batch_size: Most jobs to be offered, at least 1.
-    :param query_param: What :func:`check_query_param` returned.
+    :param query_param: What :func:`~airflow_codepipeline_partner._protocol.jobs.check_query_param` returned.
     :raises InvalidInput: The owner is ``AWS``: AWS runs these actions itself, so no worker can poll for them.
 
     Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
@@ -54,23 +54,6 @@ def poll(action_type: ActionType, max_batch_size: int, query_param: Mapping[str,
     if query_param is not None:
         arguments["queryParam"] = dict(query_param)
     return Call(action_type.dialect.poll, arguments)
-
-
-def check_query_param(action_type: ActionType, value: object) -> dict[str, str] | None:
-    """
-    Return the query of a poll, or None.
-
-    :param action_type: The action type that is polled for.
-    :param value: A mapping of one name to one value, or None.
-    :raises InvalidInput: The value is not a query, or polls for this owner have none.
-    """
-    query = read_query_param(value)
-    if query is not None and not action_type.dialect.takes_query_param:
-        raise InvalidInput(
-            f"query_param is for custom action types; polls for owner {action_type.owner} have none "
-            f"({action_type})."
-        )
-    return query
 
 
 def details(job: OfferedJob) -> Call:

@@ -13,6 +13,7 @@ from numbers import Real
 from typing import Any, ClassVar, Self
 
 from airflow_codepipeline_partner._limits import MAX_OUTPUT_VARIABLES_BYTES
+from airflow_codepipeline_partner._protocol.choices import DEFAULT_FAILURE_TYPE, check_failure_type
 from airflow_codepipeline_partner._protocol.parsing import (
     by_snake_case,
     check_number,
@@ -187,12 +188,12 @@ class FailureDetails:
     """
 
     message: str
-    type: str = "JobFailed"
+    type: str = DEFAULT_FAILURE_TYPE
     external_execution_id: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", check_text("failureDetails.message", self.message))
-        check_text("failureDetails.type", self.type)
+        check_failure_type(self.type)
         if self.external_execution_id is not None:
             name = check_text("failureDetails.externalExecutionId", self.external_execution_id)
             object.__setattr__(self, "external_execution_id", name)

@@ -15,9 +15,6 @@ from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 from airflow_codepipeline_partner._worker.records import ResultRecord
 from airflow_codepipeline_partner.exceptions import InvalidJobReference
 
-#: How long to wait for the next job of an action, in seconds. AWS documents 30 s until it is offered, for
-#: another kind of action. It is never offered if the customer has stopped the pipeline.
-CONTINUATION_TIMEOUT = 3600.0
 #: How long to wait until a job is offered again that nobody seems to have claimed, in seconds, from its first
 #: refusal on. AWS does not document how long an offer that nobody acknowledges keeps a job from others. And a
 #: task that fails or dies meanwhile begins anew only after Airflow's retry delay, or after its heartbeat's

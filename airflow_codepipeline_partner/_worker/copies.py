@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_codepipeline_partner._compat import TaskStateStore, count_instances, task_state_store
-from airflow_codepipeline_partner._protocol.claims import UnknownClaim
+from airflow_codepipeline_partner._protocol.choices import UnknownClaim
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.dag import (
     claiming_tasks,

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.sdk import XComArg
 
-from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 
 #: Most characters of ids in one request: an HTTP client or a proxy may refuse a longer URL.
 MAX_IDS_CHARS = 4000

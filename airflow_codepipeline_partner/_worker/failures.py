@@ -50,7 +50,7 @@ from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInsta
 from airflow_codepipeline_partner._protocol.results import FailureDetails
 from airflow_codepipeline_partner._worker.dag import matching_instance
 from airflow_codepipeline_partner._worker.record_store import RecordStore
-from airflow_codepipeline_partner._worker.records import readable
+from airflow_codepipeline_partner._worker.records import FAILURE_KEY, readable
 from airflow_codepipeline_partner.exceptions import (
     ClientConnectionError,
     CodePipelineError,
@@ -60,9 +60,6 @@ from airflow_codepipeline_partner.exceptions import (
 )
 
 log = logging.getLogger(__name__)
-
-#: XCom key of the failure that a failed task records: ``message`` and ``type``, as in the failure result.
-FAILURE_KEY = "codepipeline_failure"
 
 _FAILED = "The work of this action failed in Airflow"
 _MISSING = {"CONNECTION_NOT_FOUND", "VARIABLE_NOT_FOUND"}
@@ -187,21 +184,6 @@ def record_failure(error: CodePipelineProviderError) -> None:
         RecordStore.of(ti).write(FAILURE_KEY, {"message": why.message, "type": why.type})
     except Exception as trouble:
         # This must not hide why the task fails.
-        log.warning("The failure of this task is not recorded for the customer: %s.", type(trouble).__name__)
-
-
-def record_job_failure(context: Mapping[str, Any]) -> None:
-    """Record what the customer reads of a ``JobFailure`` of the work; an ``on_failure_callback``."""
-    error = context.get("exception")
-    error = cause_of(error) if isinstance(error, BaseException) else None
-    if not isinstance(error, JobFailure):
-        return
-    try:
-        RecordStore.of(context["ti"]).write(
-            FAILURE_KEY, {"message": error.message, "type": error.failure_type}
-        )
-    except Exception as trouble:
-        # This must not hide why the task failed.
         log.warning("The failure of this task is not recorded for the customer: %s.", type(trouble).__name__)
 
 

@@ -18,7 +18,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from airflow_codepipeline_partner._protocol.claims import ClaimState, UnknownClaim
+from airflow_codepipeline_partner._protocol.choices import UnknownClaim
+from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.copies import claim_in_run
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun

@@ -12,65 +12,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any
 
 from airflow_codepipeline_partner._compat import is_resumed, threads_ask_in_turn
-from airflow_codepipeline_partner._limit_checks import text_fault
-from airflow_codepipeline_partner._limits import Text
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
-from airflow_codepipeline_partner._worker.dag import is_marked, referenced_tasks, skips_others
+from airflow_codepipeline_partner._worker.dag import is_marked
 from airflow_codepipeline_partner._worker.record_store import RecordStore, values_of
 from airflow_codepipeline_partner._worker.records import UPLOADS_KEY
-from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
+from airflow_codepipeline_partner.exceptions import ArtifactError
 
 log = logging.getLogger(__name__)
 
-#: What to do if an output artifact is missing as a success is about to be reported.
-MissingOutputs = Literal["warn", "fail", "ignore"]
 #: At how many tasks a mere warning looks. A DAG may have thousands.
 MAX_LOOKS = 100
 #: (task instance, number of its try) → job id → names: what tasks of this process have uploaded.
 _recorded: dict[tuple[TaskInstanceRef, int], dict[str, list[str]]] = {}
-
-
-def check_missing_outputs(value: str) -> str:
-    """
-    Return ``missing_outputs`` if it is valid.
-
-    :raises InvalidInput: It is not.
-    """
-    given = value if isinstance(value, str) else ""
-    fault = text_fault(given, Text(one_of=get_args(MissingOutputs)))
-    if fault is not None:
-        raise InvalidInput(f"missing_outputs {fault}.")
-    return given
-
-
-def check_is_looked_for(finish: Any, claiming: Any, work: Collection[Any]) -> None:
-    """
-    Check, when a DAG is parsed, that a finishing task's ``missing_outputs="fail"`` is not in vain.
-
-    What may be mapped, skipped, or about another job is not checked.
-
-    :param finish: The finishing task.
-    :param claiming: The task that claims the job, or a function, which reports its success, too.
-    :param work: The tasks between the two.
-    :raises InvalidInput: A task reports the success first, and looks less strictly.
-    """
-    if finish.missing_outputs != "fail":
-        return
-    puts = [] if any(map(skips_others, work)) else [task for task in work if not task.is_mapped]
-    # The jobs of these are the action's.
-    sources = {claiming.task_id, *(task.task_id for task in work if is_marked(task, "claims_next_job"))}
-    for task in (claiming, *puts):
-        is_of_job = task is claiming or not sources.isdisjoint(referenced_tasks(task, {"job"}))
-        is_last = getattr(task, "continuation_token", None) is None
-        if getattr(task, "missing_outputs", "fail") != "fail" and is_last and is_of_job:
-            raise InvalidInput(
-                f'missing_outputs="fail" of {finish.task_id} has no effect, since {task.task_id} reports the '
-                f"success before it. Give it to {task.task_id}, too."
-            )
 
 
 def _is_strict(task: Any) -> bool:

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Self, TypeVar
 
-from airflow_codepipeline_partner._protocol.claims import UNKNOWN_CLAIM_CHOICES, ClaimState
+from airflow_codepipeline_partner._protocol.choices import UNKNOWN_CLAIM_CHOICES
+from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import read_mapping
@@ -42,6 +43,10 @@ CONTINUED_KEY = "codepipeline_continued"
 LAST_LOOK_KEY = "codepipeline_last_look"
 #: XCom key of the output artifacts that a task has uploaded, in its own XCom: job id → names.
 UPLOADS_KEY = "codepipeline_uploads"
+#: XCom key of a task that skipped itself.
+SKIP_KEY = "codepipeline_skip"
+#: XCom key of the failure that a failed task records: ``message`` and ``type``, as in the failure result.
+FAILURE_KEY = "codepipeline_failure"
 #: The value of ``RESULT_KEY`` if there is no result yet, or none any more.
 NO_RESULT: Mapping[str, Any] = {"job_id": None}
 ResultState = Literal["intended", "done", "refused", "left"]

@@ -12,8 +12,6 @@ from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import ExecutionDetails
 
-DEFAULT_FAILURE_TYPE = "JobFailed"
-
 
 def external_execution_id(dag_id: str, run_id: str) -> str | None:
     """

@@ -22,6 +22,7 @@ from typing import Any
 
 from airflow_codepipeline_partner._compat import XCom, expanded_over, is_empty_argument
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._worker.callbacks import record_skip
 from airflow_codepipeline_partner._worker.dag import (
     mapped_group_of,
     matching_instance,
@@ -29,21 +30,12 @@ from airflow_codepipeline_partner._worker.dag import (
     task_states,
 )
 from airflow_codepipeline_partner._worker.record_store import RecordStore
+from airflow_codepipeline_partner._worker.records import SKIP_KEY
 
 log = logging.getLogger(__name__)
 
-#: XCom key of a task that skipped itself.
-SKIP_KEY = "codepipeline_skip"
 #: XCom key under which Airflow's branches record which tasks they skip, or follow.
 BRANCH_KEY = "skipmixin_key"
-
-
-def record_skip(context: Mapping[str, Any]) -> None:
-    """Record that the running task skipped itself; an ``on_skipped_callback``."""
-    try:
-        RecordStore.of(context["ti"]).write(SKIP_KEY, True)
-    except Exception as error:
-        log.warning("It is not recorded that this task skipped itself: %s.", type(error).__name__)
 
 
 def tasks_cut_off(

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from airflow_codepipeline_partner._base_operator import is_known_later
 from airflow_codepipeline_partner._protocol.jobs import ActionType
+from airflow_codepipeline_partner._worker.callbacks import record_job_failure, record_skip
 from airflow_codepipeline_partner._worker.dag import (
     ends_job_of,
     fails_run,
@@ -17,8 +18,6 @@ from airflow_codepipeline_partner._worker.dag import (
     skips_others,
     tasks_of_job,
 )
-from airflow_codepipeline_partner._worker.failures import record_job_failure
-from airflow_codepipeline_partner._worker.skips import record_skip
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
 #: Trigger rules by which a task never runs after one that failed.
@@ -223,6 +222,32 @@ def check_rejections_fail(finish: Any, work: Iterable[Any]) -> None:
             raise InvalidInput(
                 f"If somebody rejects {task.task_id}, it skips what follows, and {finish.task_id} would "
                 "report success. Give it fail_on_reject=True. For a mere choice, use a branch."
+            )
+
+
+def check_is_looked_for(finish: Any, claiming: Any, work: Collection[Any]) -> None:
+    """
+    Check, when a DAG is parsed, that a finishing task's ``missing_outputs="fail"`` is not in vain.
+
+    What may be mapped, skipped, or about another job is not checked.
+
+    :param finish: The finishing task.
+    :param claiming: The task that claims the job, or a function, which reports its success, too.
+    :param work: The tasks between the two.
+    :raises InvalidInput: A task reports the success first, and looks less strictly.
+    """
+    if finish.missing_outputs != "fail":
+        return
+    puts = [] if any(map(skips_others, work)) else [task for task in work if not task.is_mapped]
+    # The jobs of these are the action's.
+    sources = {claiming.task_id, *(task.task_id for task in work if is_marked(task, "claims_next_job"))}
+    for task in (claiming, *puts):
+        is_of_job = task is claiming or not sources.isdisjoint(referenced_tasks(task, {"job"}))
+        is_last = getattr(task, "continuation_token", None) is None
+        if getattr(task, "missing_outputs", "fail") != "fail" and is_last and is_of_job:
+            raise InvalidInput(
+                f'missing_outputs="fail" of {finish.task_id} has no effect, since {task.task_id} reports the '
+                f"success before it. Give it to {task.task_id}, too."
             )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._protocol.choices import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import (
@@ -82,7 +83,7 @@ class ResultValues:
         :param run_id: Its run.
         """
         run = {"dag_id": dag_id, "run_id": run_id}
-        is_given = self.failure_type not in (None, result_defaults.DEFAULT_FAILURE_TYPE)
+        is_given = self.failure_type not in (None, DEFAULT_FAILURE_TYPE)
         kind = self.failure_type if is_given else why.type
         try:
             return result_defaults.failure(job, message or why.message, kind, **run)

@@ -40,7 +40,7 @@ from airflow_codepipeline_partner._compat import (
     task_decorator_factory,
 )
 from airflow_codepipeline_partner._protocol import requests
-from airflow_codepipeline_partner._protocol.claims import UnknownClaim
+from airflow_codepipeline_partner._protocol.choices import MissingOutputs, UnknownClaim, check_missing_outputs
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import ExecutionDetails
@@ -50,8 +50,6 @@ from airflow_codepipeline_partner._worker.claim_checkpoint import ClaimCheckpoin
 from airflow_codepipeline_partner._worker.cut_off import is_cut_off, is_ended_for_others
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 from airflow_codepipeline_partner._worker.output_artifacts import (
-    MissingOutputs,
-    check_missing_outputs,
     check_outputs,
 )
 from airflow_codepipeline_partner._worker.record_store import RecordStore

@@ -15,7 +15,6 @@ from airflow_codepipeline_partner._base_operator import (
     to_templatable,
 )
 from airflow_codepipeline_partner._protocol.parsing import read_list, read_mapping
-from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent, record_failure
 from airflow_codepipeline_partner.artifacts.formats import FORMATS, PACKED_FORMATS
 from airflow_codepipeline_partner.artifacts.places import check_place, path_of
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, InvalidInput
@@ -31,7 +30,11 @@ class _ArtifactOperator(CodePipelineBaseOperator):
 
     @contextmanager
     def _storage(self, job: Any) -> Iterator[JobStorage]:
-        # botocore takes long to import, which must not happen while a DAG is parsed.
+        # botocore, for one, takes long to import, which must not happen while a DAG is parsed.
+        from airflow_codepipeline_partner._worker.failures import (
+            fail_without_retry_if_permanent,
+            record_failure,
+        )
         from airflow_codepipeline_partner.artifacts.job_storage import JobStorage
 
         with fail_without_retry_if_permanent():

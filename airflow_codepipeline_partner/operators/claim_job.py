@@ -7,11 +7,8 @@ from typing import Any, ClassVar
 
 from airflow_codepipeline_partner._base_operator import check_job_to_claim, to_templatable
 from airflow_codepipeline_partner._claiming_operator import ClaimingOperator
-from airflow_codepipeline_partner._protocol.claims import UnknownClaim
+from airflow_codepipeline_partner._protocol.choices import UnknownClaim
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
-from airflow_codepipeline_partner._worker.claim import claim_job
-from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
-from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.wiring import check_is_finished
 
 
@@ -71,6 +68,11 @@ class CodePipelineClaimJobOperator(ClaimingOperator):
 
         :raises AirflowSkipException: Another worker has the job.
         """
+        # Not needed by a DAG file, which Airflow parses again and again: the jobs, their records, the calls.
+        from airflow_codepipeline_partner._worker.claim import claim_job
+        from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
+        from airflow_codepipeline_partner._worker.record_store import RecordStore
+
         claiming = context["dag"].get_task(self.task_id)
         if claiming.is_mapped and not self.finished_elsewhere:
             # A mapped task is not checked when the DAG is parsed. Nothing is claimed yet.

@@ -4,23 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_codepipeline_partner import triggers
 from airflow_codepipeline_partner._base_operator import (
     CodePipelineBaseOperator,
     check_job,
     check_positive,
     check_success_literals,
+    details_to_templatable,
     to_templatable,
 )
 from airflow_codepipeline_partner._compat import AirflowFailException
-from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._protocol.choices import CONTINUATION_TIMEOUT
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
-from airflow_codepipeline_partner._protocol.results import CurrentRevision, ExecutionDetails
-from airflow_codepipeline_partner._worker import awaited_job, next_job
-from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
-from airflow_codepipeline_partner._worker.record_search import ClaimInRun
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 
 
 class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
@@ -65,7 +64,7 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         execution_details: Any = None,
         current_revision: Any = None,
         poll_interval: float = 30,
-        timeout: float = awaited_job.CONTINUATION_TIMEOUT,
+        timeout: float = CONTINUATION_TIMEOUT,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -74,8 +73,8 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         check_positive("poll_interval", poll_interval)
         check_positive("timeout", timeout)
         self.job = to_templatable(job)
-        self.execution_details = to_templatable(execution_details)
-        self.current_revision = to_templatable(current_revision)
+        self.execution_details = details_to_templatable(execution_details)
+        self.current_revision = details_to_templatable(current_revision)
         self.poll_interval = poll_interval
         self.timeout = timeout
 
@@ -89,6 +88,12 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         return self._go_on(context, None)
 
     def _go_on(self, context: Any, at_least: float | None) -> dict[str, Any]:
+        # Not needed by a DAG file, which Airflow parses again and again: the jobs, their records, the calls.
+        from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+        from airflow_codepipeline_partner._protocol.results import CurrentRevision, ExecutionDetails
+        from airflow_codepipeline_partner._worker import next_job
+        from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
+
         me = TaskInstanceRef.of(context["ti"])
         with fail_without_retry_if_permanent():
             claim = next_job.newest_job(self.hook, context, OfferedJob.from_value(self.job))
@@ -113,6 +118,9 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         :param at_least: Until when this try waits in any case, in seconds since the epoch.
         :raises AirflowFailException: The job was not offered in time.
         """
+        from airflow_codepipeline_partner._worker import awaited_job, next_job
+        from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
+
         with fail_without_retry_if_permanent():
             job = OfferedJob.from_value(self.job)
         claim, before = next_job.take_offer(
@@ -126,6 +134,9 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
 
     def _hand_on(self, claim: ClaimInRun, at_least: float | None) -> dict[str, Any]:
         """Return the newest job if it is ours; wait for the next one if it is still to come."""
+        from airflow_codepipeline_partner import triggers
+        from airflow_codepipeline_partner._worker import awaited_job
+
         if awaited_job.awaited_token(claim) is not None:
             triggers.defer_for_next_job(
                 self,

@@ -11,8 +11,6 @@ from airflow.sdk import BaseOperator
 from airflow_codepipeline_partner._compat import is_paused, start_run
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._templates import TextTemplates
-from airflow_codepipeline_partner._worker.job_runs import free_run_id
-from airflow_codepipeline_partner._worker.offered_jobs import jobs_of_run, readable_jobs
 
 __all__: list[str] = []
 
@@ -42,7 +40,10 @@ class DispatchJobsOperator(TextTemplates, BaseOperator):
 
         :raises InvalidJobReference: There is no job at all in what was given.
         """
-        offered = jobs_of_run(context) if self.jobs is None else readable_jobs(self.jobs)
+        from airflow_codepipeline_partner._worker import offered_jobs
+
+        jobs = self.jobs
+        offered = offered_jobs.jobs_of_run(context) if jobs is None else offered_jobs.readable_jobs(jobs)
         if is_paused(context["ti"], self.trigger_dag_id):
             self.log.warning(
                 "DAG %s is paused, so no run is started. Its jobs are offered again.", self.trigger_dag_id
@@ -67,7 +68,9 @@ class DispatchJobsOperator(TextTemplates, BaseOperator):
 
     def _start_run(self, ti: Any, job: OfferedJob) -> str | None:
         """Start a job's run, and return its id; None if there is one that may claim the job, or has."""
-        run_id = free_run_id(ti, self.trigger_dag_id, job.job_id)
+        from airflow_codepipeline_partner._worker import job_runs
+
+        run_id = job_runs.free_run_id(ti, self.trigger_dag_id, job.job_id)
         if run_id is None:
             return None
         # What is missing would not fit the type of a param of the same name.

@@ -2,61 +2,42 @@
 """
 The operator that finishes a claimed job: it gets exactly one result, however the work ends.
 
-:mod:`~airflow_codepipeline_partner.operators.finish_wiring` has ``finish_job``, which adds it to a DAG. The
-calls that report a result are composed in :mod:`~airflow_codepipeline_partner._worker.work_result`.
+:mod:`~airflow_codepipeline_partner.operators.finish_wiring` has ``finish_job``, which adds it to a DAG.
+:mod:`~airflow_codepipeline_partner.operators.finishing` has what the task does.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Collection, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, NoReturn
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import TriggerRule
 
-from airflow_codepipeline_partner import triggers
 from airflow_codepipeline_partner._base_operator import (
     CodePipelineBaseOperator,
     check_literal,
     check_success_literals,
     check_variables_of_job,
-    to_templatable,
+    details_to_templatable,
 )
-from airflow_codepipeline_partner._compat import (
-    AirflowFailException,
-    AirflowRescheduleException,
-    AirflowSkipException,
-    is_started_anew,
-)
-from airflow_codepipeline_partner._protocol import claims
-from airflow_codepipeline_partner._protocol.claims import ClaimState, UnknownClaim
-from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
-from airflow_codepipeline_partner._protocol.results import FailureDetails
-from airflow_codepipeline_partner._templates import text_environment
-from airflow_codepipeline_partner._worker import awaited_job, next_job, work_result
-from airflow_codepipeline_partner._worker.copies import claim_in_run
-from airflow_codepipeline_partner._worker.dag import (
-    states_before,
-    tasks_of_job,
-    unended_work,
-)
-from airflow_codepipeline_partner._worker.former_tasks import end_jobs_of_former_tasks
-from airflow_codepipeline_partner._worker.last_look import claim_to_end
-from airflow_codepipeline_partner._worker.output_artifacts import (
+from airflow_codepipeline_partner._protocol.choices import (
+    DEFAULT_FAILURE_TYPE,
     MissingOutputs,
-    check_is_looked_for,
+    UnknownClaim,
+    check_failure_type,
     check_missing_outputs,
-    check_outputs,
-    may_have_uploaded,
+    check_unknown_claim,
 )
-from airflow_codepipeline_partner._worker.record_search import ClaimInRun
-from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
-from airflow_codepipeline_partner._worker.skips import tasks_cut_off
+from airflow_codepipeline_partner._protocol.parsing import check_text
+from airflow_codepipeline_partner._templates import text_environment
+from airflow_codepipeline_partner._worker.dag import tasks_of_job
 from airflow_codepipeline_partner._worker.wiring import (
     check_fails_the_run,
+    check_is_looked_for,
     check_is_not_skipped,
     check_judges_one_job,
     check_rejections_fail,
@@ -65,17 +46,11 @@ from airflow_codepipeline_partner._worker.wiring import (
     observe,
     observe_skip,
 )
-from airflow_codepipeline_partner._worker.work_failure import failure_of_work, hide_no_failure
-from airflow_codepipeline_partner._worker.work_result import ResultValues, refuse_cleared_run
-from airflow_codepipeline_partner.exceptions import (
-    ArtifactError,
-    InvalidInput,
-    JobNotFound,
-    JobNotInProgress,
-    NextJobNotOffered,
-    RequestRefused,
-)
 
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner.operators.finishing import Finishing
+
+#: The parameters of the result.
 _RESULT_FIELDS = (
     "current_revision",
     "execution_details",
@@ -138,6 +113,9 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
     #: For how many seconds the record of a task that skipped itself may be on its way.
     SKIP_RECORD_DELAY: ClassVar[float] = 10.0
 
+    #: Field that could not be rendered → the name of the error; set by each rendering.
+    unrendered: Mapping[str, str] = MappingProxyType({})
+
     template_fields = (*_RESULT_FIELDS, *CodePipelineBaseOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(_RESULT_FIELDS[:3], "json")
 
@@ -173,19 +151,18 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         super().__init__(**{**kwargs, **own})
         check_success_literals(current_revision, execution_details, output_variables)
         check_variables_of_job(job, output_variables)
-        check_literal(FailureDetails, failure_message)
-        check_literal(lambda kind: FailureDetails("x", kind), failure_type)
-        claims.check_unknown_claim(unknown_claim)
+        check_literal(partial(check_text, "failureDetails.message"), failure_message)
+        check_literal(check_failure_type, failure_type)
+        check_unknown_claim(unknown_claim)
         check_missing_outputs(missing_outputs)
-        self._unrendered: dict[str, str] = {}
         self.fail_run = fail_run
         self.missing_outputs = missing_outputs
         self.allow_untied_tasks = allow_untied_tasks
         self.claim_task_id = claim_task_id
         self.job = job
         self.unknown_claim = unknown_claim
-        self.current_revision = to_templatable(current_revision)
-        self.execution_details = to_templatable(execution_details)
+        self.current_revision = details_to_templatable(current_revision)
+        self.execution_details = details_to_templatable(execution_details)
         self.output_variables = output_variables
         self.failure_message = failure_message
         self.failure_type = failure_type
@@ -223,7 +200,8 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """Render the fields. A value that cannot be rendered must not keep the job from its result."""
-        self._unrendered = {}
+        unrendered: dict[str, str] = {}
+        self.unrendered = unrendered
         jinja_env = text_environment(jinja_env or self.get_template_env())
         for name in _RESULT_FIELDS:
             try:
@@ -234,7 +212,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
                 setattr(self, name, rendered)
             except Exception as error:
                 # Most often the work failed and left nothing to render from. The text may hold a secret.
-                self._unrendered[name] = type(error).__name__
+                unrendered[name] = type(error).__name__
                 setattr(self, name, None)
         for name in CodePipelineBaseOperator.template_fields:
             setattr(self, name, self.render_template(getattr(self, name), context, jinja_env))
@@ -247,90 +225,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         :raises AirflowFailException: A task before this one failed. The result is sent, and this task fails
             so that the run fails too.
         """
-        if is_started_anew(context) and (claim := self._claim_in_run(context)) is not None:
-            next_job.keep_copies(claim)
-        self._finish(context, None)
-
-    def _finish(self, context: Any, at_least: float | None) -> None:
-        states = self._states_before(context)
-        failure = failure_of_work(context, self.claim_task_id, states, self.SKIP_RECORD_DELAY)
-        claim = self._settled_claim(context, states)
-        claimed = self._claimed_job(claim)
-        if claim is None or claimed is None:
-            self._end_without_a_job(context, states, claim, at_least)
-        refuse_cleared_run(context["dag_run"], claim)
-        result, error = None, None
-        try:
-            result = self._put(context, states, claim, claimed, failure)
-        except (JobNotFound, JobNotInProgress) as found:
-            # Any other error may pass: the claim had a token and credentials, so lacking them is temporary.
-            error = found
-        if result in (None, "continue"):
-            # The task that put the continuation may have claimed the next job since.
-            newest = self._claim_in_run(context)
-            if next_job.has_gone_on(claim, newest):
-                return self._finish(context, at_least)
-            # If perhaps nobody has claimed the action's next job, it is offered again.
-            self._wait_for_next_job(newest, at_least)
-        if result is None:
-            # Without a chain of exceptions, so that the log is readable.
-            raise AirflowFailException(f"{type(error).__name__}: {error}")
-        self.show_link(claimed.pipeline_name)
-        said = work_result.description_of_end(claimed, result, claim)
-        is_good = failure is None and result != "failure"
-        if is_good or not self.fail_run:
-            self.log.log(logging.INFO if is_good else logging.WARNING, "%s", said)
-        if context["ti"].map_index <= 0:
-            # One instance of a mapped task is enough: it reads the states of the whole run.
-            end_jobs_of_former_tasks(self.hook, context)
-        if not is_good and self.fail_run:
-            raise AirflowFailException(f"{said} This task fails so that the run does, too.")
-
-    def _states_before(self, context: Any) -> dict[str, list[str | None]]:
-        """Return how the tasks before this one ended; wait for those that have not ended."""
-        states = states_before(context, self)
-        if self.claim_task_id not in states:
-            raise AirflowFailException(
-                f"{self.task_id} must come after {self.claim_task_id}, whose job it finishes; "
-                "finish_job wires it so."
-            )
-        if unended := unended_work(context["dag"], self, self.claim_task_id, states):
-            self._wait_for_work(context, unended)
-        return states
-
-    def _put(
-        self,
-        context: Any,
-        states: Mapping[str, Collection[str | None]],
-        claim: ClaimInRun,
-        claimed: ClaimedJob,
-        failure: FailureDetails | None,
-    ) -> str:
-        """Put the success, or the failure of the work; return the result that the job has now."""
-        run = {"dag_id": context["ti"].dag_id, "run_id": context["ti"].run_id}
-        values, message = self._values(), self.failure_message
-        if failure is None:
-            try:
-                self._check_outputs(context, claim, states)
-                return next_job.put_result(self.hook, claim, values.success(claimed.job, **run))
-            except (ArtifactError, InvalidInput, RequestRefused) as error:
-                # The author's failure_message is about failed work, which this is not.
-                message = work_result.why_not_reportable(error)
-                failure = FailureDetails(message)
-        return next_job.put_result(self.hook, claim, values.failure(claimed.job, message, failure, **run))
-
-    def _wait_for_work(self, context: Any, task_ids: Collection[str]) -> NoReturn:
-        """
-        Have Airflow start this task again a little later; each time, wait longer.
-
-        Airflow starts this task when those just before it have ended. A user may clear one of them just then,
-        and the trigger rule of one may not wait for all the work. A deferral would need a triggerer, and in
-        ``dag.test()`` no other task would run before its end.
-        """
-        self.log.warning("Waiting for %s, which has not ended.", ", ".join(task_ids))
-        looks = context.get("task_reschedule_count") or 0
-        pause = min(self.LOOK_AGAIN_AFTER * 2 ** min(looks, 10), self.MAX_LOOK_PAUSE)
-        raise AirflowRescheduleException(datetime.now(UTC) + pause)  # type: ignore[no-untyped-call]
+        self._in_task(context).execute()
 
     def execute_again(self, context: Any, event: Any = None, looks: int = 1) -> None:
         """
@@ -340,24 +235,7 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         :param event: The trigger's event.
         :param looks: How often that try had looked.
         """
-        self._finish(context, None)
-
-    def _wait_for_next_job(self, claim: ClaimInRun | None, at_least: float | None) -> None:
-        """Wait for the action's next job, if this run is to claim one and no task before this one did."""
-        if claim is None or awaited_job.awaited_token(claim) is None:
-            return
-        self.log.warning(
-            "No task before this one claimed the action's next job for certain. This task waits for its "
-            "offer, to end it."
-        )
-        triggers.defer_for_next_job(
-            self,
-            claim,
-            timeout=awaited_job.CONTINUATION_TIMEOUT,
-            poll_interval=self.POLL_INTERVAL,
-            method_name="execute_next_job",
-            at_least=at_least,
-        )
+        self._in_task(context).finish(None)
 
     def execute_next_job(self, context: Any, event: Mapping[str, Any], at_least: float | None = None) -> None:
         """
@@ -368,81 +246,10 @@ class CodePipelineFinishJobOperator(CodePipelineBaseOperator):
         :param at_least: Until when this try waits in any case, in seconds since the epoch.
         :raises AirflowFailException: The job was not offered in time.
         """
-        claim = self._claim_in_run(context)
-        if claim is None:
-            raise AirflowFailException(
-                f"The claim record of {self.claim_task_id} is gone, so no job can be ended."
-            )
-        deadline = awaited_job.wait_deadline(claim, awaited_job.CONTINUATION_TIMEOUT, at_least)
-        next_job.raise_refusal(event, deadline=deadline)
-        try:
-            next_job.claim_offered(self.hook, claim, event, deadline=deadline)
-        except NextJobNotOffered as error:
-            raise AirflowFailException(str(error)) from error
-        self._finish(context, at_least)
+        self._in_task(context).execute_next_job(event, at_least)
 
-    def _settled_claim(self, context: Any, states: Mapping[str, Collection[str | None]]) -> ClaimInRun | None:
-        """Read the run's claim once it says all that can be known; None if nothing was claimed."""
-        found = states[self.claim_task_id]
-        claim = claim_to_end(context, self.claim_task_id, self.unknown_claim, found, self.LOOK_AGAIN_AFTER)
-        return None if claim is None else next_job.claim_if_unknown(self.hook, claim)
+    def _in_task(self, context: Any) -> Finishing:
+        # Not needed by a DAG file, which Airflow parses again and again: the jobs, their records, the calls.
+        from airflow_codepipeline_partner.operators.finishing import Finishing
 
-    def _claim_in_run(self, context: Any) -> ClaimInRun | None:
-        return claim_in_run(context, self.claim_task_id, self.unknown_claim)
-
-    def _end_without_a_job(
-        self,
-        context: Any,
-        states: Mapping[str, Collection[str | None]],
-        claim: ClaimInRun | None,
-        at_least: float | None,
-    ) -> NoReturn:
-        """Put nothing: fail if a task before this one failed, or a user ended the claim; skip otherwise."""
-        self._wait_for_next_job(claim, at_least)
-        if claim is not None and claim.record.former_job_ids:
-            raise AirflowFailException(
-                f"The action went on with job {claim.record.job.job_id}, whose claim is "
-                f"{claim.record.state}. Another worker may have the job, so this task leaves it."
-            )
-        end_jobs_of_former_tasks(self.hook, context)
-        why = f"{self.claim_task_id} claimed no job, so there is none to end."
-        if claim is not None and claim.record.state.is_unknown:
-            why = (
-                f"The claim of job {claim.record.job.job_id} is unknown (state {claim.record.state}), so "
-                'unknown_claim="leave" leaves the job.'
-            )
-        hide_no_failure(why, states)
-        # A claim that succeeds leaves a record of its job, and a lost one skips its task.
-        is_marked = "success" in states[self.claim_task_id]
-        is_lost = claim is not None and claim.record.state is ClaimState.LOST
-        if is_marked or (
-            not is_lost and tasks_cut_off(context, states, [self.claim_task_id], self.SKIP_RECORD_DELAY)
-        ):
-            raise AirflowFailException(
-                f"{why} {self.claim_task_id} was ended in Airflow before it was done, so this task fails."
-            )
-        raise AirflowSkipException(why)
-
-    def _claimed_job(self, claim: ClaimInRun | None) -> ClaimedJob | None:
-        """Return the job that this task is to end; None without a record: nothing was asked for then."""
-        if claim is None or not claim.counts_as_ours:
-            return None
-        return replace(claim.record.job, certain=claim.record.is_certain)
-
-    def _check_outputs(
-        self, context: Any, claim: ClaimInRun, states: Mapping[str, Collection[str | None]]
-    ) -> None:
-        """Warn or fail if an output artifact is missing, unless an earlier try has found a result."""
-        record = claim.record
-        if record.job.output_artifacts and claim.results.best is None:
-            check_outputs(
-                context,
-                record.job,
-                may_have_uploaded(states),
-                self.missing_outputs,
-                former_job_ids=record.former_job_ids,
-            )
-
-    def _values(self) -> ResultValues:
-        given = {name: getattr(self, name) for name in _RESULT_FIELDS if name != "failure_message"}
-        return ResultValues(**given, unrendered=self._unrendered)
+        return Finishing(self, context)

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
-from airflow_codepipeline_partner._worker.output_artifacts import MissingOutputs
-from airflow_codepipeline_partner._worker.result_defaults import DEFAULT_FAILURE_TYPE
+from airflow_codepipeline_partner._protocol.choices import DEFAULT_FAILURE_TYPE, MissingOutputs
 from airflow_codepipeline_partner._worker.wiring import (
     check_offers_take_variables,
     check_shares_group,

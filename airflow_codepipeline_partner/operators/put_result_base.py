@@ -4,46 +4,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_codepipeline_partner import triggers
 from airflow_codepipeline_partner._base_operator import (
     CodePipelineBaseOperator,
     check_literal,
     check_success_literals,
+    details_to_templatable,
     is_known_later,
     to_templatable,
 )
-from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
-from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._protocol.choices import (
+    DEFAULT_FAILURE_TYPE,
+    MissingOutputs,
+    check_failure_type,
+    check_missing_outputs,
+)
 from airflow_codepipeline_partner._protocol.dialects import CUSTOM, THIRD_PARTY
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import check_text, is_missing
-from airflow_codepipeline_partner._protocol.requests import Call
-from airflow_codepipeline_partner._protocol.results import (
-    CurrentRevision,
-    ExecutionDetails,
-    FailureDetails,
-    read_output_variables,
-)
-from airflow_codepipeline_partner._worker import awaited_job, last_look, next_job, report, result_defaults
-from airflow_codepipeline_partner._worker.dag import claims_before, states_before
-from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
-from airflow_codepipeline_partner._worker.output_artifacts import (
-    MissingOutputs,
-    check_missing_outputs,
-    check_outputs,
-    may_have_uploaded,
-)
-from airflow_codepipeline_partner._worker.record_search import ClaimInRun, find_claim
-from airflow_codepipeline_partner._worker.result_checkpoint import result_store
-from airflow_codepipeline_partner._worker.work_failure import hide_no_failure
-from airflow_codepipeline_partner.exceptions import (
-    InvalidInput,
-    InvalidJobReference,
-    JobNotFound,
-    JobNotInProgress,
-)
+from airflow_codepipeline_partner.exceptions import InvalidInput, InvalidJobReference
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner._protocol.requests import Call
+    from airflow_codepipeline_partner._worker.record_search import ClaimInRun
+    from airflow_codepipeline_partner.operators.putting import Putting
 
 
 class _PutResultOperator(CodePipelineBaseOperator):
@@ -77,7 +63,7 @@ class _PutResultOperator(CodePipelineBaseOperator):
         self.job = to_templatable(job)
         self.job_id = job_id
         if not is_known_later(self._given):
-            self._named_job()
+            self.named_job()
         check_literal(lambda value: check_text("jobId", value), job_id)
 
     @property
@@ -85,7 +71,7 @@ class _PutResultOperator(CodePipelineBaseOperator):
         """The given value that names the job."""
         return {"job_id": self.job_id} if self.job is None else self.job
 
-    def _named_job(self) -> OfferedJob:
+    def named_job(self) -> OfferedJob:
         """
         Return the job.
 
@@ -120,88 +106,7 @@ class _PutResultOperator(CodePipelineBaseOperator):
             claims jobs, and none has claimed this one. Or the run did not win the job, and a task before
             this one failed.
         """
-        self._put(context, None)
-
-    def _put(self, context: Any, at_least: float | None) -> None:
-        ti = context["ti"]
-        with fail_without_retry_if_permanent():
-            job = self._named_job()
-            claim, claiming = find_claim(context, job.job_id), claims_before(context)
-            if claiming and (claim is None or not claim.record.is_certain):
-                last_look.say_last_look(ti)
-                claim = find_claim(context, job.job_id)
-            if claim is not None:
-                # Other tasks may have renewed the job, or gone on with the action.
-                job = claim.record.job.job
-            call = self.compose(job, ti.dag_id, ti.run_id)
-            if claim is None and claiming:
-                raise AirflowFailException(
-                    f"No task of this run claimed job {job.job_id}, so nothing is put: there is no record by "
-                    f"{', '.join(claiming)}."
-                )
-            if claim is not None:
-                if not claim.counts_as_ours:
-                    self._wait_for_next_job(claim, at_least)
-                    why = f"Job {job.job_id} is not this run's: its claim is {claim.record.state}."
-                    hide_no_failure(why, states_before(context, self))
-                    raise AirflowSkipException(f"{why} Nothing is put.")
-                self.check_outputs(context, claim)
-            wanted = requests.result_of(call)
-            try:
-                result = report.put_once(
-                    self.hook,
-                    result_store(context, claim),
-                    call,
-                    certain=claim is None or claim.record.is_certain,
-                    was_claimed=claim is not None,
-                    is_next=claim is not None and bool(claim.record.former_job_ids),
-                )
-            except (JobNotFound, JobNotInProgress):
-                if claim is not None and self._has_gone_on(context, claim, at_least):
-                    return self._put(context, at_least)
-                raise
-            if result == "continue" and claim is not None and self._has_gone_on(context, claim, at_least):
-                return self._put(context, at_least)
-            if result != wanted:
-                raise JobNotInProgress(
-                    f"Job {job.job_id} already has the result {result}, so {wanted} was not put. To run "
-                    "the action again, retry it in CodePipeline.",
-                    job_id=job.job_id,
-                )
-            if claim is not None:
-                self.show_link(claim.record.job.pipeline_name)
-
-    def _has_gone_on(self, context: Any, reported: ClaimInRun, at_least: float | None) -> bool:
-        """
-        Return whether a task has claimed the action's next job meanwhile; wait for it if this run is to.
-
-        :param context: The task's context.
-        :param reported: The claim of the job whose result was put.
-        :param at_least: Until when this try waits in any case, in seconds since the epoch.
-        """
-        newest = find_claim(context, reported.record.job.job_id)
-        if next_job.has_gone_on(reported, newest):
-            return True
-        if newest is not None:
-            self._wait_for_next_job(newest, at_least)
-        return False
-
-    def _wait_for_next_job(self, claim: ClaimInRun, at_least: float | None) -> None:
-        """Wait for the action's next job, if this run is to claim one and no task did."""
-        if awaited_job.awaited_token(claim) is None:
-            return
-        self.log.warning(
-            "Job %s: no task of this run claimed the action's next job for certain. Waiting for its offer.",
-            claim.record.job.job_id,
-        )
-        triggers.defer_for_next_job(
-            self,
-            claim,
-            timeout=awaited_job.CONTINUATION_TIMEOUT,
-            poll_interval=self.POLL_INTERVAL,
-            method_name="execute_complete",
-            at_least=at_least,
-        )
+        self._in_task(context).put(None)
 
     def execute_complete(self, context: Any, event: Mapping[str, Any], at_least: float | None = None) -> None:
         """
@@ -212,11 +117,13 @@ class _PutResultOperator(CodePipelineBaseOperator):
         :param at_least: Until when this try waits in any case, in seconds since the epoch.
         :raises AirflowFailException: The job was not offered in time.
         """
-        with fail_without_retry_if_permanent():
-            job = self._named_job()
-        timeout = awaited_job.CONTINUATION_TIMEOUT
-        next_job.take_offer(self.hook, context, job, event, timeout=timeout, at_least=at_least)
-        self._put(context, at_least)
+        self._in_task(context).execute_complete(event, at_least)
+
+    def _in_task(self, context: Any) -> Putting:
+        # Not needed by a DAG file, which Airflow parses again and again: the jobs, their records, the calls.
+        from airflow_codepipeline_partner.operators.putting import Putting
+
+        return Putting(self, context)
 
 
 class _OfPartner(_PutResultOperator):
@@ -284,13 +191,19 @@ class _Success(_PutResultOperator):
         super().__init__(**kwargs)
         check_success_literals(current_revision, execution_details)
         self.missing_outputs = check_missing_outputs(missing_outputs)
-        check_literal(requests.check_users_token, continuation_token)
-        self.current_revision = to_templatable(current_revision)
+        if continuation_token is not None:
+            from airflow_codepipeline_partner._protocol.requests import check_users_token
+
+            check_literal(check_users_token, continuation_token)
+        self.current_revision = details_to_templatable(current_revision)
         self.continuation_token = continuation_token
-        self.execution_details = to_templatable(execution_details)
+        self.execution_details = details_to_templatable(execution_details)
 
     def check_outputs(self, context: Any, claim: ClaimInRun) -> None:
         """Warn or fail if no task before this one has uploaded an output artifact, and the action ends."""
+        from airflow_codepipeline_partner._worker.dag import states_before
+        from airflow_codepipeline_partner._worker.output_artifacts import check_outputs, may_have_uploaded
+
         record = claim.record
         is_last = self.continuation_token is None
         if is_last and record.job.output_artifacts and claim.results.best is None:
@@ -300,6 +213,14 @@ class _Success(_PutResultOperator):
 
     def compose(self, job: OfferedJob, dag_id: str, run_id: str) -> Call:
         """Return the call that puts the result."""
+        from airflow_codepipeline_partner._protocol import requests
+        from airflow_codepipeline_partner._protocol.results import (
+            CurrentRevision,
+            ExecutionDetails,
+            read_output_variables,
+        )
+        from airflow_codepipeline_partner._worker import result_defaults
+
         if self.continuation_token is not None:
             requests.check_users_token(self.continuation_token)
         return requests.success(
@@ -337,21 +258,24 @@ class _Failure(_PutResultOperator):
         self,
         *,
         message: Any,
-        failure_type: Any = "JobFailed",
+        failure_type: Any = DEFAULT_FAILURE_TYPE,
         external_execution_id: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if not is_known_later(message):
-            FailureDetails(message)
-        check_literal(lambda kind: FailureDetails("x", kind), failure_type)
-        check_literal(lambda name: FailureDetails("x", external_execution_id=name), external_execution_id)
+            check_text("failureDetails.message", message)
+        check_literal(check_failure_type, failure_type)
+        check_literal(partial(check_text, "failureDetails.externalExecutionId"), external_execution_id)
         self.message = message
         self.failure_type = failure_type
         self.external_execution_id = external_execution_id
 
     def compose(self, job: OfferedJob, dag_id: str, run_id: str) -> Call:
         """Return the call that puts the result."""
+        from airflow_codepipeline_partner._protocol import requests
+        from airflow_codepipeline_partner._worker import result_defaults
+
         return requests.failure(
             job,
             message=result_defaults.failure_message(dag_id) if is_missing(self.message) else self.message,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_codepipeline_partner._protocol import claims
+from airflow_codepipeline_partner._protocol import choices
 from airflow_codepipeline_partner._protocol.claims import (
     Acknowledged,
     Claim,
@@ -59,15 +59,15 @@ def test_only_an_unknown_claim_depends_on_the_choice(state, assumed, left):
     assert claim.counts_as_ours("leave") is left
 
 
-@pytest.mark.parametrize("choice", claims.UNKNOWN_CLAIM_CHOICES)
+@pytest.mark.parametrize("choice", choices.UNKNOWN_CLAIM_CHOICES)
 def test_both_choices_pass(choice):
-    assert claims.check_unknown_claim(choice) == choice
+    assert choices.check_unknown_claim(choice) == choice
 
 
 @pytest.mark.parametrize("choice", ["planted", "", "ASSUME_OURS", None, True, ["leave"]])
 def test_another_choice_is_refused_with_the_right_ones(choice):
     with pytest.raises(InvalidInput, match="assume_ours, leave") as refusal:
-        claims.check_unknown_claim(choice)
+        choices.check_unknown_claim(choice)
     assert "planted" not in str(refusal.value)
     with pytest.raises(InvalidInput):
         Claim(ClaimState.UNKNOWN, CLAIMED).counts_as_ours(choice)

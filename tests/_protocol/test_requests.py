@@ -12,6 +12,7 @@ import pytest
 from botocore.validate import ParamValidator
 
 from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._protocol.jobs import check_query_param
 from airflow_codepipeline_partner._protocol.parsing import check_number
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import (
@@ -38,7 +39,7 @@ AWS_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", 
 
 def poll(action_type, max_batch_size, query_param=None):
     """Compose a poll from what a user gives, as the hook does."""
-    query = requests.check_query_param(action_type, query_param)
+    query = check_query_param(action_type, query_param)
     return requests.poll(action_type, check_number("maxBatchSize", max_batch_size), query)
 
 

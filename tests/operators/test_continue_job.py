@@ -12,11 +12,11 @@ from support import ACTION_TYPE, action_state, results_of
 
 from airflow_codepipeline_partner import triggers
 from airflow_codepipeline_partner._polling import schedule
-from airflow_codepipeline_partner._protocol import requests
+from airflow_codepipeline_partner._protocol import choices, requests
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._transport import Transport
-from airflow_codepipeline_partner._worker import awaited_job, next_job
+from airflow_codepipeline_partner._worker import next_job
 from airflow_codepipeline_partner._worker.claim_checkpoint import ClaimCheckpoint
 from airflow_codepipeline_partner._worker.claiming import Earlier
 from airflow_codepipeline_partner._worker.job_life import Results
@@ -36,7 +36,7 @@ TAKEN = ("continue", "success", "failure")
 @pytest.fixture(autouse=True)
 def quick(emulator, customer, quick_clients, monkeypatch):
     emulator.configure(continuation_delay=0, lease_seconds=0.2)
-    monkeypatch.setattr(awaited_job, "CONTINUATION_TIMEOUT", 5.0)
+    monkeypatch.setattr(choices, "CONTINUATION_TIMEOUT", 5.0)
     monkeypatch.setattr(CodePipelineFinishJobOperator, "POLL_INTERVAL", 0.1)
 
 
@@ -143,7 +143,7 @@ def test_finish_job_takes_the_job_that_no_task_waits_for(emulator, offer, run_da
 
 def test_a_job_that_never_comes_fails_the_run_and_hangs_no_task(emulator, offer, run_dag, monkeypatch):
     emulator.configure(continuation_delay=3600)
-    monkeypatch.setattr(awaited_job, "CONTINUATION_TIMEOUT", 0.5)
+    monkeypatch.setattr(choices, "CONTINUATION_TIMEOUT", 0.5)
     run = run_dag("continuation_in_vain", job=offer(), die="nowhere")
     assert run.state == "failed"
     assert run.states["go_on"] == run.states["finish_job"] == "failed"
@@ -297,7 +297,7 @@ def test_a_continuation_of_anothers_job_is_not_awaited_for_ever(
 ):
     """The claim was unknown, and the job turned out not to be ours."""
     job, send, rival = offer(), Transport.send, make_hook()
-    monkeypatch.setattr(awaited_job, "CONTINUATION_TIMEOUT", 0.5)
+    monkeypatch.setattr(choices, "CONTINUATION_TIMEOUT", 0.5)
     emulator.inject("drop_response", operation="AcknowledgeThirdPartyJob", times=1)
     ended = []
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from support import CUSTOM_TYPE, action_state, results_of
 
+from airflow_codepipeline_partner._protocol import choices
 from airflow_codepipeline_partner._protocol.claims import AskDetails, ClaimState
-from airflow_codepipeline_partner._worker import awaited_job
 from airflow_codepipeline_partner.exceptions import (
     InvalidJobReference,
     JobNotInProgress,
@@ -306,7 +306,7 @@ def test_a_batch_may_hold_jobs_of_both_owners(emulator, offer, offer_own, run_da
 
 def test_a_custom_action_goes_on_in_new_jobs(emulator, offer_own, run_dag, monkeypatch):
     emulator.configure(continuation_delay=0)
-    monkeypatch.setattr(awaited_job, "CONTINUATION_TIMEOUT", 5.0)
+    monkeypatch.setattr(choices, "CONTINUATION_TIMEOUT", 5.0)
     run = run_dag("continued", job=offer_own())
     assert run.state == "success"
     assert [job.status for job in emulator.jobs()] == ["Succeeded"] * 3

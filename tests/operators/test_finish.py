@@ -20,8 +20,8 @@ from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.operators import (
     CodePipelineClaimJobOperator,
     CodePipelineFinishJobOperator,
-    finish,
     finish_job,
+    finishing,
 )
 
 pytestmark = pytest.mark.usefixtures("customer")
@@ -91,7 +91,7 @@ def test_work_cleared_just_before_the_report_is_waited_for(
         looks.append(states)
         return {**states, cleared: [unended]} if len(looks) == 1 else states
 
-    monkeypatch.setattr(finish, "states_before", states_before)
+    monkeypatch.setattr(finishing, "states_before", states_before)
     monkeypatch.setattr(CodePipelineFinishJobOperator, "LOOK_AGAIN_AFTER", timedelta(milliseconds=1))
     run = run_dag(ONE_JOB, job=job, work="fail")
     assert len(looks) == 2
@@ -107,7 +107,7 @@ def test_it_looks_ever_less_often_for_work_that_goes_on():
     pauses = []
     for looks in range(8):
         with pytest.raises(AirflowRescheduleException) as rescheduled:
-            finish._wait_for_work({"task_reschedule_count": looks}, ["work"])
+            finishing.Finishing(finish, {"task_reschedule_count": looks})._wait_for_work(["work"])
         pauses.append((rescheduled.value.reschedule_date - datetime.now(UTC)).total_seconds())
     assert [round(pause, -1) for pause in pauses] == [10, 20, 40, 60, 60, 60, 60, 60]
 
@@ -445,7 +445,7 @@ def test_it_ends_the_jobs_of_tasks_that_are_gone_too(emulator, offer, run_dag, m
     def end(hook, context):
         raise AirflowFailException("Ended: job gone.")
 
-    monkeypatch.setattr(finish, "end_jobs_of_former_tasks", end)
+    monkeypatch.setattr(finishing, "end_jobs_of_former_tasks", end)
     job = offer()
     run = run_dag(ONE_JOB, job=job)
     assert results_of(emulator, job) == ["success"]

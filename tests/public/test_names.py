@@ -31,7 +31,7 @@ from airflow_codepipeline_partner import (
     provider_info,
     sensors,
 )
-from airflow_codepipeline_partner._protocol import claims
+from airflow_codepipeline_partner._protocol import choices
 
 
 def test_the_package_has_a_version_and_no_more():
@@ -168,7 +168,7 @@ def test_the_type_and_ids_of_connections_are_as_they_were():
 def test_the_links_name_is_as_it_was():
     """And the choices for an unknown claim."""
     assert links.CodePipelineLink.name == "CodePipeline"
-    assert claims.UNKNOWN_CLAIM_CHOICES == ("assume_ours", "leave")
+    assert choices.UNKNOWN_CLAIM_CHOICES == ("assume_ours", "leave")
 
 
 def test_the_interval_of_a_sensor_may_be_a_duration():

@@ -23,7 +23,7 @@ from simulation import simulate
 
 def patches() -> dict[str, Callable[[], list[Any]]]:
     """Return, by what is broken, what to patch."""
-    from airflow_codepipeline_partner import _transport, notifications, sensors
+    from airflow_codepipeline_partner import _transport, notifications
     from airflow_codepipeline_partner._protocol import claims
     from airflow_codepipeline_partner._protocol.claims import ClaimState
     from airflow_codepipeline_partner._worker import (
@@ -46,7 +46,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
     from airflow_codepipeline_partner._worker.record_store import RecordStore
     from airflow_codepipeline_partner._worker.records import ClaimRecord
     from airflow_codepipeline_partner.hooks import CodePipelineHook
-    from airflow_codepipeline_partner.operators import finish
+    from airflow_codepipeline_partner.operators import finish, finishing
 
     patch = mock.patch.object
 
@@ -166,7 +166,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
             patch(claim_checkpoint.ClaimCheckpoint, "recall", absence_is_doubt)
         ],
         "a skip by a user's mark is the DAG's": lambda: [
-            patch(module, "tasks_cut_off", always([])) for module in (finish, work_failure)
+            patch(module, "tasks_cut_off", always([])) for module in (finishing, work_failure)
         ],
         "only the work is asked why it was skipped": lambda: [patch(work_failure, "tasks_cut_off", of_work)],
         "a next claim that Airflow has ended goes on": lambda: [
@@ -207,7 +207,7 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
             )
         ],
         "a claim that a user ended is a skip": lambda: [
-            patch(module, "tasks_cut_off", no_claims) for module in (finish, work_failure)
+            patch(module, "tasks_cut_off", no_claims) for module in (finishing, work_failure)
         ],
         "a skipped last step is a failure": lambda: [patch(work_failure, "failure_of_run", by_the_last)],
         "all tasks write one record": lambda: [patch(RecordStore, "of_claim", classmethod(one_key_for_all))],
@@ -254,12 +254,12 @@ def patches() -> dict[str, Callable[[], list[Any]]]:
         "a failure leaves the run green": lambda: [
             patch(of_task, "fail_run", property(always(False), always(None)), create=True)
         ],
-        "finish_job does not wait for the work": lambda: [patch(finish, "unended_work", always([]))],
+        "finish_job does not wait for the work": lambda: [patch(finishing, "unended_work", always([]))],
         "finish_job reports success": lambda: [patch(work_failure, "failure_of_run", always(None))],
         "a retry of a function works again": lambda: [
             patch(result_checkpoint.ResultCheckpoint, "result_of_earlier_try", always(None))
         ],
-        "a sensor awaits no job": lambda: [patch(sensors.awaited_job, "awaited_token", always(None))],
+        "a sensor awaits no job": lambda: [patch(awaited_job, "awaited_token", always(None))],
         "an error is the end of a report": lambda: [
             patch(report, "_reply", always(reporting.Reply.NEVER_TAKEN))
         ],

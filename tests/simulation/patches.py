@@ -22,7 +22,7 @@ from airflow_codepipeline_partner._worker import claim_checkpoint, job_runs, nex
 from airflow_codepipeline_partner.client_tokens import ClientTokenHook
 from airflow_codepipeline_partner.emulator import settings
 from airflow_codepipeline_partner.hooks import CodePipelineHook
-from airflow_codepipeline_partner.operators import finish
+from airflow_codepipeline_partner.operators import finishing
 from simulation import ways
 from simulation.codepipeline import Client
 
@@ -93,7 +93,7 @@ def patches(history: History) -> Iterator[Any]:
     def client(hook: Any, **parameters: Any) -> Client:
         return Client(history.call, history.codepipeline)
 
-    for module in (records, next_job, claim_checkpoint, finish):
+    for module in (records, next_job, claim_checkpoint, finishing):
         yield mock.patch.object(module, "datetime", HistorysTime)
     yield mock.patch.object(time, "time", now)
     yield mock.patch.object(time, "monotonic", now)

@@ -25,8 +25,7 @@ from dataclasses import dataclass
 from airflow.sdk.execution_time import comms
 
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._worker.records import CLAIM_KEY
-from airflow_codepipeline_partner._worker.skips import SKIP_KEY
+from airflow_codepipeline_partner._worker.records import CLAIM_KEY, SKIP_KEY
 from simulation.events import Call, Work
 from simulation.history import SLOWNESS, START, History
 from simulation.plan import FIXED_SETTINGS
