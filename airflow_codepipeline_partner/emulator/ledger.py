@@ -18,7 +18,7 @@ _PUTS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class LedgerEntry:
     """
     An event in the ledger.

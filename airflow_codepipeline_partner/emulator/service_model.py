@@ -18,6 +18,7 @@ _SECRET_MEMBERS = frozenset({"clientToken", "nonce"})
 _HIDDEN_MAP = ".configuration."  # of an action
 MAX_SHOWN_CHARS = 200  # of a value in a message
 _START_OF_TIME = -62_135_596_800  # the year 1, in seconds since the epoch
+_LIMITS = ("min", "max", "enum", "pattern")
 _INTEGER_BITS = {"integer": 32, "long": 64}
 _TYPES: dict[str, tuple[type[Any], ...]] = {
     "string": (str,),
@@ -171,7 +172,9 @@ def _is_a(kind: str, value: Any) -> bool:
 
 
 def _constraints(shape: Any, value: Any, path: str) -> Iterator[str]:
-    limits = shape.metadata
+    limits = _limits(shape)
+    if not limits:
+        return
     number = shape.type_name in ("integer", "long")
     measure = "value" if number else "length"
     size = value if number else len(value) if isinstance(value, str | list | dict) else 0
@@ -184,10 +187,16 @@ def _constraints(shape: Any, value: Any, path: str) -> Iterator[str]:
             choices = ", ".join(limits["enum"])
             yield _violation(path, value, f"Member must satisfy enum value set: [{choices}]")
         # The service's patterns are Java's and must match the whole value.
-        if "pattern" in limits and not re.fullmatch(limits["pattern"], value):
+        if "pattern" in limits and not limits["pattern"].fullmatch(value):
             yield _violation(
-                path, value, f"Member must satisfy regular expression pattern: {limits['pattern']}"
+                path, value, f"Member must satisfy regular expression pattern: {limits['pattern'].pattern}"
             )
+
+
+@functools.cache
+def _limits(shape: Any) -> dict[str, Any]:
+    limits = {name: shape.metadata[name] for name in _LIMITS if name in shape.metadata}
+    return limits | {name: re.compile(limits[name]) for name in limits if name == "pattern"}
 
 
 def _violation(path: str, value: Any, constraint: str) -> str:

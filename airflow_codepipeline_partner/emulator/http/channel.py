@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 from waitress.channel import HTTPChannel
@@ -73,6 +74,12 @@ class _Task(WSGITask):  # type: ignore[misc]
         environ["RAW_URI"] = "/" + uri.lstrip("/") if uri.startswith("/") else uri
         environ[PRESERVED_NAMES] = self.request.preserved_names
         return environ
+
+    def finish(self) -> None:
+        """Send the response. waitress would wake its loop for that, and again for the next request."""
+        super().finish()
+        with contextlib.suppress(OSError):
+            self.channel._flush_some_if_lockable(do_close=False)
 
     def build_response_header(self) -> bytes:
         """Return the status line and the headers. waitress would capitalise S3's names of metadata."""

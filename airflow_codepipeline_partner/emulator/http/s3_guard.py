@@ -231,7 +231,7 @@ def service_of(environ: Mapping[str, Any]) -> str:
 
 def _is_form(environ: Mapping[str, Any]) -> bool:
     """Return whether S3 would read a request as a form that uploads an object."""
-    return environ["REQUEST_METHOD"] == "POST" and service_of(environ) == "s3" and _has_form(environ)
+    return environ["REQUEST_METHOD"] == "POST" and _has_form(environ) and service_of(environ) == "s3"
 
 
 def _has_form(environ: Mapping[str, Any]) -> bool:

@@ -52,9 +52,9 @@ def read_signature(environ: Mapping[str, Any]) -> Signature | None:
 
     :return: None if it has no signature of version 4, or one that cannot be read.
     """
-    pairs = parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
-    query = dict(pairs)
     authorization = environ.get("HTTP_AUTHORIZATION", "")
+    pairs = [] if authorization else parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+    query = dict(pairs)
     if authorization:
         found = _read_parts(authorization)
         timestamp = environ.get("HTTP_X_AMZ_DATE", "")

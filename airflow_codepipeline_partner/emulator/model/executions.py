@@ -18,7 +18,7 @@ from airflow_codepipeline_partner.emulator.model.pipelines import (
 )
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(eq=False, slots=True)
 class PipelineExecution:
     """
     An execution of a pipeline.
@@ -82,7 +82,7 @@ class PipelineExecution:
         return None
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(eq=False, slots=True)
 class ActionExecution:
     """
     An execution of an action. A worker's has one job, or several with continuations.

@@ -81,7 +81,7 @@ TRANSITIONS: dict[tuple[JobStatus, JobEvent], JobStatus] = {
 }
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True)
 class Job:
     """
     A job: one step of an action execution.
