@@ -84,10 +84,7 @@ class _Task(WSGITask):  # type: ignore[misc]
     def build_response_header(self) -> bytes:
         """Return the status line and the headers. waitress would capitalise S3's names of metadata."""
         names = {name.lower(): name for name, _ in self.response_headers}
-        built: bytes = super().build_response_header()
-        if not any(name.startswith(_METADATA_PREFIX) for name in names):
-            return built
-        lines = built.decode("latin-1").split("\r\n")
+        lines = super().build_response_header().decode("latin-1").split("\r\n")
         pairs = [(name, colon, value) for name, colon, value in (line.partition(":") for line in lines)]
         header = "\r\n".join(names.get(name.lower(), name) + colon + value for name, colon, value in pairs)
         return header.encode("latin-1")
