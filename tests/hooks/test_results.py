@@ -72,7 +72,7 @@ def test_a_token_gone_bad_leaves_the_call_unknown(
     hook._transport._sleep = lambda seconds: emulator.rotate_token(customer.client_id)
     look_up = ClientTokenHook.get_token
 
-    def changing(self, client_id, *, uncached=False):
+    def changing(self, client_id, *, uncached=False, **how):
         if uncached:
             store_token(customer, **changed)
         return look_up(self, client_id, uncached=uncached)
