@@ -164,7 +164,7 @@ def test_airflows_default_says_whether_it_defers(monkeypatch):
     assert CodePipelineJobSensor(task_id="wait", action_type=ACTION_TYPE).deferrable is True
 
 
-def test_airflows_default_is_not_looked_up_while_a_dag_is_parsed(monkeypatch):
+def test_airflows_default_is_looked_up_only_in_the_task(monkeypatch):
     """A look-up takes a tenth of the time in which the sensor is made."""
     monkeypatch.setattr(sensors.conf, "getboolean", lambda *names, **more: pytest.fail("It was looked up."))
     for deferrable in (None, False, True):
