@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from airflow_codepipeline_partner._protocol.state_changes import pattern_of
+from airflow_codepipeline_partner.action_types import wake_queue_template
 from airflow_codepipeline_partner.emulator import Emulator
 from airflow_codepipeline_partner.jobs import ActionType
 from benchmarks.apart import ROOT
@@ -158,7 +158,8 @@ def _wake_queue(url: str) -> str:
     sqs, events = bare_client("sqs", url), bare_client("events", url)
     queue: str = sqs.create_queue(QueueName="started")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    pattern = pattern_of(ActionType("Build", "Woken", owner="Custom"))
+    template = wake_queue_template(ActionType("Build", "Woken", owner="Custom"))
+    pattern = template["Resources"]["Rule"]["Properties"]["EventPattern"]
     events.put_rule(Name="started", EventPattern=json.dumps(pattern))
     events.put_targets(Rule="started", Targets=[{"Id": "queue", "Arn": arn}])
     return queue

@@ -34,8 +34,8 @@ CHECKS = {
     "artifacts": {"archive_limits", "formats", "places"},
     "_protocol": {"choices", "dialects", "jobs", "parsing"},
     "operators": {
-        *("artifacts", "claim_job", "continue_job", "finish", "finish_wiring", "put_result"),
-        "put_result_base",
+        *("artifacts", "claim_job", "continue_job", "dispatch_jobs", "finish", "finish_wiring"),
+        *("put_result", "put_result_base"),
     },
 }
 #: What a task needs, and others that take long to import.
