@@ -59,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def with_tables(page: str) -> str:
     """Return the page with its tables made anew."""
     return re.sub(
-        r"(<!-- begin (\w+): [^\n]* -->\n\n)(?:\|[^\n]*\n)*",
-        lambda found: found[1] + TABLES[found[2]].to_markdown(),
+        r"(<!-- begin (\w+): [^\n]* -->\n\n)(?:\|[^\n]*\n)*\n?(?=<!-- end \2 -->)",
+        lambda found: f"{found[1]}{TABLES[found[2]].to_markdown()}\n",
         page,
     )
 

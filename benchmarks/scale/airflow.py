@@ -54,7 +54,18 @@ class Task:
     :param pool: Its pool, or empty for the default one, which has no limit here.
     """
 
-    __slots__ = ("body", "full_before", "job", "name", "nonce", "pool", "priority", "ready_at", "run")
+    __slots__ = (
+        "body",
+        "full_before",
+        "is_lost",
+        "job",
+        "name",
+        "nonce",
+        "pool",
+        "priority",
+        "ready_at",
+        "run",
+    )
 
     def __init__(
         self,
@@ -69,6 +80,8 @@ class Task:
         self.name, self.priority, self.run, self.body = name, priority, run, body
         self.job, self.nonce, self.pool = job, nonce, pool
         self.ready_at = self.full_before = 0.0
+        #: Whether it claimed in vain.
+        self.is_lost = False
 
 
 class Airflow:

@@ -159,12 +159,8 @@ class _Simulation:
     def _dispatch(self, offer: Offer) -> None:
         """Have an event's run start runs (``assets.dispatch_jobs``), or work on the jobs itself."""
         if not self.settings.has_run_for_each_job:
-            # In truth a job that a run waits to claim is claimed twice, and one of the two is lost.
-            jobs = [(job, nonce) for job, nonce in offer if not job.has_run and job.is_open]
-            if jobs:
-                for job, _ in jobs:
-                    job.has_run = True
-                self.airflow.add_run(jobs, self._list_jobs)
+            # Also of jobs that another run is still to claim: one of the two claims in vain.
+            self.airflow.add_run(offer, self._list_jobs)
             return
         run = self.airflow.new_run(offer)
         self.airflow.add_task(Task("dispatch", 1, run, self._start_dispatching))
@@ -189,7 +185,6 @@ class _Simulation:
 
     def _begin(self, run: Run) -> None:
         for job, nonce in run.jobs:
-            job.has_run = True
             self._add(next(iter(self.settings.tasks)), run, job, nonce)
 
     def _add(self, name: str, run: Run, job: Job, nonce: int = 0) -> None:
@@ -213,7 +208,7 @@ class _Simulation:
         self.airflow.end_task(task)
         names = [*self.settings.tasks, None]
         following = names[names.index(task.name) + 1]
-        if following is None or not task.job.has_run:
+        if following is None or task.is_lost:
             self._leave(task)
         else:
             self._add(following, task.run, task.job)
@@ -254,16 +249,17 @@ class _Simulation:
     def _claimed(self, is_answered: bool, task: Task) -> None:
         job, now = task.job, self.agenda.now
         assert job is not None  # noqa: S101 - a claim has one
-        if self.codepipeline.is_over(job, now):
+        if self.codepipeline.is_over(job, now) or job.claimed_at is not None:
             is_ours = False
         elif self.settings.owner == "Custom" and task.nonce != job.offers:
             self.late_claims += 1
             is_ours = False
         else:
-            is_ours = is_answered and job.claimed_at is None
+            is_ours = is_answered
         if not is_ours:
             # The task is skipped, and so are those after it. The job is offered again.
-            job.has_run, job.lost_at = False, now
+            task.is_lost, job.has_run = True, False
+            job.lost_at = None if job.claimed_at is not None else now
             self._end(task)
             return
         job.claimed_at = now

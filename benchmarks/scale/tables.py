@@ -47,7 +47,9 @@ TIMED_OUT: Columns = {"timed out": lambda settings, outcome: f"{outcome.timed_ou
 LATE: Columns = {"late claims": lambda settings, outcome: f"{outcome.late_claims:,}"}
 CALLS: Columns = {"calls a second (most)": _calls}
 REFUSED: Columns = {"throttled": _refused}
-SLOTS: Columns = {"slots, mean (most)": lambda _, outcome: f"{outcome.slots:.0f} ({outcome.most['slots']:,})"}
+SLOTS: Columns = {
+    "slots, mean (most)": lambda _, outcome: f"{outcome.slots:,.0f} ({outcome.most['slots']:,})"
+}
 RUNS: Columns = {"runs at once": lambda _, outcome: f"{outcome.most['runs']:,}"}
 TASKS: Columns = {"tasks": lambda settings, outcome: f"{sum(outcome.tasks.values()):,}"}
 BOTTLENECK: Columns = {"most time is spent on": lambda settings, outcome: outcome.bottleneck}

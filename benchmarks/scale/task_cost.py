@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+from collections.abc import Sequence
 
 import psutil  # type: ignore[import-untyped]
 
@@ -23,9 +24,7 @@ _TASKS_OF_RUN = 3
 
 def main() -> None:
     """Measure, and print a line for each kind of task."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=20)
-    jobs = parser.parse_args().jobs
+    jobs = parsed().jobs
     with real_airflow() as running:
         for kind, dag_id in (("plain tasks", "plain_run"), ("claim, work, finish", "job_run")):
             ended = running.ended_runs(dag_id)
@@ -39,6 +38,17 @@ def main() -> None:
             costs = {part: (seconds - before[part]) / tasks for part, seconds in _spent(running).items()}
             shown = ", ".join(f"{part} {seconds:.2f}" for part, seconds in costs.items())
             print(f"{kind}: seconds of processor time for each of {tasks} tasks: {shown}", flush=True)
+
+
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """
+    Return what the command line says.
+
+    :param arguments: The command line. Defaults to the process's.
+    """
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale.task_cost", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=20, help="how many jobs, and plain runs")
+    return parser.parse_args(arguments)
 
 
 def _tasks_since(jobs: int, dag_id: str) -> int:
