@@ -35,9 +35,11 @@ def codepipeline_jobs(
     """
     Return an asset for a DAG's ``schedule``. It gets an event when jobs of the action type are waiting.
 
-    One event has all jobs of one poll; :func:`offered_jobs` returns them in the DAG. The jobs are offered,
-    not claimed. If a job stays unclaimed and is offered again, there is another event after 30 s. The pause
-    doubles each time, up to 5 minutes. Nothing polls while all DAGs on this schedule are paused.
+    One event has all jobs of the polls that follow at once on each other; :func:`offered_jobs` returns them
+    in the DAG. The jobs are offered, not claimed. If a job stays unclaimed and is offered again, there is
+    another event after 30 s. The pause doubles each time, up to 5 minutes. Airflow may overlook an event
+    within 30 s of another, so its jobs are said again after 5 s and 20 s. Nothing polls while all DAGs on
+    this schedule are paused.
 
     :param name: The asset's name, unique in Airflow.
     :param action_type: What to poll for: an :class:`~airflow_codepipeline_partner.jobs.ActionType`, AWS's

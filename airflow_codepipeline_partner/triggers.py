@@ -54,12 +54,15 @@ class CodePipelineJobTrigger(BaseEventTrigger):
 
     :param action_type: What to poll for: an ActionType, AWS's mapping, or
         ``category/owner/provider/version``.
-    :param max_batch_size: The most jobs in one event, at least 1.
+    :param max_batch_size: The most jobs of one poll, at least 1. A task gets no more; an asset's event may
+        have those of several polls.
     :param poll_interval: Seconds between two polls, varied by a tenth.
     :param timeout_deadline: Until when to wait for one event, in seconds since the epoch. An absolute time
-        survives a restart of the triggerer. If None, the trigger never ends: it makes an event for each poll
-        that returns jobs, and continues after errors. If a job stays unclaimed and is offered again, there is
-        another event after 30 s. The pause doubles each time, up to 5 minutes.
+        survives a restart of the triggerer. If None, the trigger never ends: it makes an event for the polls
+        that return jobs and follow at once on each other, and continues after errors. If a job stays
+        unclaimed and is offered again, there is another event after 30 s. The pause doubles each time, up to
+        5 minutes. Airflow may overlook an event within 30 s of another, so its jobs come again after 5 s and
+        20 s.
     :param retry_deadline: How long CodePipeline may fail to answer, in seconds, before the wait ends with an
         error. The polls back off meanwhile, up to a minute. It has no effect without ``timeout_deadline``.
     :param aws_conn_id: The ``aws`` connection. If None, boto3's default credentials are used.

@@ -342,6 +342,11 @@ def test_a_missing_dag_fails_the_task(run_dag, serialized_dags, offer, capfd):
     assert "gets no run now" in "".join(capfd.readouterr())
 
 
+def test_a_task_before_it_that_has_no_jobs_starts_no_others(run_dag, serialized_dags, offer, capfd):
+    assert run_dag("filtered_dispatcher", jobs=[offer()]).state == "failed"
+    assert "The jobs must be a list, not a NoneType" in "".join(capfd.readouterr())
+
+
 def test_without_jobs_it_takes_those_of_its_run(run_dag, serialized_dags, offer):
     job = offer()
     run = run_dag("own_dispatcher", jobs=[job])

@@ -46,8 +46,6 @@ class ContinuationLookup:
         self._known: dict[str, str | None] = {}
         #: Job id → when its look-up failed.
         self._failed: dict[str, float] = {}
-        #: Clients whose last look-up failed: they must not take the threads of the others.
-        self._troubled: set[str | None] = set()
 
     def knows(self, job: OfferedJob) -> bool:
         """Return whether a job's token is known: by its offer, or by a look-up."""
@@ -73,14 +71,15 @@ class ContinuationLookup:
             if job.job_id in self._known or self._has_just_failed(job):
                 continue
             # One job at a time, so that a client with many has no more of the threads than one with few.
-            pool = LOOKUPS_IN_TROUBLE if job.client_id in self._troubled else LOOKUPS
+            troubled = self._hooks.troubled_clients
+            pool = LOOKUPS_IN_TROUBLE if job.client_id in troubled else LOOKUPS
             found = await sync_to_async(self._ask, thread_sensitive=False, executor=pool)([job], ways)
             self._known |= found
             if found:
-                self._troubled.discard(job.client_id)
+                troubled.discard(job.client_id)
             else:
                 self._failed[job.job_id] = self._clock()
-                self._troubled.add(job.client_id)
+                troubled.add(job.client_id)
         tokens = {job.job_id: self._known.get(job.job_id) for job in jobs}
         for job_id in list(self._known)[:-MAX_KNOWN_TOKENS]:
             del self._known[job_id]

@@ -281,7 +281,7 @@ class SharedPoller:
                 self._ids_this_sweep.clear()
             elif not was_sweeping:
                 self._sweep_said_at = self._clock.monotonic()
-            self._schedule.answered(0.0 if self._is_sweeping else self._interval, offered=bool(jobs))
+            self._schedule.answered(0.0 if self._is_sweeping else self._interval)
         for waiter in self._job_waiters:
             if waiter.next_job is None or waiter.next_job.client_id not in unclear:
                 waiter.has_seen_a_poll = True

@@ -10,6 +10,7 @@ another one are said again, unless further events come anyway.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 
@@ -22,12 +23,21 @@ REPEAT_AFTER = (5.0, 20.0)
 MAX_REPEATED = 1000
 
 
+@dataclass
+class Overlooked:
+    """A job that Airflow may have overlooked: since when, and how often it was said again."""
+
+    job: OfferedJob
+    since: float
+    times: int = 0
+
+
 class Repeats:
     """The jobs of one watcher that Airflow may have overlooked."""
 
     def __init__(self) -> None:
         self._last_event = float("-inf")
-        self._overlooked: dict[str, OfferedJob] = {}
+        self._overlooked: dict[str, Overlooked] = {}
         self._due: list[float] = []
 
     def note_event(self, jobs: Iterable[OfferedJob], now: float) -> None:
@@ -38,11 +48,16 @@ class Repeats:
         :param now: By the monotonic clock.
         """
         if now - self._last_event < CLOSE:
-            self._overlooked |= {job.job_id: job for job in jobs}
-            for job_id in list(self._overlooked)[:-MAX_REPEATED]:
-                del self._overlooked[job_id]
+            self._overlooked |= {job.job_id: Overlooked(job, now) for job in jobs}
             self._due = [now + seconds for seconds in REPEAT_AFTER]
         self._last_event = now
+        self._forget(now)
+
+    def renew(self, jobs: Iterable[OfferedJob]) -> None:
+        """Take over what is new in a newer offer, such as the nonce."""
+        for job in jobs:
+            if job.job_id in self._overlooked:
+                self._overlooked[job.job_id].job = job
 
     def seconds_left(self, now: float) -> float:
         """Return the seconds until jobs are said again; infinite if there are none."""
@@ -53,8 +68,19 @@ class Repeats:
         if not self._due or now < self._due[0]:
             return []
         self._due.pop(0)
-        jobs = list(self._overlooked.values())
-        if not self._due:
-            self._overlooked = {}
+        self._forget(now)
+        for each in self._overlooked.values():
+            each.times += 1
         self._last_event = now
-        return jobs
+        return [each.job for each in self._overlooked.values()]
+
+    def _forget(self, now: float) -> None:
+        """Forget what was said often enough, or so long ago that later events were heard of since."""
+        kept = {
+            job_id: each
+            for job_id, each in self._overlooked.items()
+            if now - each.since <= CLOSE and each.times < len(REPEAT_AFTER)
+        }
+        self._overlooked = dict(list(kept.items())[-MAX_REPEATED:])
+        if not kept:
+            self._due = []

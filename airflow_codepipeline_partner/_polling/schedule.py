@@ -8,8 +8,7 @@ from airflow_codepipeline_partner._polling.clock import PollingClock
 #: The longest wait between two polls while CodePipeline throttles or cannot be reached, in seconds. A longer
 #: poll interval is kept.
 MAX_BACKOFF = 60.0
-#: How long after it was woken a poller polls, in seconds, until CodePipeline offers a job: an event may come
-#: before the job that it announces.
+#: How long after it was woken a poller polls, in seconds: an event may come before the job that it announces.
 AFTER_WAKING = (0.0, 2.0, 5.0)
 #: Seconds from one poll to the next if each is woken for: a thousand events cause no thousand polls.
 LEAST_PAUSE = 1.0
@@ -27,10 +26,8 @@ class PollSchedule:
         self._polled_at = self._due = float("-inf")
         self._delay = 0.0
         self._is_in_trouble = False
-        #: When to poll because the poller was woken, the earliest first; and what of it began the poll that
-        #: runs, or is left from before it.
+        #: When to poll because the poller was woken, the earliest first.
         self._wake_ups: list[float] = []
-        self._earlier: list[float] = []
 
     @property
     def seconds_left(self) -> float:
@@ -55,25 +52,23 @@ class PollSchedule:
         self._due = min(self._due, self._polled_at + interval)
 
     def wake(self) -> None:
-        """Poll at once, since a job may be there, and a few times more unless one is."""
+        """Poll at once, since a job may be there, and a few times more."""
         now = self._clock.monotonic()
         self._wake_ups = [now + seconds for seconds in AFTER_WAKING]
 
     def begin(self) -> None:
         """Note that a poll begins."""
         # What wakes the poller from now on is not answered by this poll.
-        self._earlier, self._wake_ups = self._wake_ups, []
+        now = self._clock.monotonic()
+        self._wake_ups = [at for at in self._wake_ups if at > now]
 
-    def answered(self, delay: float, *, offered: bool) -> None:
+    def answered(self, delay: float) -> None:
         """
         Note the answer to a poll.
 
         :param delay: The wait until the next, in seconds.
-        :param offered: Whether it had jobs.
         """
         self._delay, self._is_in_trouble = delay, False
-        if offered:
-            self._earlier = []
 
     def back_off(self, interval: float) -> float:
         """
@@ -90,6 +85,3 @@ class PollSchedule:
         """Note that a poll has ended, well or not."""
         self._polled_at = self._clock.monotonic()
         self._due = self._polled_at + self._clock.vary(self._delay)
-        if not self._wake_ups:
-            self._wake_ups = [at for at in self._earlier if at > self._polled_at]
-        self._earlier = []

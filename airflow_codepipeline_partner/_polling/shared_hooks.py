@@ -9,6 +9,7 @@ A hook outlives the pollers that use it, and is replaced only for cause.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -70,15 +71,24 @@ class SharedHooks:
 
 
 class LookupHooks(SharedHooks):
-    """The hooks of one event loop that look jobs up, and so find clients' tokens by a template."""
+    """
+    The hooks of one event loop that look jobs up, and so find clients' tokens by a template.
+
+    :param clock: Returns the time in seconds; it never goes back.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(clock)
+        #: Clients whose last look-up failed: they must not take the threads of the others.
+        self.troubled_clients: set[str | None] = set()
 
     def _key_of(self, aws: AwsParameters) -> str:
         return json.dumps([key_of(aws), aws.client_conn_id_template])
 
     def _make(self, aws: AwsParameters) -> CodePipelineHook:
         hook = aws.with_config_defaults(**LOOKUP_TIMEOUTS).hook(retry_deadline=LOOKUP_RETRY_DEADLINE)
-        # Here are the tokens of all clients, and none of them leaves.
-        hook._tokens.unmasked = True
+        # Here are the tokens of all clients. Only botocore's debug log would show them.
+        hook._tokens.unmasked = not logging.getLogger("botocore").isEnabledFor(logging.DEBUG)
         return hook
 
 

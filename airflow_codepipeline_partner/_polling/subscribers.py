@@ -72,8 +72,12 @@ class JobWatcher(Subscriber):
 
     def collect(self, jobs: Iterable[OfferedJob], now: float) -> bool:
         """Collect the jobs that are not held back, and return whether there were any."""
-        due = self._redelivery.due(jobs, now)
-        self._collected |= {job.job_id: job for job in due}
+        offered = {job.job_id: job for job in jobs}
+        due = self._redelivery.due(offered.values(), now)
+        # A newer offer of a custom job may have made the nonce of the last one stale.
+        self._repeats.renew(offered.values())
+        known = {job_id: offered[job_id] for job_id in offered.keys() & self._collected.keys()}
+        self._collected |= known | {job.job_id: job for job in due}
         return bool(due)
 
     def deliver(self, now: float) -> None:

@@ -28,7 +28,7 @@ POLLS = ThreadPoolExecutor(64, thread_name_prefix="codepipeline-poll")
 POLLS_IN_TROUBLE = ThreadPoolExecutor(32, thread_name_prefix="codepipeline-trouble")
 #: For questions about the jobs of one client: one at a time for each client and poller. Their threads take
 #: turns with the loop, each for 5 ms: with more of them, a thousand clients at once hold the loop up.
-LOOKUPS = ThreadPoolExecutor(8, thread_name_prefix="codepipeline-details")
+LOOKUPS = ThreadPoolExecutor(16, thread_name_prefix="codepipeline-details")
 #: For those of clients whose last one gave no answer.
 LOOKUPS_IN_TROUBLE = ThreadPoolExecutor(32, thread_name_prefix="codepipeline-details-trouble")
 

@@ -133,7 +133,7 @@ class WakeQueue:
             except Exception as error:
                 # Made anew: the connection may be corrected meanwhile.
                 client = None
-                if not isinstance(error, QueueUnusable):
+                if not _is_the_queues_fault(error):
                     self._hooks.replace(self._aws)
                 self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
                 log.warning(
@@ -202,10 +202,15 @@ class WakeQueue:
         if started is None:
             return Outcome.DONE
         # All of them: those with another query, too.
-        is_heard = any([listener.wake(started) for listener in self._listeners])
+        is_heard = any([listener.wake(started) for listener in self._all_listeners()])
         # Another triggerer may wait for such jobs.
         now = datetime.fromtimestamp(self._clock.time(), UTC)
         return Outcome.LEFT if not is_heard and state_changes.is_fresh(body, now) else Outcome.DONE
+
+    def _all_listeners(self) -> list[Listener]:
+        """Return who listens to this queue, also by other AWS parameters: a message comes only once."""
+        queues = _queues.get(asyncio.get_running_loop(), {}).values()
+        return [listener for queue in queues if queue._url == self._url for listener in queue._listeners]
 
     def _delete(self, client: Any, messages: Sequence[Mapping[str, Any]]) -> None:
         entries = [
@@ -216,13 +221,25 @@ class WakeQueue:
             log.debug("A message of the wake queue comes again: %s.", failed.get("Code"))
 
 
+def _is_the_queues_fault(error: Exception) -> bool:
+    """Return whether another client would not help, so that the polls keep theirs."""
+    answered = ServiceError.of(error)
+    if answered is None:
+        return isinstance(error, QueueUnusable)
+    return _is_missing(answered) or answered.is_access_denied
+
+
+def _is_missing(answered: ServiceError) -> bool:
+    return "NonExistentQueue" in answered.code or "QueueDoesNotExist" in answered.code
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, QueueUnusable):
         return str(error)
     answered = ServiceError.of(error)
     if answered is None:
         return f"{type(error).__name__}."
-    if "NonExistentQueue" in answered.code or "QueueDoesNotExist" in answered.code:
+    if _is_missing(answered):
         return "There is no such queue."
     if answered.is_access_denied:
         return "The credentials may not do sqs:ReceiveMessage or sqs:DeleteMessage there."

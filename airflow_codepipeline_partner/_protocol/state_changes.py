@@ -58,8 +58,16 @@ def started_action(body: str) -> ActionType | None:
     kind = detail.get("type")
     if not isinstance(kind, Mapping):
         raise InvalidInput("The event does not say which type of action has started.")
-    # AWS writes the version as a text, in some of its examples as a number.
-    return ActionType(**{name: str(kind.get(name)) for name in ("category", "owner", "provider", "version")})
+    try:
+        return ActionType(
+            category=str(kind.get("category")),
+            owner=str(kind.get("owner")),
+            provider=str(kind.get("provider")),
+            version=_version(kind.get("version")),
+        )
+    except InvalidInput:
+        # An action that no worker polls for.
+        return None
 
 
 def is_fresh(body: str, now: datetime) -> bool:
@@ -75,6 +83,11 @@ def region_of_queue(url: str) -> str | None:
     """Return the region that the URL of an SQS queue names, or None if it names none."""
     found = _REGION_IN_HOST.search(url.partition("//")[2].partition("/")[0])
     return found[1] if found else None
+
+
+def _version(value: object) -> str:
+    # AWS writes it as a text, in some of its examples as a number.
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _read(body: str) -> Mapping[str, Any]:

@@ -30,6 +30,8 @@ class DispatchJobsOperator(TextTemplates, BaseOperator):
         self, *, jobs: Any, trigger_dag_id: str, conf: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        # A task before this one that returns None has no jobs for it.
+        self._takes_those_of_its_run = jobs is None
         self.jobs = jobs
         self.trigger_dag_id = trigger_dag_id
         self.conf = conf
@@ -42,8 +44,10 @@ class DispatchJobsOperator(TextTemplates, BaseOperator):
         """
         from airflow_codepipeline_partner._worker import offered_jobs
 
-        jobs = self.jobs
-        offered = offered_jobs.jobs_of_run(context) if jobs is None else offered_jobs.readable_jobs(jobs)
+        if self._takes_those_of_its_run:
+            offered = offered_jobs.jobs_of_run(context)
+        else:
+            offered = offered_jobs.readable_jobs(self.jobs)
         if is_paused(context["ti"], self.trigger_dag_id):
             self.log.warning(
                 "DAG %s is paused, so no run is started. Its jobs are offered again.", self.trigger_dag_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import threading
 import time
 from types import SimpleNamespace
@@ -185,3 +186,9 @@ def test_it_does_not_remember_for_ever(continued, aws, monkeypatch):
     for number in range(5):
         asyncio.run(lookup.tokens_of([OfferedJob(f"job-{number}", "c")], aws))
     assert list(lookup._known) == ["job-3", "job-4"]
+
+
+def test_the_masker_learns_a_token_that_botocore_would_log(aws, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("botocore"), "level", logging.DEBUG)
+    logging.getLogger("botocore").manager._clear_cache()
+    assert not LookupHooks(time.monotonic).get(aws)._tokens.unmasked

@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 
+import pytest
 from fake_codepipeline import jobs
 
 from airflow_codepipeline_partner._polling import repeats
 from airflow_codepipeline_partner._polling.repeats import Repeats
+from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
 
 
 def said_again(events, until=100):
     """Return when which jobs are said again, for events of one job each at these times."""
-    order, found, names = Repeats(), [], iter("abcdefgh")
+    order, found, names = Repeats(), [], itertools.chain("abcdefgh", map(str, itertools.count()))
     for now in range(until):
         if now in events:
             order.note_event(jobs(next(names)), float(now))
@@ -34,6 +37,30 @@ def test_an_event_soon_after_another_is_said_twice_more():
 def test_further_events_say_it_as_well():
     """As long as they come, Airflow hears of those before; the last ones are said again."""
     assert said_again([0, 2, 4, 6, 8]) == [(13, "bcde"), (28, "bcde")]
+
+
+@pytest.mark.parametrize("seconds", [1, 3, 6, 10, 19, 25, 29])
+def test_a_job_of_a_steady_stream_is_said_twice_more_at_most(seconds):
+    times = collections.Counter()
+    order = Repeats()
+    for now in range(3600):
+        if now % seconds == 0:
+            order.note_event(jobs(f"job-{now}"), float(now))
+        else:
+            again = order.take(float(now))
+            assert len(again) <= 30 / seconds + 1
+            times.update(job.job_id for job in again)
+    assert not times or max(times.values()) <= 2
+
+
+def test_a_newer_offer_is_said():
+    """It may have a new nonce."""
+    order = Repeats()
+    kind = ActionType("Build", "Own", owner="Custom")
+    for now, nonce in ((0.0, "1"), (1.0, "1")):
+        order.note_event([OfferedJob("a", None, kind, nonce)], now)
+    order.renew([OfferedJob("a", None, kind, "2"), OfferedJob("b", None, kind, "3")])
+    assert [job.nonce for job in order.take(6.0)] == ["2"]
 
 
 def test_after_it_was_said_nothing_is_left():

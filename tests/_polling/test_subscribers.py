@@ -14,7 +14,7 @@ from airflow_codepipeline_partner._polling import poller
 from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
 from airflow_codepipeline_partner._polling.poller import SharedPoller
 from airflow_codepipeline_partner._polling.redelivery import MAX_REDELIVERY_WAIT
-from airflow_codepipeline_partner._polling.subscribers import JobWaiter
+from airflow_codepipeline_partner._polling.subscribers import JobWaiter, JobWatcher
 from airflow_codepipeline_partner.exceptions import (
     ActionTypeNotFound,
     RequestRefused,
@@ -67,6 +67,15 @@ def test_after_a_full_batch_of_news_it_polls_at_once(codepipeline):
     assert heard == [(1000, ["a", "b", "c", "d", "e"])]
     # What is no news is passed over, once.
     assert [at for at, _ in codepipeline.polls][:6] == [1000, 1000, 1000, 1010, 1010, 1020]
+
+
+def test_a_collected_job_has_its_newest_nonce():
+    kind = ActionType("Build", "Own", owner="Custom")
+    watcher = JobWatcher(10, 30)
+    for nonce in "12":
+        watcher.collect([OfferedJob("a", None, kind, nonce)], 0.0)
+    watcher.deliver(0.0)
+    assert [job.nonce for job in watcher.offers.get_nowait()] == ["2"]
 
 
 def test_a_sweep_that_takes_long_is_said_in_parts(codepipeline):

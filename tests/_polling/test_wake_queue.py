@@ -19,7 +19,7 @@ from fake_codepipeline import TYPE, jobs, outcomes, sensor, together
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling import wake_queue
 from airflow_codepipeline_partner._polling.poller import SharedPoller
-from airflow_codepipeline_partner._polling.wake_queue import WakeQueue
+from airflow_codepipeline_partner._polling.wake_queue import Outcome, WakeQueue
 from airflow_codepipeline_partner.exceptions import ServiceUnavailable
 from airflow_codepipeline_partner.jobs import ActionType
 
@@ -223,6 +223,35 @@ def test_what_cannot_be_deleted_wakes_again():
     assert listener.heard == 2
 
 
+def test_who_names_the_queue_by_another_connection_is_woken_too():
+    """A message comes once, to one of the readers."""
+
+    async def run():
+        one, other = Listener(), Listener()
+        clock = Clock(None)
+        readers = [WakeQueue(URL, AwsParameters(name), None, clock) for name in ("one", "other")]
+        wake_queue._queues[asyncio.get_running_loop()] = dict(enumerate(readers))
+        readers[0]._listeners.append(one)
+        readers[1]._listeners.append(other)
+        assert readers[0]._read(body()) is Outcome.DONE
+        assert (one.heard, other.heard) == (1, 1)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("error", "renewed"),
+    [
+        (refusal("QueueDoesNotExist"), 0),
+        (refusal("AccessDenied"), 0),
+        (refusal("ExpiredToken"), 1),
+        (EndpointConnectionError(endpoint_url="https://x"), 1),
+    ],
+)
+def test_the_polls_keep_their_client_unless_it_may_be_its_fault(error, renewed):
+    assert wake_queue._is_the_queues_fault(error) is not bool(renewed)
+
+
 # The pollers.
 
 
@@ -234,13 +263,13 @@ def test_a_woken_poller_polls_at_once_and_until_there_is_a_job(codepipeline):
     assert [at for at, _ in codepipeline.polls] == [1000, 1001, 1002, 1005, 1065]
 
 
-def test_a_job_ends_the_polls_that_an_event_caused(codepipeline):
+def test_a_job_ends_no_poll_that_an_event_caused(codepipeline):
     codepipeline.meanwhile = [lambda: None, lambda: shared().wake(TYPE)]
     codepipeline.answers = [[], [], jobs("a")]
     first, second = together(lambda: [sensor(interval=60), sensor(interval=60, deadline=1100)])
     assert first == ["a"]
     assert isinstance(second, TimeoutError)
-    assert [at for at, _ in codepipeline.polls][:4] == [1000, 1001, 1002, 1062]
+    assert [at for at, _ in codepipeline.polls] == [1000, 1001, 1002, 1005, 1065]
 
 
 def test_an_event_during_a_poll_causes_another(codepipeline):

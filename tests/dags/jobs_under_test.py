@@ -376,6 +376,14 @@ with DAG("dispatcher", schedule=None):
 
     dispatch_jobs(jobs_of_the_conf(), "claim_only", conf={"greeting": "{{ dag.dag_id }}"})
 
+with DAG("filtered_dispatcher", schedule=None):
+
+    @task
+    def none_for_this_team() -> None:
+        pass
+
+    dispatch_jobs(none_for_this_team(), "claim_only")
+
 with DAG("own_dispatcher", schedule=None):
     dispatch_jobs(None, "{{ dag_run.conf.get('dag', 'claim_only') }}")
 

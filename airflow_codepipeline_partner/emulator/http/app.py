@@ -95,7 +95,9 @@ class EmulatorApp:
         """Let moto answer. It raises what it cannot do, and clients would retry a 500 in vain."""
         try:
             if is_long_poll(environ):
-                status, answer, headers = answer_long_poll(environ, self._moto, self._stopping)
+                status, answer, headers = answer_long_poll(
+                    environ, self._moto, self._stopping, self._slow_calls
+                )
                 return respond(start, status, answer, headers.get("content-type", AWS_JSON))
             return self._moto(environ, _latin_only(start))
         except ApiError as error:

@@ -30,7 +30,7 @@ def is_long_poll(environ: Mapping[str, Any]) -> bool:
 
 
 def answer_long_poll(
-    environ: Environ, moto: WsgiApp, stopping: threading.Event
+    environ: Environ, moto: WsgiApp, stopping: threading.Event, waiting: threading.Semaphore
 ) -> tuple[int, bytes, Mapping[str, str]]:
     """
     Return the status, the body and the headers that moto answers with when there is a message.
@@ -38,18 +38,41 @@ def answer_long_poll(
     :param environ: The request.
     :param moto: moto's WSGI application.
     :param stopping: Set when the server stops: then the wait is over.
+    :param waiting: How many requests may wait at once. One too many does not wait.
     """
     body = read_body(environ)
     asked, seconds = _read(body)
+    if not waiting.acquire(blocking=False):
+        return _poll(environ, moto, body, asked)
+    try:
+        return _wait(environ, moto, body, asked, seconds, stopping)
+    finally:
+        waiting.release()
+
+
+def _wait(
+    environ: Environ,
+    moto: WsgiApp,
+    body: bytes,
+    asked: dict[str, Any] | None,
+    seconds: float,
+    stopping: threading.Event,
+) -> tuple[int, bytes, Mapping[str, str]]:
     until = time.monotonic() + seconds
     while True:
-        # What is no request of SQS's is refused by moto.
-        once = body if asked is None else json.dumps({**asked, "WaitTimeSeconds": 0}).encode()
-        answer = call_app(moto, environ | {"wsgi.input": io.BytesIO(once), "CONTENT_LENGTH": str(len(once))})
+        answer = _poll(environ, moto, body, asked)
         if answer[0] != 200 or b'"Messages"' in answer[1] or time.monotonic() >= until:
             return answer
         if stopping.wait(_PAUSE):
             return answer
+
+
+def _poll(
+    environ: Environ, moto: WsgiApp, body: bytes, asked: dict[str, Any] | None
+) -> tuple[int, bytes, Mapping[str, str]]:
+    # What is no request of SQS's is refused by moto.
+    once = body if asked is None else json.dumps({**asked, "WaitTimeSeconds": 0}).encode()
+    return call_app(moto, environ | {"wsgi.input": io.BytesIO(once), "CONTENT_LENGTH": str(len(once))})
 
 
 def _read(body: bytes) -> tuple[dict[str, Any] | None, float]:
