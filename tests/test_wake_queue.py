@@ -184,7 +184,7 @@ def test_only_the_triggerer_reads_the_queue():
 
 @pytest.mark.parametrize(("given", "used"), [(URL, URL), (f" {URL}\n", URL), (None, None), ("", None)])
 def test_a_deferred_sensor_hands_its_queue_on(given, used):
-    from airflow.sdk.exceptions import TaskDeferred
+    from airflow.providers.common.compat.sdk import TaskDeferred
 
     with DAG("waits", schedule=None):
         sensor = CodePipelineJobSensor(
