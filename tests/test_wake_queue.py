@@ -148,7 +148,12 @@ def test_without_its_queue_it_polls_as_ever(emulator, pipeline, sqs, caplog):
         timeout_deadline=4_000_000_000.0,
         wake_queue=f"{emulator.url}/123456789012/missing",
     )
-    start = after_the_first_poll(emulator, lambda: emulator.start_execution("own"))
+
+    def start():
+        while "cannot be read" not in caplog.text:
+            time.sleep(0.01)
+        emulator.start_execution("own")
+
     event = asyncio.run(first_event_of(trigger, start))
     assert event["status"] == "offered"
     assert "missing cannot be read: There is no such queue. Polls go on" in caplog.text
