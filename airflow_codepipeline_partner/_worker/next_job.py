@@ -296,9 +296,16 @@ def claim_offered(
             job_id=claim.record.job.job_id,
         )
     job = OfferedJob.from_value(event["jobs"][0])
-    if job.job_id == claim.record.job.job_id and claim.record.state.is_unknown:
+    if is_offered_again(event, claim):
         return _claim_anew(hook, claim, job)
     return claim_next_job(hook, claim, job)
+
+
+def is_offered_again(event: Mapping[str, Any], claim: ClaimInRun) -> bool:
+    """Return whether a trigger's event offers the very job of which the claim is unknown."""
+    if event["status"] != "offered" or not claim.record.state.is_unknown:
+        return False
+    return OfferedJob.from_value(event["jobs"][0]).job_id == claim.record.job.job_id
 
 
 def end_if_cut_off(hook: CodePipelineHook, ti: Any, claim: ClaimInRun, before: ClaimInRun) -> None:

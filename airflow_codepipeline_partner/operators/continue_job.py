@@ -126,7 +126,8 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
         claim, before = next_job.take_offer(
             self.hook, context, job, event, timeout=self.timeout, at_least=at_least
         )
-        if next_job.is_claimed_anew(claim, before) or awaited_job.takes_no_result(claim):
+        is_unknown_again = next_job.is_offered_again(event, before) and claim.record.state.is_unknown
+        if next_job.is_claimed_anew(claim, before) or is_unknown_again or awaited_job.takes_no_result(claim):
             # Its claim may be ours by now, although the answer was lost: only a result shows that.
             return self._go_on(context, at_least)
         with fail_without_retry_if_permanent():

@@ -363,6 +363,13 @@ def test_an_old_offer_of_an_unknown_job_proves_nothing(answer, token, acknowledg
     assert awaited(claim) == TOKEN
 
 
+def test_only_the_job_of_an_unknown_claim_is_offered_again():
+    assert next_job.is_offered_again(offered(ONE), claim_of(record(UNKNOWN)))
+    assert not next_job.is_offered_again(offered(ONE), claim_of(record()))
+    assert not next_job.is_offered_again(offered(), claim_of(record(UNKNOWN)))
+    assert not next_job.is_offered_again({"status": "timeout", "jobs": []}, claim_of(record(UNKNOWN)))
+
+
 def test_only_the_same_job_counts_as_claimed_anew():
     unknown, sure = claim_of(record(UNKNOWN)), claim_of(record())
     assert next_job.is_claimed_anew(sure, unknown)
