@@ -66,6 +66,8 @@ def _job(running: RealAirflow, pipeline: str = "benchmark", dag_id: str = "job_r
     ended = running.ended_runs(dag_id)
     began = running.queue_jobs(1, pipeline)
     running.wait_for_runs(dag_id, ended + 1, 120)
+    # A run of the round before may have ended only now.
+    running.airflow.wait_for(lambda: running.calls_since(began), "the job's result", 120)
     [calls] = running.calls_since(began).values()
     moments = [moment for name, moment in calls.items() if name.startswith(("Acknowledge", "Put"))]
     # So that the next one starts at some moment between two polls.
