@@ -178,7 +178,7 @@ def read_job_timeout(value: Any) -> float:
     """
     Return a job's timeout in seconds.
 
-    :raises InvalidInput: It is none, or longer than AWS allows.
+    :raises InvalidInput: It is not a number of seconds, or longer than AWS allows.
     """
     seconds = read_seconds("job_timeout", value)
     if seconds > MAX_JOB_TIMEOUT:

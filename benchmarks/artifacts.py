@@ -123,7 +123,7 @@ def claim_job() -> Any:
 
 def transfer(what: str, whose: str, source: str, job: dict[str, Any], processes: int) -> dict[str, float]:
     """
-    Do it once, in so many processes at the same time.
+    Do it once, in this number of processes at the same time.
 
     :param what: ``download``, ``upload`` or ``extract``.
     :param whose: ``ours`` or ``theirs``.

@@ -63,7 +63,7 @@ def _serializer() -> Callable[[Any], Any]:
 
 
 def our_dag() -> Any:
-    """Make a DAG of 100 tasks of ours."""
+    """Make a DAG of 100 tasks of this package."""
     from airflow.sdk import DAG
 
     from airflow_codepipeline_partner import operators

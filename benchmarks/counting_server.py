@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A server that counts CodePipeline's calls by itself, and answers them with what it was told.
+A server that counts CodePipeline's calls by itself, and answers them with what it was given.
 
 It is no emulator and shares no code with one, so that it can bear witness. It costs little, so that the
 other processes have the processors.

@@ -38,7 +38,7 @@ def measure(short: bool) -> list[Figure]:
 
     def figure(name: str, what: str, unit: str, **goal: float) -> Figure:
         values = [[each[name] for each in row] for row in found]
-        said = f"{what}, tasks that wait for the next jobs of so many customers"
+        said = f"{what}, tasks that wait for the next jobs of customers"
         points = curve(values, places, None)
         return Figure(f"customers-{name.replace('.', '-')}", said, "", unit, points, axis="customers", **goal)
 

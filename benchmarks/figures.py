@@ -17,8 +17,8 @@ class Point:
     """
     One place of a figure, measured in some rounds.
 
-    :param ours: What was measured of ours, one value a round.
-    :param against: What was measured of the other in the same rounds. Empty if the value of ours is judged
+    :param ours: What was measured of this package, one value a round.
+    :param against: What was measured of the other in the same rounds. Empty if that value is judged
         by itself.
     :param at: Where on the curve. None if the figure is no curve.
     """
@@ -29,7 +29,7 @@ class Point:
 
     @property
     def judged(self) -> list[float]:
-        """What is judged, one value a round: ours as a multiple of the other, or the value of ours."""
+        """What is judged, one value a round: ours as a multiple of the other, or the value itself."""
         if not self.against:
             return list(self.ours)
         # What costs nothing on both sides is equal.
@@ -48,7 +48,7 @@ class Figure:
     One thing that was measured.
 
     :param name: Its name, unique among all figures: lower case, with ``-`` between words.
-    :param what: What was measured of ours, for people.
+    :param what: What was measured of this package, for people.
     :param against: What it is compared with, in the same words.
     :param unit: The unit of the measured values, for instance ``ms of CPU a job``.
     :param points: The points of the curve, or one.
@@ -113,7 +113,7 @@ def curve(
     """
     Return the points of a curve.
 
-    :param found: For each round, the value of ours at each place.
+    :param found: For each round, the value of this package at each place.
     :param places: The places.
     :param against: For each round, the other's value at each place. By default each round is compared with
         its own first place. None if the values are judged by themselves.

@@ -48,7 +48,7 @@ class RealAirflow:
         return began
 
     def make_event(self, asset: str, number: int) -> datetime.datetime:
-        """Make an event of an asset with so many ids, and return the moment before."""
+        """Make an event of an asset with this number of ids, and return the moment before."""
         ids = [str(uuid.uuid4()) for _ in range(number)]
         asset_id = self._asset_id(asset)
         began = datetime.datetime.now(datetime.UTC)
@@ -63,7 +63,7 @@ class RealAirflow:
         return number
 
     def wait_for_runs(self, dag_id: str, number: int, seconds: float) -> None:
-        """Wait until so many runs of a DAG have ended well in all."""
+        """Wait until this number of runs of a DAG have ended well in all."""
         last = 0.0
 
         def have_ended() -> bool:

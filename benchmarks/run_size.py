@@ -43,7 +43,7 @@ def measure(short: bool) -> list[Figure]:
 
 
 def make_dag(tasks: int) -> Any:
-    """Make a DAG with so many tasks between the claim and finish_job."""
+    """Make a DAG with this number of tasks between the claim and finish_job."""
     from airflow.sdk import DAG, BaseOperator
 
     from airflow_codepipeline_partner.operators import CodePipelineClaimJobOperator, finish_job

@@ -121,6 +121,15 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
 
 
 @pytest.fixture
+def sqs(emulator: Emulator) -> Any:
+    """A client of the SQS behind the emulator."""
+    import boto3
+
+    session = boto3.Session("AKIAEXAMPLE", "example-secret", region_name="us-east-1")
+    return session.client("sqs", endpoint_url=emulator.url)
+
+
+@pytest.fixture
 def aws_connection(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection ``aws_default``, which leads to the emulator."""
     extra = {"region_name": "us-east-1", "endpoint_url": emulator.url}

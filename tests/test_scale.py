@@ -203,6 +203,6 @@ def test_the_command_refuses_it_too(capsys):
     assert "A sensor is simulated in one run" in capsys.readouterr().err
 
 
-def test_the_command_simulates_what_it_is_told(capsys):
+def test_the_command_simulates_what_it_is_given(capsys):
     assert main(["--jobs-per-hour", "0", "--burst", "7"]) == 0
     assert "| → timed out | 0 of 7 |" in capsys.readouterr().out

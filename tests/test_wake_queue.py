@@ -26,18 +26,7 @@ URL = "https://sqs.eu-central-1.amazonaws.com/123456789012/started"
 
 
 @pytest.fixture
-def sqs(emulator, aws_connection):
-    return boto3.client(
-        "sqs",
-        endpoint_url=emulator.url,
-        region_name="us-east-1",
-        aws_access_key_id="AKIAEXAMPLE",
-        aws_secret_access_key="example-secret",
-    )
-
-
-@pytest.fixture
-def pipeline(emulator):
+def pipeline(emulator, aws_connection):
     emulator.add_pipeline("own", action_type=TYPE)
 
 

@@ -69,10 +69,12 @@ class Repeats:
             return []
         self._due.pop(0)
         self._forget(now)
+        jobs = [each.job for each in self._overlooked.values()]
         for each in self._overlooked.values():
             each.times += 1
-        self._last_event = now
-        return [each.job for each in self._overlooked.values()]
+        if jobs:
+            self._last_event = now
+        return jobs
 
     def _forget(self, now: float) -> None:
         """Forget what was said often enough, or so long ago that later events were heard of since."""

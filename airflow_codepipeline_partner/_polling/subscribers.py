@@ -7,11 +7,11 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from airflow_codepipeline_partner._client_conn_ids import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
 from airflow_codepipeline_partner._polling.redelivery import Redelivery
 from airflow_codepipeline_partner._polling.repeats import Repeats
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
-from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE
 
 
 @dataclass(eq=False)

@@ -3,7 +3,8 @@
 A queue that says when to poll: CodePipeline's events of started actions, from EventBridge, in SQS.
 
 It only makes pollers poll earlier. Whatever is wrong with the queue or with a message, they poll at their
-interval. All pollers of a triggerer read a queue once; the triggerers share its messages.
+interval. A triggerer reads a queue once for each connection; a message wakes the pollers of all of them.
+The triggerers share the messages.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ VISIBILITY_TIMEOUT = 5
 #: The wait after trouble with the queue, in seconds; doubled each time.
 FIRST_PAUSE = 10.0
 LONGEST_PAUSE = 300.0
-#: The wait after messages that mean nothing here, in seconds, doubled each time: they come again.
-FIRST_PAUSE_AFTER_RUBBISH = 1.0
+#: The wait after an answer of no use, in seconds, doubled each time: messages that mean nothing here come
+#: again, and an endpoint that is not SQS may answer at once that there are none.
+FIRST_PAUSE_AFTER_NOTHING = 1.0
 
 _queues: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], WakeQueue]] = WeakKeyDictionary()
 
@@ -165,6 +167,7 @@ class WakeQueue:
         return client
 
     async def _hear(self, client: Any) -> None:
+        began = self._clock.monotonic()
         # SQS answers at once if there is a message. A triggerer that stops does not wait for it.
         answer = await in_thread_of_its_own(
             lambda: client.receive_message(
@@ -180,9 +183,10 @@ class WakeQueue:
         done = [message for message, outcome in zip(messages, read, strict=True) if outcome is Outcome.DONE]
         if done:
             await in_thread_of_its_own(lambda: self._delete(client, done))
-        only_rubbish = set(read) == {Outcome.RUBBISH}
-        longer = max(2 * self._pause, FIRST_PAUSE_AFTER_RUBBISH)
-        self._pause = min(longer, VISIBILITY_TIMEOUT) if only_rubbish else 0.0
+        has_not_waited = self._clock.monotonic() - began < FIRST_PAUSE_AFTER_NOTHING
+        is_of_no_use = set(read) <= {Outcome.RUBBISH} and (bool(read) or has_not_waited)
+        longer = max(2 * self._pause, FIRST_PAUSE_AFTER_NOTHING)
+        self._pause = min(longer, VISIBILITY_TIMEOUT) if is_of_no_use else 0.0
 
     def _read(self, body: str) -> Outcome:
         """Wake the pollers that a message concerns; return what becomes of it."""

@@ -29,7 +29,7 @@ class Settings:
         makes a new nonce, so that the former one is invalid.
     :param continuation_delay: Seconds, ≥ 0, from a result with a continuation token to the new job. AWS
         documents 30 for Lambda actions only.
-    :param job_delay: Seconds, ≥ 0, from the beginning of an action, which its event tells, to its first job.
+    :param job_delay: Seconds, ≥ 0, from the beginning of an action, and its event, to its first job.
     :param job_timeout: Seconds, > 0, that one job may take; AWS allows 60 to 43,200. A pipeline may set its
         own.
     :param action_timeout: Seconds, > 0, that a partner's action may take with all its jobs.

@@ -18,7 +18,7 @@ class Agenda:
         self._numbers = itertools.count()
 
     def after(self, seconds: float, what: Callable[..., None], *arguments: Any) -> None:
-        """Do something so many seconds from now; of two at the same time, the one that was said first."""
+        """Do something after some seconds; of two at the same time, the one that was given first."""
         heapq.heappush(self._entries, (self.now + seconds, next(self._numbers), what, arguments))
 
     def run(self, is_over: Callable[[], bool]) -> None:

@@ -74,6 +74,17 @@ def test_no_more_than_so_many_are_said_again(monkeypatch):
     assert said_again([0, 1, 2, 3]) == [(8, "cd"), (23, "cd")]
 
 
+def test_what_was_said_often_enough_counts_as_no_event():
+    order = Repeats()
+    for now in (0.0, 1.0):
+        order.note_event(jobs("a"), now)
+    order._overlooked.clear()
+    assert order.take(6.0) == []
+    order.note_event(jobs("b"), 32.0)
+    # More than 30 s after the last event.
+    assert order.seconds_left(32.0) == float("inf")
+
+
 def test_the_wait_is_known():
     order = Repeats()
     assert order.seconds_left(0.0) == float("inf")

@@ -71,12 +71,16 @@ class Clock:
     def __init__(self, queue):
         self.pauses = []
         self.queue = queue
+        self.now = 0.0
+        self.waits = 20.0
 
     def time(self):
         return NOW.timestamp()
 
     def monotonic(self):
-        return 0.0
+        # SQS waits before it answers that there is nothing.
+        self.now += self.waits
+        return self.now
 
     async def pause(self, changed, seconds):
         self.pauses.append(seconds)
@@ -99,9 +103,10 @@ def refusal(code, operation="ReceiveMessage"):
     return ClientError({"Error": {"Code": code, "Message": "secret"}}, operation)
 
 
-def hear(queue, *listeners, url=URL):
+def hear(queue, *listeners, url=URL, waits=20.0):
     """Let listeners listen until the queue has nothing more; return the waits."""
     clock = Clock(queue)
+    clock.waits = waits
 
     def make_client(service, *, endpoint_url, config, verify):
         assert (service, config.read_timeout) == ("sqs", 30)
@@ -203,6 +208,12 @@ def test_a_queue_that_cannot_be_read_is_said_and_tried_again(caplog, error, said
     assert "secret" not in caplog.text
     # The connection may have been corrected.
     assert queue.clients == 8
+
+
+def test_an_endpoint_that_does_not_wait_is_asked_less_often():
+    queue, listener = Queue([], [], [], [], body(), []), Listener()
+    assert hear(queue, listener, waits=0.1)[:5] == [1, 2, 4, 5, 1]
+    assert listener.heard == 1
 
 
 def test_a_queue_of_another_region_is_said(caplog):

@@ -10,6 +10,7 @@ from support import CUSTOM_TYPE, action_state, results_of
 
 from airflow_codepipeline_partner._protocol import choices
 from airflow_codepipeline_partner._protocol.claims import AskDetails, ClaimState
+from airflow_codepipeline_partner._worker import next_job
 from airflow_codepipeline_partner.exceptions import (
     InvalidJobReference,
     JobNotInProgress,
@@ -376,6 +377,27 @@ def test_an_unknown_claim_that_was_nobodys_is_claimed_later(emulator, offer_own,
     emulator.inject("server_error", "AcknowledgeJob")
     emulator.inject("server_error", "PutJobSuccessResult")
     run = run_dag("continued", job=job)
+    assert run.state == "success"
+    assert [found.status for found in emulator.jobs()] == ["Succeeded"] * 3
+    assert [entry.result for entry in emulator.ledger.terminal_results()] == ["success"]
+
+
+def test_a_claim_that_stays_unknown_when_offered_again_goes_on(emulator, offer_own, run_dag, monkeypatch):
+    """It was nobody's at first. The next one is ours, and its answer is lost: it is offered no more."""
+    emulator.configure(continuation_delay=0, lease_seconds=0.3)
+    job, claim_anew, again = {**offer_own(), "nonce": "stale"}, next_job._claim_anew, []
+    emulator.inject("server_error", "AcknowledgeJob")
+    emulator.inject("server_error", "PutJobSuccessResult")
+
+    def lose_the_answer(*given):
+        if not again:
+            emulator.inject("drop_response", "AcknowledgeJob")
+        again.append(claim_anew(*given))
+        return again[-1]
+
+    monkeypatch.setattr(next_job, "_claim_anew", lose_the_answer)
+    run = run_dag("continued", job=job)
+    assert again[0].record.state.is_unknown
     assert run.state == "success"
     assert [found.status for found in emulator.jobs()] == ["Succeeded"] * 3
     assert [entry.result for entry in emulator.ledger.terminal_results()] == ["success"]

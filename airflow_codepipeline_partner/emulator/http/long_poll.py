@@ -2,7 +2,7 @@
 """
 A long poll of an SQS queue: many short ones of moto's.
 
-moto would wait in its own thread for up to 20 s, and so would whoever stops the emulator.
+moto would wait in its own thread for up to 20 s, and so would the code that stops the emulator.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The events in which CodePipeline tells that an execution, a stage or an action changes its state.
+CodePipeline's events: an execution, a stage or an action has changed its state.
 
 Source: "Monitoring CodePipeline events" in the user guide of CodePipeline,
 https://docs.aws.amazon.com/codepipeline/latest/userguide/detect-state-changes-cloudwatch-events.html. Its

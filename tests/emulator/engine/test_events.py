@@ -49,7 +49,7 @@ class Listener:
                 self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=each["ReceiptHandle"])
                 found.append(json.loads(each["Body"]))
 
-    def told(self):
+    def shown(self):
         """Return what has come as texts: whose state it is, and the state."""
         return [
             f"{each['detail'].get('action', each['detail'].get('stage', 'all'))} {each['detail']['state']}"
@@ -103,7 +103,7 @@ def test_events_come_in_the_order_in_which_it_happens(world, listen):
     w = world()
     queue = listen(w).rule()
     w.start()
-    assert queue.told() == [
+    assert queue.shown() == [
         "all STARTED",
         "Source STARTED",
         "Source STARTED",
@@ -144,7 +144,7 @@ def test_a_continued_action_ends_once(world, listen):
     w.start()
     w.worker.succeed(w.worker.claim(), continuationToken="more")
     w.worker.succeed(w.worker.claim())
-    assert queue.told() == ["Partner STARTED", "Partner SUCCEEDED"]
+    assert queue.shown() == ["Partner STARTED", "Partner SUCCEEDED"]
 
 
 def test_stops_and_retries_of_a_declared_pipeline(made):
@@ -189,7 +189,7 @@ def test_the_next_execution_supersedes_the_one_that_waits(made):
     m.start()
     queue = Listener(m.w).rule({"detail": {"state": ["SUPERSEDED"]}})
     m.start()
-    assert queue.told() == ["all SUPERSEDED"]
+    assert queue.shown() == ["all SUPERSEDED"]
 
 
 def test_each_region_has_a_bus_of_its_own(custom_world, listen):
@@ -206,7 +206,7 @@ def test_a_queue_gets_all_events_without_a_rule(world, listen):
     for place in (queue.url, by_name.name, by_arn.arn):
         w.emu.send_events_to(place)
     w.start()
-    assert queue.told() == by_name.told() == by_arn.told() != []
+    assert queue.shown() == by_name.shown() == by_arn.shown() != []
     w.emu.reset()
     assert w.emu.state.event_queues == set()
 
@@ -253,7 +253,7 @@ def test_what_moto_refuses_keeps_neither_engine_nor_others(world, listen):
     queue.rule(STARTED_JOBS, [*targets, {"Id": "2", "Arn": queue.arn}])
     gone.sqs.delete_queue(QueueUrl=gone.url)
     w.start()
-    assert queue.told() == ["Partner STARTED"]
+    assert queue.shown() == ["Partner STARTED"]
     w.worker.succeed(w.worker.claim())
 
 
@@ -329,7 +329,7 @@ def test_a_fault_for_one_job_hits_its_last_event(world, listen):
     job_id = w.worker.claim()
     w.emu.inject("lose_event", job_id=job_id)
     w.worker.succeed(job_id)
-    assert queue.told() == ["Partner STARTED"]
+    assert queue.shown() == ["Partner STARTED"]
 
 
 def test_an_event_can_come_before_its_job(world, listen):

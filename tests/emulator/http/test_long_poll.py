@@ -6,20 +6,8 @@ from __future__ import annotations
 import threading
 import time
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
-
-
-@pytest.fixture
-def sqs(emulator):
-    return boto3.client(
-        "sqs",
-        endpoint_url=emulator.url,
-        region_name="us-east-1",
-        aws_access_key_id="AKIAEXAMPLE",
-        aws_secret_access_key="example",
-    )
 
 
 @pytest.fixture

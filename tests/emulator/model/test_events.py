@@ -25,15 +25,15 @@ def test_an_action_may_be_in_another_region_than_its_pipeline():
     assert event["detail"]["start-time"] == "1970-01-01T00:00:01.234Z"
 
 
-def test_artifacts_and_results_are_told_when_they_count():
+def test_artifacts_and_results_are_shown_when_they_count():
     place = PipelineArtifact("App", "bucket", "p/App/1", revision="abc")
     action = an_action(inputs=(place,), outputs=(place,), summary="so far")
     members = {"input-artifacts", "output-artifacts", "execution-result"}
-    told = {
+    shown = {
         state: members & events.of_action(action, state, 2, None).detail.keys()
         for state in ("STARTED", "SUCCEEDED", "FAILED", "ABANDONED")
     }
-    assert told == {
+    assert shown == {
         "STARTED": {"input-artifacts"},
         "SUCCEEDED": {"output-artifacts", "execution-result"},
         "FAILED": {"execution-result"},
