@@ -71,6 +71,23 @@ def polls(emulator):
     return [entry for entry in emulator.ledger if entry.operation == "PollForThirdPartyJobs"]
 
 
+def test_the_poller_knows_where_each_task_looks_for_tokens(monkeypatch):
+    """A job that one of them could not claim is for the other."""
+    known = []
+
+    async def wait(shared, *given, template, **more):
+        known.append(template)
+        raise TimeoutError
+
+    monkeypatch.setattr(poller.SharedPoller, "wait", wait)
+    for template in ("a_{client_id}", "b_{client_id}"):
+        trigger = CodePipelineJobTrigger(
+            ACTION_TYPE, timeout_deadline=LATER, client_conn_id_template=template
+        )
+        assert run(trigger)["status"] == "timeout"
+    assert known == ["a_{client_id}", "b_{client_id}"]
+
+
 def test_offered_jobs_are_its_event(emulator, customer):
     emulator.start_execution("pipe")
     event = run(CodePipelineJobTrigger(ACTION_TYPE, timeout_deadline=LATER))

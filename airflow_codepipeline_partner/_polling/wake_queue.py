@@ -177,8 +177,8 @@ class WakeQueue:
                 VisibilityTimeout=VISIBILITY_TIMEOUT,
             )
         )
-        # If nobody is left to hear of them, they come again.
-        messages = (answer.get("Messages") or []) if self._listeners else []
+        # If nobody is left to hear of them, they are left: who comes meanwhile gets them again.
+        messages = answer.get("Messages") or []
         read = [self._read(str(message.get("Body"))) for message in messages]
         done = [message for message, outcome in zip(messages, read, strict=True) if outcome is Outcome.DONE]
         if done:

@@ -78,6 +78,17 @@ def test_a_collected_job_has_its_newest_nonce():
     assert [job.nonce for job in watcher.offers.get_nowait()] == ["2"]
 
 
+def test_what_is_said_again_has_its_newest_nonce():
+    kind = ActionType("Build", "Own", owner="Custom")
+    watcher = JobWatcher(10, 30)
+    for now, job_id, nonce in ((0.0, "a", "1"), (1.0, "b", "1"), (3.0, "b", "2")):
+        watcher.collect([OfferedJob(job_id, None, kind, nonce)], now)
+        watcher.deliver(now)
+    watcher.deliver(6.0)
+    said = [[(job.job_id, job.nonce) for job in watcher.offers.get_nowait()] for _ in range(3)]
+    assert said == [[("a", "1")], [("b", "1")], [("b", "2")]]
+
+
 def test_a_sweep_that_takes_long_is_said_in_parts(codepipeline):
     def slowly(*job_ids):
         def answer():

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import io
+import json
 import threading
 import time
 
 import pytest
 from botocore.exceptions import ClientError
+
+from airflow_codepipeline_partner.emulator.http.long_poll import answer_long_poll
 
 
 @pytest.fixture
@@ -35,6 +39,30 @@ def test_what_moto_refuses_is_refused(sqs, url):
             sqs.receive_message(QueueUrl=url, **wrong)
     with pytest.raises(sqs.exceptions.QueueDoesNotExist):
         sqs.receive_message(QueueUrl=f"{url}-not", WaitTimeSeconds=20)
+
+
+def test_one_too_many_does_not_wait():
+    """Otherwise they would take all threads from other calls."""
+    asked = []
+
+    def moto(environ, start):
+        asked.append(json.load(environ["wsgi.input"])["WaitTimeSeconds"])
+        start("200 OK", [])
+        # Who waits does so until there is one.
+        return [b'{"Messages": []}' if len(asked) == 3 else b"{}"]
+
+    body = json.dumps({"QueueUrl": "http://127.0.0.1/1/q", "WaitTimeSeconds": 20}).encode()
+    free = threading.Semaphore(1)
+    for taken, polls in ((True, 1), (False, 3)):
+        if taken:
+            free.acquire()
+        environ = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        assert answer_long_poll(environ, moto, threading.Event(), free)[0] == 200
+        assert asked == [0] * polls
+        if taken:
+            free.release()
+    # It is free again.
+    assert free.acquire(blocking=False)
 
 
 def test_who_stops_the_emulator_does_not_wait_for_it(emulator, sqs, url):
