@@ -42,7 +42,7 @@ def answer_long_poll(
     """
     body = read_body(environ)
     asked, seconds = _read(body)
-    if not waiting.acquire():
+    if not waiting.acquire(blocking=False):
         return _poll(environ, moto, body, asked)
     try:
         return _wait(environ, moto, body, asked, seconds, stopping)

@@ -43,24 +43,33 @@ def test_what_moto_refuses_is_refused(sqs, url):
 
 def test_one_too_many_does_not_wait():
     """Otherwise they would take all threads from other calls."""
-    asked = []
+    waits, nobody_waits = threading.Event(), threading.Event()
+    asked, answers = [], []
 
     def moto(environ, start):
         asked.append(json.load(environ["wsgi.input"])["WaitTimeSeconds"])
+        waits.set()
         start("200 OK", [])
-        # Who waits does so until there is one.
-        return [b'{"Messages": []}' if len(asked) == 3 else b"{}"]
+        return [b"{}"]
 
     body = json.dumps({"QueueUrl": "http://127.0.0.1/1/q", "WaitTimeSeconds": 20}).encode()
     free = threading.Semaphore(1)
-    for taken, polls in ((True, 1), (False, 3)):
-        if taken:
-            free.acquire()
+
+    def receive():
         environ = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
-        assert answer_long_poll(environ, moto, threading.Event(), free)[0] == 200
-        assert asked == [0] * polls
-        if taken:
-            free.release()
+        answers.append(answer_long_poll(environ, moto, nobody_waits, free)[0])
+
+    first, second = (threading.Thread(target=receive, daemon=True) for _ in range(2))
+    first.start()
+    assert waits.wait(5)
+    second.start()
+    second.join(5)
+    assert answers == [200], "the second was answered while the first waits"
+    assert first.is_alive()
+    nobody_waits.set()
+    first.join(5)
+    assert answers == [200, 200]
+    assert set(asked) == {0}, "moto itself never waits"
     # It is free again.
     assert free.acquire(blocking=False)
 
