@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -53,12 +53,12 @@ class RealAirflow:
         asset_id = self._asset_id(asset)
         began = datetime.datetime.now(datetime.UTC)
         # One event: of several at almost the same moment, Airflow's run gets the first only.
-        self.airflow.call("POST", "/assets/events", {"asset_id": asset_id, "extra": {"ids": ids}})
+        self.airflow.api.call("POST", "/assets/events", {"asset_id": asset_id, "extra": {"ids": ids}})
         return began
 
     def ended_runs(self, dag_id: str) -> int:
         """Return how many runs of a DAG have ended well."""
-        found = self.airflow.call("GET", f"/dags/{dag_id}/dagRuns?state=success&limit=1")
+        found = self.airflow.api.call("GET", f"/dags/{dag_id}/dagRuns?state=success&limit=1")
         number: int = found["total_entries"]
         return number
 
@@ -82,7 +82,7 @@ class RealAirflow:
         since = quote(began.isoformat(), safe="")
         path = f"/dags/{dag_id}/dagRuns/~/taskInstances?start_date_gte={since}&limit={_PAGE}"
         offset = 0
-        while some := self.airflow.call("GET", f"{path}&offset={offset}")["task_instances"]:
+        while some := self.airflow.api.call("GET", f"{path}&offset={offset}")["task_instances"]:
             for each in some:
                 found.setdefault(each["dag_run_id"], []).append(each)
             offset += _PAGE
@@ -97,7 +97,7 @@ class RealAirflow:
         return {job_id: calls for job_id, calls in found.items() if set(_PUTS) & set(calls)}
 
     def _asset_id(self, name: str) -> int:
-        found = self.airflow.call("GET", f"/assets?name_pattern={name}")["assets"]
+        found = self.airflow.api.call("GET", f"/assets?name_pattern={name}")["assets"]
         asset_id: int = next(each["id"] for each in found if each["name"] == name)
         return asset_id
 
@@ -105,15 +105,15 @@ class RealAirflow:
         """Unpause all DAGs when Airflow knows them."""
 
         def are_known() -> bool:
-            found = self.airflow.call("GET", "/dags")["dags"]
-            errors = self.airflow.call("GET", "/importErrors")["import_errors"]
+            found = self.airflow.api.call("GET", "/dags")["dags"]
+            errors = self.airflow.api.call("GET", "/importErrors")["import_errors"]
             if errors:
                 raise RuntimeError(errors[0]["stack_trace"])
             return {dag["dag_id"] for dag in found} >= set(DAGS)
 
         self.airflow.wait_for(are_known, "the DAGs", 120)
         for dag_id in DAGS:
-            self.airflow.call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
+            self.airflow.api.call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
 
     def warm_up(self) -> None:
         """Have each DAG run once."""
@@ -130,8 +130,12 @@ class RealAirflow:
 
 
 @contextlib.contextmanager
-def real_airflow() -> Iterator[RealAirflow]:
-    """Run an Airflow of its own; it ends, with all that it wrote, at the end."""
+def real_airflow(preloaded: Iterable[str] = ()) -> Iterator[RealAirflow]:
+    """
+    Run an Airflow of its own; it ends, with all that it wrote, at the end.
+
+    :param preloaded: Modules that its workers import before they fork.
+    """
     with tempfile.TemporaryDirectory(prefix="benchmark-airflow-") as folder, Emulator() as emulator:
         home = Path(folder)
         shutil.copytree(ROOT / "benchmarks" / "dags", home / "dags")
@@ -146,7 +150,7 @@ def real_airflow() -> Iterator[RealAirflow]:
         queue = _wake_queue(emulator.url)
         known = connections(emulator.url, {customer.client_id: customer.client_token})
         known["BENCHMARK_WAKE_QUEUE"] = queue
-        with LocalAirflow(home, home / "dags", environment=known) as airflow:
+        with LocalAirflow(home, home / "dags", environment=known, preloaded=preloaded) as airflow:
             running = RealAirflow(airflow, emulator)
             running.switch_on()
             running.warm_up()

@@ -14,22 +14,17 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import ProxyHandler, Request, build_opener
-
-import tenacity
+from typing import ClassVar
+from urllib.error import URLError
 
 from demo.processes import Component, end_all
+from demo.rest_api import AirflowFailed, RestApi
 
 HOST = "127.0.0.1"
 USER = "demo"
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 START_SECONDS = 180
 _POLL_SECONDS = 0.2
-_HTTP_SECONDS = 10
-_BUSY_TRIES = 5
 _DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 _LOCK_SECONDS = 30
 # Variables of the user that must not matter here: those of another Airflow, AWS credentials, proxies.
@@ -38,28 +33,6 @@ _FOREIGN = ("AIRFLOW", "AWS_", "BOTO", "PYTHON", "_AIRFLOW")
 _ARGUMENTS = {"scheduler": ("--skip-serve-logs",), "triggerer": ("--skip-serve-logs",)}
 # As the health page names them.
 _HEALTH_NAMES = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
-_OPENER = build_opener(ProxyHandler({}))
-
-
-class AirflowFailed(Exception):
-    """
-    Airflow did not do what it was asked to.
-
-    :param log: The log file with the reason, if there is one.
-    """
-
-    def __init__(self, message: str, log: Path | None = None) -> None:
-        super().__init__(message)
-        self.log = log
-
-
-class AirflowBusy(AirflowFailed):
-    """
-    Airflow's server failed, and a second request may succeed.
-
-    On SQLite this happens if it writes its own log while a task's request holds the database: each waits for
-    the other until the first one gives up.
-    """
 
 
 class LocalAirflow:
@@ -71,6 +44,7 @@ class LocalAirflow:
     :param components: What to run: names of Airflow's commands. A name that occurs twice makes two of a kind.
         At most one is an api-server.
     :param environment: Environment variables that override the defaults; for another executor, say.
+    :param preloaded: Modules that Airflow's workers import before they fork, so that no task has to.
     :param arguments: More arguments of a component's command, by its name; ``{number}`` in them is 1 for
         the first of a kind, 2 for the second.
     :param supervised: Components that are started again if they end by themselves, at most ``MOST_REVIVALS``
@@ -87,6 +61,7 @@ class LocalAirflow:
         *,
         components: Sequence[str] = COMPONENTS,
         environment: Mapping[str, str] | None = None,
+        preloaded: Iterable[str] = (),
         arguments: Mapping[str, Iterable[str]] | None = None,
         supervised: Iterable[str] = (),
         on_wait: Callable[[], None] = lambda: None,
@@ -95,11 +70,13 @@ class LocalAirflow:
         self.logs = home / "component-logs"
         self.password = secrets.token_urlsafe(16)
         self.port = free_port()
+        self.api = RestApi(self.url, USER, self.password)
         self.environment = self._environment(dags, dict(environment or {}))
         self.components: list[Component] = []
         #: Those that were asked to end, and still run or are still to be forgotten.
         self.leaving: list[Component] = []
         self._names = tuple(components)
+        self._preloaded = tuple(preloaded)
         self._arguments = {name: tuple(more) for name, more in (arguments or {}).items()}
         self._on_wait = on_wait
         self._supervised = frozenset(supervised)
@@ -107,7 +84,6 @@ class LocalAirflow:
         self.revivals: list[str] = []
         self._revivals_that_count = 0
         self._ends_expected_until = 0.0
-        self._access_token: str | None = None
 
     @property
     def url(self) -> str:
@@ -127,6 +103,9 @@ class LocalAirflow:
         passwords = self.home / "passwords.json"
         passwords.touch(0o600)
         passwords.write_text(json.dumps({USER: self.password}))
+        settings = self.home / "config" / "airflow_local_settings.py"
+        settings.parent.mkdir(exist_ok=True)
+        settings.write_text("".join(f"import {module}\n" for module in self._preloaded))
         self.run("db", "migrate")
 
     def start_components(self) -> None:
@@ -147,8 +126,8 @@ class LocalAirflow:
         if name == "api-server":
             arguments = ("--host", HOST, "--port", str(self.port), *arguments)
         elif environment[_DATABASE].startswith("sqlite:"):
-            # The server may hold the database for 5 s; see AirflowBusy. A scheduler that waits no longer
-            # than that itself ends.
+            # The server may hold the database for 5 s; see AirflowBusy. A scheduler that waits no longer than
+            # that itself ends.
             environment = {**environment, _DATABASE: f"{environment[_DATABASE]}?timeout={_LOCK_SECONDS}"}
         component = Component(
             kind=name,
@@ -199,7 +178,7 @@ class LocalAirflow:
         def healthy() -> bool:
             nonlocal waiting
             try:
-                health = self.call("GET", "/monitor/health", authorized=False)
+                health = self.api.call("GET", "/monitor/health", authorized=False)
             except (URLError, OSError):
                 return False
             waiting = {name for name in wanted if (health.get(name) or {}).get("status") != "healthy"}
@@ -275,26 +254,6 @@ class LocalAirflow:
         # It takes 3 s to end by itself, and has nothing to lose.
         end_all((component for component in components if component.kind == "api-server"), grace=1)
 
-    def call(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, authorized: bool = True
-    ) -> Any:
-        """
-        Call Airflow's REST API.
-
-        :param method: HTTP method.
-        :param path: What follows ``/api/v2``, with the query.
-        :param body: JSON to send.
-        :return: The JSON of the answer, or None.
-        :raises AirflowFailed: It was refused, or failed again and again.
-        """
-        headers = {"Content-Type": "application/json"}
-        if authorized:
-            if self._access_token is None:
-                answer = self._request("POST", "/auth/token", {"username": USER, "password": self.password})
-                self._access_token = answer["access_token"]
-            headers["Authorization"] = f"Bearer {self._access_token}"
-        return self._request(method, f"/api/v2{path}", body, headers)
-
     def task_log(self, dag_id: str, run_id: str, task_id: str) -> Path | None:
         """Return the newest log file of a task, or None if it has none."""
         folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
@@ -312,38 +271,6 @@ class LocalAirflow:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    @tenacity.retry(
-        retry=tenacity.retry_if_exception_type(AirflowBusy),
-        stop=tenacity.stop_after_attempt(_BUSY_TRIES),
-        wait=tenacity.wait_fixed(_POLL_SECONDS),
-        reraise=True,
-    )
-    def _request(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(  # noqa: S310 - the scheme is ours
-            self.url + path, data, dict(headers or {"Content-Type": "application/json"}), method=method
-        )
-        try:
-            with _OPENER.open(request, timeout=_HTTP_SECONDS) as response:
-                text = response.read()
-        except HTTPError as error:
-            with error:
-                said = error.read().decode(errors="replace")[:500]
-            # The request's body stays out of the message: it may hold a connection's password.
-            kind = AirflowBusy if error.code >= 500 else AirflowFailed
-            raise kind(f"{method} {urlsplit(path).path} was answered with {error.code}: {said}") from None
-        except TimeoutError:
-            # A request that changes nothing can be repeated.
-            kind = AirflowBusy if method == "GET" else AirflowFailed
-            raise kind(f"{method} {urlsplit(path).path} had no answer in {_HTTP_SECONDS} s") from None
-        return json.loads(text) if text else None
 
     def _free_number(self, name: str) -> int:
         """Return the lowest number that no living component of a kind has."""

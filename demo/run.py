@@ -14,11 +14,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from demo.local_airflow import COMPONENTS, USER, AirflowFailed, LocalAirflow
+from demo.local_airflow import COMPONENTS, USER, LocalAirflow
 from demo.processes import adopt_orphans, tail_of
+from demo.rest_api import AirflowFailed
 
 ROOT = Path(__file__).resolve().parent.parent
 _SILENT_SECONDS = 4
+# Somebody waits.
+_QUICK = {"AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1"}
+_PRELOADED = "airflow_codepipeline_partner.hooks"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -108,7 +112,9 @@ def _run(home: Path, narrator: Narrator, *, arguments: argparse.Namespace) -> in
 
     way = WAYS[arguments.action]
     dags = copy_dags(ROOT / "example_dags", home / "dags", way)
-    airflow = LocalAirflow(home / "airflow", dags, on_wait=narrator.wait)
+    airflow = LocalAirflow(
+        home / "airflow", dags, environment=_QUICK, preloaded=[_PRELOADED], on_wait=narrator.wait
+    )
     with Emulator() as emulator:
         story = Story(emulator, airflow, narrator.say, way)
         check = SecretCheck(story) if arguments.check_secrets else None

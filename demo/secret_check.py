@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_codepipeline_partner.emulator import JobSnapshot
-from demo.local_airflow import AirflowFailed
+from demo.rest_api import AirflowFailed
 from demo.secret_search import Hit, search
 from demo.story import Customer, Story
 

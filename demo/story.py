@@ -18,7 +18,8 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_codepipeline_partner.emulator import Emulator, JobSnapshot, LedgerEntry
-from demo.local_airflow import AirflowFailed, LocalAirflow
+from demo.local_airflow import LocalAirflow
+from demo.rest_api import AirflowFailed
 
 REGION = "us-east-1"
 JOB_SECONDS = 90
@@ -181,15 +182,15 @@ class Story:
         """Unpause the DAGs as soon as Airflow knows them."""
 
         def known() -> bool:
-            found = self.airflow.call("GET", "/dags")["dags"]
-            errors = self.airflow.call("GET", "/importErrors")["import_errors"]
+            found = self.airflow.api.call("GET", "/dags")["dags"]
+            errors = self.airflow.api.call("GET", "/importErrors")["import_errors"]
             if errors:
                 raise AirflowFailed(f"{errors[0]['filename']} has an error:\n{errors[0]['stack_trace']}")
             return {dag["dag_id"] for dag in found} >= set(self.way.dags)
 
         self._wait_for(known, "the DAGs", 60)
         for dag_id in reversed(self.way.dags):
-            self.airflow.call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
+            self.airflow.api.call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
         self.say(f"DAGs switched on: {', '.join(self.way.dags)}")
 
     def wait_for_poll(self) -> None:
@@ -259,7 +260,7 @@ class Story:
 
         def ended() -> bool:
             nonlocal run
-            found = self.airflow.call("GET", f"/dags/{self.way.job_dag}/dagRuns?limit=100")["dag_runs"]
+            found = self.airflow.api.call("GET", f"/dags/{self.way.job_dag}/dagRuns?limit=100")["dag_runs"]
             run = next((r for r in found if job.job_id in r["dag_run_id"]), {})
             return run.get("state") in _RUN_ENDED
 
@@ -269,7 +270,7 @@ class Story:
     def tasks(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the task instances of a run, in the order of their start."""
         path = f"/dags/{self.way.job_dag}/dagRuns/{quote(run['dag_run_id'], safe='')}/taskInstances"
-        found: list[dict[str, Any]] = self.airflow.call("GET", path)["task_instances"]
+        found: list[dict[str, Any]] = self.airflow.api.call("GET", path)["task_instances"]
         return sorted(found, key=lambda task: task["start_date"] or "~")
 
     def log_of(self, job: JobSnapshot) -> Path | None:
@@ -323,7 +324,7 @@ class Story:
     def _add_connection(self, conn_id: str, conn_type: str, **fields: Any) -> None:
         if "extra" in fields:
             fields["extra"] = json.dumps(fields["extra"])
-        self.airflow.call(
+        self.airflow.api.call(
             "POST", "/connections", {"connection_id": conn_id, "conn_type": conn_type, **fields}
         )
 
@@ -345,7 +346,7 @@ def copy_dags(source: Path, target: Path, way: Way) -> Path:
     target.mkdir(parents=True)
     for dag_id in way.dags:
         code = (source / f"{dag_id}.py").read_text()
-        (target / f"{dag_id}.py").write_text(code.replace("poke_interval=5,", "poke_interval=1,"))
+        (target / f"{dag_id}.py").write_text(code.replace("poke_interval=5,", "poke_interval=0.5,"))
     return target
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
-from demo.local_airflow import AirflowFailed, LocalAirflow
+from demo.local_airflow import LocalAirflow
 from demo.processes import Component
+from demo.rest_api import AirflowFailed
 from tests.chaos.cluster import WORKER
 from tests.chaos.evidence import Strike
 from tests.chaos.metadata import Metadata, RunningTask, job_of_run
@@ -171,7 +172,7 @@ class Monkey:
 
     def _has_answer(self) -> bool:
         try:
-            self._airflow.call("GET", "/monitor/health", authorized=False)
+            self._airflow.api.call("GET", "/monitor/health", authorized=False)
         except _NOT_ANSWERED:
             return False
         return True
@@ -231,7 +232,7 @@ class Monkey:
 
     def _ask(self, blow: Blow, of: Any, method: str, path: str, body: dict[str, Any]) -> Strike | None:
         try:
-            self._airflow.call(method, path, body)
+            self._airflow.api.call(method, path, body)
         except _NOT_ANSWERED as error:
             # The server is away, or what was running has ended meanwhile; another one will do.
             self._say(f"{blow.what}: was refused, {error}")

@@ -41,7 +41,7 @@ class Partner:
     def introduce(self, airflow: LocalAirflow) -> None:
         """Have an Airflow know all customers, with their newest tokens."""
         for client_id, client_token in self._tokens.items():
-            airflow.call("POST", "/connections", self._connection(client_id, client_token))
+            airflow.api.call("POST", "/connections", self._connection(client_id, client_token))
 
     def token_of(self, client_id: str) -> str:
         """Return the newest token of a client."""
@@ -56,7 +56,7 @@ class Partner:
         """Have Airflow know a customer's newest token."""
         client_id = self._client_ids[customer]
         body = self._connection(client_id, self._tokens[client_id])
-        self._airflow.call("PATCH", f"/connections/{body['connection_id']}?update_mask=password", body)
+        self._airflow.api.call("PATCH", f"/connections/{body['connection_id']}?update_mask=password", body)
 
     def start(self, job: PlannedJob) -> None:
         """Start the pipeline of a job."""

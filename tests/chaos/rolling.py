@@ -6,8 +6,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from demo.local_airflow import AirflowFailed, LocalAirflow
+from demo.local_airflow import LocalAirflow
 from demo.processes import Component
+from demo.rest_api import AirflowFailed
 
 #: In the order of the restart: the server goes first, as it must know what the others may ask of it.
 ORDER = ("api-server", "dag-processor", "scheduler", "triggerer", "celery worker")

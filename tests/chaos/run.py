@@ -24,8 +24,9 @@ from typing import Any, NamedTuple
 from airflow_codepipeline_partner.emulator import Emulator
 from airflow_codepipeline_partner.emulator.ledger import Ledger
 from airflow_codepipeline_partner.emulator.settings import Settings
-from demo.local_airflow import AirflowFailed, LocalAirflow
+from demo.local_airflow import LocalAirflow
 from demo.processes import adopt_orphans, tail_of
+from demo.rest_api import AirflowFailed
 from demo.run import Interrupted, Narrator
 from tests.chaos.cluster import SOON_NOTICED, make_airflow, make_second_airflow
 from tests.chaos.evidence import Evidence, Run
@@ -212,7 +213,7 @@ def _run_shared(stage: Stage, seed: int, jobs: int) -> int:
 def _pause(airflow: LocalAirflow, kinds: Iterable[str], is_paused: bool) -> None:
     """Have an Airflow begin no further jobs of some kinds, or begin them again."""
     for kind in kinds:
-        airflow.call("PATCH", f"/dags/{KINDS[kind].watch_dag_id}", {"is_paused": is_paused})
+        airflow.api.call("PATCH", f"/dags/{KINDS[kind].watch_dag_id}", {"is_paused": is_paused})
 
 
 @contextlib.contextmanager

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from demo import environment
-from demo.local_airflow import AirflowFailed, LocalAirflow
+from demo.local_airflow import LocalAirflow
 from demo.processes import Component
+from demo.rest_api import AirflowFailed
 
 
 def test_two_of_a_kind_have_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from demo.local_airflow import AirflowFailed, LocalAirflow
+from demo.local_airflow import LocalAirflow
 from demo.processes import Component
+from demo.rest_api import AirflowFailed
 from tests.chaos.rolling import GRACE_SECONDS, UP_SECONDS, RollingRestart
 
 

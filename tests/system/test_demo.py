@@ -23,8 +23,9 @@ import pytest
 
 from demo import environment
 from demo.environment import constraints_file
-from demo.local_airflow import AirflowFailed, LocalAirflow
+from demo.local_airflow import LocalAirflow
 from demo.processes import Component, end_all, tail_of
+from demo.rest_api import AirflowFailed
 from demo.secret_search import Hit, search
 
 SECRET = 'token/with+signs="and"=more'
@@ -164,7 +165,7 @@ def answers() -> Iterator[tuple[LocalAirflow, list[int]]]:
 def test_airflow_is_asked_again_where_its_server_fails(answers: tuple[LocalAirflow, list[int]]) -> None:
     airflow, statuses = answers
     statuses += [500, 503, 200]
-    assert airflow.call("GET", "/dags", authorized=False) == {}
+    assert airflow.api.call("GET", "/dags", authorized=False) == {}
     assert statuses == []
 
 
@@ -172,7 +173,7 @@ def test_airflow_is_not_asked_for_ever(answers: tuple[LocalAirflow, list[int]]) 
     airflow, statuses = answers
     statuses += [500] * 9
     with pytest.raises(AirflowFailed, match="GET /api/v2/dags was answered with 500"):
-        airflow.call("GET", "/dags", authorized=False)
+        airflow.api.call("GET", "/dags", authorized=False)
     assert len(statuses) == 4
 
 
@@ -180,7 +181,7 @@ def test_what_airflow_refuses_is_not_asked_again(answers: tuple[LocalAirflow, li
     airflow, statuses = answers
     statuses += [409, 200]
     with pytest.raises(AirflowFailed, match="409"):
-        airflow.call("GET", "/dags", authorized=False)
+        airflow.api.call("GET", "/dags", authorized=False)
     assert statuses == [200]
 
 

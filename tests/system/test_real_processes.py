@@ -63,7 +63,7 @@ def run_all(airflow, emulator):
     known = {"watches", "watched_job", *(dag_id for dag_id, _ in RUNS.values())}
 
     def parsed():
-        return known <= {dag["dag_id"] for dag in airflow.call("GET", "/dags")["dags"]}
+        return known <= {dag["dag_id"] for dag in airflow.api.call("GET", "/dags")["dags"]}
 
     airflow.wait_for(parsed, "the DAGs", SECONDS)
     # All before the first poll, and so in one event.
@@ -77,7 +77,7 @@ def run_all(airflow, emulator):
         # A job is acknowledged only after it was handed out.
         hand_out(emulator)
         body = {"dag_run_id": f"run-{number}", "logical_date": None, "conf": {"job": offered, **conf}}
-        airflow.call("POST", f"/dags/{dag_id}/dagRuns", body)
+        airflow.api.call("POST", f"/dags/{dag_id}/dagRuns", body)
         started[killed] = SimpleNamespace(dag_id=dag_id, run_id=f"run-{number}", job=offered)
         if number == 0:
             # A run that is out of time before it has claimed anything has nothing to end.
@@ -86,11 +86,11 @@ def run_all(airflow, emulator):
         path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}"
 
         def ended(path=path, run=run):
-            run.state = airflow.call("GET", path)["state"]
+            run.state = airflow.api.call("GET", path)["state"]
             return run.state in ("success", "failed")
 
         airflow.wait_for(ended, f"the end of {run.run_id}", SECONDS)
-        instances = airflow.call("GET", f"{path}/taskInstances")["task_instances"]
+        instances = airflow.api.call("GET", f"{path}/taskInstances")["task_instances"]
         run.states = {ti["task_id"]: ti["state"] for ti in instances}
         run.tries = {ti["task_id"]: ti["try_number"] for ti in instances}
     airflow.wait_for(lambda: watched_statuses(emulator) == {"Succeeded"}, "the watched jobs", SECONDS)
@@ -178,7 +178,7 @@ def test_each_claim_is_recorded_as_it_went(aftermath):
         if "function" in killed:
             continue
         path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/claim/xcomEntries/codepipeline_claim"
-        value = aftermath.airflow.call("GET", path)["value"]
+        value = aftermath.airflow.api.call("GET", path)["value"]
         recorded[killed] = (json.loads(value) if isinstance(value, str) else value)["state"]
     before_it_asked = recorded.pop("the claim before it asked")
     # Only from Airflow 3.3 on does a retry know that the try before it had not yet acknowledged;
@@ -199,6 +199,6 @@ def test_an_asset_is_watched_and_each_of_its_jobs_has_one_run(aftermath):
     assert len(jobs) == WATCHED_JOBS
     for job in jobs:
         assert results_of(aftermath.emulator, {"job_id": job.job_id}) == ["success"]
-    runs = aftermath.airflow.call("GET", "/dags/watched_job/dagRuns")["dag_runs"]
+    runs = aftermath.airflow.api.call("GET", "/dags/watched_job/dagRuns")["dag_runs"]
     assert {run["dag_run_id"] for run in runs} == {f"codepipeline__{job.job_id}" for job in jobs}
     assert {run["conf"]["job_id"] for run in runs} == {job.job_id for job in jobs}

@@ -74,7 +74,7 @@ def do_all(world):
     airflow, emulator = world.airflow, world.emulator
     known = {"deaths_0_retries", *(dag_id for dag_id, *_ in ACTIONS.values())}
     airflow.wait_for(
-        lambda: known <= {d["dag_id"] for d in airflow.call("GET", "/dags")["dags"]}, "DAGs", SECONDS
+        lambda: known <= {d["dag_id"] for d in airflow.api.call("GET", "/dags")["dags"]}, "DAGs", SECONDS
     )
     for number, (what, (dag_id, conf, _, _)) in enumerate(ACTIONS.items()):
         emulator.start_execution(dag_id)
@@ -92,7 +92,7 @@ def do_all(world):
             if action == "clear":
                 run.clear(["claim"])
             elif action == "end":
-                airflow.call("PATCH", run.path, {"state": "failed"})
+                airflow.api.call("PATCH", run.path, {"state": "failed"})
             else:
                 run.patch(task_id, action)
     for what, run in world.runs.items():
@@ -128,17 +128,17 @@ class Run:
     def start(self, conf):
         hand_out(self.world.emulator)
         body = {"dag_run_id": self.run_id, "logical_date": None, "conf": conf}
-        self.world.airflow.call("POST", f"/dags/{self.dag_id}/dagRuns", body)
+        self.world.airflow.api.call("POST", f"/dags/{self.dag_id}/dagRuns", body)
 
     def state(self):
-        return self.world.airflow.call("GET", self.path)["state"]
+        return self.world.airflow.api.call("GET", self.path)["state"]
 
     def states(self):
-        found = self.world.airflow.call("GET", f"{self.path}/taskInstances")["task_instances"]
+        found = self.world.airflow.api.call("GET", f"{self.path}/taskInstances")["task_instances"]
         return {ti["task_id"]: ti["state"] for ti in found}
 
     def patch(self, task_id, state):
-        self.world.airflow.call("PATCH", f"{self.path}/taskInstances/{task_id}", {"new_state": state})
+        self.world.airflow.api.call("PATCH", f"{self.path}/taskInstances/{task_id}", {"new_state": state})
 
     def clear(self, task_ids):
         body = {
@@ -149,7 +149,7 @@ class Run:
             "include_downstream": True,
             "reset_dag_runs": True,
         }
-        self.world.airflow.call("POST", f"/dags/{self.dag_id}/clearTaskInstances", body)
+        self.world.airflow.api.call("POST", f"/dags/{self.dag_id}/clearTaskInstances", body)
 
     def action_jobs(self):
         jobs = self.world.emulator.jobs()
