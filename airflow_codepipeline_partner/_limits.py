@@ -54,7 +54,12 @@ FAILURE_TYPES = (
     "RevisionUnavailable",
     "SystemUnavailable",
 )
+SOURCE_REVISION_TYPES = ("COMMIT_ID", "IMAGE_DIGEST", "S3_OBJECT_VERSION_ID", "S3_OBJECT_KEY")
+#: Most variables of one execution (the shape PipelineVariableList), and most revisions of its sources.
+MAX_PIPELINE_VARIABLES = 50
+MAX_SOURCE_REVISIONS = 50
 _NAME = "[0-9A-Za-z_-]+"
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 #: Field, in AWS's spelling → its shape in the service model, and the limits of that shape.
 TEXTS: dict[str, tuple[str, Text]] = {
@@ -77,6 +82,16 @@ TEXTS: dict[str, tuple[str, Text]] = {
     "failureDetails.type": ("FailureType", Text(one_of=FAILURE_TYPES)),
     "failureDetails.message": ("Message", Text(5000, free=True)),
     "failureDetails.externalExecutionId": ("ExecutionId", Text(1500)),
+    "pipelineName": ("PipelineName", Text(100, pattern=r"[A-Za-z0-9.@\-_]+")),
+    "pipelineExecutionId": ("PipelineExecutionId", Text(pattern=_UUID)),
+    "stageName": ("StageName", Text(100, pattern=r"[A-Za-z0-9.@\-_]+")),
+    "actionName": ("ActionName", Text(100, pattern=r"[A-Za-z0-9.@\-_]+")),
+    "clientRequestToken": ("ClientRequestToken", Text(128, pattern="[a-zA-Z0-9-]+")),
+    "variables.name": ("PipelineVariableName", Text(128, pattern=r"[A-Za-z0-9@\-_]+")),
+    "variables.value": ("PipelineVariableValue", Text(1000, pattern=".*")),
+    "sourceRevisions.revisionType": ("SourceRevisionType", Text(one_of=SOURCE_REVISION_TYPES)),
+    "sourceRevisions.revisionValue": ("Revision", Text(1500)),
+    "stop.reason": ("StopPipelineExecutionReason", Text(200, min_chars=0, free=True)),
 }
 NUMBERS: dict[str, tuple[str, Number]] = {
     # The model has no maximum, but its integers have 32 bits.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hook: poll, claim and report as methods, over an Airflow connection."""
+"""The hook: poll, claim and report as methods, and pipelines, over an Airflow connection."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from botocore.config import Config
 
 from airflow_codepipeline_partner._endpoints import is_of_aws
 from airflow_codepipeline_partner._masking import mask_secret
+from airflow_codepipeline_partner._pipeline_methods import PipelineMethods
 from airflow_codepipeline_partner._protocol import claims, requests, responses
 from airflow_codepipeline_partner._protocol.choices import UnknownClaim, check_unknown_claim
 from airflow_codepipeline_partner._protocol.claims import ENDED_STATUSES, Claim, ClaimState
@@ -42,9 +43,9 @@ if TYPE_CHECKING:
 __all__ = ["CodePipelineHook"]
 
 
-class CodePipelineHook(AwsBaseHook):
+class CodePipelineHook(PipelineMethods, AwsBaseHook):
     """
-    Poll for jobs of an action type, claim them, and send their results.
+    Poll for jobs of an action type, claim them, and send their results; start pipelines, and watch them.
 
     Credentials, region, role and endpoint come from an Airflow connection of type ``aws``. If the connection
     has a role and an endpoint that is not AWS's own (an emulator), STS is called at that endpoint too, unless

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operators: claim a job, continue its action, move its artifacts, and report its result."""
+"""The operators: claim a job, continue its action, move its artifacts, report its result; start pipelines."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from airflow_codepipeline_partner.operators.put_result import (
     PutThirdPartyJobFailureResultOperator,
     PutThirdPartyJobSuccessResultOperator,
 )
+from airflow_codepipeline_partner.operators.start_pipeline import CodePipelineStartPipelineOperator
 
 __all__ = [
     "CodePipelineClaimJobOperator",
     "CodePipelineContinueJobOperator",
     "CodePipelineDownloadArtifactsOperator",
     "CodePipelineFinishJobOperator",
+    "CodePipelineStartPipelineOperator",
     "CodePipelineUploadArtifactsOperator",
     "PutJobFailureResultOperator",
     "PutJobSuccessResultOperator",
