@@ -92,7 +92,6 @@ class ExecutionWait:
                 **AwsParameters.of(self._task).to_arguments(),
             ),
             method_name=method_name,
-            kwargs={"execution_id": self._execution_id},
             # A triggerer that is away for a while must not end the wait early.
             timeout=timedelta(seconds=max(deadline - time.time(), 0) + 2 * triggers.LEAST_WAIT_FOR_EXECUTION),
         )

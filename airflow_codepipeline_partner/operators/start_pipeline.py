@@ -150,7 +150,7 @@ class CodePipelineStartPipelineOperator(CodePipelineBaseOperator):
             wait.wait(self.waiter_delay, deadline)
         return execution_id
 
-    def execute_complete(self, context: Any, event: Mapping[str, Any], execution_id: str) -> str:
+    def execute_complete(self, context: Any, event: Mapping[str, Any]) -> str:
         """
         Go on with the trigger's event.
 
@@ -159,6 +159,7 @@ class CodePipelineStartPipelineOperator(CodePipelineBaseOperator):
         from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 
         with fail_without_retry_if_permanent():
+            execution_id: str = event["pipeline_execution_id"]
             wait = self._wait_for(context, execution_id)
             wait.show_link()
             wait.resume(event)

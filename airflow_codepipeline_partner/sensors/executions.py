@@ -106,7 +106,7 @@ class CodePipelineExecutionSensor(TriggererSensor):
                 return PokeReturnValue(is_done=False)
             return PokeReturnValue(is_done=True, xcom_value=wait.judge(execution).to_xcom())
 
-    def execute_complete(self, context: Any, event: Mapping[str, Any], execution_id: str) -> dict[str, Any]:
+    def execute_complete(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
         """
         Go on with the trigger's event.
 
