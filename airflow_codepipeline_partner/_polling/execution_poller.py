@@ -41,7 +41,6 @@ FIRST_LOOK_AFTER = 5.0
 STOP_RETRY_DEADLINE = 10.0
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, ExecutionPoller]] = WeakKeyDictionary()
-_hooks: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedHooks] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,13 @@ class _Waiter:
     joined_at: float
     #: What is new for this waiter: looks, and an error at the end.
     news: asyncio.Queue[Look | Exception] = field(default_factory=asyncio.Queue)
+    #: Whether it waits no more.
+    is_done: bool = False
+
+    def tell(self, news: Look | Exception) -> None:
+        """Hand on what a look found, or an error, which ends the wait."""
+        self.is_done = self.is_done or isinstance(news, Exception) or news.execution.is_ended
+        self.news.put_nowait(news)
 
 
 class ExecutionPoller:
@@ -102,7 +108,7 @@ class ExecutionPoller:
         pollers = _pollers.setdefault(loop, {})
         key = pipeline_name, key_of(aws)
         if key not in pollers:
-            hooks = _hooks.setdefault(loop, SharedHooks(SYSTEM_CLOCK.monotonic))
+            hooks = SharedHooks.of_running_loop(SYSTEM_CLOCK.monotonic)
             pollers[key] = cls(pipeline_name, aws, hooks, SYSTEM_CLOCK)
         return pollers[key]
 
@@ -133,6 +139,10 @@ class ExecutionPoller:
             self._waiters.remove(waiter)
             self._leave()
 
+    @property
+    def _interval(self) -> float:
+        return min((each.interval for each in self._waiters if not each.is_done), default=1.0)
+
     def _join(self, interval: float) -> None:
         # Nobody is in a hurry while CodePipeline is in trouble.
         is_in_trouble = self._no_answer_since is not None
@@ -160,7 +170,7 @@ class ExecutionPoller:
     async def _look(self) -> None:
         self._schedule.begin()
         # Those who come while it looks are for the next look.
-        waiters = list(self._waiters)
+        waiters = [waiter for waiter in self._waiters if not waiter.is_done]
         ids = sorted({waiter.execution_id for waiter in waiters})
         pool = POLLS if self._no_answer_since is None else POLLS_IN_TROUBLE
         asking = asyncio.ensure_future(sync_to_async(self._ask, thread_sensitive=False, executor=pool)(ids))
@@ -180,8 +190,8 @@ class ExecutionPoller:
         else:
             self._no_answer_since = None
             for waiter in waiters:
-                waiter.news.put_nowait(found[waiter.execution_id])
-            self._schedule.answered(min((each.interval for each in self._waiters), default=0.0))
+                waiter.tell(found[waiter.execution_id])
+            self._schedule.answered(self._interval)
         self._schedule.end()
 
     def _ask(self, execution_ids: Sequence[str]) -> Mapping[str, Look | PipelineNotFound]:
@@ -210,16 +220,16 @@ class ExecutionPoller:
         for waiter in waiters:
             seconds = now - max(self._no_answer_since, waiter.joined_at)
             if seconds >= waiter.retry_deadline:
-                waiter.news.put_nowait(ServiceUnavailable(f"No answer came in {seconds:.0f} s. {error}"))
+                waiter.tell(ServiceUnavailable(f"No answer came in {seconds:.0f} s. {error}"))
 
     def _note_refusal(self, error: Exception, waiters: Sequence[_Waiter]) -> None:
         self._hooks.replace(self._aws)
         self._back_off(error)
         for waiter in waiters:
-            waiter.news.put_nowait(error)
+            waiter.tell(error)
 
     def _back_off(self, trouble: Exception) -> None:
-        delay = self._schedule.back_off(min((each.interval for each in self._waiters), default=1.0))
+        delay = self._schedule.back_off(self._interval)
         log.warning("%s Looking at pipeline %s again in %.0f s.", trouble, self._pipeline_name, delay)
 
 

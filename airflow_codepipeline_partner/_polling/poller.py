@@ -45,7 +45,6 @@ MAX_SEEN_JOBS = 10_000
 LONGEST_SILENCE = 2.0
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, SharedPoller]] = WeakKeyDictionary()
-_hooks: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedHooks] = WeakKeyDictionary()
 _lookup_hooks: WeakKeyDictionary[asyncio.AbstractEventLoop, LookupHooks] = WeakKeyDictionary()
 
 
@@ -109,7 +108,7 @@ class SharedPoller:
         loop = asyncio.get_running_loop()
         pollers = _pollers.setdefault(loop, {})
         if key not in pollers:
-            hooks = _hooks.setdefault(loop, SharedHooks(SYSTEM_CLOCK.monotonic))
+            hooks = SharedHooks.of_running_loop(SYSTEM_CLOCK.monotonic)
             lookup_hooks = _lookup_hooks.setdefault(loop, LookupHooks(SYSTEM_CLOCK.monotonic))
             lookup = ContinuationLookup(lookup_hooks, SYSTEM_CLOCK.monotonic)
             pollers[key] = cls(action_type, query_param, aws, hooks, lookup, SYSTEM_CLOCK)
