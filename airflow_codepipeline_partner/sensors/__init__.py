@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from airflow_codepipeline_partner.sensors.executions import CodePipelineExecutionSensor
-from airflow_codepipeline_partner.sensors.jobs import CodePipelineJobSensor
+from airflow_codepipeline_partner.sensors.execution import CodePipelineExecutionSensor
+from airflow_codepipeline_partner.sensors.job import CodePipelineJobSensor
 from airflow_codepipeline_partner.sensors.progress import CodePipelineJobProgressSensor
 
 __all__ = ["CodePipelineExecutionSensor", "CodePipelineJobProgressSensor", "CodePipelineJobSensor"]
