@@ -94,6 +94,15 @@ PIPELINE_TEXTS: dict[str, tuple[str, Text]] = {
     "variables.value": ("PipelineVariableValue", Text(1000, pattern=".*")),
     "sourceRevisions.revisionType": ("SourceRevisionType", Text(one_of=SOURCE_REVISION_TYPES)),
     "sourceRevisions.revisionValue": ("Revision", Text(1500)),
+    "retryMode": ("StageRetryMode", Text(one_of=("FAILED_ACTIONS", "ALL_ACTIONS"))),
+    "approval.summary": ("ApprovalSummary", Text(512, min_chars=0, free=True)),
+    "approval.status": ("ApprovalStatus", Text(one_of=("Approved", "Rejected"))),
+    "approval.token": ("ApprovalToken", Text(min_chars=0, pattern=_UUID)),
+    "transitionType": ("StageTransitionType", Text(one_of=("Inbound", "Outbound"))),
+    "transition.reason": ("DisabledReason", Text(300, pattern=r"[a-zA-Z0-9!@ \(\)\.\*\?\-]+")),
+    "conditionType": ("ConditionType", Text(one_of=("BEFORE_ENTRY", "ON_SUCCESS"))),
+    "actionRevision.revisionId": ("Revision", Text(1500)),
+    "actionRevision.revisionChangeId": ("RevisionChangeIdentifier", Text(100)),
     "stop.reason": ("StopPipelineExecutionReason", Text(200, min_chars=0, free=True)),
 }
 TEXTS = JOB_TEXTS | PIPELINE_TEXTS

@@ -85,6 +85,25 @@ class PipelineMethods:
             if error.code not in _STOPS_ANYWAY:
                 raise
 
+    def retry_stage(
+        self, pipeline_name: str, stage_name: str, execution_id: str, *, retry_mode: str = "FAILED_ACTIONS"
+    ) -> None:
+        """
+        Have a stage that has failed run again, in the same execution.
+
+        :param pipeline_name: The pipeline.
+        :param stage_name: The stage.
+        :param execution_id: The execution: the last one that came to the stage.
+        :param retry_mode: ``FAILED_ACTIONS`` or ``ALL_ACTIONS``.
+        :raises InvalidInput: A value does not fit. Nothing was called.
+        :raises PipelineNotFound: There is no such pipeline.
+        :raises RequestRefused: There is no such stage, or it has not failed.
+        :raises ServiceUnavailable: CodePipeline did not answer until the deadline.
+
+        Source: RetryStageExecution, CodePipeline API 2015-07-09.
+        """
+        self._send(pipeline_calls.retry_stage(pipeline_name, stage_name, execution_id, retry_mode))
+
     def get_execution(self, pipeline_name: str, execution_id: str) -> PipelineExecution:
         """
         Return one execution of a pipeline.

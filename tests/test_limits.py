@@ -112,6 +112,7 @@ def test_only_text_for_people_is_free():
         "currentRevision.revisionSummary",
         "executionDetails.summary",
         "failureDetails.message",
+        "approval.summary",
         "stop.reason",
     }
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from airflow_codepipeline_partner._limits import MAX_PIPELINE_VARIABLES, MAX_SOURCE_REVISIONS
@@ -155,6 +156,137 @@ def action_executions(
     if execution_id is not None:
         arguments["filter"] = {"pipelineExecutionId": check_text("pipelineExecutionId", execution_id)}
     return Call("ListActionExecutions", arguments)
+
+
+def state(pipeline_name: str) -> Call:
+    """
+    Ask for the state of a pipeline's stages and actions.
+
+    Source: GetPipelineState, CodePipeline API 2015-07-09.
+    """
+    return Call("GetPipelineState", {"name": check_text("pipelineName", pipeline_name)})
+
+
+def retry_stage(pipeline_name: str, stage_name: str, execution_id: str, retry_mode: str) -> Call:
+    """
+    Have a stage that has failed run again, in the same execution.
+
+    :param retry_mode: ``FAILED_ACTIONS`` or ``ALL_ACTIONS``.
+
+    Source: RetryStageExecution, CodePipeline API 2015-07-09.
+    """
+    mode = check_text("retryMode", retry_mode, named="retry_mode")
+    names = _names(pipeline_name, execution_id)
+    return Call("RetryStageExecution", {**names, **_stage(stage_name), "retryMode": mode})
+
+
+def roll_back_stage(pipeline_name: str, stage_name: str, target_execution_id: str) -> Call:
+    """
+    Roll a stage back to what an earlier execution has brought there.
+
+    Source: RollbackStage, CodePipeline API 2015-07-09.
+    """
+    target = check_text("pipelineExecutionId", target_execution_id, named="target_execution_id")
+    arguments = {"pipelineName": check_text("pipelineName", pipeline_name), **_stage(stage_name)}
+    return Call("RollbackStage", {**arguments, "targetPipelineExecutionId": target})
+
+
+def put_approval_result(
+    pipeline_name: str, stage_name: str, action_name: str, *, status: str, summary: str, token: str
+) -> Call:
+    """
+    Approve, or reject.
+
+    :param status: ``Approved`` or ``Rejected``.
+    :param summary: Why, for people, cut to 512 characters.
+    :param token: The token of the approval that waits.
+
+    Source: PutApprovalResult, CodePipeline API 2015-07-09.
+    """
+    result = {
+        "summary": check_text("approval.summary", summary, named="summary"),
+        "status": check_text("approval.status", status, named="status"),
+    }
+    arguments = {
+        "pipelineName": check_text("pipelineName", pipeline_name),
+        **_stage(stage_name),
+        "actionName": check_text("actionName", action_name),
+        "result": result,
+        "token": check_text("approval.token", token, named="token"),
+    }
+    return Call("PutApprovalResult", arguments)
+
+
+def set_transition(
+    pipeline_name: str, stage_name: str, *, enabled: bool, transition_type: str, reason: str | None
+) -> Call:
+    """
+    Let executions into a stage, or out of it, or hold them up.
+
+    :param transition_type: ``Inbound`` or ``Outbound``.
+    :param reason: Why they are held up. Needed for that.
+
+    Source: EnableStageTransition, DisableStageTransition, CodePipeline API 2015-07-09.
+    """
+    arguments = {
+        "pipelineName": check_text("pipelineName", pipeline_name),
+        **_stage(stage_name),
+        "transitionType": check_text("transitionType", transition_type, named="transition_type"),
+    }
+    if enabled:
+        return Call("EnableStageTransition", arguments)
+    arguments["reason"] = check_text("transition.reason", reason, named="reason")
+    return Call("DisableStageTransition", arguments)
+
+
+def override_condition(
+    pipeline_name: str, stage_name: str, execution_id: str, *, condition_type: str
+) -> Call:
+    """
+    Let an execution pass a condition of a stage that is not met.
+
+    :param condition_type: ``BEFORE_ENTRY`` or ``ON_SUCCESS``.
+
+    Source: OverrideStageCondition, CodePipeline API 2015-07-09.
+    """
+    kind = check_text("conditionType", condition_type, named="condition_type")
+    names = _names(pipeline_name, execution_id)
+    return Call("OverrideStageCondition", {**names, **_stage(stage_name), "conditionType": kind})
+
+
+def put_action_revision(
+    pipeline_name: str,
+    stage_name: str,
+    action_name: str,
+    *,
+    revision_id: str,
+    revision_change_id: str,
+    created: datetime,
+) -> Call:
+    """
+    Tell a custom source action of a new revision, which starts the pipeline.
+
+    :param created: When the revision was made, with a time zone.
+
+    Source: PutActionRevision, CodePipeline API 2015-07-09.
+    """
+    revision = {
+        "revisionId": check_text("actionRevision.revisionId", revision_id, named="revision_id"),
+        "revisionChangeId": check_text(
+            "actionRevision.revisionChangeId", revision_change_id, named="revision_change_id"
+        ),
+        "created": created.isoformat(),
+    }
+    arguments = {
+        "pipelineName": check_text("pipelineName", pipeline_name),
+        **_stage(stage_name),
+        "actionName": check_text("actionName", action_name),
+    }
+    return Call("PutActionRevision", {**arguments, "actionRevision": revision})
+
+
+def _stage(stage_name: str) -> dict[str, Any]:
+    return {"stageName": check_text("stageName", stage_name)}
 
 
 def _names(pipeline_name: str, execution_id: str) -> dict[str, Any]:

@@ -17,14 +17,18 @@ from airflow_codepipeline_partner.operators.put_result import (
     PutThirdPartyJobFailureResultOperator,
     PutThirdPartyJobSuccessResultOperator,
 )
+from airflow_codepipeline_partner.operators.retry_stage import CodePipelineRetryStageOperator
 from airflow_codepipeline_partner.operators.start_pipeline import CodePipelineStartPipelineOperator
+from airflow_codepipeline_partner.operators.stop_pipeline import CodePipelineStopPipelineOperator
 
 __all__ = [
     "CodePipelineClaimJobOperator",
     "CodePipelineContinueJobOperator",
     "CodePipelineDownloadArtifactsOperator",
     "CodePipelineFinishJobOperator",
+    "CodePipelineRetryStageOperator",
     "CodePipelineStartPipelineOperator",
+    "CodePipelineStopPipelineOperator",
     "CodePipelineUploadArtifactsOperator",
     "PutJobFailureResultOperator",
     "PutJobSuccessResultOperator",

@@ -5,31 +5,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Collection, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from airflow.sdk import BaseOperatorLink
+from airflow_codepipeline_partner._base_operator import check_literal
+from airflow_codepipeline_partner._compat import task_state_store
+from airflow_codepipeline_partner.operators.waiting_base import WaitingOperator
 
-from airflow_codepipeline_partner._base_operator import (
-    CodePipelineBaseOperator,
-    check_literal,
-    check_positive,
-    is_known_later,
-)
-from airflow_codepipeline_partner._compat import conf, task_state_store
-from airflow_codepipeline_partner.exceptions import InvalidInput
-from airflow_codepipeline_partner.links import CodePipelineExecutionLink
-
-#: As long as a manual approval may wait, at 30 s for each look.
-A_WEEK_OF_LOOKS = 7 * 24 * 120
 #: Under this key a task notes, where a retry finds it, which execution it has started.
 _STARTED_KEY = "codepipeline_started"
-_STOP_WAYS = (False, True, "wait", "abandon")
 
 
-class CodePipelineStartPipelineOperator(CodePipelineBaseOperator):
+class CodePipelineStartPipelineOperator(WaitingOperator):
     """
     Start a pipeline, and wait until the execution has ended.
 
@@ -70,112 +57,28 @@ class CodePipelineStartPipelineOperator(CodePipelineBaseOperator):
     """
 
     template_fields: Sequence[str] = (
-        "pipeline_name",
         "variables",
         "source_revisions",
         "client_request_token",
-        *CodePipelineBaseOperator.template_fields,
+        *WaitingOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"variables": "json", "source_revisions": "json"}
-    operator_extra_links: Collection[BaseOperatorLink] = (CodePipelineExecutionLink(),)
-
-    #: The address of the link, once the task knows it.
-    execution_url: str | None = None
 
     def __init__(
         self,
         *,
-        pipeline_name: str,
         variables: Any = None,
         source_revisions: Any = None,
         client_request_token: str | None = None,
-        wait_for_completion: bool = True,
-        deferrable: bool | None = None,
-        waiter_delay: float = 30,
-        waiter_max_attempts: int = A_WEEK_OF_LOOKS,
-        stop_pipeline_on_kill: bool | str = False,
-        fail_on_superseded: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        _check(pipeline_name, variables, source_revisions, client_request_token)
-        check_positive("waiter_delay", waiter_delay)
-        check_positive("waiter_max_attempts", waiter_max_attempts * waiter_delay)
-        if stop_pipeline_on_kill not in _STOP_WAYS:
-            raise InvalidInput("stop_pipeline_on_kill must be False, True, 'wait' or 'abandon'.")
-        self.pipeline_name = pipeline_name
+        _check(variables, source_revisions, client_request_token)
         self.variables = variables
         self.source_revisions = source_revisions
         self.client_request_token = client_request_token
-        self.wait_for_completion = wait_for_completion
-        if deferrable is not None:
-            self.deferrable = deferrable
-        self.waiter_delay = waiter_delay
-        self.waiter_max_attempts = waiter_max_attempts
-        self.stop_pipeline_on_kill = stop_pipeline_on_kill
-        self.fail_on_superseded = fail_on_superseded
-        self._execution_id: str | None = None
 
-    @cached_property
-    def deferrable(self) -> bool:
-        """Whether it waits in the triggerer. Airflow's default is looked up only if it matters."""
-        return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
-
-    @property
-    def stop_on_kill(self) -> str | None:
-        """How to stop the execution if somebody ends the task; None if it is left alone."""
-        if isinstance(self.stop_pipeline_on_kill, bool):
-            return "wait" if self.stop_pipeline_on_kill else None
-        return self.stop_pipeline_on_kill
-
-    def execute(self, context: Any) -> str:
-        """
-        Start the pipeline, and wait for the end of the execution.
-
-        :raises ExecutionNotSucceeded: It did not succeed, or did not end in time.
-        :raises PipelineNotFound: There is no such pipeline.
-        :raises InvalidInput: A value does not fit. Nothing was started.
-        """
-        from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
-
-        with fail_without_retry_if_permanent():
-            execution_id = self._execution_id = self._started(context)
-            wait = self._wait_for(context, execution_id)
-            wait.show_link()
-            if not self.wait_for_completion:
-                return execution_id
-            deadline = time.time() + self.waiter_delay * self.waiter_max_attempts
-            if self.deferrable:
-                wait.defer(self.waiter_delay, deadline)
-            wait.wait(self.waiter_delay, deadline)
-        return execution_id
-
-    def execute_complete(self, context: Any, event: Mapping[str, Any]) -> str:
-        """
-        Go on with the trigger's event.
-
-        :raises ExecutionNotSucceeded: The execution did not succeed, or did not end in time.
-        """
-        from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
-
-        with fail_without_retry_if_permanent():
-            execution_id: str = event["pipeline_execution_id"]
-            wait = self._wait_for(context, execution_id)
-            wait.show_link()
-            wait.resume(event)
-        return execution_id
-
-    def on_kill(self) -> None:
-        """Stop the execution, if the task was told to."""
-        if self.stop_on_kill is not None and self._execution_id is not None:
-            self.hook.stop_pipeline(
-                self.pipeline_name,
-                self._execution_id,
-                abandon=self.stop_on_kill == "abandon",
-                reason="The Airflow task that started it was ended.",
-            )
-
-    def _started(self, context: Any) -> str:
+    def set_going(self, context: Any) -> str:
         """Return the id of the execution that this try, or an earlier one, has started."""
         token = self.client_request_token or token_of(context)
         store = task_state_store(context)
@@ -195,12 +98,6 @@ class CodePipelineStartPipelineOperator(CodePipelineBaseOperator):
         self.log.info("Pipeline %s: execution %s has started.", self.pipeline_name, execution_id)
         return execution_id
 
-    def _wait_for(self, context: Any, execution_id: str) -> Any:
-        # Not needed by a DAG file.
-        from airflow_codepipeline_partner._execution_wait import ExecutionWait
-
-        return ExecutionWait(self, context, self.pipeline_name, execution_id)
-
 
 def token_of(context: Any) -> str:
     """
@@ -217,14 +114,13 @@ def token_of(context: Any) -> str:
     return f"airflow-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()}"
 
 
-def _check(pipeline_name: Any, variables: Any, source_revisions: Any, token: Any) -> None:
+def _check(variables: Any, source_revisions: Any, token: Any) -> None:
     """Check the arguments as far as they are known at construction."""
-    if is_known_later(pipeline_name) and variables is source_revisions is token is None:
+    if variables is source_revisions is token is None:
         return
     from airflow_codepipeline_partner._protocol.parsing import check_text
     from airflow_codepipeline_partner._protocol.pipeline_calls import read_source_revisions, read_variables
 
-    check_literal(lambda name: check_text("pipelineName", name), pipeline_name)
     check_literal(lambda text: check_text("clientRequestToken", text), token)
     named = variables if isinstance(variables, Mapping) else {}
     check_literal(read_variables, variables, **dict.fromkeys(map(str, named), "x"))
