@@ -3,23 +3,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.model.executions import ActionExecution, PipelineExecution
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     ACCOUNT_ID,
+    CALLER_ARN,
     DEFAULT_REGION,
+    PARALLEL,
     Action,
     Pipeline,
     PipelineArtifact,
     Stage,
 )
+from airflow_codepipeline_partner.emulator.model.transitions import Transition
 from airflow_codepipeline_partner.emulator.model.variables import OF_PIPELINE
 
 Shape = dict[str, Any]
+#: A pipeline and one of its stages, by their names.
+Place = tuple[str, str]
 
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/codepipeline-emulator"
-_TRIGGER = {"triggerType": "StartPipelineExecution"}
 
 
 def declaration(pipeline: Pipeline, region: str | None) -> Shape:
@@ -71,41 +76,74 @@ def pipeline_summary(pipeline: Pipeline) -> Shape:
     }
 
 
-def state(pipeline: Pipeline, executions: list[PipelineExecution]) -> Shape:
+def state(
+    pipeline: Pipeline,
+    executions: list[PipelineExecution],
+    waiting: Mapping[Place, Sequence[PipelineExecution]],
+    transitions: Mapping[Place, Transition],
+) -> Shape:
     """
     Return what GetPipelineState answers.
 
     :param executions: The pipeline's executions, the oldest first.
+    :param waiting: By pipeline and stage, those that wait for it.
+    :param transitions: By pipeline and stage, the transitions into stages that were ever changed.
     """
+    states = []
+    for stage in pipeline.stages:
+        place = pipeline.name, stage.name
+        transition = _transition(transitions.get(place))
+        states.append(_stage_state(stage, executions, waiting.get(place, ()), transition))
     return {
         "pipelineName": pipeline.name,
         "pipelineVersion": pipeline.version,
-        "stageStates": [_stage_state(stage, executions) for stage in pipeline.stages],
+        "stageStates": states,
         "created": pipeline.created_at,
         "updated": pipeline.updated_at,
     }
 
 
-def _stage_state(stage: Stage, executions: list[PipelineExecution]) -> Shape:
+def _transition(changed: Transition | None) -> Shape:
+    if changed is None:
+        return {"enabled": True}
+    return _present(
+        {
+            "enabled": changed.enabled,
+            "lastChangedBy": CALLER_ARN,
+            "lastChangedAt": changed.changed_at,
+            "disabledReason": changed.disabled_reason,
+        }
+    )
+
+
+def _stage_state(
+    stage: Stage,
+    executions: list[PipelineExecution],
+    inbound: Sequence[PipelineExecution],
+    transition: Shape,
+) -> Shape:
     shape: Shape = {
         "stageName": stage.name,
-        "inboundTransitionState": {"enabled": True},
+        "inboundTransitionState": transition,
         "actionStates": [_action_state(stage, action, executions) for action in stage.actions],
     }
-    inbound = [each for each in executions if each.waiting and each.stage.name == stage.name]
     if inbound:
         shape["inboundExecution"] = _stage_execution(inbound[0], "InProgress")
         shape["inboundExecutions"] = [_stage_execution(each, "InProgress") for each in inbound]
     for each in reversed(executions):
         if stage.name in each.stage_statuses:
             shape["latestExecution"] = _stage_execution(each, each.stage_statuses[stage.name])
+            retries = each.stage_retries.get(stage.name)
+            if retries is not None:
+                counted = {"manualStageRetryAttempt": retries, "latestRetryTrigger": "ManualStageRetry"}
+                shape["retryStageMetadata"] = counted
             break
     return shape
 
 
 def _stage_execution(execution: PipelineExecution, status: str) -> Shape:
     ids = {"pipelineExecutionId": execution.pipeline_execution_id}
-    return ids | {"status": status, "type": "STANDARD"}
+    return ids | {"status": status, "type": execution.kind}
 
 
 def _action_state(stage: Stage, action: Action, executions: list[PipelineExecution]) -> Shape:
@@ -123,6 +161,8 @@ def _action_state(stage: Stage, action: Action, executions: list[PipelineExecuti
             "status": latest.status,
             "summary": latest.summary,
             "lastStatusChange": latest.updated_at,
+            "token": latest.open_token if latest.pipeline.execution_mode != PARALLEL else None,
+            "lastUpdatedBy": latest.updated_by,
             "externalExecutionId": latest.external_execution_id,
             "externalExecutionUrl": latest.execution_url(),
             "percentComplete": latest.percent_complete,
@@ -157,11 +197,17 @@ def execution(execution: PipelineExecution) -> Shape:
             "statusSummary": execution.stop_reason,
             "artifactRevisions": revisions,
             "variables": [{"name": name, "resolvedValue": value} for name, value in own.items()] or None,
-            "trigger": _TRIGGER | {"triggerDetail": execution.trigger},
+            "trigger": execution.trigger.shape,
             "executionMode": execution.pipeline.execution_mode,
-            "executionType": "STANDARD",
+            "executionType": execution.kind,
+            "rollbackMetadata": _rollback(execution),
         }
     )
+
+
+def _rollback(execution: PipelineExecution) -> Shape | None:
+    target = execution.rollback_target
+    return None if target is None else {"rollbackTargetPipelineExecutionId": target.pipeline_execution_id}
 
 
 def _revision(source: ActionExecution) -> Shape:
@@ -185,13 +231,15 @@ def execution_summary(execution: PipelineExecution) -> Shape:
         {
             "pipelineExecutionId": execution.pipeline_execution_id,
             "status": execution.status,
+            "statusSummary": execution.stop_reason,
             "startTime": execution.started_at,
             "lastUpdateTime": execution.updated_at,
             "sourceRevisions": revisions,
-            "trigger": _TRIGGER | {"triggerDetail": execution.trigger},
+            "trigger": execution.trigger.shape,
             "stopTrigger": {"reason": execution.stop_reason} if execution.stop_reason else None,
             "executionMode": execution.pipeline.execution_mode,
-            "executionType": "STANDARD",
+            "executionType": execution.kind,
+            "rollbackMetadata": _rollback(execution),
         }
     )
 
@@ -200,7 +248,7 @@ def action_execution(run: ActionExecution, region: str | None) -> Shape:
     """Return an action's execution as ListActionExecutions shows it, secrets masked."""
     action = run.action
     result = {
-        "externalExecutionId": run.external_execution_id,
+        "externalExecutionId": run.external_id,
         "externalExecutionSummary": run.summary,
         "externalExecutionUrl": run.execution_url(),
         "errorDetails": run.error_details,
@@ -214,6 +262,7 @@ def action_execution(run: ActionExecution, region: str | None) -> Shape:
         "startTime": run.started_at,
         "lastUpdateTime": run.updated_at,
         "status": run.status,
+        **_present({"updatedBy": run.updated_by}),
         "input": _present(
             {
                 "actionTypeId": action.action_type.as_dict(),
