@@ -29,6 +29,8 @@ class ActionExecution:
     :param updated_at: When it last changed, or None.
     :param summary: What the console shows, or None.
     :param url: Where its work can be seen, or None.
+    :param external_execution_id: Its id where the work is done. Of a manual approval in a pipeline with the
+        execution mode PARALLEL, the token of the approval. Or None.
     :param error_code: Why it failed, in AWS's or the worker's words, such as ``JobFailed``; or None.
     :param error_message: The same for people, or None.
 
@@ -43,6 +45,7 @@ class ActionExecution:
     updated_at: datetime | None = None
     summary: str | None = None
     url: str | None = None
+    external_execution_id: str | None = None
     error_code: str | None = None
     error_message: str | None = None
 
@@ -60,6 +63,7 @@ class ActionExecution:
             updated_at=members.get("lastUpdateTime"),
             summary=result.get("externalExecutionSummary"),
             url=result.get("externalExecutionUrl"),
+            external_execution_id=result.get("externalExecutionId"),
             error_code=error.get("code"),
             error_message=error.get("message"),
         )
@@ -84,6 +88,7 @@ class ActionExecution:
             status=self.status,
             summary=self.summary,
             url=self.url,
+            external_execution_id=self.external_execution_id,
             error_code=self.error_code,
             error_message=self.error_message,
         )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from airflow_codepipeline_partner.operators.approval import CodePipelinePutApprovalResultOperator
 from airflow_codepipeline_partner.operators.artifacts import (
     CodePipelineDownloadArtifactsOperator,
     CodePipelineUploadArtifactsOperator,
@@ -18,6 +19,7 @@ from airflow_codepipeline_partner.operators.put_result import (
     PutThirdPartyJobSuccessResultOperator,
 )
 from airflow_codepipeline_partner.operators.retry_stage import CodePipelineRetryStageOperator
+from airflow_codepipeline_partner.operators.stage_transition import CodePipelineStageTransitionOperator
 from airflow_codepipeline_partner.operators.start_pipeline import CodePipelineStartPipelineOperator
 from airflow_codepipeline_partner.operators.stop_pipeline import CodePipelineStopPipelineOperator
 
@@ -26,7 +28,9 @@ __all__ = [
     "CodePipelineContinueJobOperator",
     "CodePipelineDownloadArtifactsOperator",
     "CodePipelineFinishJobOperator",
+    "CodePipelinePutApprovalResultOperator",
     "CodePipelineRetryStageOperator",
+    "CodePipelineStageTransitionOperator",
     "CodePipelineStartPipelineOperator",
     "CodePipelineStopPipelineOperator",
     "CodePipelineUploadArtifactsOperator",
