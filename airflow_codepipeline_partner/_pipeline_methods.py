@@ -8,15 +8,12 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from airflow_codepipeline_partner._protocol import approvals, pipeline_calls
-from airflow_codepipeline_partner._protocol.approvals import Approval
+from airflow_codepipeline_partner._protocol import pipeline_calls
 from airflow_codepipeline_partner._protocol.executions import ActionExecution, PipelineExecution
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._secrets import Secret
 from airflow_codepipeline_partner.exceptions import CodePipelineError
 
-#: Refusals of an answer to an approval that mean that it has one.
-_ANSWERED = ("ApprovalAlreadyCompletedException", "InvalidApprovalTokenException")
 #: Refusals of a stop that mean that the execution ends anyway.
 _STOPS_ANYWAY = ("DuplicatedStopRequestException", "PipelineExecutionNotStoppableException")
 #: Most pages that are read to find executions. An execution that is on its way is among the newest.
@@ -27,7 +24,7 @@ class PipelineMethods:
     """What a hook does with pipelines. It needs a hook that sends calls."""
 
     @abstractmethod
-    def _send(self, call: Call, *, nonce: Secret | None = None) -> Secret:
+    def _send(self, call: Call, *, nonce: Secret | None = None, repeat_in_doubt: bool = True) -> Secret:
         """Send a call."""
 
     def start_pipeline(
@@ -88,115 +85,6 @@ class PipelineMethods:
             if error.code not in _STOPS_ANYWAY:
                 raise
 
-    def retry_stage(
-        self, pipeline_name: str, stage_name: str, execution_id: str, *, retry_mode: str = "FAILED_ACTIONS"
-    ) -> None:
-        """
-        Have a stage that has failed run again, in the same execution.
-
-        :param pipeline_name: The pipeline.
-        :param stage_name: The stage.
-        :param execution_id: The execution: the last one that came to the stage.
-        :param retry_mode: ``FAILED_ACTIONS`` or ``ALL_ACTIONS``.
-        :raises InvalidInput: A value does not fit. Nothing was called.
-        :raises PipelineNotFound: There is no such pipeline.
-        :raises RequestRefused: There is no such stage, or it has not failed.
-        :raises ServiceUnavailable: CodePipeline did not answer until the deadline.
-
-        Source: RetryStageExecution, CodePipeline API 2015-07-09.
-        """
-        self._send(pipeline_calls.retry_stage(pipeline_name, stage_name, execution_id, retry_mode))
-
-    def find_approval(
-        self, pipeline_name: str, stage_name: str, action_name: str, execution_id: str | None = None
-    ) -> Approval:
-        """
-        Return a manual approval. If it waits, it has a token.
-
-        :param pipeline_name: The pipeline.
-        :param stage_name: The approval's stage.
-        :param action_name: The approval's action.
-        :param execution_id: The execution whose approval it is. If None, the one that waits now. Needed if
-            the pipeline's execution mode is PARALLEL.
-        :raises PipelineNotFound: There is no such pipeline or execution.
-        :raises RequestRefused: The pipeline has no such stage or action.
-        :raises ServiceUnavailable: CodePipeline did not answer until the deadline.
-
-        Source: GetPipelineState, ListActionExecutions, CodePipeline API 2015-07-09.
-        """
-        state = self._send(pipeline_calls.state(pipeline_name))
-        found = approvals.in_state(state.get("stageStates") or (), stage_name, action_name)
-        if execution_id is None or (found.token and found.execution_id == execution_id):
-            return found
-        # With the execution mode PARALLEL, the state says nothing of it.
-        actions = self.get_action_executions(pipeline_name, execution_id)
-        return approvals.among(actions, stage_name, action_name)
-
-    def put_approval_result(
-        self,
-        pipeline_name: str,
-        stage_name: str,
-        action_name: str,
-        *,
-        token: str,
-        status: str = "Approved",
-        summary: str = "",
-    ) -> None:
-        """
-        Approve, or reject.
-
-        :param pipeline_name: The pipeline.
-        :param stage_name: The approval's stage.
-        :param action_name: The approval's action.
-        :param token: The token of the approval that waits; see :meth:`find_approval`.
-        :param status: ``Approved`` or ``Rejected``.
-        :param summary: Why, for people, cut to 512 characters.
-        :raises InvalidInput: A value does not fit. Nothing was called.
-        :raises RequestRefused: The approval has another token, or was answered before.
-        :raises ServiceUnavailable: CodePipeline did not answer until the deadline.
-
-        Source: PutApprovalResult, CodePipeline API 2015-07-09.
-        """
-        call = pipeline_calls.put_approval_result(
-            pipeline_name, stage_name, action_name, status=status, summary=summary, token=token
-        )
-        try:
-            self._send(call)
-        except CodePipelineError as error:
-            # The answer to an earlier attempt was lost.
-            if not (error.in_doubt and error.code in _ANSWERED):
-                raise
-
-    def set_stage_transition(
-        self,
-        pipeline_name: str,
-        stage_name: str,
-        *,
-        enabled: bool,
-        transition_type: str = "Inbound",
-        reason: str | None = None,
-    ) -> None:
-        """
-        Let executions into a stage, or out of it; or hold them up there.
-
-        :param pipeline_name: The pipeline.
-        :param stage_name: The stage.
-        :param enabled: Whether they pass.
-        :param transition_type: ``Inbound`` or ``Outbound``.
-        :param reason: Why they are held up: 1 to 300 letters, digits, spaces and ``! @ ( ) . * ? -``. Needed
-            for that.
-        :raises InvalidInput: A value does not fit. Nothing was called.
-        :raises RequestRefused: There is no such stage.
-        :raises ServiceUnavailable: CodePipeline did not answer until the deadline.
-
-        Source: EnableStageTransition, DisableStageTransition, CodePipeline API 2015-07-09.
-        """
-        self._send(
-            pipeline_calls.set_transition(
-                pipeline_name, stage_name, enabled=enabled, transition_type=transition_type, reason=reason
-            )
-        )
-
     def get_execution(self, pipeline_name: str, execution_id: str) -> PipelineExecution:
         """
         Return one execution of a pipeline.
@@ -231,6 +119,26 @@ class PipelineMethods:
             if found.keys() >= wanted:
                 break
         return found
+
+    def find_rollbacks(self, pipeline_name: str, target_execution_id: str) -> list[str]:
+        """
+        Return the ids of the executions that roll a stage back to what another execution has brought there.
+
+        :param pipeline_name: The pipeline.
+        :param target_execution_id: The other execution.
+        :return: Those among the newest 100 executions, the newest first.
+        :raises PipelineNotFound: There is no such pipeline.
+        :raises ServiceUnavailable: CodePipeline did not answer until the deadline.
+
+        Source: ListPipelineExecutions, CodePipeline API 2015-07-09.
+        """
+        answer = self._send(pipeline_calls.executions(pipeline_name))
+        return [
+            str(each.get("pipelineExecutionId"))
+            for each in answer.get("pipelineExecutionSummaries") or ()
+            if (each.get("rollbackMetadata") or {}).get("rollbackTargetPipelineExecutionId")
+            == target_execution_id
+        ]
 
     def get_action_executions(self, pipeline_name: str, execution_id: str) -> list[ActionExecution]:
         """

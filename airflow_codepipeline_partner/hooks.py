@@ -13,7 +13,6 @@ from botocore.config import Config
 
 from airflow_codepipeline_partner._endpoints import is_of_aws
 from airflow_codepipeline_partner._masking import mask_secret
-from airflow_codepipeline_partner._pipeline_methods import PipelineMethods
 from airflow_codepipeline_partner._protocol import claims, requests, responses
 from airflow_codepipeline_partner._protocol.choices import UnknownClaim, check_unknown_claim
 from airflow_codepipeline_partner._protocol.claims import ENDED_STATUSES, Claim, ClaimState
@@ -28,6 +27,7 @@ from airflow_codepipeline_partner._protocol.results import (
     read_output_variables,
 )
 from airflow_codepipeline_partner._secrets import Secret, in_closed_frames
+from airflow_codepipeline_partner._stage_methods import StageMethods
 from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook, KeptTokens
 from airflow_codepipeline_partner.exceptions import (
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["CodePipelineHook"]
 
 
-class CodePipelineHook(PipelineMethods, AwsBaseHook):
+class CodePipelineHook(StageMethods, AwsBaseHook):
     """
     Poll for jobs of an action type, claim them, and send their results; start pipelines, and watch them.
 
@@ -428,12 +428,12 @@ class CodePipelineHook(PipelineMethods, AwsBaseHook):
 
         return Transport(make_client, self.aws_conn_id, self.retry_deadline, self._clock, self._sleep)
 
-    def _send(self, call: Call, *, nonce: Secret | None = None) -> Secret:
+    def _send(self, call: Call, *, nonce: Secret | None = None, repeat_in_doubt: bool = True) -> Secret:
         """Send a call with the client token of its job; if the token is refused, look it up once more."""
         secrets = {} if nonce is None else {"nonce": nonce}
         client_id = call.job.client_id if call.job else None
         if client_id is None:
-            return self._transport.send(call, secrets)
+            return self._transport.send(call, secrets, repeat_in_doubt=repeat_in_doubt)
         token = secrets["clientToken"] = self._tokens.get(client_id)
         try:
             return self._transport.send(call, secrets)

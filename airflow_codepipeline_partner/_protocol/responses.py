@@ -52,6 +52,7 @@ _ANSWER_MEMBERS = {
     for member, name in ((dialect.details, "jobDetails"), (dialect.acknowledge, "status"))
 } | {
     "GetPipelineExecution": "pipelineExecution",
+    "RollbackStage": "pipelineExecutionId",
     "StartPipelineExecution": "pipelineExecutionId",
 }
 #: They are answered with nothing.

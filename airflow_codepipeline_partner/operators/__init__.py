@@ -19,6 +19,9 @@ from airflow_codepipeline_partner.operators.put_result import (
     PutThirdPartyJobSuccessResultOperator,
 )
 from airflow_codepipeline_partner.operators.retry_stage import CodePipelineRetryStageOperator
+from airflow_codepipeline_partner.operators.rollback_stage import CodePipelineRollbackStageOperator
+from airflow_codepipeline_partner.operators.source_revision import CodePipelinePutActionRevisionOperator
+from airflow_codepipeline_partner.operators.stage_condition import CodePipelineOverrideStageConditionOperator
 from airflow_codepipeline_partner.operators.stage_transition import CodePipelineStageTransitionOperator
 from airflow_codepipeline_partner.operators.start_pipeline import CodePipelineStartPipelineOperator
 from airflow_codepipeline_partner.operators.stop_pipeline import CodePipelineStopPipelineOperator
@@ -28,8 +31,11 @@ __all__ = [
     "CodePipelineContinueJobOperator",
     "CodePipelineDownloadArtifactsOperator",
     "CodePipelineFinishJobOperator",
+    "CodePipelineOverrideStageConditionOperator",
+    "CodePipelinePutActionRevisionOperator",
     "CodePipelinePutApprovalResultOperator",
     "CodePipelineRetryStageOperator",
+    "CodePipelineRollbackStageOperator",
     "CodePipelineStageTransitionOperator",
     "CodePipelineStartPipelineOperator",
     "CodePipelineStopPipelineOperator",
