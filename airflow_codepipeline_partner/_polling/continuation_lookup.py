@@ -81,8 +81,8 @@ class ContinuationLookup:
                 self._failed[job.job_id] = self._clock()
                 troubled.add(job.client_id)
         tokens = {job.job_id: self._known.get(job.job_id) for job in jobs}
-        for job_id in list(self._known)[:-MAX_KNOWN_TOKENS]:
-            del self._known[job_id]
+        while len(self._known) > MAX_KNOWN_TOKENS:
+            del self._known[next(iter(self._known))]
         return tokens
 
     def _has_just_failed(self, job: OfferedJob) -> bool:

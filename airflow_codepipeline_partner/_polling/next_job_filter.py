@@ -10,9 +10,13 @@ goes to a waiter that takes any job.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
+
+#: What a job is known by: its continuation token, or its id.
+Sign = tuple[Literal["token", "job"], str]
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,22 @@ class NextJobFilter:
     doubtful_job_id: str | None = None
     other_tokens: tuple[str, ...] = ()
 
+    @property
+    def signs(self) -> set[Sign]:
+        """The signs of the jobs that the waiting task gets."""
+        doubtful: set[Sign] = set() if self.doubtful_job_id is None else {("job", self.doubtful_job_id)}
+        return {("token", token) for token in (self.token, *self.other_tokens)} | doubtful
+
     def concerns(self, job: OfferedJob, token: str | None) -> bool:
         """Return whether the waiting task gets a job, by the job's continuation token."""
-        return token in (self.token, *self.other_tokens) or job.job_id == self.doubtful_job_id
+        return not self.signs.isdisjoint(signs_of(job, token))
+
+
+def signs_of(job: OfferedJob, token: str | None) -> list[Sign]:
+    """
+    Return the signs by which it is known who gets a job.
+
+    :param job: The job.
+    :param token: Its continuation token, or None.
+    """
+    return [("job", job.job_id)] if token is None else [("token", token), ("job", job.job_id)]

@@ -29,6 +29,7 @@ from airflow_codepipeline_partner._client_conn_ids import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK, PollingClock
 from airflow_codepipeline_partner._polling.continuation_lookup import ContinuationLookup
 from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
+from airflow_codepipeline_partner._polling.next_job_waiters import NextJobWaiters
 from airflow_codepipeline_partner._polling.schedule import PollSchedule
 from airflow_codepipeline_partner._polling.shared_hooks import LookupHooks, SharedHooks, key_of
 from airflow_codepipeline_partner._polling.subscribers import JobWaiter, JobWatcher, Subscriber
@@ -73,7 +74,10 @@ class SharedPoller:
         self._action_type = action_type
         self._query_param = query_param
         self._aws = aws
-        self._job_waiters: list[JobWaiter] = []
+        #: In the order in which they came.
+        self._job_waiters: dict[JobWaiter, None] = {}
+        #: Those of them who wait for a next job.
+        self._next_job_waiters = NextJobWaiters()
         self._job_watchers: list[JobWatcher] = []
         self._hooks = hooks
         self._task: asyncio.Task[None] | None = None
@@ -151,12 +155,16 @@ class SharedPoller:
             template,
             wake_queue=wake_queue,
         )
-        self._job_waiters.append(waiter)
+        self._job_waiters[waiter] = None
+        if next_job is not None:
+            self._next_job_waiters.add(waiter, next_job)
         try:
             self._join(waiter)
             return await offer
         finally:
-            self._job_waiters.remove(waiter)
+            del self._job_waiters[waiter]
+            if next_job is not None:
+                self._next_job_waiters.remove(waiter, next_job)
             self._leave(waiter)
 
     async def watch(
@@ -216,7 +224,7 @@ class SharedPoller:
         queue = subscriber.wake_queue
         if queue is not None and all(other.wake_queue != queue for other in self._subscribers):
             WakeQueue.of(queue, self._aws, self._hooks, self._clock).remove(self)
-        if not self._subscribers and self._task is not None:
+        if not self._job_waiters and not self._job_watchers and self._task is not None:
             self._task.cancel()
             pollers = _pollers.get(self._task.get_loop(), {})
             for key in [key for key, poller in pollers.items() if poller is self]:
@@ -299,8 +307,8 @@ class SharedPoller:
         passed_over = self._seen.keys() >= set(ids) and not self._ids_this_sweep >= set(ids)
         self._ids_this_sweep |= set(ids)
         self._seen |= dict.fromkeys(ids)
-        for job_id in list(self._seen)[:-MAX_SEEN_JOBS]:
-            del self._seen[job_id]
+        while len(self._seen) > MAX_SEEN_JOBS:
+            del self._seen[next(iter(self._seen))]
         return passed_over
 
     def _route_known(self, jobs: list[OfferedJob]) -> list[OfferedJob]:
@@ -313,19 +321,16 @@ class SharedPoller:
 
     def _look_up_unknown(self, jobs: list[OfferedJob]) -> set[str | None]:
         """Look up which jobs are next jobs of an action; return the client ids of those that may be."""
-        awaited = {s.next_job.client_id for s in self._job_waiters if s.next_job and not s.offer.done()}
-        unclear: set[str | None] = set()
-        for client_id in awaited:
-            theirs = {
-                job.job_id: job for job in jobs if job.client_id == client_id and not self._lookup.knows(job)
-            }
-            if theirs:
-                unclear.add(client_id)
-                self._unrouted.setdefault(client_id, {}).update(theirs)
-                if client_id not in self._lookups:
-                    looking = asyncio.get_running_loop().create_task(self._look_up(client_id))
-                    self._lookups[client_id] = looking
-        return unclear
+        by_client: dict[str | None, dict[str, OfferedJob]] = {}
+        for job in jobs:
+            if not self._lookup.knows(job) and self._next_job_waiters.have_any_of(job.client_id):
+                by_client.setdefault(job.client_id, {})[job.job_id] = job
+        for client_id, theirs in by_client.items():
+            self._unrouted.setdefault(client_id, {}).update(theirs)
+            if client_id not in self._lookups:
+                looking = asyncio.get_running_loop().create_task(self._look_up(client_id))
+                self._lookups[client_id] = looking
+        return set(by_client)
 
     async def _look_up(self, client_id: str | None) -> None:
         """Route the jobs of one client, and those that are offered meanwhile."""
@@ -338,25 +343,26 @@ class SharedPoller:
     async def _route_continuations(self, client_id: str | None, jobs: list[OfferedJob]) -> None:
         """Give the next jobs of one client to the tasks that wait for them, and deliver the others."""
         # Each of the tasks may find the client's token in a connection of its own.
-        waiting_for = (
-            s.next_job.aws
-            for s in self._job_waiters
-            if s.next_job and not s.offer.done() and s.next_job.client_id == client_id
+        waiting = [each for each in self._next_job_waiters.of_client(client_id) if not each.offer.done()]
+        by_template = {
+            each.next_job.aws.client_conn_id_template: each.next_job.aws for each in waiting if each.next_job
+        }
+        tokens = await self._lookup.tokens_of(jobs, list(by_template.values()))
+        theirs = self._next_job_waiters.of_client(client_id)
+        has_new_jobs = self._deliver(
+            [job for job in jobs if not self._give_next_job(job, tokens[job.job_id])]
         )
-        ways = {aws.client_conn_id_template: aws for aws in waiting_for}
-        tokens = await self._lookup.tokens_of(jobs, list(ways.values()))
-        theirs = [s for s in self._job_waiters if s.next_job and s.next_job.client_id == client_id]
-        self._deliver([job for job in jobs if not self._give_next_job(job, tokens[job.job_id])])
         if client_id not in self._unrouted:
             # Otherwise their job may be among those that were offered meanwhile.
             for waiter in theirs:
                 waiter.has_seen_a_poll = True
-        self._changed.set()
+        # Who has a job need not be looked at: a look at all who wait takes long if they are thousands.
+        if has_new_jobs or self._next_job_waiters.have_any_of(client_id):
+            self._changed.set()
 
     def _give_next_job(self, job: OfferedJob, token: str | None) -> bool:
         """Give a job to the tasks that wait for it; return whether there are any."""
-        theirs = [s for s in self._job_waiters if s.next_job and s.next_job.client_id == job.client_id]
-        waiting = [s for s in theirs if s.next_job and s.next_job.concerns(job, token)]
+        waiting = self._next_job_waiters.concerned(job, token)
         for waiter in waiting:
             # Several tasks of one run, of which the first claims it, and the others find that.
             if not waiter.offer.done():

@@ -50,5 +50,5 @@ class Turns:
         for job in jobs:
             had_by = self._had_by.pop(job.job_id, set())
             self._had_by[job.job_id] = {template} if had_by >= templates else had_by | {template}
-        for job_id in list(self._had_by)[:-MAX_REMEMBERED]:
-            del self._had_by[job_id]
+        while len(self._had_by) > MAX_REMEMBERED:
+            del self._had_by[next(iter(self._had_by))]
