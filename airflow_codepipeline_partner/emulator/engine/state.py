@@ -21,6 +21,7 @@ from airflow_codepipeline_partner.emulator.model.jobs import Job, JobQueue, JobS
 from airflow_codepipeline_partner.emulator.model.pipelines import Pipeline
 from airflow_codepipeline_partner.emulator.model.planned_failures import PlannedFailure
 from airflow_codepipeline_partner.emulator.model.transitions import Transition
+from airflow_codepipeline_partner.emulator.model.webhooks import Webhook
 from airflow_codepipeline_partner.emulator.settings import Settings
 
 
@@ -100,6 +101,8 @@ class State:
             self.transitions: dict[tuple[str, str], Transition] = {}
             #: By pipeline, stage and action.
             self.planned_failures: dict[tuple[str, str, str], PlannedFailure] = {}
+            #: By pipeline, stage, action and revision, the execution that PutActionRevision started.
+            self.put_revisions: dict[tuple[str, str, str, str], str] = {}
             self.start_tokens: dict[tuple[str, str], str] = {}
             self.action_types = ActionTypeRegistry()
             #: By action type and value of the query, then by region, so that no poll walks all of them.
@@ -107,6 +110,10 @@ class State:
                 lambda: defaultdict(JobQueue)
             )
             self.jobs: dict[str, Job] = {}
+            #: By their ids.
+            self.action_executions: dict[str, ActionExecution] = {}
+            #: By region and name.
+            self.webhooks: dict[tuple[str, str], Webhook] = {}
             #: By their tokens, also those that have ended.
             self.approvals: dict[str, ActionExecution] = {}
             self.credentials = CredentialStore()
@@ -185,11 +192,12 @@ class State:
         """Forget a pipeline and its executions."""
         for execution in self.executions[name].values():
             for action in execution.actions:
+                del self.action_executions[action.action_execution_id]
                 self.approvals.pop(action.token or "", None)
         del self.pipelines[name], self.executions[name]
         self.versions.pop(name, None)
         kept: list[dict[Any, Any]] = [self.occupants, self.waiting, self.transitions]
-        for places in (*kept, self.planned_failures, self.start_tokens):
+        for places in (*kept, self.planned_failures, self.put_revisions, self.start_tokens):
             for key in [key for key in places if key[0] == name]:
                 del places[key]
 
