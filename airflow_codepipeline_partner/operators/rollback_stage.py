@@ -22,9 +22,9 @@ class CodePipelineRollbackStageOperator(WaitingOperator):
     Roll a stage back to what an earlier execution has brought there, and wait until that is done.
 
     CodePipeline makes a new execution, of the type ``ROLLBACK``, in this stage only. The task returns its id.
-    If it has waited, it leaves the execution in XCom under ``pipeline_execution``. No token tells CodePipeline
-    that a call is a repetition. So if an answer is lost, the task looks for a rollback that was not there
-    before. From Airflow 3.3 on, a retry does so, too.
+    If it has waited, it leaves the execution in XCom under ``pipeline_execution``. No token tells
+    CodePipeline that a call is a repetition. So if an answer is lost, the task looks for a rollback that was
+    not there before. From Airflow 3.3 on, a retry does so, too.
 
     :param pipeline_name: The pipeline. (templated)
     :param stage_name: The stage. (templated)

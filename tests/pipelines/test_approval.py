@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
-from declaring import APPROVAL, TRUST, action, stage
-from support import admin_client
+from declaring import APPROVAL, action, stage
 
 from airflow_codepipeline_partner._protocol.responses import Outcome
 from airflow_codepipeline_partner._transport import Transport, _Unanswered
@@ -24,28 +22,7 @@ from airflow_codepipeline_partner.operators import (
 NOBODYS = "00000000-0000-4000-8000-000000000000"
 
 
-@pytest.fixture
-def client(customer, emulator):
-    return admin_client(emulator, "codepipeline")
-
-
-@pytest.fixture
-def declare(client, emulator):
-    """Return a function that makes the pipeline ``ask``: a source, then an approval."""
-
-    def make(mode="SUPERSEDED"):
-        pipeline = client.get_pipeline(name="pipe")["pipeline"]
-        del pipeline["version"]
-        stages = [pipeline["stages"][0], stage("Ask", action("Answer", APPROVAL))]
-        iam = admin_client(emulator, "iam")
-        role = iam.create_role(RoleName=uuid.uuid4().hex, AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
-        changed = {"name": "ask", "stages": stages, "executionMode": mode, "pipelineType": "V2"}
-        changed["roleArn"] = role
-        client.create_pipeline(pipeline={**pipeline, **changed})
-
-    yield make
-    # moto, which keeps the pipelines too, is one for all tests of the process.
-    client.delete_pipeline(name="ask")
+ASK = stage("Ask", action("Answer", APPROVAL))
 
 
 def started(client):
@@ -72,14 +49,14 @@ def context_of(try_number=1):
 @pytest.mark.parametrize("mode", ["SUPERSEDED", "QUEUED", "PARALLEL"])
 @pytest.mark.parametrize(("answer", "status"), [("Approved", "Succeeded"), ("Rejected", "Failed")])
 def test_an_approval_is_answered(client, declare, mode, answer, status):
-    declare(mode)
+    declare("ask", ASK, mode=mode)
     execution_id = started(client)
     approval(status=answer, execution_id=execution_id).execute(context_of())
     assert status_of(client, execution_id) == status
 
 
 def test_without_an_execution_the_one_that_waits_is_answered(client, declare):
-    declare()
+    declare("ask", ASK)
     execution_id = started(client)
     approval().execute(context_of())
     assert status_of(client, execution_id) == "Succeeded"
@@ -88,7 +65,7 @@ def test_without_an_execution_the_one_that_waits_is_answered(client, declare):
 
 
 def test_an_approval_that_does_not_wait(client, declare):
-    declare()
+    declare("ask", ASK)
     # A retry may come when it waits.
     with pytest.raises(RequestRefused, match="No approval waits at Ask / Answer"):
         approval().execute(context_of())
@@ -101,7 +78,7 @@ def test_an_approval_that_does_not_wait(client, declare):
 
 @pytest.mark.parametrize("with_id", [True, False])
 def test_a_retry_knows_its_own_answer(client, declare, with_id):
-    declare()
+    declare("ask", ASK)
     execution_id = started(client)
     more = {"execution_id": execution_id} if with_id else {}
     approval(**more).execute(context_of())
@@ -111,7 +88,7 @@ def test_a_retry_knows_its_own_answer(client, declare, with_id):
 
 
 def test_an_answer_whose_own_answer_was_lost(client, declare, monkeypatch):
-    declare()
+    declare("ask", ASK)
     execution_id = started(client)
     try_once, puts = Transport._try_once, []
 
@@ -129,7 +106,7 @@ def test_an_answer_whose_own_answer_was_lost(client, declare, monkeypatch):
 
 
 def test_it_waits_until_the_approval_comes_up(client, declare):
-    declare()
+    declare("ask", ASK)
     found = []
     later = threading.Timer(0.3, lambda: found.append(started(client)))
     later.start()
@@ -148,7 +125,7 @@ def test_it_waits_until_the_approval_comes_up(client, declare):
     ],
 )
 def test_what_is_not_there_is_named(client, declare, wrong, said):
-    declare()
+    declare("ask", ASK)
     execution_id = started(client)
     with pytest.raises((AirflowFailException, RequestRefused), match=said):
         approval(**wrong).execute(context_of())
@@ -169,7 +146,7 @@ def transition(**parameters):
 
 
 def test_executions_are_held_up_and_let_in(client, declare):
-    declare()
+    declare("ask", ASK)
     transition(enabled=False, reason="Freeze until Monday.").execute({})
     # Again, as a retry would.
     transition(enabled=False, reason="Freeze until Monday.").execute({})
@@ -184,7 +161,7 @@ def test_executions_are_held_up_and_let_in(client, declare):
 
 
 def test_a_transition_of_no_stage(client, declare):
-    declare()
+    declare("ask", ASK)
     with pytest.raises(AirflowFailException, match="StageNotFound"):
         transition(stage_name="Nobodys", enabled=True).execute({})
 
