@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,16 +13,19 @@ if TYPE_CHECKING:
 
 def is_of_aws(endpoint_url: str) -> bool:
     """Return whether an endpoint is in a domain of AWS, of any partition."""
+    host = urlsplit(endpoint_url).hostname or ""
+    return any(host == domain or host.endswith(f".{domain}") for domain in _domains_of_aws())
+
+
+@functools.cache
+def _domains_of_aws() -> frozenset[str]:
     from botocore.loaders import Loader
 
-    partitions = Loader().load_data("endpoints")["partitions"]
-    domains = {
+    return frozenset(
         variant["dnsSuffix"]
-        for partition in partitions
+        for partition in Loader().load_data("endpoints")["partitions"]
         for variant in (partition, *partition["defaults"].get("variants", ()))
-    }
-    host = urlsplit(endpoint_url).hostname or ""
-    return any(host == domain or host.endswith(f".{domain}") for domain in domains)
+    )
 
 
 def endpoint_of(connection: AwsConnectionWrapper, service: str) -> str | None:

@@ -6,12 +6,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook, AwsGenericHook
 from botocore.config import Config
 
-from airflow_codepipeline_partner._endpoints import is_of_aws
+from airflow_codepipeline_partner._connected_hook import ConnectedHook
 from airflow_codepipeline_partner._masking import mask_secret
 from airflow_codepipeline_partner._protocol import claims, requests, responses
 from airflow_codepipeline_partner._protocol.choices import UnknownClaim, check_unknown_claim
@@ -37,13 +36,10 @@ from airflow_codepipeline_partner.exceptions import (
     RequestRefused,
 )
 
-if TYPE_CHECKING:
-    from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
-
 __all__ = ["CodePipelineHook"]
 
 
-class CodePipelineHook(StageMethods, AwsBaseHook):
+class CodePipelineHook(StageMethods, ConnectedHook):
     """
     Poll for jobs of an action type, claim them, and send their results; start pipelines, and watch them.
 
@@ -67,7 +63,7 @@ class CodePipelineHook(StageMethods, AwsBaseHook):
 
     def __init__(
         self,
-        aws_conn_id: str | None = AwsBaseHook.default_conn_name,
+        aws_conn_id: str | None = ConnectedHook.default_conn_name,
         region_name: str | None = None,
         verify: bool | str | None = None,
         config: Config | Mapping[str, Any] | None = None,
@@ -77,19 +73,11 @@ class CodePipelineHook(StageMethods, AwsBaseHook):
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        super().__init__(
-            aws_conn_id=aws_conn_id,
-            region_name=region_name,
-            verify=verify,
-            client_type="codepipeline",
-        )
-        # Not handed to the base class, which would then pass over the connection's own config_kwargs.
-        self._given_config = Config(**config) if isinstance(config, Mapping) else config
+        super().__init__(aws_conn_id, region_name, verify, config)
         self.client_conn_id_template = client_conn_id_template
         self.retry_deadline = retry_deadline
         self._clock = clock
         self._sleep = sleep
-        self._conn_config: AwsConnectionWrapper | None = None
         self._tokens = KeptTokens(client_conn_id_template)
 
     # Poll, claim, report.
@@ -388,35 +376,6 @@ class CodePipelineHook(StageMethods, AwsBaseHook):
         return meta.partition, meta.region_name
 
     # How a call is sent.
-
-    @property
-    def conn_config(self) -> AwsConnectionWrapper:
-        """
-        The connection, with two additions.
-
-        The hook's ``config`` is merged over the connection's ``config_kwargs``, and STS is at the same place
-        as a CodePipeline that is not AWS's own.
-        """
-        # Without cached_property: on Python 3.11 all hooks would wait for one look-up.
-        if (known := self._conn_config) is not None:
-            return known
-        wrapper: AwsConnectionWrapper = AwsGenericHook.conn_config.func(self)  # type: ignore[attr-defined]
-        if self._given_config is not None:
-            wrapper.botocore_config = (wrapper.botocore_config or Config()).merge(self._given_config)
-        if wrapper.role_arn and wrapper.endpoint_url and not is_of_aws(wrapper.endpoint_url):
-            sts = {"endpoint_url": wrapper.endpoint_url, **(wrapper.service_config.get("sts") or {})}
-            wrapper.service_config = {**wrapper.service_config, "sts": sts}
-        self._conn_config = wrapper
-        return wrapper
-
-    def _get_caller(self, target_function_name: str = "execute") -> str:
-        """
-        Return the caller's name for the user agent.
-
-        The amazon provider finds it by reading the source of every function on the stack, which takes a third
-        of a short task's time.
-        """
-        return type(self).__name__
 
     @cached_property
     def _transport(self) -> Transport:

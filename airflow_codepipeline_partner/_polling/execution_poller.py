@@ -24,7 +24,12 @@ from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK, PollingClock
 from airflow_codepipeline_partner._polling.schedule import PollSchedule
 from airflow_codepipeline_partner._polling.shared_hooks import SharedHooks, key_of
-from airflow_codepipeline_partner._polling.threads import POLL_TIMEOUTS, POLLS, POLLS_IN_TROUBLE
+from airflow_codepipeline_partner._polling.threads import (
+    POLL_TIMEOUTS,
+    POLLS,
+    POLLS_IN_TROUBLE,
+    start_poll_threads,
+)
 from airflow_codepipeline_partner._protocol.executions import ActionExecution, PipelineExecution
 from airflow_codepipeline_partner.exceptions import (
     CodePipelineProviderError,
@@ -108,6 +113,7 @@ class ExecutionPoller:
         pollers = _pollers.setdefault(loop, {})
         key = pipeline_name, key_of(aws)
         if key not in pollers:
+            start_poll_threads()
             hooks = SharedHooks.of_running_loop(SYSTEM_CLOCK.monotonic)
             pollers[key] = cls(pipeline_name, aws, hooks, SYSTEM_CLOCK)
         return pollers[key]

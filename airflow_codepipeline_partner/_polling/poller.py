@@ -33,7 +33,7 @@ from airflow_codepipeline_partner._polling.next_job_waiters import NextJobWaiter
 from airflow_codepipeline_partner._polling.schedule import PollSchedule
 from airflow_codepipeline_partner._polling.shared_hooks import LookupHooks, SharedHooks, key_of
 from airflow_codepipeline_partner._polling.subscribers import JobWaiter, JobWatcher, Subscriber
-from airflow_codepipeline_partner._polling.threads import POLLS, POLLS_IN_TROUBLE
+from airflow_codepipeline_partner._polling.threads import POLLS, POLLS_IN_TROUBLE, start_poll_threads
 from airflow_codepipeline_partner._polling.turns import Turns
 from airflow_codepipeline_partner._polling.wake_queue import WakeQueue
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
@@ -112,6 +112,7 @@ class SharedPoller:
         loop = asyncio.get_running_loop()
         pollers = _pollers.setdefault(loop, {})
         if key not in pollers:
+            start_poll_threads()
             hooks = SharedHooks.of_running_loop(SYSTEM_CLOCK.monotonic)
             lookup_hooks = _lookup_hooks.setdefault(loop, LookupHooks(SYSTEM_CLOCK.monotonic))
             lookup = ContinuationLookup(lookup_hooks, SYSTEM_CLOCK.monotonic)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,8 @@ POLL_TIMEOUTS = {"connect_timeout": 10, "read_timeout": 30}
 LOOKUP_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 10}
 
 #: Each poller asks in one thread at a time.
-POLLS = ThreadPoolExecutor(64, thread_name_prefix="codepipeline-poll")
+_POLL_THREADS = 64
+POLLS = ThreadPoolExecutor(_POLL_THREADS, thread_name_prefix="codepipeline-poll")
 #: For polls whose last one got no answer.
 POLLS_IN_TROUBLE = ThreadPoolExecutor(32, thread_name_prefix="codepipeline-trouble")
 #: For questions about the jobs of one client: one at a time for each client and poller. Their threads take
@@ -31,6 +33,20 @@ POLLS_IN_TROUBLE = ThreadPoolExecutor(32, thread_name_prefix="codepipeline-troub
 LOOKUPS = ThreadPoolExecutor(16, thread_name_prefix="codepipeline-details")
 #: For those of clients whose last one gave no answer.
 LOOKUPS_IN_TROUBLE = ThreadPoolExecutor(32, thread_name_prefix="codepipeline-details-trouble")
+
+
+@functools.cache
+def start_poll_threads() -> None:
+    """
+    Start all threads for polls, once.
+
+    Who starts a thread waits until it has its turn. If many pollers come at once, whose first polls make
+    their clients, that would hold the loop up.
+    """
+    let_go = threading.Event()
+    for _ in range(_POLL_THREADS):
+        POLLS.submit(let_go.wait)
+    let_go.set()
 
 
 async def in_thread_of_its_own(function: Callable[[], T]) -> T:

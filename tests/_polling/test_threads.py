@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling.poller import SharedPoller
+from airflow_codepipeline_partner._polling.threads import POLLS
 from airflow_codepipeline_partner.exceptions import ServiceUnavailable
 from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
 
@@ -70,3 +71,13 @@ def test_who_got_no_answer_asks_in_other_threads(monkeypatch):
     first, second = asyncio.run(main())
     assert first.startswith("codepipeline-poll")
     assert second.startswith("codepipeline-trouble")
+
+
+def test_no_poller_waits_for_the_start_of_a_thread():
+    """With many that compute, each start would hold the loop up."""
+
+    async def run():
+        SharedPoller.for_(KIND, AwsParameters())
+
+    asyncio.run(run())
+    assert len(POLLS._threads) == POLLS._max_workers
