@@ -3,32 +3,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import logging
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_codepipeline_partner.emulator.engine.built_in_actions import BuiltInActions
+from airflow_codepipeline_partner.emulator.engine.action_runner import ActionRunner
 from airflow_codepipeline_partner.emulator.engine.events import Events
-from airflow_codepipeline_partner.emulator.engine.job_lifecycle import JobLifecycle
 from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore
 from airflow_codepipeline_partner.emulator.engine.state import State
-from airflow_codepipeline_partner.emulator.errors import ActionFailed, ApiError
+from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.model.executions import ActionExecution, PipelineExecution
-from airflow_codepipeline_partner.emulator.model.jobs import JobEvent
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     PARALLEL,
-    SOURCE_CATEGORY,
     SUPERSEDED,
-    Action,
     Pipeline,
 )
-from airflow_codepipeline_partner.emulator.model.variables import OF_EXECUTION, OF_PIPELINE, resolve
+from airflow_codepipeline_partner.emulator.model.variables import OF_EXECUTION, OF_PIPELINE
 
 _RETRIED = ("Failed", "Abandoned")
-_log = logging.getLogger(__name__)
 
 
 class PipelineRunner:
@@ -41,9 +34,9 @@ class PipelineRunner:
 
     def __init__(self, state: State, store: MotoStore) -> None:
         self._state = state
-        self._built_in = BuiltInActions(store)
         self._events = Events(state)
-        self.jobs = JobLifecycle(state, self.end_action)
+        self._actions = ActionRunner(state, store, self._events, self.end_action)
+        self.jobs = self._actions.jobs
         # Executions that may be able to continue; empty while the lock is free.
         self._ready: deque[PipelineExecution] = deque()
 
@@ -80,7 +73,7 @@ class PipelineRunner:
             }
             self._state.executions[pipeline.name][execution.pipeline_execution_id] = execution
             self._state.record(
-                "control", "StartExecution", now, **_named(execution), details={"trigger": trigger}
+                "control", "StartExecution", now, **execution.ledger_ids, details={"trigger": trigger}
             )
             self._events.execution(execution, "STARTED", now)
             self._arrive(execution, 0, now)
@@ -101,7 +94,7 @@ class PipelineRunner:
             return
         self._stage_is(execution, "Stopping", now)
         if abandon:
-            self._abandon(execution, now)
+            self._actions.abandon(execution, now)
         self._go_on(execution, now)
 
     def retry(self, execution: PipelineExecution, all_actions: bool) -> None:
@@ -138,7 +131,7 @@ class PipelineRunner:
             self._begin_stage(execution, now)
         elif again:
             kept = [each for each in execution.group if each not in again]
-            self._begin(execution, [each.action for each in again], now, kept)
+            self._actions.begin(execution, [each.action for each in again], now, kept)
         self._go_on(execution, now)
 
     def _is_outrun(self, execution: PipelineExecution) -> bool:
@@ -153,7 +146,7 @@ class PipelineRunner:
         self, action: ActionExecution, status: str, now: float, error: Mapping[str, str] | None = None
     ) -> None:
         """End an action, and begin the next ones."""
-        self._close(action, status, now, error)
+        self._actions.close(action, status, now, error)
         self._go_on(action.execution, now)
 
     def withdraw(self, name: str) -> None:
@@ -161,15 +154,9 @@ class PipelineRunner:
         now = self._state.tick()
         for execution in self._state.executions.get(name, {}).values():
             if execution.in_progress:
-                self._abandon(execution, now)
+                self._actions.abandon(execution, now)
                 self._finish(execution, "Stopped", now)
         self._state.remove_pipeline(name)
-
-    def _abandon(self, execution: PipelineExecution, now: float) -> None:
-        for action in execution.group:
-            if action.status == "InProgress":
-                self.jobs.end(action, JobEvent.WITHDRAW, now)
-                self._close(action, "Abandoned", now)
 
     # Stages.
 
@@ -267,106 +254,10 @@ class PipelineRunner:
 
     def _begin_group(self, execution: PipelineExecution, order: int, now: float) -> None:
         actions = [action for action in execution.stage.actions if action.run_order == order]
-        self._begin(execution, actions, now)
-
-    def _begin(
-        self,
-        execution: PipelineExecution,
-        actions: list[Action],
-        now: float,
-        beside: list[ActionExecution] | None = None,
-    ) -> None:
-        """Begin actions that run in parallel; AWS's own have ended when this returns."""
-        begun = [
-            ActionExecution(
-                execution=execution,
-                stage_name=execution.stage.name,
-                action=action,
-                started_at=now,
-                updated_at=now,
-                configuration=action.configuration,
-                inputs=tuple(
-                    execution.artifacts[name]
-                    for name in action.input_artifacts
-                    if name in execution.artifacts
-                ),
-            )
-            for action in actions
-        ]
-        execution.group = [*(beside or ()), *begun]
-        execution.actions += begun
-        for action in begun:
-            self._events.action(action, "STARTED", now)
-            try:
-                self._run(action, now)
-            except ActionFailed as failed:
-                self._close(action, "Failed", now, {"code": failed.code, "message": str(failed)})
-            except Exception as error:
-                # What moto cannot do must not leave an execution that never ends.
-                _log.debug("an action could not be run", exc_info=True)
-                message = f"The emulator could not run this action: {type(error).__name__}."
-                self._close(action, "Failed", now, {"code": "InternalError", "message": message})
-
-    def _run(self, begun: ActionExecution, now: float) -> None:
-        action, execution = begun.action, begun.execution
-        try:
-            hidden = action.secret_configuration_keys
-            begun.configuration = resolve(action.configuration, execution.variables, hidden)
-        except ActionFailed:
-            if action.is_emulated:
-                raise
-        missing = [name for name in action.input_artifacts if name not in execution.artifacts]
-        if missing:
-            raise ActionFailed("ConfigurationError", f"No action has made the artifact {missing[0]}.")
-        begun.outputs = tuple(execution.pipeline.new_artifact(name) for name in action.output_artifacts)
-        if not action.makes_jobs:
-            self._built_in.perform(begun)
-            self._close(begun, "Succeeded", now)
-            return
-        if begun.configuration != action.configuration:
-            counts = len(action.input_artifacts), len(action.output_artifacts)
-            known = self._state.action_types.as_it_was(action.action_type, execution.pipeline.declared_in)
-            for fault in known.faults_of(begun.configuration, *counts):
-                raise ActionFailed("ConfigurationError", f"With the variables' values {fault}.")
-        self.jobs.begin(begun, now)
-
-    def _close(
-        self, action: ActionExecution, status: str, now: float, error: Mapping[str, str] | None = None
-    ) -> None:
-        """End an action, and keep its artifacts and variables."""
-        execution = action.execution
-        action.status, action.updated_at, execution.updated_at = status, now, now
-        action.error_details = dict(error) if error is not None else None
-        if status == "Succeeded":
-            if action.action.action_type.category == SOURCE_CATEGORY and action.current_revision is not None:
-                revision = action.current_revision["revision"]
-                action.outputs = tuple(
-                    dataclasses.replace(each, revision=revision) for each in action.outputs
-                )
-            execution.artifacts |= {artifact.name: artifact for artifact in action.outputs}
-            if action.action.namespace is not None:
-                execution.variables[action.action.namespace] = self._variables_of(action)
-        ids = _named(execution) | {"action_execution_id": action.action_execution_id}
-        place = {"stageName": action.stage_name, "actionName": action.action.name}
-        self._state.record("action", status, now, **ids, details=place | (action.error_details or {}))
-        self._events.action(action, status.upper(), now)
-
-    @staticmethod
-    def _variables_of(run: ActionExecution) -> dict[str, str] | None:
-        """Return the variables that later actions can read; None if only AWS would know them."""
-        return dict(run.output_variables or {}) if run.action.is_emulated else None
+        self._actions.begin(execution, actions, now)
 
     def _record_call(self, operation: str, now: float, execution: PipelineExecution, **details: Any) -> None:
-        self._state.record("call", operation, now, **_named(execution), details=details)
-
-
-def _named(execution: PipelineExecution) -> dict[str, Any]:
-    """Return the values of a ledger entry about an execution."""
-    return {
-        "pipeline_name": execution.pipeline.name,
-        "client_id": execution.pipeline.client_id,
-        "pipeline_execution_id": execution.pipeline_execution_id,
-    }
+        self._state.record("call", operation, now, **execution.ledger_ids, details=details)
 
 
 def _not_retryable(why: str) -> ApiError:

@@ -65,6 +65,15 @@ class PipelineExecution:
         """Whether it has not ended."""
         return self.status in ("InProgress", "Stopping")
 
+    @property
+    def ledger_ids(self) -> dict[str, Any]:
+        """The values of a ledger entry about it."""
+        return {
+            "pipeline_name": self.pipeline.name,
+            "client_id": self.pipeline.client_id,
+            "pipeline_execution_id": self.pipeline_execution_id,
+        }
+
     def source_actions(self) -> list[ActionExecution]:
         """Return the last run of each source action, with what it found."""
         last = {
