@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_codepipeline_partner.emulator.api import pipeline_shapes as shapes
 from airflow_codepipeline_partner.emulator.api.pages import page
+from airflow_codepipeline_partner.emulator.api.stages import StageCalls, find_stage
 from airflow_codepipeline_partner.emulator.engine.pipeline_runner import PipelineRunner
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
@@ -43,6 +44,7 @@ class ExecutionsApi:
             "StartPipelineExecution": self._start_execution,
             "StopPipelineExecution": self._stop_execution,
             "RetryStageExecution": self._retry,
+            **StageCalls(state, runner).handlers,
         }
 
     def __contains__(self, operation: str) -> bool:
@@ -130,9 +132,7 @@ class ExecutionsApi:
         return {"pipelineExecutionId": execution.pipeline_execution_id}
 
     def _retry(self, pipeline: Pipeline, request: Request) -> Answer:
-        name = request["stageName"]
-        if name not in {stage.name for stage in pipeline.stages}:
-            raise ApiError("StageNotFoundException", f"The pipeline has no stage {name}.")
+        name = find_stage(pipeline, request["stageName"]).name
         execution = self._find(pipeline, request["pipelineExecutionId"], "StageNotRetryable")
         if execution.stage.name != name or name not in execution.stage_statuses:
             message = f"The execution has not failed or been stopped in {name}."

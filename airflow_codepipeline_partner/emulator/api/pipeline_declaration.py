@@ -20,6 +20,7 @@ from airflow_codepipeline_partner.emulator.model.action_types import (
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     GITHUB_SECRET,
     GITHUB_SOURCE,
+    MANUAL_APPROVAL,
     SOURCE_CATEGORY,
     SUPERSEDED,
     Action,
@@ -98,6 +99,14 @@ class PipelineReader:
             namespace=declared.get("namespace"),
             region=declared.get("region"),
         )
+        if type_id == MANUAL_APPROVAL:
+            link = "{Config:ExternalEntityLink}" if "ExternalEntityLink" in action.configuration else None
+            return dataclasses.replace(
+                action, entity_url_template=link, timeout_minutes=declared.get("timeoutInMinutes")
+            )
+        if "timeoutInMinutes" in declared:
+            message = f"Only a manual approval has timeoutInMinutes, not the action {action.name}."
+            raise _invalid_action(message)
         if not action.makes_jobs:
             self._refuse_workers_type(action, region)
             hidden = {GITHUB_SECRET} & action.configuration.keys() if type_id == GITHUB_SOURCE else ()

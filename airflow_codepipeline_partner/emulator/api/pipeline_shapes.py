@@ -9,6 +9,7 @@ from airflow_codepipeline_partner.emulator.model.executions import ActionExecuti
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     ACCOUNT_ID,
     DEFAULT_REGION,
+    PARALLEL,
     Action,
     Pipeline,
     PipelineArtifact,
@@ -123,6 +124,8 @@ def _action_state(stage: Stage, action: Action, executions: list[PipelineExecuti
             "status": latest.status,
             "summary": latest.summary,
             "lastStatusChange": latest.updated_at,
+            "token": latest.open_token if latest.pipeline.execution_mode != PARALLEL else None,
+            "lastUpdatedBy": latest.updated_by,
             "externalExecutionId": latest.external_execution_id,
             "externalExecutionUrl": latest.execution_url(),
             "percentComplete": latest.percent_complete,
@@ -200,7 +203,7 @@ def action_execution(run: ActionExecution, region: str | None) -> Shape:
     """Return an action's execution as ListActionExecutions shows it, secrets masked."""
     action = run.action
     result = {
-        "externalExecutionId": run.external_execution_id,
+        "externalExecutionId": run.external_id,
         "externalExecutionSummary": run.summary,
         "externalExecutionUrl": run.execution_url(),
         "errorDetails": run.error_details,
@@ -214,6 +217,7 @@ def action_execution(run: ActionExecution, region: str | None) -> Shape:
         "startTime": run.started_at,
         "lastUpdateTime": run.updated_at,
         "status": run.status,
+        **_present({"updatedBy": run.updated_by}),
         "input": _present(
             {
                 "actionTypeId": action.action_type.as_dict(),

@@ -7,6 +7,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 
+from airflow_codepipeline_partner.emulator.engine.approvals import Approvals
 from airflow_codepipeline_partner.emulator.engine.built_in_actions import BuiltInActions
 from airflow_codepipeline_partner.emulator.engine.events import Events
 from airflow_codepipeline_partner.emulator.engine.job_lifecycle import JobLifecycle
@@ -15,7 +16,7 @@ from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ActionFailed
 from airflow_codepipeline_partner.emulator.model.executions import ActionExecution, PipelineExecution
 from airflow_codepipeline_partner.emulator.model.jobs import JobEvent
-from airflow_codepipeline_partner.emulator.model.pipelines import SOURCE_CATEGORY, Action
+from airflow_codepipeline_partner.emulator.model.pipelines import MANUAL_APPROVAL, SOURCE_CATEGORY, Action
 from airflow_codepipeline_partner.emulator.model.variables import resolve
 
 EndAction = Callable[[ActionExecution, str, float, Mapping[str, str] | None], None]
@@ -39,6 +40,7 @@ class ActionRunner:
         self._built_in = BuiltInActions(store)
         self._events = events
         self.jobs = JobLifecycle(state, end_action)
+        self.approvals = Approvals(state, end_action)
 
     def begin(
         self,
@@ -94,6 +96,9 @@ class ActionRunner:
         if missing:
             raise ActionFailed("ConfigurationError", f"No action has made the artifact {missing[0]}.")
         begun.outputs = tuple(execution.pipeline.new_artifact(name) for name in action.output_artifacts)
+        if action.action_type == MANUAL_APPROVAL:
+            self.approvals.begin(begun, now)
+            return
         if not action.makes_jobs:
             self._built_in.perform(begun)
             self.close(begun, "Succeeded", now)

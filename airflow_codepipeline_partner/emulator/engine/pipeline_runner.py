@@ -37,6 +37,7 @@ class PipelineRunner:
         self._events = Events(state)
         self._actions = ActionRunner(state, store, self._events, self.end_action)
         self.jobs = self._actions.jobs
+        self.approvals = self._actions.approvals
         # Executions that may be able to continue; empty while the lock is free.
         self._ready: deque[PipelineExecution] = deque()
 

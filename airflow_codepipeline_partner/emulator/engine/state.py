@@ -16,7 +16,7 @@ from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeI
 from airflow_codepipeline_partner.emulator.model.credentials import CredentialStore
 from airflow_codepipeline_partner.emulator.model.customers import Customers
 from airflow_codepipeline_partner.emulator.model.events import Event
-from airflow_codepipeline_partner.emulator.model.executions import PipelineExecution
+from airflow_codepipeline_partner.emulator.model.executions import ActionExecution, PipelineExecution
 from airflow_codepipeline_partner.emulator.model.jobs import Job, JobQueue, JobSnapshot
 from airflow_codepipeline_partner.emulator.model.pipelines import Pipeline
 from airflow_codepipeline_partner.emulator.settings import Settings
@@ -101,6 +101,8 @@ class State:
                 lambda: defaultdict(JobQueue)
             )
             self.jobs: dict[str, Job] = {}
+            #: By their tokens, also those that have ended.
+            self.approvals: dict[str, ActionExecution] = {}
             self.credentials = CredentialStore()
             #: By upload id and number, what a job has uploaded of an object; what it is, only HTTP knows.
             self.uploaded_parts: dict[str, dict[int, Any]] = {}
@@ -175,6 +177,9 @@ class State:
 
     def remove_pipeline(self, name: str) -> None:
         """Forget a pipeline and its executions."""
+        for execution in self.executions[name].values():
+            for action in execution.actions:
+                self.approvals.pop(action.token or "", None)
         del self.pipelines[name], self.executions[name]
         self.versions.pop(name, None)
         for places in (self.occupants, self.waiting, self.start_tokens):

@@ -97,6 +97,9 @@ class ActionExecution:
     An execution of an action. A worker's has one job, or several with continuations.
 
     :param configuration: With the values of variables filled in.
+    :param token: Of an approval: what its answer has to name.
+    :param answered: Whether an approval was approved or rejected.
+    :param updated_by: The ARN of the caller who ended it; None if it ended by itself.
     """
 
     execution: PipelineExecution
@@ -116,6 +119,9 @@ class ActionExecution:
     error_details: dict[str, str] | None = None
     current_revision: dict[str, Any] | None = None
     output_variables: dict[str, str] | None = None
+    token: str | None = dataclasses.field(default=None, repr=False)
+    answered: bool = False
+    updated_by: str | None = None
 
     @property
     def pipeline(self) -> Pipeline:
@@ -128,6 +134,16 @@ class ActionExecution:
         key = self.action.queryable
         value = None if key is None else self.configuration.get(key)
         return self.action.action_type, value, self.pipeline.declared_in
+
+    @property
+    def open_token(self) -> str | None:
+        """The token of an approval that waits for its answer."""
+        return self.token if self.status == "InProgress" else None
+
+    @property
+    def external_id(self) -> str | None:
+        """The id of what it does elsewhere; of an approval its token, which AWS lists as that id."""
+        return self.external_execution_id or self.token
 
     def execution_url(self) -> str | None:
         """Return the link to the worker's own page, or None if there is none yet."""
