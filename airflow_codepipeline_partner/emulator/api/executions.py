@@ -79,7 +79,9 @@ class ExecutionsApi:
         return shapes.declaration(pipeline, self._state.settings.region)
 
     def _get_state(self, pipeline: Pipeline, request: Request) -> Answer:
-        return shapes.state(pipeline, list(self._state.executions[pipeline.name].values()))
+        name = pipeline.name
+        executions = list(self._state.executions[name].values())
+        return shapes.state(pipeline, executions, self._state.waiting, self._state.transitions)
 
     def _get_execution(self, pipeline: Pipeline, request: Request) -> Answer:
         return {"pipelineExecution": shapes.execution(self._find(pipeline, request["pipelineExecutionId"]))}

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.model.executions import ActionExecution, PipelineExecution
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     ACCOUNT_ID,
+    CALLER_ARN,
     DEFAULT_REGION,
     PARALLEL,
     Action,
@@ -15,9 +17,12 @@ from airflow_codepipeline_partner.emulator.model.pipelines import (
     PipelineArtifact,
     Stage,
 )
+from airflow_codepipeline_partner.emulator.model.transitions import Transition
 from airflow_codepipeline_partner.emulator.model.variables import OF_PIPELINE
 
 Shape = dict[str, Any]
+#: A pipeline and one of its stages, by their names.
+Place = tuple[str, str]
 
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/codepipeline-emulator"
 _TRIGGER = {"triggerType": "StartPipelineExecution"}
@@ -72,28 +77,57 @@ def pipeline_summary(pipeline: Pipeline) -> Shape:
     }
 
 
-def state(pipeline: Pipeline, executions: list[PipelineExecution]) -> Shape:
+def state(
+    pipeline: Pipeline,
+    executions: list[PipelineExecution],
+    waiting: Mapping[Place, Sequence[PipelineExecution]],
+    transitions: Mapping[Place, Transition],
+) -> Shape:
     """
     Return what GetPipelineState answers.
 
     :param executions: The pipeline's executions, the oldest first.
+    :param waiting: By pipeline and stage, those that wait for it.
+    :param transitions: By pipeline and stage, the transitions into stages that were ever changed.
     """
+    states = []
+    for stage in pipeline.stages:
+        place = pipeline.name, stage.name
+        transition = _transition(transitions.get(place))
+        states.append(_stage_state(stage, executions, waiting.get(place, ()), transition))
     return {
         "pipelineName": pipeline.name,
         "pipelineVersion": pipeline.version,
-        "stageStates": [_stage_state(stage, executions) for stage in pipeline.stages],
+        "stageStates": states,
         "created": pipeline.created_at,
         "updated": pipeline.updated_at,
     }
 
 
-def _stage_state(stage: Stage, executions: list[PipelineExecution]) -> Shape:
+def _transition(changed: Transition | None) -> Shape:
+    if changed is None:
+        return {"enabled": True}
+    return _present(
+        {
+            "enabled": changed.enabled,
+            "lastChangedBy": CALLER_ARN,
+            "lastChangedAt": changed.changed_at,
+            "disabledReason": changed.disabled_reason,
+        }
+    )
+
+
+def _stage_state(
+    stage: Stage,
+    executions: list[PipelineExecution],
+    inbound: Sequence[PipelineExecution],
+    transition: Shape,
+) -> Shape:
     shape: Shape = {
         "stageName": stage.name,
-        "inboundTransitionState": {"enabled": True},
+        "inboundTransitionState": transition,
         "actionStates": [_action_state(stage, action, executions) for action in stage.actions],
     }
-    inbound = [each for each in executions if each.waiting and each.stage.name == stage.name]
     if inbound:
         shape["inboundExecution"] = _stage_execution(inbound[0], "InProgress")
         shape["inboundExecutions"] = [_stage_execution(each, "InProgress") for each in inbound]

@@ -12,6 +12,8 @@ from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.model.pipelines import Action, Pipeline, Stage
 
+_OUTBOUND = "Outbound"
+
 Request = dict[str, Any]
 Answer = dict[str, Any]
 
@@ -29,8 +31,38 @@ class StageCalls:
         self._runner = runner
         #: By operation; each takes the pipeline and the request.
         self.handlers: dict[str, Callable[[Pipeline, Request], Answer]] = {
+            "DisableStageTransition": self._disable_transition,
+            "EnableStageTransition": self._enable_transition,
             "PutApprovalResult": self._put_approval_result,
         }
+
+    def _disable_transition(self, pipeline: Pipeline, request: Request) -> Answer:
+        return self._change_transition("DisableStageTransition", pipeline, request)
+
+    def _enable_transition(self, pipeline: Pipeline, request: Request) -> Answer:
+        return self._change_transition("EnableStageTransition", pipeline, request)
+
+    def _change_transition(self, operation: str, pipeline: Pipeline, request: Request) -> Answer:
+        stage = find_stage(pipeline, request["stageName"])
+        if request["transitionType"] == _OUTBOUND:
+            # GetPipelineState has a transition once, with the stage that it leads to.
+            following = pipeline.stages[pipeline.stages.index(stage) + 1 :]
+            if not following:
+                message = f"No transition leads out of the last stage, {stage.name}."
+                raise ApiError("ValidationException", message)
+            stage = following[0]
+        details = {name: value for name, value in request.items() if name != "pipelineName"}
+        now = self._state.tick()
+        self._state.record(
+            "call",
+            operation,
+            now,
+            pipeline_name=pipeline.name,
+            client_id=pipeline.client_id,
+            details=details,
+        )
+        self._runner.set_transition(pipeline, stage, request.get("reason"))
+        return {}
 
     def _put_approval_result(self, pipeline: Pipeline, request: Request) -> Answer:
         stage = find_stage(pipeline, request["stageName"])

@@ -18,7 +18,9 @@ from airflow_codepipeline_partner.emulator.model.pipelines import (
     PARALLEL,
     SUPERSEDED,
     Pipeline,
+    Stage,
 )
+from airflow_codepipeline_partner.emulator.model.transitions import Transition
 from airflow_codepipeline_partner.emulator.model.variables import OF_EXECUTION, OF_PIPELINE
 
 _RETRIED = ("Failed", "Abandoned")
@@ -135,6 +137,17 @@ class PipelineRunner:
             self._actions.begin(execution, [each.action for each in again], now, kept)
         self._go_on(execution, now)
 
+    def set_transition(self, pipeline: Pipeline, stage: Stage, disabled_reason: str | None) -> None:
+        """
+        Enable or disable the transition into a stage; what waits for it enters as soon as it may.
+
+        :param disabled_reason: Why it is disabled; None to enable it.
+        """
+        now, place = self._state.tick(), (pipeline.name, stage.name)
+        self._state.transitions[place] = Transition(now, disabled_reason)
+        self._let_in(place, now)
+        self._go_on_with_ready(now)
+
     def _is_outrun(self, execution: PipelineExecution) -> bool:
         """Return whether a newer execution has been in this execution's stage."""
         if execution.pipeline.execution_mode == PARALLEL:
@@ -165,7 +178,7 @@ class PipelineRunner:
         """Let an execution enter a stage, or wait for it."""
         execution.place, execution.group, execution.updated_at = place, [], now
         pipeline, stage = execution.pipeline, execution.stage
-        if self._occupant(execution) is None:
+        if self._may_enter(execution):
             self._occupy(execution)
             self._events.stage(execution, "STARTED", now)
             self._begin_stage(execution, now)
@@ -178,6 +191,10 @@ class PipelineRunner:
             waiting.clear()
         waiting.append(execution)
         execution.waiting = True
+
+    def _may_enter(self, execution: PipelineExecution) -> bool:
+        transition = self._state.transitions.get((execution.pipeline.name, execution.stage.name))
+        return self._occupant(execution) is None and (transition is None or transition.enabled)
 
     def _occupant(self, execution: PipelineExecution) -> PipelineExecution | None:
         """Return the execution for whose leaving the stage this one has to wait."""
@@ -200,8 +217,13 @@ class PipelineRunner:
         if self._state.occupants.get(place) is not execution:
             return
         del self._state.occupants[place]
-        if self._state.waiting[place]:
-            following = self._state.waiting[place].pop(0)
+        self._let_in(place, now)
+
+    def _let_in(self, place: tuple[str, str], now: float) -> None:
+        """Let executions that wait for a stage enter, the one that waited longest first."""
+        waiting = self._state.waiting[place]
+        while waiting and self._may_enter(waiting[0]):
+            following = waiting.pop(0)
             following.waiting = False
             self._arrive(following, following.place, now)
             self._ready.append(following)
@@ -215,6 +237,9 @@ class PipelineRunner:
     def _go_on(self, execution: PipelineExecution, now: float) -> None:
         """Do all that can be done now; in a loop, since a pipeline may have hundreds of actions."""
         self._ready.append(execution)
+        self._go_on_with_ready(now)
+
+    def _go_on_with_ready(self, now: float) -> None:
         while self._ready:
             current = self._ready.popleft()
             while self._step(current, now):
