@@ -34,6 +34,7 @@ from airflow_codepipeline_partner.emulator.model.pipelines import (
     Pipeline,
     Stage,
 )
+from airflow_codepipeline_partner.emulator.model.planned_failures import PlannedFailure
 from airflow_codepipeline_partner.emulator.settings import Settings
 
 SOURCE = "Source"
@@ -269,6 +270,37 @@ class Controls:
                 raise ControlError("the values of variables are texts")
             return self.runner.start(pipeline, trigger, bodies, values)
 
+    def fail_action(
+        self,
+        name: str,
+        action_name: str,
+        *,
+        stage_name: str | None = None,
+        code: str = "JobFailed",
+        message: str = "The control fail_action made this action fail.",
+        times: int | None = 1,
+    ) -> None:
+        """
+        Let an action that has no worker fail: its next run, or more of them.
+
+        :param name: The pipeline.
+        :param action_name: The action; one that no worker does. An approval then asks nobody.
+        :param stage_name: Its stage. Needed if more than one has an action of this name.
+        :param code: The error's code. Defaults to ``JobFailed``.
+        :param message: The error's message, 1 to 5000 characters.
+        :param times: How many runs fail, ≥ 0; 0 ends what was said before. None means all until then, or
+            until the faults are cleared.
+        """
+        with self.state.lock:
+            stage, action = self.state.pipeline(name).find_action(action_name, stage_name)
+            if action.makes_jobs:
+                raise ControlError(f"a worker does the action {action_name}, and can fail it by its result")
+            place = name, stage.name, action_name
+            self.state.planned_failures[place] = PlannedFailure(code, message, times)
+            details = {"stageName": stage.name, "actionName": action_name, "code": code, "times": times}
+            now = self.state.tick()
+            self.state.record("control", "FailAction", now, pipeline_name=name, details=details)
+
     def pipeline_state(self, name: str) -> dict[str, Any]:
         """
         Return what GetPipelineState answers, with times in seconds since the epoch.
@@ -367,9 +399,10 @@ class Controls:
             return list(self.state.faults.active)
 
     def clear_faults(self) -> None:
-        """Drop all faults, and end the waits of slow calls."""
+        """Drop all faults, end the waits of slow calls, and forget what fail_action planned."""
         with self.state.lock:
             self.state.faults.clear()
+            self.state.planned_failures.clear()
             self.state.record("control", "ClearFaults", self.state.tick())
 
     @property

@@ -86,6 +86,7 @@ class ActionRunner:
 
     def _run(self, begun: ActionExecution, now: float) -> None:
         action, execution = begun.action, begun.execution
+        self._fail_as_planned(begun)
         try:
             hidden = action.secret_configuration_keys
             begun.configuration = resolve(action.configuration, execution.variables, hidden)
@@ -109,6 +110,15 @@ class ActionRunner:
             for fault in known.faults_of(begun.configuration, *counts):
                 raise ActionFailed("ConfigurationError", f"With the variables' values {fault}.")
         self.jobs.begin(begun, now)
+
+    def _fail_as_planned(self, begun: ActionExecution) -> None:
+        place = begun.pipeline.name, begun.stage_name, begun.action.name
+        planned = self._state.planned_failures.get(place)
+        if planned is None:
+            return
+        if planned.hits():
+            raise ActionFailed(planned.code, planned.message)
+        del self._state.planned_failures[place]
 
     def abandon(self, execution: PipelineExecution, now: float) -> None:
         """Abandon the actions of an execution that still run."""

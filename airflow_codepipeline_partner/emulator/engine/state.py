@@ -19,6 +19,7 @@ from airflow_codepipeline_partner.emulator.model.events import Event
 from airflow_codepipeline_partner.emulator.model.executions import ActionExecution, PipelineExecution
 from airflow_codepipeline_partner.emulator.model.jobs import Job, JobQueue, JobSnapshot
 from airflow_codepipeline_partner.emulator.model.pipelines import Pipeline
+from airflow_codepipeline_partner.emulator.model.planned_failures import PlannedFailure
 from airflow_codepipeline_partner.emulator.model.transitions import Transition
 from airflow_codepipeline_partner.emulator.settings import Settings
 
@@ -97,6 +98,8 @@ class State:
             self.waiting: dict[tuple[str, str], list[PipelineExecution]] = defaultdict(list)
             #: By pipeline and stage, the transitions into stages that were ever changed.
             self.transitions: dict[tuple[str, str], Transition] = {}
+            #: By pipeline, stage and action.
+            self.planned_failures: dict[tuple[str, str, str], PlannedFailure] = {}
             self.start_tokens: dict[tuple[str, str], str] = {}
             self.action_types = ActionTypeRegistry()
             #: By action type and value of the query, then by region, so that no poll walks all of them.
@@ -185,7 +188,8 @@ class State:
                 self.approvals.pop(action.token or "", None)
         del self.pipelines[name], self.executions[name]
         self.versions.pop(name, None)
-        for places in (self.occupants, self.waiting, self.transitions, self.start_tokens):
+        kept: list[dict[Any, Any]] = [self.occupants, self.waiting, self.transitions]
+        for places in (*kept, self.planned_failures, self.start_tokens):
             for key in [key for key in places if key[0] == name]:
                 del places[key]
 

@@ -182,6 +182,26 @@ class Pipeline:
         for stage in self.stages:
             yield from stage.actions
 
+    def find_action(self, name: str, stage_name: str | None = None) -> tuple[Stage, Action]:
+        """
+        Return an action and its stage.
+
+        :param stage_name: May be left out if only one stage has an action of this name.
+        :raises ControlError: There is none, or more than one.
+        """
+        found = [
+            (stage, action)
+            for stage in self.stages
+            for action in stage.actions
+            if action.name == name and stage_name in (None, stage.name)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ControlError(f"more than one stage has an action {name}: say which by stage_name")
+        where = "" if stage_name is None else f" in the stage {stage_name}"
+        raise ControlError(f"the pipeline {self.name} has no action {name}{where}", 404)
+
     @property
     def client_id(self) -> str | None:
         """The customer whose pipeline it is; None if it has no partner's action."""
