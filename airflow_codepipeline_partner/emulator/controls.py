@@ -26,6 +26,7 @@ from airflow_codepipeline_partner.emulator.faults import Fault
 from airflow_codepipeline_partner.emulator.ledger import Ledger, moment
 from airflow_codepipeline_partner.emulator.model.action_types import THIRD_PARTY, ActionTypeName
 from airflow_codepipeline_partner.emulator.model.customers import Customer
+from airflow_codepipeline_partner.emulator.model.executions import Trigger
 from airflow_codepipeline_partner.emulator.model.jobs import JobSnapshot
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     DEFAULT_REGION,
@@ -35,6 +36,7 @@ from airflow_codepipeline_partner.emulator.model.pipelines import (
     Stage,
 )
 from airflow_codepipeline_partner.emulator.model.planned_failures import PlannedFailure
+from airflow_codepipeline_partner.emulator.model.start_requests import StartRequest
 from airflow_codepipeline_partner.emulator.settings import Settings
 
 SOURCE = "Source"
@@ -268,7 +270,7 @@ class Controls:
                 raise ControlError(fault)
             if not all(isinstance(value, str) for value in values.values()):
                 raise ControlError("the values of variables are texts")
-            return self.runner.start(pipeline, trigger, bodies, values)
+            return self.runner.start(pipeline, Trigger(trigger), StartRequest(values), bodies)
 
     def fail_action(
         self,

@@ -12,13 +12,12 @@ from airflow_codepipeline_partner.emulator.api.stages import StageCalls, find_st
 from airflow_codepipeline_partner.emulator.engine.pipeline_runner import PipelineRunner
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
-from airflow_codepipeline_partner.emulator.model.executions import PipelineExecution
-from airflow_codepipeline_partner.emulator.model.pipelines import ACCOUNT_ID, S3_SOURCE, Pipeline
+from airflow_codepipeline_partner.emulator.model.executions import PipelineExecution, Trigger
+from airflow_codepipeline_partner.emulator.model.pipelines import ACCOUNT_ID, CALLER_ARN, Pipeline
+from airflow_codepipeline_partner.emulator.model.start_requests import StartRequest
 from airflow_codepipeline_partner.emulator.service_model import validate
 
 MAX_RESULTS = 100
-_TRIGGER = "StartPipelineExecution"
-_S3_REVISION = "S3_OBJECT_VERSION_ID"
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
@@ -90,7 +89,11 @@ class ExecutionsApi:
         executions: Iterable[PipelineExecution] = reversed(self._state.executions[pipeline.name].values())
         stage = request.get("filter", {}).get("succeededInStage", {}).get("stageName")
         if stage is not None:
-            executions = (each for each in executions if each.stage_statuses.get(stage) == "Succeeded")
+            executions = (
+                each
+                for each in executions
+                if each.stage_statuses.get(stage) == "Succeeded" and each.pipeline.version == pipeline.version
+            )
         shown, following = _page(executions, request, lambda each: each.pipeline_execution_id)
         return {"pipelineExecutionSummaries": [shapes.execution_summary(each) for each in shown]} | following
 
@@ -111,12 +114,9 @@ class ExecutionsApi:
         known = self._state.start_tokens
         if token is not None and (pipeline.name, token) in known:
             return {"pipelineExecutionId": known[pipeline.name, token]}
-        values = {each["name"]: each["value"] for each in request.get("variables", ())}
-        fault = pipeline.fault_of_variables(values)
-        if fault is not None:
-            raise ApiError("ValidationException", f"{fault[0].upper()}{fault[1:]}.")
-        revisions = _s3_versions(pipeline, request.get("sourceRevisions", ()))
-        started = self._runner.start(pipeline, _TRIGGER, variables=values, source_revisions=revisions)
+        asked = StartRequest.read(pipeline, request)
+        self._state.check_concurrency(pipeline)
+        started = self._runner.start(pipeline, Trigger(CALLER_ARN), asked)
         if token is not None:
             known[pipeline.name, token] = started
         return {"pipelineExecutionId": started}
@@ -149,19 +149,6 @@ class ExecutionsApi:
         if found is None:
             raise ApiError(f"{error}Exception", f"The pipeline has no execution {execution_id}.")
         return found
-
-
-def _s3_versions(pipeline: Pipeline, revisions: Sequence[Request]) -> dict[str, str]:
-    """Return the version of its object that each source action should take."""
-    sources = {action.name for action in pipeline.stages[0].actions if action.action_type == S3_SOURCE}
-    for each in revisions:
-        if each["actionName"] not in sources:
-            message = f"The pipeline has no S3 source action {each['actionName']}."
-            raise ApiError("ValidationException", message)
-        if each["revisionType"] != _S3_REVISION:
-            message = f"The emulator supports source revisions of the type {_S3_REVISION} only."
-            raise ApiError("ValidationException", message)
-    return {each["actionName"]: each["revisionValue"] for each in revisions}
 
 
 def _page(

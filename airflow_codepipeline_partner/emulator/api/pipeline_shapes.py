@@ -25,7 +25,6 @@ Shape = dict[str, Any]
 Place = tuple[str, str]
 
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/codepipeline-emulator"
-_TRIGGER = {"triggerType": "StartPipelineExecution"}
 
 
 def declaration(pipeline: Pipeline, region: str | None) -> Shape:
@@ -194,7 +193,7 @@ def execution(execution: PipelineExecution) -> Shape:
             "statusSummary": execution.stop_reason,
             "artifactRevisions": revisions,
             "variables": [{"name": name, "resolvedValue": value} for name, value in own.items()] or None,
-            "trigger": _TRIGGER | {"triggerDetail": execution.trigger},
+            "trigger": execution.trigger.shape,
             "executionMode": execution.pipeline.execution_mode,
             "executionType": "STANDARD",
         }
@@ -222,10 +221,11 @@ def execution_summary(execution: PipelineExecution) -> Shape:
         {
             "pipelineExecutionId": execution.pipeline_execution_id,
             "status": execution.status,
+            "statusSummary": execution.stop_reason,
             "startTime": execution.started_at,
             "lastUpdateTime": execution.updated_at,
             "sourceRevisions": revisions,
-            "trigger": _TRIGGER | {"triggerDetail": execution.trigger},
+            "trigger": execution.trigger.shape,
             "stopTrigger": {"reason": execution.stop_reason} if execution.stop_reason else None,
             "executionMode": execution.pipeline.execution_mode,
             "executionType": "STANDARD",

@@ -13,13 +13,18 @@ from airflow_codepipeline_partner.emulator.engine.events import Events
 from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
-from airflow_codepipeline_partner.emulator.model.executions import ActionExecution, PipelineExecution
+from airflow_codepipeline_partner.emulator.model.executions import (
+    ActionExecution,
+    PipelineExecution,
+    Trigger,
+)
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     PARALLEL,
     SUPERSEDED,
     Pipeline,
     Stage,
 )
+from airflow_codepipeline_partner.emulator.model.start_requests import StartRequest
 from airflow_codepipeline_partner.emulator.model.transitions import Transition
 from airflow_codepipeline_partner.emulator.model.variables import OF_EXECUTION, OF_PIPELINE
 
@@ -46,18 +51,16 @@ class PipelineRunner:
     def start(
         self,
         pipeline: Pipeline,
-        trigger: str,
+        trigger: Trigger,
+        asked: StartRequest,
         given: Mapping[str, bytes] | None = None,
-        variables: Mapping[str, str] | None = None,
-        source_revisions: Mapping[str, str] | None = None,
     ) -> str:
         """
         Start a pipeline, and return the execution's id.
 
         :param trigger: What to show as having started it.
+        :param asked: What it is started with.
         :param given: Contents of source artifacts by name, instead of what their source would give.
-        :param variables: Values of the pipeline's own variables, beside their defaults.
-        :param source_revisions: The version of its object to take, by the name of a source action.
         """
         with self._state.lock:
             now = self._state.tick()
@@ -67,16 +70,16 @@ class PipelineRunner:
                 updated_at=now,
                 trigger=trigger,
                 given=given or {},
-                source_revisions=source_revisions or {},
+                source_revisions=asked.source_revisions,
             )
             own = {name: value for name, value in pipeline.variables.items() if value is not None}
             execution.variables = {
                 OF_EXECUTION: {"PipelineExecutionId": execution.pipeline_execution_id},
-                OF_PIPELINE: own | dict(variables or {}),
+                OF_PIPELINE: own | dict(asked.variables),
             }
             self._state.executions[pipeline.name][execution.pipeline_execution_id] = execution
             self._state.record(
-                "control", "StartExecution", now, **execution.ledger_ids, details={"trigger": trigger}
+                "control", "StartExecution", now, **execution.ledger_ids, details={"trigger": trigger.detail}
             )
             self._events.execution(execution, "STARTED", now)
             self._arrive(execution, 0, now)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from airflow_codepipeline_partner.emulator.clock import Clock, Timers
-from airflow_codepipeline_partner.emulator.errors import ControlError
+from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
 from airflow_codepipeline_partner.emulator.faults import Faults
 from airflow_codepipeline_partner.emulator.ledger import Ledger, LedgerEntry, moment
 from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId, ActionTypeRegistry
@@ -192,6 +192,19 @@ class State:
         for places in (*kept, self.planned_failures, self.start_tokens):
             for key in [key for key in places if key[0] == name]:
                 del places[key]
+
+    def check_concurrency(self, pipeline: Pipeline) -> None:
+        """
+        Refuse one more execution of a pipeline, if as many as allowed are in progress.
+
+        :raises ApiError: There are ``Settings.max_concurrent_executions``.
+        """
+        most = self.settings.max_concurrent_executions
+        if most is None:
+            return
+        if sum(each.in_progress for each in self.executions[pipeline.name].values()) >= most:
+            message = f"The pipeline {pipeline.name} has reached the limit of {most} concurrent executions."
+            raise ApiError("ConcurrentPipelineExecutionsLimitExceededException", message)
 
     def is_own_pipeline(self, name: object) -> bool:
         """Return whether this is a pipeline that only the emulator has, not moto."""

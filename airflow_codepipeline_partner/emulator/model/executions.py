@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId
 from airflow_codepipeline_partner.emulator.model.pipelines import (
@@ -18,13 +18,32 @@ from airflow_codepipeline_partner.emulator.model.pipelines import (
 )
 
 
+class Trigger(NamedTuple):
+    """
+    What started an execution.
+
+    :param detail: Who or what, for instance a caller's ARN.
+    :param kind: In which way, in AWS's words.
+    """
+
+    detail: str
+    kind: str = "StartPipelineExecution"
+
+    @property
+    def shape(self) -> dict[str, str]:
+        """AWS's shape."""
+        return {"triggerType": self.kind, "triggerDetail": self.detail}
+
+
 @dataclasses.dataclass(eq=False, slots=True)
 class PipelineExecution:
     """
     An execution of a pipeline.
 
     :param pipeline: The pipeline as it was when this began.
+    :param trigger: Who or what started it, and in which way.
     :param given: Contents of source artifacts, by name, that the test gives instead of the source.
+    :param source_revisions: By source action and type of revision, what it takes instead of the newest.
     :param place: The index of the stage that it is in or waits for, from 0.
     :param waiting: Whether it waits for that stage, because another execution is in it.
     :param stage_statuses: The status of each stage that it entered.
@@ -38,9 +57,9 @@ class PipelineExecution:
 
     pipeline: Pipeline
     started_at: float
-    trigger: str
+    trigger: Trigger
     given: Mapping[str, bytes] = dataclasses.field(default_factory=dict, repr=False)
-    source_revisions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    source_revisions: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     pipeline_execution_id: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "InProgress"
     updated_at: float = 0.0
