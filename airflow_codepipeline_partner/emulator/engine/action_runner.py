@@ -12,11 +12,17 @@ from airflow_codepipeline_partner.emulator.engine.built_in_actions import BuiltI
 from airflow_codepipeline_partner.emulator.engine.events import Events
 from airflow_codepipeline_partner.emulator.engine.job_lifecycle import JobLifecycle
 from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore
+from airflow_codepipeline_partner.emulator.engine.nested_pipelines import NestedPipelines, Start
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ActionFailed
 from airflow_codepipeline_partner.emulator.model.executions import ActionExecution, PipelineExecution
 from airflow_codepipeline_partner.emulator.model.jobs import JobEvent
-from airflow_codepipeline_partner.emulator.model.pipelines import MANUAL_APPROVAL, SOURCE_CATEGORY, Action
+from airflow_codepipeline_partner.emulator.model.pipelines import (
+    INVOKE_PIPELINE,
+    MANUAL_APPROVAL,
+    SOURCE_CATEGORY,
+    Action,
+)
 from airflow_codepipeline_partner.emulator.model.variables import resolve
 
 EndAction = Callable[[ActionExecution, str, float, Mapping[str, str] | None], None]
@@ -33,13 +39,17 @@ class ActionRunner:
     :param store: Where artifacts are kept.
     :param events: What tells of changes.
     :param end_action: Ends an action later, and begins the next ones.
+    :param start: Starts a pipeline for an action.
     """
 
-    def __init__(self, state: State, store: MotoStore, events: Events, end_action: EndAction) -> None:
+    def __init__(
+        self, state: State, store: MotoStore, events: Events, end_action: EndAction, start: Start
+    ) -> None:
         self._state = state
         self._built_in = BuiltInActions(store)
         self._events = events
         self.jobs = JobLifecycle(state, end_action)
+        self._nested = NestedPipelines(state, start)
         self.approvals = Approvals(state, end_action)
 
     def begin(
@@ -99,6 +109,9 @@ class ActionRunner:
         begun.outputs = tuple(execution.pipeline.new_artifact(name) for name in action.output_artifacts)
         if action.action_type == MANUAL_APPROVAL:
             self.approvals.begin(begun, now)
+            return
+        if action.action_type == INVOKE_PIPELINE:
+            self._nested.begin(begun, now)
             return
         if not action.makes_jobs:
             self._built_in.perform(begun)

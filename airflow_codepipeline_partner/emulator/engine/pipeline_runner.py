@@ -11,6 +11,7 @@ from typing import Any
 from airflow_codepipeline_partner.emulator.engine.action_runner import ActionRunner
 from airflow_codepipeline_partner.emulator.engine.events import Events
 from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore
+from airflow_codepipeline_partner.emulator.engine.nested_pipelines import error_of
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
 from airflow_codepipeline_partner.emulator.model.executions import (
@@ -42,11 +43,12 @@ class PipelineRunner:
     def __init__(self, state: State, store: MotoStore) -> None:
         self._state = state
         self._events = Events(state)
-        self._actions = ActionRunner(state, store, self._events, self.end_action)
+        self._actions = ActionRunner(state, store, self._events, self.end_action, self._start_for)
         self.jobs = self._actions.jobs
         self.approvals = self._actions.approvals
         # Executions that may be able to continue; empty while the lock is free.
         self._ready: deque[PipelineExecution] = deque()
+        self._is_going_on = False
 
     def start(
         self,
@@ -72,19 +74,43 @@ class PipelineRunner:
                 given=given or {},
                 source_revisions=asked.source_revisions,
             )
-            own = {name: value for name, value in pipeline.variables.items() if value is not None}
-            execution.variables = {
-                OF_EXECUTION: {"PipelineExecutionId": execution.pipeline_execution_id},
-                OF_PIPELINE: own | dict(asked.variables),
-            }
-            self._state.executions[pipeline.name][execution.pipeline_execution_id] = execution
-            self._state.record(
-                "control", "StartExecution", now, **execution.ledger_ids, details={"trigger": trigger.detail}
-            )
-            self._events.execution(execution, "STARTED", now)
-            self._arrive(execution, 0, now)
-            self._go_on(execution, now)
+            self._set_variables(execution, asked)
+            self._begin(execution, now)
             return execution.pipeline_execution_id
+
+    def _start_for(
+        self, pipeline: Pipeline, asked: StartRequest, action: ActionExecution, now: float
+    ) -> None:
+        """Start a pipeline for an action that waits for its end."""
+        execution = PipelineExecution(
+            pipeline=pipeline,
+            started_at=now,
+            updated_at=now,
+            trigger=Trigger(action.pipeline.arn(self._state.settings.region)),
+            source_revisions=asked.source_revisions,
+            started_by=action,
+        )
+        action.external_execution_id = execution.pipeline_execution_id
+        self._set_variables(execution, asked)
+        self._begin(execution, now)
+
+    @staticmethod
+    def _set_variables(execution: PipelineExecution, asked: StartRequest) -> None:
+        declared = execution.pipeline.variables
+        own = {name: value for name, value in declared.items() if value is not None}
+        execution.variables = {
+            OF_EXECUTION: {"PipelineExecutionId": execution.pipeline_execution_id},
+            OF_PIPELINE: own | dict(asked.variables),
+        }
+
+    def _begin(self, execution: PipelineExecution, now: float, place: int = 0) -> None:
+        """Begin an execution at one of its stages."""
+        self._state.executions[execution.pipeline.name][execution.pipeline_execution_id] = execution
+        details = {"trigger": execution.trigger.detail}
+        self._state.record("control", "StartExecution", now, **execution.ledger_ids, details=details)
+        self._events.execution(execution, "STARTED", now)
+        self._arrive(execution, place, now)
+        self._go_on(execution, now)
 
     def stop(self, execution: PipelineExecution, abandon: bool, reason: str | None) -> None:
         """Stop an execution: abandon its actions, or let those that have begun end."""
@@ -97,6 +123,7 @@ class PipelineRunner:
             self._state.waiting[execution.pipeline.name, execution.stage.name].remove(execution)
             execution.waiting = False
             self._finish(execution, "Stopped", now)
+            self._go_on_with_ready(now)
             return
         self._stage_is(execution, "Stopping", now)
         if abandon:
@@ -174,6 +201,7 @@ class PipelineRunner:
                 self._actions.abandon(execution, now)
                 self._finish(execution, "Stopped", now)
         self._state.remove_pipeline(name)
+        self._go_on_with_ready(now)
 
     # Stages.
 
@@ -234,6 +262,11 @@ class PipelineRunner:
     def _finish(self, execution: PipelineExecution, status: str, now: float) -> None:
         execution.status, execution.updated_at = status, now
         self._events.execution(execution, status.upper(), now)
+        caller = execution.started_by
+        if caller is not None and caller.status == "InProgress":
+            error = error_of(execution)
+            self._actions.close(caller, "Succeeded" if error is None else "Failed", now, error)
+            self._ready.append(caller.execution)
 
     # Actions.
 
@@ -243,10 +276,17 @@ class PipelineRunner:
         self._go_on_with_ready(now)
 
     def _go_on_with_ready(self, now: float) -> None:
-        while self._ready:
-            current = self._ready.popleft()
-            while self._step(current, now):
-                pass
+        if self._is_going_on:
+            # An action started another pipeline: the loop below goes on with it.
+            return
+        self._is_going_on = True
+        try:
+            while self._ready:
+                current = self._ready.popleft()
+                while self._step(current, now):
+                    pass
+        finally:
+            self._is_going_on = False
 
     def _step(self, execution: PipelineExecution, now: float) -> bool:
         """Begin the next actions if the current ones have ended, and return whether there are any."""

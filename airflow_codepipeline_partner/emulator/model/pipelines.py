@@ -21,6 +21,7 @@ PARALLEL, SUPERSEDED = "PARALLEL", "SUPERSEDED"  # and QUEUED
 SOURCE_CATEGORY = "Source"
 S3_SOURCE = ActionTypeId(SOURCE_CATEGORY, "AWS", "S3", "1")
 MANUAL_APPROVAL = ActionTypeId("Approval", "AWS", "Manual", "1")
+INVOKE_PIPELINE = ActionTypeId("Invoke", "AWS", "CodePipeline", "1")
 #: AWS's own, despite its owner.
 GITHUB_SOURCE = ActionTypeId(SOURCE_CATEGORY, "ThirdParty", "GitHub", "1")
 GITHUB_SECRET = "OAuthToken"  # noqa: S105 - the name of a property
@@ -106,7 +107,7 @@ class Action:
     @property
     def is_emulated(self) -> bool:
         """Whether its work is done, by somebody or here; AWS's other actions just succeed."""
-        return self.makes_jobs or self.action_type in (S3_SOURCE, MANUAL_APPROVAL)
+        return self.makes_jobs or self.action_type in (S3_SOURCE, MANUAL_APPROVAL, INVOKE_PIPELINE)
 
     def link(
         self, template: str | None, configuration: Mapping[str, str] | None, execution_id: str | None = None
