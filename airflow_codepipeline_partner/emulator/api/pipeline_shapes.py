@@ -133,13 +133,17 @@ def _stage_state(
     for each in reversed(executions):
         if stage.name in each.stage_statuses:
             shape["latestExecution"] = _stage_execution(each, each.stage_statuses[stage.name])
+            retries = each.stage_retries.get(stage.name)
+            if retries is not None:
+                counted = {"manualStageRetryAttempt": retries, "latestRetryTrigger": "ManualStageRetry"}
+                shape["retryStageMetadata"] = counted
             break
     return shape
 
 
 def _stage_execution(execution: PipelineExecution, status: str) -> Shape:
     ids = {"pipelineExecutionId": execution.pipeline_execution_id}
-    return ids | {"status": status, "type": "STANDARD"}
+    return ids | {"status": status, "type": execution.kind}
 
 
 def _action_state(stage: Stage, action: Action, executions: list[PipelineExecution]) -> Shape:
@@ -195,9 +199,15 @@ def execution(execution: PipelineExecution) -> Shape:
             "variables": [{"name": name, "resolvedValue": value} for name, value in own.items()] or None,
             "trigger": execution.trigger.shape,
             "executionMode": execution.pipeline.execution_mode,
-            "executionType": "STANDARD",
+            "executionType": execution.kind,
+            "rollbackMetadata": _rollback(execution),
         }
     )
+
+
+def _rollback(execution: PipelineExecution) -> Shape | None:
+    target = execution.rollback_target
+    return None if target is None else {"rollbackTargetPipelineExecutionId": target.pipeline_execution_id}
 
 
 def _revision(source: ActionExecution) -> Shape:
@@ -228,7 +238,8 @@ def execution_summary(execution: PipelineExecution) -> Shape:
             "trigger": execution.trigger.shape,
             "stopTrigger": {"reason": execution.stop_reason} if execution.stop_reason else None,
             "executionMode": execution.pipeline.execution_mode,
-            "executionType": "STANDARD",
+            "executionType": execution.kind,
+            "rollbackMetadata": _rollback(execution),
         }
     )
 

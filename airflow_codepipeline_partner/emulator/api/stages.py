@@ -7,10 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.engine.approvals import no_such_approval
-from airflow_codepipeline_partner.emulator.engine.pipeline_runner import PipelineRunner
+from airflow_codepipeline_partner.emulator.engine.pipeline_runner import PipelineRunner, cannot_roll_back
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
-from airflow_codepipeline_partner.emulator.model.pipelines import Action, Pipeline, Stage
+from airflow_codepipeline_partner.emulator.model.executions import Trigger
+from airflow_codepipeline_partner.emulator.model.pipelines import (
+    CALLER_ARN,
+    PARALLEL,
+    Action,
+    Pipeline,
+    Stage,
+)
 
 _OUTBOUND = "Outbound"
 
@@ -33,7 +40,9 @@ class StageCalls:
         self.handlers: dict[str, Callable[[Pipeline, Request], Answer]] = {
             "DisableStageTransition": self._disable_transition,
             "EnableStageTransition": self._enable_transition,
+            "OverrideStageCondition": self._override_condition,
             "PutApprovalResult": self._put_approval_result,
+            "RollbackStage": self._roll_back,
         }
 
     def _disable_transition(self, pipeline: Pipeline, request: Request) -> Answer:
@@ -74,6 +83,36 @@ class StageCalls:
         now, result = self._state.tick(), request["result"]
         self._runner.approvals.answer(asked, result["status"], result["summary"], now)
         return {"approvedAt": now}
+
+    def _roll_back(self, pipeline: Pipeline, request: Request) -> Answer:
+        stage = find_stage(pipeline, request["stageName"])
+        target = self._state.executions[pipeline.name].get(request["targetPipelineExecutionId"])
+        if target is None:
+            message = f"The pipeline has no execution {request['targetPipelineExecutionId']}."
+            raise ApiError("PipelineExecutionNotFoundException", message)
+        if target.pipeline.version != pipeline.version:
+            message = "The pipeline has changed since the target execution was started."
+            raise ApiError("PipelineExecutionOutdatedException", message)
+        if pipeline.execution_mode == PARALLEL:
+            raise cannot_roll_back("in the execution mode PARALLEL there are no rollbacks")
+        if stage is pipeline.stages[0]:
+            raise cannot_roll_back(f"{stage.name} is the source stage")
+        if target.rollback_target is not None:
+            raise cannot_roll_back("the target execution is a rollback itself")
+        if target.stage_statuses.get(stage.name) != "Succeeded":
+            raise cannot_roll_back(f"the target execution has not succeeded in {stage.name}")
+        trigger = Trigger(CALLER_ARN, "ManualRollback")
+        return {"pipelineExecutionId": self._runner.roll_back(target, stage, trigger)}
+
+    def _override_condition(self, pipeline: Pipeline, request: Request) -> Answer:
+        stage = find_stage(pipeline, request["stageName"])
+        executions = reversed(self._state.executions[pipeline.name].values())
+        newest = next((each for each in executions if stage.name in each.stage_statuses), None)
+        if newest is None or newest.pipeline_execution_id != request["pipelineExecutionId"]:
+            message = f"The execution is not the latest one of the stage {stage.name}."
+            raise ApiError("NotLatestPipelineExecutionException", message)
+        message = "The emulator runs no conditions, so that none can be overridden."
+        raise ApiError("ConditionNotOverridableException", message)
 
 
 def find_stage(pipeline: Pipeline, name: str) -> Stage:

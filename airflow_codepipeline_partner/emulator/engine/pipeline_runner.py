@@ -153,9 +153,13 @@ class PipelineRunner:
         if self._occupant(execution) not in (None, execution) or self._is_outrun(execution):
             message = "A newer execution has entered the stage."
             raise ApiError("NotLatestPipelineExecutionException", message)
+        if not execution.in_progress:
+            self._state.check_concurrency(pipeline)
         now = self._state.tick()
         execution.status, execution.stop_reason, execution.updated_at = "InProgress", None, now
         execution.attempt, execution.retried_at = execution.attempt + 1, now
+        stage_name = execution.stage.name
+        execution.stage_retries[stage_name] = execution.stage_retries.get(stage_name, 0) + 1
         self._record_call("RetryStageExecution", now, execution)
         self._events.execution(execution, "RESUMED", now)
         self._occupy(execution)
@@ -166,6 +170,31 @@ class PipelineRunner:
             kept = [each for each in execution.group if each not in again]
             self._actions.begin(execution, [each.action for each in again], now, kept)
         self._go_on(execution, now)
+
+    def roll_back(self, target: PipelineExecution, stage: Stage, trigger: Trigger) -> str:
+        """
+        Run a stage again with the artifacts and variables of an execution, and return the new one's id.
+
+        :param target: An execution of the pipeline's current version that succeeded in the stage.
+        :raises ApiError: Another execution is in the stage.
+        """
+        pipeline, now = target.pipeline, self._state.tick()
+        execution = PipelineExecution(
+            pipeline=pipeline,
+            started_at=now,
+            updated_at=now,
+            trigger=trigger,
+            rollback_target=target,
+            artifacts=dict(target.artifacts),
+        )
+        execution.variables = dict(target.variables)
+        execution.variables[OF_EXECUTION] = {"PipelineExecutionId": execution.pipeline_execution_id}
+        execution.place = pipeline.stages.index(stage)
+        if not self._may_enter(execution):
+            raise cannot_roll_back(f"an execution is in the stage {stage.name}")
+        self._record_call("RollbackStage", now, execution, stageName=stage.name)
+        self._begin(execution, now, execution.place)
+        return execution.pipeline_execution_id
 
     def set_transition(self, pipeline: Pipeline, stage: Stage, disabled_reason: str | None) -> None:
         """
@@ -225,7 +254,8 @@ class PipelineRunner:
 
     def _may_enter(self, execution: PipelineExecution) -> bool:
         transition = self._state.transitions.get((execution.pipeline.name, execution.stage.name))
-        return self._occupant(execution) is None and (transition is None or transition.enabled)
+        is_open = transition is None or transition.enabled or execution.rollback_target is not None
+        return is_open and self._occupant(execution) is None
 
     def _occupant(self, execution: PipelineExecution) -> PipelineExecution | None:
         """Return the execution for whose leaving the stage this one has to wait."""
@@ -295,7 +325,7 @@ class PipelineRunner:
         statuses = {action.status for action in execution.group}
         if "InProgress" in statuses:
             return False
-        stage, pipeline = execution.stage, execution.pipeline
+        stage = execution.stage
         done = {action.action.run_order for action in execution.group}
         # moto accepts a stage without actions; there is nothing to do in it.
         later = [each for each in stage.run_orders() if each > max(done)] if done else []
@@ -308,7 +338,7 @@ class PipelineRunner:
         if later:
             self._begin_group(execution, later[0], now)
             return True
-        last = stage is pipeline.stages[-1]
+        last = execution.ends_here
         execution.given = {}
         self._stage_is(execution, "Succeeded", now)
         if last:
@@ -327,6 +357,11 @@ class PipelineRunner:
 
     def _record_call(self, operation: str, now: float, execution: PipelineExecution, **details: Any) -> None:
         self._state.record("call", operation, now, **execution.ledger_ids, details=details)
+
+
+def cannot_roll_back(why: str) -> ApiError:
+    """Return the refusal of a rollback."""
+    return ApiError("UnableToRollbackStageException", f"The stage cannot be rolled back: {why}.")
 
 
 def _not_retryable(why: str) -> ApiError:

@@ -45,9 +45,11 @@ class PipelineExecution:
     :param given: Contents of source artifacts, by name, that the test gives instead of the source.
     :param source_revisions: By source action and type of revision, what it takes instead of the newest.
     :param started_by: The action of another pipeline that waits for its end; None if there is none.
+    :param rollback_target: Of a rollback: the execution whose revisions and variables it takes.
     :param place: The index of the stage that it is in or waits for, from 0.
     :param waiting: Whether it waits for that stage, because another execution is in it.
     :param stage_statuses: The status of each stage that it entered.
+    :param stage_retries: How often each stage was retried.
     :param attempt: 1, and one more with each retry of a stage.
     :param retried_at: When a stage was last retried; None if none was.
     :param group: The actions that run in parallel now, or ran last.
@@ -62,6 +64,7 @@ class PipelineExecution:
     given: Mapping[str, bytes] = dataclasses.field(default_factory=dict, repr=False)
     source_revisions: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     started_by: ActionExecution | None = None
+    rollback_target: PipelineExecution | None = None
     pipeline_execution_id: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))
     status: str = "InProgress"
     updated_at: float = 0.0
@@ -69,6 +72,7 @@ class PipelineExecution:
     place: int = 0
     waiting: bool = False
     stage_statuses: dict[str, str] = dataclasses.field(default_factory=dict)
+    stage_retries: dict[str, int] = dataclasses.field(default_factory=dict)
     attempt: int = 1
     retried_at: float | None = None
     group: list[ActionExecution] = dataclasses.field(default_factory=list)
@@ -87,6 +91,16 @@ class PipelineExecution:
         return self.status in ("InProgress", "Stopping")
 
     @property
+    def kind(self) -> str:
+        """Its type, in AWS's words."""
+        return "STANDARD" if self.rollback_target is None else "ROLLBACK"
+
+    @property
+    def ends_here(self) -> bool:
+        """Whether the stage that it is in is its last one; of a rollback, each is."""
+        return self.rollback_target is not None or self.stage is self.pipeline.stages[-1]
+
+    @property
     def ledger_ids(self) -> dict[str, Any]:
         """The values of a ledger entry about it."""
         return {
@@ -96,7 +110,9 @@ class PipelineExecution:
         }
 
     def source_actions(self) -> list[ActionExecution]:
-        """Return the last run of each source action, with what it found."""
+        """Return the last run of each source action, with what it found; of a rollback, its target's."""
+        if self.rollback_target is not None:
+            return self.rollback_target.source_actions()
         last = {
             (each.stage_name, each.action.name): each
             for each in self.actions

@@ -59,6 +59,16 @@ def test_an_approval_that_nobody_answered_tells_it(heard):
     assert heard.said() == ["Ask FAILED", "Build FAILED", "all FAILED"]
 
 
+def test_a_rollback_tells_who_began_it(heard):
+    execution_id = heard.start()
+    answer(heard, "Approved")
+    heard.w.worker.succeed(heard.claim()["id"])
+    heard.said()
+    asked = {"pipelineName": "made", "stageName": "Build", "targetPipelineExecutionId": execution_id}
+    heard.client.rollback_stage(**asked)
+    assert heard.said() == ["all STARTED", "Build STARTED", "Ask STARTED"]
+
+
 def test_an_abandoned_approval_tells_it(heard):
     stop = {"pipelineName": "made", "pipelineExecutionId": heard.start(), "abandon": True}
     heard.said()

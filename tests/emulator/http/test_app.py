@@ -112,7 +112,7 @@ def test_the_answer_to_a_head_has_no_body(world):
         connection.close()
 
 
-@pytest.mark.parametrize("operation", ["RollbackStage", "PutWebhook", "UpdateActionType"])
+@pytest.mark.parametrize("operation", ["PutWebhook", "UpdateActionType"])
 def test_operations_that_are_not_emulated_are_a_clean_error(world, signed_call, operation):
     status, answer, _ = signed_call(world().emu, operation, {})
     assert (status, answer["__type"]) == (400, "NotImplementedException")
