@@ -14,10 +14,12 @@ from airflow_codepipeline_partner.emulator.model.executions import Trigger
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     CALLER_ARN,
     PARALLEL,
+    SOURCE_CATEGORY,
     Action,
     Pipeline,
     Stage,
 )
+from airflow_codepipeline_partner.emulator.model.start_requests import StartRequest
 
 _OUTBOUND = "Outbound"
 
@@ -41,6 +43,7 @@ class StageCalls:
             "DisableStageTransition": self._disable_transition,
             "EnableStageTransition": self._enable_transition,
             "OverrideStageCondition": self._override_condition,
+            "PutActionRevision": self._put_action_revision,
             "PutApprovalResult": self._put_approval_result,
             "RollbackStage": self._roll_back,
         }
@@ -72,6 +75,22 @@ class StageCalls:
         )
         self._runner.set_transition(pipeline, stage, request.get("reason"))
         return {}
+
+    def _put_action_revision(self, pipeline: Pipeline, request: Request) -> Answer:
+        stage = find_stage(pipeline, request["stageName"])
+        source = find_action(stage, request["actionName"])
+        if source.action_type.category != SOURCE_CATEGORY:
+            raise ApiError("ValidationException", f"The action {source.name} is no source.")
+        revision = request["actionRevision"]
+        place = pipeline.name, stage.name, source.name, revision["revisionId"]
+        known = self._state.put_revisions.get(place)
+        if known is not None:
+            return {"newRevision": False, "pipelineExecutionId": known}
+        asked = StartRequest.of_revision(pipeline, source, revision)
+        self._state.check_concurrency(pipeline)
+        started = self._runner.start(pipeline, Trigger(CALLER_ARN, "PutActionRevision"), asked)
+        self._state.put_revisions[place] = started
+        return {"newRevision": True, "pipelineExecutionId": started}
 
     def _put_approval_result(self, pipeline: Pipeline, request: Request) -> Answer:
         stage = find_stage(pipeline, request["stageName"])

@@ -106,6 +106,8 @@ class ActionRunner:
         missing = [name for name in action.input_artifacts if name not in execution.artifacts]
         if missing:
             raise ActionFailed("ConfigurationError", f"No action has made the artifact {missing[0]}.")
+        if action.action_type.category == SOURCE_CATEGORY and action.name in execution.put_revisions:
+            begun.current_revision = dict(execution.put_revisions[action.name])
         begun.outputs = tuple(execution.pipeline.new_artifact(name) for name in action.output_artifacts)
         if action.action_type == MANUAL_APPROVAL:
             self.approvals.begin(begun, now)

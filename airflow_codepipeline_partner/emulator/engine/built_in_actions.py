@@ -59,7 +59,7 @@ class BuiltInActions:
         # It is gone if another emulator in the process was reset.
         self._store.ensure_bucket(artifact.bucket)
         self._store.put(artifact.bucket, artifact.key, body)
-        if action.action.action_type.category == SOURCE_CATEGORY:
+        if action.action.action_type.category == SOURCE_CATEGORY and action.current_revision is None:
             action.current_revision = {
                 "revision": revision,
                 "changeIdentifier": revision,

@@ -73,6 +73,7 @@ class PipelineRunner:
                 trigger=trigger,
                 given=given or {},
                 source_revisions=asked.source_revisions,
+                put_revisions=asked.put_revisions,
             )
             self._set_variables(execution, asked)
             self._begin(execution, now)

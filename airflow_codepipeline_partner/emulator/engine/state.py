@@ -100,6 +100,8 @@ class State:
             self.transitions: dict[tuple[str, str], Transition] = {}
             #: By pipeline, stage and action.
             self.planned_failures: dict[tuple[str, str, str], PlannedFailure] = {}
+            #: By pipeline, stage, action and revision, the execution that PutActionRevision started.
+            self.put_revisions: dict[tuple[str, str, str, str], str] = {}
             self.start_tokens: dict[tuple[str, str], str] = {}
             self.action_types = ActionTypeRegistry()
             #: By action type and value of the query, then by region, so that no poll walks all of them.
@@ -189,7 +191,7 @@ class State:
         del self.pipelines[name], self.executions[name]
         self.versions.pop(name, None)
         kept: list[dict[Any, Any]] = [self.occupants, self.waiting, self.transitions]
-        for places in (*kept, self.planned_failures, self.start_tokens):
+        for places in (*kept, self.planned_failures, self.put_revisions, self.start_tokens):
             for key in [key for key in places if key[0] == name]:
                 del places[key]
 

@@ -44,6 +44,7 @@ class PipelineExecution:
     :param trigger: Who or what started it, and in which way.
     :param given: Contents of source artifacts, by name, that the test gives instead of the source.
     :param source_revisions: By source action and type of revision, what it takes instead of the newest.
+    :param put_revisions: By source action, the revision that it is started for.
     :param started_by: The action of another pipeline that waits for its end; None if there is none.
     :param rollback_target: Of a rollback: the execution whose revisions and variables it takes.
     :param place: The index of the stage that it is in or waits for, from 0.
@@ -63,6 +64,7 @@ class PipelineExecution:
     trigger: Trigger
     given: Mapping[str, bytes] = dataclasses.field(default_factory=dict, repr=False)
     source_revisions: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    put_revisions: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     started_by: ActionExecution | None = None
     rollback_target: PipelineExecution | None = None
     pipeline_execution_id: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.errors import ApiError
-from airflow_codepipeline_partner.emulator.model.pipelines import SOURCE_CATEGORY, Action, Pipeline
+from airflow_codepipeline_partner.emulator.model.pipelines import S3_SOURCE, SOURCE_CATEGORY, Action, Pipeline
 
 S3_VERSION, S3_KEY = "S3_OBJECT_VERSION_ID", "S3_OBJECT_KEY"
 _COMMIT, _DIGEST = "COMMIT_ID", "IMAGE_DIGEST"
@@ -33,10 +33,13 @@ class StartRequest:
 
     :param variables: Values of the pipeline's own variables, beside their defaults.
     :param source_revisions: What the source actions take, instead of the newest.
+    :param put_revisions: By source action, the revision of which PutActionRevision told, in the shape of a
+        worker's result.
     """
 
     variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
     source_revisions: SourceRevisions = dataclasses.field(default_factory=dict)
+    put_revisions: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def read(cls, pipeline: Pipeline, request: Mapping[str, Any]) -> StartRequest:
@@ -54,6 +57,24 @@ class StartRequest:
         if fault is not None:
             raise _invalid(f"{fault[0].upper()}{fault[1:]}.")
         return cls(variables, _source_revisions(pipeline, request.get("sourceRevisions", ())))
+
+    @classmethod
+    def of_revision(cls, pipeline: Pipeline, source: Action, revision: Mapping[str, Any]) -> StartRequest:
+        """
+        Return the start for a new revision of a source.
+
+        :param revision: In the shape of PutActionRevision.
+        :raises ApiError: A variable of the pipeline has no default.
+        """
+        read = cls.read(pipeline, {})
+        kind = S3_VERSION if source.action_type == S3_SOURCE else _COMMIT
+        put = {
+            "revision": revision["revisionId"],
+            "changeIdentifier": revision["revisionChangeId"],
+            "created": revision["created"],
+        }
+        revisions = {} if source.makes_jobs else {source.name: {kind: revision["revisionId"]}}
+        return dataclasses.replace(read, source_revisions=revisions, put_revisions={source.name: put})
 
 
 def _source_revisions(pipeline: Pipeline, asked: Sequence[Mapping[str, str]]) -> SourceRevisions:
