@@ -183,7 +183,8 @@ class Controls:
         :param action_name: Name of the action. Defaults to ``Partner``.
         :param encryption_key: KMS key id of the artifacts, 1 to 400 characters. Defaults to AWS's managed
             key.
-        :param job_timeout: Seconds, > 0, for one job. Defaults to the setting ``job_timeout``.
+        :param job_timeout: Seconds, > 0, for one job. Defaults to the action type's, or to the setting
+            ``job_timeout``.
         :param execution_url_template: The worker's page of an execution, with ``{Config:name}`` and
             ``{ExternalExecutionId}``. Defaults to the action type's.
         :param bucket: S3 bucket of the artifacts, created if it is missing. Defaults to the emulator's own.
@@ -214,7 +215,9 @@ class Controls:
             ),
             entity_url_template=known.entity_url_template,
             revision_url_template=known.revision_url_template,
-            job_timeout=None if job_timeout is None else read_seconds("job_timeout", job_timeout),
+            job_timeout=known.job_timeout
+            if job_timeout is None
+            else read_seconds("job_timeout", job_timeout),
         )
         source = Action(SOURCE, S3_SOURCE, output_artifacts=inputs)
         bucket = self._bucket if bucket is None else bucket

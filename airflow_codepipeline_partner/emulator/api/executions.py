@@ -40,6 +40,7 @@ class ExecutionsApi:
             "GetPipelineExecution": self._get_execution,
             "ListPipelineExecutions": self._list_executions,
             "ListActionExecutions": self._list_actions,
+            "ListRuleExecutions": self._list_rules,
             "StartPipelineExecution": self._start_execution,
             "StopPipelineExecution": self._stop_execution,
             "RetryStageExecution": self._retry,
@@ -98,9 +99,7 @@ class ExecutionsApi:
         return {"pipelineExecutionSummaries": [shapes.execution_summary(each) for each in shown]} | following
 
     def _list_actions(self, pipeline: Pipeline, request: Request) -> Answer:
-        asked = request.get("filter", {})
-        latest = asked.get("latestInPipelineExecution", {})
-        execution_id = asked.get("pipelineExecutionId", latest.get("pipelineExecutionId"))
+        execution_id = _asked_execution(request)
         executions: Iterable[PipelineExecution] = reversed(self._state.executions[pipeline.name].values())
         if execution_id is not None:
             executions = [self._find(pipeline, execution_id)]
@@ -108,6 +107,14 @@ class ExecutionsApi:
         shown, following = _page(runs, request, lambda run: run.action_execution_id)
         region = self._state.settings.region
         return {"actionExecutionDetails": [shapes.action_execution(run, region) for run in shown]} | following
+
+    def _list_rules(self, pipeline: Pipeline, request: Request) -> Answer:
+        """Answer that no rule was run."""
+        execution_id = _asked_execution(request)
+        if execution_id is not None:
+            self._find(pipeline, execution_id)
+        shown, _ = _page([], request, str)
+        return {"ruleExecutionDetails": list(shown)}
 
     def _start_execution(self, pipeline: Pipeline, request: Request) -> Answer:
         token = request.get("clientRequestToken")
@@ -149,6 +156,14 @@ class ExecutionsApi:
         if found is None:
             raise ApiError(f"{error}Exception", f"The pipeline has no execution {execution_id}.")
         return found
+
+
+def _asked_execution(request: Request) -> str | None:
+    """Return the only execution that a list is to show, or None for all."""
+    asked = request.get("filter", {})
+    latest = asked.get("latestInPipelineExecution", {})
+    found: str | None = asked.get("pipelineExecutionId", latest.get("pipelineExecutionId"))
+    return found
 
 
 def _page(

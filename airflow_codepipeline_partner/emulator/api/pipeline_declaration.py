@@ -135,6 +135,7 @@ class PipelineReader:
                 execution_url_template=known.execution_url_template,
                 entity_url_template=known.entity_url_template,
                 revision_url_template=known.revision_url_template,
+                job_timeout=known.job_timeout,
             )
         except ControlError as error:
             # A property in the action type's link was registered as a secret later.

@@ -21,6 +21,7 @@ from airflow_codepipeline_partner.emulator.model.jobs import Job, JobQueue, JobS
 from airflow_codepipeline_partner.emulator.model.pipelines import Pipeline
 from airflow_codepipeline_partner.emulator.model.planned_failures import PlannedFailure
 from airflow_codepipeline_partner.emulator.model.transitions import Transition
+from airflow_codepipeline_partner.emulator.model.webhooks import Webhook
 from airflow_codepipeline_partner.emulator.settings import Settings
 
 
@@ -109,6 +110,10 @@ class State:
                 lambda: defaultdict(JobQueue)
             )
             self.jobs: dict[str, Job] = {}
+            #: By their ids.
+            self.action_executions: dict[str, ActionExecution] = {}
+            #: By region and name.
+            self.webhooks: dict[tuple[str, str], Webhook] = {}
             #: By their tokens, also those that have ended.
             self.approvals: dict[str, ActionExecution] = {}
             self.credentials = CredentialStore()
@@ -187,6 +192,7 @@ class State:
         """Forget a pipeline and its executions."""
         for execution in self.executions[name].values():
             for action in execution.actions:
+                del self.action_executions[action.action_execution_id]
                 self.approvals.pop(action.token or "", None)
         del self.pipelines[name], self.executions[name]
         self.versions.pop(name, None)
