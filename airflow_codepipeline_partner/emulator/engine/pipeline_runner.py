@@ -106,7 +106,9 @@ class PipelineRunner:
 
     def _begin(self, execution: PipelineExecution, now: float, place: int = 0) -> None:
         """Begin an execution at one of its stages."""
-        self._state.executions[execution.pipeline.name][execution.pipeline_execution_id] = execution
+        known = self._state.executions[execution.pipeline.name]
+        execution.number = len(known) + 1
+        known[execution.pipeline_execution_id] = execution
         details = {"trigger": execution.trigger.detail}
         self._state.record("control", "StartExecution", now, **execution.ledger_ids, details=details)
         self._events.execution(execution, "STARTED", now)
@@ -266,6 +268,7 @@ class PipelineRunner:
 
     def _occupy(self, execution: PipelineExecution) -> None:
         execution.stage_statuses[execution.stage.name] = "InProgress"
+        self._state.note_entry(execution)
         if execution.pipeline.execution_mode != PARALLEL:
             self._state.occupants[execution.pipeline.name, execution.stage.name] = execution
 
