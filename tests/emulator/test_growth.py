@@ -95,6 +95,7 @@ class Calls:
         [found] = self.show("ListPipelineExecutions", asked)["pipelineExecutionSummaries"]
         self.show("ListActionExecutions", asked)
         execution_id = found["pipelineExecutionId"]
+        self.show("GetPipelineState", {"name": self.name})
         self.show("GetPipelineExecution", {"pipelineName": self.name, "pipelineExecutionId": execution_id})
 
     def show(self, operation, request):

@@ -79,9 +79,8 @@ class ExecutionsApi:
         return shapes.declaration(pipeline, self._state.settings.region)
 
     def _get_state(self, pipeline: Pipeline, request: Request) -> Answer:
-        name = pipeline.name
-        executions = list(self._state.executions[name].values())
-        return shapes.state(pipeline, executions, self._state.waiting, self._state.transitions)
+        views = [(stage, self._state.stage_view(pipeline, stage)) for stage in pipeline.stages]
+        return shapes.state(pipeline, views)
 
     def _get_execution(self, pipeline: Pipeline, request: Request) -> Answer:
         return {"pipelineExecution": shapes.execution(self._find(pipeline, request["pipelineExecutionId"]))}

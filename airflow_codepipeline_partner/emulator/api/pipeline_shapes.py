@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.model.executions import ActionExecution, PipelineExecution
@@ -17,12 +17,11 @@ from airflow_codepipeline_partner.emulator.model.pipelines import (
     PipelineArtifact,
     Stage,
 )
+from airflow_codepipeline_partner.emulator.model.stage_views import StageView
 from airflow_codepipeline_partner.emulator.model.transitions import Transition
 from airflow_codepipeline_partner.emulator.model.variables import OF_PIPELINE
 
 Shape = dict[str, Any]
-#: A pipeline and one of its stages, by their names.
-Place = tuple[str, str]
 
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/codepipeline-emulator"
 
@@ -76,28 +75,16 @@ def pipeline_summary(pipeline: Pipeline) -> Shape:
     }
 
 
-def state(
-    pipeline: Pipeline,
-    executions: list[PipelineExecution],
-    waiting: Mapping[Place, Sequence[PipelineExecution]],
-    transitions: Mapping[Place, Transition],
-) -> Shape:
+def state(pipeline: Pipeline, views: Iterable[tuple[Stage, StageView]]) -> Shape:
     """
     Return what GetPipelineState answers.
 
-    :param executions: The pipeline's executions, the oldest first.
-    :param waiting: By pipeline and stage, those that wait for it.
-    :param transitions: By pipeline and stage, the transitions into stages that were ever changed.
+    :param views: The pipeline's stages, and what is in them.
     """
-    states = []
-    for stage in pipeline.stages:
-        place = pipeline.name, stage.name
-        transition = _transition(transitions.get(place))
-        states.append(_stage_state(stage, executions, waiting.get(place, ()), transition))
     return {
         "pipelineName": pipeline.name,
         "pipelineVersion": pipeline.version,
-        "stageStates": states,
+        "stageStates": [_stage_state(stage, view) for stage, view in views],
         "created": pipeline.created_at,
         "updated": pipeline.updated_at,
     }
@@ -116,28 +103,22 @@ def _transition(changed: Transition | None) -> Shape:
     )
 
 
-def _stage_state(
-    stage: Stage,
-    executions: list[PipelineExecution],
-    inbound: Sequence[PipelineExecution],
-    transition: Shape,
-) -> Shape:
+def _stage_state(stage: Stage, view: StageView) -> Shape:
     shape: Shape = {
         "stageName": stage.name,
-        "inboundTransitionState": transition,
-        "actionStates": [_action_state(stage, action, executions) for action in stage.actions],
+        "inboundTransitionState": _transition(view.transition),
+        "actionStates": [_action_state(action, view.runs.get(action.name)) for action in stage.actions],
     }
-    if inbound:
-        shape["inboundExecution"] = _stage_execution(inbound[0], "InProgress")
-        shape["inboundExecutions"] = [_stage_execution(each, "InProgress") for each in inbound]
-    for each in reversed(executions):
-        if stage.name in each.stage_statuses:
-            shape["latestExecution"] = _stage_execution(each, each.stage_statuses[stage.name])
-            retries = each.stage_retries.get(stage.name)
-            if retries is not None:
-                counted = {"manualStageRetryAttempt": retries, "latestRetryTrigger": "ManualStageRetry"}
-                shape["retryStageMetadata"] = counted
-            break
+    if view.inbound:
+        shape["inboundExecution"] = _stage_execution(view.inbound[0], "InProgress")
+        shape["inboundExecutions"] = [_stage_execution(each, "InProgress") for each in view.inbound]
+    newest = view.newest
+    if newest is not None:
+        shape["latestExecution"] = _stage_execution(newest, newest.stage_statuses[stage.name])
+        retries = newest.stage_retries.get(stage.name)
+        if retries is not None:
+            counted = {"manualStageRetryAttempt": retries, "latestRetryTrigger": "ManualStageRetry"}
+            shape["retryStageMetadata"] = counted
     return shape
 
 
@@ -146,10 +127,8 @@ def _stage_execution(execution: PipelineExecution, status: str) -> Shape:
     return ids | {"status": status, "type": execution.kind}
 
 
-def _action_state(stage: Stage, action: Action, executions: list[PipelineExecution]) -> Shape:
+def _action_state(action: Action, latest: ActionExecution | None) -> Shape:
     shape: Shape = {"actionName": action.name}
-    runs = (each.latest(stage.name, action.name) for each in reversed(executions))
-    latest = next((run for run in runs if run is not None), None)
     configuration = None if latest is None else latest.configuration
     links = {"entityUrl": action.entity_url_template, "revisionUrl": action.revision_url_template}
     shape |= _present({name: action.link(url, configuration) for name, url in links.items()})

@@ -83,7 +83,7 @@ class ActionRunner:
         execution.group = [*(beside or ()), *begun]
         execution.actions += begun
         for action in begun:
-            self._state.action_executions[action.action_execution_id] = action
+            self._state.note_run(action)
             self._events.action(action, "STARTED", now)
             try:
                 self._run(action, now)

@@ -66,16 +66,8 @@ class PipelineRunner:
         """
         with self._state.lock:
             now = self._state.tick()
-            execution = PipelineExecution(
-                pipeline=pipeline,
-                started_at=now,
-                updated_at=now,
-                trigger=trigger,
-                given=given or {},
-                source_revisions=asked.source_revisions,
-                put_revisions=asked.put_revisions,
-            )
-            self._set_variables(execution, asked)
+            execution = _new(pipeline, trigger, asked, now)
+            execution.given = given or {}
             self._begin(execution, now)
             return execution.pipeline_execution_id
 
@@ -83,30 +75,17 @@ class PipelineRunner:
         self, pipeline: Pipeline, asked: StartRequest, action: ActionExecution, now: float
     ) -> None:
         """Start a pipeline for an action that waits for its end."""
-        execution = PipelineExecution(
-            pipeline=pipeline,
-            started_at=now,
-            updated_at=now,
-            trigger=Trigger(action.pipeline.arn(self._state.settings.region)),
-            source_revisions=asked.source_revisions,
-            started_by=action,
-        )
+        trigger = Trigger(action.pipeline.arn(self._state.settings.region))
+        execution = _new(pipeline, trigger, asked, now)
+        execution.started_by = action
         action.external_execution_id = execution.pipeline_execution_id
-        self._set_variables(execution, asked)
         self._begin(execution, now)
-
-    @staticmethod
-    def _set_variables(execution: PipelineExecution, asked: StartRequest) -> None:
-        declared = execution.pipeline.variables
-        own = {name: value for name, value in declared.items() if value is not None}
-        execution.variables = {
-            OF_EXECUTION: {"PipelineExecutionId": execution.pipeline_execution_id},
-            OF_PIPELINE: own | dict(asked.variables),
-        }
 
     def _begin(self, execution: PipelineExecution, now: float, place: int = 0) -> None:
         """Begin an execution at one of its stages."""
-        self._state.executions[execution.pipeline.name][execution.pipeline_execution_id] = execution
+        known = self._state.executions[execution.pipeline.name]
+        execution.number = len(known) + 1
+        known[execution.pipeline_execution_id] = execution
         details = {"trigger": execution.trigger.detail}
         self._state.record("control", "StartExecution", now, **execution.ledger_ids, details=details)
         self._events.execution(execution, "STARTED", now)
@@ -266,6 +245,7 @@ class PipelineRunner:
 
     def _occupy(self, execution: PipelineExecution) -> None:
         execution.stage_statuses[execution.stage.name] = "InProgress"
+        self._state.note_entry(execution)
         if execution.pipeline.execution_mode != PARALLEL:
             self._state.occupants[execution.pipeline.name, execution.stage.name] = execution
 
@@ -358,6 +338,24 @@ class PipelineRunner:
 
     def _record_call(self, operation: str, now: float, execution: PipelineExecution, **details: Any) -> None:
         self._state.record("call", operation, now, **execution.ledger_ids, details=details)
+
+
+def _new(pipeline: Pipeline, trigger: Trigger, asked: StartRequest, now: float) -> PipelineExecution:
+    """Return an execution with its variables, which has not begun."""
+    execution = PipelineExecution(
+        pipeline=pipeline,
+        started_at=now,
+        updated_at=now,
+        trigger=trigger,
+        source_revisions=asked.source_revisions,
+        put_revisions=asked.put_revisions,
+    )
+    own = {name: value for name, value in pipeline.variables.items() if value is not None}
+    execution.variables = {
+        OF_EXECUTION: {"PipelineExecutionId": execution.pipeline_execution_id},
+        OF_PIPELINE: own | dict(asked.variables),
+    }
+    return execution
 
 
 def cannot_roll_back(why: str) -> ApiError:

@@ -18,8 +18,9 @@ from airflow_codepipeline_partner.emulator.model.customers import Customers
 from airflow_codepipeline_partner.emulator.model.events import Event
 from airflow_codepipeline_partner.emulator.model.executions import ActionExecution, PipelineExecution
 from airflow_codepipeline_partner.emulator.model.jobs import Job, JobQueue, JobSnapshot
-from airflow_codepipeline_partner.emulator.model.pipelines import Pipeline
+from airflow_codepipeline_partner.emulator.model.pipelines import Pipeline, Stage
 from airflow_codepipeline_partner.emulator.model.planned_failures import PlannedFailure
+from airflow_codepipeline_partner.emulator.model.stage_views import StageView
 from airflow_codepipeline_partner.emulator.model.transitions import Transition
 from airflow_codepipeline_partner.emulator.model.webhooks import Webhook
 from airflow_codepipeline_partner.emulator.settings import Settings
@@ -93,6 +94,9 @@ class State:
             #: What GetPipeline answers for each version of a pipeline that moto has, too.
             self.versions: dict[str, dict[int, dict[str, Any]]] = {}
             #: By pipeline and by their ids, the oldest first.
+            #: By pipeline and stage, or by pipeline, stage and action: what GetPipelineState shows.
+            self._newest_in_stage: dict[tuple[str, str], PipelineExecution] = {}
+            self._newest_runs: dict[tuple[str, str, str], ActionExecution] = {}
             self.executions: dict[str, dict[str, PipelineExecution]] = {}
             #: By pipeline and stage: the execution in it, and those that wait for it. Not with PARALLEL.
             self.occupants: dict[tuple[str, str], PipelineExecution] = {}
@@ -196,10 +200,42 @@ class State:
                 self.approvals.pop(action.token or "", None)
         del self.pipelines[name], self.executions[name]
         self.versions.pop(name, None)
-        kept: list[dict[Any, Any]] = [self.occupants, self.waiting, self.transitions]
-        for places in (*kept, self.planned_failures, self.put_revisions, self.start_tokens):
+        kept: list[dict[Any, Any]] = [self.occupants, self.waiting, self.transitions, self._newest_runs]
+        for places in (
+            *kept,
+            self._newest_in_stage,
+            self.planned_failures,
+            self.put_revisions,
+            self.start_tokens,
+        ):
             for key in [key for key in places if key[0] == name]:
                 del places[key]
+
+    def note_entry(self, execution: PipelineExecution) -> None:
+        """Note that an execution has entered the stage that it is in."""
+        place = execution.pipeline.name, execution.stage.name
+        known = self._newest_in_stage.get(place)
+        if known is None or known.number <= execution.number:
+            self._newest_in_stage[place] = execution
+
+    def note_run(self, run: ActionExecution) -> None:
+        """Note that an action has begun."""
+        self.action_executions[run.action_execution_id] = run
+        place = run.pipeline.name, run.stage_name, run.action.name
+        known = self._newest_runs.get(place)
+        if known is None or known.execution.number <= run.execution.number:
+            self._newest_runs[place] = run
+
+    def stage_view(self, pipeline: Pipeline, stage: Stage) -> StageView:
+        """Return a stage as GetPipelineState sees it."""
+        place = pipeline.name, stage.name
+        runs = {each.name: self._newest_runs.get((*place, each.name)) for each in stage.actions}
+        return StageView(
+            newest=self._newest_in_stage.get(place),
+            runs={name: run for name, run in runs.items() if run is not None},
+            inbound=self.waiting.get(place, ()),
+            transition=self.transitions.get(place),
+        )
 
     def check_concurrency(self, pipeline: Pipeline) -> None:
         """

@@ -44,6 +44,7 @@ class PipelineExecution:
     :param trigger: Who or what started it, and in which way.
     :param given: Contents of source artifacts, by name, that the test gives instead of the source.
     :param source_revisions: By source action and type of revision, what it takes instead of the newest.
+    :param number: Which execution of its pipeline it is, from 1.
     :param put_revisions: By source action, the revision that it is started for.
     :param started_by: The action of another pipeline that waits for its end; None if there is none.
     :param rollback_target: Of a rollback: the execution whose revisions and variables it takes.
@@ -64,6 +65,7 @@ class PipelineExecution:
     trigger: Trigger
     given: Mapping[str, bytes] = dataclasses.field(default_factory=dict, repr=False)
     source_revisions: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    number: int = 1
     put_revisions: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     started_by: ActionExecution | None = None
     rollback_target: PipelineExecution | None = None
@@ -121,13 +123,6 @@ class PipelineExecution:
             if each.action.action_type.category == SOURCE_CATEGORY
         }
         return list(last.values())
-
-    def latest(self, stage_name: str, action_name: str) -> ActionExecution | None:
-        """Return the last run of an action, or None if it has not begun."""
-        for each in reversed(self.actions):
-            if (each.stage_name, each.action.name) == (stage_name, action_name):
-                return each
-        return None
 
 
 @dataclasses.dataclass(eq=False, slots=True)

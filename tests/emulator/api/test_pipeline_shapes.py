@@ -11,6 +11,8 @@ from botocore.validate import ParamValidator
 from declaring import ACTION_TYPE
 
 from airflow_codepipeline_partner.emulator.api import pipeline_shapes as shapes
+from airflow_codepipeline_partner.emulator.clock import Clock
+from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId
 from airflow_codepipeline_partner.emulator.model.executions import (
     ActionExecution,
@@ -75,11 +77,19 @@ def execution(execution_id=FIRST, **more):
 
 
 def state(executions):
-    waiting = {}
-    for each in executions:
+    """Return the state of the pipeline with these executions, the oldest first."""
+    known = State(clock=Clock(lambda: 400.0))
+    for number, each in enumerate(executions, start=1):
+        each.number = number
         if each.waiting:
-            waiting.setdefault((PIPELINE.name, each.stage.name), []).append(each)
-    return shapes.state(PIPELINE, executions, waiting, {})
+            known.waiting[PIPELINE.name, each.stage.name].append(each)
+        for place, stage in enumerate(PIPELINE.stages):
+            if stage.name in each.stage_statuses:
+                known.note_entry(dataclasses.replace(each, place=place))
+        for made in each.actions:
+            known.note_run(made)
+    views = [(stage, known.stage_view(PIPELINE, stage)) for stage in PIPELINE.stages]
+    return shapes.state(PIPELINE, views)
 
 
 def run(of, stage_name="Deploy", action=PARTNER, **more):

@@ -55,7 +55,7 @@ def shown(m, execution_id):
         ("ECR", "IMAGE_DIGEST", "sha256:0a1b2c"),
     ],
 )
-def test_a_source_that_is_not_done_has_the_revision_of_the_start(started, provider, kind, value):
+def test_a_source_that_is_not_done_has_the_given_revision(started, provider, kind, value):
     m = started(source(provider))
     execution_id = m.start(sourceRevisions=[revision(kind, value)])
     [artifact] = shown(m, execution_id)["artifactRevisions"]

@@ -122,7 +122,7 @@ def test_every_operation_of_the_model_is_answered(world, signed_call, operation)
     )
 
 
-def test_an_operation_that_only_a_newer_model_has_is_a_clean_error(world, signed_call, monkeypatch):
+def test_an_operation_of_a_newer_model_is_a_clean_error(world, signed_call, monkeypatch):
     monkeypatch.setattr(app, "operations", lambda: {"DoMore"})
     status, answer, _ = signed_call(world().emu, "DoMore", {})
     assert (status, answer["__type"]) == (400, "NotImplementedException")
