@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 from airflow.configuration import conf
@@ -32,7 +35,7 @@ def options():
 
 
 def test_every_block_is_run_here():
-    assert [language for language, _ in blocks(PAGE)] == ["bash", "python", "python"]
+    assert [language for language, _ in blocks(PAGE)] == ["bash", "python", "python", "python"]
 
 
 def test_the_tables_are_what_the_simulation_says():
@@ -56,7 +59,18 @@ def test_the_commands_run(capsys):
     assert task_cost.parsed(shlex.split(measured)).jobs == 16
 
 
-@pytest.mark.parametrize(("number", "dag_id"), [(0, "build_many_jobs"), (1, "build_in_bursts")])
+def test_local_settings_import_the_hook_in_each_process(tmp_path):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "airflow_local_settings.py").write_text(blocks_of(PAGE, "python")[0])
+    asked = (
+        "import sys\nfrom airflow import settings\nsettings.initialize()\n"
+        "assert 'airflow_codepipeline_partner.hooks' in sys.modules"
+    )
+    environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", asked], env=environment, check=True, timeout=120)
+
+
+@pytest.mark.parametrize(("number", "dag_id"), [(1, "build_many_jobs"), (2, "build_in_bursts")])
 def test_a_dag_works_on_all_jobs(number, dag_id, emulator, aws_connection, dags_folder, load_dags, make_hook):
     for name in ("one", "two"):
         emulator.add_pipeline(name, action_type=CUSTOM_TYPE)
