@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, BaseOperatorLink
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._client_conn_ids import DEFAULT_TEMPLATE, check_template
@@ -45,7 +45,7 @@ class CodePipelineBaseOperator(TextTemplates, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("aws_conn_id", "region_name", "verify", "client_conn_id_template")
-    operator_extra_links = (CodePipelineLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (CodePipelineLink(),)
     ui_color = "#d7e9f7"
 
     #: The address of the link, once the task knows it.

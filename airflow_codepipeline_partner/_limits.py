@@ -54,10 +54,15 @@ FAILURE_TYPES = (
     "RevisionUnavailable",
     "SystemUnavailable",
 )
+SOURCE_REVISION_TYPES = ("COMMIT_ID", "IMAGE_DIGEST", "S3_OBJECT_VERSION_ID", "S3_OBJECT_KEY")
+#: Most variables of one execution (the shape PipelineVariableList), and most revisions of its sources.
+MAX_PIPELINE_VARIABLES = 50
+MAX_SOURCE_REVISIONS = 50
 _NAME = "[0-9A-Za-z_-]+"
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
-#: Field, in AWS's spelling → its shape in the service model, and the limits of that shape.
-TEXTS: dict[str, tuple[str, Text]] = {
+#: Field of the calls about jobs, in AWS's spelling → its shape in the service model, and that shape's limits.
+JOB_TEXTS: dict[str, tuple[str, Text]] = {
     "actionTypeId.category": ("ActionCategory", Text(one_of=CATEGORIES)),
     "actionTypeId.owner": ("ActionOwner", Text(one_of=OWNERS)),
     "actionTypeId.provider": ("ActionProvider", Text(35, pattern=_NAME)),
@@ -78,6 +83,29 @@ TEXTS: dict[str, tuple[str, Text]] = {
     "failureDetails.message": ("Message", Text(5000, free=True)),
     "failureDetails.externalExecutionId": ("ExecutionId", Text(1500)),
 }
+#: The same for the calls about pipelines.
+PIPELINE_TEXTS: dict[str, tuple[str, Text]] = {
+    "pipelineName": ("PipelineName", Text(100, pattern=r"[A-Za-z0-9.@\-_]+")),
+    "pipelineExecutionId": ("PipelineExecutionId", Text(min_chars=0, pattern=_UUID)),
+    "stageName": ("StageName", Text(100, pattern=r"[A-Za-z0-9.@\-_]+")),
+    "actionName": ("ActionName", Text(100, pattern=r"[A-Za-z0-9.@\-_]+")),
+    "clientRequestToken": ("ClientRequestToken", Text(128, pattern="^[a-zA-Z0-9-]+$")),
+    "variables.name": ("PipelineVariableName", Text(128, pattern=r"[A-Za-z0-9@\-_]+")),
+    "variables.value": ("PipelineVariableValue", Text(1000, pattern=".*")),
+    "sourceRevisions.revisionType": ("SourceRevisionType", Text(one_of=SOURCE_REVISION_TYPES)),
+    "sourceRevisions.revisionValue": ("Revision", Text(1500)),
+    "retryMode": ("StageRetryMode", Text(one_of=("FAILED_ACTIONS", "ALL_ACTIONS"))),
+    "approval.summary": ("ApprovalSummary", Text(512, min_chars=0, free=True)),
+    "approval.status": ("ApprovalStatus", Text(one_of=("Approved", "Rejected"))),
+    "approval.token": ("ApprovalToken", Text(min_chars=0, pattern=_UUID)),
+    "transitionType": ("StageTransitionType", Text(one_of=("Inbound", "Outbound"))),
+    "transition.reason": ("DisabledReason", Text(300, pattern=r"[a-zA-Z0-9!@ \(\)\.\*\?\-]+")),
+    "conditionType": ("ConditionType", Text(one_of=("BEFORE_ENTRY", "ON_SUCCESS"))),
+    "actionRevision.revisionId": ("Revision", Text(1500)),
+    "actionRevision.revisionChangeId": ("RevisionChangeIdentifier", Text(100)),
+    "stop.reason": ("StopPipelineExecutionReason", Text(200, min_chars=0, free=True)),
+}
+TEXTS = JOB_TEXTS | PIPELINE_TEXTS
 NUMBERS: dict[str, tuple[str, Number]] = {
     # The model has no maximum, but its integers have 32 bits.
     "maxBatchSize": ("MaxBatchSize", Number(1, 2**31 - 1)),

@@ -104,7 +104,12 @@ class Transport:
         self._attempt.body = b"" if is_cbor else received.get("body") or b""
 
     def send(
-        self, call: Call, secrets: Mapping[str, Secret] | None = None, *, in_doubt: bool = False
+        self,
+        call: Call,
+        secrets: Mapping[str, Secret] | None = None,
+        *,
+        in_doubt: bool = False,
+        repeat_in_doubt: bool = True,
     ) -> Secret:
         """
         Send a call and return its answer, which may hold secrets.
@@ -112,6 +117,7 @@ class Transport:
         :param call: The call.
         :param secrets: Secret arguments, ``clientToken`` and ``nonce``, which no message may show.
         :param in_doubt: Whether an earlier attempt of the same call may have been carried out.
+        :param repeat_in_doubt: Whether to send it again after an attempt that may have been carried out.
         :raises CodePipelineError: CodePipeline refused it, or did not answer until the deadline. ``in_doubt``
             says whether an attempt may have been carried out.
         """
@@ -142,7 +148,10 @@ class Transport:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_Unanswered),
             wait=tenacity.wait_exponential(multiplier=0.5, max=MAX_BACKOFF) + tenacity.wait_random(0, 0.5),
-            stop=lambda state: self._clock() - started + state.upcoming_sleep > self.retry_deadline,
+            stop=lambda state: (
+                (any(unknown) and not repeat_in_doubt)
+                or self._clock() - started + state.upcoming_sleep > self.retry_deadline
+            ),
             sleep=self._sleep,
             before_sleep=lambda state: _log_retry(call, state),
         )

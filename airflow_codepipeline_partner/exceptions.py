@@ -19,6 +19,8 @@ The errors of this package.
         ├── InvalidNonce          the nonce is spent or no longer valid; ``claim()`` handles this error
         ├── JobNotInProgress      the job accepts no result: it ended, timed out, or is not claimed
         ├── NextJobNotOffered     the next job of an action did not come
+        ├── PipelineNotFound      no such pipeline, or no such execution of it, in this account and region
+        ├── ExecutionNotSucceeded the execution of a pipeline has ended, and not with success
         ├── RequestRefused        any other refusal (permissions, validation)
         └── ServiceUnavailable    no answer within the deadline
 
@@ -38,6 +40,7 @@ __all__ = [
     "ClientConnectionError",
     "CodePipelineError",
     "CodePipelineProviderError",
+    "ExecutionNotSucceeded",
     "InvalidClientToken",
     "InvalidInput",
     "InvalidJobReference",
@@ -47,13 +50,29 @@ __all__ = [
     "JobNotInProgress",
     "LimitExceeded",
     "NextJobNotOffered",
+    "PipelineNotFound",
     "RequestRefused",
     "ServiceUnavailable",
     "UnsafeArchive",
 ]
 
 #: The request itself is wrong, as the service says, or botocore before it.
-_INVALID_CODES = ("ValidationException", "ParamValidationError", "OutputVariablesSizeExceededException")
+_INVALID_CODES = (
+    "ActionNotFoundException",
+    "ApprovalAlreadyCompletedException",
+    "ConditionNotOverridableException",
+    "DuplicatedStopRequestException",
+    "InvalidApprovalTokenException",
+    "NotLatestPipelineExecutionException",
+    "OutputVariablesSizeExceededException",
+    "ParamValidationError",
+    "PipelineExecutionNotStoppableException",
+    "PipelineExecutionOutdatedException",
+    "StageNotFoundException",
+    "StageNotRetryableException",
+    "UnableToRollbackStageException",
+    "ValidationException",
+)
 
 
 class CodePipelineProviderError(Exception):
@@ -259,6 +278,29 @@ class InvalidNonce(CodePipelineError):
 
 class NextJobNotOffered(CodePipelineError):
     """The next job of an action was not offered in time."""
+
+
+class PipelineNotFound(CodePipelineError):
+    """CodePipeline does not know the pipeline, or this execution of it, in this account and region."""
+
+    failure_type = "ConfigurationError"
+
+
+class ExecutionNotSucceeded(CodePipelineError):
+    """
+    The execution of a pipeline has ended, and not with success.
+
+    :param status: ``Failed``, ``Stopped``, ``Superseded`` or ``Cancelled``.
+    :param code: The error code of the action that failed, such as ``JobFailed``, or an empty string.
+    """
+
+    failure_type = "JobFailed"
+
+    def __init__(self, message: str, *, status: str = "", code: str = "", **facts: Any) -> None:
+        super().__init__(message, code=code, status=status, **facts)
+        self.status = status
+        # Somebody may retry its stage, and it may go on after a task has lost patience.
+        self.retryable = status in ("Failed", "InProgress")
 
 
 class RequestRefused(CodePipelineError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hook: poll, claim and report as methods, over an Airflow connection."""
+"""The hook: poll, claim and report as methods, and pipelines, over an Airflow connection."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from airflow_codepipeline_partner._protocol.results import (
     read_output_variables,
 )
 from airflow_codepipeline_partner._secrets import Secret, in_closed_frames
+from airflow_codepipeline_partner._stage_methods import StageMethods
 from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner.client_tokens import DEFAULT_TEMPLATE, ClientTokenHook, KeptTokens
 from airflow_codepipeline_partner.exceptions import (
@@ -38,9 +39,9 @@ from airflow_codepipeline_partner.exceptions import (
 __all__ = ["CodePipelineHook"]
 
 
-class CodePipelineHook(ConnectedHook):
+class CodePipelineHook(StageMethods, ConnectedHook):
     """
-    Poll for jobs of an action type, claim them, and send their results.
+    Poll for jobs of an action type, claim them, and send their results; start pipelines, and watch them.
 
     Credentials, region, role and endpoint come from an Airflow connection of type ``aws``. If the connection
     has a role and an endpoint that is not AWS's own (an emulator), STS is called at that endpoint too, unless
@@ -386,12 +387,12 @@ class CodePipelineHook(ConnectedHook):
 
         return Transport(make_client, self.aws_conn_id, self.retry_deadline, self._clock, self._sleep)
 
-    def _send(self, call: Call, *, nonce: Secret | None = None) -> Secret:
+    def _send(self, call: Call, *, nonce: Secret | None = None, repeat_in_doubt: bool = True) -> Secret:
         """Send a call with the client token of its job; if the token is refused, look it up once more."""
         secrets = {} if nonce is None else {"nonce": nonce}
         client_id = call.job.client_id if call.job else None
         if client_id is None:
-            return self._transport.send(call, secrets)
+            return self._transport.send(call, secrets, repeat_in_doubt=repeat_in_doubt)
         token = secrets["clientToken"] = self._tokens.get(client_id)
         try:
             return self._transport.send(call, secrets)

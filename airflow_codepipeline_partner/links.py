@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperatorLink
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
-__all__ = ["CodePipelineLink", "pipeline_url"]
+__all__ = ["CodePipelineExecutionLink", "CodePipelineLink", "execution_url", "pipeline_url"]
 
 #: AWS partition → its console's domain.
 CONSOLE_DOMAINS = {
@@ -29,13 +29,29 @@ def pipeline_url(partition: str, region_name: str, pipeline_name: str) -> str:
     :param region_name: The pipeline's region.
     :param pipeline_name: The pipeline's name.
     """
+    return _console_url(partition, region_name, f"{quote(pipeline_name, safe='')}/view")
+
+
+def execution_url(partition: str, region_name: str, pipeline_name: str, execution_id: str) -> str:
+    """
+    Return the address of a pipeline's execution in the AWS console, or an empty string if there is none.
+
+    :param partition: ``aws``, ``aws-cn`` or ``aws-us-gov``.
+    :param region_name: The pipeline's region.
+    :param pipeline_name: The pipeline's name.
+    :param execution_id: The execution's id.
+    """
+    path = f"{quote(pipeline_name, safe='')}/executions/{quote(execution_id, safe='')}/visualization"
+    return _console_url(partition, region_name, path)
+
+
+def _console_url(partition: str, region_name: str, path: str) -> str:
     domain = CONSOLE_DOMAINS.get(partition)
     if domain is None:
         return ""
     # Only the commercial console has a host for each region.
     host = f"{region_name}.{domain}" if partition == "aws" else domain
-    name = quote(pipeline_name, safe="")
-    return f"https://{host}/codesuite/codepipeline/pipelines/{name}/view?region={quote(region_name, safe='')}"
+    return f"https://{host}/codesuite/codepipeline/pipelines/{path}?region={quote(region_name, safe='')}"
 
 
 class CodePipelineLink(BaseOperatorLink):
@@ -53,3 +69,18 @@ class CodePipelineLink(BaseOperatorLink):
         :param ti_key: The task instance.
         """
         return getattr(operator, "pipeline_url", None) or ""
+
+
+class CodePipelineExecutionLink(BaseOperatorLink):
+    """Link a task to the execution that it started, or waited for, in the AWS console."""
+
+    name = "Pipeline execution"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """
+        Return the address that the task found while it ran, or an empty string.
+
+        :param operator: The task.
+        :param ti_key: The task instance.
+        """
+        return getattr(operator, "execution_url", None) or ""

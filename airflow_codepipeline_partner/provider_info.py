@@ -60,7 +60,10 @@ def get_provider_info() -> dict[str, Any]:
             {"class-name": f"{_PACKAGE}.decorators.codepipeline_job_task", "name": "codepipeline_job"}
         ],
         "notifications": [f"{_PACKAGE}.notifications.CodePipelineJobFailureNotifier"],
-        "extra-links": [f"{_PACKAGE}.links.CodePipelineLink"],
+        "extra-links": [
+            f"{_PACKAGE}.links.CodePipelineLink",
+            f"{_PACKAGE}.links.CodePipelineExecutionLink",
+        ],
         # Airflow 3.1 has no provider commands, and ignores this.
         "cli": [f"{_PACKAGE}.cli.get_airflow_commands"],
     }

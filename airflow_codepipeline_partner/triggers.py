@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The triggers that wait for jobs. They only poll: a task claims a job, never the triggerer."""
+"""
+The triggers that wait for jobs, and for the ends of pipelines' executions.
+
+They only ask: a task claims a job, never the triggerer.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._client_conn_ids import DEFAULT_TEMPLATE
@@ -20,13 +25,16 @@ from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, d
 if TYPE_CHECKING:
     from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
     from airflow_codepipeline_partner._polling.poller import SharedPoller
+    from airflow_codepipeline_partner._protocol.executions import PipelineExecution
     from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 
-__all__ = ["CodePipelineContinuationTrigger", "CodePipelineJobTrigger"]
+__all__ = ["CodePipelineContinuationTrigger", "CodePipelineExecutionTrigger", "CodePipelineJobTrigger"]
 
 #: After this many seconds in the triggerer a task reads the record, and then waits on. Another task of the
 #: run, which a user marked as failed while it ran, may have claimed the job, and only the record says so.
 LOOK_AT_RECORD_AFTER = 120.0
+#: For how many seconds the wait for an execution lasts at least, whatever its deadline: for one look.
+LEAST_WAIT_FOR_EXECUTION = 60.0
 #: How long after the deadline Airflow may end a deferral whose trigger does not run, in seconds.
 DEFERRAL_MARGIN = 60
 
@@ -216,6 +224,115 @@ class CodePipelineContinuationTrigger(CodePipelineJobTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait at the shared poller."""
         yield await self._first_event(self.timeout_deadline or 0.0, self.next_job)
+
+
+class CodePipelineExecutionTrigger(BaseTrigger):
+    """
+    Wait until an execution of a pipeline has ended. Meanwhile the task's log shows what its actions do.
+
+    All triggers of a triggerer that wait for executions of the same pipeline with the same AWS parameters
+    share their calls, at the shortest of their intervals.
+
+    :param pipeline_name: The pipeline.
+    :param execution_id: The execution.
+    :param poll_interval: Seconds between two looks, varied by a tenth.
+    :param timeout_deadline: Until when to wait, in seconds since the epoch. If None, without end.
+    :param retry_deadline: How long CodePipeline may fail to answer, in seconds, before the wait ends with an
+        error. The looks back off meanwhile, up to a minute.
+    :param stop_on_kill: What to do if somebody ends the waiting task (from Airflow 3.3 on): ``wait`` stops
+        the execution when its actions in progress have ended, ``abandon`` at once. None leaves it alone.
+    :param aws_conn_id: The ``aws`` connection. If None, boto3's default credentials are used.
+    :param region_name: The pipeline's region. If None, the connection's region is used.
+    :param verify: Whether to verify TLS certificates, or the path of a CA bundle.
+    :param botocore_config: A mapping of arguments of botocore's Config, or None.
+    :param client_conn_id_template: Not used by pipelines.
+
+    Source: ListPipelineExecutions, ListActionExecutions, GetPipelineExecution, StopPipelineExecution,
+    CodePipeline API 2015-07-09.
+    """
+
+    def __init__(
+        self,
+        pipeline_name: str,
+        execution_id: str,
+        poll_interval: float = 30,
+        timeout_deadline: float | None = None,
+        retry_deadline: float = 300,
+        stop_on_kill: Literal["wait", "abandon"] | None = None,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        botocore_config: dict[str, Any] | None = None,
+        client_conn_id_template: str = DEFAULT_TEMPLATE,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.pipeline_name = pipeline_name
+        self.execution_id = execution_id
+        self.poll_interval = poll_interval
+        self.timeout_deadline = timeout_deadline
+        self.retry_deadline = retry_deadline
+        self.stop_on_kill = stop_on_kill
+        self.aws = AwsParameters(aws_conn_id, region_name, verify, botocore_config, client_conn_id_template)
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and its arguments, as they lie in Airflow's database."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "pipeline_name": self.pipeline_name,
+                "execution_id": self.execution_id,
+                "poll_interval": self.poll_interval,
+                "timeout_deadline": self.timeout_deadline,
+                "retry_deadline": self.retry_deadline,
+                "stop_on_kill": self.stop_on_kill,
+                **self.aws.to_arguments(),
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait at the pipeline's shared poller; make one event."""
+        try:
+            async with asyncio.timeout(self._seconds_left()):
+                execution = await self._end()
+        except TimeoutError:
+            yield self._event("timeout")
+        except CodePipelineProviderError as error:
+            yield self._event("error", error=described(error))
+        else:
+            yield self._event("ended", execution=execution.to_xcom())
+
+    def _event(self, status: str, **facts: Any) -> TriggerEvent:
+        # With the id in each: dag.test() hands nothing else to the method that goes on.
+        known = {"status": status, "pipeline_execution_id": self.execution_id}
+        return TriggerEvent({**known, "execution": None, "error": None, **facts})  # type: ignore[no-untyped-call]
+
+    def _seconds_left(self) -> float | None:
+        if self.timeout_deadline is None:
+            return None
+        # After a restart of the triggerer, too, it looks once.
+        return max(self.timeout_deadline - time.time(), LEAST_WAIT_FOR_EXECUTION)
+
+    async def _end(self) -> PipelineExecution:
+        from airflow_codepipeline_partner._polling.execution_poller import ExecutionPoller
+        from airflow_codepipeline_partner._protocol.execution_progress import ExecutionProgress
+
+        poller, progress = ExecutionPoller.for_(self.pipeline_name, self.aws), ExecutionProgress()
+        looks = poller.follow(self.execution_id, self.poll_interval, retry_deadline=self.retry_deadline)
+        async with aclosing(looks):
+            async for look in looks:
+                for line in progress.lines(look.actions):
+                    self.log.info(line)
+                execution = look.execution.with_actions(look.actions)
+        return execution
+
+    async def on_kill(self) -> None:
+        """Stop the execution, if the task was told to, when somebody ends it while it waits."""
+        if self.stop_on_kill is not None:
+            from airflow_codepipeline_partner._polling.execution_poller import stop
+
+            await stop(
+                self.aws, self.pipeline_name, self.execution_id, abandon=self.stop_on_kill == "abandon"
+            )
 
 
 def defer_for_next_job(

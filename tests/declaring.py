@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 ACTION_TYPE = {"category": "Deploy", "owner": "ThirdParty", "provider": "Example", "version": "1"}
 CUSTOM_TYPE = {"category": "Build", "owner": "Custom", "provider": "Own", "version": "1"}
 S3 = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"}
+APPROVAL = {"category": "Approval", "owner": "AWS", "provider": "Manual", "version": "1"}
 CODE_DEPLOY = {"category": "Deploy", "owner": "AWS", "provider": "CodeDeploy", "version": "1"}
 TRUST = json.dumps(
     {

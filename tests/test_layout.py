@@ -18,7 +18,10 @@ FLOORS = (
     ("_limits", "_suggestions", "_masking", "_secrets", "_compat", "_aws_errors", "provider_info", "links"),
     ("_limit_checks", "exceptions", "_client_conn_ids", "_connections"),
     ("_protocol",),
-    ("jobs", "client_tokens", "_endpoints", "_connected_hook", "_transport", "hooks"),
+    (
+        *("jobs", "client_tokens", "_endpoints", "_connected_hook", "_transport"),
+        *("_pipeline_methods", "_stage_methods", "hooks"),
+    ),
     ("_aws_parameters", "_templates"),
     ("_worker", "_polling", "artifacts", "action_types", "_base_operator", "_claiming_operator"),
     (
@@ -27,6 +30,7 @@ FLOORS = (
         "decorators",
         "sensors",
         "_watching",
+        "_execution_wait",
         "notifications",
         "assets",
         "cli",

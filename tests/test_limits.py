@@ -14,6 +14,7 @@ from airflow_codepipeline_partner._limits import (
     ACTION_TYPE_TEXTS,
     CATEGORIES,
     FAILURE_TYPES,
+    JOB_TEXTS,
     MAX_CONFIGURATION_PROPERTIES,
     NUMBERS,
     OWNERS,
@@ -63,7 +64,7 @@ def inputs() -> dict[str, Any]:
 @pytest.mark.parametrize("field", sorted(TEXTS))
 def test_a_text_has_the_limits_of_the_service_model(field):
     shape_name, limit = TEXTS[field]
-    shape = inputs()[field]
+    shape = inputs()[field] if field in JOB_TEXTS else service_model().shape_for(shape_name)
     assert shape.name == shape_name
     assert shape.type_name == "string"
     if shape.enum:
@@ -93,11 +94,11 @@ def test_each_constrained_member_of_the_calls_has_its_limit():
         for path, shape in inputs().items()
         if any(rule in shape.metadata for rule in ("min", "max", "pattern", "enum"))
     }
-    assert constrained == {*TEXTS, *NUMBERS}
+    assert constrained == {*JOB_TEXTS, *NUMBERS}
 
 
 def test_only_a_time_and_a_variables_value_have_no_limit():
-    assert set(inputs()) - {*TEXTS, *NUMBERS} == {"currentRevision.created", "outputVariables.value"}
+    assert set(inputs()) - {*JOB_TEXTS, *NUMBERS} == {"currentRevision.created", "outputVariables.value"}
 
 
 def test_the_named_choices_are_those_of_the_fields():
@@ -111,6 +112,8 @@ def test_only_text_for_people_is_free():
         "currentRevision.revisionSummary",
         "executionDetails.summary",
         "failureDetails.message",
+        "approval.summary",
+        "stop.reason",
     }
 
 

@@ -201,7 +201,10 @@ def test_airflows_manager_finds_the_commands_where_it_knows_any(found):
 def test_airflows_manager_finds_notifier_link_and_triggers(found):
     [notifier] = found["notifications"]
     assert f"{PACKAGE}.notifications.CodePipelineJobFailureNotifier" in notifier
-    assert found["links"] == [f"{PACKAGE}.links.CodePipelineLink"]
+    assert sorted(found["links"]) == [
+        f"{PACKAGE}.links.CodePipelineExecutionLink",
+        f"{PACKAGE}.links.CodePipelineLink",
+    ]
     assert found["triggers"] == [f"{PACKAGE}.triggers"]
 
 

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import DAG, task
 from support import ACTION_TYPE
 
-from airflow_codepipeline_partner import sensors
+from airflow_codepipeline_partner import _compat
 from airflow_codepipeline_partner._compat import AirflowSensorTimeout, AirflowSkipException
 from airflow_codepipeline_partner.exceptions import (
     ActionTypeNotFound,
@@ -166,7 +166,7 @@ def test_airflows_default_says_whether_it_defers(monkeypatch):
 
 def test_airflows_default_is_looked_up_only_in_the_task(monkeypatch):
     """A look-up takes a tenth of the time in which the sensor is made."""
-    monkeypatch.setattr(sensors.conf, "getboolean", lambda *names, **more: pytest.fail("It was looked up."))
+    monkeypatch.setattr(_compat.conf, "getboolean", lambda *names, **more: pytest.fail("It was looked up."))
     for deferrable in (None, False, True):
         CodePipelineJobSensor(task_id="wait", action_type=ACTION_TYPE, deferrable=deferrable)
 

@@ -46,7 +46,6 @@ MAX_SEEN_JOBS = 10_000
 LONGEST_SILENCE = 2.0
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, SharedPoller]] = WeakKeyDictionary()
-_hooks: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedHooks] = WeakKeyDictionary()
 _lookup_hooks: WeakKeyDictionary[asyncio.AbstractEventLoop, LookupHooks] = WeakKeyDictionary()
 
 
@@ -114,7 +113,7 @@ class SharedPoller:
         pollers = _pollers.setdefault(loop, {})
         if key not in pollers:
             start_poll_threads()
-            hooks = _hooks.setdefault(loop, SharedHooks(SYSTEM_CLOCK.monotonic))
+            hooks = SharedHooks.of_running_loop(SYSTEM_CLOCK.monotonic)
             lookup_hooks = _lookup_hooks.setdefault(loop, LookupHooks(SYSTEM_CLOCK.monotonic))
             lookup = ContinuationLookup(lookup_hooks, SYSTEM_CLOCK.monotonic)
             pollers[key] = cls(action_type, query_param, aws, hooks, lookup, SYSTEM_CLOCK)

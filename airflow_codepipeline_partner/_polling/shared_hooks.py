@@ -8,12 +8,14 @@ A hook outlives the pollers that use it, and is replaced only for cause.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling.threads import LOOKUP_TIMEOUTS, POLL_TIMEOUTS
@@ -27,6 +29,8 @@ MAX_HOOKS = 1000
 #: For how long a throttled or lost look-up is retried, in seconds. Otherwise the task would wait until the
 #: job is offered again.
 LOOKUP_RETRY_DEADLINE = 5.0
+
+_hooks: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedHooks] = WeakKeyDictionary()
 
 
 class SharedHooks:
@@ -43,6 +47,15 @@ class SharedHooks:
         self._hooks: OrderedDict[str, tuple[CodePipelineHook, float]] = OrderedDict()
         #: Connections that were in trouble since their hook was made.
         self._troubled: set[str] = set()
+
+    @classmethod
+    def of_running_loop(cls, clock: Callable[[], float]) -> SharedHooks:
+        """
+        Return the hooks for all polls of the running loop.
+
+        :param clock: For the first who asks: returns the time in seconds.
+        """
+        return _hooks.setdefault(asyncio.get_running_loop(), cls(clock))
 
     def get(self, aws: AwsParameters) -> CodePipelineHook:
         """Return the hook for a connection. It may be used by many threads at once."""

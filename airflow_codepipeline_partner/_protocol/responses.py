@@ -43,12 +43,20 @@ _ERRORS: dict[str, type[CodePipelineError]] = {
     "InvalidJobStateException": exceptions.JobNotInProgress,
     "InvalidNonceException": exceptions.InvalidNonce,
     "JobNotFoundException": exceptions.JobNotFound,
+    "PipelineExecutionNotFoundException": exceptions.PipelineNotFound,
+    "PipelineNotFoundException": exceptions.PipelineNotFound,
 }
 _ANSWER_MEMBERS = {
     member: name
     for dialect in DIALECTS.values()
     for member, name in ((dialect.details, "jobDetails"), (dialect.acknowledge, "status"))
+} | {
+    "GetPipelineExecution": "pipelineExecution",
+    "RollbackStage": "pipelineExecutionId",
+    "StartPipelineExecution": "pipelineExecutionId",
 }
+#: They are answered with nothing.
+_PUTS = {put for dialect in DIALECTS.values() for put in (dialect.success, dialect.failure)}
 _ADVICE: dict[type[CodePipelineError], str] = {
     exceptions.ActionTypeNotFound: "Check category, owner, provider, version and region, and that this AWS "
     "account may poll for the action type.",
@@ -59,6 +67,8 @@ _ADVICE: dict[type[CodePipelineError], str] = {
     "action again, retry it in CodePipeline.",
     exceptions.JobNotFound: "Check that job and AWS region belong together; CodePipeline forgets ended "
     "jobs after a while.",
+    exceptions.PipelineNotFound: "Check the name, the region and the account. CodePipeline keeps executions "
+    "for a year.",
 }
 _QUERY_ADVICE = (
     "Check query_param: a custom action type with a queryable property needs it, under the property's name; "
@@ -101,7 +111,7 @@ def error_for(
     :param in_doubt: Whether an earlier attempt may have been carried out, without an answer.
     """
     kind = _ERRORS.get(code, exceptions.RequestRefused)
-    about = str(call.job) if call.job else "the poll"
+    about = str(call.job or _pipeline_of(call))
     advice = _ADVICE.get(kind, "")
     if "actionTypeId" in call.arguments:
         asked = call.arguments["actionTypeId"]
@@ -119,6 +129,11 @@ def error_for(
         in_doubt=in_doubt,
         job_id=call.job.job_id if call.job else None,
     )
+
+
+def _pipeline_of(call: Call) -> str:
+    name = call.arguments.get("pipelineName") or call.arguments.get("name")
+    return f"pipeline {name}" if name else "the poll"
 
 
 def sentence(text: str) -> str:
@@ -145,8 +160,7 @@ def is_answer(call: Call, answer: Mapping[str, Any], body: bytes) -> bool:
         members = json.loads(body or b"{}")
     except ValueError:
         return False
-    is_put = "actionTypeId" not in call.arguments
-    return isinstance(members, dict) and not (is_put and members)
+    return isinstance(members, dict) and not (call.operation in _PUTS and members)
 
 
 def offered_jobs(

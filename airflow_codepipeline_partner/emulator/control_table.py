@@ -289,6 +289,7 @@ CONTROLS: tuple[Control, ...] = (
         Controls.start_execution,
         lambda started: {"pipeline_execution_id": started},
     ),
+    Control("fail-action", "POST", "/actions/fail", Controls.fail_action),
     Control("send-events-to", "POST", "/events", Controls.send_events_to),
     Control(
         "jobs",

@@ -26,6 +26,7 @@ from airflow_codepipeline_partner.emulator.faults import Fault
 from airflow_codepipeline_partner.emulator.ledger import Ledger, moment
 from airflow_codepipeline_partner.emulator.model.action_types import THIRD_PARTY, ActionTypeName
 from airflow_codepipeline_partner.emulator.model.customers import Customer
+from airflow_codepipeline_partner.emulator.model.executions import Trigger
 from airflow_codepipeline_partner.emulator.model.jobs import JobSnapshot
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     DEFAULT_REGION,
@@ -34,6 +35,8 @@ from airflow_codepipeline_partner.emulator.model.pipelines import (
     Pipeline,
     Stage,
 )
+from airflow_codepipeline_partner.emulator.model.planned_failures import PlannedFailure
+from airflow_codepipeline_partner.emulator.model.start_requests import StartRequest
 from airflow_codepipeline_partner.emulator.settings import Settings
 
 SOURCE = "Source"
@@ -180,7 +183,8 @@ class Controls:
         :param action_name: Name of the action. Defaults to ``Partner``.
         :param encryption_key: KMS key id of the artifacts, 1 to 400 characters. Defaults to AWS's managed
             key.
-        :param job_timeout: Seconds, > 0, for one job. Defaults to the setting ``job_timeout``.
+        :param job_timeout: Seconds, > 0, for one job. Defaults to the action type's, or to the setting
+            ``job_timeout``.
         :param execution_url_template: The worker's page of an execution, with ``{Config:name}`` and
             ``{ExternalExecutionId}``. Defaults to the action type's.
         :param bucket: S3 bucket of the artifacts, created if it is missing. Defaults to the emulator's own.
@@ -211,7 +215,9 @@ class Controls:
             ),
             entity_url_template=known.entity_url_template,
             revision_url_template=known.revision_url_template,
-            job_timeout=None if job_timeout is None else read_seconds("job_timeout", job_timeout),
+            job_timeout=known.job_timeout
+            if job_timeout is None
+            else read_seconds("job_timeout", job_timeout),
         )
         source = Action(SOURCE, S3_SOURCE, output_artifacts=inputs)
         bucket = self._bucket if bucket is None else bucket
@@ -267,7 +273,38 @@ class Controls:
                 raise ControlError(fault)
             if not all(isinstance(value, str) for value in values.values()):
                 raise ControlError("the values of variables are texts")
-            return self.runner.start(pipeline, trigger, bodies, values)
+            return self.runner.start(pipeline, Trigger(trigger), StartRequest(values), bodies)
+
+    def fail_action(
+        self,
+        name: str,
+        action_name: str,
+        *,
+        stage_name: str | None = None,
+        code: str = "JobFailed",
+        message: str = "The control fail_action made this action fail.",
+        times: int | None = 1,
+    ) -> None:
+        """
+        Let an action that has no worker fail: its next run, or more of them.
+
+        :param name: The pipeline.
+        :param action_name: The action; one that no worker does. An approval then asks nobody.
+        :param stage_name: Its stage. Needed if more than one has an action of this name.
+        :param code: The error's code. Defaults to ``JobFailed``.
+        :param message: The error's message, 1 to 5000 characters.
+        :param times: How many runs fail, ≥ 0; 0 ends what was said before. None means all until then, or
+            until the faults are cleared.
+        """
+        with self.state.lock:
+            stage, action = self.state.pipeline(name).find_action(action_name, stage_name)
+            if action.makes_jobs:
+                raise ControlError(f"a worker does the action {action_name}, and can fail it by its result")
+            place = name, stage.name, action_name
+            self.state.planned_failures[place] = PlannedFailure(code, message, times)
+            details = {"stageName": stage.name, "actionName": action_name, "code": code, "times": times}
+            now = self.state.tick()
+            self.state.record("control", "FailAction", now, pipeline_name=name, details=details)
 
     def pipeline_state(self, name: str) -> dict[str, Any]:
         """
@@ -367,9 +404,10 @@ class Controls:
             return list(self.state.faults.active)
 
     def clear_faults(self) -> None:
-        """Drop all faults, and end the waits of slow calls."""
+        """Drop all faults, end the waits of slow calls, and forget what fail_action planned."""
         with self.state.lock:
             self.state.faults.clear()
+            self.state.planned_failures.clear()
             self.state.record("control", "ClearFaults", self.state.tick())
 
     @property

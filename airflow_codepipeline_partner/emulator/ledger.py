@@ -26,7 +26,8 @@ class LedgerEntry:
     :param number: Position in the ledger, from 1.
     :param time: When, by the emulator's clock, in UTC.
     :param kind: ``call`` (a CodePipeline call: each of the job calls, each about action types, each that
-        makes, changes or deletes a pipeline, stops or retries an execution, and each that is refused),
+        makes, changes or deletes a pipeline, each that changes how an execution goes on, and each that is
+        refused),
         ``artifact`` (an S3 call with a job's credentials), ``job`` (what happened to a job without a call,
         such as a timeout), ``action`` (the end of an action), ``event`` (an event of EventBridge, if anybody
         waits for events), ``control`` (what the test did).

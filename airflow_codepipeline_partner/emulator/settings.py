@@ -65,6 +65,8 @@ class Settings:
         one-time id.
     :param max_requests_per_second: Calls of one operation, > 0, that are done in a second of the emulator's
         time, and in one burst (at least one); more are ThrottlingException. None means no limit.
+    :param max_concurrent_executions: Executions of one pipeline, ≥ 1, that may be in progress at once; one
+        more start is ConcurrentPipelineExecutionsLimitExceededException. None means no limit.
 
     Source: CodePipeline API 2015-07-09 and its user guide, as far as they go: they give the timeouts, and say
     that there are leases, nonces and continuations. The rest is a careful reading; that is why it can be
@@ -97,6 +99,7 @@ class Settings:
     connect_parameter: str = "request"
     connect_members: tuple[str, str, str] = ("clientId", "clientToken", "correlationId")
     max_requests_per_second: float | None = None
+    max_concurrent_executions: int | None = None
 
     def __post_init__(self) -> None:
         for field, hint in get_type_hints(type(self)).items():

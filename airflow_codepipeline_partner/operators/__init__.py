@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operators: claim a job, continue its action, move its artifacts, and report its result."""
+"""The operators: claim a job, continue its action, move its artifacts, report its result; start pipelines."""
 
 from __future__ import annotations
 
+from airflow_codepipeline_partner.operators.approval import CodePipelinePutApprovalResultOperator
 from airflow_codepipeline_partner.operators.artifacts import (
     CodePipelineDownloadArtifactsOperator,
     CodePipelineUploadArtifactsOperator,
@@ -17,12 +18,27 @@ from airflow_codepipeline_partner.operators.put_result import (
     PutThirdPartyJobFailureResultOperator,
     PutThirdPartyJobSuccessResultOperator,
 )
+from airflow_codepipeline_partner.operators.retry_stage import CodePipelineRetryStageOperator
+from airflow_codepipeline_partner.operators.rollback_stage import CodePipelineRollbackStageOperator
+from airflow_codepipeline_partner.operators.source_revision import CodePipelinePutActionRevisionOperator
+from airflow_codepipeline_partner.operators.stage_condition import CodePipelineOverrideStageConditionOperator
+from airflow_codepipeline_partner.operators.stage_transition import CodePipelineStageTransitionOperator
+from airflow_codepipeline_partner.operators.start_pipeline import CodePipelineStartPipelineOperator
+from airflow_codepipeline_partner.operators.stop_pipeline import CodePipelineStopPipelineOperator
 
 __all__ = [
     "CodePipelineClaimJobOperator",
     "CodePipelineContinueJobOperator",
     "CodePipelineDownloadArtifactsOperator",
     "CodePipelineFinishJobOperator",
+    "CodePipelineOverrideStageConditionOperator",
+    "CodePipelinePutActionRevisionOperator",
+    "CodePipelinePutApprovalResultOperator",
+    "CodePipelineRetryStageOperator",
+    "CodePipelineRollbackStageOperator",
+    "CodePipelineStageTransitionOperator",
+    "CodePipelineStartPipelineOperator",
+    "CodePipelineStopPipelineOperator",
     "CodePipelineUploadArtifactsOperator",
     "PutJobFailureResultOperator",
     "PutJobSuccessResultOperator",

@@ -18,7 +18,7 @@ def run_block(place, *clients):
 
 
 def test_each_block_is_run_here():
-    assert len(blocks(PAGE)) == 2
+    assert len(blocks(PAGE)) == 3
 
 
 def test_the_pipeline_that_is_shown_runs(capsys):
@@ -30,6 +30,11 @@ def test_the_pipeline_that_is_shown_runs(capsys):
     ]
 
 
+def test_what_fails_and_what_asks_is_seen(capsys):
+    run_block(1, "iam", "codepipeline")
+    assert capsys.readouterr().out.splitlines() == ["Failed", "InProgress", "Succeeded"]
+
+
 def test_a_queue_gets_the_events_that_a_rule_names(capsys):
-    run_block(1, "events", "sqs")
+    run_block(2, "events", "sqs")
     assert capsys.readouterr().out == "shop Partner STARTED\n"

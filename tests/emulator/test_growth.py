@@ -13,8 +13,9 @@ from airflow_codepipeline_partner.emulator.errors import ApiError
 
 REGION = "us-east-1"
 FEW, MANY = 3, 200
-#: A call may take one turn more or less, for instance in a lock.
-SLACK = 10
+#: A call may take some turns more or less, for instance when it draws a random number that is too high. What
+#: grows takes at least one more step for each of MANY.
+SLACK = 60
 
 
 class Calls:
@@ -94,6 +95,7 @@ class Calls:
         [found] = self.show("ListPipelineExecutions", asked)["pipelineExecutionSummaries"]
         self.show("ListActionExecutions", asked)
         execution_id = found["pipelineExecutionId"]
+        self.show("GetPipelineState", {"name": self.name})
         self.show("GetPipelineExecution", {"pipelineName": self.name, "pipelineExecutionId": execution_id})
 
     def show(self, operation, request):

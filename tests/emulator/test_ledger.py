@@ -56,7 +56,7 @@ POLL = "PollForThirdPartyJobs"
             "MissingAuthenticationTokenException",
         ),
         ("PutThirdPartyJobSuccessResult", {"jobId": "j"}, {"service": "s3"}, "InvalidSignatureException"),
-        ("PutApprovalResult", {}, {}, "NotImplementedException"),
+        ("PutWebhook", {}, {}, "ValidationException"),
         ("GetActionType", {}, {}, "ValidationException"),
         ("GetPipelineState", {"name": "none"}, {}, "PipelineNotFoundException"),
         ("Nonsense", {}, {}, "UnknownOperationException"),

@@ -35,6 +35,14 @@ EMULATOR = {
         "variables": None,
     },
     "add_action_type": {"action_type": NEEDED, "secret_configuration_keys": ()},
+    "fail_action": {
+        "name": NEEDED,
+        "action_name": NEEDED,
+        "stage_name": None,
+        "code": "JobFailed",
+        "message": "The control fail_action made this action fail.",
+        "times": 1,
+    },
     "advance": {"seconds": NEEDED},
     "inject": {
         "kind": NEEDED,

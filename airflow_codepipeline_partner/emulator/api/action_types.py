@@ -24,6 +24,7 @@ MAX_TAGS = 50
 #: Region, account, and owner, category, provider and version.
 _ARN = re.compile(r"arn:[\w-]+:codepipeline:([^:]+):([0-9]{12}):actiontype:([^/:]+/[^/:]+/[^/:]+/[^/:]+)")
 _TEMPLATES = ("entityUrlTemplate", "executionUrlTemplate", "revisionUrlTemplate")
+_WORKER, _WORKERS_CONFIGURATION = "JobWorker", "jobWorkerExecutorConfiguration"
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
@@ -43,6 +44,7 @@ class ActionTypesApi:
             "DeleteCustomActionType": self._delete,
             "ListActionTypes": self._list,
             "GetActionType": self._get,
+            "UpdateActionType": self._update,
             "ListTagsForResource": self._list_tags,
             "TagResource": self._tag,
             "UntagResource": self._untag,
@@ -73,19 +75,13 @@ class ActionTypesApi:
 
     def _create(self, request: Request, region: str | None) -> Answer:
         type_id = _custom_id(request)
-        tags = _read_tags(request.pop("tags", []))
+        tags = read_tags(request.pop("tags", []))
         definition = {name: value for name, value in request.items() if name not in type_id._fields}
-        for what in ("input", "output"):
-            counts = definition[f"{what}ArtifactDetails"]
-            if counts["minimumCount"] > counts["maximumCount"]:
-                raise _invalid(f"{what}ArtifactDetails: minimumCount is above maximumCount")
-        properties = definition.get("configurationProperties", [])
-        _check_properties(properties)
-        _check_templates(definition.get("settings", {}), properties)
+        _check_definition(definition)
         made = self._state.action_types.create(
             RegisteredActionType(type_id, definition, region=region, tags=tags)
         )
-        return {"actionType": made.as_dict(), "tags": _written(made.tags)}
+        return {"actionType": made.as_dict(), "tags": written_tags(made.tags)}
 
     def _delete(self, request: Request, region: str | None) -> Answer:
         self._state.action_types.delete(_custom_id(request), region)
@@ -105,24 +101,43 @@ class ActionTypesApi:
         found = self._state.action_types.find(ActionTypeId.of(request), region)
         if found is None:
             raise ApiError("ActionTypeNotFoundException", not_available(ActionTypeId.of(request)))
+        if found.declaration is not None:
+            return {"actionType": dict(found.declaration)}
         shape = found.as_dict()
-        worker = {"jobWorkerExecutorConfiguration": {"pollingAccounts": [ACCOUNT_ID]}}
+        worker = {_WORKERS_CONFIGURATION: {"pollingAccounts": [ACCOUNT_ID]}}
         return {
             "actionType": {
                 "id": shape["id"],
-                "executor": {"type": "JobWorker", "configuration": worker},
+                "executor": {"type": _WORKER, "configuration": worker},
                 "inputArtifactDetails": shape["inputArtifactDetails"],
                 "outputArtifactDetails": shape["outputArtifactDetails"],
                 "permissions": {"allowedAccounts": ["*"]},
             }
         }
 
+    def _update(self, request: Request, region: str | None) -> Answer:
+        declared = request["actionType"]
+        type_id = ActionTypeId.of(declared["id"])
+        found = self._state.action_types.find(type_id, region)
+        if found is None:
+            raise ApiError("ActionTypeNotFoundException", not_available(type_id))
+        executor = declared["executor"]
+        if executor["type"] != _WORKER:
+            message = "The emulator runs no Lambda functions: the executor is a JobWorker."
+            raise ApiError("NotImplementedException", message)
+        if list(executor["configuration"]) != [_WORKERS_CONFIGURATION]:
+            raise _invalid(f"executor: a {_WORKER} has the configuration {_WORKERS_CONFIGURATION} only")
+        definition = _definition_of(declared)
+        _check_definition(definition)
+        self._state.action_types.update(found, definition, declared)
+        return {}
+
     def _list_tags(self, request: Request, region: str | None) -> Answer:
-        return page_of_tags(_written(self._tagged(request, region).tags), request)
+        return page_of_tags(written_tags(self._tagged(request, region).tags), request)
 
     def _tag(self, request: Request, region: str | None) -> Answer:
         known = self._tagged(request, region)
-        tags = {**known.tags, **_read_tags(request["tags"])}
+        tags = {**known.tags, **read_tags(request["tags"])}
         if len(tags) > MAX_TAGS:
             raise ApiError("TooManyTagsException", f"A resource has at most {MAX_TAGS} tags.")
         self._state.action_types.tag(known, tags)
@@ -159,7 +174,12 @@ def _name(action_type: RegisteredActionType) -> str:
     return "/".join(action_type.id)
 
 
-def _read_tags(tags: list[dict[str, str]]) -> dict[str, str]:
+def read_tags(tags: list[dict[str, str]]) -> dict[str, str]:
+    """
+    Return the tags of a resource by their keys.
+
+    :raises ApiError: AWS would refuse them.
+    """
     read = {each["key"]: each["value"] for each in tags}
     if any(key.lower().startswith("aws:") for key in read):
         raise ApiError("InvalidTagsException", "Keys of tags that begin with aws: are AWS's own.")
@@ -170,12 +190,46 @@ def _read_tags(tags: list[dict[str, str]]) -> dict[str, str]:
     return read
 
 
-def _written(tags: Mapping[str, str]) -> list[dict[str, str]]:
+def written_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return tags in AWS's shape."""
     return [{"key": key, "value": value} for key, value in tags.items()]
 
 
 def _custom_id(request: Request) -> ActionTypeId:
     return ActionTypeId.of({**request, "owner": CUSTOM})
+
+
+def _definition_of(declared: Request) -> Request:
+    """Return what CreateCustomActionType would have asked for, of what UpdateActionType did."""
+    properties = [
+        {
+            "name": each["name"],
+            "required": not each["optional"],
+            "key": each["key"],
+            "secret": each["noEcho"],
+            **{name: each[name] for name in ("queryable", "description") if name in each},
+        }
+        for each in declared.get("properties", ())
+    ]
+    urls = dict(declared.get("urls", {}))
+    if "configurationUrl" in urls:
+        urls["thirdPartyConfigurationUrl"] = urls.pop("configurationUrl")
+    details = ("inputArtifactDetails", "outputArtifactDetails")
+    return {
+        "configurationProperties": properties,
+        **({"settings": urls} if urls else {}),
+        **{name: declared[name] for name in details},
+    }
+
+
+def _check_definition(definition: Request) -> None:
+    for what in ("input", "output"):
+        counts = definition[f"{what}ArtifactDetails"]
+        if counts["minimumCount"] > counts["maximumCount"]:
+            raise _invalid(f"{what}ArtifactDetails: minimumCount is above maximumCount")
+    properties = definition.get("configurationProperties", [])
+    _check_properties(properties)
+    _check_templates(definition.get("settings", {}), properties)
 
 
 def _check_properties(properties: list[dict[str, Any]]) -> None:

@@ -8,16 +8,16 @@ from typing import Any
 
 from airflow_codepipeline_partner.emulator.api import pipeline_shapes as shapes
 from airflow_codepipeline_partner.emulator.api.pages import page
+from airflow_codepipeline_partner.emulator.api.stages import StageCalls, find_stage
 from airflow_codepipeline_partner.emulator.engine.pipeline_runner import PipelineRunner
 from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.errors import ApiError
-from airflow_codepipeline_partner.emulator.model.executions import PipelineExecution
-from airflow_codepipeline_partner.emulator.model.pipelines import ACCOUNT_ID, S3_SOURCE, Pipeline
+from airflow_codepipeline_partner.emulator.model.executions import PipelineExecution, Trigger
+from airflow_codepipeline_partner.emulator.model.pipelines import ACCOUNT_ID, CALLER_ARN, Pipeline
+from airflow_codepipeline_partner.emulator.model.start_requests import StartRequest
 from airflow_codepipeline_partner.emulator.service_model import validate
 
 MAX_RESULTS = 100
-_TRIGGER = "StartPipelineExecution"
-_S3_REVISION = "S3_OBJECT_VERSION_ID"
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
@@ -40,9 +40,11 @@ class ExecutionsApi:
             "GetPipelineExecution": self._get_execution,
             "ListPipelineExecutions": self._list_executions,
             "ListActionExecutions": self._list_actions,
+            "ListRuleExecutions": self._list_rules,
             "StartPipelineExecution": self._start_execution,
             "StopPipelineExecution": self._stop_execution,
             "RetryStageExecution": self._retry,
+            **StageCalls(state, runner).handlers,
         }
 
     def __contains__(self, operation: str) -> bool:
@@ -77,7 +79,8 @@ class ExecutionsApi:
         return shapes.declaration(pipeline, self._state.settings.region)
 
     def _get_state(self, pipeline: Pipeline, request: Request) -> Answer:
-        return shapes.state(pipeline, list(self._state.executions[pipeline.name].values()))
+        views = [(stage, self._state.stage_view(pipeline, stage)) for stage in pipeline.stages]
+        return shapes.state(pipeline, views)
 
     def _get_execution(self, pipeline: Pipeline, request: Request) -> Answer:
         return {"pipelineExecution": shapes.execution(self._find(pipeline, request["pipelineExecutionId"]))}
@@ -86,14 +89,16 @@ class ExecutionsApi:
         executions: Iterable[PipelineExecution] = reversed(self._state.executions[pipeline.name].values())
         stage = request.get("filter", {}).get("succeededInStage", {}).get("stageName")
         if stage is not None:
-            executions = (each for each in executions if each.stage_statuses.get(stage) == "Succeeded")
+            executions = (
+                each
+                for each in executions
+                if each.stage_statuses.get(stage) == "Succeeded" and each.pipeline.version == pipeline.version
+            )
         shown, following = _page(executions, request, lambda each: each.pipeline_execution_id)
         return {"pipelineExecutionSummaries": [shapes.execution_summary(each) for each in shown]} | following
 
     def _list_actions(self, pipeline: Pipeline, request: Request) -> Answer:
-        asked = request.get("filter", {})
-        latest = asked.get("latestInPipelineExecution", {})
-        execution_id = asked.get("pipelineExecutionId", latest.get("pipelineExecutionId"))
+        execution_id = _asked_execution(request)
         executions: Iterable[PipelineExecution] = reversed(self._state.executions[pipeline.name].values())
         if execution_id is not None:
             executions = [self._find(pipeline, execution_id)]
@@ -102,17 +107,22 @@ class ExecutionsApi:
         region = self._state.settings.region
         return {"actionExecutionDetails": [shapes.action_execution(run, region) for run in shown]} | following
 
+    def _list_rules(self, pipeline: Pipeline, request: Request) -> Answer:
+        """Answer that no rule was run."""
+        execution_id = _asked_execution(request)
+        if execution_id is not None:
+            self._find(pipeline, execution_id)
+        shown, _ = _page([], request, str)
+        return {"ruleExecutionDetails": list(shown)}
+
     def _start_execution(self, pipeline: Pipeline, request: Request) -> Answer:
         token = request.get("clientRequestToken")
         known = self._state.start_tokens
         if token is not None and (pipeline.name, token) in known:
             return {"pipelineExecutionId": known[pipeline.name, token]}
-        values = {each["name"]: each["value"] for each in request.get("variables", ())}
-        fault = pipeline.fault_of_variables(values)
-        if fault is not None:
-            raise ApiError("ValidationException", f"{fault[0].upper()}{fault[1:]}.")
-        revisions = _s3_versions(pipeline, request.get("sourceRevisions", ()))
-        started = self._runner.start(pipeline, _TRIGGER, variables=values, source_revisions=revisions)
+        asked = StartRequest.read(pipeline, request)
+        self._state.check_concurrency(pipeline)
+        started = self._runner.start(pipeline, Trigger(CALLER_ARN), asked)
         if token is not None:
             known[pipeline.name, token] = started
         return {"pipelineExecutionId": started}
@@ -130,9 +140,7 @@ class ExecutionsApi:
         return {"pipelineExecutionId": execution.pipeline_execution_id}
 
     def _retry(self, pipeline: Pipeline, request: Request) -> Answer:
-        name = request["stageName"]
-        if name not in {stage.name for stage in pipeline.stages}:
-            raise ApiError("StageNotFoundException", f"The pipeline has no stage {name}.")
+        name = find_stage(pipeline, request["stageName"]).name
         execution = self._find(pipeline, request["pipelineExecutionId"], "StageNotRetryable")
         if execution.stage.name != name or name not in execution.stage_statuses:
             message = f"The execution has not failed or been stopped in {name}."
@@ -149,17 +157,12 @@ class ExecutionsApi:
         return found
 
 
-def _s3_versions(pipeline: Pipeline, revisions: Sequence[Request]) -> dict[str, str]:
-    """Return the version of its object that each source action should take."""
-    sources = {action.name for action in pipeline.stages[0].actions if action.action_type == S3_SOURCE}
-    for each in revisions:
-        if each["actionName"] not in sources:
-            message = f"The pipeline has no S3 source action {each['actionName']}."
-            raise ApiError("ValidationException", message)
-        if each["revisionType"] != _S3_REVISION:
-            message = f"The emulator supports source revisions of the type {_S3_REVISION} only."
-            raise ApiError("ValidationException", message)
-    return {each["actionName"]: each["revisionValue"] for each in revisions}
+def _asked_execution(request: Request) -> str | None:
+    """Return the only execution that a list is to show, or None for all."""
+    asked = request.get("filter", {})
+    latest = asked.get("latestInPipelineExecution", {})
+    found: str | None = asked.get("pipelineExecutionId", latest.get("pipelineExecutionId"))
+    return found
 
 
 def _page(

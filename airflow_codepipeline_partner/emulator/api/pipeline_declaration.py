@@ -20,6 +20,7 @@ from airflow_codepipeline_partner.emulator.model.action_types import (
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     GITHUB_SECRET,
     GITHUB_SOURCE,
+    MANUAL_APPROVAL,
     SOURCE_CATEGORY,
     SUPERSEDED,
     Action,
@@ -98,6 +99,14 @@ class PipelineReader:
             namespace=declared.get("namespace"),
             region=declared.get("region"),
         )
+        if type_id == MANUAL_APPROVAL:
+            link = "{Config:ExternalEntityLink}" if "ExternalEntityLink" in action.configuration else None
+            return dataclasses.replace(
+                action, entity_url_template=link, timeout_minutes=declared.get("timeoutInMinutes")
+            )
+        if "timeoutInMinutes" in declared:
+            message = f"Only a manual approval has timeoutInMinutes, not the action {action.name}."
+            raise _invalid_action(message)
         if not action.makes_jobs:
             self._refuse_workers_type(action, region)
             hidden = {GITHUB_SECRET} & action.configuration.keys() if type_id == GITHUB_SOURCE else ()
@@ -126,6 +135,7 @@ class PipelineReader:
                 execution_url_template=known.execution_url_template,
                 entity_url_template=known.entity_url_template,
                 revision_url_template=known.revision_url_template,
+                job_timeout=known.job_timeout,
             )
         except ControlError as error:
             # A property in the action type's link was registered as a secret later.

@@ -3,23 +3,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.model.executions import ActionExecution, PipelineExecution
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     ACCOUNT_ID,
+    CALLER_ARN,
     DEFAULT_REGION,
+    PARALLEL,
     Action,
     Pipeline,
     PipelineArtifact,
     Stage,
 )
+from airflow_codepipeline_partner.emulator.model.stage_views import StageView
+from airflow_codepipeline_partner.emulator.model.transitions import Transition
 from airflow_codepipeline_partner.emulator.model.variables import OF_PIPELINE
 
 Shape = dict[str, Any]
 
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/codepipeline-emulator"
-_TRIGGER = {"triggerType": "StartPipelineExecution"}
 
 
 def declaration(pipeline: Pipeline, region: str | None) -> Shape:
@@ -71,47 +75,60 @@ def pipeline_summary(pipeline: Pipeline) -> Shape:
     }
 
 
-def state(pipeline: Pipeline, executions: list[PipelineExecution]) -> Shape:
+def state(pipeline: Pipeline, views: Iterable[tuple[Stage, StageView]]) -> Shape:
     """
     Return what GetPipelineState answers.
 
-    :param executions: The pipeline's executions, the oldest first.
+    :param views: The pipeline's stages, and what is in them.
     """
     return {
         "pipelineName": pipeline.name,
         "pipelineVersion": pipeline.version,
-        "stageStates": [_stage_state(stage, executions) for stage in pipeline.stages],
+        "stageStates": [_stage_state(stage, view) for stage, view in views],
         "created": pipeline.created_at,
         "updated": pipeline.updated_at,
     }
 
 
-def _stage_state(stage: Stage, executions: list[PipelineExecution]) -> Shape:
+def _transition(changed: Transition | None) -> Shape:
+    if changed is None:
+        return {"enabled": True}
+    return _present(
+        {
+            "enabled": changed.enabled,
+            "lastChangedBy": CALLER_ARN,
+            "lastChangedAt": changed.changed_at,
+            "disabledReason": changed.disabled_reason,
+        }
+    )
+
+
+def _stage_state(stage: Stage, view: StageView) -> Shape:
     shape: Shape = {
         "stageName": stage.name,
-        "inboundTransitionState": {"enabled": True},
-        "actionStates": [_action_state(stage, action, executions) for action in stage.actions],
+        "inboundTransitionState": _transition(view.transition),
+        "actionStates": [_action_state(action, view.runs.get(action.name)) for action in stage.actions],
     }
-    inbound = [each for each in executions if each.waiting and each.stage.name == stage.name]
-    if inbound:
-        shape["inboundExecution"] = _stage_execution(inbound[0], "InProgress")
-        shape["inboundExecutions"] = [_stage_execution(each, "InProgress") for each in inbound]
-    for each in reversed(executions):
-        if stage.name in each.stage_statuses:
-            shape["latestExecution"] = _stage_execution(each, each.stage_statuses[stage.name])
-            break
+    if view.inbound:
+        shape["inboundExecution"] = _stage_execution(view.inbound[0], "InProgress")
+        shape["inboundExecutions"] = [_stage_execution(each, "InProgress") for each in view.inbound]
+    newest = view.newest
+    if newest is not None:
+        shape["latestExecution"] = _stage_execution(newest, newest.stage_statuses[stage.name])
+        retries = newest.stage_retries.get(stage.name)
+        if retries is not None:
+            counted = {"manualStageRetryAttempt": retries, "latestRetryTrigger": "ManualStageRetry"}
+            shape["retryStageMetadata"] = counted
     return shape
 
 
 def _stage_execution(execution: PipelineExecution, status: str) -> Shape:
     ids = {"pipelineExecutionId": execution.pipeline_execution_id}
-    return ids | {"status": status, "type": "STANDARD"}
+    return ids | {"status": status, "type": execution.kind}
 
 
-def _action_state(stage: Stage, action: Action, executions: list[PipelineExecution]) -> Shape:
+def _action_state(action: Action, latest: ActionExecution | None) -> Shape:
     shape: Shape = {"actionName": action.name}
-    runs = (each.latest(stage.name, action.name) for each in reversed(executions))
-    latest = next((run for run in runs if run is not None), None)
     configuration = None if latest is None else latest.configuration
     links = {"entityUrl": action.entity_url_template, "revisionUrl": action.revision_url_template}
     shape |= _present({name: action.link(url, configuration) for name, url in links.items()})
@@ -123,6 +140,8 @@ def _action_state(stage: Stage, action: Action, executions: list[PipelineExecuti
             "status": latest.status,
             "summary": latest.summary,
             "lastStatusChange": latest.updated_at,
+            "token": latest.open_token if latest.pipeline.execution_mode != PARALLEL else None,
+            "lastUpdatedBy": latest.updated_by,
             "externalExecutionId": latest.external_execution_id,
             "externalExecutionUrl": latest.execution_url(),
             "percentComplete": latest.percent_complete,
@@ -157,11 +176,17 @@ def execution(execution: PipelineExecution) -> Shape:
             "statusSummary": execution.stop_reason,
             "artifactRevisions": revisions,
             "variables": [{"name": name, "resolvedValue": value} for name, value in own.items()] or None,
-            "trigger": _TRIGGER | {"triggerDetail": execution.trigger},
+            "trigger": execution.trigger.shape,
             "executionMode": execution.pipeline.execution_mode,
-            "executionType": "STANDARD",
+            "executionType": execution.kind,
+            "rollbackMetadata": _rollback(execution),
         }
     )
+
+
+def _rollback(execution: PipelineExecution) -> Shape | None:
+    target = execution.rollback_target
+    return None if target is None else {"rollbackTargetPipelineExecutionId": target.pipeline_execution_id}
 
 
 def _revision(source: ActionExecution) -> Shape:
@@ -185,13 +210,15 @@ def execution_summary(execution: PipelineExecution) -> Shape:
         {
             "pipelineExecutionId": execution.pipeline_execution_id,
             "status": execution.status,
+            "statusSummary": execution.stop_reason,
             "startTime": execution.started_at,
             "lastUpdateTime": execution.updated_at,
             "sourceRevisions": revisions,
-            "trigger": _TRIGGER | {"triggerDetail": execution.trigger},
+            "trigger": execution.trigger.shape,
             "stopTrigger": {"reason": execution.stop_reason} if execution.stop_reason else None,
             "executionMode": execution.pipeline.execution_mode,
-            "executionType": "STANDARD",
+            "executionType": execution.kind,
+            "rollbackMetadata": _rollback(execution),
         }
     )
 
@@ -200,7 +227,7 @@ def action_execution(run: ActionExecution, region: str | None) -> Shape:
     """Return an action's execution as ListActionExecutions shows it, secrets masked."""
     action = run.action
     result = {
-        "externalExecutionId": run.external_execution_id,
+        "externalExecutionId": run.external_id,
         "externalExecutionSummary": run.summary,
         "externalExecutionUrl": run.execution_url(),
         "errorDetails": run.error_details,
@@ -214,6 +241,7 @@ def action_execution(run: ActionExecution, region: str | None) -> Shape:
         "startTime": run.started_at,
         "lastUpdateTime": run.updated_at,
         "status": run.status,
+        **_present({"updatedBy": run.updated_by}),
         "input": _present(
             {
                 "actionTypeId": action.action_type.as_dict(),

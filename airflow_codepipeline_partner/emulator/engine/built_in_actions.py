@@ -10,6 +10,7 @@ from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore, S
 from airflow_codepipeline_partner.emulator.errors import ActionFailed, ControlError
 from airflow_codepipeline_partner.emulator.model.executions import ActionExecution
 from airflow_codepipeline_partner.emulator.model.pipelines import SOURCE_CATEGORY, PipelineArtifact
+from airflow_codepipeline_partner.emulator.model.start_requests import S3_KEY, S3_VERSION
 
 _REVISION_CHARS = 40
 
@@ -52,11 +53,13 @@ class BuiltInActions:
         else:
             given = action.execution.given.get(artifact.name)
             body = small_zip() if given is None else bytes(given)
-            revision = hashlib.sha256(body).hexdigest()[:_REVISION_CHARS]
+            asked = action.execution.source_revisions.get(action.action.name, {})
+            # A commit or a digest, which says nothing about the small zip.
+            revision = next(iter(asked.values()), hashlib.sha256(body).hexdigest()[:_REVISION_CHARS])
         # It is gone if another emulator in the process was reset.
         self._store.ensure_bucket(artifact.bucket)
         self._store.put(artifact.bucket, artifact.key, body)
-        if action.action.action_type.category == SOURCE_CATEGORY:
+        if action.action.action_type.category == SOURCE_CATEGORY and action.current_revision is None:
             action.current_revision = {
                 "revision": revision,
                 "changeIdentifier": revision,
@@ -65,8 +68,10 @@ class BuiltInActions:
         return dataclasses.replace(artifact, revision=revision)
 
     def _find(self, action: ActionExecution) -> S3Object:
-        bucket, key = action.configuration["S3Bucket"], action.configuration.get("S3ObjectKey", "")
-        version = action.execution.source_revisions.get(action.action.name)
+        asked = action.execution.source_revisions.get(action.action.name, {})
+        bucket = action.configuration["S3Bucket"]
+        key = asked.get(S3_KEY, action.configuration.get("S3ObjectKey", ""))
+        version = asked.get(S3_VERSION)
         given = [action.execution.given.get(artifact.name) for artifact in action.outputs]
         found = next((_as_stored(body) for body in given if body is not None), None)
         found = found or self._store.get(bucket, key, version)

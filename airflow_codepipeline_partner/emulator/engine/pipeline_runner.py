@@ -3,32 +3,33 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import logging
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_codepipeline_partner.emulator.engine.built_in_actions import BuiltInActions
+from airflow_codepipeline_partner.emulator.engine.action_runner import ActionRunner
 from airflow_codepipeline_partner.emulator.engine.events import Events
-from airflow_codepipeline_partner.emulator.engine.job_lifecycle import JobLifecycle
 from airflow_codepipeline_partner.emulator.engine.moto_store import MotoStore
+from airflow_codepipeline_partner.emulator.engine.nested_pipelines import error_of
 from airflow_codepipeline_partner.emulator.engine.state import State
-from airflow_codepipeline_partner.emulator.errors import ActionFailed, ApiError
-from airflow_codepipeline_partner.emulator.model.executions import ActionExecution, PipelineExecution
-from airflow_codepipeline_partner.emulator.model.jobs import JobEvent
+from airflow_codepipeline_partner.emulator.errors import ApiError
+from airflow_codepipeline_partner.emulator.model.executions import (
+    ActionExecution,
+    PipelineExecution,
+    Trigger,
+)
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     PARALLEL,
-    SOURCE_CATEGORY,
     SUPERSEDED,
-    Action,
     Pipeline,
+    Stage,
 )
-from airflow_codepipeline_partner.emulator.model.variables import OF_EXECUTION, OF_PIPELINE, resolve
+from airflow_codepipeline_partner.emulator.model.start_requests import StartRequest
+from airflow_codepipeline_partner.emulator.model.transitions import Transition
+from airflow_codepipeline_partner.emulator.model.variables import OF_EXECUTION, OF_PIPELINE
 
 _RETRIED = ("Failed", "Abandoned")
-_log = logging.getLogger(__name__)
 
 
 class PipelineRunner:
@@ -41,51 +42,55 @@ class PipelineRunner:
 
     def __init__(self, state: State, store: MotoStore) -> None:
         self._state = state
-        self._built_in = BuiltInActions(store)
         self._events = Events(state)
-        self.jobs = JobLifecycle(state, self.end_action)
+        self._actions = ActionRunner(state, store, self._events, self.end_action, self._start_for)
+        self.jobs = self._actions.jobs
+        self.approvals = self._actions.approvals
         # Executions that may be able to continue; empty while the lock is free.
         self._ready: deque[PipelineExecution] = deque()
+        self._is_going_on = False
 
     def start(
         self,
         pipeline: Pipeline,
-        trigger: str,
+        trigger: Trigger,
+        asked: StartRequest,
         given: Mapping[str, bytes] | None = None,
-        variables: Mapping[str, str] | None = None,
-        source_revisions: Mapping[str, str] | None = None,
     ) -> str:
         """
         Start a pipeline, and return the execution's id.
 
         :param trigger: What to show as having started it.
+        :param asked: What it is started with.
         :param given: Contents of source artifacts by name, instead of what their source would give.
-        :param variables: Values of the pipeline's own variables, beside their defaults.
-        :param source_revisions: The version of its object to take, by the name of a source action.
         """
         with self._state.lock:
             now = self._state.tick()
-            execution = PipelineExecution(
-                pipeline=pipeline,
-                started_at=now,
-                updated_at=now,
-                trigger=trigger,
-                given=given or {},
-                source_revisions=source_revisions or {},
-            )
-            own = {name: value for name, value in pipeline.variables.items() if value is not None}
-            execution.variables = {
-                OF_EXECUTION: {"PipelineExecutionId": execution.pipeline_execution_id},
-                OF_PIPELINE: own | dict(variables or {}),
-            }
-            self._state.executions[pipeline.name][execution.pipeline_execution_id] = execution
-            self._state.record(
-                "control", "StartExecution", now, **_named(execution), details={"trigger": trigger}
-            )
-            self._events.execution(execution, "STARTED", now)
-            self._arrive(execution, 0, now)
-            self._go_on(execution, now)
+            execution = _new(pipeline, trigger, asked, now)
+            execution.given = given or {}
+            self._begin(execution, now)
             return execution.pipeline_execution_id
+
+    def _start_for(
+        self, pipeline: Pipeline, asked: StartRequest, action: ActionExecution, now: float
+    ) -> None:
+        """Start a pipeline for an action that waits for its end."""
+        trigger = Trigger(action.pipeline.arn(self._state.settings.region))
+        execution = _new(pipeline, trigger, asked, now)
+        execution.started_by = action
+        action.external_execution_id = execution.pipeline_execution_id
+        self._begin(execution, now)
+
+    def _begin(self, execution: PipelineExecution, now: float, place: int = 0) -> None:
+        """Begin an execution at one of its stages."""
+        known = self._state.executions[execution.pipeline.name]
+        execution.number = len(known) + 1
+        known[execution.pipeline_execution_id] = execution
+        details = {"trigger": execution.trigger.detail}
+        self._state.record("control", "StartExecution", now, **execution.ledger_ids, details=details)
+        self._events.execution(execution, "STARTED", now)
+        self._arrive(execution, place, now)
+        self._go_on(execution, now)
 
     def stop(self, execution: PipelineExecution, abandon: bool, reason: str | None) -> None:
         """Stop an execution: abandon its actions, or let those that have begun end."""
@@ -98,10 +103,11 @@ class PipelineRunner:
             self._state.waiting[execution.pipeline.name, execution.stage.name].remove(execution)
             execution.waiting = False
             self._finish(execution, "Stopped", now)
+            self._go_on_with_ready(now)
             return
         self._stage_is(execution, "Stopping", now)
         if abandon:
-            self._abandon(execution, now)
+            self._actions.abandon(execution, now)
         self._go_on(execution, now)
 
     def retry(self, execution: PipelineExecution, all_actions: bool) -> None:
@@ -127,9 +133,13 @@ class PipelineRunner:
         if self._occupant(execution) not in (None, execution) or self._is_outrun(execution):
             message = "A newer execution has entered the stage."
             raise ApiError("NotLatestPipelineExecutionException", message)
+        if not execution.in_progress:
+            self._state.check_concurrency(pipeline)
         now = self._state.tick()
         execution.status, execution.stop_reason, execution.updated_at = "InProgress", None, now
         execution.attempt, execution.retried_at = execution.attempt + 1, now
+        stage_name = execution.stage.name
+        execution.stage_retries[stage_name] = execution.stage_retries.get(stage_name, 0) + 1
         self._record_call("RetryStageExecution", now, execution)
         self._events.execution(execution, "RESUMED", now)
         self._occupy(execution)
@@ -138,8 +148,44 @@ class PipelineRunner:
             self._begin_stage(execution, now)
         elif again:
             kept = [each for each in execution.group if each not in again]
-            self._begin(execution, [each.action for each in again], now, kept)
+            self._actions.begin(execution, [each.action for each in again], now, kept)
         self._go_on(execution, now)
+
+    def roll_back(self, target: PipelineExecution, stage: Stage, trigger: Trigger) -> str:
+        """
+        Run a stage again with the artifacts and variables of an execution, and return the new one's id.
+
+        :param target: An execution of the pipeline's current version that succeeded in the stage.
+        :raises ApiError: Another execution is in the stage.
+        """
+        pipeline, now = target.pipeline, self._state.tick()
+        execution = PipelineExecution(
+            pipeline=pipeline,
+            started_at=now,
+            updated_at=now,
+            trigger=trigger,
+            rollback_target=target,
+            artifacts=dict(target.artifacts),
+        )
+        execution.variables = dict(target.variables)
+        execution.variables[OF_EXECUTION] = {"PipelineExecutionId": execution.pipeline_execution_id}
+        execution.place = pipeline.stages.index(stage)
+        if not self._may_enter(execution):
+            raise cannot_roll_back(f"an execution is in the stage {stage.name}")
+        self._record_call("RollbackStage", now, execution, stageName=stage.name)
+        self._begin(execution, now, execution.place)
+        return execution.pipeline_execution_id
+
+    def set_transition(self, pipeline: Pipeline, stage: Stage, disabled_reason: str | None) -> None:
+        """
+        Enable or disable the transition into a stage; what waits for it enters as soon as it may.
+
+        :param disabled_reason: Why it is disabled; None to enable it.
+        """
+        now, place = self._state.tick(), (pipeline.name, stage.name)
+        self._state.transitions[place] = Transition(now, disabled_reason)
+        self._let_in(place, now)
+        self._go_on_with_ready(now)
 
     def _is_outrun(self, execution: PipelineExecution) -> bool:
         """Return whether a newer execution has been in this execution's stage."""
@@ -153,7 +199,7 @@ class PipelineRunner:
         self, action: ActionExecution, status: str, now: float, error: Mapping[str, str] | None = None
     ) -> None:
         """End an action, and begin the next ones."""
-        self._close(action, status, now, error)
+        self._actions.close(action, status, now, error)
         self._go_on(action.execution, now)
 
     def withdraw(self, name: str) -> None:
@@ -161,15 +207,10 @@ class PipelineRunner:
         now = self._state.tick()
         for execution in self._state.executions.get(name, {}).values():
             if execution.in_progress:
-                self._abandon(execution, now)
+                self._actions.abandon(execution, now)
                 self._finish(execution, "Stopped", now)
         self._state.remove_pipeline(name)
-
-    def _abandon(self, execution: PipelineExecution, now: float) -> None:
-        for action in execution.group:
-            if action.status == "InProgress":
-                self.jobs.end(action, JobEvent.WITHDRAW, now)
-                self._close(action, "Abandoned", now)
+        self._go_on_with_ready(now)
 
     # Stages.
 
@@ -177,7 +218,7 @@ class PipelineRunner:
         """Let an execution enter a stage, or wait for it."""
         execution.place, execution.group, execution.updated_at = place, [], now
         pipeline, stage = execution.pipeline, execution.stage
-        if self._occupant(execution) is None:
+        if self._may_enter(execution):
             self._occupy(execution)
             self._events.stage(execution, "STARTED", now)
             self._begin_stage(execution, now)
@@ -191,6 +232,11 @@ class PipelineRunner:
         waiting.append(execution)
         execution.waiting = True
 
+    def _may_enter(self, execution: PipelineExecution) -> bool:
+        transition = self._state.transitions.get((execution.pipeline.name, execution.stage.name))
+        is_open = transition is None or transition.enabled or execution.rollback_target is not None
+        return is_open and self._occupant(execution) is None
+
     def _occupant(self, execution: PipelineExecution) -> PipelineExecution | None:
         """Return the execution for whose leaving the stage this one has to wait."""
         if execution.pipeline.execution_mode == PARALLEL:
@@ -199,6 +245,7 @@ class PipelineRunner:
 
     def _occupy(self, execution: PipelineExecution) -> None:
         execution.stage_statuses[execution.stage.name] = "InProgress"
+        self._state.note_entry(execution)
         if execution.pipeline.execution_mode != PARALLEL:
             self._state.occupants[execution.pipeline.name, execution.stage.name] = execution
 
@@ -212,8 +259,13 @@ class PipelineRunner:
         if self._state.occupants.get(place) is not execution:
             return
         del self._state.occupants[place]
-        if self._state.waiting[place]:
-            following = self._state.waiting[place].pop(0)
+        self._let_in(place, now)
+
+    def _let_in(self, place: tuple[str, str], now: float) -> None:
+        """Let executions that wait for a stage enter, the one that waited longest first."""
+        waiting = self._state.waiting[place]
+        while waiting and self._may_enter(waiting[0]):
+            following = waiting.pop(0)
             following.waiting = False
             self._arrive(following, following.place, now)
             self._ready.append(following)
@@ -221,16 +273,31 @@ class PipelineRunner:
     def _finish(self, execution: PipelineExecution, status: str, now: float) -> None:
         execution.status, execution.updated_at = status, now
         self._events.execution(execution, status.upper(), now)
+        caller = execution.started_by
+        if caller is not None and caller.status == "InProgress":
+            error = error_of(execution)
+            self._actions.close(caller, "Succeeded" if error is None else "Failed", now, error)
+            self._ready.append(caller.execution)
 
     # Actions.
 
     def _go_on(self, execution: PipelineExecution, now: float) -> None:
         """Do all that can be done now; in a loop, since a pipeline may have hundreds of actions."""
         self._ready.append(execution)
-        while self._ready:
-            current = self._ready.popleft()
-            while self._step(current, now):
-                pass
+        self._go_on_with_ready(now)
+
+    def _go_on_with_ready(self, now: float) -> None:
+        if self._is_going_on:
+            # An action started another pipeline: the loop below goes on with it.
+            return
+        self._is_going_on = True
+        try:
+            while self._ready:
+                current = self._ready.popleft()
+                while self._step(current, now):
+                    pass
+        finally:
+            self._is_going_on = False
 
     def _step(self, execution: PipelineExecution, now: float) -> bool:
         """Begin the next actions if the current ones have ended, and return whether there are any."""
@@ -239,7 +306,7 @@ class PipelineRunner:
         statuses = {action.status for action in execution.group}
         if "InProgress" in statuses:
             return False
-        stage, pipeline = execution.stage, execution.pipeline
+        stage = execution.stage
         done = {action.action.run_order for action in execution.group}
         # moto accepts a stage without actions; there is nothing to do in it.
         later = [each for each in stage.run_orders() if each > max(done)] if done else []
@@ -252,7 +319,7 @@ class PipelineRunner:
         if later:
             self._begin_group(execution, later[0], now)
             return True
-        last = stage is pipeline.stages[-1]
+        last = execution.ends_here
         execution.given = {}
         self._stage_is(execution, "Succeeded", now)
         if last:
@@ -267,106 +334,33 @@ class PipelineRunner:
 
     def _begin_group(self, execution: PipelineExecution, order: int, now: float) -> None:
         actions = [action for action in execution.stage.actions if action.run_order == order]
-        self._begin(execution, actions, now)
-
-    def _begin(
-        self,
-        execution: PipelineExecution,
-        actions: list[Action],
-        now: float,
-        beside: list[ActionExecution] | None = None,
-    ) -> None:
-        """Begin actions that run in parallel; AWS's own have ended when this returns."""
-        begun = [
-            ActionExecution(
-                execution=execution,
-                stage_name=execution.stage.name,
-                action=action,
-                started_at=now,
-                updated_at=now,
-                configuration=action.configuration,
-                inputs=tuple(
-                    execution.artifacts[name]
-                    for name in action.input_artifacts
-                    if name in execution.artifacts
-                ),
-            )
-            for action in actions
-        ]
-        execution.group = [*(beside or ()), *begun]
-        execution.actions += begun
-        for action in begun:
-            self._events.action(action, "STARTED", now)
-            try:
-                self._run(action, now)
-            except ActionFailed as failed:
-                self._close(action, "Failed", now, {"code": failed.code, "message": str(failed)})
-            except Exception as error:
-                # What moto cannot do must not leave an execution that never ends.
-                _log.debug("an action could not be run", exc_info=True)
-                message = f"The emulator could not run this action: {type(error).__name__}."
-                self._close(action, "Failed", now, {"code": "InternalError", "message": message})
-
-    def _run(self, begun: ActionExecution, now: float) -> None:
-        action, execution = begun.action, begun.execution
-        try:
-            hidden = action.secret_configuration_keys
-            begun.configuration = resolve(action.configuration, execution.variables, hidden)
-        except ActionFailed:
-            if action.is_emulated:
-                raise
-        missing = [name for name in action.input_artifacts if name not in execution.artifacts]
-        if missing:
-            raise ActionFailed("ConfigurationError", f"No action has made the artifact {missing[0]}.")
-        begun.outputs = tuple(execution.pipeline.new_artifact(name) for name in action.output_artifacts)
-        if not action.makes_jobs:
-            self._built_in.perform(begun)
-            self._close(begun, "Succeeded", now)
-            return
-        if begun.configuration != action.configuration:
-            counts = len(action.input_artifacts), len(action.output_artifacts)
-            known = self._state.action_types.as_it_was(action.action_type, execution.pipeline.declared_in)
-            for fault in known.faults_of(begun.configuration, *counts):
-                raise ActionFailed("ConfigurationError", f"With the variables' values {fault}.")
-        self.jobs.begin(begun, now)
-
-    def _close(
-        self, action: ActionExecution, status: str, now: float, error: Mapping[str, str] | None = None
-    ) -> None:
-        """End an action, and keep its artifacts and variables."""
-        execution = action.execution
-        action.status, action.updated_at, execution.updated_at = status, now, now
-        action.error_details = dict(error) if error is not None else None
-        if status == "Succeeded":
-            if action.action.action_type.category == SOURCE_CATEGORY and action.current_revision is not None:
-                revision = action.current_revision["revision"]
-                action.outputs = tuple(
-                    dataclasses.replace(each, revision=revision) for each in action.outputs
-                )
-            execution.artifacts |= {artifact.name: artifact for artifact in action.outputs}
-            if action.action.namespace is not None:
-                execution.variables[action.action.namespace] = self._variables_of(action)
-        ids = _named(execution) | {"action_execution_id": action.action_execution_id}
-        place = {"stageName": action.stage_name, "actionName": action.action.name}
-        self._state.record("action", status, now, **ids, details=place | (action.error_details or {}))
-        self._events.action(action, status.upper(), now)
-
-    @staticmethod
-    def _variables_of(run: ActionExecution) -> dict[str, str] | None:
-        """Return the variables that later actions can read; None if only AWS would know them."""
-        return dict(run.output_variables or {}) if run.action.is_emulated else None
+        self._actions.begin(execution, actions, now)
 
     def _record_call(self, operation: str, now: float, execution: PipelineExecution, **details: Any) -> None:
-        self._state.record("call", operation, now, **_named(execution), details=details)
+        self._state.record("call", operation, now, **execution.ledger_ids, details=details)
 
 
-def _named(execution: PipelineExecution) -> dict[str, Any]:
-    """Return the values of a ledger entry about an execution."""
-    return {
-        "pipeline_name": execution.pipeline.name,
-        "client_id": execution.pipeline.client_id,
-        "pipeline_execution_id": execution.pipeline_execution_id,
+def _new(pipeline: Pipeline, trigger: Trigger, asked: StartRequest, now: float) -> PipelineExecution:
+    """Return an execution with its variables, which has not begun."""
+    execution = PipelineExecution(
+        pipeline=pipeline,
+        started_at=now,
+        updated_at=now,
+        trigger=trigger,
+        source_revisions=asked.source_revisions,
+        put_revisions=asked.put_revisions,
+    )
+    own = {name: value for name, value in pipeline.variables.items() if value is not None}
+    execution.variables = {
+        OF_EXECUTION: {"PipelineExecutionId": execution.pipeline_execution_id},
+        OF_PIPELINE: own | dict(asked.variables),
     }
+    return execution
+
+
+def cannot_roll_back(why: str) -> ApiError:
+    """Return the refusal of a rollback."""
+    return ApiError("UnableToRollbackStageException", f"The stage cannot be rolled back: {why}.")
 
 
 def _not_retryable(why: str) -> ApiError:

@@ -9,16 +9,20 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from airflow_codepipeline_partner.emulator.clock import Clock, Timers
-from airflow_codepipeline_partner.emulator.errors import ControlError
+from airflow_codepipeline_partner.emulator.errors import ApiError, ControlError
 from airflow_codepipeline_partner.emulator.faults import Faults
 from airflow_codepipeline_partner.emulator.ledger import Ledger, LedgerEntry, moment
 from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId, ActionTypeRegistry
 from airflow_codepipeline_partner.emulator.model.credentials import CredentialStore
 from airflow_codepipeline_partner.emulator.model.customers import Customers
 from airflow_codepipeline_partner.emulator.model.events import Event
-from airflow_codepipeline_partner.emulator.model.executions import PipelineExecution
+from airflow_codepipeline_partner.emulator.model.executions import ActionExecution, PipelineExecution
 from airflow_codepipeline_partner.emulator.model.jobs import Job, JobQueue, JobSnapshot
-from airflow_codepipeline_partner.emulator.model.pipelines import Pipeline
+from airflow_codepipeline_partner.emulator.model.pipelines import Pipeline, Stage
+from airflow_codepipeline_partner.emulator.model.planned_failures import PlannedFailure
+from airflow_codepipeline_partner.emulator.model.stage_views import StageView
+from airflow_codepipeline_partner.emulator.model.transitions import Transition
+from airflow_codepipeline_partner.emulator.model.webhooks import Webhook
 from airflow_codepipeline_partner.emulator.settings import Settings
 
 
@@ -90,10 +94,19 @@ class State:
             #: What GetPipeline answers for each version of a pipeline that moto has, too.
             self.versions: dict[str, dict[int, dict[str, Any]]] = {}
             #: By pipeline and by their ids, the oldest first.
+            #: By pipeline and stage, or by pipeline, stage and action: what GetPipelineState shows.
+            self._newest_in_stage: dict[tuple[str, str], PipelineExecution] = {}
+            self._newest_runs: dict[tuple[str, str, str], ActionExecution] = {}
             self.executions: dict[str, dict[str, PipelineExecution]] = {}
             #: By pipeline and stage: the execution in it, and those that wait for it. Not with PARALLEL.
             self.occupants: dict[tuple[str, str], PipelineExecution] = {}
             self.waiting: dict[tuple[str, str], list[PipelineExecution]] = defaultdict(list)
+            #: By pipeline and stage, the transitions into stages that were ever changed.
+            self.transitions: dict[tuple[str, str], Transition] = {}
+            #: By pipeline, stage and action.
+            self.planned_failures: dict[tuple[str, str, str], PlannedFailure] = {}
+            #: By pipeline, stage, action and revision, the execution that PutActionRevision started.
+            self.put_revisions: dict[tuple[str, str, str, str], str] = {}
             self.start_tokens: dict[tuple[str, str], str] = {}
             self.action_types = ActionTypeRegistry()
             #: By action type and value of the query, then by region, so that no poll walks all of them.
@@ -101,6 +114,12 @@ class State:
                 lambda: defaultdict(JobQueue)
             )
             self.jobs: dict[str, Job] = {}
+            #: By their ids.
+            self.action_executions: dict[str, ActionExecution] = {}
+            #: By region and name.
+            self.webhooks: dict[tuple[str, str], Webhook] = {}
+            #: By their tokens, also those that have ended.
+            self.approvals: dict[str, ActionExecution] = {}
             self.credentials = CredentialStore()
             #: By upload id and number, what a job has uploaded of an object; what it is, only HTTP knows.
             self.uploaded_parts: dict[str, dict[int, Any]] = {}
@@ -175,11 +194,61 @@ class State:
 
     def remove_pipeline(self, name: str) -> None:
         """Forget a pipeline and its executions."""
+        for execution in self.executions[name].values():
+            for action in execution.actions:
+                del self.action_executions[action.action_execution_id]
+                self.approvals.pop(action.token or "", None)
         del self.pipelines[name], self.executions[name]
         self.versions.pop(name, None)
-        for places in (self.occupants, self.waiting, self.start_tokens):
+        kept: list[dict[Any, Any]] = [self.occupants, self.waiting, self.transitions, self._newest_runs]
+        for places in (
+            *kept,
+            self._newest_in_stage,
+            self.planned_failures,
+            self.put_revisions,
+            self.start_tokens,
+        ):
             for key in [key for key in places if key[0] == name]:
                 del places[key]
+
+    def note_entry(self, execution: PipelineExecution) -> None:
+        """Note that an execution has entered the stage that it is in."""
+        place = execution.pipeline.name, execution.stage.name
+        known = self._newest_in_stage.get(place)
+        if known is None or known.number <= execution.number:
+            self._newest_in_stage[place] = execution
+
+    def note_run(self, run: ActionExecution) -> None:
+        """Note that an action has begun."""
+        self.action_executions[run.action_execution_id] = run
+        place = run.pipeline.name, run.stage_name, run.action.name
+        known = self._newest_runs.get(place)
+        if known is None or known.execution.number <= run.execution.number:
+            self._newest_runs[place] = run
+
+    def stage_view(self, pipeline: Pipeline, stage: Stage) -> StageView:
+        """Return a stage as GetPipelineState sees it."""
+        place = pipeline.name, stage.name
+        runs = {each.name: self._newest_runs.get((*place, each.name)) for each in stage.actions}
+        return StageView(
+            newest=self._newest_in_stage.get(place),
+            runs={name: run for name, run in runs.items() if run is not None},
+            inbound=self.waiting.get(place, ()),
+            transition=self.transitions.get(place),
+        )
+
+    def check_concurrency(self, pipeline: Pipeline) -> None:
+        """
+        Refuse one more execution of a pipeline, if as many as allowed are in progress.
+
+        :raises ApiError: There are ``Settings.max_concurrent_executions``.
+        """
+        most = self.settings.max_concurrent_executions
+        if most is None:
+            return
+        if sum(each.in_progress for each in self.executions[pipeline.name].values()) >= most:
+            message = f"The pipeline {pipeline.name} has reached the limit of {most} concurrent executions."
+            raise ApiError("ConcurrentPipelineExecutionsLimitExceededException", message)
 
     def is_own_pipeline(self, name: object) -> bool:
         """Return whether this is a pipeline that only the emulator has, not moto."""

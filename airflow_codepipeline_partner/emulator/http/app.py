@@ -11,9 +11,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from airflow_codepipeline_partner.emulator.api.action_types import ActionTypesApi
+from airflow_codepipeline_partner.emulator.api.deploy_targets import DeployTargetsApi
 from airflow_codepipeline_partner.emulator.api.executions import ExecutionsApi
 from airflow_codepipeline_partner.emulator.api.jobs import JobsApi
 from airflow_codepipeline_partner.emulator.api.pipelines import PipelinesApi
+from airflow_codepipeline_partner.emulator.api.rules import RulesApi
+from airflow_codepipeline_partner.emulator.api.webhooks import WebhooksApi
 from airflow_codepipeline_partner.emulator.controls import Controls
 from airflow_codepipeline_partner.emulator.engine.moto_store import WsgiApp, call_app
 from airflow_codepipeline_partner.emulator.errors import ApiError
@@ -63,6 +66,11 @@ class EmulatorApp:
         self._action_types_api = ActionTypesApi(controls.state)
         self._executions_api: ExecutionsApi = controls.executions_api
         self._pipelines_api = PipelinesApi(controls.state, controls.runner)
+        self._other_apis = (
+            WebhooksApi(controls.state),
+            RulesApi(),
+            DeployTargetsApi(controls.state),
+        )
         self._guard = ArtifactGuard(controls.state, controls.store)
         self._control = ControlHttp(controls)
         self._slow_calls = threading.Semaphore(MAX_SLOW_CALLS)
@@ -163,6 +171,9 @@ class EmulatorApp:
         own = isinstance(request, dict) and self._state.is_own_pipeline(request.get("name"))
         if operation in self._executions_api and (own or operation not in self._pipelines_api.OPERATIONS):
             return json_answer(start, self._executions_api.answer(operation, request, region))
+        for api in self._other_apis:
+            if operation in api:
+                return json_answer(start, api.answer(operation, request, region))
         if operation in self._pipelines_api.OPERATIONS:
             status, answer = self._pipelines_api.answer(operation, request, region, ask_moto)
         else:

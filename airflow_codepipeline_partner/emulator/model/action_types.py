@@ -92,6 +92,7 @@ class RegisteredActionType:
 
     :param definition: The request of CreateCustomActionType without the id; None for a type that was added
         by the control, whose actions accept any configuration.
+    :param declaration: The action type as UpdateActionType gave it last; None if it never did.
     :param registered_secret_keys: The secret properties that the control named.
     :param region: The region that has it; None for all of them, if the control added it.
     :param tags: Its tags.
@@ -102,6 +103,13 @@ class RegisteredActionType:
     registered_secret_keys: frozenset[str] = frozenset()
     region: str | None = None
     tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    declaration: Mapping[str, Any] | None = None
+
+    @property
+    def job_timeout(self) -> float | None:
+        """Seconds that a job of it may take; None if only the settings say so."""
+        seconds: float | None = (self.declaration or {}).get("executor", {}).get("jobTimeout")
+        return seconds
 
     @property
     def properties(self) -> list[dict[str, Any]]:
@@ -260,6 +268,13 @@ class ActionTypeRegistry:
     def tag(self, known: RegisteredActionType, tags: Mapping[str, str]) -> None:
         """Give an action type other tags."""
         self._known[known.id][known.region] = dataclasses.replace(known, tags=tags)
+
+    def update(
+        self, known: RegisteredActionType, definition: Mapping[str, Any], declaration: Mapping[str, Any]
+    ) -> None:
+        """Change what an action type is, for pipelines that are made from now on."""
+        updated = dataclasses.replace(known, definition=definition, declaration=declaration)
+        self._known[known.id][known.region] = updated
 
     def delete(self, type_id: ActionTypeId, region: str | None = None) -> None:
         """

@@ -26,7 +26,6 @@ SOURCE = "aws.codepipeline"
 PIPELINE, STAGE, ACTION = (
     f"CodePipeline {what} Execution State Change" for what in ("Pipeline", "Stage", "Action")
 )
-TRIGGER_TYPE = "StartPipelineExecution"
 
 Detail = dict[str, Any]
 
@@ -76,8 +75,8 @@ def of_execution(execution: PipelineExecution, state: str, at: float, region: st
     """
     more: Detail = {}
     if state == "STARTED":
-        trigger = {"trigger-type": TRIGGER_TYPE, "trigger-detail": execution.trigger}
-        more["execution-trigger"] = trigger
+        trigger = execution.trigger
+        more["execution-trigger"] = {"trigger-type": trigger.kind, "trigger-detail": trigger.detail}
     if state == "STOPPING" and execution.stop_reason:
         more["stop-execution-comments"] = execution.stop_reason
     return _event(PIPELINE, execution, state, at, region, more)

@@ -14,10 +14,14 @@ from airflow_codepipeline_partner.emulator.model.action_types import CUSTOM, THI
 from airflow_codepipeline_partner.emulator.model.secret_masking import mask
 
 ACCOUNT_ID = "123456789012"  # moto's default account
+#: As moto's GetCallerIdentity answers for a key that it does not know: who calls is not checked.
+CALLER_ARN = f"arn:aws:sts::{ACCOUNT_ID}:user/moto"
 DEFAULT_REGION = "us-east-1"
 PARALLEL, SUPERSEDED = "PARALLEL", "SUPERSEDED"  # and QUEUED
 SOURCE_CATEGORY = "Source"
 S3_SOURCE = ActionTypeId(SOURCE_CATEGORY, "AWS", "S3", "1")
+MANUAL_APPROVAL = ActionTypeId("Approval", "AWS", "Manual", "1")
+INVOKE_PIPELINE = ActionTypeId("Invoke", "AWS", "CodePipeline", "1")
 #: AWS's own, despite its owner.
 GITHUB_SOURCE = ActionTypeId(SOURCE_CATEGORY, "ThirdParty", "GitHub", "1")
 GITHUB_SECRET = "OAuthToken"  # noqa: S105 - the name of a property
@@ -53,6 +57,7 @@ class Action:
     :param namespace: Under this name later actions find its output variables; None if they cannot.
     :param queryable: The configuration key by whose value a poll chooses jobs.
     :param job_timeout: Seconds for one job; None for ``Settings.job_timeout``.
+    :param timeout_minutes: Minutes that an approval waits for its answer; None for AWS's seven days.
     """
 
     name: str
@@ -70,6 +75,7 @@ class Action:
     entity_url_template: str | None = None
     revision_url_template: str | None = None
     job_timeout: float | None = None
+    timeout_minutes: int | None = None
 
     def __post_init__(self) -> None:
         _check_name("action", self.name)
@@ -100,8 +106,8 @@ class Action:
 
     @property
     def is_emulated(self) -> bool:
-        """Whether its work is done, by a worker or here; AWS's other actions just succeed."""
-        return self.makes_jobs or self.action_type == S3_SOURCE
+        """Whether its work is done, by somebody or here; AWS's other actions just succeed."""
+        return self.makes_jobs or self.action_type in (S3_SOURCE, MANUAL_APPROVAL, INVOKE_PIPELINE)
 
     def link(
         self, template: str | None, configuration: Mapping[str, str] | None, execution_id: str | None = None
@@ -176,6 +182,26 @@ class Pipeline:
         """Yield the actions of all its stages."""
         for stage in self.stages:
             yield from stage.actions
+
+    def find_action(self, name: str, stage_name: str | None = None) -> tuple[Stage, Action]:
+        """
+        Return an action and its stage.
+
+        :param stage_name: May be left out if only one stage has an action of this name.
+        :raises ControlError: There is none, or more than one.
+        """
+        found = [
+            (stage, action)
+            for stage in self.stages
+            for action in stage.actions
+            if action.name == name and stage_name in (None, stage.name)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ControlError(f"more than one stage has an action {name}: say which by stage_name")
+        where = "" if stage_name is None else f" in the stage {stage_name}"
+        raise ControlError(f"the pipeline {self.name} has no action {name}{where}", 404)
 
     @property
     def client_id(self) -> str | None:

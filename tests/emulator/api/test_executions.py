@@ -281,3 +281,31 @@ def test_pipelines_of_motos_stand_beside_ours(world, client):
         == "PipelineNameInUseException"
     )
     assert code(w.worker.client.delete_pipeline, name="pipeline") == "NotImplementedException"
+
+
+def test_the_state_shows_the_execution_that_was_started_last(made):
+    """Even if an older one comes to the stage later."""
+    m = made()
+    stages = m.source, stage("Build", action("Do")), stage("Ship", action("Out"))
+    m.create(*stages, executionMode="PARALLEL", pipelineType="V2")
+    first, second = m.start(), m.start()
+    jobs = {job["data"]["pipelineContext"]["pipelineExecutionId"]: job["id"] for job in m.w.worker.poll()}
+    for execution_id in (second, first):
+        m.w.worker.acknowledge(jobs[execution_id])
+        m.w.worker.succeed(jobs[execution_id])
+    ship = m.client.get_pipeline_state(name="made")["stageStates"][2]
+    assert ship["latestExecution"]["pipelineExecutionId"] == second
+    [out] = (run for run in m.runs(second) if run["actionName"] == "Out")
+    shown = ship["actionStates"][0]["latestExecution"]
+    assert shown["actionExecutionId"] == out["actionExecutionId"]
+
+
+def test_a_pipeline_that_is_made_again_has_no_latest_execution(made):
+    m = made()
+    stages = m.source, stage("Build", action("Roll", CODE_DEPLOY))
+    m.create(*stages)
+    m.start()
+    m.client.delete_pipeline(name="made")
+    m.create(*stages)
+    assert m.actions() == {"Fetch": None, "Roll": None}
+    assert m.stages() == {"Source": None, "Build": None}

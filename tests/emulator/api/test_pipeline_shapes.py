@@ -11,8 +11,14 @@ from botocore.validate import ParamValidator
 from declaring import ACTION_TYPE
 
 from airflow_codepipeline_partner.emulator.api import pipeline_shapes as shapes
+from airflow_codepipeline_partner.emulator.clock import Clock
+from airflow_codepipeline_partner.emulator.engine.state import State
 from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId
-from airflow_codepipeline_partner.emulator.model.executions import ActionExecution, PipelineExecution
+from airflow_codepipeline_partner.emulator.model.executions import (
+    ActionExecution,
+    PipelineExecution,
+    Trigger,
+)
 from airflow_codepipeline_partner.emulator.model.pipelines import (
     S3_SOURCE,
     Action,
@@ -66,8 +72,24 @@ TOLD = {
 
 def execution(execution_id=FIRST, **more):
     return PipelineExecution(
-        PIPELINE, 300.0, "a test", pipeline_execution_id=execution_id, updated_at=330.0, **more
+        PIPELINE, 300.0, Trigger("a test"), pipeline_execution_id=execution_id, updated_at=330.0, **more
     )
+
+
+def state(executions):
+    """Return the state of the pipeline with these executions, the oldest first."""
+    known = State(clock=Clock(lambda: 400.0))
+    for number, each in enumerate(executions, start=1):
+        each.number = number
+        if each.waiting:
+            known.waiting[PIPELINE.name, each.stage.name].append(each)
+        for place, stage in enumerate(PIPELINE.stages):
+            if stage.name in each.stage_statuses:
+                known.note_entry(dataclasses.replace(each, place=place))
+        for made in each.actions:
+            known.note_run(made)
+    views = [(stage, known.stage_view(PIPELINE, stage)) for stage in PIPELINE.stages]
+    return shapes.state(PIPELINE, views)
 
 
 def run(of, stage_name="Deploy", action=PARTNER, **more):
@@ -209,7 +231,7 @@ def test_a_pipeline_is_listed_without_its_stages():
 
 def test_before_any_execution_the_state_has_only_links():
     """With the declared configuration."""
-    shown = shapes.state(PIPELINE, [])
+    shown = state([])
     enabled = {"enabled": True}
     assert shown == {
         "pipelineName": "pipe",
@@ -240,7 +262,7 @@ def test_before_any_execution_the_state_has_only_links():
 
 
 def test_the_state_of_an_action_is_what_its_worker_told(full):
-    shown = shapes.state(PIPELINE, [full])
+    shown = state([full])
     assert action_state(shown) == {
         "actionName": "Partner",
         "entityUrl": "https://partner.example/p1",
@@ -263,7 +285,7 @@ def test_the_state_of_an_action_is_what_its_worker_told(full):
 def test_what_a_worker_has_not_told_yet_is_left_out():
     begun = execution()
     run(begun, action=BARE, action_execution_id="a1")
-    shown = shapes.state(PIPELINE, [begun])
+    shown = state([begun])
     assert action_state(shown, "Bare") == {
         "actionName": "Bare",
         "latestExecution": {"actionExecutionId": "a1", "status": "InProgress", "lastStatusChange": 310.0},
@@ -274,23 +296,23 @@ def test_what_a_worker_has_not_told_yet_is_left_out():
 def test_a_percentage_of_zero_is_shown():
     begun = execution()
     run(begun, percent_complete=0)
-    assert action_state(shapes.state(PIPELINE, [begun]))["latestExecution"]["percentComplete"] == 0
+    assert action_state(state([begun]))["latestExecution"]["percentComplete"] == 0
 
 
 def test_an_action_shows_its_newest_run_in_any_execution(full):
     """Also if a newer execution has not come to it yet."""
     newer = execution(SECOND)
-    assert action_state(shapes.state(PIPELINE, [full, newer]))["latestExecution"]["summary"] == "half"
+    assert action_state(state([full, newer]))["latestExecution"]["summary"] == "half"
     run(newer, summary="first try")
     run(newer, summary="retried")
-    latest = action_state(shapes.state(PIPELINE, [full, newer]))["latestExecution"]
+    latest = action_state(state([full, newer]))["latestExecution"]
     assert latest["summary"] == "retried"
 
 
 def test_a_stage_shows_the_newest_execution_that_entered_it(full):
     newer = execution(SECOND)
     newer.stage_statuses["Source"] = "InProgress"
-    shown = shapes.state(PIPELINE, [full, newer])
+    shown = state([full, newer])
     source, deploy = [stage["latestExecution"] for stage in shown["stageStates"]]
     assert source == {"pipelineExecutionId": SECOND, "status": "InProgress", "type": "STANDARD"}
     assert deploy == {"pipelineExecutionId": FIRST, "status": "Failed", "type": "STANDARD"}
@@ -300,7 +322,7 @@ def test_a_stage_shows_the_newest_execution_that_entered_it(full):
 def test_a_stage_shows_the_executions_that_wait_for_it():
     """The oldest one in both places."""
     waiting = [execution(FIRST, place=1, waiting=True), execution(SECOND, place=1, waiting=True)]
-    shown = shapes.state(PIPELINE, [*waiting, execution(place=1)])
+    shown = state([*waiting, execution(place=1)])
     source, deploy = shown["stageStates"]
     first, second = (
         {"pipelineExecutionId": each, "status": "InProgress", "type": "STANDARD"} for each in (FIRST, SECOND)
@@ -333,6 +355,7 @@ def test_an_execution_is_listed_with_its_times(full):
     assert summary == {
         "pipelineExecutionId": FIRST,
         "status": "InProgress",
+        "statusSummary": "enough",
         "startTime": 300.0,
         "lastUpdateTime": 330.0,
         "sourceRevisions": [{"actionName": "Fetch", "revisionId": "r1"}],
@@ -416,7 +439,8 @@ def test_a_run_without_a_result_shows_none(output_variables):
 def test_a_run_is_in_the_nearest_region(of_action, of_pipeline, of_emulator, shown):
     pipeline = dataclasses.replace(PIPELINE, declared_in=of_pipeline)
     begun = run(
-        PipelineExecution(pipeline, 300.0, "a test"), action=dataclasses.replace(BARE, region=of_action)
+        PipelineExecution(pipeline, 300.0, Trigger("a test")),
+        action=dataclasses.replace(BARE, region=of_action),
     )
     assert shapes.action_execution(begun, of_emulator)["input"]["region"] == shown
 
@@ -425,7 +449,7 @@ def test_no_shape_shows_a_secret(full):
     for shown in (
         shapes.declaration(PIPELINE, None),
         shapes.pipeline_summary(PIPELINE),
-        shapes.state(PIPELINE, [full]),
+        state([full]),
         shapes.execution(full),
         shapes.execution_summary(full),
         *(shapes.action_execution(each, None) for each in full.actions),

@@ -11,6 +11,7 @@ from botocore.parsers import create_parser
 from declaring import ACTION_TYPE
 
 from airflow_codepipeline_partner.emulator.http import app
+from airflow_codepipeline_partner.emulator.service_model import operations
 
 SUCCESS, FAILURE, POLL = (
     "PutThirdPartyJobSuccessResult",
@@ -112,11 +113,20 @@ def test_the_answer_to_a_head_has_no_body(world):
         connection.close()
 
 
-@pytest.mark.parametrize("operation", ["PutApprovalResult", "PutWebhook", "UpdateActionType"])
-def test_operations_that_are_not_emulated_are_a_clean_error(world, signed_call, operation):
+@pytest.mark.parametrize("operation", sorted(operations()))
+def test_every_operation_of_the_model_is_answered(world, signed_call, operation):
     status, answer, _ = signed_call(world().emu, operation, {})
+    needs_nothing = {"ListActionTypes", "ListPipelines", "ListRuleTypes", "ListWebhooks"}
+    assert (status, answer.get("__type")) == (
+        (200, None) if operation in needs_nothing else (400, "ValidationException")
+    )
+
+
+def test_an_operation_of_a_newer_model_is_a_clean_error(world, signed_call, monkeypatch):
+    monkeypatch.setattr(app, "operations", lambda: {"DoMore"})
+    status, answer, _ = signed_call(world().emu, "DoMore", {})
     assert (status, answer["__type"]) == (400, "NotImplementedException")
-    assert operation in answer["message"]
+    assert "DoMore" in answer["message"]
 
 
 def test_operations_that_do_not_exist_are_unknown(world, signed_call):

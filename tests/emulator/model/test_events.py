@@ -5,7 +5,11 @@ from __future__ import annotations
 
 from airflow_codepipeline_partner.emulator.model import events
 from airflow_codepipeline_partner.emulator.model.action_types import ActionTypeId
-from airflow_codepipeline_partner.emulator.model.executions import ActionExecution, PipelineExecution
+from airflow_codepipeline_partner.emulator.model.executions import (
+    ActionExecution,
+    PipelineExecution,
+    Trigger,
+)
 from airflow_codepipeline_partner.emulator.model.pipelines import Action, Pipeline, PipelineArtifact, Stage
 
 BUILD = ActionTypeId("Build", "Custom", "Own", "1")
@@ -14,7 +18,7 @@ BUILD = ActionTypeId("Build", "Custom", "Own", "1")
 def an_action(declared_in=None, **more):
     declared = Action("Do", BUILD, region="eu-north-1")
     pipeline = Pipeline("p", (Stage("Build", (declared,)),), "bucket", None, 0, 0, declared_in=declared_in)
-    execution = PipelineExecution(pipeline=pipeline, started_at=0, trigger="me")
+    execution = PipelineExecution(pipeline=pipeline, started_at=0, trigger=Trigger("me"))
     return ActionExecution(execution, "Build", declared, started_at=1.2345, **more)
 
 

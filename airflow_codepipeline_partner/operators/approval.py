@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator that answers a manual approval of a pipeline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from airflow_codepipeline_partner._base_operator import check_literal, check_positive
+from airflow_codepipeline_partner._protocol.parsing import check_text, is_missing
+from airflow_codepipeline_partner.exceptions import RequestRefused
+from airflow_codepipeline_partner.operators.waiting_base import PipelineOperator
+
+if TYPE_CHECKING:
+    from airflow_codepipeline_partner._protocol.approvals import Approval
+
+
+class CodePipelinePutApprovalResultOperator(PipelineOperator):
+    """
+    Approve, or reject, at a manual approval of a pipeline. The task finds the approval's token by itself.
+
+    :param pipeline_name: The pipeline. (templated)
+    :param stage_name: The approval's stage. (templated)
+    :param action_name: The approval's action. (templated)
+    :param status: ``Approved`` or ``Rejected``. (templated)
+    :param summary: Why, for people, cut to 512 characters. If empty, it names the DAG run. (templated)
+    :param execution_id: The execution whose approval it is. If None, the one that waits now. Needed if the
+        pipeline's execution mode is PARALLEL. (templated)
+    :param wait_for_approval: Whether to wait, on the worker, until the approval comes up. If not, and none
+        waits, the task fails.
+    :param waiter_delay: Seconds between two looks, more than 0.
+    :param waiter_max_attempts: How many looks at most, at least 1. The default is an hour.
+
+    Source: GetPipelineState, ListActionExecutions, PutApprovalResult, CodePipeline API 2015-07-09.
+    """
+
+    template_fields: Sequence[str] = (
+        "stage_name",
+        "action_name",
+        "status",
+        "summary",
+        "execution_id",
+        *PipelineOperator.template_fields,
+    )
+
+    def __init__(
+        self,
+        *,
+        stage_name: str,
+        action_name: str,
+        status: str = "Approved",
+        summary: str = "",
+        execution_id: str | None = None,
+        wait_for_approval: bool = False,
+        waiter_delay: float = 30,
+        waiter_max_attempts: int = 120,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_literal(partial(check_text, "stageName"), stage_name)
+        check_literal(partial(check_text, "actionName"), action_name)
+        check_literal(partial(check_text, "approval.status", named="status"), status)
+        check_literal(partial(check_text, "pipelineExecutionId"), execution_id)
+        check_positive("waiter_delay", waiter_delay)
+        check_positive("waiter_max_attempts", waiter_max_attempts * waiter_delay)
+        self.stage_name = stage_name
+        self.action_name = action_name
+        self.status = status
+        self.summary = summary
+        self.execution_id = execution_id
+        self.wait_for_approval = wait_for_approval
+        self.waiter_delay = waiter_delay
+        self.waiter_max_attempts = waiter_max_attempts
+
+    def execute(self, context: Any) -> None:
+        """
+        Answer the approval.
+
+        :raises RequestRefused: No approval waits, or there is no such stage or action.
+        :raises PipelineNotFound: There is no such pipeline or execution.
+        """
+        from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
+
+        ti = context["ti"]
+        summary = self.summary or f"{self.status} by Airflow: {ti.dag_id}, run {ti.run_id}."
+        with fail_without_retry_if_permanent():
+            token = self._token(summary, is_retry=ti.try_number > 1)
+            if token is None:
+                self.log.info("An earlier try has answered the approval.")
+                return
+            self.hook.put_approval_result(
+                self.pipeline_name,
+                self.stage_name,
+                self.action_name,
+                token=token,
+                status=self.status,
+                summary=summary,
+            )
+        self.log.info(
+            "%s / %s of pipeline %s: %s.", self.stage_name, self.action_name, self.pipeline_name, self.status
+        )
+
+    def _token(self, summary: str, *, is_retry: bool) -> str | None:
+        """Return the token of the approval that waits; None if an earlier try has answered it."""
+        execution_id = None if is_missing(self.execution_id) else self.execution_id
+        names = self.pipeline_name, self.stage_name, self.action_name
+        for left in range(self.waiter_max_attempts if self.wait_for_approval else 1, 0, -1):
+            found: Approval = self.hook.find_approval(*names, execution_id)
+            if found.token is not None:
+                return found.token
+            if is_retry and found.has_answer(self.status, summary):
+                return None
+            if left > 1:
+                time.sleep(self.waiter_delay)
+        raise RequestRefused(
+            f"No approval waits at {self.stage_name} / {self.action_name} of pipeline {self.pipeline_name}. "
+            "It may have been answered before, or no execution has come there.",
+            code="NoApprovalWaits",
+        )

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One look at a pipeline for all who wait for its executions, whatever happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._polling import execution_poller
+from airflow_codepipeline_partner._polling.execution_poller import ExecutionPoller
+from airflow_codepipeline_partner._protocol.executions import ActionExecution, PipelineExecution
+from airflow_codepipeline_partner.exceptions import PipelineNotFound, RequestRefused, ServiceUnavailable
+
+SILENCE = ServiceUnavailable("no answer")
+
+
+class World:
+    """Answers looks from a script. Also the clock: time passes only in a pause."""
+
+    def __init__(self, monkeypatch):
+        #: Execution → its status at each look; the last one stays.
+        self.statuses = {}
+        self.actions = {}
+        #: What goes wrong at each look, in order.
+        self.troubles = []
+        self.calls = []
+        self.looks = []
+        #: What happens in the pauses, in order.
+        self.meanwhile = []
+        self.now = 1000.0
+        world = self
+
+        class Hook:
+            def find_executions(self, pipeline_name, execution_ids):
+                world.calls.append("ListPipelineExecutions")
+                world.looks.append(world.now)
+                trouble = world.troubles.pop(0) if world.troubles else None
+                if trouble is not None:
+                    raise trouble
+                return {each: world.execution(each) for each in execution_ids if each in world.statuses}
+
+            def get_newest_action_executions(self, pipeline_name):
+                world.calls.append("ListActionExecutions")
+                return world.actions
+
+            def get_execution(self, pipeline_name, execution_id):
+                world.calls.append("GetPipelineExecution")
+                if execution_id != "old":
+                    raise PipelineNotFound("no such execution")
+                return PipelineExecution(pipeline_name, execution_id, "Succeeded")
+
+        monkeypatch.setattr(AwsParameters, "hook", lambda parameters, **more: Hook())
+        monkeypatch.setattr(execution_poller, "SYSTEM_CLOCK", self)
+
+    def execution(self, execution_id):
+        statuses = self.statuses[execution_id]
+        status = statuses.pop(0) if len(statuses) > 1 else statuses[0]
+        return PipelineExecution("pipe", execution_id, status)
+
+    def time(self):
+        return self.now
+
+    monotonic = time
+
+    def vary(self, seconds):
+        return seconds
+
+    async def pause(self, changed, seconds):
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        if changed.is_set():
+            changed.clear()
+            return
+        assert len(self.looks) < 1000, "it waits for ever"
+        self.now += max(seconds, 0)
+
+
+@pytest.fixture
+def world(monkeypatch):
+    return World(monkeypatch)
+
+
+async def follow(execution_id, interval=30, retry_deadline=300):
+    """Return the statuses of an execution that somebody saw, and the error at the end, if any."""
+    seen = []
+    poller = ExecutionPoller.for_("pipe", AwsParameters())
+    try:
+        async for look in poller.follow(execution_id, interval, retry_deadline=retry_deadline):
+            seen.append(look.execution.status)
+    except Exception as error:
+        seen.append(type(error))
+    return seen
+
+
+def together(*executions, **more):
+    async def run():
+        return await asyncio.gather(*(follow(each, **more) for each in executions))
+
+    return asyncio.run(run())
+
+
+def test_it_looks_until_the_execution_has_ended(world):
+    world.statuses = {"a": ["InProgress", "InProgress", "Succeeded"]}
+    assert together("a") == [["InProgress", "InProgress", "Succeeded"]]
+    assert world.looks == [1000, 1030, 1060]
+
+
+def test_five_hundred_who_wait_cost_no_more_calls_than_one(world):
+    one = ["InProgress"] * 9 + ["Succeeded"]
+    world.statuses = {"a": list(one)}
+    together("a")
+    alone = list(world.calls)
+    world.calls.clear()
+    ids = [f"e{number}" for number in range(500)]
+    world.statuses = {each: list(one) for each in ids}
+    assert together(*ids) == [one] * 500
+    assert world.calls == alone
+    assert alone.count("ListPipelineExecutions") == alone.count("ListActionExecutions") == 10
+
+
+def test_it_looks_at_the_shortest_interval_of_those_who_wait(world):
+    world.statuses = {"a": ["InProgress", "Succeeded"], "b": ["InProgress"] * 3 + ["Failed"]}
+
+    async def run():
+        return await asyncio.gather(follow("a", interval=10), follow("b", interval=60))
+
+    assert asyncio.run(run())[1][-1] == "Failed"
+    # The one in a hurry leaves after the second look.
+    assert world.looks == [1000, 1010, 1070, 1130]
+
+
+def test_those_who_come_later_cause_few_looks(world):
+    world.statuses = {"a": ["InProgress"] * 20 + ["Succeeded"], "b": ["Succeeded"]}
+
+    async def run():
+        first, later = asyncio.create_task(follow("a")), []
+        world.meanwhile = [lambda: later.append(asyncio.create_task(follow("b")))] * 30
+        return [await first, *await asyncio.gather(*later)]
+
+    assert asyncio.run(run())[1:] == [["Succeeded"]] * 30
+    gaps = {later - earlier for earlier, later in pairwise(world.looks)}
+    assert gaps == {5, 30}
+
+
+def test_an_old_execution_is_asked_for_by_itself(world):
+    assert together("old") == [["Succeeded"]]
+    assert world.calls == ["ListPipelineExecutions", "ListActionExecutions", "GetPipelineExecution"]
+
+
+def test_an_execution_that_is_not_there_ends_only_its_wait(world):
+    world.statuses = {"a": ["InProgress", "Succeeded"]}
+    assert together("nobodys", "a") == [[PipelineNotFound], ["InProgress", "Succeeded"]]
+
+
+def test_what_codepipeline_refuses_ends_all_waits(world):
+    world.troubles = [RequestRefused("may not", code="AccessDeniedException")]
+    assert together("a", "b") == [[RequestRefused], [RequestRefused]]
+    assert len(world.looks) == 1
+
+
+def test_without_an_answer_it_backs_off_and_goes_on(world):
+    world.statuses = {"a": ["Succeeded"]}
+    world.troubles = [SILENCE, SILENCE]
+    assert together("a", interval=5) == [["Succeeded"]]
+    assert world.looks == [1000, 1010, 1030]
+
+
+def test_each_waits_for_an_answer_as_long_as_it_was_told_to(world):
+    world.statuses = {"a": ["Succeeded"]}
+    world.troubles = [SILENCE] * 4
+
+    async def run():
+        return await asyncio.gather(
+            follow("a", interval=10, retry_deadline=20), follow("a", interval=10, retry_deadline=600)
+        )
+
+    assert asyncio.run(run()) == [[ServiceUnavailable], ["Succeeded"]]
+
+
+def test_a_fault_of_the_look_up_is_an_answer_that_did_not_come(world):
+    world.statuses = {"a": ["Succeeded"]}
+    world.troubles = [KeyError("something of Airflow's")]
+    assert together("a") == [["Succeeded"]]
+
+
+def test_the_actions_come_with_the_look(world):
+    world.statuses = {"a": ["Succeeded"]}
+    world.actions = {"a": [ActionExecution("Build", "Compile", "Succeeded")], "b": []}
+
+    async def run():
+        poller = ExecutionPoller.for_("pipe", AwsParameters())
+        async for look in poller.follow("a", 30, retry_deadline=300):
+            return [str(each) for each in look.actions]
+
+    assert asyncio.run(run()) == ["Build / Compile"]
+
+
+def test_nobody_is_left_behind_when_the_last_one_leaves(world):
+    world.statuses = {"a": ["InProgress"]}
+
+    async def run():
+        waiting = asyncio.create_task(follow("a"))
+        for _ in range(50):
+            await asyncio.sleep(0.001)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        looks = len(world.looks)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert looks
+        assert len(world.looks) == looks
+        return execution_poller._pollers[asyncio.get_running_loop()]
+
+    assert asyncio.run(run()) == {}
