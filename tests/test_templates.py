@@ -21,6 +21,9 @@ from airflow_codepipeline_partner.decorators.codepipeline_job import _CodePipeli
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 
 JOB = {"job_id": "j", "client_id": "c"}
+PIPELINE = {"pipeline_name": "p"}
+STAGE = {**PIPELINE, "stage_name": "s"}
+EXECUTION = "00000000-0000-4000-8000-000000000000"
 KINDS = [
     (operators.CodePipelineClaimJobOperator, {"job": JOB}),
     (operators.CodePipelineContinueJobOperator, {"job": JOB}),
@@ -31,6 +34,18 @@ KINDS = [
     (operators.PutJobSuccessResultOperator, {"job_id": "j"}),
     (operators.PutThirdPartyJobFailureResultOperator, {"job": JOB, "message": "m"}),
     (operators.PutThirdPartyJobSuccessResultOperator, {"job": JOB}),
+    (operators.CodePipelineStartPipelineOperator, PIPELINE),
+    (operators.CodePipelineStopPipelineOperator, {**PIPELINE, "execution_id": EXECUTION}),
+    (operators.CodePipelineRetryStageOperator, {**STAGE, "execution_id": EXECUTION}),
+    (operators.CodePipelineRollbackStageOperator, {**STAGE, "target_execution_id": EXECUTION}),
+    (operators.CodePipelinePutApprovalResultOperator, {**STAGE, "action_name": "a"}),
+    (operators.CodePipelineStageTransitionOperator, {**STAGE, "enabled": False, "reason": "r"}),
+    (
+        operators.CodePipelineOverrideStageConditionOperator,
+        {**STAGE, "execution_id": EXECUTION, "condition_type": "ON_SUCCESS"},
+    ),
+    (operators.CodePipelinePutActionRevisionOperator, {**STAGE, "action_name": "a", "revision_id": "1"}),
+    (sensors.CodePipelineExecutionSensor, {**PIPELINE, "execution_id": EXECUTION}),
     (sensors.CodePipelineJobSensor, {"action_type": ACTION_TYPE}),
     (sensors.CodePipelineJobProgressSensor, {"job": JOB, "progress": print}),
 ]
