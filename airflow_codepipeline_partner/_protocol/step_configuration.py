@@ -45,7 +45,8 @@ class StepConfiguration:
     :param dag_id: The DAG to run.
     :param conf: The conf of its run.
     :param outputs: The output variables of the action.
-    :param timeout: For how many seconds the run may go on. None if only the action's own timeout counts.
+    :param timeout: For how many seconds the run may go on, two weeks at most. None if only the action's own
+        timeout counts.
     """
 
     dag_id: str
@@ -59,8 +60,8 @@ class StepConfiguration:
         """
         Read an action's configuration.
 
-        :raises JobFailure: It asks for nothing that can be done. The customer reads the message, so it shows
-            no values.
+        :raises JobFailure: It asks for nothing that can be done. The customer reads the message, which shows
+            nothing of ``Conf``.
         """
         dag_id = (configuration.get(DAG) or "").strip()
         if not _DAG_ID.fullmatch(dag_id):

@@ -11,6 +11,7 @@ from airflow.sdk import DAG
 
 from airflow_codepipeline_partner._protocol.dialects import CUSTOM
 from airflow_codepipeline_partner._protocol.jobs import ActionType
+from airflow_codepipeline_partner._protocol.step_configuration import MAX_TIMEOUT
 from airflow_codepipeline_partner.assets import codepipeline_jobs, dispatch_jobs
 from airflow_codepipeline_partner.dags.step_tasks import (
     StartRunOfStepOperator,
@@ -69,7 +70,8 @@ def run_dag_step(
     :param max_active_runs: How many jobs are worked on at once.
     :param aws_conn_id: The ``aws`` connection. If None, boto3's default credentials are used.
     :param region_name: The region of the jobs. If None, the connection's region is used.
-    :param parameters: Other parameters of both DAGs, such as ``tags``.
+    :param parameters: Other parameters of both DAGs, such as ``tags``, but not those that make them work:
+        ``schedule``, ``max_active_runs``, ``on_failure_callback``.
     :return: The DAG that polls, and the one that works on a job.
     :raises InvalidInput: A value does not fit.
     """
@@ -77,7 +79,11 @@ def run_dag_step(
     if kind.owner != CUSTOM:
         raise InvalidInput(f"A step needs a custom action type, not one of the owner {kind.owner}.")
     allowed = _read_names(allowed_dags)
+    if given := sorted({"schedule", "on_failure_callback"} & set(parameters)):
+        raise InvalidInput(f"run_dag_step takes no {', '.join(given)}: the worker has its own.")
     aws: dict[str, Any] = {"aws_conn_id": aws_conn_id, "region_name": region_name}
+    # A worker may be lost at any moment, and Airflow's server be away for a while.
+    again: dict[str, Any] = {"retries": 5, "retry_delay": timedelta(seconds=10)}
     shared: dict[str, Any] = {"tags": ["codepipeline"], "catchup": False, **parameters}
     works = f"{dag_id}_job"
     if {dag_id, works} & set(allowed):
@@ -86,7 +92,7 @@ def run_dag_step(
         dag_id, kind, poll_interval=poll_interval, wake_queue=wake_queue, query_param=query_param, **aws
     )
     with DAG(dag_id, schedule=[waiting], **shared) as polling:
-        dispatch_jobs(None, works, retries=3, retry_delay=timedelta(seconds=10))
+        dispatch_jobs(None, works, **again)
     with DAG(
         works,
         schedule=None,
@@ -94,11 +100,12 @@ def run_dag_step(
         on_failure_callback=CodePipelineJobFailureNotifier(**aws),
         **shared,
     ) as working:
-        claim = CodePipelineClaimJobOperator(task_id="claim", job="{{ dag_run.conf | tojson }}", **aws)
+        claim = CodePipelineClaimJobOperator(
+            task_id="claim", job="{{ dag_run.conf | tojson }}", **again, **aws
+        )
         start = StartRunOfStepOperator(
-            task_id="start", job=claim.output, allowed_dags=allowed, retries=3,
-            retry_delay=timedelta(seconds=10), **aws,
-        )  # fmt: skip
+            task_id="start", job=claim.output, allowed_dags=allowed, **again, **aws
+        )
         wait = CodePipelineJobProgressSensor(
             task_id="wait",
             job=claim.output,
@@ -108,9 +115,12 @@ def run_dag_step(
             progress_interval=progress_interval,
             poke_interval=poke_interval,
             poll_interval=min(poll_interval, 30),
+            # The action's own timeout and the run's count.
+            timeout=MAX_TIMEOUT + 3600,
+            **again,
             **aws,
         )
-        outputs = StepOutputsOperator(task_id="outputs", run=start.output)
+        outputs = StepOutputsOperator(task_id="outputs", run=start.output, **again)
         start >> wait >> outputs
         finish_job(
             claim,

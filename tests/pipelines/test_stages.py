@@ -114,6 +114,19 @@ def test_a_retry_after_a_death_finds_its_rollback(client, shipped, monkeypatch):
     assert len(rollbacks(client)) == 2
 
 
+def test_another_stages_rollback_is_not_taken_for_its_own(client, declare, monkeypatch):
+    declare("ship", SHIP, stage("Prod", action("Live", CODE_DEPLOY, inputs=["SourceOutput"])))
+    target, _ = (client.start_pipeline_execution(name="ship")["pipelineExecutionId"] for _ in range(2))
+    losing_answers(monkeypatch, before_it_acts=True)
+    store = Store()
+    with pytest.raises(ServiceUnavailable):
+        roll_back(target).execute(context_of(store=store))
+    client.rollback_stage(pipelineName="ship", stageName="Prod", targetPipelineExecutionId=target)
+    [other] = rollbacks(client)
+    assert roll_back(target).execute(context_of(try_number=2, store=store)) not in (None, other)
+    assert len(rollbacks(client)) == 2
+
+
 @pytest.mark.parametrize("wrong", [{"stage_name": "Nobodys"}, {"target": NOBODYS}])
 def test_what_cannot_be_rolled_back(client, shipped, wrong):
     target = wrong.pop("target", shipped)
