@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException
 from declaring import CODE_DEPLOY, action, stage
 from support import CUSTOM_TYPE
 
+from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._protocol.responses import Outcome
 from airflow_codepipeline_partner._transport import Transport, _Unanswered
 from airflow_codepipeline_partner.exceptions import InvalidInput, ServiceUnavailable

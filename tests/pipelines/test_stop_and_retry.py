@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.operators import (
     CodePipelineRetryStageOperator,

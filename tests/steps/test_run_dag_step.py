@@ -6,8 +6,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner.dags import run_dag_step, step_tasks
 from airflow_codepipeline_partner.dags.step_tasks import StepOutputsOperator, look_at_run
 from airflow_codepipeline_partner.exceptions import InvalidInput
