@@ -240,6 +240,25 @@ def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any]) -> bool:
     return not isinstance(answer, ErrorResponse)
 
 
+def refused_start(error: BaseException) -> tuple[int | None, str | None]:
+    """Return why Airflow's server did not start a run: the HTTP status, and its word for the reason."""
+    answer = getattr(getattr(error, "error", None), "detail", None)
+    if not isinstance(answer, Mapping):
+        return None, None
+    said = answer.get("detail")
+    while isinstance(said, Mapping) and "reason" not in said:
+        said = said.get("detail")
+    return answer.get("status_code"), said["reason"] if isinstance(said, Mapping) else None
+
+
+def get_run_state(dag_id: str, run_id: str) -> str | None:
+    """Return the state of a run, also where there is no task instance to ask; None if there is none."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    state: str | None = RuntimeTaskInstance.get_dagrun_state(dag_id=dag_id, run_id=run_id)
+    return None if state is None else str(getattr(state, "value", state))
+
+
 def count_instances(dag_id: str, run_id: str, task_id: str) -> int:
     """Return how many instances a task has in a run."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance

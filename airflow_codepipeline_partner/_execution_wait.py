@@ -99,9 +99,9 @@ class ExecutionWait:
 
     def resume(self, event: Mapping[str, Any]) -> PipelineExecution:
         """
-        Go on with the trigger's event, and return the execution.
+        Go on with the trigger's event, and return the execution, which may be in progress once more.
 
-        :raises ExecutionNotSucceeded: The execution did not succeed, or goes on.
+        :raises ExecutionNotSucceeded: The execution did not succeed, or did not end in time.
         :raises CodePipelineProviderError: CodePipeline refused the looks, or did not answer.
         """
         if event["status"] == "error":
@@ -109,11 +109,10 @@ class ExecutionWait:
         if event["status"] == "timeout":
             self.time_is_over()
         execution = PipelineExecution.from_xcom(event["execution"])
-        if execution.status == "Failed":
+        if execution.status != "Succeeded":
             # The trigger saw the newest actions of the pipeline only. Somebody may have retried it meanwhile.
-            seen = self.look()
-            execution = seen if seen.is_ended else execution
-        return self.judge(execution)
+            execution = self.look()
+        return execution if not execution.is_ended else self.judge(execution)
 
     def judge(self, execution: PipelineExecution) -> PipelineExecution:
         """

@@ -19,7 +19,7 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._client_conn_ids import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob, check_query_param
-from airflow_codepipeline_partner._protocol.parsing import read_wake_queue
+from airflow_codepipeline_partner._protocol.parsing import check_text, read_wake_queue
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, described
 
 if TYPE_CHECKING:
@@ -292,6 +292,8 @@ class CodePipelineExecutionTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait at the pipeline's shared poller; make one event."""
         try:
+            check_text("pipelineName", self.pipeline_name)
+            check_text("pipelineExecutionId", self.execution_id)
             async with asyncio.timeout(self._seconds_left()):
                 execution = await self._end()
         except TimeoutError:

@@ -33,6 +33,7 @@ FLOORS = (
         "_execution_wait",
         "notifications",
         "assets",
+        "dags",
         "cli",
         "__main__",
     ),

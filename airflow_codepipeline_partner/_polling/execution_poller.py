@@ -31,11 +31,7 @@ from airflow_codepipeline_partner._polling.threads import (
     start_poll_threads,
 )
 from airflow_codepipeline_partner._protocol.executions import ActionExecution, PipelineExecution
-from airflow_codepipeline_partner.exceptions import (
-    CodePipelineProviderError,
-    PipelineNotFound,
-    ServiceUnavailable,
-)
+from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, ServiceUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +65,8 @@ class _Waiter:
     joined_at: float
     #: What is new for this waiter: looks, and an error at the end.
     news: asyncio.Queue[Look | Exception] = field(default_factory=asyncio.Queue)
+    #: Whether it was there when a look began.
+    has_seen_a_look: bool = False
     #: Whether it waits no more.
     is_done: bool = False
 
@@ -169,14 +167,22 @@ class ExecutionPoller:
 
     async def _run(self) -> None:
         while self._waiters:
-            if self._schedule.seconds_left <= 0:
-                await self._look()
+            try:
+                if self._schedule.seconds_left <= 0:
+                    await self._look()
+            except Exception as error:
+                # A fault of this package: nobody may wait for ever because of it.
+                log.exception("A look at pipeline %s broke.", self._pipeline_name)
+                self._note_refusal(error, list(self._waiters))
+                self._schedule.end()
             await self._clock.pause(self._changed, self._schedule.seconds_left)
 
     async def _look(self) -> None:
         self._schedule.begin()
         # Those who come while it looks are for the next look.
         waiters = [waiter for waiter in self._waiters if not waiter.is_done]
+        for waiter in waiters:
+            waiter.has_seen_a_look = True
         ids = sorted({waiter.execution_id for waiter in waiters})
         pool = POLLS if self._no_answer_since is None else POLLS_IN_TROUBLE
         asking = asyncio.ensure_future(sync_to_async(self._ask, thread_sensitive=False, executor=pool)(ids))
@@ -199,17 +205,23 @@ class ExecutionPoller:
                 waiter.tell(found[waiter.execution_id])
             self._schedule.answered(self._interval)
         self._schedule.end()
+        if any(not waiter.has_seen_a_look for waiter in self._waiters):
+            # They came during this look.
+            self._schedule.join(FIRST_LOOK_AFTER)
 
-    def _ask(self, execution_ids: Sequence[str]) -> Mapping[str, Look | PipelineNotFound]:
+    def _ask(self, execution_ids: Sequence[str]) -> Mapping[str, Look | CodePipelineProviderError]:
         hook = self._hooks.get(self._aws)
         executions = hook.find_executions(self._pipeline_name, execution_ids)
-        found: dict[str, Look | PipelineNotFound] = {}
+        found: dict[str, Look | CodePipelineProviderError] = {}
         actions = hook.get_newest_action_executions(self._pipeline_name)
         for each in execution_ids:
             try:
                 # An execution that began long ago is not among the newest.
                 execution = executions.get(each) or hook.get_execution(self._pipeline_name, each)
-            except PipelineNotFound as error:
+            except ServiceUnavailable:
+                raise
+            except CodePipelineProviderError as error:
+                # Of this one only: the others go on.
                 found[each] = error
             else:
                 found[each] = Look(execution, actions.get(each, ()))

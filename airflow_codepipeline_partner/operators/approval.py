@@ -84,7 +84,10 @@ class CodePipelinePutApprovalResultOperator(PipelineOperator):
         from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 
         ti = context["ti"]
-        summary = self.summary or f"{self.status} by Airflow: {ti.dag_id}, run {ti.run_id}."
+        said = self.summary or f"{self.status} by Airflow: {ti.dag_id}, run {ti.run_id}."
+        # Cut as CodePipeline gets it, so that a retry knows its own answer.
+        summary = check_text("approval.summary", said, named="summary")
+        self.show_link(self.pipeline_name)
         with fail_without_retry_if_permanent():
             token = self._token(summary, is_retry=ti.try_number > 1)
             if token is None:

@@ -13,6 +13,8 @@ from airflow_codepipeline_partner._protocol.parsing import check_text
 from airflow_codepipeline_partner.exceptions import CodePipelineError
 from airflow_codepipeline_partner.operators.waiting_base import WaitingOperator
 
+#: Refusals that an earlier try of this task may have brought about.
+_RUNS_ALREADY = ("StageNotRetryableException", "NotLatestPipelineExecutionException")
 #: Under this key a task notes, where a retry finds it, that the stage runs again.
 _RETRIED_KEY = "codepipeline_stage_retried"
 
@@ -24,7 +26,7 @@ class CodePipelineRetryStageOperator(WaitingOperator):
     The task returns the execution's id, and leaves the execution in XCom as
     :class:`~airflow_codepipeline_partner.operators.CodePipelineStartPipelineOperator` does. From Airflow 3.3
     on, a retry of the task waits on for the stage that an earlier try has started. Before that, it does so
-    while the execution goes; else it has the stage run once more.
+    unless the execution has failed again; then it has the stage run once more.
 
     :param pipeline_name: The pipeline. (templated)
     :param stage_name: The stage. (templated)
@@ -71,9 +73,10 @@ class CodePipelineRetryStageOperator(WaitingOperator):
         except CodePipelineError as error:
             # An answer may have been lost, or the process of an earlier try may have ended after its call.
             may_be_done = error.in_doubt or ti.try_number > 1
-            if error.code != "StageNotRetryableException" or not may_be_done:
+            if error.code not in _RUNS_ALREADY or not may_be_done:
                 raise
-            if self.hook.get_execution(self.pipeline_name, self.execution_id).is_ended:
+            status = self.hook.get_execution(self.pipeline_name, self.execution_id).status
+            if status in ("Failed", "Stopped", "Cancelled"):
                 raise
         if store is not None:
             store.set(_RETRIED_KEY, note)

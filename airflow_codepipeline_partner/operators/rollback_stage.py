@@ -86,4 +86,10 @@ class CodePipelineRollbackStageOperator(WaitingOperator):
         return found
 
     def _new_one(self, known: Sequence[str]) -> str | None:
-        return next((each for each in self._rollbacks() if each not in known), None)
+        """Return the first rollback of this stage that was not there before, or None."""
+        for each in reversed(self._rollbacks()):
+            if each not in known:
+                actions = self.hook.get_action_executions(self.pipeline_name, each)
+                if any(action.stage_name == self.stage_name for action in actions):
+                    return each
+        return None

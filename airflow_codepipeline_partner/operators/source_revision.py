@@ -69,6 +69,7 @@ class CodePipelinePutActionRevisionOperator(PipelineOperator):
         """
         from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 
+        self.show_link(self.pipeline_name)
         with fail_without_retry_if_permanent():
             execution_id: str = self.hook.put_action_revision(
                 self.pipeline_name,

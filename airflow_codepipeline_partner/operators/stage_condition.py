@@ -44,6 +44,7 @@ class CodePipelineOverrideStageConditionOperator(PipelineOperator):
         """
         from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 
+        self.show_link(self.pipeline_name)
         with fail_without_retry_if_permanent():
             self.hook.override_stage_condition(
                 self.pipeline_name, self.stage_name, self.execution_id, condition_type=self.condition_type

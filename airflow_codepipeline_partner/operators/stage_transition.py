@@ -21,8 +21,8 @@ class CodePipelineStageTransitionOperator(PipelineOperator):
     :param stage_name: The stage. (templated)
     :param enabled: Whether executions pass.
     :param transition_type: ``Inbound`` (into the stage) or ``Outbound`` (out of it).
-    :param reason: Why they are held up: 1 to 300 letters, digits, spaces and ``! @ ( ) . * ? -``. Needed for
-        that, and refused else. (templated)
+    :param reason: Why they are held up: 1 to 300 letters, digits, spaces and ``! @ ( ) . * ? -``. Required if
+        ``enabled`` is False; otherwise not allowed. (templated)
 
     Source: EnableStageTransition, DisableStageTransition, CodePipeline API 2015-07-09.
     """
@@ -60,6 +60,7 @@ class CodePipelineStageTransitionOperator(PipelineOperator):
         """
         from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
 
+        self.show_link(self.pipeline_name)
         with fail_without_retry_if_permanent():
             self.hook.set_stage_transition(
                 self.pipeline_name,

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
+from airflow.sdk import BaseOperatorLink
+
 from airflow_codepipeline_partner._base_operator import check_literal, check_positive
 from airflow_codepipeline_partner._protocol.parsing import check_text
+from airflow_codepipeline_partner.links import CodePipelineExecutionLink
 from airflow_codepipeline_partner.operators.waiting_base import PipelineOperator
 
 
@@ -32,6 +35,9 @@ class CodePipelineStopPipelineOperator(PipelineOperator):
     """
 
     template_fields: Sequence[str] = ("execution_id", "reason", *PipelineOperator.template_fields)
+    operator_extra_links: Collection[BaseOperatorLink] = (CodePipelineExecutionLink(),)
+    #: The address of the link, once the task knows it.
+    execution_url: str | None = None
 
     def __init__(
         self,

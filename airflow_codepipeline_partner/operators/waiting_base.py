@@ -34,9 +34,6 @@ class PipelineOperator(CodePipelineBaseOperator):
     """
 
     template_fields: Sequence[str] = ("pipeline_name", *CodePipelineBaseOperator.template_fields)
-    operator_extra_links: Collection[BaseOperatorLink] = (CodePipelineExecutionLink(),)
-    #: The address of the link, once the task knows it.
-    execution_url: str | None = None
 
     def __init__(self, *, pipeline_name: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -48,7 +45,7 @@ class WaitingOperator(PipelineOperator):
     """
     An operator that sets an execution going, and waits for its end.
 
-    :param wait_for_completion: Whether to wait. If not, the task ends when the execution goes.
+    :param wait_for_completion: Whether to wait. If not, the task ends when the execution is in progress.
     :param deferrable: Wait in the triggerer, without a worker slot. If None, Airflow's ``[operators]
         default_deferrable`` is used.
     :param waiter_delay: Seconds between two looks, more than 0.
@@ -56,6 +53,10 @@ class WaitingOperator(PipelineOperator):
     :param stop_pipeline_on_kill: Whether to stop the execution if somebody ends the task.
     :param fail_on_superseded: Whether the task fails if a newer execution has overtaken this one.
     """
+
+    operator_extra_links: Collection[BaseOperatorLink] = (CodePipelineExecutionLink(),)
+    #: The address of the link, once the task knows it.
+    execution_url: str | None = None
 
     def __init__(
         self,
@@ -132,7 +133,9 @@ class WaitingOperator(PipelineOperator):
             execution_id: str = event["pipeline_execution_id"]
             wait = self._wait_for(context, execution_id)
             wait.show_link()
-            wait.resume(event)
+            if not wait.resume(event).is_ended:
+                # Somebody has retried its stage.
+                wait.defer(self.waiter_delay, time.time() + self.waiter_delay * self.waiter_max_attempts)
         return execution_id
 
     def on_kill(self) -> None:

@@ -81,6 +81,11 @@ class CodePipelineExecutionSensor(TriggererSensor):
 
     def execute(self, context: Any) -> Any:
         """Wait in the worker, or in the triggerer."""
+        from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
+
+        with fail_without_retry_if_permanent():
+            check_text("pipelineName", self.pipeline_name)
+            check_text("pipelineExecutionId", self.execution_id)
         if not self.deferrable:
             return super().execute(context)
         wait = self._wait(context)
@@ -122,7 +127,11 @@ class CodePipelineExecutionSensor(TriggererSensor):
             if event["status"] == "timeout":
                 raise AirflowSensorTimeout(f"The {wait} has not ended within {self.timeout:g} s.")
             with fail_without_retry_if_permanent():
-                ended: dict[str, Any] = wait.resume(event).to_xcom()
+                execution = wait.resume(event)
+                if not execution.is_ended:
+                    # Somebody has retried its stage.
+                    wait.defer(self.poke_interval, time.time() + self.timeout)
+                ended: dict[str, Any] = execution.to_xcom()
                 return ended
         except Exception as failure:
             if not self.never_fail:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from airflow.sdk import PokeReturnValue
 
@@ -33,9 +33,6 @@ from airflow_codepipeline_partner._protocol.parsing import (
 )
 from airflow_codepipeline_partner.exceptions import InvalidInput, from_description
 from airflow_codepipeline_partner.sensors.triggerer_sensor import TriggererSensor
-
-if TYPE_CHECKING:
-    pass
 
 
 class CodePipelineJobSensor(TriggererSensor):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import pairwise
 
 import pytest
@@ -28,6 +29,8 @@ class World:
         self.troubles = []
         self.calls = []
         self.looks = []
+        #: What GetPipelineExecution is refused with, and what happens in the next look.
+        self.refused = self.during_a_look = None
         #: What happens in the pauses, in order.
         self.meanwhile = []
         self.now = 1000.0
@@ -37,6 +40,10 @@ class World:
             def find_executions(self, pipeline_name, execution_ids):
                 world.calls.append("ListPipelineExecutions")
                 world.looks.append(world.now)
+                if world.during_a_look is not None:
+                    happen, world.during_a_look = world.during_a_look, None
+                    world.loop.call_soon_threadsafe(happen)
+                    time.sleep(0.1)
                 trouble = world.troubles.pop(0) if world.troubles else None
                 if trouble is not None:
                     raise trouble
@@ -48,6 +55,8 @@ class World:
 
             def get_execution(self, pipeline_name, execution_id):
                 world.calls.append("GetPipelineExecution")
+                if world.refused is not None:
+                    raise world.refused
                 if execution_id != "old":
                     raise PipelineNotFound("no such execution")
                 return PipelineExecution(pipeline_name, execution_id, "Succeeded")
@@ -88,6 +97,7 @@ def world(monkeypatch):
 async def follow(execution_id, interval=30, retry_deadline=300):
     """Return the statuses of an execution that somebody saw, and the error at the end, if any."""
     seen = []
+    World.loop = asyncio.get_running_loop()
     poller = ExecutionPoller.for_("pipe", AwsParameters())
     try:
         async for look in poller.follow(execution_id, interval, retry_deadline=retry_deadline):
@@ -155,6 +165,33 @@ def test_an_old_execution_is_asked_for_by_itself(world):
 def test_an_execution_that_is_not_there_ends_only_its_wait(world):
     world.statuses = {"a": ["InProgress", "Succeeded"]}
     assert together("nobodys", "a") == [[PipelineNotFound], ["InProgress", "Succeeded"]]
+
+
+def test_a_refusal_of_one_execution_ends_only_its_wait(world, monkeypatch):
+    world.statuses = {"a": ["InProgress", "Succeeded"]}
+    world.refused = RequestRefused("may not", code="AccessDeniedException")
+    assert together("another's", "a") == [[RequestRefused], ["InProgress", "Succeeded"]]
+
+
+def test_a_fault_of_the_poller_leaves_nobody_waiting(world):
+    world.statuses = {"a": ["InProgress", "Succeeded"]}
+    # Nothing that can be sorted with an id.
+    seen = together(None, "a")
+    assert [type(each[-1]) for each in seen] == [type, type]
+    assert together("a") == [["InProgress", "Succeeded"]]
+
+
+def test_who_comes_during_a_look_waits_for_no_whole_interval(world):
+    world.statuses = {"a": ["InProgress"] * 5 + ["Succeeded"], "b": ["Succeeded"]}
+    later = []
+
+    async def run():
+        first = asyncio.create_task(follow("a", interval=120))
+        world.during_a_look = lambda: later.append(asyncio.create_task(follow("b", interval=120)))
+        return [await first, *await asyncio.gather(*later)]
+
+    assert asyncio.run(run())[1:] == [["Succeeded"]]
+    assert world.looks[:3] == [1000, 1005, 1125]
 
 
 def test_what_codepipeline_refuses_ends_all_waits(world):

@@ -16,6 +16,7 @@ PUBLIC = [
     "artifacts",
     "assets",
     "client_tokens",
+    "dags",
     "decorators",
     "emulator",
     "exceptions",

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException
 from declaring import APPROVAL, action, stage
 
+from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._protocol.responses import Outcome
 from airflow_codepipeline_partner._transport import Transport, _Unanswered
 from airflow_codepipeline_partner.exceptions import InvalidInput, RequestRefused

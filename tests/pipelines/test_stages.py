@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException
 from declaring import CODE_DEPLOY, action, stage
 from support import CUSTOM_TYPE
 
+from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner._protocol.responses import Outcome
 from airflow_codepipeline_partner._transport import Transport, _Unanswered
 from airflow_codepipeline_partner.exceptions import InvalidInput, ServiceUnavailable
@@ -111,6 +111,19 @@ def test_a_retry_after_a_death_finds_its_rollback(client, shipped, monkeypatch):
     assert [roll_back(shipped).execute(context_of(try_number=2, store=store))] == rollbacks(client)
     # A clear is another wish.
     roll_back(shipped).execute(context_of(max_tries=3, store=store))
+    assert len(rollbacks(client)) == 2
+
+
+def test_another_stages_rollback_is_not_taken_for_its_own(client, declare, monkeypatch):
+    declare("ship", SHIP, stage("Prod", action("Live", CODE_DEPLOY, inputs=["SourceOutput"])))
+    target, _ = (client.start_pipeline_execution(name="ship")["pipelineExecutionId"] for _ in range(2))
+    losing_answers(monkeypatch, before_it_acts=True)
+    store = Store()
+    with pytest.raises(ServiceUnavailable):
+        roll_back(target).execute(context_of(store=store))
+    client.rollback_stage(pipelineName="ship", stageName="Prod", targetPipelineExecutionId=target)
+    [other] = rollbacks(client)
+    assert roll_back(target).execute(context_of(try_number=2, store=store)) not in (None, other)
     assert len(rollbacks(client)) == 2
 
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import DAG
 from support import admin_client
 
+from airflow_codepipeline_partner._protocol.executions import PipelineExecution
 from airflow_codepipeline_partner._protocol.responses import Outcome
 from airflow_codepipeline_partner._transport import Transport, _Unanswered
 from airflow_codepipeline_partner.exceptions import ExecutionNotSucceeded, InvalidInput
@@ -181,6 +183,18 @@ def test_an_execution_that_is_stopped_from_outside(customer, executions, emulato
     run = run_dag(f"start_pipeline_{how}", pipeline="pipe")
     assert run.states == {"start": "failed"}
     assert run.xcoms["start", "pipeline_execution"]["status"] == "Stopped"
+
+
+def test_an_execution_that_goes_on_is_waited_for_once_more(customer, emulator):
+    """Somebody has retried its stage since the triggerer saw that it failed."""
+    execution_id = emulator.start_execution("pipe")
+    failed = PipelineExecution("pipe", execution_id, "Failed").to_xcom()
+    event = {"status": "ended", "pipeline_execution_id": execution_id, "execution": failed, "error": None}
+    with DAG("once_more", schedule=None):
+        task = CodePipelineStartPipelineOperator(task_id="start", pipeline_name="pipe")
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute_complete(context_of(), event)
+    assert deferred.value.trigger.execution_id == execution_id
 
 
 def test_a_wait_has_an_end(customer):

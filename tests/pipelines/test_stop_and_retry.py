@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_codepipeline_partner._compat import AirflowFailException
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.operators import (
     CodePipelineRetryStageOperator,
@@ -100,6 +100,12 @@ def test_a_task_that_was_cleared_retries_the_stage_once_more(failed):
     retry_of(failed).execute(context_of(store=store))
     with pytest.raises(AirflowFailException, match="StageNotRetryable"):
         retry_of(failed).execute(context_of(max_tries=3, store=store))
+
+
+def test_a_retry_finds_that_all_went_well_meanwhile(failed, executions):
+    retry_of(failed).execute(context_of())
+    # Before Airflow 3.3, nothing says that an earlier try has had the stage run again.
+    assert retry_of(failed).execute(context_of(try_number=2)) == failed
 
 
 def test_a_stage_that_has_not_failed_is_refused(customer, emulator, executions):

@@ -23,9 +23,8 @@ import pytest
 
 from demo import environment
 from demo.environment import constraints_file
-from demo.local_airflow import LocalAirflow
 from demo.processes import Component, end_all, tail_of
-from demo.rest_api import AirflowFailed
+from demo.rest_api import AirflowFailed, RestApi
 from demo.secret_search import Hit, search
 
 SECRET = 'token/with+signs="and"=more'
@@ -140,8 +139,8 @@ def test_constraints_hold_names_and_versions_only(airflow: str) -> None:
 
 
 @pytest.fixture
-def answers() -> Iterator[tuple[LocalAirflow, list[int]]]:
-    """An Airflow whose REST API answers with these statuses, one after the other."""
+def answers() -> Iterator[tuple[RestApi, list[int]]]:
+    """A REST API that answers with these statuses, one after the other."""
     statuses: list[int] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -155,33 +154,32 @@ def answers() -> Iterator[tuple[LocalAirflow, list[int]]]:
             """Say nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        airflow = LocalAirflow(Path("unused"), Path("unused"))
-        airflow.port = server.server_port
+        api = RestApi(f"http://127.0.0.1:{server.server_port}", "nobody", "nothing")
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield airflow, statuses
+        yield api, statuses
         server.shutdown()
 
 
-def test_airflow_is_asked_again_where_its_server_fails(answers: tuple[LocalAirflow, list[int]]) -> None:
-    airflow, statuses = answers
+def test_airflow_is_asked_again_where_its_server_fails(answers: tuple[RestApi, list[int]]) -> None:
+    api, statuses = answers
     statuses += [500, 503, 200]
-    assert airflow.api.call("GET", "/dags", authorized=False) == {}
+    assert api.call("GET", "/dags", authorized=False) == {}
     assert statuses == []
 
 
-def test_airflow_is_not_asked_for_ever(answers: tuple[LocalAirflow, list[int]]) -> None:
-    airflow, statuses = answers
+def test_airflow_is_not_asked_for_ever(answers: tuple[RestApi, list[int]]) -> None:
+    api, statuses = answers
     statuses += [500] * 9
     with pytest.raises(AirflowFailed, match="GET /api/v2/dags was answered with 500"):
-        airflow.api.call("GET", "/dags", authorized=False)
+        api.call("GET", "/dags", authorized=False)
     assert len(statuses) == 4
 
 
-def test_what_airflow_refuses_is_not_asked_again(answers: tuple[LocalAirflow, list[int]]) -> None:
-    airflow, statuses = answers
+def test_what_airflow_refuses_is_not_asked_again(answers: tuple[RestApi, list[int]]) -> None:
+    api, statuses = answers
     statuses += [409, 200]
     with pytest.raises(AirflowFailed, match="409"):
-        airflow.api.call("GET", "/dags", authorized=False)
+        api.call("GET", "/dags", authorized=False)
     assert statuses == [200]
 
 

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The worker that runs a DAG as a step of a pipeline, as two DAGs: one polls, one works on a job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG
+
+from airflow_codepipeline_partner._protocol.dialects import CUSTOM
+from airflow_codepipeline_partner._protocol.jobs import ActionType
+from airflow_codepipeline_partner._protocol.step_configuration import MAX_TIMEOUT
+from airflow_codepipeline_partner.assets import codepipeline_jobs, dispatch_jobs
+from airflow_codepipeline_partner.dags.step_tasks import (
+    StartRunOfStepOperator,
+    StepOutputsOperator,
+    look_at_run,
+)
+from airflow_codepipeline_partner.exceptions import InvalidInput
+from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
+from airflow_codepipeline_partner.operators import CodePipelineClaimJobOperator, finish_job
+from airflow_codepipeline_partner.sensors import CodePipelineJobProgressSensor
+
+
+def run_dag_step(
+    action_type: ActionType | Mapping[str, str] | str,
+    *,
+    allowed_dags: Iterable[str],
+    dag_id: str = "codepipeline_step",
+    poll_interval: float = 30,
+    wake_queue: str | None = None,
+    query_param: Mapping[str, str] | None = None,
+    job_timeout: float = 3600,
+    progress_interval: float | None = None,
+    poke_interval: float = 30,
+    max_active_runs: int = 64,
+    aws_conn_id: str | None = "aws_default",
+    region_name: str | None = None,
+    **parameters: Any,
+) -> tuple[DAG, DAG]:
+    """
+    Make the DAGs of a worker that runs a DAG for each job of a custom action type. Call it in a DAG file.
+
+    The action's configuration says what to run: ``Dag`` (a DAG's id), ``Conf`` (a JSON object, the run's
+    conf), ``Outputs`` (such as ``Accuracy=evaluate, Model=train:uri``: output variables of the action, each
+    with the task and, after a colon, the XCom key that has its value) and ``Timeout`` (seconds). The run's
+    conf also has ``codepipeline``: the pipeline, its execution, the stage, the action, and where the input
+    and output artifacts are. The action succeeds when the run does. While the run goes on, the console shows
+    how many of its tasks are done, and nothing holds a worker slot. If the run fails, the action fails with
+    the ids of the failed tasks.
+
+    The same job never makes two runs. A retry of the action makes a new one. If the action is stopped, the
+    run goes on.
+
+    :param action_type: The action type, with the owner ``Custom``.
+    :param allowed_dags: The ids of the DAGs that pipelines may run. Whoever may change a pipeline may run
+        these, with any conf.
+    :param dag_id: The id of the DAG that polls. The one that works on a job has ``_job`` behind it.
+    :param poll_interval: Seconds between two polls.
+    :param wake_queue: The URL of an SQS queue with CodePipeline's events, or None; see
+        :func:`~airflow_codepipeline_partner.assets.codepipeline_jobs`.
+    :param query_param: Only some of the jobs: ``{property name: value}``, where several Airflows share an
+        account.
+    :param job_timeout: The job timeout of the action type, in seconds.
+    :param progress_interval: Show the progress after this many seconds at the latest. If None, when half of
+        ``job_timeout`` has passed.
+    :param poke_interval: Seconds between two looks at a run.
+    :param max_active_runs: How many jobs are worked on at once.
+    :param aws_conn_id: The ``aws`` connection. If None, boto3's default credentials are used.
+    :param region_name: The region of the jobs. If None, the connection's region is used.
+    :param parameters: Other parameters of both DAGs, such as ``tags``, but not those that make them work:
+        ``schedule``, ``max_active_runs``, ``on_failure_callback``.
+    :return: The DAG that polls, and the one that works on a job.
+    :raises InvalidInput: A value does not fit.
+    """
+    kind = ActionType.from_value(action_type)
+    if kind.owner != CUSTOM:
+        raise InvalidInput(f"A step needs a custom action type, not one of the owner {kind.owner}.")
+    allowed = _read_names(allowed_dags)
+    if given := sorted({"schedule", "on_failure_callback"} & set(parameters)):
+        raise InvalidInput(f"run_dag_step takes no {', '.join(given)}: the worker has its own.")
+    aws: dict[str, Any] = {"aws_conn_id": aws_conn_id, "region_name": region_name}
+    # A worker may be lost at any moment, and Airflow's server be away for a while.
+    again: dict[str, Any] = {"retries": 5, "retry_delay": timedelta(seconds=10)}
+    shared: dict[str, Any] = {"tags": ["codepipeline"], "catchup": False, **parameters}
+    works = f"{dag_id}_job"
+    if {dag_id, works} & set(allowed):
+        raise InvalidInput("A step cannot run the DAGs of its own worker.")
+    waiting = codepipeline_jobs(
+        dag_id, kind, poll_interval=poll_interval, wake_queue=wake_queue, query_param=query_param, **aws
+    )
+    with DAG(dag_id, schedule=[waiting], **shared) as polling:
+        dispatch_jobs(None, works, **again)
+    with DAG(
+        works,
+        schedule=None,
+        max_active_runs=max_active_runs,
+        on_failure_callback=CodePipelineJobFailureNotifier(**aws),
+        **shared,
+    ) as working:
+        claim = CodePipelineClaimJobOperator(
+            task_id="claim", job="{{ dag_run.conf | tojson }}", **again, **aws
+        )
+        start = StartRunOfStepOperator(
+            task_id="start", job=claim.output, allowed_dags=allowed, **again, **aws
+        )
+        wait = CodePipelineJobProgressSensor(
+            task_id="wait",
+            job=claim.output,
+            progress=look_at_run,
+            op_kwargs={"run": start.output},
+            job_timeout=job_timeout,
+            progress_interval=progress_interval,
+            poke_interval=poke_interval,
+            poll_interval=min(poll_interval, 30),
+            # The action's own timeout and the run's count.
+            timeout=MAX_TIMEOUT + 3600,
+            **again,
+            **aws,
+        )
+        outputs = StepOutputsOperator(task_id="outputs", run=start.output, **again)
+        start >> wait >> outputs
+        finish_job(
+            claim,
+            execution_details="{{ ti.xcom_pull(task_ids='start')['execution_details'] | tojson }}",
+            output_variables="{{ ti.xcom_pull(task_ids='outputs') | tojson }}",
+            **aws,
+        )
+    return polling, working
+
+
+def _read_names(allowed_dags: Iterable[str]) -> list[str]:
+    names = [allowed_dags] if isinstance(allowed_dags, str) else list(allowed_dags)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise InvalidInput("allowed_dags must name the DAGs that pipelines may run.")
+    return names

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tasks of a step: start the run that the action asks for, look at it, and read its outputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+from airflow.sdk import BaseOperator
+
+from airflow_codepipeline_partner._base_operator import CodePipelineBaseOperator
+from airflow_codepipeline_partner._compat import (
+    AirflowFailException,
+    get_run_state,
+    get_task_states,
+    is_paused,
+    refused_start,
+    start_run,
+)
+from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._protocol.step_configuration import StepConfiguration, text_of_value
+from airflow_codepipeline_partner.exceptions import JobFailure
+
+__all__: list[str] = []
+
+#: Why Airflow's server does not start a run → the same for the customer.
+_REFUSALS = {
+    (404, "not_found"): "does not exist in this Airflow",
+    (400, "import_errors"): "cannot be loaded, since its file has an error",
+}
+_ENDED_TASKS = ("success", "skipped", "failed", "upstream_failed", "removed")
+
+
+class StartRunOfStepOperator(CodePipelineBaseOperator):
+    """
+    Start the run of the DAG that an action's configuration names, once for each job.
+
+    :param job: The claimed job. (templated)
+    :param allowed_dags: The DAGs that may be run.
+    """
+
+    template_fields: Sequence[str] = ("job", *CodePipelineBaseOperator.template_fields)
+
+    def __init__(self, *, job: Any, allowed_dags: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.job = job
+        self.allowed_dags = list(allowed_dags)
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """
+        Start the run, and return where it is and what is to be read from it.
+
+        :raises AirflowFailException: It cannot be run; the customer reads why.
+        """
+        from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
+
+        with fail_without_retry_if_permanent():
+            claimed = ClaimedJob.from_value(self.job)
+            details = self.hook.ask_details(OfferedJob.from_value(self.job))
+        try:
+            step = StepConfiguration.of(details.configuration)
+            self._check(step, context["ti"])
+            run_id = f"codepipeline__{claimed.job_id}"
+            conf = {**step.conf, "codepipeline": _about(claimed)}
+            self._start(step.dag_id, run_id, conf)
+        except JobFailure as failure:
+            _fail(failure)
+        self.log.info("Run %s of DAG %s.", run_id, step.dag_id)
+        return {
+            "dag_id": step.dag_id,
+            "run_id": run_id,
+            "outputs": [[each.name, each.task_id, each.key] for each in step.outputs],
+            "deadline": None if step.timeout is None else time.time() + step.timeout,
+            "execution_details": {
+                "summary": f"DAG {step.dag_id} succeeded.",
+                "externalExecutionId": f"{quote(step.dag_id, safe='')}/runs/{quote(run_id, safe='')}",
+                "percentComplete": 100,
+            },
+        }
+
+    def _check(self, step: StepConfiguration, ti: Any) -> None:
+        if step.dag_id not in self.allowed_dags:
+            raise JobFailure(f"DAG {step.dag_id} may not be run by pipelines.", "PermissionError")
+        if is_paused(ti, step.dag_id):
+            raise JobFailure(f"DAG {step.dag_id} is paused in Airflow.", "ConfigurationError")
+
+    def _start(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> None:
+        try:
+            is_new = start_run(dag_id, run_id, conf)
+        except Exception as error:
+            status, reason = refused_start(error)
+            why = _REFUSALS.get((status or 0, reason or ""))
+            if why is None and status == 400:
+                why = "does not take this Conf"
+            if why is None:
+                raise
+            raise JobFailure(f"DAG {dag_id} {why}.", "ConfigurationError") from None
+        if not is_new:
+            # Of an earlier try of this task: the id has the job's.
+            self.log.info("The run was started before.")
+
+
+def _about(job: ClaimedJob) -> dict[str, Any]:
+    """Return what a run may know of the job that it runs for: no secret, and no configuration."""
+    known = job.to_xcom()
+    names = (
+        "job_id",
+        "account_id",
+        "pipeline_name",
+        "pipeline_arn",
+        "pipeline_execution_id",
+        "stage_name",
+        "action_name",
+        "action_execution_id",
+        "input_artifacts",
+        "output_artifacts",
+    )
+    return {name: known[name] for name in names if known.get(name) is not None}
+
+
+def look_at_run(job: ClaimedJob, run: Mapping[str, Any]) -> Any:
+    """
+    Return True if a run has succeeded, else how far it is.
+
+    :param job: The claimed job.
+    :param run: What :class:`StartRunOfStepOperator` returned.
+    :raises JobFailure: It has failed, or takes too long.
+    """
+    dag_id, run_id = run["dag_id"], run["run_id"]
+    state = get_run_state(dag_id, run_id)
+    if state == "success":
+        return True
+    tasks = (get_task_states(dag_id, [run_id]) or {}).get(run_id) or {}
+    if state == "failed":
+        failed = sorted(name for name, of_task in tasks.items() if of_task == "failed")
+        what = f": {', '.join(failed)}" if failed else "."
+        _fail(JobFailure(f"DAG {dag_id} failed{what}"))
+    if run["deadline"] is not None and time.time() > run["deadline"]:
+        _fail(JobFailure(f"DAG {dag_id} has not ended within the action's Timeout. Its run goes on."))
+    done = sum(of_task in _ENDED_TASKS for of_task in tasks.values())
+    percent = {"percentComplete": 100 * done // len(tasks)} if tasks else {}
+    return {"summary": f"{done} of {len(tasks)} tasks of DAG {dag_id} are done.", **percent}
+
+
+class StepOutputsOperator(BaseOperator):
+    """
+    Read the outputs of a run from its XCom.
+
+    :param run: What :class:`StartRunOfStepOperator` returned. (templated)
+    """
+
+    template_fields: Sequence[str] = ("run",)
+
+    def __init__(self, *, run: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run = run
+
+    def execute(self, context: Any) -> dict[str, str]:
+        """
+        Return the output variables.
+
+        :raises AirflowFailException: One is missing; the customer reads which.
+        """
+        found = {}
+        for name, task_id, key in self.run["outputs"]:
+            value = value_from_run(context["ti"], self.run["dag_id"], self.run["run_id"], task_id, key)
+            if value is None:
+                _fail(JobFailure(f"There is no output {name}: task {task_id} has left nothing as {key}."))
+            found[name] = text_of_value(value)
+        return found
+
+
+def value_from_run(ti: Any, dag_id: str, run_id: str, task_id: str, key: str) -> Any:
+    """Return what a task of another run has left in XCom; None if it is nothing."""
+    return ti.xcom_pull(task_ids=task_id, key=key, dag_id=dag_id, run_id=run_id)
+
+
+def _fail(failure: JobFailure) -> NoReturn:
+    """Fail the task without a retry; the customer reads the failure."""
+    from airflow_codepipeline_partner._worker.failures import record_failure
+
+    record_failure(failure)
+    raise AirflowFailException(failure.message) from failure

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A job that runs a DAG: what the run gets, and what the customer reads."""
+
+from __future__ import annotations
+
+import pytest
+from support import CUSTOM_TYPE
+
+from airflow_codepipeline_partner.dags import step_tasks
+
+
+class Refusal(Exception):
+    """As Airflow's server refuses to start a run."""
+
+    def __init__(self, status, reason=None):
+        super().__init__()
+        detail = {"detail": {"reason": reason}} if reason else {"detail": "no"}
+        self.error = type("Answer", (), {"detail": {"status_code": status, "detail": detail}})
+
+
+@pytest.fixture
+def airflow(monkeypatch):
+    """The Airflow that runs the steps: what was started there, and how that ends."""
+    world = type("World", (), {"started": [], "states": ["running", "success"], "refusal": None, "tasks": {}})
+
+    def start_run(dag_id, run_id, conf):
+        if world.refusal is not None:
+            raise world.refusal
+        is_new = (dag_id, run_id) not in [each[:2] for each in world.started]
+        world.started.append((dag_id, run_id, conf))
+        return is_new
+
+    monkeypatch.setattr(step_tasks, "start_run", start_run)
+    monkeypatch.setattr(step_tasks, "is_paused", lambda ti, dag_id: dag_id == "paused")
+    monkeypatch.setattr(
+        step_tasks,
+        "get_run_state",
+        lambda dag_id, run_id: world.states.pop(0) if len(world.states) > 1 else world.states[0],
+    )
+    monkeypatch.setattr(step_tasks, "get_task_states", lambda dag_id, runs: {runs[0]: world.tasks})
+    world.started, world.states = [], ["running", "success"]
+    return world
+
+
+@pytest.fixture
+def run_step(emulator, aws_connection, make_hook, run_dag):
+    """Return a function that has an action with a configuration done, and returns its state."""
+
+    def run(**configuration):
+        emulator.add_pipeline("own", action_type=CUSTOM_TYPE, configuration=configuration)
+        emulator.start_execution("own")
+        [job] = make_hook().poll(CUSTOM_TYPE)
+        done = run_dag("step_job", **job.to_xcom())
+        [_, stage] = emulator.pipeline_state("own")["stageStates"]
+        return done, job, stage["actionStates"][0]["latestExecution"]
+
+    return run
+
+
+def test_the_dag_runs_with_the_conf_and_the_pipeline(airflow, run_step):
+    done, job, shown = run_step(Dag="train_model", Conf='{"day": "2026-01-31"}')
+    assert done.state == "success"
+    [(dag_id, run_id, conf)] = airflow.started
+    assert (dag_id, run_id) == ("train_model", f"codepipeline__{job.job_id}")
+    about = conf.pop("codepipeline")
+    assert conf == {"day": "2026-01-31"}
+    assert (about["pipeline_name"], about["stage_name"], about["job_id"]) == ("own", "Partner", job.job_id)
+    assert about["pipeline_execution_id"]
+    assert [each["name"] for each in about["input_artifacts"]] == ["SourceOutput"]
+    assert (shown["status"], shown["summary"]) == ("Succeeded", "DAG train_model succeeded.")
+    assert shown["externalExecutionId"] == f"train_model/runs/{run_id}"
+
+
+def test_a_failed_run_fails_the_action(airflow, run_step):
+    airflow.states, airflow.tasks = ["failed"], {"load": "success", "train": "failed"}
+    done, _, shown = run_step(Dag="train_model")
+    assert (done.state, shown["status"]) == ("failed", "Failed")
+    assert shown["errorDetails"] == {"code": "JobFailed", "message": "DAG train_model failed: train"}
+
+
+@pytest.mark.parametrize(
+    ("configuration", "refusal", "code", "message"),
+    [
+        ({"Dag": "other"}, None, "PermissionError", "DAG other may not be run by pipelines."),
+        ({"Dag": "paused"}, None, "ConfigurationError", "DAG paused is paused in Airflow."),
+        ({"Dag": "train_model", "Conf": "{"}, None, "ConfigurationError", "Conf is not JSON"),
+        ({"Dag": "train_model"}, (404, "not_found"), "ConfigurationError", "does not exist"),
+        ({"Dag": "train_model"}, (400, "import_errors"), "ConfigurationError", "its file has an error"),
+        ({"Dag": "train_model"}, (400, None), "ConfigurationError", "does not take this Conf"),
+    ],
+)
+def test_what_cannot_be_run_is_said_to_the_customer(airflow, run_step, configuration, refusal, code, message):
+    airflow.refusal = refusal and Refusal(*refusal)
+    done, _, shown = run_step(**configuration)
+    assert (done.state, shown["status"], airflow.started) == ("failed", "Failed", [])
+    assert shown["errorDetails"]["code"] == code
+    assert message in shown["errorDetails"]["message"]
+
+
+def test_an_output_that_is_missing_fails_the_action(airflow, run_step):
+    done, _, shown = run_step(Dag="train_model", Outputs="Accuracy=evaluate")
+    assert done.state == "failed"
+    assert "There is no output Accuracy: task evaluate" in shown["errorDetails"]["message"]
