@@ -55,8 +55,8 @@ def run_dag_step(
     run goes on.
 
     :param action_type: The action type, with the owner ``Custom``.
-    :param allowed_dags: The ids of the DAGs that pipelines may run. Whoever may change a pipeline may run
-        these, with any conf.
+    :param allowed_dags: The ids of the DAGs that pipelines may run. Everybody who may change a pipeline
+        may run these, with any conf.
     :param dag_id: The id of the DAG that polls. The one that works on a job has ``_job`` behind it.
     :param poll_interval: Seconds between two polls.
     :param wake_queue: The URL of an SQS queue with CodePipeline's events, or None; see

@@ -21,6 +21,7 @@ from airflow_codepipeline_partner._compat import (
 )
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.step_configuration import StepConfiguration, text_of_value
+from airflow_codepipeline_partner._secrets import in_closed_frames
 from airflow_codepipeline_partner.exceptions import JobFailure
 
 __all__: list[str] = []
@@ -60,11 +61,10 @@ class StartRunOfStepOperator(CodePipelineBaseOperator):
             claimed = ClaimedJob.from_value(self.job)
             details = self.hook.ask_details(OfferedJob.from_value(self.job))
         try:
-            step = StepConfiguration.of(details.configuration)
+            step = in_closed_frames(lambda: StepConfiguration.of(details.configuration))
             self._check(step, context["ti"])
             run_id = f"codepipeline__{claimed.job_id}"
-            conf = {**step.conf, "codepipeline": _about(claimed)}
-            self._start(step.dag_id, run_id, conf)
+            self._start(step, run_id, claimed)
         except JobFailure as failure:
             _fail(failure)
         self.log.info("Run %s of DAG %s.", run_id, step.dag_id)
@@ -86,9 +86,13 @@ class StartRunOfStepOperator(CodePipelineBaseOperator):
         if is_paused(ti, step.dag_id):
             raise JobFailure(f"DAG {step.dag_id} is paused in Airflow.", "ConfigurationError")
 
-    def _start(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> None:
+    def _start(self, step: StepConfiguration, run_id: str, job: ClaimedJob) -> None:
+        dag_id = step.dag_id
         try:
-            is_new = start_run(dag_id, run_id, conf)
+            # What the customer has configured is in no variable that an error would show.
+            is_new = in_closed_frames(
+                lambda: start_run(dag_id, run_id, {**step.conf, "codepipeline": _about(job)})
+            )
         except Exception as error:
             status, reason = refused_start(error)
             why = _REFUSALS.get((status or 0, reason or ""))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operator that tells a custom source action of a new revision."""
+"""The operator that gives a custom source action a new revision."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CodePipelinePutActionRevisionOperator(PipelineOperator):
     :param action_name: The source's action. Its owner is ``Custom``. (templated)
     :param revision_id: The revision, 1 to 1500 characters. (templated)
     :param revision_change_id: What changed it, such as the id of a commit, 1 to 100 characters. If None, it
-        is made of the revision, which it then tells from all others. (templated)
+        is made of the revision. (templated)
 
     Source: PutActionRevision, CodePipeline API 2015-07-09.
     """

@@ -101,3 +101,25 @@ def test_an_output_that_is_missing_fails_the_action(airflow, run_step):
     done, _, shown = run_step(Dag="train_model", Outputs="Accuracy=evaluate")
     assert done.state == "failed"
     assert "There is no output Accuracy: task evaluate" in shown["errorDetails"]["message"]
+
+
+def test_no_frame_of_an_error_shows_what_was_configured(aws_connection, emulator, airflow, make_hook):
+    """Sentry and rich show the variables of a function that raises."""
+    planted = {"Dag": "train_model", "Conf": '{"key": "planted-value"}', "Outputs": "planted-value"}
+    emulator.add_pipeline("own", action_type=CUSTOM_TYPE, configuration=planted)
+    emulator.start_execution("own")
+    hook = make_hook()
+    claimed = hook.claim(hook.poll(CUSTOM_TYPE)[0]).to_xcom()
+    task = step_tasks.StartRunOfStepOperator(task_id="start", job=claimed, allowed_dags=["train_model"])
+    with pytest.raises(Exception, match="Outputs") as raised:
+        task.execute({"ti": None})
+    error, shown = raised.value, []
+    while error is not None:
+        frames = error.__traceback__
+        while frames is not None:
+            if frames.tb_frame.f_code.co_filename.endswith(("step_tasks.py", "step_configuration.py")):
+                shown.append(repr(frames.tb_frame.f_locals))
+            frames = frames.tb_next
+        error = error.__cause__ or error.__context__
+    assert shown
+    assert "planted-value" not in str(shown)
