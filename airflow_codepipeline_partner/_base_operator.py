@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperator, BaseOperatorLink
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._client_conn_ids import DEFAULT_TEMPLATE, check_template
-from airflow_codepipeline_partner._compat import is_resolved_later
+from airflow_codepipeline_partner._compat import conf, is_resolved_later
 from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob, check_query_param
 from airflow_codepipeline_partner._protocol.parsing import read_query_param
 from airflow_codepipeline_partner._templates import TextTemplates
@@ -93,6 +93,15 @@ class CodePipelineBaseOperator(TextTemplates, BaseOperator):
         except Exception as error:
             # A link is an extra: it never fails a task, least of all one that has claimed or reported.
             self.log.warning("There is no link to the pipeline: %s.", type(error).__name__)
+
+
+class MayDefer:
+    """What waits on the worker or in the triggerer."""
+
+    @cached_property
+    def deferrable(self) -> bool:
+        """Whether it waits in the triggerer. Airflow's default is looked up only if it matters."""
+        return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
 
 
 def _naming_the_task(init: Callable[..., None]) -> Callable[..., None]:

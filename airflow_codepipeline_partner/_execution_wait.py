@@ -5,14 +5,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from airflow_codepipeline_partner import triggers
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._protocol.execution_progress import ExecutionProgress, failure_of
-from airflow_codepipeline_partner._protocol.executions import PipelineExecution
-from airflow_codepipeline_partner.exceptions import ExecutionNotSucceeded, from_description
+from airflow_codepipeline_partner._protocol.executions import (
+    KNOWN_WITHIN,
+    PipelineExecution,
+    is_unknown_execution,
+)
+from airflow_codepipeline_partner.exceptions import (
+    ExecutionNotSucceeded,
+    PipelineNotFound,
+    from_description,
+)
 from airflow_codepipeline_partner.links import execution_url
 
 #: Under this key a task that has waited leaves the execution in XCom.
@@ -34,14 +42,26 @@ class ExecutionWait:
     :param context: Its context.
     :param pipeline_name: The pipeline.
     :param execution_id: The execution.
+    :param began: When the wait began, if that was in another process.
+    :param last_look: When that process looked.
     """
 
-    def __init__(self, task: Any, context: Any, pipeline_name: str, execution_id: str) -> None:
+    def __init__(
+        self,
+        task: Any,
+        context: Any,
+        pipeline_name: str,
+        execution_id: str,
+        *,
+        began: datetime | None = None,
+        last_look: datetime | None = None,
+    ) -> None:
         self._task = task
         self._context = context
         self._pipeline_name = pipeline_name
         self._execution_id = execution_id
-        self._progress = ExecutionProgress()
+        self._progress = ExecutionProgress(last_look)
+        self._known_by = (began.timestamp() if began else time.time()) + KNOWN_WITHIN
 
     def show_link(self) -> None:
         """Link the task's page to the execution."""
@@ -54,8 +74,25 @@ class ExecutionWait:
             # A link is an extra: it never fails a task.
             self._task.log.warning("There is no link to the execution: %s.", type(error).__name__)
 
+    def look_if_known(self) -> PipelineExecution | None:
+        """
+        Look once. Return None if CodePipeline does not know the execution yet.
+
+        :raises PipelineNotFound: There is no such pipeline or execution.
+        """
+        try:
+            return self.look()
+        except PipelineNotFound as error:
+            if not is_unknown_execution(error) or time.time() > self._known_by:
+                raise
+            return None
+
     def look(self) -> PipelineExecution:
-        """Look once, and log what the actions have done since the last look."""
+        """
+        Look once, and log what the actions have done since the last look.
+
+        :raises PipelineNotFound: There is no such pipeline or execution.
+        """
         hook = self._task.hook
         execution: PipelineExecution = hook.get_execution(self._pipeline_name, self._execution_id)
         actions = hook.get_action_executions(self._pipeline_name, self._execution_id)
@@ -74,7 +111,7 @@ class ExecutionWait:
         :param sleep: Waits the given seconds. For tests.
         :raises ExecutionNotSucceeded: It has ended otherwise, or goes on.
         """
-        while not (execution := self.look()).is_ended:
+        while (execution := self.look_if_known()) is None or not execution.is_ended:
             if time.time() + interval > deadline:
                 self.time_is_over()
             sleep(interval)

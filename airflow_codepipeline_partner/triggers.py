@@ -23,6 +23,7 @@ from airflow_codepipeline_partner._protocol.parsing import check_text, read_wake
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, described
 
 if TYPE_CHECKING:
+    from airflow_codepipeline_partner._polling.execution_poller import ExecutionPoller
     from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
     from airflow_codepipeline_partner._polling.poller import SharedPoller
     from airflow_codepipeline_partner._protocol.executions import PipelineExecution
@@ -291,21 +292,29 @@ class CodePipelineExecutionTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait at the pipeline's shared poller; make one event."""
+        from airflow_codepipeline_partner._polling.execution_poller import ExecutionPoller
+
+        poller = ExecutionPoller.for_(self.pipeline_name, self.aws)
         try:
             check_text("pipelineName", self.pipeline_name)
             check_text("pipelineExecutionId", self.execution_id)
             async with asyncio.timeout(self._seconds_left()):
-                execution = await self._end()
+                execution = await self._end(poller)
         except TimeoutError:
-            yield self._event("timeout")
+            # Nobody knows whether it has ended if nobody could look.
+            yield self._event("timeout") if poller.trouble is None else self._failed(poller.trouble)
         except CodePipelineProviderError as error:
-            yield self._event("error", error=described(error))
+            yield self._failed(error)
         else:
             yield self._event("ended", execution=execution.to_xcom())
 
+    def _failed(self, error: CodePipelineProviderError) -> TriggerEvent:
+        return self._event("error", error=described(error))
+
     def _event(self, status: str, **facts: Any) -> TriggerEvent:
         # With the id in each: dag.test() hands nothing else to the method that goes on.
-        known = {"status": status, "pipeline_execution_id": self.execution_id}
+        known: dict[str, Any] = {"status": status, "pipeline_execution_id": self.execution_id}
+        known["timeout_deadline"] = self.timeout_deadline
         return TriggerEvent({**known, "execution": None, "error": None, **facts})  # type: ignore[no-untyped-call]
 
     def _seconds_left(self) -> float | None:
@@ -314,11 +323,10 @@ class CodePipelineExecutionTrigger(BaseTrigger):
         # After a restart of the triggerer, too, it looks once.
         return max(self.timeout_deadline - time.time(), LEAST_WAIT_FOR_EXECUTION)
 
-    async def _end(self) -> PipelineExecution:
-        from airflow_codepipeline_partner._polling.execution_poller import ExecutionPoller
+    async def _end(self, poller: ExecutionPoller) -> PipelineExecution:
         from airflow_codepipeline_partner._protocol.execution_progress import ExecutionProgress
 
-        poller, progress = ExecutionPoller.for_(self.pipeline_name, self.aws), ExecutionProgress()
+        progress = ExecutionProgress()
         looks = poller.follow(self.execution_id, self.poll_interval, retry_deadline=self.retry_deadline)
         async with aclosing(looks):
             async for look in looks:

@@ -13,13 +13,11 @@ import statistics
 from typing import Any
 
 from benchmarks.figures import Figure, curve
-from benchmarks.real_airflow import RealAirflow, real_airflow, seconds_between
+from benchmarks.real_airflow import PRELOADED, RealAirflow, real_airflow, seconds_between
 
 #: Jobs of a round → rounds.
 ROUNDS = {40: 3, 200: 1}
 PRELOADED_ROUNDS = {40: 2}
-#: What claims and results need; docs/scale.md recommends it.
-PRELOADED = "airflow_codepipeline_partner.hooks"
 _SECONDS_A_JOB = 15
 _TASKS = ("claim", "work", "finish")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 
 from benchmarks.figures import Figure, Point
-from benchmarks.real_airflow import RealAirflow, real_airflow, seconds_between
+from benchmarks.real_airflow import PRELOADED, RealAirflow, real_airflow, seconds_between
 
 _ROUNDS = 7
 _SHAPE = "an asset's event that starts a run of plain tasks by a dispatching run"
@@ -20,43 +20,54 @@ _SHAPE = "an asset's event that starts a run of plain tasks by a dispatching run
 
 def measure(short: bool) -> list[Figure]:
     """Return the figures."""
+    with real_airflow() as running:
+        figures = _figures(running, 2 if short else _ROUNDS)
+    if short:
+        return figures
+    with real_airflow(preloaded=[PRELOADED]) as running:
+        return figures + _figures(
+            running, _ROUNDS, "latency-preloaded", ", with the hook imported before a worker forks"
+        )
+
+
+def _figures(running: RealAirflow, rounds: int, prefix: str = "latency", how: str = "") -> list[Figure]:
     claimed, done, first = [], [], []
     plain_claimed, plain_done, shared, woken = [], [], [], []
-    with real_airflow() as running:
-        for _ in range(2 if short else _ROUNDS):
-            first.append(_event(running))
-            plain_begin, plain_end = _plain(running)
-            plain_claimed.append(plain_begin)
-            plain_done.append(plain_end)
-            until_claimed, until_done = _job(running)
-            claimed.append(until_claimed)
-            done.append(until_done)
-            shared.append(_job(running, "all", "job_all")[0])
-            woken.append(_job(running, "woken")[0])
+    for _ in range(rounds):
+        first.append(_event(running))
+        plain_begin, plain_end = _plain(running)
+        plain_claimed.append(plain_begin)
+        plain_done.append(plain_end)
+        until_claimed, until_done = _job(running)
+        claimed.append(until_claimed)
+        done.append(until_done)
+        shared.append(_job(running, "all", "job_all")[0])
+        woken.append(_job(running, "woken")[0])
     later = [ours - plain for ours, plain in zip(woken, plain_claimed, strict=True)]
     return [
         Figure(
-            "latency-claim", "one job with a run of its own, from queued to claimed",
+            f"{prefix}-claim", f"one job with a run of its own, from queued to claimed{how}",
             "one job in a run for all jobs of an event", "s", [Point(claimed, shared)], 1.3,
         ),
         Figure(
-            "latency-claim-event", "one job with a run of its own, from queued to claimed",
+            f"{prefix}-claim-event", f"one job with a run of its own, from queued to claimed{how}",
             "an asset's event to the start of the first task of its run", "s", [Point(claimed, first)],
         ),
         Figure(
-            "latency-woken", "one job that an event announces, polled for each 60 s: from queued to claimed",
+            f"{prefix}-woken",
+            f"one job that an event announces, polled for each 60 s: from queued to claimed{how}",
             "a poll each second", "s", [Point(woken, claimed)],
         ),
         Figure(
-            "latency-woken-later", f"the same, later than {_SHAPE}, until its first task starts", "", "s",
+            f"{prefix}-woken-later", f"the same, later than {_SHAPE}, until its first task starts", "", "s",
             [Point(later)], 1.0,
         ),
         Figure(
-            "latency-claim-in-shape", "one job, from queued to claimed",
+            f"{prefix}-claim-in-shape", f"one job, from queued to claimed{how}",
             f"{_SHAPE}, until its first task starts", "s", [Point(claimed, plain_claimed)],
         ),
         Figure(
-            "latency-done-in-shape", "one job, from queued to its result",
+            f"{prefix}-done-in-shape", f"one job, from queued to its result{how}",
             f"{_SHAPE}, until its last task ends", "s", [Point(done, plain_done)],
         ),
     ]  # fmt: skip

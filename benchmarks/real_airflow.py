@@ -22,6 +22,8 @@ from benchmarks.apart import ROOT
 from benchmarks.emulated import ACTION_TYPE, bare_client, connections
 from demo.local_airflow import LocalAirflow
 
+#: What claims and results need; docs/scale.md recommends that workers import it before they fork.
+PRELOADED = "airflow_codepipeline_partner.hooks"
 DAGS = ("job_run", "job_dispatch", "job_all", "job_woken", "plain_run", "plain_dispatch", "plain_event")
 _PAGE = 100
 _PUTS = ("PutThirdPartyJobSuccessResult", "PutJobSuccessResult")

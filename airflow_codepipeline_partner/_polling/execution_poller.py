@@ -25,12 +25,16 @@ from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK, PollingClo
 from airflow_codepipeline_partner._polling.schedule import PollSchedule
 from airflow_codepipeline_partner._polling.shared_hooks import SharedHooks, key_of
 from airflow_codepipeline_partner._polling.threads import (
-    POLL_TIMEOUTS,
     POLLS,
     POLLS_IN_TROUBLE,
     start_poll_threads,
 )
-from airflow_codepipeline_partner._protocol.executions import ActionExecution, PipelineExecution
+from airflow_codepipeline_partner._protocol.executions import (
+    KNOWN_WITHIN,
+    ActionExecution,
+    PipelineExecution,
+    is_unknown_execution,
+)
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, ServiceUnavailable
 
 log = logging.getLogger(__name__)
@@ -38,8 +42,8 @@ log = logging.getLogger(__name__)
 #: A newcomer is not made to wait longer than this for its first look, in seconds, nor do many of them cause
 #: many looks.
 FIRST_LOOK_AFTER = 5.0
-#: For how many seconds a stop is tried, after a task was ended.
-STOP_RETRY_DEADLINE = 10.0
+#: Seconds between attempts to stop an execution, after its task was ended. Airflow waits for 30 s in all.
+_STOP_AGAIN_AFTER = (1.0, 2.0, 5.0)
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, ExecutionPoller]] = WeakKeyDictionary()
 
@@ -98,6 +102,8 @@ class ExecutionPoller:
         self._changed = asyncio.Event()
         self._schedule = PollSchedule(clock)
         self._no_answer_since: float | None = None
+        #: Why the last look could not be made. None if it could.
+        self.trouble: CodePipelineProviderError | None = None
 
     @classmethod
     def for_(cls, pipeline_name: str, aws: AwsParameters) -> ExecutionPoller:
@@ -200,9 +206,12 @@ class ExecutionPoller:
             name = type(error).__name__
             self._note_no_answer(ServiceUnavailable(f"The look could not be made: {name}."), waiters)
         else:
-            self._no_answer_since = None
+            self._no_answer_since = self.trouble = None
             for waiter in waiters:
-                waiter.tell(found[waiter.execution_id])
+                news = found[waiter.execution_id]
+                is_young = self._clock.monotonic() - waiter.joined_at < KNOWN_WITHIN
+                if not (is_young and is_unknown_execution(news)):
+                    waiter.tell(news)
             self._schedule.answered(self._interval)
         self._schedule.end()
         if any(not waiter.has_seen_a_look for waiter in self._waiters):
@@ -229,6 +238,7 @@ class ExecutionPoller:
 
     def _note_no_answer(self, error: ServiceUnavailable, waiters: Sequence[_Waiter]) -> None:
         now = self._clock.monotonic()
+        self.trouble = error
         if self._no_answer_since is None:
             self._no_answer_since = now
         else:
@@ -259,12 +269,21 @@ async def stop(aws: AwsParameters, pipeline_name: str, execution_id: str, *, aba
     :param pipeline_name: The pipeline.
     :param execution_id: The execution.
     :param abandon: Whether to abandon its actions in progress.
+    :raises CodePipelineProviderError: CodePipeline refused it, or did not answer.
     """
+    start_poll_threads()
+    hooks, reason = SharedHooks.of_running_loop(SYSTEM_CLOCK.monotonic), "The waiting Airflow task was ended."
 
     def send() -> None:
-        hook = aws.with_config_defaults(**POLL_TIMEOUTS).hook(retry_deadline=STOP_RETRY_DEADLINE)
-        hook.stop_pipeline(
-            pipeline_name, execution_id, abandon=abandon, reason="The waiting Airflow task was ended."
-        )
+        hooks.get(aws).stop_pipeline(pipeline_name, execution_id, abandon=abandon, reason=reason)
 
-    await sync_to_async(send, thread_sensitive=False, executor=POLLS)()
+    for pause in (*_STOP_AGAIN_AFTER, None):
+        try:
+            await sync_to_async(send, thread_sensitive=False, executor=POLLS)()
+        except ServiceUnavailable as error:
+            if pause is None:
+                raise
+            log.warning("%s Stopping execution %s again in %.0f s.", error, execution_id, pause)
+            await asyncio.sleep(pause)
+        else:
+            return

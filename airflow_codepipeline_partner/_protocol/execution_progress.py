@@ -4,14 +4,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 from airflow_codepipeline_partner._protocol.executions import ActionExecution, oldest_first
 
+#: By how much the clocks of AWS and of Airflow may differ. A line is rather shown twice than never.
+_CLOCKS_DIFFER = timedelta(seconds=10)
+
 
 class ExecutionProgress:
-    """Compares each look at an execution's actions with the one before."""
+    """
+    Compares each look at an execution's actions with the one before.
 
-    def __init__(self) -> None:
+    :param last_look: When another process has looked, and said what it saw; or None.
+    """
+
+    def __init__(self, last_look: datetime | None = None) -> None:
+        self._last_look = last_look
         #: Stage, action and try → the last status, and what the console showed.
         self._known: dict[tuple[str, str, str | None], tuple[str, str | None]] = {}
 
@@ -26,11 +35,20 @@ class ExecutionProgress:
             key = each.stage_name, each.action_name, each.action_execution_id
             before, shown = self._known.get(key, (None, None))
             self._known[key] = each.status, each.summary
+            if before is None and self._was_said(each):
+                continue
             if before != each.status:
                 said.append(_changed(each, before))
             elif each.summary and shown != each.summary:
                 said.append(f"{each}: {each.summary}")
         return said
+
+    def _was_said(self, action: ActionExecution) -> bool:
+        return (
+            self._last_look is not None
+            and action.updated_at is not None
+            and action.updated_at < self._last_look - _CLOCKS_DIFFER
+        )
 
 
 def _changed(action: ActionExecution, before: str | None) -> str:

@@ -12,6 +12,8 @@ from airflow_codepipeline_partner._protocol.parsing import without_none
 
 #: An execution with one of these statuses changes no more, unless somebody retries a stage of it.
 ENDED = ("Succeeded", "Failed", "Stopped", "Superseded", "Cancelled")
+#: For how many seconds CodePipeline may not know an execution that it has just started.
+KNOWN_WITHIN = 60.0
 #: The status of an action's execution that did not do its work.
 _NOT_DONE = ("Failed", "Abandoned")
 
@@ -178,6 +180,11 @@ class PipelineExecution:
 
     def __str__(self) -> str:
         return f"execution {self.execution_id} of pipeline {self.pipeline_name}"
+
+
+def is_unknown_execution(error: object) -> bool:
+    """Return whether an error says that a pipeline has no such execution. That may pass."""
+    return getattr(error, "code", None) == "PipelineExecutionNotFoundException"
 
 
 def oldest_first(actions: Iterable[ActionExecution]) -> list[ActionExecution]:

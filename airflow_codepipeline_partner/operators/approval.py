@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,16 @@ if TYPE_CHECKING:
     from airflow_codepipeline_partner._protocol.approvals import Approval
 
 
+#: By how much the clocks of AWS and of Airflow may differ.
+_CLOCKS_DIFFER = timedelta(minutes=1)
+
+
 class CodePipelinePutApprovalResultOperator(PipelineOperator):
     """
     Approve, or reject, at a manual approval of a pipeline. The task finds the approval's token by itself.
+
+    A retry finds the answer that an earlier try has given, by ``summary``, and gives no second one, whatever
+    waits by then. So if you write a summary, let it name the run, such as ``{{ run_id }}``.
 
     :param pipeline_name: The pipeline. (templated)
     :param stage_name: The approval's stage. (templated)
@@ -89,10 +97,12 @@ class CodePipelinePutApprovalResultOperator(PipelineOperator):
         summary = check_text("approval.summary", said, named="summary")
         self.show_link(self.pipeline_name)
         with fail_without_retry_if_permanent():
-            token = self._token(summary, is_retry=ti.try_number > 1)
-            if token is None:
+            # After a clear, the first try is another wish.
+            is_retry = ti.try_number > ti.max_tries - self.retries + 1
+            if is_retry and self._was_answered(summary, context):
                 self.log.info("An earlier try has answered the approval.")
                 return
+            token = self._token()
             self.hook.put_approval_result(
                 self.pipeline_name,
                 self.stage_name,
@@ -105,16 +115,32 @@ class CodePipelinePutApprovalResultOperator(PipelineOperator):
             "%s / %s of pipeline %s: %s.", self.stage_name, self.action_name, self.pipeline_name, self.status
         )
 
-    def _token(self, summary: str, *, is_retry: bool) -> str | None:
-        """Return the token of the approval that waits; None if an earlier try has answered it."""
+    def _was_answered(self, summary: str, context: Any) -> bool:
+        """Return whether an earlier try has answered the approval."""
+        from airflow_codepipeline_partner._protocol import approvals
+
+        names = self.stage_name, self.action_name
+        if self.execution_id is None or is_missing(self.execution_id):
+            actions = self.hook.get_newest_action_executions(self.pipeline_name)
+            found = [each for of_one in actions.values() for each in of_one]
+        else:
+            found = self.hook.get_action_executions(self.pipeline_name, self.execution_id)
+        began = getattr(context.get("dag_run"), "start_date", None)
+        return any(
+            approvals.among([each], *names).has_answer(self.status, summary)
+            # Another run may have written the same.
+            and (began is None or each.updated_at is None or each.updated_at > began - _CLOCKS_DIFFER)
+            for each in found
+        )
+
+    def _token(self) -> str:
+        """Return the token of the approval that waits."""
         execution_id = None if is_missing(self.execution_id) else self.execution_id
         names = self.pipeline_name, self.stage_name, self.action_name
         for left in range(self.waiter_max_attempts if self.wait_for_approval else 1, 0, -1):
             found: Approval = self.hook.find_approval(*names, execution_id)
             if found.token is not None:
                 return found.token
-            if is_retry and found.has_answer(self.status, summary):
-                return None
             if left > 1:
                 time.sleep(self.waiter_delay)
         raise RequestRefused(

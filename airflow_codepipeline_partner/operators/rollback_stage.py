@@ -90,6 +90,7 @@ class CodePipelineRollbackStageOperator(WaitingOperator):
         for each in reversed(self._rollbacks()):
             if each not in known:
                 actions = self.hook.get_action_executions(self.pipeline_name, each)
-                if any(action.stage_name == self.stage_name for action in actions):
+                # Without any, it has just begun. Rather wait for another stage's than roll back twice.
+                if not actions or any(action.stage_name == self.stage_name for action in actions):
                     return each
         return None

@@ -6,17 +6,17 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from airflow.sdk import BaseOperatorLink
 
 from airflow_codepipeline_partner._base_operator import (
     CodePipelineBaseOperator,
+    MayDefer,
     check_literal,
     check_positive,
 )
-from airflow_codepipeline_partner._compat import conf
 from airflow_codepipeline_partner._protocol.parsing import check_text
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.links import CodePipelineExecutionLink
@@ -41,7 +41,7 @@ class PipelineOperator(CodePipelineBaseOperator):
         self.pipeline_name = pipeline_name
 
 
-class WaitingOperator(PipelineOperator):
+class WaitingOperator(MayDefer, PipelineOperator):
     """
     An operator that sets an execution going, and waits for its end.
 
@@ -82,11 +82,6 @@ class WaitingOperator(PipelineOperator):
         self.stop_pipeline_on_kill = stop_pipeline_on_kill
         self.fail_on_superseded = fail_on_superseded
         self._execution_id: str | None = None
-
-    @cached_property
-    def deferrable(self) -> bool:
-        """Whether it waits in the triggerer. Airflow's default is looked up only if it matters."""
-        return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
 
     @property
     def stop_on_kill(self) -> str | None:
@@ -135,7 +130,7 @@ class WaitingOperator(PipelineOperator):
             wait.show_link()
             if not wait.resume(event).is_ended:
                 # Somebody has retried its stage.
-                wait.defer(self.waiter_delay, time.time() + self.waiter_delay * self.waiter_max_attempts)
+                wait.defer(self.waiter_delay, event["timeout_deadline"])
         return execution_id
 
     def on_kill(self) -> None:

@@ -5,25 +5,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
-from functools import cached_property
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import BaseOperatorLink
 
 from airflow_codepipeline_partner._base_operator import (
     CodePipelineBaseOperator,
+    MayDefer,
     check_literal,
     check_positive,
     check_seconds,
 )
-from airflow_codepipeline_partner._compat import AirflowSensorTimeout, AirflowSkipException, conf
+from airflow_codepipeline_partner._compat import AirflowSensorTimeout, AirflowSkipException
 from airflow_codepipeline_partner._protocol.parsing import check_text
 from airflow_codepipeline_partner.links import CodePipelineExecutionLink
 from airflow_codepipeline_partner.sensors.triggerer_sensor import TriggererSensor
 
 
-class CodePipelineExecutionSensor(TriggererSensor):
+class CodePipelineExecutionSensor(MayDefer, TriggererSensor):
     """
     Wait until an execution of a pipeline has succeeded. It may have been started by anybody.
 
@@ -74,11 +74,6 @@ class CodePipelineExecutionSensor(TriggererSensor):
         if deferrable is not None:
             self.deferrable = deferrable
 
-    @cached_property
-    def deferrable(self) -> bool:
-        """Whether it waits in the triggerer. Airflow's default is looked up only if it matters."""
-        return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
-
     def execute(self, context: Any) -> Any:
         """Wait in the worker, or in the triggerer."""
         from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
@@ -106,8 +101,8 @@ class CodePipelineExecutionSensor(TriggererSensor):
             wait = self._wait(context)
             if self.execution_url is None:
                 wait.show_link()
-            execution = wait.look()
-            if not execution.is_ended:
+            execution = wait.look_if_known()
+            if execution is None or not execution.is_ended:
                 return PokeReturnValue(is_done=False)
             return PokeReturnValue(is_done=True, xcom_value=wait.judge(execution).to_xcom())
 
@@ -130,7 +125,7 @@ class CodePipelineExecutionSensor(TriggererSensor):
                 execution = wait.resume(event)
                 if not execution.is_ended:
                     # Somebody has retried its stage.
-                    wait.defer(self.poke_interval, time.time() + self.timeout)
+                    wait.defer(self.poke_interval, event["timeout_deadline"])
                 ended: dict[str, Any] = execution.to_xcom()
                 return ended
         except Exception as failure:
@@ -144,6 +139,13 @@ class CodePipelineExecutionSensor(TriggererSensor):
         from airflow_codepipeline_partner._execution_wait import ExecutionWait
 
         self._waiting = getattr(self, "_waiting", None) or ExecutionWait(
-            self, context, self.pipeline_name, self.execution_id
+            self, context, self.pipeline_name, self.execution_id, **self._former_pokes(context)
         )
         return self._waiting
+
+    def _former_pokes(self, context: Any) -> dict[str, datetime]:
+        """Return when the wait began, and when it last looked, if other processes have done so."""
+        first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
+        if first is None:
+            return {}
+        return {"began": first, "last_look": datetime.now(UTC) - timedelta(seconds=self.poke_interval)}

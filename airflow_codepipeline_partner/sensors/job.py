@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import cached_property
 from typing import Any, ClassVar
 
 from airflow.sdk import PokeReturnValue
@@ -14,17 +13,14 @@ from airflow.sdk import PokeReturnValue
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._base_operator import (
     CodePipelineBaseOperator,
+    MayDefer,
     check_action_type,
     check_literal,
     check_positive,
     check_seconds,
     to_templatable,
 )
-from airflow_codepipeline_partner._compat import (
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    conf,
-)
+from airflow_codepipeline_partner._compat import AirflowSensorTimeout, AirflowSkipException
 from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner._protocol.parsing import (
     check_number,
@@ -35,7 +31,7 @@ from airflow_codepipeline_partner.exceptions import InvalidInput, from_descripti
 from airflow_codepipeline_partner.sensors.triggerer_sensor import TriggererSensor
 
 
-class CodePipelineJobSensor(TriggererSensor):
+class CodePipelineJobSensor(MayDefer, TriggererSensor):
     """
     Wait until CodePipeline offers jobs of an action type, and return them.
 
@@ -98,11 +94,6 @@ class CodePipelineJobSensor(TriggererSensor):
                 "deferrable=True."
             )
         self.wake_queue = wake_queue
-
-    @cached_property
-    def deferrable(self) -> bool:
-        """Whether it waits in the triggerer. Airflow's default is looked up only if it matters."""
-        return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
 
     def execute(self, context: Any) -> Any:
         """Wait in the worker, or in the triggerer. The task defers before its first poll."""

@@ -58,7 +58,7 @@ class World:
                 if world.refused is not None:
                     raise world.refused
                 if execution_id != "old":
-                    raise PipelineNotFound("no such execution")
+                    raise PipelineNotFound("none", code="PipelineExecutionNotFoundException")
                 return PipelineExecution(pipeline_name, execution_id, "Succeeded")
 
         monkeypatch.setattr(AwsParameters, "hook", lambda parameters, **more: Hook())
@@ -163,8 +163,14 @@ def test_an_old_execution_is_asked_for_by_itself(world):
 
 
 def test_an_execution_that_is_not_there_ends_only_its_wait(world):
-    world.statuses = {"a": ["InProgress", "Succeeded"]}
-    assert together("nobodys", "a") == [[PipelineNotFound], ["InProgress", "Succeeded"]]
+    world.statuses = {"a": ["InProgress"] * 3 + ["Succeeded"]}
+    assert together("nobodys", "a") == [[PipelineNotFound], ["InProgress"] * 3 + ["Succeeded"]]
+
+
+def test_an_execution_may_be_seen_only_after_a_while(world):
+    world.meanwhile = [lambda: world.statuses.update(a=["InProgress", "Succeeded"]), lambda: None]
+    assert together("a") == [["InProgress", "Succeeded"]]
+    assert world.looks[-1] - world.looks[0] == 60
 
 
 def test_a_refusal_of_one_execution_ends_only_its_wait(world, monkeypatch):
@@ -205,6 +211,22 @@ def test_without_an_answer_it_backs_off_and_goes_on(world):
     world.troubles = [SILENCE, SILENCE]
     assert together("a", interval=5) == [["Succeeded"]]
     assert world.looks == [1000, 1010, 1030]
+
+
+def test_the_last_look_says_whether_there_is_trouble(world):
+    world.statuses = {"a": ["InProgress"] * 5 + ["Succeeded"]}
+    world.troubles = [SILENCE]
+
+    async def run():
+        poller = ExecutionPoller.for_("pipe", AwsParameters())
+        trouble = []
+        world.meanwhile = [lambda: trouble.append(poller.trouble)] * 6
+        await follow("a")
+        return trouble
+
+    trouble = asyncio.run(run())
+    assert SILENCE in trouble
+    assert trouble[-1] is None
 
 
 def test_each_waits_for_an_answer_as_long_as_it_was_told_to(world):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -38,12 +39,14 @@ def approval(**parameters):
     with DAG("answer", schedule=None):
         return CodePipelinePutApprovalResultOperator(
             task_id="answer",
+            retries=3,
             **{"pipeline_name": "ask", "stage_name": "Ask", "action_name": "Answer", **parameters},
         )
 
 
-def context_of(try_number=1):
-    return {"ti": SimpleNamespace(dag_id="answer", run_id="r", try_number=try_number)}
+def context_of(try_number=1, max_tries=3, began=None):
+    ti = SimpleNamespace(dag_id="answer", run_id="r", try_number=try_number, max_tries=max_tries)
+    return {"ti": ti, "dag_run": SimpleNamespace(start_date=began)}
 
 
 @pytest.mark.parametrize("mode", ["SUPERSEDED", "QUEUED", "PARALLEL"])
@@ -85,6 +88,35 @@ def test_a_retry_knows_its_own_answer(client, declare, with_id):
     approval(**more).execute(context_of(try_number=2))
     with pytest.raises(RequestRefused):
         approval(status="Rejected", **more).execute(context_of(try_number=2))
+
+
+def test_a_retry_does_not_answer_the_next_one_that_waits(client, declare):
+    declare("ask", ASK)
+    first, then = started(client), None
+    approval().execute(context_of())
+    then = started(client)
+    approval().execute(context_of(try_number=2))
+    assert [status_of(client, each) for each in (first, then)] == ["Succeeded", "InProgress"]
+    # A clear is another wish.
+    approval().execute(context_of(try_number=2, max_tries=4))
+    assert status_of(client, then) == "Succeeded"
+
+
+def test_a_retry_answers_if_the_earlier_try_did_not(client, declare):
+    declare("ask", ASK)
+    execution_id = started(client)
+    approval().execute(context_of(try_number=2))
+    assert status_of(client, execution_id) == "Succeeded"
+
+
+def test_what_was_answered_before_the_run_is_no_answer_of_it(client, declare):
+    declare("ask", ASK)
+    started(client)
+    approval(summary="Fine.").execute(context_of())
+    then = started(client)
+    later = datetime.now(UTC) + timedelta(minutes=5)
+    approval(summary="Fine.").execute(context_of(try_number=2, began=later))
+    assert status_of(client, then) == "Succeeded"
 
 
 def test_an_answer_whose_own_answer_was_lost(client, declare, monkeypatch):

@@ -12,6 +12,10 @@ import time
 import pytest
 
 from airflow_codepipeline_partner import triggers
+from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._polling import execution_poller
+from airflow_codepipeline_partner._protocol.responses import Outcome
+from airflow_codepipeline_partner._transport import Transport, _Unanswered
 from airflow_codepipeline_partner.triggers import CodePipelineExecutionTrigger
 
 NOBODYS = "00000000-0000-4000-8000-000000000000"
@@ -66,6 +70,7 @@ def test_its_log_shows_what_the_actions_do(execution_id, partner, monkeypatch):
 def test_a_wait_has_an_end(execution_id, monkeypatch):
     monkeypatch.setattr(triggers, "LEAST_WAIT_FOR_EXECUTION", 0.3)
     event = event_of(trigger_for(execution_id, timeout_deadline=time.time()))
+    assert 0 < time.time() - event.pop("timeout_deadline") < 60
     assert event == {
         "status": "timeout",
         "pipeline_execution_id": execution_id,
@@ -74,7 +79,16 @@ def test_a_wait_has_an_end(execution_id, monkeypatch):
     }
 
 
-def test_what_is_not_there_is_an_error(customer):
+def test_a_wait_in_which_nobody_could_look(execution_id, emulator, monkeypatch):
+    monkeypatch.setattr(triggers, "LEAST_WAIT_FOR_EXECUTION", 0.3)
+    emulator.stop()
+    event = event_of(trigger_for(execution_id, timeout_deadline=time.time()))
+    assert event["status"] == "error"
+    assert event["error"].startswith("ServiceUnavailable: ")
+
+
+def test_what_is_not_there_is_an_error(customer, monkeypatch):
+    monkeypatch.setattr(execution_poller, "KNOWN_WITHIN", 0.3)
     event = event_of(trigger_for(NOBODYS))
     assert event["status"] == "error"
     assert event["error"].startswith("PipelineNotFound: ")
@@ -86,6 +100,31 @@ def test_what_is_not_there_is_an_error(customer):
 def test_somebody_ends_the_task(execution_id, executions, way, status):
     asyncio.run(trigger_for(execution_id, stop_on_kill=way).on_kill())
     assert executions() == {execution_id: status}
+
+
+def test_a_stop_without_an_answer_is_tried_again(execution_id, executions, monkeypatch):
+    monkeypatch.setattr(execution_poller, "_STOP_AGAIN_AFTER", (0.01, 0.01))
+    try_once, calls = Transport._try_once, []
+
+    def faulty(self, call, *args, **kwargs):
+        calls.append(call.operation)
+        answer = try_once(self, call, *args, **kwargs)
+        return answer if len(calls) == 3 else _Unanswered("its answer was lost", Outcome.UNKNOWN)
+
+    monkeypatch.setattr(Transport, "_try_once", faulty)
+    asyncio.run(trigger_for(execution_id, stop_on_kill="abandon").on_kill())
+    assert (calls, executions()) == (["StopPipelineExecution"] * 3, {execution_id: "Stopped"})
+
+
+def test_hundreds_that_are_ended_share_a_client(execution_id, monkeypatch):
+    made, hook = [], AwsParameters.hook
+    monkeypatch.setattr(AwsParameters, "hook", lambda *args, **more: made.append(1) or hook(*args, **more))
+
+    async def all_of_them():
+        await asyncio.gather(*(trigger_for(execution_id, stop_on_kill="wait").on_kill() for _ in range(50)))
+
+    asyncio.run(all_of_them())
+    assert len(made) == 1
 
 
 def test_no_argument_is_a_secret_of_the_log(execution_id, caplog):

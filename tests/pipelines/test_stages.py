@@ -11,6 +11,7 @@ from declaring import CODE_DEPLOY, action, stage
 from support import CUSTOM_TYPE
 
 from airflow_codepipeline_partner._compat import AirflowFailException
+from airflow_codepipeline_partner._pipeline_methods import PipelineMethods
 from airflow_codepipeline_partner._protocol.responses import Outcome
 from airflow_codepipeline_partner._transport import Transport, _Unanswered
 from airflow_codepipeline_partner.exceptions import InvalidInput, ServiceUnavailable
@@ -112,6 +113,13 @@ def test_a_retry_after_a_death_finds_its_rollback(client, shipped, monkeypatch):
     # A clear is another wish.
     roll_back(shipped).execute(context_of(max_tries=3, store=store))
     assert len(rollbacks(client)) == 2
+
+
+def test_a_rollback_that_has_no_actions_yet_is_its_own(client, shipped, monkeypatch):
+    losing_answers(monkeypatch)
+    monkeypatch.setattr(PipelineMethods, "get_action_executions", lambda *of_which: [])
+    task = roll_back(shipped, wait_for_completion=False)
+    assert [task.execute(context_of())] == rollbacks(client)
 
 
 def test_another_stages_rollback_is_not_taken_for_its_own(client, declare, monkeypatch):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -190,11 +191,14 @@ def test_an_execution_that_goes_on_is_waited_for_once_more(customer, emulator):
     execution_id = emulator.start_execution("pipe")
     failed = PipelineExecution("pipe", execution_id, "Failed").to_xcom()
     event = {"status": "ended", "pipeline_execution_id": execution_id, "execution": failed, "error": None}
+    event["timeout_deadline"] = deadline = time.time() + 3600
     with DAG("once_more", schedule=None):
         task = CodePipelineStartPipelineOperator(task_id="start", pipeline_name="pipe")
     with pytest.raises(TaskDeferred) as deferred:
         task.execute_complete(context_of(), event)
     assert deferred.value.trigger.execution_id == execution_id
+    # The time that it may take does not begin anew.
+    assert deferred.value.trigger.timeout_deadline == deadline
 
 
 def test_a_wait_has_an_end(customer):
