@@ -18,6 +18,7 @@ const kept = {};
 
 function filled(value) {
   if (typeof value === "string" && value.startsWith("$")) return kept[value.slice(1)];
+  if (typeof value === "string" && /^\d{4}-\d\d-\d\dT.*Z$/.test(value)) return new Date(value);
   if (Array.isArray(value)) return value.map(filled);
   if (value && typeof value === "object")
     return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, filled(inner)]));
