@@ -73,7 +73,8 @@ class ContinuationLookup:
             # One job at a time, so that a client with many has no more of the threads than one with few.
             troubled = self._hooks.troubled_clients
             pool = LOOKUPS_IN_TROUBLE if job.client_id in troubled else LOOKUPS
-            found = await sync_to_async(self._ask, thread_sensitive=False, executor=pool)([job], ways)
+            async with self._hooks.turns.turn():
+                found = await sync_to_async(self._ask, thread_sensitive=False, executor=pool)([job], ways)
             self._known |= found
             if found:
                 troubled.discard(job.client_id)

@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling.threads import LOOKUP_TIMEOUTS, POLL_TIMEOUTS
+from airflow_codepipeline_partner._polling.young_turns import YoungTurns
 
 if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
@@ -94,6 +95,8 @@ class LookupHooks(SharedHooks):
         super().__init__(clock)
         #: Clients whose last look-up failed: they must not take the threads of the others.
         self.troubled_clients: set[str | None] = set()
+        #: Which look-ups may begin.
+        self.turns = YoungTurns()
 
     def _key_of(self, aws: AwsParameters) -> str:
         return json.dumps([key_of(aws), aws.client_conn_id_template])

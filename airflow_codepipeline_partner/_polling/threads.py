@@ -28,9 +28,9 @@ _POLL_THREADS = 64
 POLLS = ThreadPoolExecutor(_POLL_THREADS, thread_name_prefix="codepipeline-poll")
 #: For polls whose last one got no answer.
 POLLS_IN_TROUBLE = ThreadPoolExecutor(32, thread_name_prefix="codepipeline-trouble")
-#: For questions about the jobs of one client: one at a time for each client and poller. Their threads take
-#: turns with the loop, each for 5 ms: with more of them, a thousand clients at once hold the loop up.
-LOOKUPS = ThreadPoolExecutor(16, thread_name_prefix="codepipeline-details")
+#: For questions about the jobs of one client: one at a time for each client and poller. How many begin at
+#: once is limited in ``young_turns``; these are as many as may wait for an answer.
+LOOKUPS = ThreadPoolExecutor(64, thread_name_prefix="codepipeline-details")
 #: For those of clients whose last one gave no answer.
 LOOKUPS_IN_TROUBLE = ThreadPoolExecutor(32, thread_name_prefix="codepipeline-details-trouble")
 

@@ -18,6 +18,7 @@ from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling import continuation_lookup, shared_hooks
 from airflow_codepipeline_partner._polling.continuation_lookup import ContinuationLookup
 from airflow_codepipeline_partner._polling.shared_hooks import LookupHooks
+from airflow_codepipeline_partner._polling.young_turns import YoungTurns
 from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.jobs import OfferedJob
 
@@ -192,3 +193,28 @@ def test_the_masker_learns_a_token_that_botocore_would_log(aws, monkeypatch):
     monkeypatch.setattr(logging.getLogger("botocore"), "level", logging.DEBUG)
     logging.getLogger("botocore").manager._clear_cache()
     assert not LookupHooks(time.monotonic).get(aws)._tokens.unmasked
+
+
+def test_look_ups_of_many_clients_begin_a_few_at_a_time(aws, monkeypatch):
+    """All threads that compute take turns with the loop."""
+    lookup, lock, now, most = a_lookup(), threading.Lock(), 0, 0
+
+    def ask(jobs, ways):
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.002)
+        with lock:
+            now -= 1
+        return {job.job_id: None for job in jobs}
+
+    monkeypatch.setattr(lookup, "_ask", ask)
+    lookup._hooks.turns = YoungTurns(2, seconds=3600)
+    jobs = [OfferedJob.from_value({"job_id": f"job-{n}", "client_id": f"client-{n}"}) for n in range(30)]
+
+    async def run():
+        return await asyncio.gather(*(lookup.tokens_of([job], [aws]) for job in jobs))
+
+    assert len(asyncio.run(run())) == 30
+    assert most == 2
