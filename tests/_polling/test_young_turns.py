@@ -58,7 +58,7 @@ def test_what_gets_no_answer_holds_up_nobody():
 def test_a_turn_is_given_back_once():
     async def run():
         turns = YoungTurns(1, 0)
-        started, ends, tasks = await begun(turns, 1)
+        _, ends, tasks = await begun(turns, 1)
         await asyncio.sleep(0.01)
         ends[0].set()
         await asyncio.gather(*tasks)
@@ -68,7 +68,7 @@ def test_a_turn_is_given_back_once():
     asyncio.run(run())
 
 
-def test_a_computation_that_breaks_or_is_cancelled_gives_its_turn_back():
+def test_a_computation_that_is_cancelled_gives_its_turn_back():
     async def run():
         turns = YoungTurns(1, 3600)
         started, _, [first, second] = await begun(turns, 2)
