@@ -145,7 +145,12 @@ def look_at_run(job: ClaimedJob, run: Mapping[str, Any]) -> Any:
         _fail(JobFailure(f"DAG {dag_id} has not ended within the action's Timeout. Its run goes on."))
     done = sum(of_task in _ENDED_TASKS for of_task in tasks.values())
     percent = {"percentComplete": 100 * done // len(tasks)} if tasks else {}
-    return {"summary": f"{done} of {len(tasks)} tasks of DAG {dag_id} are done.", **percent}
+    return {
+        "summary": f"{done} of {len(tasks)} tasks of DAG {dag_id} are done.",
+        # The action's link leads to the run from now on.
+        "externalExecutionId": run["execution_details"]["externalExecutionId"],
+        **percent,
+    }
 
 
 class StepOutputsOperator(BaseOperator):

@@ -123,3 +123,10 @@ def test_no_frame_of_an_error_shows_what_was_configured(aws_connection, emulator
         error = error.__cause__ or error.__context__
     assert shown
     assert "planted-value" not in str(shown)
+
+
+def test_an_output_that_is_too_large_fails_the_action(airflow, run_step, monkeypatch):
+    monkeypatch.setattr(step_tasks, "value_from_run", lambda *of_which: "x" * 200_000)
+    done, _, shown = run_step(Dag="train_model", Outputs="Model=train")
+    assert (done.state, shown["status"]) == ("failed", "Failed")
+    assert "output_variables have 200005 bytes" in shown["errorDetails"]["message"]
