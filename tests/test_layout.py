@@ -25,6 +25,7 @@ FLOORS = (
     ("_aws_parameters", "_templates"),
     ("_worker", "_polling", "artifacts", "action_types", "pipelines", "_base_operator", "_claiming_operator"),
     (
+        "_pipeline_events",
         "triggers",
         "operators",
         "decorators",
