@@ -48,6 +48,7 @@ __all__ = [
     "KeywordParameters",
     "XCom",
     "api_server_error",
+    "asset_state_store",
     "conf",
     "context_names",
     "count_instances",
@@ -110,6 +111,23 @@ def task_state_store(context: Mapping[str, Any]) -> TaskStateStore | None:
     """Return what survives a task's retry (from Airflow 3.3 on), or None before."""
     store: TaskStateStore | None = context.get("task_state_store")
     return store
+
+
+class AssetStateStore(Protocol):
+    """What of Airflow 3.3's store for the state of an asset is used."""
+
+    async def aget(self, key: str) -> Any:
+        """Return what was stored under the key, or None."""
+
+    async def aset(self, key: str, value: Any) -> None:
+        """Store a JSON value under the key."""
+
+
+def asset_state_store(trigger: object) -> AssetStateStore | None:
+    """Return what a watcher keeps for its successor (from Airflow 3.3.2 on), or None before."""
+    store: AssetStateStore | None = getattr(trigger, "asset_state_store", None)
+    # Before, its methods block the loop.
+    return store if hasattr(store, "aget") else None
 
 
 def failed_wait(error: BaseException | None) -> Literal["timeout", "failure"] | None:

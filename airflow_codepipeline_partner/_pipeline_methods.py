@@ -110,15 +110,29 @@ class PipelineMethods:
 
         Source: ListPipelineExecutions, CodePipeline API 2015-07-09.
         """
-        wanted, found = set(execution_ids), {}
-        for answer in self._pages(lambda token: pipeline_calls.executions(pipeline_name, token)):
-            for members in answer.get("pipelineExecutionSummaries") or ():
-                each = PipelineExecution.from_api(pipeline_name, members)
-                if each.execution_id in wanted:
-                    found[each.execution_id] = each
+        wanted = set(execution_ids)
+        found: dict[str, PipelineExecution] = {}
+        for page in self.pages_of_executions(pipeline_name):
+            found |= {each.execution_id: each for each in page if each.execution_id in wanted}
             if found.keys() >= wanted:
                 break
         return found
+
+    def pages_of_executions(self, pipeline_name: str) -> Iterator[list[PipelineExecution]]:
+        """
+        Yield the newest 1000 executions of a pipeline, the newest first: 100 at a time, with a call for each.
+
+        :param pipeline_name: The pipeline.
+        :raises PipelineNotFound: There is no such pipeline.
+        :raises ServiceUnavailable: CodePipeline did not answer until the deadline.
+
+        Source: ListPipelineExecutions, CodePipeline API 2015-07-09.
+        """
+        for answer in self._pages(lambda token: pipeline_calls.executions(pipeline_name, token)):
+            yield [
+                PipelineExecution.from_api(pipeline_name, members)
+                for members in answer.get("pipelineExecutionSummaries") or ()
+            ]
 
     def find_rollbacks(self, pipeline_name: str, target_execution_id: str) -> list[str]:
         """

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Event-driven scheduling: an asset for waiting jobs, the jobs of its events, and a run for each job."""
+"""
+Event-driven scheduling: an asset for waiting jobs, the jobs of its events, and a run for each job.
+
+And an asset for the ends of a pipeline's executions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow.sdk import Asset, AssetWatcher
@@ -13,9 +17,9 @@ from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner._protocol.parsing import check_number
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.operators.dispatch_jobs import DispatchJobsOperator
-from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
+from airflow_codepipeline_partner.triggers import CodePipelineEventTrigger, CodePipelineJobTrigger
 
-__all__ = ["codepipeline_jobs", "dispatch_jobs", "offered_jobs"]
+__all__ = ["codepipeline_events", "codepipeline_jobs", "dispatch_jobs", "ended_executions", "offered_jobs"]
 
 
 def codepipeline_jobs(
@@ -125,3 +129,81 @@ def dispatch_jobs(
     return DispatchJobsOperator(
         task_id=task_id, jobs=jobs, trigger_dag_id=trigger_dag_id, conf=conf, **parameters
     )
+
+
+def codepipeline_events(
+    name: str,
+    pipeline_name: str,
+    states: Iterable[str] = ("Succeeded",),
+    *,
+    poll_interval: float = 30,
+    look_back: float = 600,
+    aws_conn_id: str | None = "aws_default",
+    region_name: str | None = None,
+    verify: bool | str | None = None,
+    botocore_config: dict[str, Any] | None = None,
+    client_conn_id_template: str = DEFAULT_TEMPLATE,
+    wake_queue: str | None = None,
+) -> Asset:
+    """
+    Return an asset for a DAG's ``schedule``. It gets an event when executions of a pipeline reach a state.
+
+    One event has all executions that have reached a state between two looks; :func:`ended_executions` returns
+    them in the DAG. Airflow may overlook an event within 30 s of another, so its executions are said again
+    after 5 s and 20 s: two runs may then have the same execution. Nothing looks while all DAGs on this
+    schedule are paused.
+
+    :param name: The asset's name, unique in Airflow.
+    :param pipeline_name: The pipeline.
+    :param states: The states that count: ``Succeeded``, ``Failed``, ``Stopped``, ``Superseded``,
+        ``Cancelled``, ``InProgress``. If somebody retries a stage of an execution that has ended, it reaches
+        ``InProgress`` and an end once more. With ``InProgress``, an execution that has begun and ended
+        between two looks counts with its end, whichever that is.
+    :param poll_interval: Seconds between two looks, varied by a tenth.
+    :param look_back: What ended before the first look makes no event. After a restart of the triggerer, or a
+        pause, the watcher takes up where it was, but goes back a day at most. Before Airflow 3.3.2 it cannot
+        know a restart: each start makes an event for what ended at most this many seconds before.
+    :param aws_conn_id: The ``aws`` connection. If None, boto3's default credentials are used.
+    :param region_name: The pipeline's region. If None, the connection's region is used.
+    :param verify: Whether to verify TLS certificates, or the path of a CA bundle.
+    :param botocore_config: A mapping of arguments of botocore's Config, or None.
+    :param client_conn_id_template: Not used by pipelines.
+    :param wake_queue: The URL of an SQS queue with CodePipeline's events of changed executions, which an
+        EventBridge rule puts there, or None. If it holds an event of this pipeline, the watcher looks at
+        once. Whatever is wrong with the queue, the looks at the interval go on.
+    :raises InvalidInput: The pipeline's name, a state, the interval or the queue does not fit.
+
+    Source: ListPipelineExecutions, GetPipelineExecution, CodePipeline API 2015-07-09.
+    """
+    trigger = CodePipelineEventTrigger(
+        pipeline_name,
+        states,
+        poll_interval=poll_interval,
+        look_back=look_back,
+        wake_queue=wake_queue,
+        aws_conn_id=aws_conn_id,
+        region_name=region_name,
+        verify=verify,
+        botocore_config=botocore_config,
+        client_conn_id_template=client_conn_id_template,
+    )
+    return Asset(name, watchers=[AssetWatcher(name=name, trigger=trigger)])
+
+
+def ended_executions(context: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """
+    Return the executions for which a run was started, each once, with the last state that the events say.
+
+    Each is a mapping with ``pipeline_name``, ``pipeline_execution_id``, ``status`` and ``status_summary``.
+    They come from the events of the assets that started the run. If no event started the run (a run started
+    by hand, ``dag.test()``), they come from the run's conf: one of them, or ``{"executions": [one, …]}``.
+
+    :param context: The running task's context. If None, Airflow's current context is used.
+    :raises InvalidInput: There are no executions, or the values are something else.
+    """
+    from airflow.sdk import get_current_context
+
+    from airflow_codepipeline_partner._worker.ended_executions import EXECUTIONS
+
+    known = get_current_context() if context is None else context
+    return [each.to_event() for each in EXECUTIONS.of_run(known)]

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 #: Airflow's command that groups these.
 AIRFLOW_COMMAND = "codepipeline-partner"
-GROUP = "action-type"
-_GROUP_HELP = "custom action types of CodePipeline, as code"
+PIPELINE = "pipeline"
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Command:
     """
     A command.
 
-    :param name: Its name, by which :func:`action_types.commands.run` finds it.
+    :param name: Its name, by which its group's ``commands.run`` finds it.
     :param help: What it does, in one line.
     :param arguments: Its arguments.
     """
@@ -50,6 +49,21 @@ class Command:
     name: str
     help: str
     arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """
+    Commands on one kind of thing.
+
+    :param name: Its name.
+    :param help: What the commands are about, in one line.
+    :param commands: The commands.
+    """
+
+    name: str
+    help: str
+    commands: tuple[Command, ...]
 
 
 def _argument(*flags: str, **settings: Any) -> Argument:
@@ -79,7 +93,20 @@ _CONNECTION = (
     _argument("--profile", metavar="NAME", help="a profile of AWS's configuration files"),
     _argument("--endpoint-url", type=_endpoint_url, metavar="URL", help="CodePipeline's URL; default: AWS's"),
 )
-COMMANDS = (
+_PIPELINE = _argument("pipeline", metavar="PIPELINE", help="the pipeline's name")
+
+
+def _places(what: str) -> tuple[Argument, ...]:
+    """Return the arguments that say in a policy where something is."""
+    return (
+        _argument("--account-id", default="*", metavar="DIGITS", help=f"of the {what}; default: any"),
+        _argument("--region", default="*", metavar="NAME", help=f"of the {what}; default: any"),
+        _argument("--partition", default="*", metavar="NAME", help="such as aws or aws-cn; default: any"),
+        _argument("--wake-queue", metavar="ARN", help="the SQS queue that the DAGs name as wake_queue"),
+    )
+
+
+_ON_ACTION_TYPES = (
     Command(
         "create",
         "create a custom action type from its declaration; prints its worker's IAM policy",
@@ -98,10 +125,7 @@ COMMANDS = (
         (
             _argument("target", nargs="?", metavar="CATEGORY/PROVIDER/VERSION|FILE", help=_TARGET_HELP),
             _argument("--partner", action="store_true", help="for the jobs of partner actions of any type"),
-            _argument("--account-id", default="*", metavar="DIGITS", help="of the action type; default: any"),
-            _argument("--region", default="*", metavar="NAME", help="of the action type; default: any"),
-            _argument("--partition", default="*", metavar="NAME", help="such as aws or aws-cn; default: any"),
-            _argument("--wake-queue", metavar="ARN", help="the SQS queue that the DAGs name as wake_queue"),
+            *_places("action type"),
         ),
     ),
     Command(
@@ -109,6 +133,36 @@ COMMANDS = (
         "print a CloudFormation template of an SQS queue that says when actions start; makes no AWS call",
         (_TARGET,),
     ),
+)
+_ON_PIPELINES = (
+    Command(
+        "policy",
+        "print the IAM policy that DAGs need for a pipeline, as JSON; makes no AWS call",
+        (
+            _PIPELINE,
+            _argument(
+                "--for",
+                dest="purposes",
+                action="append",
+                metavar="PURPOSE",
+                help="what the DAGs do; may be given more than once: start, wait (for all that wait), stop, "
+                "retry, roll-back, approve, transition, override-condition, put-revision, events; default: "
+                "start and wait",
+            ),
+            _argument("--stage", metavar="NAME", help="this stage only, if a call allows that; default: any"),
+            _argument("--action", metavar="NAME", help="this action of the stage only; default: any"),
+            *_places("pipeline"),
+        ),
+    ),
+    Command(
+        "wake-queue",
+        "print a CloudFormation template of an SQS queue that says when executions change; makes no AWS call",
+        (_PIPELINE,),
+    ),
+)
+GROUPS = (
+    Group("action-type", "custom action types of CodePipeline, as code", _ON_ACTION_TYPES),
+    Group(PIPELINE, "what DAGs need of pipelines in AWS", _ON_PIPELINES),
 )
 
 
@@ -121,26 +175,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         line or declaration.
     """
     parsed = _parser().parse_args(arguments)
-    return _run(parsed.command, parsed)
+    return _run(parsed.group, parsed.command, parsed)
 
 
 def get_airflow_commands() -> list[CLICommand]:
     """Return the commands for Airflow's command line. Airflow calls this at each start."""
     from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
-    commands = [
-        ActionCommand(
-            name=command.name,
-            help=_sentence(command.help),
-            func=_for_airflow(command.name),
-            # Airflow's Arg has no types.
-            args=[Arg(each.flags, **each.settings) for each in command.arguments],  # type: ignore[no-untyped-call]
+    groups = [
+        GroupCommand(
+            name=group.name,
+            help=_sentence(group.help),
+            subcommands=[
+                ActionCommand(
+                    name=command.name,
+                    help=_sentence(command.help),
+                    func=_for_airflow(group.name, command.name),
+                    # Airflow's Arg has no types.
+                    args=[Arg(each.flags, **each.settings) for each in command.arguments],  # type: ignore[no-untyped-call]
+                )
+                for command in group.commands
+            ],
         )
-        for command in COMMANDS
+        for group in GROUPS
     ]
-    group = GroupCommand(name=GROUP, help=_sentence(_GROUP_HELP), subcommands=commands)
     shown = "Commands of the provider for CodePipeline's job workers"
-    return [GroupCommand(name=AIRFLOW_COMMAND, help=shown, subcommands=[group])]
+    return [GroupCommand(name=AIRFLOW_COMMAND, help=shown, subcommands=groups)]
 
 
 def _sentence(text: str) -> str:
@@ -153,26 +213,31 @@ def _parser() -> argparse.ArgumentParser:
         description="Commands of the Airflow provider for CodePipeline's job workers.",
     )
     groups = parser.add_subparsers(dest="group", required=True, metavar="group")
-    group = groups.add_parser(GROUP, help=_GROUP_HELP, description=f"{_sentence(_GROUP_HELP)}.")
-    commands = group.add_subparsers(dest="command", required=True, metavar="command")
-    for command in COMMANDS:
-        added = commands.add_parser(
-            command.name, help=command.help, description=f"{_sentence(command.help)}."
-        )
-        for argument in command.arguments:
-            added.add_argument(*argument.flags, **argument.settings)
+    for group in GROUPS:
+        of_group = groups.add_parser(group.name, help=group.help, description=f"{_sentence(group.help)}.")
+        commands = of_group.add_subparsers(dest="command", required=True, metavar="command")
+        for command in group.commands:
+            added = commands.add_parser(
+                command.name, help=command.help, description=f"{_sentence(command.help)}."
+            )
+            for argument in command.arguments:
+                added.add_argument(*argument.flags, **argument.settings)
     return parser
 
 
-def _run(name: str, parsed: argparse.Namespace) -> int:
+def _run(group: str, name: str, parsed: argparse.Namespace) -> int:
+    if group == PIPELINE:
+        from airflow_codepipeline_partner.pipelines import commands as on_pipelines
+
+        return on_pipelines.run(name, parsed)
     from airflow_codepipeline_partner.action_types import commands
 
     return commands.run(name, parsed)
 
 
-def _for_airflow(name: str) -> Callable[[argparse.Namespace], None]:
+def _for_airflow(group: str, name: str) -> Callable[[argparse.Namespace], None]:
     def command(parsed: argparse.Namespace) -> None:
         # Airflow ignores what a command returns.
-        sys.exit(_run(name, parsed))
+        sys.exit(_run(group, name, parsed))
 
     return command

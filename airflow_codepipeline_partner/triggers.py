@@ -18,6 +18,7 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._client_conn_ids import DEFAULT_TEMPLATE
+from airflow_codepipeline_partner._pipeline_events import CodePipelineEventTrigger
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob, check_query_param
 from airflow_codepipeline_partner._protocol.parsing import check_text, read_wake_queue
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, described
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
     from airflow_codepipeline_partner._protocol.executions import PipelineExecution
     from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 
-__all__ = ["CodePipelineContinuationTrigger", "CodePipelineExecutionTrigger", "CodePipelineJobTrigger"]
+__all__ = [
+    "CodePipelineContinuationTrigger",
+    "CodePipelineEventTrigger",
+    "CodePipelineExecutionTrigger",
+    "CodePipelineJobTrigger",
+]
 
 #: After this many seconds in the triggerer a task reads the record, and then waits on. Another task of the
 #: run, which a user marked as failed while it ran, may have claimed the job, and only the record says so.

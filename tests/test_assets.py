@@ -64,7 +64,8 @@ def test_what_cannot_be_polled_for_is_refused_in_the_dag(wrong, named):
 
 def context(*payloads, conf=None):
     # No dict: until Airflow 3.1 an asset cannot be a key of one.
-    events = [(Asset("jobs"), [SimpleNamespace(extra=payload) for payload in payloads])] if payloads else []
+    made = [SimpleNamespace(extra=payload, timestamp=number) for number, payload in enumerate(payloads)]
+    events = [(Asset("jobs"), made)] if payloads else []
     return {
         "triggering_asset_events": SimpleNamespace(items=lambda: events),
         "dag_run": SimpleNamespace(conf=conf),
@@ -384,7 +385,7 @@ def test_what_is_no_job_does_not_hold_up_the_others(caplog):
 def test_one_malformed_job_does_not_hold_up_the_others(caplog):
     good = {"job_id": "a", "client_id": "c"}
     known = context(said({"job_id": ""}, good, 7))
-    assert [job.job_id for job in offered._jobs_of_events(known)] == ["a"]
+    assert [job.job_id for job in offered.JOBS.of_events(known)] == ["a"]
     assert caplog.text.count("holds something that is no job") == 2
 
 

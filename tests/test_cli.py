@@ -15,6 +15,7 @@ from action_type_server import PATH, as_process
 from airflow_codepipeline_partner import cli
 from airflow_codepipeline_partner.action_types import partner_worker_policy, worker_policy
 from airflow_codepipeline_partner.jobs import ActionType
+from airflow_codepipeline_partner.pipelines import pipeline_policy
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,10 @@ from airflow_codepipeline_partner.jobs import ActionType
         ["action-type", "create"],
         ["action-type", "show"],
         ["action-type", "delete"],
+        ["pipeline"],
+        ["pipeline", "nonsense"],
+        ["pipeline", "policy"],
+        ["pipeline", "wake-queue"],
         ["action-type", "list", "--endpoint-url", "planted-secret"],
         ["action-type", "list", "--endpoint-url", "ftp://planted-secret"],
         ["action-type", "list", "--endpoint-url", "http://[planted-secret"],
@@ -41,42 +46,42 @@ def test_a_wrong_command_line_is_told_with_its_usage(capsys, wrong):
 
 
 def ours() -> Any:
-    [group] = cli.get_airflow_commands()
-    assert group.name == "codepipeline-partner"
-    [action_type] = group.subcommands
-    assert action_type.name == "action-type"
-    return {command.name: command for command in action_type.subcommands}
+    [whole] = cli.get_airflow_commands()
+    assert whole.name == "codepipeline-partner"
+    return {
+        (group.name, command.name): command for group in whole.subcommands for command in group.subcommands
+    }
 
 
 def test_airflow_has_the_same_commands_with_the_same_arguments():
     commands = ours()
-    assert (
-        list(commands)
-        == [command.name for command in cli.COMMANDS]
-        == [
-            "create",
-            "show",
-            "list",
-            "delete",
-            "policy",
-            "wake-queue",
-        ]
-    )
-    for command in cli.COMMANDS:
-        arguments = [(arg.flags, arg.kwargs) for arg in commands[command.name].args]
-        assert arguments == [(each.flags, each.settings) for each in command.arguments]
+    assert list(commands) == [
+        *(("action-type", name) for name in ("create", "show", "list", "delete", "policy", "wake-queue")),
+        *(("pipeline", name) for name in ("policy", "wake-queue")),
+    ]
+    for group in cli.GROUPS:
+        for command in group.commands:
+            arguments = [(arg.flags, arg.kwargs) for arg in commands[group.name, command.name].args]
+            assert arguments == [(each.flags, each.settings) for each in command.arguments]
 
 
-def test_airflow_ends_with_our_exit_code(capsys):
+@pytest.mark.parametrize(
+    ("name", "given", "policy"),
+    [
+        ("action-type", [PATH], worker_policy(ActionType("Build", "Airflow", "1", "Custom"))),
+        ("pipeline", ["shop", "--for", "stop", "--for", "start"], pipeline_policy("shop", ["start", "stop"])),
+    ],
+)
+def test_airflow_ends_with_our_exit_code(capsys, name, given, policy):
     parser = argparse.ArgumentParser()
-    command = ours()["policy"]
+    command = ours()[name, "policy"]
     for argument in command.args:
         argument.add_to_parser(parser)
-    for arguments, code in (([PATH], 0), ([], 2)):
+    for arguments, code in ((given, 0), ([*given, "--region", "*, eu"], 2)):
         with pytest.raises(SystemExit) as end:
             command.func(parser.parse_args(arguments))
         assert end.value.code == code
-    assert json.loads(capsys.readouterr().out) == worker_policy(ActionType("Build", "Airflow", "1", "Custom"))
+    assert json.loads(capsys.readouterr().out) == policy
 
 
 def test_the_module_runs_and_imports_no_airflow_for_it():
@@ -86,6 +91,7 @@ def test_the_module_runs_and_imports_no_airflow_for_it():
     program = (
         "import sys\nfrom airflow_codepipeline_partner.cli import main\n"
         "assert main(['action-type', 'policy', '--partner']) == 0\n"
+        "assert main(['pipeline', 'policy', 'shop']) == main(['pipeline', 'wake-queue', 'shop']) == 0\n"
         "assert {'airflow', 'boto3', 'botocore'}.isdisjoint(name.partition('.')[0] for name in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)

@@ -16,15 +16,16 @@ PACKAGE = "airflow_codepipeline_partner"
 #: From the ground up. A module may import those of its own floor and of lower ones.
 FLOORS = (
     ("_limits", "_suggestions", "_masking", "_secrets", "_compat", "_aws_errors", "provider_info", "links"),
-    ("_limit_checks", "exceptions", "_client_conn_ids", "_connections"),
+    ("_limit_checks", "exceptions", "_client_conn_ids", "_connections", "_iam_policies", "_command_runs"),
     ("_protocol",),
     (
-        *("jobs", "client_tokens", "_endpoints", "_connected_hook", "_transport"),
+        *("jobs", "client_tokens", "_endpoints", "_connected_hook", "_transport", "_wake_queue_stack"),
         *("_pipeline_methods", "_stage_methods", "hooks"),
     ),
     ("_aws_parameters", "_templates"),
-    ("_worker", "_polling", "artifacts", "action_types", "_base_operator", "_claiming_operator"),
+    ("_worker", "_polling", "artifacts", "action_types", "pipelines", "_base_operator", "_claiming_operator"),
     (
+        "_pipeline_events",
         "triggers",
         "operators",
         "decorators",

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-One look at a pipeline's executions for all tasks of one triggerer that wait for them.
+One look at a pipeline's executions for all in one triggerer that wait for them, or watch them.
 
-Those that wait for executions of the same pipeline by the same connection share it, so the number of calls
-does not grow with theirs. A look is ListPipelineExecutions, as far as the awaited executions go back, and one
-page of ListActionExecutions for what they are at. It is repeated at the shortest interval of those who wait,
-and ends with the last of them. If CodePipeline does not answer, the looks back off, and each wait ends after
-its own ``retry_deadline``.
+Those that look at the same pipeline by the same connection share it, so the number of calls does not grow
+with theirs. A look is ListPipelineExecutions, as far as the awaited executions and the new ones go back, and,
+if tasks wait, one page of ListActionExecutions for what theirs are at. It is repeated at the shortest
+interval of those who look, and ends with the last of them. If CodePipeline does not answer, the looks back
+off. A wait ends then after its own ``retry_deadline``, and a watcher never.
 """
 
 from __future__ import annotations
@@ -14,14 +14,22 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import AsyncGenerator, Hashable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Hashable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK, PollingClock
+from airflow_codepipeline_partner._polling.execution_subscribers import (
+    ExecutionSubscriber,
+    ExecutionWaiter,
+    ExecutionWatcher,
+    Look,
+    Watched,
+)
 from airflow_codepipeline_partner._polling.schedule import PollSchedule
 from airflow_codepipeline_partner._polling.shared_hooks import SharedHooks, key_of
 from airflow_codepipeline_partner._polling.threads import (
@@ -29,13 +37,20 @@ from airflow_codepipeline_partner._polling.threads import (
     POLLS_IN_TROUBLE,
     start_poll_threads,
 )
+from airflow_codepipeline_partner._polling.wake_queue import WakeQueue
+from airflow_codepipeline_partner._protocol.execution_changes import ExecutionChanges
 from airflow_codepipeline_partner._protocol.executions import (
     KNOWN_WITHIN,
-    ActionExecution,
     PipelineExecution,
     is_unknown_execution,
 )
-from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, ServiceUnavailable
+from airflow_codepipeline_partner._protocol.jobs import ActionType
+from airflow_codepipeline_partner._protocol.state_changes import ChangedPipeline
+from airflow_codepipeline_partner.exceptions import (
+    CodePipelineProviderError,
+    PipelineNotFound,
+    ServiceUnavailable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -48,41 +63,25 @@ _STOP_AGAIN_AFTER = (1.0, 2.0, 5.0)
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, ExecutionPoller]] = WeakKeyDictionary()
 
 
-@dataclass(frozen=True)
-class Look:
+@dataclass
+class _Found:
     """
-    What one look found of one execution.
+    What one look found.
 
-    :param execution: The execution.
-    :param actions: The executions of its actions, as far as they are among the newest of the pipeline.
+    :param executions: The executions by their ids: of the pages that were read, the newest first, and then
+        those that were asked for by themselves.
+    :param looks: What it found of each awaited execution.
+    :param missing: Executions on their way that are not there any more.
     """
 
-    execution: PipelineExecution
-    actions: Sequence[ActionExecution] = ()
-
-
-@dataclass(eq=False)
-class _Waiter:
-    execution_id: str
-    interval: float
-    retry_deadline: float
-    joined_at: float
-    #: What is new for this waiter: looks, and an error at the end.
-    news: asyncio.Queue[Look | Exception] = field(default_factory=asyncio.Queue)
-    #: Whether it was there when a look began.
-    has_seen_a_look: bool = False
-    #: Whether it waits no more.
-    is_done: bool = False
-
-    def tell(self, news: Look | Exception) -> None:
-        """Hand on what a look found, or an error, which ends the wait."""
-        self.is_done = self.is_done or isinstance(news, Exception) or news.execution.is_ended
-        self.news.put_nowait(news)
+    executions: dict[str, PipelineExecution] = field(default_factory=dict)
+    looks: dict[str, Look | CodePipelineProviderError] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
 
 
 class ExecutionPoller:
     """
-    Look at one pipeline for all who wait for executions of it, as long as there are any.
+    Look at one pipeline for all who wait for executions of it, or watch them, as long as there are any.
 
     :param pipeline_name: The pipeline.
     :param aws: How CodePipeline is reached.
@@ -97,7 +96,8 @@ class ExecutionPoller:
         self._aws = aws
         self._hooks = hooks
         self._clock = clock
-        self._waiters: list[_Waiter] = []
+        self._waiters: list[ExecutionWaiter] = []
+        self._watchers: list[ExecutionWatcher] = []
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._schedule = PollSchedule(clock)
@@ -134,7 +134,7 @@ class ExecutionPoller:
         :raises PipelineNotFound: There is no such pipeline, or no such execution of it.
         :raises CodePipelineProviderError: CodePipeline refused a look, or did not answer.
         """
-        waiter = _Waiter(execution_id, interval, retry_deadline, self._clock.monotonic())
+        waiter = ExecutionWaiter(interval, execution_id, retry_deadline, self._clock.monotonic())
         self._waiters.append(waiter)
         try:
             self._join(interval)
@@ -149,9 +149,47 @@ class ExecutionPoller:
             self._waiters.remove(waiter)
             self._leave()
 
+    async def watch(
+        self, changes: ExecutionChanges, interval: float, wake_queue: str | None = None
+    ) -> AsyncGenerator[Watched, None]:
+        """
+        Yield what each look has found of the executions that have reached a state, for ever.
+
+        Whatever goes wrong is logged and tried again: nobody would start a watcher that has ended.
+
+        :param changes: Compares the looks: of this watcher only.
+        :param interval: Seconds between two looks, varied by a tenth.
+        :param wake_queue: The URL of an SQS queue that says when to look besides.
+        """
+        watcher = ExecutionWatcher(interval, changes, wake_queue)
+        self._watchers.append(watcher)
+        try:
+            if wake_queue is not None:
+                WakeQueue.of(wake_queue, self._aws, self._hooks, self._clock).add(self)
+            self._join(interval)
+            while True:
+                yield await watcher.news.get()
+        finally:
+            self._watchers.remove(watcher)
+            if wake_queue is not None and all(each.wake_queue != wake_queue for each in self._watchers):
+                WakeQueue.of(wake_queue, self._aws, self._hooks, self._clock).remove(self)
+            self._leave()
+
+    def wake(self, subject: ActionType | ChangedPipeline) -> bool:
+        """Look soon if an execution of this pipeline has another state; return whether it is this one."""
+        if subject != ChangedPipeline(self._pipeline_name):
+            return False
+        self._schedule.wake()
+        self._changed.set()
+        return True
+
+    @property
+    def _subscribers(self) -> list[ExecutionSubscriber]:
+        return [*self._waiters, *self._watchers]
+
     @property
     def _interval(self) -> float:
-        return min((each.interval for each in self._waiters if not each.is_done), default=1.0)
+        return min((each.interval for each in self._subscribers if not each.is_done), default=1.0)
 
     def _join(self, interval: float) -> None:
         # Nobody is in a hurry while CodePipeline is in trouble.
@@ -164,7 +202,7 @@ class ExecutionPoller:
             self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
 
     def _leave(self) -> None:
-        if self._waiters or self._task is None:
+        if self._subscribers or self._task is None:
             return
         self._task.cancel()
         pollers = _pollers.get(self._task.get_loop(), {})
@@ -172,26 +210,32 @@ class ExecutionPoller:
             del pollers[key]
 
     async def _run(self) -> None:
-        while self._waiters:
+        while self._subscribers:
             try:
                 if self._schedule.seconds_left <= 0:
                     await self._look()
+                for watcher in self._watchers:
+                    watcher.repeat(self._clock.monotonic())
             except Exception as error:
                 # A fault of this package: nobody may wait for ever because of it.
                 log.exception("A look at pipeline %s broke.", self._pipeline_name)
                 self._note_refusal(error, list(self._waiters))
                 self._schedule.end()
-            await self._clock.pause(self._changed, self._schedule.seconds_left)
+            again = [watcher.seconds_left(self._clock.monotonic()) for watcher in self._watchers]
+            await self._clock.pause(self._changed, min([self._schedule.seconds_left, *again]))
 
     async def _look(self) -> None:
         self._schedule.begin()
         # Those who come while it looks are for the next look.
         waiters = [waiter for waiter in self._waiters if not waiter.is_done]
-        for waiter in waiters:
-            waiter.has_seen_a_look = True
+        watchers = list(self._watchers)
+        for each in (*waiters, *watchers):
+            each.has_seen_a_look = True
         ids = sorted({waiter.execution_id for waiter in waiters})
+        changes = [watcher.changes for watcher in watchers]
         pool = POLLS if self._no_answer_since is None else POLLS_IN_TROUBLE
-        asking = asyncio.ensure_future(sync_to_async(self._ask, thread_sensitive=False, executor=pool)(ids))
+        ask = sync_to_async(self._ask, thread_sensitive=False, executor=pool)
+        asking = asyncio.ensure_future(ask(ids, changes))
         # Never cancelled: Airflow 3.1's own look-up of a connection, which it may be in, must be read to its
         # end.
         asking.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -208,35 +252,51 @@ class ExecutionPoller:
         else:
             self._no_answer_since = self.trouble = None
             for waiter in waiters:
-                news = found[waiter.execution_id]
+                news = found.looks[waiter.execution_id]
                 is_young = self._clock.monotonic() - waiter.joined_at < KNOWN_WITHIN
                 if not (is_young and is_unknown_execution(news)):
                     waiter.tell(news)
+            self._tell_watchers(watchers, found)
             self._schedule.answered(self._interval)
         self._schedule.end()
-        if any(not waiter.has_seen_a_look for waiter in self._waiters):
+        if any(not each.has_seen_a_look for each in self._subscribers):
             # They came during this look.
             self._schedule.join(FIRST_LOOK_AFTER)
 
-    def _ask(self, execution_ids: Sequence[str]) -> Mapping[str, Look | CodePipelineProviderError]:
-        hook = self._hooks.get(self._aws)
-        executions = hook.find_executions(self._pipeline_name, execution_ids)
-        found: dict[str, Look | CodePipelineProviderError] = {}
-        actions = hook.get_newest_action_executions(self._pipeline_name)
-        for each in execution_ids:
+    def _ask(self, awaited: Sequence[str], changes: Sequence[ExecutionChanges]) -> _Found:
+        hook, found = self._hooks.get(self._aws), _Found()
+        on_their_way = {each for one in changes for each in one.open_ids}
+        wanted = {*awaited, *on_their_way}
+        for page in hook.pages_of_executions(self._pipeline_name):
+            # If executions begin meanwhile, one may be on two pages. The later one knows more.
+            found.executions |= {each.execution_id: each for each in page}
+            if found.executions.keys() >= wanted and not any(one.reads_on(page) for one in changes):
+                break
+        actions = hook.get_newest_action_executions(self._pipeline_name) if awaited else {}
+        for each in sorted(wanted):
             try:
                 # An execution that began long ago is not among the newest.
-                execution = executions.get(each) or hook.get_execution(self._pipeline_name, each)
+                execution = found.executions.get(each) or hook.get_execution(self._pipeline_name, each)
             except ServiceUnavailable:
                 raise
             except CodePipelineProviderError as error:
                 # Of this one only: the others go on.
-                found[each] = error
+                found.looks[each] = error
+                if isinstance(error, PipelineNotFound):
+                    found.missing.add(each)
             else:
-                found[each] = Look(execution, actions.get(each, ()))
+                found.looks[each] = Look(execution, actions.get(each, ()))
+                found.executions[each] = execution
         return found
 
-    def _note_no_answer(self, error: ServiceUnavailable, waiters: Sequence[_Waiter]) -> None:
+    def _tell_watchers(self, watchers: Sequence[ExecutionWatcher], found: _Found) -> None:
+        now, at = self._clock.monotonic(), datetime.fromtimestamp(self._clock.time(), UTC)
+        for watcher in watchers:
+            for each in found.missing:
+                watcher.changes.forget(each)
+            watcher.compare(list(found.executions.values()), now, at)
+
+    def _note_no_answer(self, error: ServiceUnavailable, waiters: Sequence[ExecutionWaiter]) -> None:
         now = self._clock.monotonic()
         self.trouble = error
         if self._no_answer_since is None:
@@ -250,7 +310,7 @@ class ExecutionPoller:
             if seconds >= waiter.retry_deadline:
                 waiter.tell(ServiceUnavailable(f"No answer came in {seconds:.0f} s. {error}"))
 
-    def _note_refusal(self, error: Exception, waiters: Sequence[_Waiter]) -> None:
+    def _note_refusal(self, error: Exception, waiters: Sequence[ExecutionWaiter]) -> None:
         self._hooks.replace(self._aws)
         self._back_off(error)
         for waiter in waiters:

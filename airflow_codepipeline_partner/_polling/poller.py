@@ -37,6 +37,7 @@ from airflow_codepipeline_partner._polling.threads import POLLS, POLLS_IN_TROUBL
 from airflow_codepipeline_partner._polling.turns import Turns
 from airflow_codepipeline_partner._polling.wake_queue import WakeQueue
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
+from airflow_codepipeline_partner._protocol.state_changes import ChangedPipeline
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, ServiceUnavailable
 
 log = logging.getLogger(__name__)
@@ -190,9 +191,9 @@ class SharedPoller:
             self._job_watchers.remove(watcher)
             self._leave(watcher)
 
-    def wake(self, started: ActionType) -> bool:
+    def wake(self, subject: ActionType | ChangedPipeline) -> bool:
         """Poll soon if an action of this poller's type has started; return whether it is of this type."""
-        if started != self._action_type:
+        if subject != self._action_type:
             return False
         self._schedule.wake()
         self._changed.set()

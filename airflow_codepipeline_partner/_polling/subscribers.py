@@ -68,7 +68,7 @@ class JobWatcher(Subscriber):
     offers: asyncio.Queue[list[OfferedJob]] = field(default_factory=asyncio.Queue)
     _collected: dict[str, OfferedJob] = field(default_factory=dict)
     _redelivery: Redelivery = field(default_factory=Redelivery)
-    _repeats: Repeats = field(default_factory=Repeats)
+    _repeats: Repeats[OfferedJob] = field(default_factory=lambda: Repeats(lambda job: job.job_id))
 
     def collect(self, jobs: Iterable[OfferedJob], now: float) -> bool:
         """Collect the jobs that are not held back, and return whether there were any."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A queue that says when to poll: CodePipeline's events of started actions, from EventBridge, in SQS.
+A queue that says when to poll: CodePipeline's events of actions and pipelines, from EventBridge, in SQS.
 
 It only makes pollers poll earlier. Whatever is wrong with the queue or with a message, they poll at their
 interval. A triggerer reads a queue once for each connection; a message wakes the pollers of all of them.
@@ -28,6 +28,7 @@ from airflow_codepipeline_partner._polling.shared_hooks import SharedHooks, key_
 from airflow_codepipeline_partner._polling.threads import POLLS, in_thread_of_its_own
 from airflow_codepipeline_partner._protocol import state_changes
 from airflow_codepipeline_partner._protocol.jobs import ActionType
+from airflow_codepipeline_partner._protocol.state_changes import ChangedPipeline
 from airflow_codepipeline_partner._secrets import in_closed_frames
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
@@ -58,8 +59,8 @@ class Outcome(Enum):
 class Listener(Protocol):
     """A poller that wants to be woken."""
 
-    def wake(self, started: ActionType) -> bool:
-        """Poll soon if an action of this poller's type has started; return whether it is of this type."""
+    def wake(self, subject: ActionType | ChangedPipeline) -> bool:
+        """Poll soon if an event is about what this poller polls for; return whether it is."""
 
 
 class QueueUnusable(Exception):
@@ -163,7 +164,7 @@ class WakeQueue:
         client = in_closed_frames(make)
         place, here = state_changes.region_of_queue(self._url), client.meta.region_name
         if place is not None and place != here:
-            raise QueueUnusable(f"It is in {place}, and the jobs are polled for in {here}.")
+            raise QueueUnusable(f"It is in {place}, and CodePipeline is asked in {here}.")
         return client
 
     async def _hear(self, client: Any) -> None:
@@ -191,7 +192,7 @@ class WakeQueue:
     def _read(self, body: str) -> Outcome:
         """Wake the pollers that a message concerns; return what becomes of it."""
         try:
-            started = state_changes.started_action(body)
+            subject = state_changes.subject_of(body)
         except InvalidInput as error:
             # It is left: it may be somebody else's, in a queue that was named by mistake.
             if not self._has_warned_of_rubbish:
@@ -203,11 +204,11 @@ class WakeQueue:
                     error,
                 )
             return Outcome.RUBBISH
-        if started is None:
+        if subject is None:
             return Outcome.DONE
         # All of them: those with another query, too.
-        is_heard = any([listener.wake(started) for listener in self._all_listeners()])
-        # Another triggerer may wait for such jobs.
+        is_heard = any([listener.wake(subject) for listener in self._all_listeners()])
+        # Another triggerer may wait for it.
         now = datetime.fromtimestamp(self._clock.time(), UTC)
         return Outcome.LEFT if not is_heard and state_changes.is_fresh(body, now) else Outcome.DONE
 

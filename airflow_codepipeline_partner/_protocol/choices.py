@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a DAG's author may choose: how an unknown claim counts, how a failure is called, how long to wait."""
+"""What a DAG's author may choose: how an unknown claim counts, how a failure is called, which states do."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from airflow_codepipeline_partner._limit_checks import text_fault
@@ -17,6 +18,8 @@ UnknownClaim = Literal["assume_ours", "leave"]
 MISSING_OUTPUTS_CHOICES = ("warn", "fail", "ignore")
 MissingOutputs = Literal["warn", "fail", "ignore"]
 DEFAULT_FAILURE_TYPE = "JobFailed"
+#: The states of an execution of a pipeline for which there can be an event.
+EXECUTION_STATES = ("Succeeded", "Failed", "Stopped", "Superseded", "Cancelled", "InProgress")
 #: How long to wait for the next job of an action, in seconds. AWS documents 30 s until it is offered, for
 #: another kind of action. It is never offered if the customer has stopped the pipeline.
 CONTINUATION_TIMEOUT = 3600.0
@@ -47,6 +50,19 @@ def check_failure_type(value: object) -> str:
     :raises LimitExceeded: It is not.
     """
     return check_text("failureDetails.type", value)
+
+
+def check_execution_states(values: Iterable[str]) -> tuple[str, ...]:
+    """
+    Return the states of executions that somebody wants to hear of, each once, in a fixed order.
+
+    :raises InvalidInput: There is no state, or one that no event is made for.
+    """
+    given = [values] if isinstance(values, str) else list(values)
+    wanted = {_checked("states", each, EXECUTION_STATES) for each in given}
+    if not wanted:
+        raise InvalidInput(f"states is empty; it takes {', '.join(EXECUTION_STATES)}.")
+    return tuple(state for state in EXECUTION_STATES if state in wanted)
 
 
 def _checked(name: str, value: str, choices: tuple[str, ...]) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
-from airflow_codepipeline_partner._protocol.parsing import without_none
+from airflow_codepipeline_partner._protocol.parsing import read_mapping, without_none
+from airflow_codepipeline_partner.exceptions import InvalidInput
 
 #: An execution with one of these statuses changes no more, unless somebody retries a stage of it.
 ENDED = ("Succeeded", "Failed", "Stopped", "Superseded", "Cancelled")
@@ -16,6 +17,8 @@ ENDED = ("Succeeded", "Failed", "Stopped", "Superseded", "Cancelled")
 KNOWN_WITHIN = 60.0
 #: The status of an action's execution that did not do its work.
 _NOT_DONE = ("Failed", "Abandoned")
+#: What names an execution in an event.
+_NAMES = ("pipeline_name", "pipeline_execution_id", "status")
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ class PipelineExecution:
         newer execution went on in its place) or ``Cancelled`` (the pipeline was changed meanwhile).
     :param status_summary: More about the status, for people, or None.
     :param failed_actions: Actions that did not do their work, as far as somebody asked for them.
+    :param updated_at: When it last changed, in UTC, by AWS's clock. None if CodePipeline was asked for this
+        execution alone.
 
     Source: PipelineExecution, PipelineExecutionSummary, CodePipeline API 2015-07-09.
     """
@@ -124,6 +129,7 @@ class PipelineExecution:
     status: str
     status_summary: str | None = None
     failed_actions: tuple[ActionExecution, ...] = ()
+    updated_at: datetime | None = None
 
     @classmethod
     def from_api(cls, pipeline_name: str, members: Mapping[str, Any]) -> Self:
@@ -138,6 +144,7 @@ class PipelineExecution:
             execution_id=str(members.get("pipelineExecutionId") or ""),
             status=str(members.get("status") or ""),
             status_summary=members.get("statusSummary"),
+            updated_at=members.get("lastUpdateTime"),
         )
 
     @property
@@ -177,6 +184,25 @@ class PipelineExecution:
             status_summary=members.get("status_summary"),
             failed_actions=tuple(map(ActionExecution.from_xcom, members.get("failed_actions") or ())),
         )
+
+    def to_event(self) -> dict[str, Any]:
+        """Return it as JSON values, for an asset's event: without its actions, which nobody asked for."""
+        return {name: value for name, value in self.to_xcom().items() if name != "failed_actions"}
+
+    @classmethod
+    def from_event(cls, value: object) -> Self:
+        """
+        Return what :meth:`to_event` made, or what a user wrote in its place.
+
+        :raises InvalidInput: It names no execution.
+        """
+        given = read_mapping(value, "An execution", _NAMES)
+        for needed in _NAMES:
+            if not isinstance(given.get(needed), str) or not given[needed]:
+                raise InvalidInput(f"An execution needs {needed}, a text.")
+        name, execution_id, status = (given[name] for name in _NAMES)
+        summary = given.get("status_summary")
+        return cls(name, execution_id, status, None if summary is None else str(summary))
 
     def __str__(self) -> str:
         return f"execution {self.execution_id} of pipeline {self.pipeline_name}"

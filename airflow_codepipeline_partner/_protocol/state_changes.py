@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What CodePipeline's events say: that an action has started.
+What CodePipeline's events say: that an action has started, or that an execution has another state.
 
-EventBridge delivers each event at least once, and in any order. An event names the action's type, and neither
-its job nor its configuration.
+EventBridge delivers each event at least once, and in any order. An event of an action names the action's
+type, and neither its job nor its configuration; an event of an execution names its pipeline.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from airflow_codepipeline_partner.exceptions import InvalidInput
 
 SOURCE = "aws.codepipeline"
 ACTION_STATE_CHANGE = "CodePipeline Action Execution State Change"
+EXECUTION_STATE_CHANGE = "CodePipeline Pipeline Execution State Change"
 STARTED = "STARTED"
 #: After this time an event says nothing any more: other workers have polled since.
 FRESH_FOR = timedelta(seconds=60)
@@ -26,23 +28,43 @@ FRESH_FOR = timedelta(seconds=60)
 _REGION_IN_HOST = re.compile(r"(?:^|\.)([a-z]{2}(?:-[a-z]+)+-\d)\.")
 
 
-def pattern_of(action_type: ActionType) -> dict[str, Any]:
-    """Return the EventBridge pattern of the events that :func:`started_action` reads for an action type."""
+@dataclass(frozen=True)
+class ChangedPipeline:
+    """
+    A pipeline of which an execution has another state.
+
+    :param name: Its name.
+    """
+
+    name: str
+
+
+def pattern_of(subject: ActionType | ChangedPipeline) -> dict[str, Any]:
+    """Return the EventBridge pattern of the events about a subject, as :func:`subject_of` reads them."""
+    if isinstance(subject, ChangedPipeline):
+        return {
+            "source": [SOURCE],
+            "detail-type": [EXECUTION_STATE_CHANGE],
+            "detail": {"pipeline": [subject.name]},
+        }
     return {
         "source": [SOURCE],
         "detail-type": [ACTION_STATE_CHANGE],
         "detail": {
             "state": [STARTED],
-            "type": {name: [value] for name, value in action_type.to_api().items()},
+            "type": {name: [value] for name, value in subject.to_api().items()},
         },
     }
 
 
-def started_action(body: str) -> ActionType | None:
+def subject_of(body: str) -> ActionType | ChangedPipeline | None:
     """
-    Return the type of the action that an event says has started; None if CodePipeline says something else.
+    Return what an event is about: the type of an action that has started, or a pipeline.
+
+    An event of a pipeline says that one of its executions has another state.
 
     :param body: A message as EventBridge puts it into an SQS queue.
+    :return: None if CodePipeline says something else.
     :raises InvalidInput: It is no event of CodePipeline's.
 
     Source: Monitoring CodePipeline events, AWS CodePipeline User Guide.
@@ -51,10 +73,19 @@ def started_action(body: str) -> ActionType | None:
     if event.get("source") != SOURCE:
         raise InvalidInput("The message is no event of CodePipeline's.")
     detail = event.get("detail")
-    if event.get("detail-type") != ACTION_STATE_CHANGE or not isinstance(detail, Mapping):
+    if not isinstance(detail, Mapping):
         return None
-    if detail.get("state") != STARTED:
-        return None
+    if event.get("detail-type") == EXECUTION_STATE_CHANGE:
+        name = detail.get("pipeline")
+        if not isinstance(name, str) or not name:
+            raise InvalidInput("The event does not say which pipeline has changed.")
+        return ChangedPipeline(name)
+    if event.get("detail-type") == ACTION_STATE_CHANGE and detail.get("state") == STARTED:
+        return _type_of(detail)
+    return None
+
+
+def _type_of(detail: Mapping[str, Any]) -> ActionType | None:
     kind = detail.get("type")
     if not isinstance(kind, Mapping):
         raise InvalidInput("The event does not say which type of action has started.")

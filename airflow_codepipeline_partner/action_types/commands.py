@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Run the commands on custom action types.
-
-The standard output has only results: declarations, the list, policies. Messages go to the standard error.
-"""
+"""Run the commands on custom action types."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import logging
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TextIO
+from collections.abc import Iterable, Iterator
+from typing import TextIO
 
 from airflow_codepipeline_partner._aws_errors import is_access_denied
+from airflow_codepipeline_partner._command_runs import (
+    DONE,
+    REFUSED,
+    print_json,
+    print_message,
+    run_command,
+)
 from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner.action_types import yaml_file
 from airflow_codepipeline_partner.action_types.client import ALREADY_EXISTS, ActionTypeClient
@@ -28,9 +29,8 @@ from airflow_codepipeline_partner.action_types.model import (
 )
 from airflow_codepipeline_partner.action_types.policies import partner_worker_policy, worker_policy
 from airflow_codepipeline_partner.action_types.wake_queue_template import wake_queue_template
-from airflow_codepipeline_partner.exceptions import CodePipelineError, InvalidInput, RequestRefused
+from airflow_codepipeline_partner.exceptions import InvalidInput, RequestRefused
 
-DONE, REFUSED, WRONG = 0, 1, 2
 #: How many existing action types are named if one is not found.
 _MAX_NAMED = 5
 
@@ -44,7 +44,7 @@ def run(name: str, parsed: Namespace) -> int:
     :return: The exit code: 0 if it succeeded, 1 if AWS refused or was not reached, 2 for an invalid command
         line or declaration.
     """
-    commands: dict[str, Callable[[Namespace, TextIO], int]] = {
+    commands = {
         "create": _create,
         "show": _show,
         "list": _list,
@@ -52,18 +52,7 @@ def run(name: str, parsed: Namespace) -> int:
         "policy": _policy,
         "wake-queue": _wake_queue,
     }
-    try:
-        with _logs_on_stderr() as output:
-            return commands[name](parsed, output)
-    except InvalidInput as error:
-        _print_message(str(error))
-        return WRONG
-    except CodePipelineError as error:
-        _print_message(str(error))
-        return REFUSED
-    except KeyboardInterrupt:
-        _print_message("Interrupted.")
-        return REFUSED
+    return run_command(commands[name], parsed)
 
 
 def _create(parsed: Namespace, output: TextIO) -> int:
@@ -72,9 +61,9 @@ def _create(parsed: Namespace, output: TextIO) -> int:
         path, place, partition = declared.path, client.region_name, client.partition
         existing = _among(_listed(client) or (), declared.action_type) or _create_or_find(client, declared)
     if existing is None:
-        _print_message(f"Created {path} in {place}. The IAM policy of its worker:")
+        print_message(f"Created {path} in {place}. The IAM policy of its worker:")
     elif paths := differences(declared, existing):
-        _print_message(
+        print_message(
             f"{path} already exists in {place}, and the declaration differs from it in "
             f"{', '.join(paths)}.\n"
             "A custom action type cannot be changed: declare it under a version that was never used, and "
@@ -85,8 +74,8 @@ def _create(parsed: Namespace, output: TextIO) -> int:
         return REFUSED
     else:
         note = " (Tags are not compared: CodePipeline does not return them.)" if declared.tags else ""
-        _print_message(f"{path} already exists in {place}, as declared.{note} The IAM policy of its worker:")
-    _print_json(worker_policy(declared.action_type, region=place, partition=partition), output)
+        print_message(f"{path} already exists in {place}, as declared.{note} The IAM policy of its worker:")
+    print_json(worker_policy(declared.action_type, region=place, partition=partition), output)
     return DONE
 
 
@@ -139,7 +128,7 @@ def _list(parsed: Namespace, output: TextIO) -> int:
             file=output,
         )
     if not there:
-        _print_message(f"There is no custom action type in {place}.")
+        print_message(f"There is no custom action type in {place}.")
     return DONE
 
 
@@ -153,10 +142,10 @@ def _delete(parsed: Namespace, output: TextIO) -> int:
         if there is not None and _among(there, action_type) is None:
             return _not_found(action_type, there, place)
         if not parsed.yes and not _is_confirmed(path, place):
-            _print_message("Nothing was deleted.")
+            print_message("Nothing was deleted.")
             return REFUSED
         client.delete_custom_action_type(action_type)
-    _print_message(
+    print_message(
         f"Deleted {path} in {place}. To restore it, create it exactly as it was. For anything else use a "
         "version that was never used."
     )
@@ -187,7 +176,7 @@ def _policy(parsed: Namespace, output: TextIO) -> int:
         )
     else:
         policy = worker_policy(_action_type(parsed.target), wake_queue_arn=parsed.wake_queue, **place)
-    _print_json(policy, output)
+    print_json(policy, output)
     return DONE
 
 
@@ -249,25 +238,5 @@ def _not_found(wanted: ActionType, there: list[CustomActionType], place: str) ->
     names = [each.path for each in there]
     more = f" and {len(names) - _MAX_NAMED} more (action-type list)" if len(names) > _MAX_NAMED else ""
     others = f"there are {', '.join(names[:_MAX_NAMED])}{more}" if names else "there are none at all"
-    _print_message(f"There is no custom action type {path_of(wanted)} in {place}; {others}.")
+    print_message(f"There is no custom action type {path_of(wanted)} in {place}; {others}.")
     return REFUSED
-
-
-@contextlib.contextmanager
-def _logs_on_stderr() -> Iterator[TextIO]:
-    """Yield the standard output, and send logs, which Airflow writes there, to the standard error."""
-    output = sys.stdout
-    # Handlers that Airflow's command line set up before it called us.
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler) and handler.stream is output:
-            handler.setStream(sys.stderr)
-    with contextlib.redirect_stdout(sys.stderr):
-        yield output
-
-
-def _print_message(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-def _print_json(value: Any, output: TextIO) -> None:
-    print(json.dumps(value, indent=2), file=output)

@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from airflow_codepipeline_partner._iam_policies import (
+    codepipeline_arn,
+    may_read_wake_queue,
+    policy,
+    statement,
+)
 from airflow_codepipeline_partner._protocol.dialects import CUSTOM, DIALECTS, THIRD_PARTY, Dialect
 from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner.action_types.model import path_of
-from airflow_codepipeline_partner.exceptions import InvalidInput
-
-#: Part of an ARN → its pattern.
-_ARN_PARTS = {"account_id": r"\d{12}|\*", "region": r"[a-z0-9-]+|\*", "partition": r"aws[a-z-]*|\*"}
-_QUEUE_ARN = r"arn:aws[a-z-]*:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,80}"
 
 
 def worker_policy(
@@ -38,27 +38,21 @@ def worker_policy(
 
     Source: Actions, resources, and condition keys for AWS CodePipeline, Service Authorization Reference.
     """
-    given = {"account_id": account_id, "region": region, "partition": partition}
-    for name, pattern in _ARN_PARTS.items():
-        if not re.fullmatch(pattern, given[name], re.ASCII):
-            raise InvalidInput(f"{name} ({len(given[name])} characters) must match {pattern}.")
-    if wake_queue_arn is not None and not re.fullmatch(_QUEUE_ARN, wake_queue_arn, re.ASCII):
-        raise InvalidInput(
-            f"wake_queue_arn ({len(wake_queue_arn)} characters) must be the ARN of an SQS queue, such as "
-            "arn:aws:sqs:eu-central-1:123456789012:started."
-        )
-    resource = f"actiontype:{CUSTOM}/{path_of(action_type)}"
-    arn = f"arn:{partition}:codepipeline:{region}:{account_id}:{resource}"
+    arn = codepipeline_arn(
+        f"actiontype:{CUSTOM}/{path_of(action_type)}",
+        account_id=account_id,
+        region=region,
+        partition=partition,
+    )
     calls = DIALECTS[CUSTOM]
     # Of CodePipeline's calls, only the poll supports a resource.
     statements = [
-        _statement("PollForJobs", (calls.poll,), arn),
-        _statement("WorkOnJobs", _calls_on_jobs(calls), "*"),
+        statement("PollForJobs", (calls.poll,), arn),
+        statement("WorkOnJobs", _calls_on_jobs(calls), "*"),
     ]
     if wake_queue_arn is not None:
-        reading = ("ReceiveMessage", "DeleteMessage")
-        statements.append(_statement("ReadWakeQueue", reading, wake_queue_arn, service="sqs"))
-    return _policy(*statements)
+        statements.append(may_read_wake_queue(wake_queue_arn))
+    return policy(*statements)
 
 
 def partner_worker_policy() -> dict[str, Any]:
@@ -68,19 +62,8 @@ def partner_worker_policy() -> dict[str, Any]:
     Source: Actions, resources, and condition keys for AWS CodePipeline, Service Authorization Reference.
     """
     calls = DIALECTS[THIRD_PARTY]
-    return _policy(_statement("WorkOnThirdPartyJobs", (calls.poll, *_calls_on_jobs(calls)), "*"))
+    return policy(statement("WorkOnThirdPartyJobs", (calls.poll, *_calls_on_jobs(calls)), "*"))
 
 
 def _calls_on_jobs(calls: Dialect) -> tuple[str, ...]:
     return calls.details, calls.acknowledge, calls.success, calls.failure
-
-
-def _policy(*statements: dict[str, Any]) -> dict[str, Any]:
-    return {"Version": "2012-10-17", "Statement": list(statements)}
-
-
-def _statement(
-    sid: str, calls: tuple[str, ...], resource: str, service: str = "codepipeline"
-) -> dict[str, Any]:
-    actions = [f"{service}:{call}" for call in calls]
-    return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}

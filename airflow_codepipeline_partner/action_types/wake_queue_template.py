@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The CloudFormation template of a wake queue: an EventBridge rule, and the SQS queue that it feeds."""
+"""The CloudFormation template of a wake queue for the jobs of an action type."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from airflow_codepipeline_partner._protocol.jobs import ActionType
-from airflow_codepipeline_partner._protocol.state_changes import pattern_of
+from airflow_codepipeline_partner._wake_queue_stack import stack_of
 from airflow_codepipeline_partner.action_types.model import path_of
-
-#: For how long the queue keeps an event, in seconds: until then every triggerer has polled.
-RETENTION = 300
 
 
 def wake_queue_template(action_type: ActionType) -> dict[str, Any]:
@@ -23,45 +20,4 @@ def wake_queue_template(action_type: ActionType) -> dict[str, Any]:
 
     Source: AWS::Events::Rule, AWS::SQS::Queue and AWS::SQS::QueuePolicy, CloudFormation template reference.
     """
-    may_send = {
-        "Sid": "EventsOfTheRule",
-        "Effect": "Allow",
-        "Principal": {"Service": "events.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": _arn_of("Queue"),
-        "Condition": {"ArnEquals": {"aws:SourceArn": _arn_of("Rule")}},
-    }
-    return {
-        "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": f"Says when an action of {path_of(action_type)} starts in a pipeline.",
-        "Resources": {
-            "Queue": {
-                "Type": "AWS::SQS::Queue",
-                "Properties": {"MessageRetentionPeriod": RETENTION, "SqsManagedSseEnabled": True},
-            },
-            "QueuePolicy": {
-                "Type": "AWS::SQS::QueuePolicy",
-                "Properties": {
-                    "Queues": [{"Ref": "Queue"}],
-                    "PolicyDocument": {"Version": "2012-10-17", "Statement": [may_send]},
-                },
-            },
-            "Rule": {
-                "Type": "AWS::Events::Rule",
-                "Properties": {
-                    "EventPattern": pattern_of(action_type),
-                    "State": "ENABLED",
-                    "Targets": [{"Id": "Queue", "Arn": _arn_of("Queue")}],
-                },
-            },
-        },
-        "Outputs": {
-            "QueueUrl": {"Description": "The wake_queue of the DAGs.", "Value": {"Ref": "Queue"}},
-            "QueueArn": {"Description": "For the worker's policy.", "Value": _arn_of("Queue")},
-        },
-    }
-
-
-def _arn_of(resource: str) -> dict[str, Any]:
-    # A new one each time: CloudFormation refuses the aliases that YAML would have for the same one.
-    return {"Fn::GetAtt": [resource, "Arn"]}
+    return stack_of(action_type, f"Says when an action of {path_of(action_type)} starts in a pipeline.")

@@ -4,89 +4,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from itertools import pairwise
 
 import pytest
+from fake_pipeline import World
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling import execution_poller
 from airflow_codepipeline_partner._polling.execution_poller import ExecutionPoller
-from airflow_codepipeline_partner._protocol.executions import ActionExecution, PipelineExecution
+from airflow_codepipeline_partner._protocol.executions import ActionExecution
 from airflow_codepipeline_partner.exceptions import PipelineNotFound, RequestRefused, ServiceUnavailable
 
 SILENCE = ServiceUnavailable("no answer")
-
-
-class World:
-    """Answers looks from a script. Also the clock: time passes only in a pause."""
-
-    def __init__(self, monkeypatch):
-        #: Execution → its status at each look; the last one stays.
-        self.statuses = {}
-        self.actions = {}
-        #: What goes wrong at each look, in order.
-        self.troubles = []
-        self.calls = []
-        self.looks = []
-        #: What GetPipelineExecution is refused with, and what happens in the next look.
-        self.refused = self.during_a_look = None
-        #: What happens in the pauses, in order.
-        self.meanwhile = []
-        self.now = 1000.0
-        world = self
-
-        class Hook:
-            def find_executions(self, pipeline_name, execution_ids):
-                world.calls.append("ListPipelineExecutions")
-                world.looks.append(world.now)
-                if world.during_a_look is not None:
-                    happen, world.during_a_look = world.during_a_look, None
-                    world.loop.call_soon_threadsafe(happen)
-                    time.sleep(0.1)
-                trouble = world.troubles.pop(0) if world.troubles else None
-                if trouble is not None:
-                    raise trouble
-                return {each: world.execution(each) for each in execution_ids if each in world.statuses}
-
-            def get_newest_action_executions(self, pipeline_name):
-                world.calls.append("ListActionExecutions")
-                return world.actions
-
-            def get_execution(self, pipeline_name, execution_id):
-                world.calls.append("GetPipelineExecution")
-                if world.refused is not None:
-                    raise world.refused
-                if execution_id != "old":
-                    raise PipelineNotFound("none", code="PipelineExecutionNotFoundException")
-                return PipelineExecution(pipeline_name, execution_id, "Succeeded")
-
-        monkeypatch.setattr(AwsParameters, "hook", lambda parameters, **more: Hook())
-        monkeypatch.setattr(execution_poller, "SYSTEM_CLOCK", self)
-
-    def execution(self, execution_id):
-        statuses = self.statuses[execution_id]
-        status = statuses.pop(0) if len(statuses) > 1 else statuses[0]
-        return PipelineExecution("pipe", execution_id, status)
-
-    def time(self):
-        return self.now
-
-    monotonic = time
-
-    def vary(self, seconds):
-        return seconds
-
-    async def pause(self, changed, seconds):
-        if self.meanwhile:
-            self.meanwhile.pop()()
-        for _ in range(5):
-            await asyncio.sleep(0)
-        if changed.is_set():
-            changed.clear()
-            return
-        assert len(self.looks) < 1000, "it waits for ever"
-        self.now += max(seconds, 0)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import operator
 
 import pytest
 from fake_codepipeline import jobs
@@ -13,10 +14,12 @@ from airflow_codepipeline_partner._polling import repeats
 from airflow_codepipeline_partner._polling.repeats import Repeats
 from airflow_codepipeline_partner.jobs import ActionType, OfferedJob
 
+JOB_ID = operator.attrgetter("job_id")
+
 
 def said_again(events, until=100):
     """Return when which jobs are said again, for events of one job each at these times."""
-    order, found, names = Repeats(), [], itertools.chain("abcdefgh", map(str, itertools.count()))
+    order, found, names = Repeats(JOB_ID), [], itertools.chain("abcdefgh", map(str, itertools.count()))
     for now in range(until):
         if now in events:
             order.note_event(jobs(next(names)), float(now))
@@ -42,7 +45,7 @@ def test_further_events_say_it_as_well():
 @pytest.mark.parametrize("seconds", [1, 3, 6, 10, 19, 25, 29])
 def test_a_job_of_a_steady_stream_is_said_twice_more_at_most(seconds):
     times = collections.Counter()
-    order = Repeats()
+    order = Repeats(JOB_ID)
     for now in range(3700):
         if now % seconds == 0 and now < 3600:
             order.note_event(jobs(f"job-{now}"), float(now))
@@ -55,7 +58,7 @@ def test_a_job_of_a_steady_stream_is_said_twice_more_at_most(seconds):
 
 def test_a_newer_offer_is_said():
     """It may have a new nonce."""
-    order = Repeats()
+    order = Repeats(JOB_ID)
     kind = ActionType("Build", "Own", owner="Custom")
     for now, nonce in ((0.0, "1"), (1.0, "1")):
         order.note_event([OfferedJob("a", None, kind, nonce)], now)
@@ -75,7 +78,7 @@ def test_no_more_than_so_many_are_said_again(monkeypatch):
 
 
 def test_what_was_said_often_enough_counts_as_no_event():
-    order = Repeats()
+    order = Repeats(JOB_ID)
     for now in (0.0, 1.0):
         order.note_event(jobs("a"), now)
     order._overlooked.clear()
@@ -86,7 +89,7 @@ def test_what_was_said_often_enough_counts_as_no_event():
 
 
 def test_the_wait_is_known():
-    order = Repeats()
+    order = Repeats(JOB_ID)
     assert order.seconds_left(0.0) == float("inf")
     for now in (0.0, 1.0):
         order.note_event(jobs("a"), now)

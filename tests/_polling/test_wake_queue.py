@@ -20,6 +20,7 @@ from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling import wake_queue
 from airflow_codepipeline_partner._polling.poller import SharedPoller
 from airflow_codepipeline_partner._polling.wake_queue import Outcome, WakeQueue
+from airflow_codepipeline_partner._protocol.state_changes import ChangedPipeline
 from airflow_codepipeline_partner.exceptions import ServiceUnavailable
 from airflow_codepipeline_partner.jobs import ActionType
 
@@ -158,6 +159,20 @@ def test_an_event_wakes_those_who_wait_for_its_type():
     }
 
 
+def changed(name, at=NOW):
+    kind = "CodePipeline Pipeline Execution State Change"
+    return body(at=at, **{"detail-type": kind, "detail": {"pipeline": name, "state": "FAILED"}})
+
+
+def test_one_queue_may_have_events_of_actions_and_of_pipelines():
+    job, shop, other = Listener(), Listener(ChangedPipeline("shop")), Listener(ChangedPipeline("other"))
+    queue = Queue([body(), changed("shop"), changed("shop"), changed("nobody's")])
+    assert hear(queue, job, shop, other) == []
+    assert (job.heard, shop.heard, other.heard) == (1, 2, 0)
+    # The last one may be for another triggerer.
+    assert queue.deleted == [body(), changed("shop"), changed("shop")]
+
+
 def test_what_others_wait_for_is_left_to_them_for_a_minute():
     others = ActionType("Test", "Other")
     late = datetime.fromtimestamp(NOW.timestamp() - 61, UTC)
@@ -220,7 +235,7 @@ def test_a_queue_of_another_region_is_said(caplog):
     url, queue = URL.replace("eu-central-1", "us-east-1"), Queue()
     with caplog.at_level(logging.WARNING):
         hear(queue, Listener(), url=url)
-    assert "It is in us-east-1, and the jobs are polled for in eu-central-1." in caplog.text
+    assert "It is in us-east-1, and CodePipeline is asked in eu-central-1." in caplog.text
     assert queue.asked == []
 
 

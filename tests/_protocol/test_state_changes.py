@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_codepipeline_partner._protocol.state_changes import (
+    ChangedPipeline,
     is_fresh,
     pattern_of,
     region_of_queue,
-    started_action,
+    subject_of,
 )
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.jobs import ActionType
@@ -35,7 +36,17 @@ def event(state="STARTED", version="1", **changes):
 
 @pytest.mark.parametrize("version", ["1", 1, 1.0])
 def test_an_action_that_starts_is_heard_of(version):
-    assert started_action(event(version=version)) == TYPE
+    assert subject_of(event(version=version)) == TYPE
+
+
+PIPELINE_EVENT = {"detail-type": "CodePipeline Pipeline Execution State Change"}
+
+
+@pytest.mark.parametrize(
+    "state", ["STARTED", "SUCCEEDED", "FAILED", "STOPPED", "SUPERSEDED", "CANCELED", "?"]
+)
+def test_a_pipeline_that_changes_is_heard_of(state):
+    assert subject_of(event(state=state, **PIPELINE_EVENT)) == ChangedPipeline("shop")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +62,7 @@ def test_an_action_that_starts_is_heard_of(version):
     ],
 )
 def test_other_events_of_codepipeline_say_nothing(body):
-    assert started_action(body) is None
+    assert subject_of(body) is None
 
 
 @pytest.mark.parametrize(
@@ -65,13 +76,16 @@ def test_other_events_of_codepipeline_say_nothing(body):
         "{}",
         event(source="aws.codebuild"),
         event(detail={"state": "STARTED"}),
+        event(detail={"state": "FAILED"}, **PIPELINE_EVENT),
+        event(detail={"state": "FAILED", "pipeline": ""}, **PIPELINE_EVENT),
+        event(detail={"state": "FAILED", "pipeline": ["shop"]}, **PIPELINE_EVENT),
         event(detail={"state": "STARTED", "type": "Build"}),
         "\ud800",
     ],
 )
 def test_rubbish_is_refused_without_being_quoted(body):
     with pytest.raises(InvalidInput) as refusal:
-        started_action(body)
+        subject_of(body)
     assert len(str(refusal.value)) < 300
     assert "codebuild" not in str(refusal.value)
 
@@ -117,3 +131,10 @@ def test_the_pattern_is_of_such_events_only():
     assert held["detail-type"] in pattern["detail-type"]
     assert held["detail"]["state"] in pattern["detail"]["state"]
     assert {name: [value] for name, value in held["detail"]["type"].items()} == pattern["detail"]["type"]
+
+
+def test_the_pattern_of_a_pipeline_is_of_its_events_only():
+    pattern, held = pattern_of(ChangedPipeline("shop")), json.loads(event(**PIPELINE_EVENT))
+    assert held["source"] in pattern["source"]
+    assert pattern["detail-type"] == [held["detail-type"]]
+    assert pattern["detail"] == {"pipeline": ["shop"]}

@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 REPO = Path(__file__).resolve().parents[2]
+# The commands of this Python come first, as in an environment that is switched on.
+PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 def all_pages() -> list[Path]:
@@ -31,3 +37,24 @@ def blocks(name: str) -> list[tuple[str, str]]:
 def blocks_of(name: str, language: str) -> list[str]:
     """Return the code of a page's blocks in one language."""
     return [code for found, code in blocks(name) if found == language]
+
+
+def in_shell(commands: str, emulator: Any, folder: Path) -> str:
+    """Run a block of commands against the emulator, and return what they print."""
+    done = subprocess.run(
+        ["bash", "-ec", commands],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PATH": PATH,
+            "AWS_ENDPOINT_URL": emulator.url,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "any",
+            "AWS_SECRET_ACCESS_KEY": "any",
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

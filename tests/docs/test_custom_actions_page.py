@@ -7,18 +7,14 @@ import json
 import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from support import ACTION_TYPE, CUSTOM_TYPE
 
 from demo.local_airflow import free_port
-from tests.docs.pages import blocks, blocks_of, page
+from tests.docs.pages import PATH, blocks, blocks_of, in_shell, page
 
 PAGE = "docs/custom-actions.md"
-# The commands of this Python come first, as in an environment that is switched on.
-PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 @pytest.fixture
@@ -38,27 +34,6 @@ def test_every_block_is_run_here():
         "bash",
         "bash",
     ]
-
-
-def in_shell(commands, emulator, folder):
-    """Run a block of commands against the emulator, and return what they print."""
-    done = subprocess.run(
-        ["bash", "-ec", commands],
-        cwd=folder,
-        env={
-            **os.environ,
-            "PATH": PATH,
-            "AWS_ENDPOINT_URL": emulator.url,
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "any",
-            "AWS_SECRET_ACCESS_KEY": "any",
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_the_commands_do_what_they_say(emulator, tmp_path):

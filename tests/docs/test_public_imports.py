@@ -25,6 +25,7 @@ PUBLIC = [
     "links",
     "notifications",
     "operators",
+    "pipelines",
     "sensors",
     "triggers",
 ]

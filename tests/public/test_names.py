@@ -28,6 +28,7 @@ from airflow_codepipeline_partner import (
     jobs,
     links,
     operators,
+    pipelines,
     provider_info,
     sensors,
 )
@@ -76,6 +77,7 @@ PUBLIC = {
         "finish_job",
     },
     artifacts: {"ArchiveFormat", "ArchiveLimits", "Workspace"},
+    pipelines: {"PURPOSES", "pipeline_policy", "pipeline_wake_queue_template"},
     emulator: {
         "Clock",
         "ControlError",

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from public_surface import AWS, NEEDED, parameters_of
 
-from airflow_codepipeline_partner import operators, sensors, triggers
+from airflow_codepipeline_partner import assets, operators, pipelines, sensors, triggers
+from airflow_codepipeline_partner._protocol.execution_changes import LastLook
 from airflow_codepipeline_partner._protocol.executions import ActionExecution, PipelineExecution
 
 OF_PIPELINE = {"pipeline_name": NEEDED, **AWS}
@@ -96,6 +97,35 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
         "stop_on_kill": None,
         **AWS,
     },
+    triggers.CodePipelineEventTrigger: {
+        "pipeline_name": NEEDED,
+        "states": ("Succeeded",),
+        "poll_interval": 30,
+        "look_back": 600,
+        "wake_queue": None,
+        **AWS,
+    },
+    assets.codepipeline_events: {
+        "name": NEEDED,
+        "pipeline_name": NEEDED,
+        "states": ("Succeeded",),
+        "poll_interval": 30,
+        "look_back": 600,
+        "wake_queue": None,
+        **AWS,
+    },
+    assets.ended_executions: {"context": None},
+    pipelines.pipeline_policy: {
+        "pipeline_name": NEEDED,
+        "purposes": ("start", "wait"),
+        "stage_name": None,
+        "action_name": None,
+        "account_id": "*",
+        "region": "*",
+        "partition": "*",
+        "wake_queue_arn": None,
+    },
+    pipelines.pipeline_wake_queue_template: {"pipeline_name": NEEDED},
 }
 #: What no template changes.
 NOT_TEMPLATED = {
@@ -147,3 +177,41 @@ def test_an_execution_in_xcom_is_as_it_was():
         ],
     }
     assert PipelineExecution.from_xcom(execution.to_xcom()) == execution
+
+
+def test_an_execution_in_an_event_is_as_it_was():
+    execution = PipelineExecution("shop", "7ce2", "Failed", "Why.")
+    assert execution.to_event() == {
+        "pipeline_name": "shop",
+        "pipeline_execution_id": "7ce2",
+        "status": "Failed",
+        "status_summary": "Why.",
+    }
+    assert PipelineExecution.from_event(execution.to_event()) == execution
+
+
+def test_a_watcher_is_stored_as_it_was():
+    trigger = triggers.CodePipelineEventTrigger("shop")
+    path, kwargs = trigger.serialize()
+    assert path == "airflow_codepipeline_partner.triggers.CodePipelineEventTrigger"
+    assert kwargs == {
+        "pipeline_name": "shop",
+        "states": ["Succeeded"],
+        "poll_interval": 30,
+        "look_back": 600,
+        "wake_queue": None,
+        **AWS,
+    }
+    assert triggers.CodePipelineEventTrigger(**kwargs).serialize() == (path, kwargs)
+
+
+def test_the_last_look_in_airflows_store_is_as_it_was():
+    stored = {"until": "2026-01-31T12:00:00+00:00", "open": ["7ce2"]}
+    assert LastLook.from_stored(stored).to_stored() == stored
+
+
+def test_the_purposes_of_a_policy_are_as_they_were():
+    assert list(pipelines.PURPOSES) == [
+        *("start", "wait", "stop", "retry", "roll-back", "approve", "transition", "override-condition"),
+        *("put-revision", "events"),
+    ]

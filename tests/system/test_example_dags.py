@@ -37,6 +37,7 @@ def test_every_example_is_tested_and_named_like_its_file(dags):
         "example_watch_external_work",
         "example_build_with_output_variables",
         "example_custom_jobs_by_query",
+        "example_pipeline_events",
     }
 
 
@@ -272,3 +273,13 @@ def test_example_build_with_output_variables(emulator, own, run_dag, make_hook):
     assert action_state(emulator, "own")["summary"] == "Built from 1 files by Airflow."
     [uploaded] = emulator.ledger.where(kind="artifact", operation="PutObject", outcome="ok")
     assert uploaded.details["artifact"] == "BuildOutput"
+
+
+def test_example_pipeline_events(run_dag):
+    ended = [
+        {"pipeline_name": "shop", "pipeline_execution_id": "7ce2", "status": "Succeeded"},
+        {"pipeline_name": "shop", "pipeline_execution_id": "8df3", "status": "Failed"},
+    ]
+    run = run_dag("example_pipeline_events", executions=ended)
+    assert run.state == "success"
+    assert [each["pipeline_execution_id"] for each in run.xcoms["ended", "return_value"]] == ["7ce2", "8df3"]
