@@ -25,6 +25,8 @@ from airflow_codepipeline_partner.jobs import ActionType
         ["action-type", "nonsense"],
         ["action-type", "create"],
         ["action-type", "show"],
+        ["action-type", "template"],
+        ["action-type", "template", "file", "--format", "nonsense"],
         ["action-type", "delete"],
         ["action-type", "list", "--endpoint-url", "planted-secret"],
         ["action-type", "list", "--endpoint-url", "ftp://planted-secret"],
@@ -59,6 +61,7 @@ def test_airflow_has_the_same_commands_with_the_same_arguments():
             "list",
             "delete",
             "policy",
+            "template",
             "wake-queue",
         ]
     )

@@ -2,7 +2,8 @@
 """
 Run the commands on custom action types.
 
-The standard output has only results: declarations, the list, policies. Messages go to the standard error.
+The standard output has only results: declarations, the list, policies, templates. Messages go to the standard
+error.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from typing import Any, TextIO
 from airflow_codepipeline_partner._aws_errors import is_access_denied
 from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner.action_types import yaml_file
+from airflow_codepipeline_partner.action_types.cdk import cdk_stack
 from airflow_codepipeline_partner.action_types.client import ALREADY_EXISTS, ActionTypeClient
+from airflow_codepipeline_partner.action_types.cloudformation import cloudformation_template
 from airflow_codepipeline_partner.action_types.differences import differences
 from airflow_codepipeline_partner.action_types.model import (
     PATH,
@@ -27,12 +30,18 @@ from airflow_codepipeline_partner.action_types.model import (
     path_of,
 )
 from airflow_codepipeline_partner.action_types.policies import partner_worker_policy, worker_policy
+from airflow_codepipeline_partner.action_types.terraform import terraform_configuration
 from airflow_codepipeline_partner.action_types.wake_queue_template import wake_queue_template
 from airflow_codepipeline_partner.exceptions import CodePipelineError, InvalidInput, RequestRefused
 
 DONE, REFUSED, WRONG = 0, 1, 2
 #: How many existing action types are named if one is not found.
 _MAX_NAMED = 5
+_TEMPLATES: dict[str, Callable[[CustomActionType], str]] = {
+    "cloudformation": lambda declared: yaml_file.dump(cloudformation_template(declared)),
+    "terraform": terraform_configuration,
+    "cdk": cdk_stack,
+}
 
 
 def run(name: str, parsed: Namespace) -> int:
@@ -50,6 +59,7 @@ def run(name: str, parsed: Namespace) -> int:
         "list": _list,
         "delete": _delete,
         "policy": _policy,
+        "template": _template,
         "wake-queue": _wake_queue,
     }
     try:
@@ -188,6 +198,11 @@ def _policy(parsed: Namespace, output: TextIO) -> int:
     else:
         policy = worker_policy(_action_type(parsed.target), wake_queue_arn=parsed.wake_queue, **place)
     _print_json(policy, output)
+    return DONE
+
+
+def _template(parsed: Namespace, output: TextIO) -> int:
+    print(_TEMPLATES[parsed.format](_declared(parsed.file)), end="", file=output)
     return DONE
 
 

@@ -47,18 +47,30 @@ def worker_policy(
             f"wake_queue_arn ({len(wake_queue_arn)} characters) must be the ARN of an SQS queue, such as "
             "arn:aws:sqs:eu-central-1:123456789012:started."
         )
-    resource = f"actiontype:{CUSTOM}/{path_of(action_type)}"
-    arn = f"arn:{partition}:codepipeline:{region}:{account_id}:{resource}"
-    calls = DIALECTS[CUSTOM]
-    # Of CodePipeline's calls, only the poll supports a resource.
-    statements = [
-        _statement("PollForJobs", (calls.poll,), arn),
-        _statement("WorkOnJobs", _calls_on_jobs(calls), "*"),
-    ]
+    policy = policy_over(arn_of(action_type, partition, region, account_id))
     if wake_queue_arn is not None:
         reading = ("ReceiveMessage", "DeleteMessage")
-        statements.append(_statement("ReadWakeQueue", reading, wake_queue_arn, service="sqs"))
-    return _policy(*statements)
+        policy["Statement"].append(_statement("ReadWakeQueue", reading, wake_queue_arn, service="sqs"))
+    return policy
+
+
+def arn_of(action_type: ActionType, partition: str, region: str, account_id: str) -> str:
+    """Return the ARN of a custom action type; its parts may be placeholders of a template."""
+    return f"arn:{partition}:codepipeline:{region}:{account_id}:actiontype:{CUSTOM}/{path_of(action_type)}"
+
+
+def policy_over(arn: Any) -> dict[str, Any]:
+    """
+    Return the policy of a worker that polls for one custom action type.
+
+    :param arn: Its ARN, or what a template has in the place of that.
+    """
+    calls = DIALECTS[CUSTOM]
+    # Of CodePipeline's calls, only the poll supports a resource.
+    return _policy(
+        _statement("PollForJobs", (calls.poll,), arn),
+        _statement("WorkOnJobs", _calls_on_jobs(calls), "*"),
+    )
 
 
 def partner_worker_policy() -> dict[str, Any]:
@@ -80,7 +92,7 @@ def _policy(*statements: dict[str, Any]) -> dict[str, Any]:
 
 
 def _statement(
-    sid: str, calls: tuple[str, ...], resource: str, service: str = "codepipeline"
+    sid: str, calls: tuple[str, ...], resource: Any, service: str = "codepipeline"
 ) -> dict[str, Any]:
     actions = [f"{service}:{call}" for call in calls]
     return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}
