@@ -37,6 +37,7 @@ except ImportError:
 
 __all__ = [
     "OUTDATED_TRIES_WRITE",
+    "READS_OTHER_DAGS",
     "AirflowConfigException",
     "AirflowFailException",
     "AirflowNotFoundException",
@@ -68,6 +69,7 @@ __all__ = [
     "retry_wait",
     "secrets_backends",
     "start_run",
+    "tags_of_dag",
     "task_decorator_factory",
     "task_state_store",
     "threads_ask_in_turn",
@@ -80,6 +82,8 @@ threads_ask_in_turn = threading.Lock()
 
 #: Before Airflow 3.3, a try that Airflow holds for dead, and that still runs, may write records.
 OUTDATED_TRIES_WRITE = Version(version("apache-airflow-task-sdk")) < Version("1.3")
+#: From Airflow 3.2 on, a task can ask about another DAG.
+READS_OTHER_DAGS = Version(version("apache-airflow-task-sdk")) >= Version("1.2")
 #: What a task raises to end in another way than by failing; not all of these are there in every version.
 _OTHER_ENDS = frozenset(
     {
@@ -241,6 +245,20 @@ def is_paused(ti: Any, dag_id: str) -> bool:
     except Exception:
         # It may be unknown here; what starts its run says so.
         return False
+
+
+def tags_of_dag(ti: Any, dag_id: str) -> frozenset[str]:
+    """
+    Return the tags of any DAG, none if there is no such DAG. Only where :data:`READS_OTHER_DAGS`.
+
+    :raises AirflowRuntimeError: The API server did not answer.
+    """
+    try:
+        return frozenset(ti.get_dag(dag_id).tags)
+    except Exception as error:
+        if refused_start(error)[0] != 404:
+            raise
+        return frozenset()
 
 
 def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any]) -> bool:

@@ -46,7 +46,7 @@ def may_read_wake_queue(queue_arn: str) -> dict[str, Any]:
     return statement("ReadWakeQueue", ("ReceiveMessage", "DeleteMessage"), queue_arn, service="sqs")
 
 
-def statement(sid: str, calls: Iterable[str], resource: str, service: str = "codepipeline") -> dict[str, Any]:
+def statement(sid: str, calls: Iterable[str], resource: Any, service: str = "codepipeline") -> dict[str, Any]:
     """Return a statement that allows calls on a resource."""
     actions = [f"{service}:{call}" for call in calls]
     return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}

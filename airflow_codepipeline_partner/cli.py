@@ -129,6 +129,20 @@ _ON_ACTION_TYPES = (
         ),
     ),
     Command(
+        "template",
+        "print a declared action type and its worker's policy for CloudFormation, Terraform or the AWS CDK; "
+        "makes no AWS call",
+        (
+            _FILE,
+            _argument(
+                "--format",
+                choices=("cloudformation", "terraform", "cdk"),
+                default="cloudformation",
+                help="YAML of CloudFormation (the default), HCL of Terraform, or Python of the CDK",
+            ),
+        ),
+    ),
+    Command(
         "wake-queue",
         "print a CloudFormation template of an SQS queue that says when actions start; makes no AWS call",
         (_TARGET,),

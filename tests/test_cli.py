@@ -26,6 +26,8 @@ from airflow_codepipeline_partner.pipelines import pipeline_policy
         ["action-type", "nonsense"],
         ["action-type", "create"],
         ["action-type", "show"],
+        ["action-type", "template"],
+        ["action-type", "template", "file", "--format", "nonsense"],
         ["action-type", "delete"],
         ["pipeline"],
         ["pipeline", "nonsense"],
@@ -55,8 +57,9 @@ def ours() -> Any:
 
 def test_airflow_has_the_same_commands_with_the_same_arguments():
     commands = ours()
+    of_action_types = ("create", "show", "list", "delete", "policy", "template", "wake-queue")
     assert list(commands) == [
-        *(("action-type", name) for name in ("create", "show", "list", "delete", "policy", "wake-queue")),
+        *(("action-type", name) for name in of_action_types),
         *(("pipeline", name) for name in ("policy", "wake-queue")),
     ]
     for group in cli.GROUPS:

@@ -16,6 +16,7 @@ from airflow_codepipeline_partner._compat import (
     ends_task_otherwise,
     is_retried,
     retry_wait,
+    tags_of_dag,
     task_state_store,
 )
 
@@ -23,6 +24,26 @@ from airflow_codepipeline_partner._compat import (
 def context(try_number=1, max_tries=1, **more):
     ti = SimpleNamespace(try_number=try_number, max_tries=max_tries, **more)
     return {"ti": ti, "task": SimpleNamespace()}
+
+
+def answer(status):
+    error = RuntimeError()
+    error.error = SimpleNamespace(detail={"status_code": status, "detail": {}})
+    return error
+
+
+def test_a_dag_that_is_not_there_has_no_tags():
+    def get_dag(dag_id):
+        if dag_id == "there":
+            return SimpleNamespace(tags=["one", "two"])
+        raise answer(404 if dag_id == "missing" else 500)
+
+    ti = SimpleNamespace(get_dag=get_dag)
+    assert tags_of_dag(ti, "there") == {"one", "two"}
+    assert tags_of_dag(ti, "missing") == frozenset()
+    # What is not known must not read as no tags: the task is to be retried.
+    with pytest.raises(RuntimeError):
+        tags_of_dag(ti, "in an outage")
 
 
 def test_a_skip_ends_a_task_otherwise_and_an_error_does_not():

@@ -51,9 +51,16 @@ class TaskInstanceRef:
             return None
         if not isinstance(held, Mapping) or held.get(_MARK) != _VERSION:
             return None
-        named: dict[str, Any] = {field.name: held.get(field.name) for field in fields(cls)}
-        is_ours = all(isinstance(value, int if name == "map_index" else str) for name, value in named.items())
-        return cls(**named) if is_ours else None
+        return cls.from_value(held)
+
+    @classmethod
+    def from_value(cls, value: object) -> Self | None:
+        """Return the task that a mapping names, or None for anything else."""
+        if not isinstance(value, Mapping):
+            return None
+        named: dict[str, Any] = {field.name: value.get(field.name) for field in fields(cls)}
+        is_one = all(isinstance(held, int if name == "map_index" else str) for name, held in named.items())
+        return cls(**named) if is_one else None
 
     @property
     def token(self) -> str:

@@ -106,9 +106,8 @@ def check_outputs(
         return
     fails = missing_outputs == "fail"
     try:
-        found = _uploaded(
-            context, {job.job_id, *former_job_ids}, _most_likely(context, task_ids, fails), expected
-        )
+        ti, likely = context["ti"], _most_likely(context, task_ids, fails)
+        found = uploaded_in_run(ti.dag_id, ti.run_id, likely, {job.job_id, *former_job_ids}, expected)
     except Exception as trouble:
         if fails:
             raise
@@ -140,13 +139,21 @@ def _most_likely(context: Mapping[str, Any], task_ids: Collection[str], all_of_t
     return ordered if all_of_them else ordered[:MAX_LOOKS]
 
 
-def _uploaded(
-    context: Mapping[str, Any], job_ids: Collection[str], task_ids: Iterable[str], expected: Collection[str]
+def uploaded_in_run(
+    dag_id: str,
+    run_id: str,
+    task_ids: Iterable[str],
+    job_ids: Collection[str],
+    expected: Collection[str],
 ) -> set[str]:
-    """Return which of the expected artifacts some tasks have uploaded, for any of some jobs."""
-    ti, found = context["ti"], set[str]()
+    """
+    Return which of the expected artifacts some tasks of a run have uploaded, for any of some jobs.
+
+    The tasks after those that have uploaded all of them are not looked at.
+    """
+    found = set[str]()
     for task_id in task_ids:
-        values = values_of(UPLOADS_KEY, dag_id=ti.dag_id, run_id=ti.run_id, task_id=task_id)
+        values = values_of(UPLOADS_KEY, dag_id=dag_id, run_id=run_id, task_id=task_id)
         for value in values:
             if isinstance(value, Mapping):
                 found.update(name for job_id in job_ids for name in value.get(job_id) or ())

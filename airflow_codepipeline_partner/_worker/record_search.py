@@ -240,6 +240,22 @@ def find_claim(context: Mapping[str, Any], job_id: str) -> ClaimInRun | None:
     return max(found, key=lambda claim: claim.counts_as_ours, default=None)
 
 
+def find_claim_by(claiming: TaskInstanceRef, job_id: str) -> ClaimInRun | None:
+    """
+    Return the claim that a task of any run has made of a job, or of the newest job that followed it, or None.
+
+    Of a run of another DAG only the plain records are known. They show the newest state that is certain.
+
+    :param claiming: The task.
+    :param job_id: The job.
+    """
+    store = RecordStore(claiming)
+    record = store.read_claim()
+    if record is None or not record.is_about(job_id):
+        return None
+    return ClaimInRun(store, record, record.unknown_claim or "assume_ours")
+
+
 def is_claimed_in_run(context: Mapping[str, Any], job_id: str) -> bool:
     """
     Return whether a task of this run has claimed a job, or may have.

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
 from airflow_codepipeline_partner._aws_errors import is_access_denied
@@ -19,7 +19,9 @@ from airflow_codepipeline_partner._command_runs import (
 )
 from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner.action_types import yaml_file
+from airflow_codepipeline_partner.action_types.cdk import cdk_stack
 from airflow_codepipeline_partner.action_types.client import ALREADY_EXISTS, ActionTypeClient
+from airflow_codepipeline_partner.action_types.cloudformation import cloudformation_template
 from airflow_codepipeline_partner.action_types.differences import differences
 from airflow_codepipeline_partner.action_types.model import (
     PATH,
@@ -28,11 +30,17 @@ from airflow_codepipeline_partner.action_types.model import (
     path_of,
 )
 from airflow_codepipeline_partner.action_types.policies import partner_worker_policy, worker_policy
+from airflow_codepipeline_partner.action_types.terraform import terraform_configuration
 from airflow_codepipeline_partner.action_types.wake_queue_template import wake_queue_template
 from airflow_codepipeline_partner.exceptions import InvalidInput, RequestRefused
 
 #: How many existing action types are named if one is not found.
 _MAX_NAMED = 5
+_TEMPLATES: dict[str, Callable[[CustomActionType], str]] = {
+    "cloudformation": lambda declared: yaml_file.dump(cloudformation_template(declared)),
+    "terraform": terraform_configuration,
+    "cdk": cdk_stack,
+}
 
 
 def run(name: str, parsed: Namespace) -> int:
@@ -50,6 +58,7 @@ def run(name: str, parsed: Namespace) -> int:
         "list": _list,
         "delete": _delete,
         "policy": _policy,
+        "template": _template,
         "wake-queue": _wake_queue,
     }
     return run_command(commands[name], parsed)
@@ -177,6 +186,11 @@ def _policy(parsed: Namespace, output: TextIO) -> int:
     else:
         policy = worker_policy(_action_type(parsed.target), wake_queue_arn=parsed.wake_queue, **place)
     print_json(policy, output)
+    return DONE
+
+
+def _template(parsed: Namespace, output: TextIO) -> int:
+    print(_TEMPLATES[parsed.format](_declared(parsed.file)), end="", file=output)
     return DONE
 
 

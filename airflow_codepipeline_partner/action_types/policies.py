@@ -38,21 +38,35 @@ def worker_policy(
 
     Source: Actions, resources, and condition keys for AWS CodePipeline, Service Authorization Reference.
     """
-    arn = codepipeline_arn(
-        f"actiontype:{CUSTOM}/{path_of(action_type)}",
-        account_id=account_id,
-        region=region,
-        partition=partition,
+    made = policy_over(
+        codepipeline_arn(_resource_of(action_type), account_id=account_id, region=region, partition=partition)
     )
+    if wake_queue_arn is not None:
+        made["Statement"].append(may_read_wake_queue(wake_queue_arn))
+    return made
+
+
+def _resource_of(action_type: ActionType) -> str:
+    return f"actiontype:{CUSTOM}/{path_of(action_type)}"
+
+
+def arn_of(action_type: ActionType, partition: str, region: str, account_id: str) -> str:
+    """Return the ARN of a custom action type; its parts may be placeholders of a template."""
+    return f"arn:{partition}:codepipeline:{region}:{account_id}:{_resource_of(action_type)}"
+
+
+def policy_over(arn: Any) -> dict[str, Any]:
+    """
+    Return the policy of a worker that polls for one custom action type.
+
+    :param arn: Its ARN, or what a template has in the place of that.
+    """
     calls = DIALECTS[CUSTOM]
     # Of CodePipeline's calls, only the poll supports a resource.
-    statements = [
+    return policy(
         statement("PollForJobs", (calls.poll,), arn),
         statement("WorkOnJobs", _calls_on_jobs(calls), "*"),
-    ]
-    if wake_queue_arn is not None:
-        statements.append(may_read_wake_queue(wake_queue_arn))
-    return policy(*statements)
+    )
 
 
 def partner_worker_policy() -> dict[str, Any]:

@@ -19,11 +19,12 @@ from botocore.credentials import Credentials, ReadOnlyCredentials
 
 from airflow_codepipeline_partner._compat import threads_ask_in_turn
 from airflow_codepipeline_partner._endpoints import endpoint_of
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.job_details import JobDetails
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._secrets import in_closed_frames
 from airflow_codepipeline_partner._worker.awaited_job import awaited_token
-from airflow_codepipeline_partner._worker.record_search import find_claim
+from airflow_codepipeline_partner._worker.record_search import find_claim, find_claim_by
 from airflow_codepipeline_partner.artifacts.errors import EXPIRED_CODES
 from airflow_codepipeline_partner.exceptions import ArtifactError, CodePipelineProviderError, JobNotFound
 
@@ -50,6 +51,7 @@ class JobCredentials(Credentials):
     :param hook: The hook that requests the job's details.
     :param job: The job.
     :param clock: A clock in seconds, for the credentials' age.
+    :param claimed_by: The task of another run that has claimed the job. None if a task of this run has.
     """
 
     def __init__(
@@ -57,11 +59,14 @@ class JobCredentials(Credentials):
         hook: CodePipelineHook,
         job: OfferedJob,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        claimed_by: TaskInstanceRef | None = None,
     ) -> None:
         super().__init__(access_key="", secret_key="", method="codepipeline-job")
         self._hook = hook
         self._job = job
         self._clock = clock
+        self._claimed_by = claimed_by
         self._lock = threading.Lock()
         self._details: JobDetails | None = None
         self._frozen: ReadOnlyCredentials | None = None
@@ -152,7 +157,7 @@ class JobCredentials(Credentials):
         else:
             if details.artifact_credentials:
                 return details
-        newest = _newest_job(self._job)
+        newest = _newest_job(self._job, self._claimed_by)
         if newest is not None:
             log.info("Job %s has ended; its action goes on in job %s.", self._job.job_id, newest.job_id)
             self._job = newest
@@ -173,16 +178,21 @@ def _frozen(details: JobDetails) -> ReadOnlyCredentials | None:
     return ReadOnlyCredentials(given["accessKeyId"], given["secretAccessKey"], given["sessionToken"])
 
 
-def _newest_job(job: OfferedJob) -> OfferedJob | None:
+def _newest_job(job: OfferedJob, claimed_by: TaskInstanceRef | None) -> OfferedJob | None:
     """
-    Return a later job of the same action that the run of the running task has claimed, or None.
+    Return a later job of the same action that the run which has the job has claimed, or None.
 
+    :param job: The job.
+    :param claimed_by: The task that has claimed it. None if that is one of the running task's run.
     :raises ArtifactError: The run has ended the job to go on in a next one, and has not claimed that yet.
     """
     from airflow.sdk import get_current_context
 
     try:
-        claim = find_claim(get_current_context(), job.job_id)
+        if claimed_by is not None:
+            claim = find_claim_by(claimed_by, job.job_id)
+        else:
+            claim = find_claim(get_current_context(), job.job_id)
         awaited = None if claim is None else awaited_token(claim)
     except Exception as error:
         # Without a task, or if Airflow does not answer: the given job is all that is known.

@@ -18,8 +18,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.job_details import Artifact, JobDetails
-from airflow_codepipeline_partner._protocol.jobs import OfferedJob
+from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._protocol.parsing import read_mapping
 from airflow_codepipeline_partner._worker.output_artifacts import record_uploads
 from airflow_codepipeline_partner.artifacts.credentials import JobCredentials, make_client
 from airflow_codepipeline_partner.artifacts.errors import disk_errors, s3_errors
@@ -45,7 +47,8 @@ class JobStorage:
     The artifacts of one job.
 
     :param hook: The hook that requests the job's details.
-    :param job: The job, as the hook's methods take it.
+    :param job: The job, as the hook's methods take it; or, in a run that was started as a step of a pipeline,
+        ``codepipeline`` of its conf.
 
     Source: GetThirdPartyJobDetails, CodePipeline API 2015-07-09; GetObject, PutObject, UploadPart,
     S3 API 2006-03-01.
@@ -54,7 +57,7 @@ class JobStorage:
     def __init__(self, hook: CodePipelineHook, job: object) -> None:
         self.hook = hook
         self.job = OfferedJob.from_value(job)
-        self._credentials = JobCredentials(hook, self.job)
+        self._credentials = JobCredentials(hook, self.job, claimed_by=_claimed_by(job))
         self._uploaded: set[str] = set()
 
     @cached_property
@@ -251,6 +254,13 @@ class JobStorage:
             "Check that the pipeline's role and the policies of the bucket and its KMS key allow it.",
             job_id=self.job.job_id,
         )
+
+
+def _claimed_by(job: object) -> TaskInstanceRef | None:
+    """Return the task that has claimed a job for this run, as a step's conf names it; else None."""
+    if isinstance(job, OfferedJob | ClaimedJob):
+        return None
+    return TaskInstanceRef.from_value(read_mapping(job, "A job").get("claimed_by"))
 
 
 def _crc32_of(path: Path) -> str:

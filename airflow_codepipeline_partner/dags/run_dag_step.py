@@ -5,15 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from importlib.metadata import version
 from typing import Any
 
 from airflow.sdk import DAG
 
+from airflow_codepipeline_partner._compat import READS_OTHER_DAGS
+from airflow_codepipeline_partner._protocol.choices import MissingOutputs, check_missing_outputs
 from airflow_codepipeline_partner._protocol.dialects import CUSTOM
 from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner._protocol.step_configuration import MAX_TIMEOUT
 from airflow_codepipeline_partner.assets import codepipeline_jobs, dispatch_jobs
 from airflow_codepipeline_partner.dags.step_tasks import (
+    WORKER_TAG,
     StartRunOfStepOperator,
     StepOutputsOperator,
     look_at_run,
@@ -27,7 +31,8 @@ from airflow_codepipeline_partner.sensors import CodePipelineJobProgressSensor
 def run_dag_step(
     action_type: ActionType | Mapping[str, str] | str,
     *,
-    allowed_dags: Iterable[str],
+    allowed_dags: Iterable[str] = (),
+    allowed_tag: str | None = None,
     dag_id: str = "codepipeline_step",
     poll_interval: float = 30,
     wake_queue: str | None = None,
@@ -36,6 +41,7 @@ def run_dag_step(
     progress_interval: float | None = None,
     poke_interval: float = 30,
     max_active_runs: int = 64,
+    missing_outputs: MissingOutputs = "warn",
     aws_conn_id: str | None = "aws_default",
     region_name: str | None = None,
     **parameters: Any,
@@ -57,6 +63,8 @@ def run_dag_step(
     :param action_type: The action type, with the owner ``Custom``.
     :param allowed_dags: The ids of the DAGs that pipelines may run. Everybody who may change a pipeline
         may run these, with any conf.
+    :param allowed_tag: A tag: pipelines may run all DAGs that have it, too, except workers such as this one.
+        From Airflow 3.2 on. At least one of ``allowed_dags`` and ``allowed_tag`` is needed.
     :param dag_id: The id of the DAG that polls. The one that works on a job has ``_job`` behind it.
     :param poll_interval: Seconds between two polls.
     :param wake_queue: The URL of an SQS queue with CodePipeline's events, or None; see
@@ -68,6 +76,8 @@ def run_dag_step(
         ``job_timeout`` has passed.
     :param poke_interval: Seconds between two looks at a run.
     :param max_active_runs: How many jobs are worked on at once.
+    :param missing_outputs: What to do if the run has succeeded, but none of its tasks has uploaded one of the
+        action's output artifacts: ``warn`` in the log (the default), ``fail`` the action, or ``ignore`` it.
     :param aws_conn_id: The ``aws`` connection. If None, boto3's default credentials are used.
     :param region_name: The region of the jobs. If None, the connection's region is used.
     :param parameters: Other parameters of both DAGs, such as ``tags``, but not those that make them work:
@@ -78,13 +88,15 @@ def run_dag_step(
     kind = ActionType.from_value(action_type)
     if kind.owner != CUSTOM:
         raise InvalidInput(f"A step needs a custom action type, not one of the owner {kind.owner}.")
-    allowed = _read_names(allowed_dags)
+    allowed = _read_allowed(allowed_dags, allowed_tag)
+    check_missing_outputs(missing_outputs)
     if given := sorted({"schedule", "on_failure_callback"} & set(parameters)):
         raise InvalidInput(f"run_dag_step takes no {', '.join(given)}: the worker has its own.")
     aws: dict[str, Any] = {"aws_conn_id": aws_conn_id, "region_name": region_name}
     # A worker may be lost at any moment, and Airflow's server be away for a while.
     again: dict[str, Any] = {"retries": 5, "retry_delay": timedelta(seconds=10)}
-    shared: dict[str, Any] = {"tags": ["codepipeline"], "catchup": False, **parameters}
+    tags = {*parameters.pop("tags", ["codepipeline"]), WORKER_TAG}
+    shared: dict[str, Any] = {"catchup": False, **parameters, "tags": tags}
     works = f"{dag_id}_job"
     if {dag_id, works} & set(allowed):
         raise InvalidInput("A step cannot run the DAGs of its own worker.")
@@ -104,7 +116,12 @@ def run_dag_step(
             task_id="claim", job="{{ dag_run.conf | tojson }}", **again, **aws
         )
         start = StartRunOfStepOperator(
-            task_id="start", job=claim.output, allowed_dags=allowed, **again, **aws
+            task_id="start",
+            job=claim.output,
+            allowed_dags=allowed,
+            allowed_tag=allowed_tag,
+            **again,
+            **aws,
         )
         wait = CodePipelineJobProgressSensor(
             task_id="wait",
@@ -120,19 +137,31 @@ def run_dag_step(
             **again,
             **aws,
         )
-        outputs = StepOutputsOperator(task_id="outputs", run=start.output, **again)
+        outputs = StepOutputsOperator(task_id="outputs", run=start.output, job=claim.output, **again)
         start >> wait >> outputs
         finish_job(
             claim,
             execution_details="{{ ti.xcom_pull(task_ids='start')['execution_details'] | tojson }}",
             output_variables="{{ ti.xcom_pull(task_ids='outputs') | tojson }}",
+            missing_outputs=missing_outputs,
             **aws,
         )
     return polling, working
 
 
-def _read_names(allowed_dags: Iterable[str]) -> list[str]:
+def _read_allowed(allowed_dags: Iterable[str], allowed_tag: str | None) -> list[str]:
     names = [allowed_dags] if isinstance(allowed_dags, str) else list(allowed_dags)
-    if not names or not all(isinstance(name, str) and name for name in names):
-        raise InvalidInput("allowed_dags must name the DAGs that pipelines may run.")
+    if not all(isinstance(name, str) and name for name in names) or not (names or allowed_tag):
+        raise InvalidInput(
+            "allowed_dags must name the DAGs that pipelines may run, or allowed_tag a tag of them."
+        )
+    if allowed_tag is None:
+        return names
+    if not isinstance(allowed_tag, str) or allowed_tag in ("", WORKER_TAG):
+        raise InvalidInput(f"allowed_tag must be a tag, and not {WORKER_TAG}, which workers have.")
+    if not READS_OTHER_DAGS:
+        raise InvalidInput(
+            f"allowed_tag needs Airflow 3.2, and this is {version('apache-airflow-core')}, in which a task "
+            "cannot read another DAG's tags. Name the DAGs in allowed_dags."
+        )
     return names

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from dataclasses import asdict
+from typing import Any, ClassVar, NoReturn
 from urllib.parse import quote
 
 from airflow.sdk import BaseOperator
@@ -18,6 +19,7 @@ from airflow_codepipeline_partner._compat import (
     is_paused,
     refused_start,
     start_run,
+    tags_of_dag,
 )
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.step_configuration import StepConfiguration, text_of_value
@@ -26,6 +28,8 @@ from airflow_codepipeline_partner.exceptions import JobFailure
 
 __all__: list[str] = []
 
+#: A tag of the worker's own DAGs: no pipeline may run them for their tags.
+WORKER_TAG = "codepipeline-worker"
 #: Why Airflow's server does not start a run → the same for the customer.
 _REFUSALS = {
     (404, "not_found"): "does not exist in this Airflow",
@@ -40,14 +44,18 @@ class StartRunOfStepOperator(CodePipelineBaseOperator):
 
     :param job: The claimed job. (templated)
     :param allowed_dags: The DAGs that may be run.
+    :param allowed_tag: A tag of other DAGs that may be run, or None.
     """
 
     template_fields: Sequence[str] = ("job", *CodePipelineBaseOperator.template_fields)
 
-    def __init__(self, *, job: Any, allowed_dags: Sequence[str], **kwargs: Any) -> None:
+    def __init__(
+        self, *, job: Any, allowed_dags: Sequence[str], allowed_tag: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.job = job
         self.allowed_dags = list(allowed_dags)
+        self.allowed_tag = allowed_tag
 
     def execute(self, context: Any) -> dict[str, Any]:
         """
@@ -64,7 +72,7 @@ class StartRunOfStepOperator(CodePipelineBaseOperator):
             step = in_closed_frames(lambda: StepConfiguration.of(details.configuration))
             self._check(step, context["ti"])
             run_id = f"codepipeline__{claimed.job_id}"
-            self._start(step, run_id, claimed)
+            self._start(step, run_id, {**_about(claimed), **_claimed_by(context, claimed)})
         except JobFailure as failure:
             _fail(failure)
         self.log.info("Run %s of DAG %s.", run_id, step.dag_id)
@@ -81,18 +89,22 @@ class StartRunOfStepOperator(CodePipelineBaseOperator):
         }
 
     def _check(self, step: StepConfiguration, ti: Any) -> None:
-        if step.dag_id not in self.allowed_dags:
+        if not self._allows(step.dag_id, ti):
             raise JobFailure(f"DAG {step.dag_id} may not be run by pipelines.", "PermissionError")
         if is_paused(ti, step.dag_id):
             raise JobFailure(f"DAG {step.dag_id} is paused in Airflow.", "ConfigurationError")
 
-    def _start(self, step: StepConfiguration, run_id: str, job: ClaimedJob) -> None:
+    def _allows(self, dag_id: str, ti: Any) -> bool:
+        if dag_id in self.allowed_dags or self.allowed_tag is None:
+            return dag_id in self.allowed_dags
+        tags = tags_of_dag(ti, dag_id)
+        return self.allowed_tag in tags and WORKER_TAG not in tags
+
+    def _start(self, step: StepConfiguration, run_id: str, about: Mapping[str, Any]) -> None:
         dag_id = step.dag_id
         try:
             # What the customer has configured is in no variable that an error would show.
-            is_new = in_closed_frames(
-                lambda: start_run(dag_id, run_id, {**step.conf, "codepipeline": _about(job)})
-            )
+            is_new = in_closed_frames(lambda: start_run(dag_id, run_id, {**step.conf, "codepipeline": about}))
         except Exception as error:
             status, reason = refused_start(error)
             why = _REFUSALS.get((status or 0, reason or ""))
@@ -111,6 +123,7 @@ def _about(job: ClaimedJob) -> dict[str, Any]:
     known = job.to_xcom()
     names = (
         "job_id",
+        "action_type",
         "account_id",
         "pipeline_name",
         "pipeline_arn",
@@ -122,6 +135,18 @@ def _about(job: ClaimedJob) -> dict[str, Any]:
         "output_artifacts",
     )
     return {name: known[name] for name in names if known.get(name) is not None}
+
+
+def _claimed_by(context: Any, job: ClaimedJob) -> dict[str, Any]:
+    """
+    Return where the records of a job lie, under ``claimed_by``.
+
+    A long run needs them: the action goes on in another job then, whose credentials open the artifacts.
+    """
+    from airflow_codepipeline_partner._worker.record_search import find_claim
+
+    claim = find_claim(context, job.job_id)
+    return {} if claim is None else {"claimed_by": asdict(claim.store.ref)}
 
 
 def look_at_run(job: ClaimedJob, run: Mapping[str, Any]) -> Any:
@@ -155,16 +180,21 @@ def look_at_run(job: ClaimedJob, run: Mapping[str, Any]) -> Any:
 
 class StepOutputsOperator(BaseOperator):
     """
-    Read the outputs of a run from its XCom.
+    Read the outputs of a run from its XCom, and which output artifacts it has uploaded.
 
     :param run: What :class:`StartRunOfStepOperator` returned. (templated)
+    :param job: The claimed job. (templated)
     """
 
-    template_fields: Sequence[str] = ("run",)
+    #: It records what the run's tasks have uploaded as its own, so that the task that reports finds it.
+    uploads_artifacts: ClassVar[bool] = True
 
-    def __init__(self, *, run: Any, **kwargs: Any) -> None:
+    template_fields: Sequence[str] = ("run", "job")
+
+    def __init__(self, *, run: Any, job: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.run = run
+        self.job = job
 
     def execute(self, context: Any) -> dict[str, str]:
         """
@@ -178,7 +208,21 @@ class StepOutputsOperator(BaseOperator):
             if value is None:
                 _fail(JobFailure(f"There is no output {name}: task {task_id} has left nothing as {key}."))
             found[name] = text_of_value(value)
+        self._take_over_uploads()
         return found
+
+    def _take_over_uploads(self) -> None:
+        from airflow_codepipeline_partner._worker.dag import task_ids_of_run
+        from airflow_codepipeline_partner._worker.output_artifacts import record_uploads, uploaded_in_run
+
+        job, (dag_id, run_id) = ClaimedJob.from_value(self.job), (self.run["dag_id"], self.run["run_id"])
+        expected = {artifact.name for artifact in job.output_artifacts}
+        if not expected:
+            return
+        # The run has ended, and named the job under which it was started, whatever job came after that.
+        task_ids = task_ids_of_run(get_task_states, dag_id, run_id)
+        if found := uploaded_in_run(dag_id, run_id, task_ids, {job.job_id}, expected):
+            record_uploads(job.job_id, found)
 
 
 def value_from_run(ti: Any, dag_id: str, run_id: str, task_id: str, key: str) -> Any:

@@ -53,6 +53,11 @@ def test_any_other_token_is_the_users(token):
     assert TaskInstanceRef.from_token(token) is None
 
 
+@pytest.mark.parametrize("value", [None, "text", [], {}, {"dag_id": "d", "run_id": "r", "task_id": "t"}])
+def test_any_other_value_names_no_task(value):
+    assert TaskInstanceRef.from_value(value) is None
+
+
 def test_the_running_task_is_named_by_its_instance():
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=None)
     assert TaskInstanceRef.of(ti) == TaskInstanceRef("d", "r", "t", -1)

@@ -11,6 +11,7 @@ from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker import record_search
+from airflow_codepipeline_partner._worker.awaited_job import awaited_token
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
 from airflow_codepipeline_partner.jobs import ClaimedJob, OfferedJob
@@ -45,6 +46,21 @@ def test_an_unreadable_record_keeps_no_other_job_from_its_end(xcom, caplog):
     assert claim.job.job_id == "two"
     assert results.best is None
     assert caplog.text.count("A record of the task t cannot be read") == 3
+
+
+def test_another_run_finds_the_newest_job_of_an_action(xcom):
+    claiming, waiting = TaskInstanceRef("d", "r", "claim"), TaskInstanceRef("d", "r", "wait")
+    assert record_search.find_claim_by(claiming, "one") is None
+    store = RecordStore(claiming)
+    store.write_claim(ClaimRecord(ClaimState.CLAIMED, ClaimedJob(ONE)))
+    assert record_search.find_claim_by(claiming, "one").record.job.job_id == "one"
+    assert record_search.find_claim_by(claiming, "other") is None
+    # Between two jobs: the one has ended, the next is not claimed.
+    store.write_result(ResultRecord.of_call("done", requests.success(ONE, continuation_token=waiting.token)))
+    assert awaited_token(record_search.find_claim_by(claiming, "one")) == waiting.token
+    store.write_claim(ClaimRecord(ClaimState.CLAIMED, ClaimedJob(TWO), ("one",)))
+    found = record_search.find_claim_by(claiming, "one")
+    assert (found.record.job.job_id, awaited_token(found)) == ("two", None)
 
 
 @pytest.mark.parametrize("state", ["done", "intended", "refused"])

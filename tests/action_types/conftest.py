@@ -47,7 +47,7 @@ def run(server, capsys) -> Callable[..., Any]:
     """Run a command against the server; return what it printed, on the standard output where it was done."""
 
     def call(*arguments: str, code: int = 0, said: str = "") -> Any:
-        where = () if arguments[0] in ("policy", "wake-queue") else ("--endpoint-url", server.url)
+        where = () if arguments[0] in ("policy", "template", "wake-queue") else ("--endpoint-url", server.url)
         assert cli.main(["action-type", *arguments, *where]) == code
         printed = capsys.readouterr()
         assert said in printed.err

@@ -99,7 +99,7 @@ def test_a_put_of_success_fails_before_it_is_sent(emulator, offer_builds, run_da
 
 @pytest.mark.parametrize("dag_id", ["outputs_ignore", "outputs_of_a_function_ignore", "outputs_warn"])
 def test_nothing_is_looked_for_if_nothing_is_expected(offer_builds, run_dag, warnings, monkeypatch, dag_id):
-    monkeypatch.setattr(output_artifacts, "_uploaded", None)
+    monkeypatch.setattr(output_artifacts, "uploaded_in_run", None)
     [job] = offer_builds() if dag_id == "outputs_warn" else offer_builds("Built")
     assert run_dag(dag_id, job=job, names=[]).state == "success"
     assert warnings == []
@@ -150,7 +150,7 @@ def test_records_that_cannot_be_read_fail_no_job(
     def fail(*given):
         raise OSError("no database")
 
-    monkeypatch.setattr(output_artifacts, "_uploaded", fail)
+    monkeypatch.setattr(output_artifacts, "uploaded_in_run", fail)
     [job] = offer_builds("Built")
     assert run_dag(dag_id, job=job, names=[]).state == "success"
     assert results_of(emulator, job) == ["success"]
@@ -280,16 +280,17 @@ def test_an_upload_counts_in_a_task_that_skipped_itself_then(emulator, offer_bui
 
 def test_an_action_that_goes_on_in_another_run_is_no_failure(warnings, monkeypatch):
     """The run before may have uploaded the artifact."""
-    monkeypatch.setattr(output_artifacts, "_uploaded", lambda *given: set())
+    monkeypatch.setattr(output_artifacts, "uploaded_in_run", lambda *given: set())
     job = ClaimedJob(
         OfferedJob("j", "c"), continuation_token="by the author", output_artifacts=(Artifact("Built"),)
     )
-    output_artifacts.check_outputs({"dag": None}, job, [], "fail")
+    context = {"dag": None, "ti": SimpleNamespace(dag_id="d", run_id="r")}
+    output_artifacts.check_outputs(context, job, [], "fail")
     assert len(warnings) == 1
     with pytest.raises(ArtifactError, match="Built"):
-        output_artifacts.check_outputs({"dag": None}, job, [], "fail", former_job_ids=["i"])
+        output_artifacts.check_outputs(context, job, [], "fail", former_job_ids=["i"])
     with pytest.raises(ArtifactError, match="Built"):
-        output_artifacts.check_outputs({"dag": None}, replace(job, continuation_token=None), [], "fail")
+        output_artifacts.check_outputs(context, replace(job, continuation_token=None), [], "fail")
 
 
 @pytest.mark.parametrize(("choice", "looks"), [("warn", output_artifacts.MAX_LOOKS), ("fail", 3000)])

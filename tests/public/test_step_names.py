@@ -13,7 +13,8 @@ def test_the_signature_is_as_it_was():
     assert dags.__all__ == ["run_dag_step"]
     assert parameters_of(dags.run_dag_step) == {
         "action_type": NEEDED,
-        "allowed_dags": NEEDED,
+        "allowed_dags": (),
+        "allowed_tag": None,
         "dag_id": "codepipeline_step",
         "poll_interval": 30,
         "wake_queue": None,
@@ -22,6 +23,7 @@ def test_the_signature_is_as_it_was():
         "progress_interval": None,
         "poke_interval": 30,
         "max_active_runs": 64,
+        "missing_outputs": "warn",
         "aws_conn_id": "aws_default",
         "region_name": None,
     }

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from support import CUSTOM_TYPE
 
+from airflow_codepipeline_partner._compat import READS_OTHER_DAGS
 from airflow_codepipeline_partner.dags import step_tasks
 
 
@@ -46,11 +47,11 @@ def airflow(monkeypatch):
 def run_step(emulator, aws_connection, make_hook, run_dag):
     """Return a function that has an action with a configuration done, and returns its state."""
 
-    def run(**configuration):
+    def run(worker="step_job", **configuration):
         emulator.add_pipeline("own", action_type=CUSTOM_TYPE, configuration=configuration)
         emulator.start_execution("own")
         [job] = make_hook().poll(CUSTOM_TYPE)
-        done = run_dag("step_job", **job.to_xcom())
+        done = run_dag(worker, **job.to_xcom())
         [_, stage] = emulator.pipeline_state("own")["stageStates"]
         return done, job, stage["actionStates"][0]["latestExecution"]
 
@@ -95,6 +96,26 @@ def test_what_cannot_be_run_is_said_to_the_customer(airflow, run_step, configura
     assert (done.state, shown["status"], airflow.started) == ("failed", "Failed", [])
     assert shown["errorDetails"]["code"] == code
     assert message in shown["errorDetails"]["message"]
+
+
+@pytest.mark.skipif(not READS_OTHER_DAGS, reason="Before Airflow 3.2, no task can read another DAG's tags.")
+@pytest.mark.parametrize(
+    ("dag_id", "is_allowed"),
+    # One with the tag, one without it, and two workers with it.
+    [
+        ("build_nothing", True),
+        ("build_in_python", False),
+        ("tagged_step", False),
+        ("tagged_step_job", False),
+    ],
+)
+def test_a_tag_says_which_dags_may_be_run(airflow, run_step, serialized_dags, dag_id, is_allowed):
+    done, _, shown = run_step("tagged_step_job", Dag=dag_id)
+    assert [each[0] for each in airflow.started] == ([dag_id] if is_allowed else [])
+    assert (done.state, shown["status"]) == (("success", "Succeeded") if is_allowed else ("failed", "Failed"))
+    if not is_allowed:
+        message = f"DAG {dag_id} may not be run by pipelines."
+        assert shown["errorDetails"] == {"code": "PermissionError", "message": message}
 
 
 def test_an_output_that_is_missing_fails_the_action(airflow, run_step):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,8 @@ from airflow_codepipeline_partner.dags import run_dag_step, step_tasks
 from airflow_codepipeline_partner.dags.step_tasks import StepOutputsOperator, look_at_run
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
+#: The function of the same name hides it.
+module_of_worker = sys.modules["airflow_codepipeline_partner.dags.run_dag_step"]
 KIND = "Build/Custom/RunDag/1"
 
 
@@ -20,7 +23,8 @@ def test_it_makes_two_dags():
     assert (polling.dag_id, working.dag_id) == ("step", "step_job")
     assert set(working.task_dict) == {"claim", "start", "wait", "outputs", "finish_job"}
     assert working.get_task("finish_job").is_teardown
-    assert polling.tags == working.tags == {"mine"}
+    assert polling.tags == working.tags == {"mine", "codepipeline-worker"}
+    assert run_dag_step(KIND, allowed_dags="train_model")[0].tags == {"codepipeline", "codepipeline-worker"}
 
 
 @pytest.mark.parametrize(
@@ -29,6 +33,10 @@ def test_it_makes_two_dags():
         ({"action_type": "Build/ThirdParty/RunDag/1"}, "custom action type"),
         ({"allowed_dags": []}, "allowed_dags"),
         ({"allowed_dags": [""]}, "allowed_dags"),
+        ({"allowed_dags": [], "allowed_tag": ""}, "allowed_dags"),
+        ({"allowed_tag": "codepipeline-worker"}, "which workers have"),
+        ({"allowed_tag": ["a"]}, "allowed_tag must be a tag"),
+        ({"missing_outputs": "perhaps"}, "missing_outputs"),
         ({"allowed_dags": ["codepipeline_step_job"]}, "its own worker"),
     ],
 )
@@ -36,6 +44,13 @@ def test_what_makes_no_worker_is_refused(wrong, said):
     given = {"action_type": KIND, "allowed_dags": ["train_model"], **wrong}
     with pytest.raises(InvalidInput, match=said):
         run_dag_step(given.pop("action_type"), **given)
+
+
+def test_a_tag_is_refused_where_a_task_cannot_read_it(monkeypatch):
+    monkeypatch.setattr(module_of_worker, "READS_OTHER_DAGS", False)
+    with pytest.raises(InvalidInput, match=r"needs Airflow 3\.2, and this is 3\.\d+\.\d+.*allowed_dags"):
+        run_dag_step(KIND, allowed_tag="for-pipelines")
+    run_dag_step(KIND, allowed_dags=["train_model"])
 
 
 @pytest.fixture
@@ -80,7 +95,9 @@ def outputs_of(values, *outputs):
         assert (dag_id, run_id) == ("train_model", "r")
         return values.get((task_ids, key))
 
-    task = StepOutputsOperator(task_id="outputs", run={**RUN, "outputs": list(outputs)})
+    task = StepOutputsOperator(
+        task_id="outputs", run={**RUN, "outputs": list(outputs)}, job={"job_id": "j", "action_type": KIND}
+    )
     return task.execute({"ti": SimpleNamespace(xcom_pull=xcom_pull)})
 
 
