@@ -256,7 +256,7 @@ def tags_of_dag(ti: Any, dag_id: str) -> frozenset[str]:
     try:
         return frozenset(ti.get_dag(dag_id).tags)
     except Exception as error:
-        if refused_start(error)[0] != 404:
+        if refusal_of(error)[0] != 404:
             raise
         return frozenset()
 
@@ -276,9 +276,13 @@ def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any]) -> bool:
     return not isinstance(answer, ErrorResponse)
 
 
-def refused_start(error: BaseException) -> tuple[int | None, str | None]:
-    """Return why Airflow's server did not start a run: the HTTP status, and its word for the reason."""
+def refusal_of(error: BaseException) -> tuple[int | None, str | None]:
+    """Return why Airflow's server refused something: the HTTP status, and its word for the reason."""
+    # In a task, what the supervisor says of the answer; in dag.test(), the answer itself.
     answer = getattr(getattr(error, "error", None), "detail", None)
+    response = getattr(error, "response", None)
+    if response is not None:
+        answer = {"status_code": response.status_code, "detail": getattr(error, "detail", None)}
     if not isinstance(answer, Mapping):
         return None, None
     said = answer.get("detail")
@@ -291,8 +295,13 @@ def get_run_state(dag_id: str, run_id: str) -> str | None:
     """Return the state of a run, also where there is no task instance to ask; None if there is none."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-    state: str | None = RuntimeTaskInstance.get_dagrun_state(dag_id=dag_id, run_id=run_id)
-    return None if state is None else str(getattr(state, "value", state))
+    try:
+        state = RuntimeTaskInstance.get_dagrun_state(dag_id=dag_id, run_id=run_id)
+    except Exception as error:
+        if refusal_of(error)[0] == 404:
+            return None
+        raise
+    return str(getattr(state, "value", state))
 
 
 def count_instances(dag_id: str, run_id: str, task_id: str) -> int:

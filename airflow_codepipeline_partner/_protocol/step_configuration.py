@@ -20,6 +20,8 @@ _OUTPUT = re.compile(r"\s*([A-Za-z0-9@_-]+)\s*=\s*([\w.-]+)(?::([\w.@ -]+))?\s*"
 #: The key of what a task returns.
 RETURNED = "return_value"
 MAX_TIMEOUT = 14 * 24 * 3600
+#: How deep a conf may be nested.
+MAX_LEVELS = 100
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,25 @@ def _read_conf(text: str | None) -> Mapping[str, Any]:
         return {}
     try:
         conf = json.loads(text or "")
+        # Python reads more than JSON has: NaN, and half of a surrogate pair.
+        json.dumps(conf, allow_nan=False, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise _wrong(f"{CONF} is not JSON, at line {error.lineno} column {error.colno}.") from None
     except (ValueError, RecursionError):
         raise _wrong(f"{CONF} is not JSON.") from None
     if not isinstance(conf, dict):
         raise _wrong(f'{CONF} must be a JSON object, such as {{"day": "2026-01-31"}}.')
+    if not _can_be_sent(conf):
+        raise _wrong(f"{CONF} is nested too deeply, or has an integer of more than 64 bits.")
     return conf
+
+
+def _can_be_sent(value: Any, levels: int = MAX_LEVELS) -> bool:
+    """Return whether a part of a conf comes through to Airflow's server."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return levels > 0 and all(_can_be_sent(each, levels - 1) for each in inner)
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 def _read_outputs(text: str | None) -> tuple[Output, ...]:
@@ -120,5 +134,11 @@ def _read_timeout(text: str | None) -> float | None:
 
 
 def text_of_value(value: Any) -> str:
-    """Return a value of XCom as the text of an output variable: a text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    """
+    Return a value of XCom as the text of an output variable: a text as it is, anything else as JSON.
+
+    :raises ValueError: It has a number that JSON does not have.
+    """
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, default=str, ensure_ascii=False, allow_nan=False)

@@ -49,7 +49,15 @@ def failure_message(dag_id: str) -> str:
     return f"The Airflow DAG {dag_id} could not complete this action."
 
 
-def failure(job: OfferedJob, message: str, failure_type: str, *, dag_id: str, run_id: str) -> Call:
+def failure(
+    job: OfferedJob,
+    message: str,
+    failure_type: str,
+    *,
+    dag_id: str,
+    run_id: str,
+    external_id: str | None = None,
+) -> Call:
     """
     Compose the failure result of a job that a DAG run worked on.
 
@@ -58,10 +66,11 @@ def failure(job: OfferedJob, message: str, failure_type: str, *, dag_id: str, ru
     :param failure_type: One of the failure types of the API.
     :param dag_id: The DAG that did the work.
     :param run_id: Its run.
+    :param external_id: The external execution id; None for the one of that run.
     """
     return requests.failure(
         job,
         message=message,
         failure_type=failure_type,
-        external_execution_id=external_execution_id(dag_id, run_id),
+        external_execution_id=external_id or external_execution_id(dag_id, run_id),
     )

@@ -86,10 +86,24 @@ class ResultValues:
         is_given = self.failure_type not in (None, DEFAULT_FAILURE_TYPE)
         kind = self.failure_type if is_given else why.type
         try:
-            return result_defaults.failure(job, message or why.message, kind, **run)
+            return result_defaults.failure(
+                job, message or why.message, kind, **run, external_id=self._external_id()
+            )
         except InvalidInput as error:
             log.error("%s The default message is reported instead.", error)
             return result_defaults.failure(job, why.message, why.type, **run)
+
+    def _external_id(self) -> str | None:
+        """Return where the work can be seen, if the author's execution details say it."""
+        try:
+            details = ExecutionDetails.from_value(self.execution_details)
+        except InvalidInput:
+            return None
+        return (
+            None
+            if details is None or "execution_details" in self.unrendered
+            else details.external_execution_id
+        )
 
 
 def why_not_reportable(error: ArtifactError | InvalidInput | RequestRefused) -> str:

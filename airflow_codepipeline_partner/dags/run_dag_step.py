@@ -27,6 +27,9 @@ from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNot
 from airflow_codepipeline_partner.operators import CodePipelineClaimJobOperator, finish_job
 from airflow_codepipeline_partner.sensors import CodePipelineJobProgressSensor
 
+#: Parameters of the worker's DAGs that are no one else's.
+_ITS_OWN = {"schedule", "on_failure_callback", "on_success_callback", "max_consecutive_failed_dag_runs"}
+
 
 def run_dag_step(
     action_type: ActionType | Mapping[str, str] | str,
@@ -38,7 +41,7 @@ def run_dag_step(
     wake_queue: str | None = None,
     query_param: Mapping[str, str] | None = None,
     job_timeout: float = 3600,
-    progress_interval: float | None = None,
+    progress_interval: float | None = 300,
     poke_interval: float = 30,
     max_active_runs: int = 64,
     missing_outputs: MissingOutputs = "warn",
@@ -72,8 +75,8 @@ def run_dag_step(
     :param query_param: Only some of the jobs: ``{property name: value}``, where several Airflows share an
         account.
     :param job_timeout: The job timeout of the action type, in seconds.
-    :param progress_interval: Show the progress after this many seconds at the latest. If None, when half of
-        ``job_timeout`` has passed.
+    :param progress_interval: Show the progress after this many seconds at the latest, the first time, too.
+        Each time the action goes on in another job. If None, when half of ``job_timeout`` has passed.
     :param poke_interval: Seconds between two looks at a run.
     :param max_active_runs: How many jobs are worked on at once.
     :param missing_outputs: What to do if the run has succeeded, but none of its tasks has uploaded one of the
@@ -81,7 +84,7 @@ def run_dag_step(
     :param aws_conn_id: The ``aws`` connection. If None, boto3's default credentials are used.
     :param region_name: The region of the jobs. If None, the connection's region is used.
     :param parameters: Other parameters of both DAGs, such as ``tags``, but not those that make them work:
-        ``schedule``, ``max_active_runs``, ``on_failure_callback``.
+        ``schedule``, ``on_failure_callback``, ``on_success_callback``, ``max_consecutive_failed_dag_runs``.
     :return: The DAG that polls, and the one that works on a job.
     :raises InvalidInput: A value does not fit.
     """
@@ -90,13 +93,18 @@ def run_dag_step(
         raise InvalidInput(f"A step needs a custom action type, not one of the owner {kind.owner}.")
     allowed = _read_allowed(allowed_dags, allowed_tag)
     check_missing_outputs(missing_outputs)
-    if given := sorted({"schedule", "on_failure_callback"} & set(parameters)):
+    if given := sorted(_ITS_OWN & set(parameters)):
         raise InvalidInput(f"run_dag_step takes no {', '.join(given)}: the worker has its own.")
     aws: dict[str, Any] = {"aws_conn_id": aws_conn_id, "region_name": region_name}
     # A worker may be lost at any moment, and Airflow's server be away for a while.
-    again: dict[str, Any] = {"retries": 5, "retry_delay": timedelta(seconds=10)}
+    again: dict[str, Any] = {
+        "retries": 5,
+        "retry_delay": timedelta(seconds=10),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=5),
+    }
     tags = {*parameters.pop("tags", ["codepipeline"]), WORKER_TAG}
-    shared: dict[str, Any] = {"catchup": False, **parameters, "tags": tags}
+    shared: dict[str, Any] = {**parameters, "tags": tags}
     works = f"{dag_id}_job"
     if {dag_id, works} & set(allowed):
         raise InvalidInput("A step cannot run the DAGs of its own worker.")
@@ -109,7 +117,11 @@ def run_dag_step(
         works,
         schedule=None,
         max_active_runs=max_active_runs,
+        # Somebody may mark the task that reports as success, too.
         on_failure_callback=CodePipelineJobFailureNotifier(**aws),
+        on_success_callback=CodePipelineJobFailureNotifier(**aws),
+        # The runs of customers that fail must not pause it, nor strand the others' jobs.
+        max_consecutive_failed_dag_runs=0,
         **shared,
     ) as working:
         claim = CodePipelineClaimJobOperator(
@@ -134,7 +146,8 @@ def run_dag_step(
             poll_interval=min(poll_interval, 30),
             # The action's own timeout and the run's count.
             timeout=MAX_TIMEOUT + 3600,
-            **again,
+            # All its troubles count together, in what may be weeks.
+            **{**again, "retries": 50},
             **aws,
         )
         outputs = StepOutputsOperator(task_id="outputs", run=start.output, job=claim.output, **again)

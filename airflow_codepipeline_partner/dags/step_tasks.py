@@ -17,10 +17,11 @@ from airflow_codepipeline_partner._compat import (
     get_run_state,
     get_task_states,
     is_paused,
-    refused_start,
+    refusal_of,
     start_run,
     tags_of_dag,
 )
+from airflow_codepipeline_partner._protocol.claims import ENDED_STATUSES
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.step_configuration import StepConfiguration, text_of_value
 from airflow_codepipeline_partner._secrets import in_closed_frames
@@ -34,6 +35,8 @@ WORKER_TAG = "codepipeline-worker"
 _REFUSALS = {
     (404, "not_found"): "does not exist in this Airflow",
     (400, "import_errors"): "cannot be loaded, since its file has an error",
+    (400, "value_error"): "does not take this Conf",
+    (400, "denied_run_type"): "does not allow runs that another DAG starts",
 }
 _ENDED_TASKS = ("success", "skipped", "failed", "upstream_failed", "removed")
 
@@ -68,11 +71,14 @@ class StartRunOfStepOperator(CodePipelineBaseOperator):
         with fail_without_retry_if_permanent():
             claimed = ClaimedJob.from_value(self.job)
             details = self.hook.ask_details(OfferedJob.from_value(self.job))
+        run_id = f"codepipeline__{_first_job_id(context, claimed)}"
         try:
             step = in_closed_frames(lambda: StepConfiguration.of(details.configuration))
-            self._check(step, context["ti"])
-            run_id = f"codepipeline__{claimed.job_id}"
-            self._start(step, run_id, {**_about(claimed), **_claimed_by(context, claimed)})
+            # What an earlier try has started goes on, whatever became of the DAG.
+            if get_run_state(step.dag_id, run_id) is None:
+                self._check(step, context["ti"])
+                self._refuse_ended()
+                self._start(step, run_id, {**_about(claimed), **_claimed_by(context, claimed)})
         except JobFailure as failure:
             _fail(failure)
         self.log.info("Run %s of DAG %s.", run_id, step.dag_id)
@@ -80,7 +86,7 @@ class StartRunOfStepOperator(CodePipelineBaseOperator):
             "dag_id": step.dag_id,
             "run_id": run_id,
             "outputs": [[each.name, each.task_id, each.key] for each in step.outputs],
-            "deadline": None if step.timeout is None else time.time() + step.timeout,
+            "deadline": None if step.timeout is None else _began(context) + step.timeout,
             "execution_details": {
                 "summary": f"DAG {step.dag_id} succeeded.",
                 "externalExecutionId": f"{quote(step.dag_id, safe='')}/runs/{quote(run_id, safe='')}",
@@ -100,22 +106,40 @@ class StartRunOfStepOperator(CodePipelineBaseOperator):
         tags = tags_of_dag(ti, dag_id)
         return self.allowed_tag in tags and WORKER_TAG not in tags
 
+    def _refuse_ended(self) -> None:
+        """Start nothing for a job that has timed out, or that had its result before this task was cleared."""
+        status = self.hook.status_of_ended(OfferedJob.from_value(self.job))
+        if status in ENDED_STATUSES:
+            raise AirflowFailException(
+                f"The job has ended ({status}), so nothing is started. Retry the action in CodePipeline."
+            )
+
     def _start(self, step: StepConfiguration, run_id: str, about: Mapping[str, Any]) -> None:
         dag_id = step.dag_id
         try:
             # What the customer has configured is in no variable that an error would show.
-            is_new = in_closed_frames(lambda: start_run(dag_id, run_id, {**step.conf, "codepipeline": about}))
+            in_closed_frames(lambda: start_run(dag_id, run_id, {**step.conf, "codepipeline": about}))
         except Exception as error:
-            status, reason = refused_start(error)
-            why = _REFUSALS.get((status or 0, reason or ""))
-            if why is None and status == 400:
-                why = "does not take this Conf"
+            status, reason = refusal_of(error)
+            why = _REFUSALS.get((status or 0, reason or ""), "cannot be run" if status == 400 else None)
             if why is None:
                 raise
             raise JobFailure(f"DAG {dag_id} {why}.", "ConfigurationError") from None
-        if not is_new:
-            # Of an earlier try of this task: the id has the job's.
-            self.log.info("The run was started before.")
+
+
+def _first_job_id(context: Any, job: ClaimedJob) -> str:
+    """
+    Return the job for which the worker's run was started.
+
+    The action may have gone on in another one, which a cleared claim returns then. It is the same step.
+    """
+    return str((context["dag_run"].conf or {}).get("job_id") or job.job_id)
+
+
+def _began(context: Any) -> float:
+    """Return when the worker's run began, in seconds since the epoch: the same for each try."""
+    began = context["dag_run"].start_date
+    return float(began.timestamp()) if began else time.time()
 
 
 def _about(job: ClaimedJob) -> dict[str, Any]:
@@ -161,6 +185,8 @@ def look_at_run(job: ClaimedJob, run: Mapping[str, Any]) -> Any:
     state = get_run_state(dag_id, run_id)
     if state == "success":
         return True
+    if state is None:
+        _fail(JobFailure(f"The run of DAG {dag_id} was deleted in Airflow."))
     tasks = (get_task_states(dag_id, [run_id]) or {}).get(run_id) or {}
     if state == "failed":
         failed = sorted(name for name, of_task in tasks.items() if of_task == "failed")
@@ -207,11 +233,14 @@ class StepOutputsOperator(BaseOperator):
             value = value_from_run(context["ti"], self.run["dag_id"], self.run["run_id"], task_id, key)
             if value is None:
                 _fail(JobFailure(f"There is no output {name}: task {task_id} has left nothing as {key}."))
-            found[name] = text_of_value(value)
-        self._take_over_uploads()
+            try:
+                found[name] = text_of_value(value)
+            except ValueError:
+                _fail(JobFailure(f"The output {name} of task {task_id} cannot be written as JSON."))
+        self._take_over_uploads(_first_job_id(context, ClaimedJob.from_value(self.job)))
         return found
 
-    def _take_over_uploads(self) -> None:
+    def _take_over_uploads(self, first_job_id: str) -> None:
         from airflow_codepipeline_partner._worker.dag import task_ids_of_run
         from airflow_codepipeline_partner._worker.output_artifacts import record_uploads, uploaded_in_run
 
@@ -221,7 +250,7 @@ class StepOutputsOperator(BaseOperator):
             return
         # The run has ended, and named the job under which it was started, whatever job came after that.
         task_ids = task_ids_of_run(get_task_states, dag_id, run_id)
-        if found := uploaded_in_run(dag_id, run_id, task_ids, {job.job_id}, expected):
+        if found := uploaded_in_run(dag_id, run_id, task_ids, {job.job_id, first_job_id}, expected):
             record_uploads(job.job_id, found)
 
 
