@@ -89,7 +89,7 @@ fuzz-undone: environment ## undo what keeps archives in their bounds, one by one
 # Tried twice: a registry may be away for a moment.
 NPM_INSTALL := npm install --prefix tests/clients --no-package-lock --no-audit --no-fund --loglevel error
 
-test-clients: environment ## try the emulator with the AWS CLI, AWS SDKs of other languages, and moto's own tests (needs Node.js)
+test-clients: environment ## try the emulator with the AWS CLI, other AWS SDKs and moto's own tests, and templates with their tools (needs Node.js)
 	@$(PYTHON) -m venv .venv/aws-cli
 	@.venv/aws-cli/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/clients/requirements.txt
 	@$(NPM_INSTALL) || $(NPM_INSTALL)

@@ -30,6 +30,7 @@ class ActionTypeStack(Stack):
         self.action_type = {action_type}
         # Pipelines of other stacks may use the old version.
         self.action_type.cfn_options.update_replace_policy = CfnDeletionPolicy.RETAIN
+        self.action_type.cfn_options.deletion_policy = CfnDeletionPolicy.DELETE
         self.worker_policy = {policy}
 '''
 _ACTION_TYPE = "codepipeline.CfnCustomActionType"

@@ -157,7 +157,9 @@ class JobCredentials(Credentials):
         else:
             if details.artifact_credentials:
                 return details
-        newest = _newest_job(self._job, self._claimed_by)
+        # A job without artifacts has no credentials either.
+        has_ended = ended is not None or bool(details.input_artifacts or details.output_artifacts)
+        newest = _newest_job(self._job, self._claimed_by, has_ended)
         if newest is not None:
             log.info("Job %s has ended; its action goes on in job %s.", self._job.job_id, newest.job_id)
             self._job = newest
@@ -178,13 +180,15 @@ def _frozen(details: JobDetails) -> ReadOnlyCredentials | None:
     return ReadOnlyCredentials(given["accessKeyId"], given["secretAccessKey"], given["sessionToken"])
 
 
-def _newest_job(job: OfferedJob, claimed_by: TaskInstanceRef | None) -> OfferedJob | None:
+def _newest_job(job: OfferedJob, claimed_by: TaskInstanceRef | None, has_ended: bool) -> OfferedJob | None:
     """
     Return a later job of the same action that the run which has the job has claimed, or None.
 
     :param job: The job.
     :param claimed_by: The task that has claimed it. None if that is one of the running task's run.
-    :raises ArtifactError: The run has ended the job to go on in a next one, and has not claimed that yet.
+    :param has_ended: Whether the job certainly has ended.
+    :raises ArtifactError: The run has ended the job to go on in a next one, and has not claimed that yet; or
+        another run may have, and has not recorded it yet.
     """
     from airflow.sdk import get_current_context
 
@@ -194,20 +198,24 @@ def _newest_job(job: OfferedJob, claimed_by: TaskInstanceRef | None) -> OfferedJ
         else:
             claim = find_claim(get_current_context(), job.job_id)
         awaited = None if claim is None else awaited_token(claim)
+        # The worker may have died as it ended the job, and will find that out when its task is retried.
+        is_open = has_ended and claimed_by is not None and claim is not None and claim.results.best is None
     except Exception as error:
         # Without a task, or if Airflow does not answer: the given job is all that is known.
         log.info("Later jobs of the action of job %s are not known: %s.", job.job_id, type(error).__name__)
         return None
-    if claim is not None and awaited is not None:
+    if claim is None:
+        return None
+    newest = claim.record.job.job
+    if awaited is not None or (is_open and newest.job_id == job.job_id):
+        goes = "goes" if awaited is not None else "may go"
         raise ArtifactError(
-            f"The action of job {job.job_id} goes on in a next job, which is not claimed yet.",
+            f"The action of job {job.job_id} {goes} on in a next job, which is not claimed yet.",
             job_id=job.job_id,
             failure_type="SystemUnavailable",
             retryable=True,
         )
-    if claim is None or not claim.counts_as_ours or claim.record.job.job_id == job.job_id:
-        return None
-    return claim.record.job.job
+    return newest if claim.counts_as_ours and newest.job_id != job.job_id else None
 
 
 class _Provider:

@@ -46,7 +46,7 @@ class Workspace:
     A folder on the worker for one job's artifacts, removed when the ``with`` ends.
 
     :param job: The claimed job, from XCom or from the claim: an object of this package, or a mapping with
-        ``job_id`` and ``client_id``.
+        ``job_id`` and ``client_id``. In a run that is a step of a pipeline: ``codepipeline`` of its conf.
     :param hook: The hook that requests the job's details. If None, a hook with the connection ``aws_default``
         is used.
     :param limits: How much an archive may hold. If None, the defaults of

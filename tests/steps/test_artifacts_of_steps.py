@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,10 @@ from airflow.models.dagrun import DagRun
 from artifact_jobs import SOURCE, refused
 from support import CUSTOM_TYPE, action_state, admin_client
 
-from airflow_codepipeline_partner.artifacts import Workspace
+from airflow_codepipeline_partner._protocol.claims import ClaimState
+from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner._worker.records import ClaimRecord
+from airflow_codepipeline_partner.artifacts import Workspace, credentials
 from airflow_codepipeline_partner.dags import step_tasks
 
 
@@ -27,6 +31,8 @@ def run_step(emulator, aws_connection, make_hook, run_dag, serialized_dags, monk
         return True
 
     def get_run_state(dag_id, run_id):
+        if step.start is None:
+            return None
         if len(emulator.jobs()) < step.at_job:
             return "running"
         # In the place of the scheduler, and of another worker.
@@ -106,6 +112,33 @@ def test_an_output_that_the_run_has_not_made_is_missed(run_step, emulator):
     assert (worker.state, stepped.state) == ("failed", "success")
     said = action_state(emulator, "own")["errorDetails"]["message"]
     assert "has not uploaded the output artifacts: Report" in said
+
+
+class ClaimOf(SimpleNamespace):
+    """What the worker's records say of a job that it has claimed."""
+
+    def __init__(self, job, best=None):
+        results = SimpleNamespace(best=best, likely=())
+        super().__init__(record=ClaimRecord(ClaimState.CLAIMED, job), results=results, counts_as_ours=True)
+        self.store = SimpleNamespace(ref=TaskInstanceRef("step_job", "r", "claim"))
+
+
+@pytest.mark.parametrize("reported", [None, "a result"])
+def test_a_worker_that_died_as_it_went_on_is_waited_for(
+    emulator, aws_connection, make_hook, monkeypatch, reported
+):
+    """CodePipeline has ended the job. Until the worker's task is retried, its records do not say so."""
+    emulator.add_pipeline("own", action_type=CUSTOM_TYPE)
+    emulator.start_execution("own", {"SourceOutput": SOURCE})
+    hook = make_hook()
+    job = hook.claim(hook.poll(CUSTOM_TYPE)[0])
+    hook.succeed(job)
+    monkeypatch.setattr(credentials, "find_claim_by", lambda ref, job_id: ClaimOf(job, reported))
+    about = step_tasks._about(job) | {"claimed_by": asdict(ClaimOf(job).store.ref)}
+    with Workspace(about, hook) as workspace:
+        said = "may go on in a next job" if reported is None else "it has ended"
+        error = refused(said, workspace.download)
+    assert error.retryable is (reported is None)
 
 
 @pytest.mark.parametrize("claimed_by", [None, "rubbish", {"dag_id": 1}])

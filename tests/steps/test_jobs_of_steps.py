@@ -33,11 +33,13 @@ def airflow(monkeypatch):
 
     monkeypatch.setattr(step_tasks, "start_run", start_run)
     monkeypatch.setattr(step_tasks, "is_paused", lambda ti, dag_id: dag_id == "paused")
-    monkeypatch.setattr(
-        step_tasks,
-        "get_run_state",
-        lambda dag_id, run_id: world.states.pop(0) if len(world.states) > 1 else world.states[0],
-    )
+
+    def get_run_state(dag_id, run_id):
+        if (dag_id, run_id) not in [each[:2] for each in world.started]:
+            return None
+        return world.states.pop(0) if len(world.states) > 1 else world.states[0]
+
+    monkeypatch.setattr(step_tasks, "get_run_state", get_run_state)
     monkeypatch.setattr(step_tasks, "get_task_states", lambda dag_id, runs: {runs[0]: world.tasks})
     world.started, world.states = [], ["running", "success"]
     return world
@@ -87,7 +89,9 @@ def test_a_failed_run_fails_the_action(airflow, run_step):
         ({"Dag": "train_model", "Conf": "{"}, None, "ConfigurationError", "Conf is not JSON"),
         ({"Dag": "train_model"}, (404, "not_found"), "ConfigurationError", "does not exist"),
         ({"Dag": "train_model"}, (400, "import_errors"), "ConfigurationError", "its file has an error"),
-        ({"Dag": "train_model"}, (400, None), "ConfigurationError", "does not take this Conf"),
+        ({"Dag": "train_model"}, (400, "value_error"), "ConfigurationError", "does not take this Conf"),
+        ({"Dag": "train_model"}, (400, "denied_run_type"), "ConfigurationError", "does not allow runs"),
+        ({"Dag": "train_model"}, (400, "else"), "ConfigurationError", "DAG train_model cannot be run."),
     ],
 )
 def test_what_cannot_be_run_is_said_to_the_customer(airflow, run_step, configuration, refusal, code, message):
