@@ -237,10 +237,10 @@ class StepOutputsOperator(BaseOperator):
                 found[name] = text_of_value(value)
             except ValueError:
                 _fail(JobFailure(f"The output {name} of task {task_id} cannot be written as JSON."))
-        self._take_over_uploads(_first_job_id(context, ClaimedJob.from_value(self.job)))
+        self._take_over_uploads(context)
         return found
 
-    def _take_over_uploads(self, first_job_id: str) -> None:
+    def _take_over_uploads(self, context: Any) -> None:
         from airflow_codepipeline_partner._worker.dag import task_ids_of_run
         from airflow_codepipeline_partner._worker.output_artifacts import record_uploads, uploaded_in_run
 
@@ -250,7 +250,9 @@ class StepOutputsOperator(BaseOperator):
             return
         # The run has ended, and named the job under which it was started, whatever job came after that.
         task_ids = task_ids_of_run(get_task_states, dag_id, run_id)
-        if found := uploaded_in_run(dag_id, run_id, task_ids, {job.job_id, first_job_id}, expected):
+        if found := uploaded_in_run(
+            dag_id, run_id, task_ids, {job.job_id, _first_job_id(context, job)}, expected
+        ):
             record_uploads(job.job_id, found)
 
 

@@ -3,10 +3,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
 import pytest
 from support import CUSTOM_TYPE
 
-from airflow_codepipeline_partner._compat import READS_OTHER_DAGS
+from airflow_codepipeline_partner._compat import (
+    READS_OTHER_DAGS,
+    AirflowFailException,
+    get_run_state,
+    start_run,
+)
 from airflow_codepipeline_partner.dags import step_tasks
 
 
@@ -128,6 +136,96 @@ def test_an_output_that_is_missing_fails_the_action(airflow, run_step):
     assert "There is no output Accuracy: task evaluate" in shown["errorDetails"]["message"]
 
 
+def context_of(job, began=None):
+    return {"ti": None, "dag_run": SimpleNamespace(conf={"job_id": job["job_id"]}, start_date=began)}
+
+
+@pytest.fixture
+def claim_step(aws_connection, emulator, make_hook):
+    """Return a function that starts an execution, and claims its job."""
+
+    def claim(**configuration):
+        emulator.add_pipeline("own", action_type=CUSTOM_TYPE, configuration=configuration)
+        emulator.start_execution("own")
+        hook = make_hook()
+        return hook, hook.claim(hook.poll(CUSTOM_TYPE)[0])
+
+    return claim
+
+
+@pytest.fixture
+def starting(monkeypatch):
+    """Return a function that makes the task that starts the run."""
+    monkeypatch.setattr(step_tasks, "_claimed_by", lambda context, job: {})
+    return lambda job: step_tasks.StartRunOfStepOperator(
+        task_id="start", job=job, allowed_dags=["train_model"]
+    )
+
+
+@pytest.mark.parametrize("meanwhile", ["paused", "broken", "no longer allowed"])
+def test_a_retry_goes_on_with_what_was_started(airflow, run_step, monkeypatch, meanwhile):
+    """The answer to the start was lost, or its process has died."""
+    start_run = step_tasks.start_run
+
+    def start_and_die(*given):
+        start_run(*given)
+        monkeypatch.setattr(step_tasks, "start_run", start_run)
+        monkeypatch.setattr(step_tasks, "is_paused", lambda ti, dag_id: meanwhile == "paused")
+        airflow.refusal = Refusal(400, "import_errors") if meanwhile == "broken" else None
+        if meanwhile == "no longer allowed":
+            monkeypatch.setattr(step_tasks.StartRunOfStepOperator, "_allows", lambda *given: False)
+        raise ConnectionError("the answer was lost")
+
+    monkeypatch.setattr(step_tasks, "start_run", start_and_die)
+    done, _, shown = run_step(Dag="train_model")
+    assert (done.state, shown["status"], len(airflow.started)) == ("success", "Succeeded", 1)
+
+
+@pytest.mark.parametrize("end", ["Failed", "Succeeded", "TimedOut"])
+def test_nothing_is_started_for_a_job_that_has_ended(airflow, claim_step, starting, emulator, end):
+    hook, claimed = claim_step(Dag="train_model")
+    if end == "TimedOut":
+        emulator.advance_clock(13 * 3600)
+    elif end == "Failed":
+        hook.fail(claimed, message="no")
+    else:
+        hook.succeed(claimed)
+    with pytest.raises(AirflowFailException, match="The job has ended"):
+        starting(claimed.to_xcom()).execute(context_of(claimed.to_xcom()))
+    assert airflow.started == []
+
+
+def test_the_next_job_of_an_action_starts_no_second_run(airflow, claim_step, starting):
+    """A cleared claim returns the job in which the action has gone on since."""
+    _, claimed = claim_step(Dag="train_model", Timeout="60")
+    began = datetime(2026, 1, 31, tzinfo=UTC)
+    context = context_of({"job_id": "first"}, began)
+    runs = [starting(claimed.to_xcom()).execute(context) for _ in range(2)]
+    assert [each[1] for each in airflow.started] == ["codepipeline__first"]
+    # Its time does not begin anew either.
+    assert {run["deadline"] for run in runs} == {began.timestamp() + 60}
+
+
+def test_a_run_that_is_deleted_fails_the_action(airflow, run_step, monkeypatch):
+    monkeypatch.setattr(step_tasks, "get_run_state", get_run_state)
+    done, _, shown = run_step(Dag="train_model")
+    assert done.state == "failed"
+    assert shown["errorDetails"]["message"] == "The run of DAG train_model was deleted in Airflow."
+
+
+def test_a_refusal_of_airflows_own_server_is_recognized(airflow, run_step, monkeypatch):
+    monkeypatch.setattr(step_tasks, "start_run", start_run)
+    monkeypatch.setattr(step_tasks, "get_run_state", get_run_state)
+    _, _, shown = run_step(Dag="train_model")
+    assert "DAG train_model does not exist in this Airflow." in shown["errorDetails"]["message"]
+
+
+def test_the_link_of_a_failed_action_leads_to_the_run(airflow, run_step):
+    airflow.states = ["failed"]
+    _, job, shown = run_step(Dag="train_model")
+    assert shown["externalExecutionId"] == f"train_model/runs/codepipeline__{job.job_id}"
+
+
 def test_no_frame_of_an_error_shows_what_was_configured(aws_connection, emulator, airflow, make_hook):
     """Sentry and rich show the variables of a function that raises."""
     planted = {"Dag": "train_model", "Conf": '{"key": "planted-value"}', "Outputs": "planted-value"}
@@ -137,7 +235,7 @@ def test_no_frame_of_an_error_shows_what_was_configured(aws_connection, emulator
     claimed = hook.claim(hook.poll(CUSTOM_TYPE)[0]).to_xcom()
     task = step_tasks.StartRunOfStepOperator(task_id="start", job=claimed, allowed_dags=["train_model"])
     with pytest.raises(Exception, match="Outputs") as raised:
-        task.execute({"ti": None})
+        task.execute(context_of(claimed))
     error, shown = raised.value, []
     while error is not None:
         frames = error.__traceback__

@@ -23,6 +23,10 @@ def test_it_makes_two_dags():
     assert (polling.dag_id, working.dag_id) == ("step", "step_job")
     assert set(working.task_dict) == {"claim", "start", "wait", "outputs", "finish_job"}
     assert working.get_task("finish_job").is_teardown
+    # What customers' runs come to must not pause it, and somebody may mark its last task as success.
+    assert working.max_consecutive_failed_dag_runs == 0
+    assert working.on_success_callback
+    assert working.on_failure_callback
     assert polling.tags == working.tags == {"mine", "codepipeline-worker"}
     assert run_dag_step(KIND, allowed_dags="train_model")[0].tags == {"codepipeline", "codepipeline-worker"}
 
@@ -82,6 +86,12 @@ def test_the_progress_is_how_many_tasks_are_done(airflow):
 def test_a_failed_run_names_its_failed_tasks(airflow):
     airflow.state, airflow.tasks = "failed", {"b": "failed", "c": "upstream_failed", "a": "failed"}
     with pytest.raises(AirflowFailException, match="DAG train_model failed: a, b"):
+        look_at_run(None, RUN)
+
+
+def test_a_run_that_was_deleted(airflow):
+    airflow.state = None
+    with pytest.raises(AirflowFailException, match="was deleted in Airflow"):
         look_at_run(None, RUN)
 
 
