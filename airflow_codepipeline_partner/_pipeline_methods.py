@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import uuid
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from airflow_codepipeline_partner._protocol import pipeline_calls
@@ -96,27 +96,6 @@ class PipelineMethods:
         """
         answer = self._send(pipeline_calls.execution(pipeline_name, execution_id))
         return PipelineExecution.from_api(pipeline_name, answer.get("pipelineExecution") or {})
-
-    def find_executions(
-        self, pipeline_name: str, execution_ids: Iterable[str]
-    ) -> dict[str, PipelineExecution]:
-        """
-        Return some executions of a pipeline by their ids, with as few calls as that takes.
-
-        :param pipeline_name: The pipeline.
-        :param execution_ids: The executions. One that is not among the newest 1000 is left out.
-        :raises PipelineNotFound: There is no such pipeline.
-        :raises ServiceUnavailable: CodePipeline did not answer until the deadline.
-
-        Source: ListPipelineExecutions, CodePipeline API 2015-07-09.
-        """
-        wanted = set(execution_ids)
-        found: dict[str, PipelineExecution] = {}
-        for page in self.pages_of_executions(pipeline_name):
-            found |= {each.execution_id: each for each in page if each.execution_id in wanted}
-            if found.keys() >= wanted:
-                break
-        return found
 
     def pages_of_executions(self, pipeline_name: str) -> Iterator[list[PipelineExecution]]:
         """

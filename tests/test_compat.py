@@ -12,6 +12,7 @@ from airflow_codepipeline_partner._compat import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    asset_state_store,
     context_names,
     ends_task_otherwise,
     is_retried,
@@ -113,3 +114,11 @@ def test_a_context_without_a_task_state_store_has_none():
 
 def test_a_functions_parameters_may_be_names_of_the_context():
     assert {"ti", "dag_run", "params", "run_id"} <= context_names()
+
+
+def test_a_watchers_store_is_used_if_it_blocks_nothing():
+    """Airflow 3.3.0 has one whose methods block, and before there was no store."""
+    old = SimpleNamespace(get=print, set=print)
+    new = SimpleNamespace(aget=print, aset=print)
+    stores = [SimpleNamespace(), *(SimpleNamespace(asset_state_store=each) for each in (None, old, new))]
+    assert [asset_state_store(trigger) for trigger in stores] == [None, None, None, new]

@@ -68,9 +68,8 @@ class _Found:
     """
     What one look found.
 
-    :param executions: The executions by their ids: of the pages that were read, the newest first, and then
-        those that were asked for by themselves.
-    :param looks: What it found of each awaited execution.
+    :param executions: The executions of the pages that were read, by their ids, the newest first.
+    :param looks: What it found of each execution that somebody awaits.
     :param missing: Executions on their way that are not there any more.
     """
 
@@ -286,7 +285,6 @@ class ExecutionPoller:
                     found.missing.add(each)
             else:
                 found.looks[each] = Look(execution, actions.get(each, ()))
-                found.executions[each] = execution
         return found
 
     def _tell_watchers(self, watchers: Sequence[ExecutionWatcher], found: _Found) -> None:
@@ -294,7 +292,14 @@ class ExecutionPoller:
         for watcher in watchers:
             for each in found.missing:
                 watcher.changes.forget(each)
-            watcher.compare(list(found.executions.values()), now, at)
+            # Of the old ones it hears only of those that it has seen on their way.
+            old = (found.looks.get(each) for each in watcher.changes.open_ids - found.executions.keys())
+            heard = [each.execution for each in old if isinstance(each, Look)]
+            try:
+                watcher.compare([*found.executions.values(), *heard], now, at)
+            except Exception:
+                # A fault of this package: it must not end the waits of others.
+                log.exception("What a look at pipeline %s found could not be compared.", self._pipeline_name)
 
     def _note_no_answer(self, error: ServiceUnavailable, waiters: Sequence[ExecutionWaiter]) -> None:
         now = self._clock.monotonic()

@@ -126,6 +126,26 @@ def test_who_watches_and_who_waits_share_a_look(world):
     assert world.calls == ["ListPipelineExecutions", "ListActionExecutions"] * 2
 
 
+def test_who_watches_goes_on_when_nobody_waits_any_more(world):
+    world.histories = [page("b InProgress", "a Succeeded")] * 2 + [page("b Failed", "a Succeeded")]
+
+    async def run():
+        World.loop = asyncio.get_running_loop()
+        shared = poller()
+
+        async def first_end():
+            async for look in shared.watch(ExecutionChanges(ENDED), 30):
+                if look.executions:
+                    return look.executions[0].execution_id
+
+        watching = asyncio.ensure_future(first_end())
+        async for look in shared.follow("a", 30, retry_deadline=300):
+            assert look.execution.is_ended
+        return await asyncio.wait_for(watching, 20)
+
+    assert asyncio.run(run()) == "b"
+
+
 def test_the_first_look_reads_all_pages_and_the_next_ones_one(world):
     """What is on its way may have begun long ago."""
     world.histories = [page("b Succeeded")]
@@ -189,8 +209,32 @@ def test_a_fault_of_the_watcher_is_logged_and_it_goes_on(world, caplog):
     rubbish = PipelineExecution("pipe", "a", "Failed", updated_at="yesterday")
     world.histories = [page("a Failed"), [rubbish], page("b Failed", "a Failed")]
     [heard] = watched(world, 5)
-    assert heard[0][1] == ["b Failed"]
-    assert "A look at pipeline pipe broke." in caplog.text
+    assert heard[0] == (1060, ["b Failed"])
+    assert "What a look at pipeline pipe found could not be compared." in caplog.text
+
+
+def test_who_waits_for_an_old_execution_makes_no_event_of_it(world):
+    """The watcher has never seen it on its way."""
+    world.histories = [page("new InProgress"), page("new InProgress"), page("new Failed")]
+
+    async def run():
+        World.loop = asyncio.get_running_loop()
+        shared, heard = poller(), []
+
+        async def first_end():
+            async for look in shared.watch(ExecutionChanges(ENDED), 30):
+                heard.extend(each.execution_id for each in look.executions)
+                if heard:
+                    return
+
+        watching = asyncio.ensure_future(first_end())
+        while not world.looks:  # noqa: ASYNC110 - they are counted in threads
+            await asyncio.sleep(0)
+        assert [look.execution.status async for look in shared.follow("old", 30, retry_deadline=300)]
+        await asyncio.wait_for(watching, 20)
+        return heard
+
+    assert asyncio.run(run()) == ["new"]
 
 
 def test_a_newcomer_hears_only_of_what_comes(world):

@@ -113,8 +113,8 @@ def test_its_memory_has_a_bound(monkeypatch):
     for number in range(10):
         # What is on its way is found at each look.
         changes.news([execution(f"{number}"), execution("old", "InProgress")])
-    assert len(changes._known) == 3
-    assert changes.open_ids == {"old"}
+        assert len(changes._known) <= 3
+        assert changes.open_ids == {"old"}
 
 
 # A successor.

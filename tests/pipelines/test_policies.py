@@ -16,7 +16,6 @@ from airflow_codepipeline_partner import cli
 from airflow_codepipeline_partner._protocol.state_changes import ChangedPipeline, pattern_of
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.pipelines import PURPOSES, pipeline_policy, pipeline_wake_queue_template
-from airflow_codepipeline_partner.pipelines.policies import _ACTION_CALLS, _PIPELINE_CALLS, _STAGE_CALLS
 
 QUEUE = "arn:aws:sqs:eu-central-1:111122223333:changed"
 PLACE = {"account_id": "111122223333", "region": "eu-central-1", "partition": "aws"}
@@ -69,11 +68,25 @@ def test_by_default_it_is_for_starting_and_waiting():
 
 
 def test_each_call_is_restricted_to_what_iam_takes_for_it():
-    found = calls_of(*PURPOSES, stage_name="Deploy", action_name="Ask")
-    assert {call for call, resource in found.items() if resource == ARN} == set(_PIPELINE_CALLS)
-    assert {call for call, resource in found.items() if resource == f"{ARN}/Deploy"} == set(_STAGE_CALLS)
-    assert {call for call, resource in found.items() if resource == f"{ARN}/Deploy/Ask"} == set(_ACTION_CALLS)
-    assert len(found) == len({*_PIPELINE_CALLS, *_STAGE_CALLS, *_ACTION_CALLS})
+    """As the Service Authorization Reference has it."""
+    of_pipeline = (
+        *("StartPipelineExecution", "StopPipelineExecution", "GetPipelineExecution", "GetPipelineState"),
+        *("ListPipelineExecutions", "ListActionExecutions"),
+    )
+    of_stage = (
+        *("RetryStageExecution", "RollbackStage", "OverrideStageCondition"),
+        *("EnableStageTransition", "DisableStageTransition"),
+    )
+    assert calls_of(*PURPOSES, stage_name="Deploy", action_name="Ask") == {
+        **dict.fromkeys(of_pipeline, ARN),
+        **dict.fromkeys(of_stage, f"{ARN}/Deploy"),
+        **dict.fromkeys(("PutApprovalResult", "PutActionRevision"), f"{ARN}/Deploy/Ask"),
+    }
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_each_purpose_allows_its_calls_and_no_others(purpose):
+    assert set(calls_of(purpose)) == set(PURPOSES[purpose])
 
 
 def test_without_a_stage_or_an_action_any_is_allowed():
