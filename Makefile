@@ -15,7 +15,8 @@ SEEDS ?= 10000
 # Of the archives that make fuzz draws: how many, and the number of the first.
 INPUTS ?= 100000
 FIRST ?= 0
-# Of the demo: partner or custom.
+# Of the demo: job, step or start; of the story of a job: partner or custom.
+STORY ?= job
 ACTION ?= partner
 # Of test-clients: the services whose tests of moto's run against the emulator.
 MOTO_SUITES ?= s3 codepipeline
@@ -48,14 +49,15 @@ help: ## list what can be done
 	@echo '  AIRFLOW=$(AIRFLOW)     the Airflow version; there are$(patsubst constraints/airflow-%.txt, %,$(sort $(wildcard constraints/airflow-*.txt)))'
 	@echo '  PYTHON=$(PYTHON)     the Python to start from'
 	@echo '  JOBS=$(JOBS) KILLS=$(KILLS) SEED=$(SEED)     of the chaos suite'
-	@echo '  ACTION=$(ACTION)     of the demo: whose action it is, partner or custom'
+	@echo '  STORY=$(STORY)          of the demo: job, step (a pipeline runs a DAG) or start (a DAG starts a pipeline)'
+	@echo '  ACTION=$(ACTION)     of the story of a job: whose action it is, partner or custom'
 	@echo '  ARGS=              more arguments, for instance make test ARGS="-k claim", make demo ARGS=--check-secrets'
 
-demo: environment ## run a job through an emulated CodePipeline and a real Airflow
-	@$(VENV)/bin/python demo/run.py --action $(ACTION) $(ARGS)
+demo: environment ## run a story with an emulated CodePipeline and a real Airflow (STORY=job, step or start)
+	@$(VENV)/bin/python demo/run.py --story $(STORY) --action $(ACTION) $(ARGS)
 
 demo-ui: environment ## the same, and leave Airflow's UI open until Ctrl-C
-	@$(VENV)/bin/python demo/run.py --ui --action $(ACTION) $(ARGS)
+	@$(VENV)/bin/python demo/run.py --ui --story $(STORY) --action $(ACTION) $(ARGS)
 
 test: environment ## run the tests that need no other process
 	$(QUICK_TESTS) $(ARGS)
