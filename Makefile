@@ -12,6 +12,8 @@ KILLS ?= 10
 SEED ?= 1
 # Of the simulation.
 SEEDS ?= 10000
+# Of test-steps: how many pipelines.
+STEPS ?= 30
 # Of the archives that make fuzz draws: how many, and the number of the first.
 INPUTS ?= 100000
 FIRST ?= 0
@@ -38,7 +40,7 @@ SYSTEM_TESTS := $(TESTS) --numprocesses $(SYSTEM_WORKERS) --dist loadfile -m sys
 QUICK_TESTS := $(TESTS) --numprocesses $(WORKERS) --dist worksteal -m "not system and not thorough"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-system test-chaos explore test-simulation mutations pairs fuzz fuzz-undone test-clients debian-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
+.PHONY: help demo demo-ui test test-system test-chaos test-steps explore test-simulation mutations pairs fuzz fuzz-undone test-clients debian-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
 
 help: ## list what can be done
 	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
@@ -78,6 +80,9 @@ test-simulation: environment ## let thousands of runs go wrong in a small Airflo
 
 mutations: environment ## break the rules one by one, and count the seeds until the simulation finds each (SEEDS=10000)
 	PYTHONPATH=.:tests $(VENV)/bin/python -m simulation.mutations --seeds $(SEEDS) $(ARGS)
+
+test-steps: environment ## run a DAG as a step of many pipelines at once, in a real Airflow (STEPS=30)
+	PYTHONPATH=.:tests $(VENV)/bin/python -m tests.system.many_steps --steps $(STEPS) $(ARGS)
 
 pairs: environment ## try every two misfortunes, one after the other, at each step of a DAG (ARGS="--way plain")
 	PYTHONPATH=.:tests $(VENV)/bin/python -m simulation.pairs $(ARGS)
