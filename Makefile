@@ -12,10 +12,13 @@ KILLS ?= 10
 SEED ?= 1
 # Of the simulation.
 SEEDS ?= 10000
+# Of test-steps: how many pipelines.
+STEPS ?= 30
 # Of the archives that make fuzz draws: how many, and the number of the first.
 INPUTS ?= 100000
 FIRST ?= 0
-# Of the demo: partner or custom.
+# Of the demo: job, step or start; of the story of a job: partner or custom.
+STORY ?= job
 ACTION ?= partner
 # Of test-clients: the services whose tests of moto's run against the emulator.
 MOTO_SUITES ?= s3 codepipeline
@@ -37,7 +40,7 @@ SYSTEM_TESTS := $(TESTS) --numprocesses $(SYSTEM_WORKERS) --dist loadfile -m sys
 QUICK_TESTS := $(TESTS) --numprocesses $(WORKERS) --dist worksteal -m "not system and not thorough"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-system test-chaos explore test-simulation mutations pairs fuzz fuzz-undone test-clients debian-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
+.PHONY: help demo demo-ui test test-system test-chaos test-steps explore test-simulation mutations pairs fuzz fuzz-undone test-clients debian-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
 
 help: ## list what can be done
 	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
@@ -48,14 +51,15 @@ help: ## list what can be done
 	@echo '  AIRFLOW=$(AIRFLOW)     the Airflow version; there are$(patsubst constraints/airflow-%.txt, %,$(sort $(wildcard constraints/airflow-*.txt)))'
 	@echo '  PYTHON=$(PYTHON)     the Python to start from'
 	@echo '  JOBS=$(JOBS) KILLS=$(KILLS) SEED=$(SEED)     of the chaos suite'
-	@echo '  ACTION=$(ACTION)     of the demo: whose action it is, partner or custom'
+	@echo '  STORY=$(STORY)          of the demo: job, step (a pipeline runs a DAG) or start (a DAG starts a pipeline)'
+	@echo '  ACTION=$(ACTION)     of the story of a job: whose action it is, partner or custom'
 	@echo '  ARGS=              more arguments, for instance make test ARGS="-k claim", make demo ARGS=--check-secrets'
 
-demo: environment ## run a job through an emulated CodePipeline and a real Airflow
-	@$(VENV)/bin/python demo/run.py --action $(ACTION) $(ARGS)
+demo: environment ## run a story with an emulated CodePipeline and a real Airflow (STORY=job, step or start)
+	@$(VENV)/bin/python demo/run.py --story $(STORY) --action $(ACTION) $(ARGS)
 
 demo-ui: environment ## the same, and leave Airflow's UI open until Ctrl-C
-	@$(VENV)/bin/python demo/run.py --ui --action $(ACTION) $(ARGS)
+	@$(VENV)/bin/python demo/run.py --ui --story $(STORY) --action $(ACTION) $(ARGS)
 
 test: environment ## run the tests that need no other process
 	$(QUICK_TESTS) $(ARGS)
@@ -76,6 +80,9 @@ test-simulation: environment ## let thousands of runs go wrong in a small Airflo
 
 mutations: environment ## break the rules one by one, and count the seeds until the simulation finds each (SEEDS=10000)
 	PYTHONPATH=.:tests $(VENV)/bin/python -m simulation.mutations --seeds $(SEEDS) $(ARGS)
+
+test-steps: environment ## run a DAG as a step of many pipelines at once, in a real Airflow (STEPS=30)
+	PYTHONPATH=.:tests $(VENV)/bin/python -m tests.system.many_steps --steps $(STEPS) $(ARGS)
 
 pairs: environment ## try every two misfortunes, one after the other, at each step of a DAG (ARGS="--way plain")
 	PYTHONPATH=.:tests $(VENV)/bin/python -m simulation.pairs $(ARGS)

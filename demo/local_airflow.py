@@ -256,9 +256,13 @@ class LocalAirflow:
 
     def task_log(self, dag_id: str, run_id: str, task_id: str) -> Path | None:
         """Return the newest log file of a task, or None if it has none."""
+        return next(reversed(self.task_logs(dag_id, run_id, task_id)), None)
+
+    def task_logs(self, dag_id: str, run_id: str, task_id: str) -> list[Path]:
+        """Return the log files of a task and of its triggers, the newest last."""
         folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
         logs = [path for path in folder.rglob("*.log") if f"task_id={task_id}" in str(path)]
-        return max(logs, key=lambda path: path.stat().st_mtime, default=None)
+        return sorted(logs, key=lambda path: path.stat().st_mtime)
 
     def __enter__(self) -> LocalAirflow:
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the demo: an emulated CodePipeline, a real Airflow, and one job from its start to its result."""
+"""Run the demo: an emulated CodePipeline, a real Airflow, and one of the stories."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from demo.local_airflow import COMPONENTS, USER, LocalAirflow
@@ -77,7 +78,10 @@ def main() -> int:
         help="let jobs fail as well, and search all that Airflow wrote for the secrets of all jobs",
     )
     parser.add_argument(
-        "--action", choices=("partner", "custom"), default="partner", help="whose action it is"
+        "--story", choices=("job", "step", "start"), default="job", help="a job, a DAG as a step, or a start"
+    )
+    parser.add_argument(
+        "--action", choices=("partner", "custom"), default="partner", help="whose action a job is of"
     )
     parser.add_argument("--keep", action="store_true", help="keep what Airflow wrote")
     arguments = parser.parse_args()
@@ -107,41 +111,34 @@ def main() -> int:
 
 def _run(home: Path, narrator: Narrator, *, arguments: argparse.Namespace) -> int:
     from airflow_codepipeline_partner.emulator import Emulator
-    from demo.secret_check import SecretCheck
-    from demo.story import WAYS, Customer, Story, copy_dags
+    from demo.job_story import WAYS, JobStory
+    from demo.secret_check import SecretCheck, let_jobs_fail
+    from demo.start_story import StartStory
+    from demo.step_story import StepStory
+    from demo.story import Story, copy_dags
 
-    way = WAYS[arguments.action]
-    dags = copy_dags(ROOT / "example_dags", home / "dags", way)
     airflow = LocalAirflow(
-        home / "airflow", dags, environment=_QUICK, preloaded=[_PRELOADED], on_wait=narrator.wait
+        home / "airflow", home / "dags", environment=_QUICK, preloaded=[_PRELOADED], on_wait=narrator.wait
     )
     with Emulator() as emulator:
-        story = Story(emulator, airflow, narrator.say, way)
+        stories: dict[str, Callable[[], Story]] = {
+            "job": lambda: JobStory(emulator, airflow, narrator, WAYS[arguments.action]),
+            "step": lambda: StepStory(emulator, airflow, narrator),
+            "start": lambda: StartStory(emulator, airflow, narrator),
+        }
+        story = stories[arguments.story]()
+        copy_dags(ROOT / "example_dags", home / "dags", story.examples)
         check = SecretCheck(story) if arguments.check_secrets else None
         try:
             _start(airflow, narrator)
             narrator.say(f"Airflow is healthy, at {airflow.url}; CodePipeline and S3 are at {emulator.url}")
-            customer = Customer("demo-pipeline")
-            story.connect_aws()
-            if way.is_custom:
-                story.create_action_type()
-            story.add_pipeline(customer)
-            story.switch_on()
-            narrator.begin("waiting for the worker's first poll")
-            story.wait_for_poll()
-            job = story.start_pipeline(customer)
-            if check:
-                check.note(customer, job)
-            narrator.begin("following the job: seconds since it was queued, its status, what happened")
-            story.follow(job)
-            if not story.show_state(customer):
-                raise AirflowFailed("The action has not succeeded.", story.log_of(job))
-            narrator.say(f"The action succeeded, {narrator.seconds:.0f} s after the start of the demo.")
-            if check:
+            story.tell()
+            narrator.say(f"All went as it should, {narrator.seconds:.0f} s after the start of the demo.")
+            if check and isinstance(story, JobStory):
                 narrator.begin("letting jobs fail, for the search for secrets")
-                check.let_jobs_fail()
+                let_jobs_fail(story)
             if arguments.ui:
-                _leave_open(airflow, emulator.url, customer.pipeline_name, narrator)
+                _leave_open(airflow, emulator.url, story.pipeline_name, narrator)
         finally:
             narrator.begin("stopping everything")
             airflow.stop()

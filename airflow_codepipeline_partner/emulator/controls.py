@@ -379,9 +379,10 @@ class Controls:
             ``data.pipelineContext``, is left out of the details); ``replace`` (``members``, a mapping of
             paths to values, is changed in the details); ``lose_event``; ``double_event``; ``delay_event``
             (``seconds`` by the emulator's clock).
-        :param operation: The operation to hit: a job call, an S3 call with a job's credentials such as
-            ``PutObject``, or an event: ``PipelineEvent``, ``StageEvent`` or ``ActionEvent``. Defaults to each
-            of the job calls, or of the events, that the kind applies to.
+        :param operation: The operation to hit: a job call, a call about executions such as
+            ``StartPipelineExecution``, an S3 call with a job's credentials such as ``PutObject``, or an
+            event: ``PipelineEvent``, ``StageEvent`` or ``ActionEvent``. Defaults to each of the job calls, or
+            of the events, that the kind applies to.
         :param times: How many to hit, ≥ 1. None means all until the faults are cleared.
         :param probability: Of hitting one, 0 to 1. Defaults to always.
         :param seed: Makes the chance repeatable.

@@ -42,6 +42,22 @@ ARTIFACT_CALLS = (
     "CompleteMultipartUpload",
     "AbortMultipartUpload",
 )
+#: Those that DAGs make to start pipelines, steer them and wait for them.
+PIPELINE_CALLS = (
+    "StartPipelineExecution",
+    "StopPipelineExecution",
+    "RetryStageExecution",
+    "RollbackStage",
+    "PutApprovalResult",
+    "PutActionRevision",
+    "EnableStageTransition",
+    "DisableStageTransition",
+    "OverrideStageCondition",
+    "GetPipelineExecution",
+    "GetPipelineState",
+    "ListPipelineExecutions",
+    "ListActionExecutions",
+)
 #: No calls: the events of EventBridge.
 EVENTS = ("PipelineEvent", "StageEvent", "ActionEvent")
 MAX_SLOW_SECONDS = 60
@@ -62,7 +78,7 @@ class FaultKind:
     """
 
     params: Mapping[str, Any]
-    operations: tuple[str, ...] = JOB_CALLS + ARTIFACT_CALLS
+    operations: tuple[str, ...] = JOB_CALLS + PIPELINE_CALLS + ARTIFACT_CALLS
     stops: bool = False
 
 
@@ -136,7 +152,7 @@ class Faults:
         known = KINDS.get(kind) if isinstance(kind, str) else None
         if known is None:
             raise ControlError(f"no such kind of fault: {kind!r}; there are {', '.join(KINDS)}")
-        places = JOB_CALLS + ARTIFACT_CALLS + EVENTS
+        places = JOB_CALLS + PIPELINE_CALLS + ARTIFACT_CALLS + EVENTS
         if operation not in (None, *places):
             raise ControlError(f"no faults at {operation!r}; only at {', '.join(places)}")
         if operation is not None and operation not in known.operations:
@@ -203,7 +219,7 @@ class Faults:
 def _applies(fault: Fault, operation: str, job_id: str | None, client_id: str | None) -> bool:
     if fault.operation is None:
         known = KINDS[fault.kind].operations
-        if operation in ARTIFACT_CALLS or operation not in known:
+        if operation in PIPELINE_CALLS + ARTIFACT_CALLS or operation not in known:
             return False
     elif fault.operation != operation:
         return False

@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import io
 import itertools
+import uuid
 import zipfile
 from types import SimpleNamespace
 
 import pytest
-from support import ACTION_TYPE, CUSTOM_TYPE, action_state, results_of
+from declaring import CODE_DEPLOY, S3, TRUST, action, stage
+from support import ACTION_TYPE, CUSTOM_TYPE, action_state, admin_client, results_of
+
+from airflow_codepipeline_partner.dags import step_tasks
 
 CONTINUATION_DELAY = 40
 
@@ -22,9 +26,10 @@ def own(emulator, aws_connection):
 
 def test_every_example_is_tested_and_named_like_its_file(dags):
     found = {dag_id for dag_id in dags.by_id if dag_id.startswith("example_")}
-    files = {dag.fileloc.rpartition("/")[2] for dag_id, dag in dags.by_id.items() if dag_id in found}
-    assert files == {f"{dag_id}.py" for dag_id in found}
-    assert found == {
+    files = {dags.by_id[dag_id].fileloc.rpartition("/")[2].removesuffix(".py") for dag_id in found}
+    # What the action names, and what works on its job.
+    assert found - files == {"example_train_model", "example_run_dag_step_job"}
+    assert files == found & {
         "example_put_success_result",
         "example_build_from_artifacts",
         "example_claim_work_finish",
@@ -38,6 +43,8 @@ def test_every_example_is_tested_and_named_like_its_file(dags):
         "example_build_with_output_variables",
         "example_custom_jobs_by_query",
         "example_pipeline_events",
+        "example_run_dag_step",
+        "example_start_pipeline",
     }
 
 
@@ -283,3 +290,65 @@ def test_example_pipeline_events(run_dag):
     run = run_dag("example_pipeline_events", executions=ended)
     assert run.state == "success"
     assert [each["pipeline_execution_id"] for each in run.xcoms["ended", "return_value"]] == ["7ce2", "8df3"]
+
+
+def test_example_run_dag_step(emulator, aws_connection, run_dag, make_hook, monkeypatch):
+    kind = "Invoke/Custom/AirflowDag/1"
+    outputs = "Accuracy=evaluate, Model=train:uri"
+    configuration = {"Dag": "example_train_model", "Conf": '{"day": "2026-02-28"}', "Outputs": outputs}
+    emulator.add_pipeline("steps", action_type=kind, configuration=configuration)
+    emulator.start_execution("steps")
+    [job] = make_hook().poll(kind)
+    started = []
+
+    def start_run(dag_id, run_id, conf):
+        started.append((dag_id, run_dag(dag_id, **conf)))
+        return True
+
+    monkeypatch.setattr(step_tasks, "is_paused", lambda ti, dag_id: False)
+    monkeypatch.setattr(step_tasks, "start_run", start_run)
+    monkeypatch.setattr(step_tasks, "get_run_state", lambda dag_id, run_id: started[0][1].state)
+    monkeypatch.setattr(
+        step_tasks,
+        "value_from_run",
+        lambda ti, dag_id, run_id, task_id, key: started[0][1].xcoms.get((task_id, key)),
+    )
+    assert run_dag("example_run_dag_step_job", **job.to_xcom()).state == "success"
+    [(dag_id, trained)] = started
+    assert (dag_id, trained.xcoms["load", "return_value"]) == ("example_train_model", "sales of 2026-02-28")
+    [put] = emulator.ledger.terminal_results(job.job_id)
+    model = f"s3://models/{put.pipeline_execution_id}"
+    assert put.details["outputVariables"] == {"Accuracy": "0.93", "Model": model}
+
+
+@pytest.mark.parametrize(("fails", "state"), [(False, "success"), (True, "failed")])
+def test_example_start_pipeline(emulator, aws_connection, dags, run_dag, monkeypatch, fails, state):
+    name, codepipeline = f"released-{uuid.uuid4().hex}", admin_client(emulator, "codepipeline")
+    role = admin_client(emulator, "iam").create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)["Role"]
+    fetch = action("Fetch", {**S3, "provider": "CodeCommit"}, outputs=["App"])
+    codepipeline.create_pipeline(
+        pipeline={
+            "name": name,
+            "roleArn": role["Arn"],
+            "pipelineType": "V2",
+            "artifactStore": {"type": "S3", "location": "artifacts"},
+            "variables": [{"name": "Version"}],
+            "stages": [
+                stage("Source", fetch),
+                stage("Deploy", action("Deploy", CODE_DEPLOY, inputs=["App"])),
+            ],
+        }
+    )
+    if fails:
+        emulator.fail_action(name, "Deploy", code="NoHealthyHosts", message="No host is healthy.")
+    monkeypatch.setattr(dags.by_id["example_start_pipeline"].get_task("release"), "waiter_delay", 0.1)
+    run = run_dag("example_start_pipeline", pipeline_name=name, version="1.10")
+    assert run.state == state
+    [execution] = codepipeline.list_pipeline_executions(pipelineName=name)["pipelineExecutionSummaries"]
+    ended = run.xcoms["release", "pipeline_execution"]
+    assert ended["pipeline_execution_id"] == execution["pipelineExecutionId"]
+    if fails:
+        assert ended["failed_actions"][0]["error_code"] == "NoHealthyHosts"
+    else:
+        assert run.xcoms["announce", "return_value"].startswith("Version 1.10 is out, by execution ")
+    codepipeline.delete_pipeline(name=name)

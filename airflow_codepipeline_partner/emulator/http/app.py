@@ -20,7 +20,13 @@ from airflow_codepipeline_partner.emulator.api.webhooks import WebhooksApi
 from airflow_codepipeline_partner.emulator.controls import Controls
 from airflow_codepipeline_partner.emulator.engine.moto_store import WsgiApp, call_app
 from airflow_codepipeline_partner.emulator.errors import ApiError
-from airflow_codepipeline_partner.emulator.faults import MAX_SLOW_CALLS, Fault, change, stopping_fault
+from airflow_codepipeline_partner.emulator.faults import (
+    MAX_SLOW_CALLS,
+    PIPELINE_CALLS,
+    Fault,
+    change,
+    stopping_fault,
+)
 from airflow_codepipeline_partner.emulator.http.control import ControlHttp
 from airflow_codepipeline_partner.emulator.http.faults import fault_error, hang_up
 from airflow_codepipeline_partner.emulator.http.long_poll import answer_long_poll, is_long_poll
@@ -123,6 +129,26 @@ class EmulatorApp:
         request, region, refusal = self._read(environ, operation)
         if operation in self._jobs_api:
             return self._job_call(environ, start, operation, request, region, refusal)
+        faults = self._matching_faults(operation, None) if operation in PIPELINE_CALLS else []
+        stop = stopping_fault(faults)
+        if stop is not None:
+            return self._stopped(environ, start, operation, None, stop, faults)
+        if not any(fault.kind == "drop_response" for fault in faults):
+            return self._other_call(environ, start, operation, request, region, refusal)
+        self._other_call(environ, lambda *_: None, operation, request, region, refusal)
+        return hang_up(environ, start)
+
+    def _other_call(
+        self,
+        environ: Environ,
+        start: StartResponse,
+        operation: str,
+        request: Any,
+        region: str | None,
+        refusal: ApiError | None,
+    ) -> Iterable[bytes]:
+        """Answer a call that is not about a job."""
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
         try:
             if refusal is not None:
                 raise refusal
@@ -193,11 +219,7 @@ class EmulatorApp:
         faults = self._matching_faults(operation, job_id if isinstance(job_id, str) else None)
         stop = stopping_fault(faults)
         if stop is not None:
-            self._record_stopped(operation, job_id, stop, faults)
-            if stop.kind == "drop_request":
-                return hang_up(environ, start)
-            code, message, status = fault_error(stop)
-            return json_error(start, code, message, status)
+            return self._stopped(environ, start, operation, job_id, stop, faults)
         error = None
         answer: dict[str, Any] = {}
         try:
@@ -227,7 +249,16 @@ class EmulatorApp:
                 self._slow_calls.release()
         return faults
 
-    def _record_stopped(self, operation: str, job_id: Any, stop: Fault, faults: Sequence[Fault]) -> None:
+    def _stopped(
+        self,
+        environ: Environ,
+        start: StartResponse,
+        operation: str,
+        job_id: Any,
+        stop: Fault,
+        faults: Sequence[Fault],
+    ) -> Iterable[bytes]:
+        """End a call that is not done."""
         with self._state.lock:
             now = self._state.tick()
             named = job_id if isinstance(job_id, str) else None
@@ -242,6 +273,9 @@ class EmulatorApp:
                 faults=tuple(fault.kind for fault in faults),
                 **values,
             )
+        if stop.kind == "drop_request":
+            return hang_up(environ, start)
+        return json_error(start, *fault_error(stop))
 
     def _artifact(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         try:
