@@ -55,8 +55,9 @@ from airflow_codepipeline_partner.exceptions import (
 log = logging.getLogger(__name__)
 
 #: A newcomer is not made to wait longer than this for its first look, in seconds, nor do many of them cause
-#: many looks.
-FIRST_LOOK_AFTER = 5.0
+#: many looks. Not sooner: Airflow fails a task that goes on before its executor has said that it was
+#: deferred, which takes up to 6 s.
+FIRST_LOOK_AFTER = 10.0
 #: Seconds between attempts to stop an execution, after its task was ended. Airflow waits for 30 s in all.
 _STOP_AGAIN_AFTER = (1.0, 2.0, 5.0)
 

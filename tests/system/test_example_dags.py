@@ -307,7 +307,7 @@ def test_example_run_dag_step(emulator, aws_connection, run_dag, make_hook, monk
 
     monkeypatch.setattr(step_tasks, "is_paused", lambda ti, dag_id: False)
     monkeypatch.setattr(step_tasks, "start_run", start_run)
-    monkeypatch.setattr(step_tasks, "get_run_state", lambda dag_id, run_id: started[0][1].state)
+    monkeypatch.setattr(step_tasks, "get_run_state", lambda *run: started[0][1].state if started else None)
     monkeypatch.setattr(
         step_tasks,
         "value_from_run",
