@@ -23,7 +23,7 @@ def test_the_signature_is_as_it_was():
         "wake_queue": None,
         "query_param": None,
         "job_timeout": 3600,
-        "progress_interval": None,
+        "progress_interval": 300,
         "poke_interval": 30,
         "max_active_runs": 64,
         "missing_outputs": "warn",
