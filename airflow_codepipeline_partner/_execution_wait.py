@@ -25,7 +25,7 @@ from airflow_codepipeline_partner.links import execution_url
 
 #: Under this key a task that has waited leaves the execution in XCom.
 EXECUTION_KEY = "pipeline_execution"
-#: What an execution that did not succeed has come to, and whether it may go on under the same id.
+#: What an execution that did not succeed has come to.
 _ENDS = {
     "Failed": "has failed",
     "Stopped": "was stopped",

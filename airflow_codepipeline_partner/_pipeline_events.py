@@ -97,7 +97,7 @@ class CodePipelineEventTrigger(BaseEventTrigger):
         from airflow_codepipeline_partner._polling.watch_memory import WatchMemory
         from airflow_codepipeline_partner._protocol.execution_changes import ExecutionChanges
 
-        pipeline = self.pipeline_name, self.aws.aws_conn_id, self.aws.region_name
+        pipeline = (self.pipeline_name, self.aws.aws_conn_id, self.aws.region_name, *sorted(self.states))
         memory = WatchMemory(asset_state_store(self), pipeline, self.look_back)
         changes = ExecutionChanges(self.states, await memory.recall())
         poller = ExecutionPoller.for_(self.pipeline_name, self.aws)

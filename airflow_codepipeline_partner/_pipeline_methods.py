@@ -6,6 +6,7 @@ from __future__ import annotations
 import uuid
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from airflow_codepipeline_partner._protocol import pipeline_calls
@@ -150,21 +151,26 @@ class PipelineMethods:
             for members in answer.get("actionExecutionDetails") or ()
         ]
 
-    def get_newest_action_executions(self, pipeline_name: str) -> dict[str, list[ActionExecution]]:
+    def get_newest_action_executions(
+        self, pipeline_name: str, *, pages: int = 1
+    ) -> dict[str, list[ActionExecution]]:
         """
-        Return the newest 100 executions of a pipeline's actions, by the id of the pipeline's execution.
+        Return the newest executions of a pipeline's actions, by the id of the pipeline's execution.
 
+        :param pipeline_name: The pipeline.
+        :param pages: How many hundreds at most, up to 10.
         :raises PipelineNotFound: There is no such pipeline.
         :raises ServiceUnavailable: CodePipeline did not answer until the deadline.
 
         Source: ListActionExecutions, CodePipeline API 2015-07-09.
         """
-        answer = self._send(pipeline_calls.action_executions(pipeline_name))
         found: dict[str, list[ActionExecution]] = {}
-        for members in answer.get("actionExecutionDetails") or ():
-            found.setdefault(str(members.get("pipelineExecutionId")), []).append(
-                ActionExecution.from_api(members)
-            )
+        answers = self._pages(lambda token: pipeline_calls.action_executions(pipeline_name, None, token))
+        for answer in islice(answers, pages):
+            for members in answer.get("actionExecutionDetails") or ():
+                found.setdefault(str(members.get("pipelineExecutionId")), []).append(
+                    ActionExecution.from_api(members)
+                )
         return found
 
     def _pages(self, ask: Callable[[str | None], Call]) -> Iterator[Any]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import AsyncGenerator, Hashable, Sequence
+from collections.abc import AsyncGenerator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
@@ -41,6 +41,7 @@ from airflow_codepipeline_partner._polling.wake_queue import WakeQueue
 from airflow_codepipeline_partner._protocol.execution_changes import ExecutionChanges
 from airflow_codepipeline_partner._protocol.executions import (
     KNOWN_WITHIN,
+    ActionExecution,
     PipelineExecution,
     is_unknown_execution,
 )
@@ -55,8 +56,8 @@ from airflow_codepipeline_partner.exceptions import (
 log = logging.getLogger(__name__)
 
 #: A newcomer is not made to wait longer than this for its first look, in seconds, nor do many of them cause
-#: many looks. Not sooner: Airflow fails a task that goes on before its executor has said that it was
-#: deferred, which takes up to 6 s.
+#: many looks. Nor does it hear of an end sooner: Airflow 3.1 fails a task that goes on before its executor
+#: has said that it was deferred, which takes up to 6 s.
 FIRST_LOOK_AFTER = 10.0
 #: Seconds between attempts to stop an execution, after its task was ended. Airflow waits for 30 s in all.
 _STOP_AGAIN_AFTER = (1.0, 2.0, 5.0)
@@ -72,11 +73,13 @@ class _Found:
     :param executions: The executions of the pages that were read, by their ids, the newest first.
     :param looks: What it found of each execution that somebody awaits.
     :param missing: Executions on their way that are not there any more.
+    :param silence: Why some could not be asked for.
     """
 
     executions: dict[str, PipelineExecution] = field(default_factory=dict)
     looks: dict[str, Look | CodePipelineProviderError] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
+    silence: ServiceUnavailable | None = None
 
 
 class ExecutionPoller:
@@ -162,6 +165,8 @@ class ExecutionPoller:
         :param wake_queue: The URL of an SQS queue that says when to look besides.
         """
         watcher = ExecutionWatcher(interval, changes, wake_queue)
+        if changes.has_predecessor:
+            watcher.note_predecessor(self._clock.monotonic())
         self._watchers.append(watcher)
         try:
             if wake_queue is not None:
@@ -250,18 +255,32 @@ class ExecutionPoller:
             name = type(error).__name__
             self._note_no_answer(ServiceUnavailable(f"The look could not be made: {name}."), waiters)
         else:
-            self._no_answer_since = self.trouble = None
+            silent = [waiter for waiter in waiters if waiter.execution_id not in found.looks]
             for waiter in waiters:
-                news = found.looks[waiter.execution_id]
-                is_young = self._clock.monotonic() - waiter.joined_at < KNOWN_WITHIN
-                if not (is_young and is_unknown_execution(news)):
-                    waiter.tell(news)
+                if waiter not in silent:
+                    self._tell(waiter, found.looks[waiter.execution_id])
             self._tell_watchers(watchers, found)
-            self._schedule.answered(self._interval)
+            if found.silence is not None and silent:
+                self._note_no_answer(found.silence, silent)
+            else:
+                self._no_answer_since = self.trouble = None
+                self._schedule.answered(self._interval)
         self._schedule.end()
-        if any(not each.has_seen_a_look for each in self._subscribers):
-            # They came during this look.
+        is_in_trouble = self._no_answer_since is not None
+        if not is_in_trouble and any(not each.has_seen_a_look for each in self._subscribers):
+            # They came during this look, or a moment before.
             self._schedule.join(FIRST_LOOK_AFTER)
+
+    def _tell(self, waiter: ExecutionWaiter, news: Look | CodePipelineProviderError) -> None:
+        age = self._clock.monotonic() - waiter.joined_at
+        if age < KNOWN_WITHIN and is_unknown_execution(news):
+            return
+        is_end = isinstance(news, Exception) or news.execution.is_ended
+        if is_end and age < min(2 * waiter.interval, FIRST_LOOK_AFTER):
+            # Airflow may not know yet that the task waits.
+            waiter.has_seen_a_look = False
+            return
+        waiter.tell(news)
 
     def _ask(self, awaited: Sequence[str], changes: Sequence[ExecutionChanges]) -> _Found:
         hook, found = self._hooks.get(self._aws), _Found()
@@ -272,13 +291,20 @@ class ExecutionPoller:
             found.executions |= {each.execution_id: each for each in page}
             if found.executions.keys() >= wanted and not any(one.reads_on(page) for one in changes):
                 break
-        actions = hook.get_newest_action_executions(self._pipeline_name) if awaited else {}
-        for each in sorted(wanted):
+        actions: Mapping[str, Sequence[ActionExecution]] = {}
+        try:
+            actions = hook.get_newest_action_executions(self._pipeline_name) if awaited else {}
+        except ServiceUnavailable:
+            raise
+        except CodePipelineProviderError as error:
+            # Those who only watch need no actions.
+            found.looks |= dict.fromkeys(awaited, error)
+        for each in sorted(wanted - found.looks.keys()):
             try:
                 # An execution that began long ago is not among the newest.
                 execution = found.executions.get(each) or hook.get_execution(self._pipeline_name, each)
-            except ServiceUnavailable:
-                raise
+            except ServiceUnavailable as error:
+                found.silence = error
             except CodePipelineProviderError as error:
                 # Of this one only: the others go on.
                 found.looks[each] = error

@@ -94,6 +94,14 @@ class ExecutionWatcher(ExecutionSubscriber):
     )
     _last_look: LastLook | None = None
 
+    def note_predecessor(self, now: float) -> None:
+        """
+        Take it that another watcher has made an event a moment ago, and did not live to repeat it.
+
+        :param now: By the monotonic clock.
+        """
+        self._repeats.note_event((), now)
+
     def compare(self, executions: Sequence[PipelineExecution], now: float, at: datetime) -> None:
         """
         Hear of a look.

@@ -8,6 +8,7 @@ first one, or how long its predecessor has been away.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -23,9 +24,11 @@ log = logging.getLogger(__name__)
 
 #: What ended longer ago than this, in seconds, while nobody watched, is no news.
 LONGEST_ABSENCE = 86_400.0
-#: After this many seconds an event is in Airflow's database. Only then it is noted that it was made: if the
-#: triggerer dies before, it is made again.
-STORED_AFTER = 5.0
+#: After this many seconds an event is in Airflow's database, and was said again if need be. Only then it is
+#: noted that it was made: if the triggerer dies before, it is made again.
+STORED_AFTER = 25.0
+#: Seconds between attempts to read the store.
+_READ_AGAIN_AFTER = (1.0, 2.0)
 
 
 class WatchMemory:
@@ -33,7 +36,7 @@ class WatchMemory:
     The memory of one watcher.
 
     :param store: Airflow's store for the watched asset, or None.
-    :param pipeline: The watched pipeline: its name, the connection and the region.
+    :param pipeline: What is watched: the pipeline's name, the connection, the region and the states.
     :param look_back: Without a store, or with one that cannot be read: for how many seconds before its start
         the watcher looks back.
     :param clock: The time.
@@ -61,13 +64,24 @@ class WatchMemory:
         now = datetime.fromtimestamp(self._clock.time(), UTC)
         if self._store is not None:
             try:
-                stored = await self._store.aget(self._key)
+                stored = await self._read(self._store)
                 if stored is None:
                     return None
                 return self._within_reach(LastLook.from_stored(stored), now)
             except Exception as error:
                 self._do_without(error)
         return LastLook(now - timedelta(seconds=self._look_back)) if self._look_back else None
+
+    async def _read(self, store: AssetStateStore) -> object:
+        for pause in _READ_AGAIN_AFTER:
+            try:
+                return await store.aget(self._key)
+            except ValueError:
+                raise
+            except Exception:
+                # What it holds is lost if a fault that passes is taken for an answer.
+                await asyncio.sleep(pause)
+        return await store.aget(self._key)
 
     async def note(self, watched: Watched) -> None:
         """
@@ -100,7 +114,7 @@ class WatchMemory:
 
     def _do_without(self, error: Exception) -> None:
         """Say once why the store is of no use; a fault that passes is tried again at the next look."""
-        if isinstance(error, ValueError):
+        if isinstance(error, ValueError) and not isinstance(error, InvalidInput):
             # Airflow's answer if several assets have this watcher.
             self._store = None
         if not self._has_warned:

@@ -10,6 +10,7 @@ holds no secret. Tokens that a user chose are not read here; they are passed on 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
@@ -17,6 +18,8 @@ from typing import Any, Self
 #: The first member of such a token, and its version.
 _MARK = "airflow_codepipeline_partner"
 _VERSION = 1
+#: What would lead elsewhere as a part of a URL.
+_LEADS_ELSEWHERE = re.compile(r"[/?#%\\\x00-\x1f]|\A\.{1,2}\Z").search
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,18 @@ class TaskInstanceRef:
 
     @classmethod
     def from_value(cls, value: object) -> Self | None:
-        """Return the task that a mapping names, or None for anything else."""
+        """
+        Return the task that a mapping names, or None for anything else.
+
+        Anybody may have written it, and Airflow puts the names into URLs of its server as they are.
+        """
         if not isinstance(value, Mapping):
             return None
         named: dict[str, Any] = {field.name: value.get(field.name) for field in fields(cls)}
         is_one = all(isinstance(held, int if name == "map_index" else str) for name, held in named.items())
-        return cls(**named) if is_one else None
+        if not is_one or any(isinstance(held, str) and _LEADS_ELSEWHERE(held) for held in named.values()):
+            return None
+        return cls(**named)
 
     @property
     def token(self) -> str:

@@ -66,11 +66,17 @@ class ExecutionChanges:
         self._states = frozenset(states)
         self._since = last_look.until if last_look else None
         self._until = self._since
+        self._empty_since: datetime | None = None
         self._is_first = True
         #: Execution → its last status, and when it last changed. Those that were seen last are at the end.
         self._known: dict[str, tuple[str, datetime | None]] = {
             each: (IN_PROGRESS, None) for each in (last_look.open_ids if last_look else ())
         }
+
+    @property
+    def has_predecessor(self) -> bool:
+        """Whether somebody may have looked before the first look."""
+        return self._since is not None
 
     @property
     def open_ids(self) -> frozenset[str]:
@@ -113,8 +119,10 @@ class ExecutionChanges:
         :param now: The time, for a pipeline without executions.
         """
         changes = [_in_utc(at) for _, at in self._known.values() if at is not None]
-        self._until = max([*changes, self._until or min([*changes, _in_utc(now)])])
-        return LastLook(self._until, self.open_ids)
+        self._until = max([*changes, self._until] if self._until else changes, default=None)
+        # Airflow's clock counts only as long as there is no change to go by.
+        self._empty_since = self._empty_since or _in_utc(now)
+        return LastLook(self._until or self._empty_since, self.open_ids)
 
     def _is_news(self, execution: PipelineExecution) -> bool:
         status, updated_at = execution.status, execution.updated_at

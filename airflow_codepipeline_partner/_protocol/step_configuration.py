@@ -94,15 +94,18 @@ def _read_conf(text: str | None) -> Mapping[str, Any]:
     if not isinstance(conf, dict):
         raise _wrong(f'{CONF} must be a JSON object, such as {{"day": "2026-01-31"}}.')
     if not _can_be_sent(conf):
-        raise _wrong(f"{CONF} is nested too deeply, or has an integer of more than 64 bits.")
+        raise _wrong(f"{CONF} is nested too deeply, or has a NUL or an integer of more than 64 bits.")
     return conf
 
 
 def _can_be_sent(value: Any, levels: int = MAX_LEVELS) -> bool:
     """Return whether a part of a conf comes through to Airflow's server."""
     if isinstance(value, dict | list):
-        inner = value.values() if isinstance(value, dict) else value
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
         return levels > 0 and all(_can_be_sent(each, levels - 1) for each in inner)
+    if isinstance(value, str):
+        # PostgreSQL takes none.
+        return "\0" not in value
     return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 

@@ -69,33 +69,34 @@ class RunEvents(Generic[T]):
         return found
 
     def of_events(self, context: Mapping[str, Any]) -> Iterator[T]:
-        """Yield those of the events that started a run, the oldest event of an asset first."""
+        """Yield those of the events that started a run, the oldest event first."""
         strange: InvalidInput | None = None
         found = False
-        for asset, events in (context.get("triggering_asset_events") or {}).items():
-            for event in sorted(events, key=lambda each: each.timestamp):
+        by_asset = (context.get("triggering_asset_events") or {}).items()
+        of_all = [(asset, event) for asset, events in by_asset for event in events]
+        for asset, event in sorted(of_all, key=lambda each: each[1].timestamp):
+            try:
+                held = self._held_by(asset, event)
+            except InvalidInput as error:
+                # An event from elsewhere must not hold up the others.
+                log.warning("%s", error)
+                strange = error
+                continue
+            for value in held:
                 try:
-                    held = self._held_by(asset, event)
+                    one = self.read(value)
                 except InvalidInput as error:
-                    # An event from elsewhere must not hold up the others.
-                    log.warning("%s", error)
+                    # Nor may one of them hold up the others of its event.
+                    log.warning(
+                        "An event of the asset %r holds something that is no %s: %s",
+                        asset.name,
+                        self.one,
+                        error,
+                    )
                     strange = error
-                    continue
-                for value in held:
-                    try:
-                        one = self.read(value)
-                    except InvalidInput as error:
-                        # Nor may one of them hold up the others of its event.
-                        log.warning(
-                            "An event of the asset %r holds something that is no %s: %s",
-                            asset.name,
-                            self.one,
-                            error,
-                        )
-                        strange = error
-                    else:
-                        found = True
-                        yield one
+                else:
+                    found = True
+                    yield one
         if strange is not None and not found and not context["dag_run"].conf:
             raise strange
 

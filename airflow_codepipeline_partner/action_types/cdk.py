@@ -8,6 +8,7 @@ from dataclasses import asdict
 from textwrap import indent
 from typing import Any
 
+from airflow_codepipeline_partner.action_types.cloudformation import refuse_references
 from airflow_codepipeline_partner.action_types.model import CustomActionType
 from airflow_codepipeline_partner.action_types.policies import arn_of, policy_over
 from airflow_codepipeline_partner.action_types.source_text import Expression, quoted
@@ -103,6 +104,7 @@ def _value(value: Any) -> str:
         case dict():
             return f"{{{_listed(f'{_value(key)}: {_value(held)}' for key, held in value.items())}}}"
         case str():
+            refuse_references(value)
             return quoted(value)
         case _:
             return repr(value)

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_codepipeline_partner.action_types.model import CustomActionType
 from airflow_codepipeline_partner.action_types.policies import arn_of, policy_over
+from airflow_codepipeline_partner.exceptions import InvalidInput
 
 
 def cloudformation_template(declared: CustomActionType) -> dict[str, Any]:
@@ -46,8 +47,21 @@ def cloudformation_template(declared: CustomActionType) -> dict[str, Any]:
     }
 
 
+def refuse_references(value: Any) -> None:
+    """
+    Refuse what CloudFormation would put a secret in the place of, wherever it stands.
+
+    :raises InvalidInput: A text of a declaration holds such a reference.
+    """
+    if isinstance(value, str) and "{{resolve:" in value:
+        raise InvalidInput(
+            "A text holds {{resolve:…}}, which CloudFormation replaces by a secret or parameter."
+        )
+
+
 def _with_capitals(value: Any) -> Any:
     """Return a value of CodePipeline's API with the names that CloudFormation has for its members."""
+    refuse_references(value)
     if isinstance(value, list):
         return [_with_capitals(each) for each in value]
     if isinstance(value, dict):

@@ -150,7 +150,13 @@ def run_dag_step(
             **{**again, "retries": 50},
             **aws,
         )
-        outputs = StepOutputsOperator(task_id="outputs", run=start.output, job=claim.output, **again)
+        outputs = StepOutputsOperator(
+            task_id="outputs",
+            run=start.output,
+            job=claim.output,
+            missing_outputs=missing_outputs,
+            **again,
+        )
         start >> wait >> outputs
         finish_job(
             claim,

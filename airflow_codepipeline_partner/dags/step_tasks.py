@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, NoReturn
-from urllib.parse import quote
 
 from airflow.sdk import BaseOperator
 
@@ -23,6 +22,7 @@ from airflow_codepipeline_partner._compat import (
 )
 from airflow_codepipeline_partner._protocol.claims import ENDED_STATUSES
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._protocol.parsing import without_none
 from airflow_codepipeline_partner._protocol.step_configuration import StepConfiguration, text_of_value
 from airflow_codepipeline_partner._secrets import in_closed_frames
 from airflow_codepipeline_partner.exceptions import JobFailure
@@ -67,6 +67,7 @@ class StartRunOfStepOperator(CodePipelineBaseOperator):
         :raises AirflowFailException: It cannot be run; the customer reads why.
         """
         from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
+        from airflow_codepipeline_partner._worker.result_defaults import external_execution_id
 
         with fail_without_retry_if_permanent():
             claimed = ClaimedJob.from_value(self.job)
@@ -74,8 +75,12 @@ class StartRunOfStepOperator(CodePipelineBaseOperator):
         run_id = f"codepipeline__{_first_job_id(context, claimed)}"
         try:
             step = in_closed_frames(lambda: StepConfiguration.of(details.configuration))
+            is_started = get_run_state(step.dag_id, run_id) is not None
+            if is_started and context["ti"].try_number == 1:
+                # Somebody who may start runs of any DAG could have a pipeline take it for the step's.
+                raise JobFailure(f"DAG {step.dag_id} has run {run_id} already, which is not the step's.")
             # What an earlier try has started goes on, whatever became of the DAG.
-            if get_run_state(step.dag_id, run_id) is None:
+            if not is_started:
                 self._check(step, context["ti"])
                 self._refuse_ended()
                 self._start(step, run_id, {**_about(claimed), **_claimed_by(context, claimed)})
@@ -87,11 +92,11 @@ class StartRunOfStepOperator(CodePipelineBaseOperator):
             "run_id": run_id,
             "outputs": [[each.name, each.task_id, each.key] for each in step.outputs],
             "deadline": None if step.timeout is None else _began(context) + step.timeout,
-            "execution_details": {
-                "summary": f"DAG {step.dag_id} succeeded.",
-                "externalExecutionId": f"{quote(step.dag_id, safe='')}/runs/{quote(run_id, safe='')}",
-                "percentComplete": 100,
-            },
+            "execution_details": without_none(
+                summary=f"DAG {step.dag_id} succeeded.",
+                external_execution_id=external_execution_id(step.dag_id, run_id),
+                percent_complete=100,
+            ),
         }
 
     def _check(self, step: StepConfiguration, ti: Any) -> None:
@@ -195,11 +200,11 @@ def look_at_run(job: ClaimedJob, run: Mapping[str, Any]) -> Any:
     if run["deadline"] is not None and time.time() > run["deadline"]:
         _fail(JobFailure(f"DAG {dag_id} has not ended within the action's Timeout. Its run goes on."))
     done = sum(of_task in _ENDED_TASKS for of_task in tasks.values())
-    percent = {"percentComplete": 100 * done // len(tasks)} if tasks else {}
+    percent = {"percent_complete": 100 * done // len(tasks)} if tasks else {}
     return {
         "summary": f"{done} of {len(tasks)} tasks of DAG {dag_id} are done.",
         # The action's link leads to the run from now on.
-        "externalExecutionId": run["execution_details"]["externalExecutionId"],
+        "external_execution_id": run["execution_details"].get("external_execution_id"),
         **percent,
     }
 
@@ -210,6 +215,7 @@ class StepOutputsOperator(BaseOperator):
 
     :param run: What :class:`StartRunOfStepOperator` returned. (templated)
     :param job: The claimed job. (templated)
+    :param missing_outputs: What the worker does if one is missing, which says how far it is to look.
     """
 
     #: It records what the run's tasks have uploaded as its own, so that the task that reports finds it.
@@ -217,8 +223,9 @@ class StepOutputsOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("run", "job")
 
-    def __init__(self, *, run: Any, job: Any, **kwargs: Any) -> None:
+    def __init__(self, *, run: Any, job: Any, missing_outputs: str = "warn", **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.missing_outputs = missing_outputs
         self.run = run
         self.job = job
 
@@ -242,18 +249,30 @@ class StepOutputsOperator(BaseOperator):
 
     def _take_over_uploads(self, context: Any) -> None:
         from airflow_codepipeline_partner._worker.dag import task_ids_of_run
-        from airflow_codepipeline_partner._worker.output_artifacts import record_uploads, uploaded_in_run
+        from airflow_codepipeline_partner._worker.output_artifacts import (
+            MAX_LOOKS,
+            record_uploads,
+            uploaded_in_run,
+        )
 
         job, (dag_id, run_id) = ClaimedJob.from_value(self.job), (self.run["dag_id"], self.run["run_id"])
         expected = {artifact.name for artifact in job.output_artifacts}
-        if not expected:
+        if not expected or self.missing_outputs == "ignore":
             return
-        # The run has ended, and named the job under which it was started, whatever job came after that.
-        task_ids = task_ids_of_run(get_task_states, dag_id, run_id)
-        if found := uploaded_in_run(
-            dag_id, run_id, task_ids, {job.job_id, _first_job_id(context, job)}, expected
-        ):
-            record_uploads(job.job_id, found)
+        try:
+            # The run has ended, and named the job under which it was started, whatever job came after that.
+            task_ids = task_ids_of_run(get_task_states, dag_id, run_id)
+            job_ids = {job.job_id, _first_job_id(context, job)}
+            looked_at = task_ids if self.missing_outputs == "fail" else task_ids[:MAX_LOOKS]
+            if found := uploaded_in_run(dag_id, run_id, looked_at, job_ids, expected):
+                record_uploads(job.job_id, found)
+        except Exception as error:
+            # A warning must not keep the result from the customer.
+            if self.missing_outputs == "fail":
+                raise
+            self.log.warning(
+                "Which output artifacts the run has made is not known: %s.", type(error).__name__
+            )
 
 
 def value_from_run(ti: Any, dag_id: str, run_id: str, task_id: str, key: str) -> Any:

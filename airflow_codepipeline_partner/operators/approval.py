@@ -27,7 +27,8 @@ class CodePipelinePutApprovalResultOperator(PipelineOperator):
     Approve, or reject, at a manual approval of a pipeline. The task finds the approval's token by itself.
 
     A retry finds the answer that an earlier try has given, by ``summary``, and gives no second one, whatever
-    waits by then. So if you write a summary, let it name the run, such as ``{{ run_id }}``.
+    waits by then. It looks at the newest 1000 executions of actions. So if you write a summary, let it name
+    the run, such as ``{{ run_id }}``.
 
     :param pipeline_name: The pipeline. (templated)
     :param stage_name: The approval's stage. (templated)
@@ -121,7 +122,7 @@ class CodePipelinePutApprovalResultOperator(PipelineOperator):
 
         names = self.stage_name, self.action_name
         if self.execution_id is None or is_missing(self.execution_id):
-            actions = self.hook.get_newest_action_executions(self.pipeline_name)
+            actions = self.hook.get_newest_action_executions(self.pipeline_name, pages=10)
             found = [each for of_one in actions.values() for each in of_one]
         else:
             found = self.hook.get_action_executions(self.pipeline_name, self.execution_id)

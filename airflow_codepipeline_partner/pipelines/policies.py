@@ -26,7 +26,7 @@ PURPOSES: dict[str, tuple[str, ...]] = {
     "retry": ("RetryStageExecution", "GetPipelineExecution"),
     # A retry of the task looks for the rollback that an earlier try has started.
     "roll-back": ("RollbackStage", "ListPipelineExecutions", "ListActionExecutions"),
-    # With the execution mode PARALLEL, the token is in the action's execution.
+    # The token is in the action's execution with the execution mode PARALLEL; a retry looks for its answer.
     "approve": ("GetPipelineState", "ListActionExecutions", "PutApprovalResult"),
     "transition": ("EnableStageTransition", "DisableStageTransition"),
     "override-condition": ("OverrideStageCondition",),

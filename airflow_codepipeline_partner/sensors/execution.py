@@ -148,4 +148,8 @@ class CodePipelineExecutionSensor(MayDefer, TriggererSensor):
         first = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
         if first is None:
             return {}
-        return {"began": first, "last_look": datetime.now(UTC) - timedelta(seconds=self.poke_interval)}
+        if self.exponential_backoff:
+            # Nobody knows when it looked.
+            return {"began": first}
+        # It may have stood in a queue for a while. A line is rather shown twice than never.
+        return {"began": first, "last_look": datetime.now(UTC) - 2 * timedelta(seconds=self.poke_interval)}

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from airflow_codepipeline_partner._polling import watch_memory
 from airflow_codepipeline_partner._polling.clock import PollingClock
 from airflow_codepipeline_partner._polling.execution_subscribers import Watched
 from airflow_codepipeline_partner._polling.watch_memory import WatchMemory
@@ -131,11 +132,20 @@ def test_without_a_store_each_start_goes_back_a_little(clock, caplog):
 
 
 @pytest.mark.parametrize("error", [ValueError("several assets"), RuntimeError("secret")])
-def test_a_store_that_fails_is_as_none(clock, caplog, error):
+def test_a_store_that_fails_is_as_none(clock, caplog, error, monkeypatch):
+    monkeypatch.setattr(watch_memory, "_READ_AGAIN_AFTER", ())
     with caplog.at_level(logging.WARNING):
         assert recalled(Store(error), clock) == LastLook(NOON - timedelta(seconds=600))
     assert f"cannot be kept in Airflow's store: {type(error).__name__}." in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_a_store_that_fails_for_a_moment_is_read_again(clock, monkeypatch):
+    monkeypatch.setattr(watch_memory, "_READ_AGAIN_AFTER", (0.0, 0.0))
+    store = Store()
+    noted(store, clock, (0, look(0)))
+    store.errors = [RuntimeError("away")] * 2
+    assert recalled(store, clock) == look(0).last_look
 
 
 def test_a_fault_that_passes_is_said_once_and_tried_again(clock, caplog):
@@ -158,7 +168,8 @@ def test_rubbish_in_the_store_is_as_no_store(clock, caplog, rubbish):
     store = Store()
     noted(store, clock, (0, look(0)))
     store.held = {key: json.dumps(rubbish) for key in store.held}
-    assert recalled(store, clock) == LastLook(NOON - timedelta(seconds=600))
+    watcher = memory(store, clock)
+    assert asyncio.run(watcher.recall()) == LastLook(NOON - timedelta(seconds=600))
     # The next look puts it right.
-    noted(store, clock, (30, look(1)))
+    asyncio.run(watcher.note(look(1)))
     assert recalled(store, clock) == look(1).last_look

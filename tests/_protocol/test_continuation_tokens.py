@@ -58,6 +58,15 @@ def test_any_other_value_names_no_task(value):
     assert TaskInstanceRef.from_value(value) is None
 
 
+@pytest.mark.parametrize("name", ["..", "../connections/aws#", "a/b", "a?b", "a%2Fb", "a\\b", "a\nb"])
+@pytest.mark.parametrize("member", ["dag_id", "run_id", "task_id"])
+def test_no_name_leads_elsewhere_at_airflows_server(name, member):
+    """Anybody may have written it, and it becomes a part of a URL."""
+    value = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1}
+    assert TaskInstanceRef.from_value(value) == TaskInstanceRef("d", "r", "t", -1)
+    assert TaskInstanceRef.from_value({**value, member: name}) is None
+
+
 def test_the_running_task_is_named_by_its_instance():
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=None)
     assert TaskInstanceRef.of(ti) == TaskInstanceRef("d", "r", "t", -1)

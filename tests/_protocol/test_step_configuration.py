@@ -51,6 +51,8 @@ def test_the_conf_is_not_shown():
         ({"Dag": "d", "Conf": '{"a": 1e400}'}, "Conf is not JSON"),
         ({"Dag": "d", "Conf": '{"a": "\\ud800"}'}, "Conf is not JSON"),
         ({"Dag": "d", "Conf": '{"a": 9223372036854775808}'}, "64 bits"),
+        ({"Dag": "d", "Conf": '{"a": "\\u0000"}'}, "a NUL"),
+        ({"Dag": "d", "Conf": '{"a\\u0000": 1}'}, "a NUL"),
         ({"Dag": "d", "Conf": '{"a": ' + "[" * 100 + "]" * 100 + "}"}, "nested too deeply"),
         ({"Dag": "d", "Conf": '["a"]'}, "Conf must be a JSON object"),
         ({"Dag": "d", "Conf": "null"}, "Conf must be a JSON object"),

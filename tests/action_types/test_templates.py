@@ -21,6 +21,7 @@ from airflow_codepipeline_partner.action_types import (
     terraform_configuration,
     worker_policy,
 )
+from airflow_codepipeline_partner.exceptions import InvalidInput
 
 DECLARATIONS = {"whole": DECLARED, "minimal": MINIMAL, "odd": ODD}
 PLACE = {"region": "eu-central-1", "account_id": "123456789012", "partition": "aws"}
@@ -132,3 +133,11 @@ def test_the_stack_is_python_that_says_what_was_declared(declared):
     for name in ("inputArtifactDetails", "outputArtifactDetails"):
         counts = api[name]
         assert {"minimum_count": counts["minimumCount"], "maximum_count": counts["maximumCount"]} in keywords
+
+
+@pytest.mark.parametrize("make", [cloudformation_template, cdk_stack])
+def test_no_text_makes_cloudformation_look_up_a_secret(make):
+    property_ = {"name": "Target", "description": "{{resolve:secretsmanager:prod/db}}"}
+    declared = CustomActionType.from_declaration({**MINIMAL, "configurationProperties": [property_]})
+    with pytest.raises(InvalidInput, match="resolve"):
+        make(declared)

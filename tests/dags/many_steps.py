@@ -15,6 +15,8 @@ run_dag_step(
     dag_id="many_steps",
     poll_interval=2,
     poke_interval=5,
+    # One job for each action, however long it takes.
+    progress_interval=None,
 )
 
 with DAG("step_of_many", schedule=None, max_active_runs=64):

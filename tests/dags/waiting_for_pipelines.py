@@ -29,7 +29,7 @@ def die_once_started(context: Any) -> None:
 
 for dag_id, stop, seconds, before in (
     ("waits_for_pipeline", False, 1, None),
-    ("waits_with_a_late_retry", False, 8, None),
+    ("waits_with_a_late_retry", False, 30, None),
     ("stops_pipeline_if_killed", "abandon", 1, None),
     ("dies_once_started", False, 1, die_once_started),
 ):

@@ -136,8 +136,9 @@ def test_an_output_that_is_missing_fails_the_action(airflow, run_step):
     assert "There is no output Accuracy: task evaluate" in shown["errorDetails"]["message"]
 
 
-def context_of(job, began=None):
-    return {"ti": None, "dag_run": SimpleNamespace(conf={"job_id": job["job_id"]}, start_date=began)}
+def context_of(job, began=None, try_number=1):
+    run = SimpleNamespace(conf={"job_id": job["job_id"]}, start_date=began)
+    return {"ti": SimpleNamespace(try_number=try_number), "dag_run": run}
 
 
 @pytest.fixture
@@ -199,11 +200,22 @@ def test_the_next_job_of_an_action_starts_no_second_run(airflow, claim_step, sta
     """A cleared claim returns the job in which the action has gone on since."""
     _, claimed = claim_step(Dag="train_model", Timeout="60")
     began = datetime(2026, 1, 31, tzinfo=UTC)
-    context = context_of({"job_id": "first"}, began)
-    runs = [starting(claimed.to_xcom()).execute(context) for _ in range(2)]
+    runs = [
+        starting(claimed.to_xcom()).execute(context_of({"job_id": "first"}, began, try_number))
+        for try_number in (1, 2)
+    ]
     assert [each[1] for each in airflow.started] == ["codepipeline__first"]
     # Its time does not begin anew either.
     assert {run["deadline"] for run in runs} == {began.timestamp() + 60}
+
+
+@pytest.mark.parametrize("dag_id", ["train_model", "secret_payroll"])
+def test_a_run_that_somebody_made_before_is_not_the_steps(airflow, claim_step, starting, dag_id):
+    """The job's id is seen before its run is started, and many may start runs."""
+    _, claimed = claim_step(Dag=dag_id)
+    airflow.started.append((dag_id, f"codepipeline__{claimed.job_id}", {}))
+    with pytest.raises(AirflowFailException, match="which is not the step's"):
+        starting(claimed.to_xcom()).execute(context_of(claimed.to_xcom()))
 
 
 def test_a_run_that_is_deleted_fails_the_action(airflow, run_step, monkeypatch):

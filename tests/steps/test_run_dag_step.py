@@ -67,16 +67,16 @@ def airflow(monkeypatch):
 
 
 RUN = {"dag_id": "train_model", "run_id": "r", "deadline": None, "outputs": []}
-RUN["execution_details"] = {"externalExecutionId": "train_model/runs/r"}
+RUN["execution_details"] = {"external_execution_id": "train_model/runs/r"}
 
 
 def test_the_progress_is_how_many_tasks_are_done(airflow):
-    link = {"externalExecutionId": "train_model/runs/r"}
+    link = {"external_execution_id": "train_model/runs/r"}
     assert look_at_run(None, RUN) == {"summary": "0 of 0 tasks of DAG train_model are done.", **link}
     airflow.tasks = {"a": "success", "b": "skipped", "c": "running", "d": None}
     assert look_at_run(None, RUN) == {
         "summary": "2 of 4 tasks of DAG train_model are done.",
-        "percentComplete": 50,
+        "percent_complete": 50,
         **link,
     }
     airflow.state = "success"

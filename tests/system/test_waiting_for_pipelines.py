@@ -188,11 +188,11 @@ def do_all(emulator, airflow, runs):
     others = [run for run in runs.values() if run is not held]
     for run in others:
         run.start()
+    late.wait_until("up_for_retry")
+    late.retry("Deploy")
     for run in others:
         if run is not late:
             run.wait_until("deferred")
-    late.wait_until("up_for_retry")
-    late.retry("Deploy")
     runs["it is stopped"].stop()
     runs["the task is marked failed"].mark("failed")
     runs["the task is marked failed, and stops nothing"].mark("failed")
