@@ -29,6 +29,8 @@ class World:
         self.looks = []
         #: What GetPipelineExecution is refused with, and what happens in the next look.
         self.refused = self.during_a_look = None
+        #: What ListActionExecutions is refused with.
+        self.no_actions = None
         #: What happens in the pauses, in order.
         self.meanwhile = []
         self.now = 1000.0
@@ -53,6 +55,8 @@ class World:
 
             def get_newest_action_executions(self, pipeline_name):
                 world.calls.append("ListActionExecutions")
+                if world.no_actions is not None:
+                    raise world.no_actions
                 return world.actions
 
             def get_execution(self, pipeline_name, execution_id):

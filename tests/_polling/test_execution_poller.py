@@ -115,6 +115,16 @@ def test_a_refusal_of_one_execution_ends_only_its_wait(world, monkeypatch):
     assert together("another's", "a") == [[RequestRefused], ["InProgress", "Succeeded"]]
 
 
+def test_silence_about_one_execution_holds_up_no_other(world):
+    world.statuses = {"a": ["InProgress", "Succeeded"]}
+    world.refused = SILENCE
+
+    async def run():
+        return await asyncio.gather(follow("old", retry_deadline=60), follow("a"))
+
+    assert asyncio.run(run()) == [[ServiceUnavailable], ["InProgress", "Succeeded"]]
+
+
 def test_a_fault_of_the_poller_leaves_nobody_waiting(world):
     world.statuses = {"a": ["InProgress", "Succeeded"]}
     # Nothing that can be sorted with an id.

@@ -14,7 +14,7 @@ from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._polling import execution_poller
 from airflow_codepipeline_partner._polling.execution_poller import ExecutionPoller
 from airflow_codepipeline_partner._polling.wake_queue import WakeQueue
-from airflow_codepipeline_partner._protocol.execution_changes import ExecutionChanges
+from airflow_codepipeline_partner._protocol.execution_changes import ExecutionChanges, LastLook
 from airflow_codepipeline_partner._protocol.executions import ENDED, PipelineExecution
 from airflow_codepipeline_partner._protocol.state_changes import ChangedPipeline
 from airflow_codepipeline_partner.exceptions import PipelineNotFound, RequestRefused, ServiceUnavailable
@@ -124,6 +124,49 @@ def test_who_watches_and_who_waits_share_a_look(world):
     [ended], statuses = asyncio.run(run())
     assert (ended.execution_id, statuses) == ("a", ["InProgress", "Succeeded"])
     assert world.calls == ["ListPipelineExecutions", "ListActionExecutions"] * 2
+
+
+def test_a_watcher_needs_no_actions(world):
+    """The policy of those who only watch does not allow ListActionExecutions."""
+    world.no_actions = DENIED
+    world.statuses = {"a": ["InProgress"], "b": ["InProgress", "InProgress", "Failed"]}
+    refused, heard = [], []
+
+    async def wait():
+        try:
+            async for _ in poller().follow("a", 30, retry_deadline=300):
+                pass
+        except RequestRefused as error:
+            refused.append(error)
+
+    async def run():
+        World.loop = asyncio.get_running_loop()
+        waiting = asyncio.ensure_future(wait())
+        async for look in poller().watch(ExecutionChanges(ENDED), 30):
+            heard.extend(look.executions)
+            if heard:
+                break
+        await waiting
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+    assert (refused, [each.execution_id for each in heard]) == ([DENIED], ["b"])
+
+
+def test_what_a_predecessor_did_not_live_to_repeat_is_said_again(world):
+    world.histories = [page("a InProgress"), page("a Failed")]
+    heard = []
+
+    async def run():
+        World.loop = asyncio.get_running_loop()
+        last = LastLook(datetime(2025, 12, 31, tzinfo=UTC), frozenset({"a"}))
+        async for look in poller().watch(ExecutionChanges(ENDED, last), 10):
+            heard.extend((world.now, each.execution_id) for each in look.executions)
+            if len(heard) == 3:
+                break
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+    assert [name for _, name in heard] == ["a"] * 3
+    assert [at - heard[0][0] for at, _ in heard] == [0, 5, 20]
 
 
 def test_who_watches_goes_on_when_nobody_waits_any_more(world):

@@ -44,6 +44,14 @@ def test_of_one_execution_the_last_state_counts():
     assert ended_executions(context(said(failed), said(ENDED))) == [ENDED]
 
 
+def test_events_of_two_assets_are_read_in_the_order_of_time():
+    of_starts = SimpleNamespace(extra=said({**ENDED, "status": "InProgress"}), timestamp=1)
+    of_ends = SimpleNamespace(extra=said(ENDED), timestamp=10)
+    events = [(Asset("ends"), [of_ends]), (Asset("starts"), [of_starts])]
+    known = {"triggering_asset_events": SimpleNamespace(items=lambda: events)}
+    assert ended_executions({**known, "dag_run": SimpleNamespace(conf=None)}) == [ENDED]
+
+
 @pytest.mark.parametrize(
     "conf",
     [
