@@ -228,8 +228,9 @@ def test_a_run_that_is_deleted_fails_the_action(airflow, run_step, monkeypatch):
 def test_a_refusal_of_airflows_own_server_is_recognized(airflow, run_step, monkeypatch):
     monkeypatch.setattr(step_tasks, "start_run", start_run)
     monkeypatch.setattr(step_tasks, "get_run_state", get_run_state)
-    _, _, shown = run_step(Dag="train_model")
-    assert "DAG train_model does not exist in this Airflow." in shown["errorDetails"]["message"]
+    monkeypatch.setattr(step_tasks.StartRunOfStepOperator, "_allows", lambda *given: True)
+    _, _, shown = run_step(Dag="nobodys_dag")
+    assert "DAG nobodys_dag does not exist in this Airflow." in shown["errorDetails"]["message"]
 
 
 def test_the_link_of_a_failed_action_leads_to_the_run(airflow, run_step):
