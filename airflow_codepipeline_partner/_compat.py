@@ -261,18 +261,24 @@ def tags_of_dag(ti: Any, dag_id: str) -> frozenset[str]:
         return frozenset()
 
 
-def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any]) -> bool:
+def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any], note: str | None = None) -> bool:
     """
     Start a run of a DAG from a task. Return whether it was started; False if the DAG has a run of this id.
 
     Airflow's own operator starts one run for each task.
 
+    :param dag_id: The DAG.
+    :param run_id: The run's id.
+    :param conf: Its conf.
+    :param note: What Airflow's page of the run shows, where a task can say it.
     :raises AirflowRuntimeError: The API server refused.
     """
     from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
-    answer = SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=dict(conf)))
+    # On Airflow 3.1, a task cannot.
+    noted: dict[str, Any] = {"note": note} if "note" in TriggerDagRun.model_fields else {}
+    answer = SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=dict(conf), **noted))
     return not isinstance(answer, ErrorResponse)
 
 

@@ -26,6 +26,7 @@ from airflow_codepipeline_partner._protocol.parsing import without_none
 from airflow_codepipeline_partner._protocol.step_configuration import StepConfiguration, text_of_value
 from airflow_codepipeline_partner._secrets import in_closed_frames
 from airflow_codepipeline_partner.exceptions import JobFailure
+from airflow_codepipeline_partner.links import execution_url
 
 __all__: list[str] = []
 
@@ -83,7 +84,8 @@ class StartRunOfStepOperator(CodePipelineBaseOperator):
             if not is_started:
                 self._check(step, context["ti"])
                 self._refuse_ended()
-                self._start(step, run_id, {**_about(claimed), **_claimed_by(context, claimed)})
+                about = {**_about(claimed), **self._link(claimed), **_claimed_by(context, claimed)}
+                self._start(step, run_id, about)
         except JobFailure as failure:
             _fail(failure)
         self.log.info("Run %s of DAG %s.", run_id, step.dag_id)
@@ -119,11 +121,20 @@ class StartRunOfStepOperator(CodePipelineBaseOperator):
                 f"The job has ended ({status}), so nothing is started. Retry the action in CodePipeline."
             )
 
+    def _link(self, job: ClaimedJob) -> dict[str, str]:
+        """Return the address of the pipeline's execution in the AWS console, if it is known."""
+        if job.pipeline_name is None or job.pipeline_execution_id is None:
+            return {}
+        url = execution_url(*self.hook.location, job.pipeline_name, job.pipeline_execution_id)
+        return {"pipeline_execution_url": url} if url else {}
+
     def _start(self, step: StepConfiguration, run_id: str, about: Mapping[str, Any]) -> None:
         dag_id = step.dag_id
         try:
             # What the customer has configured is in no variable that an error would show.
-            in_closed_frames(lambda: start_run(dag_id, run_id, {**step.conf, "codepipeline": about}))
+            in_closed_frames(
+                lambda: start_run(dag_id, run_id, {**step.conf, "codepipeline": about}, note=_note(about))
+            )
         except Exception as error:
             status, reason = refusal_of(error)
             why = _REFUSALS.get((status or 0, reason or ""), "cannot be run" if status == 400 else None)
@@ -164,6 +175,15 @@ def _about(job: ClaimedJob) -> dict[str, Any]:
         "output_artifacts",
     )
     return {name: known[name] for name in names if known.get(name) is not None}
+
+
+def _note(about: Mapping[str, Any]) -> str:
+    """Return what the page of the run shows: which action of which pipeline it is a step of."""
+    names = ("pipeline_name", "stage_name", "action_name")
+    place = " / ".join(str(about[name]) for name in names if about.get(name))
+    execution, url = about.get("pipeline_execution_id"), about.get("pipeline_execution_url")
+    said = f"A step of a pipeline: {place}" + (f", execution {execution}" if execution else "")
+    return f"{said}. {url}" if url else f"{said}."
 
 
 def _claimed_by(context: Any, job: ClaimedJob) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def do_step(dags_folder, load_dags, make_hook, monkeypatch):
         dags = load_dags()
         stepped = dags.run("train_model", codepipeline={"pipeline_execution_id": "7ce2"})
         monkeypatch.setattr(step_tasks, "is_paused", lambda ti, dag_id: False)
-        monkeypatch.setattr(step_tasks, "start_run", lambda *given: done.started.append(given) or True)
+        monkeypatch.setattr(step_tasks, "start_run", lambda *given, note: done.started.append(given) or True)
         monkeypatch.setattr(
             step_tasks, "get_run_state", lambda dag_id, run_id: stepped.state if done.started else None
         )

@@ -26,7 +26,7 @@ def run_step(emulator, aws_connection, make_hook, run_dag, serialized_dags, monk
     """Return a function that has an action run a DAG as its step: the worker's run, the step's, its conf."""
     step = SimpleNamespace(start=None, run=None, at_job=1)
 
-    def start_run(*given):
+    def start_run(*given, note):
         step.start = given
         return True
 

@@ -32,7 +32,8 @@ def airflow(monkeypatch):
     """The Airflow that runs the steps: what was started there, and how that ends."""
     world = type("World", (), {"started": [], "states": ["running", "success"], "refusal": None, "tasks": {}})
 
-    def start_run(dag_id, run_id, conf):
+    def start_run(dag_id, run_id, conf, note):
+        world.note = note
         if world.refusal is not None:
             raise world.refusal
         is_new = (dag_id, run_id) not in [each[:2] for each in world.started]
@@ -76,7 +77,11 @@ def test_the_dag_runs_with_the_conf_and_the_pipeline(airflow, run_step):
     about = conf.pop("codepipeline")
     assert conf == {"day": "2026-01-31"}
     assert (about["pipeline_name"], about["stage_name"], about["job_id"]) == ("own", "Partner", job.job_id)
-    assert about["pipeline_execution_id"]
+    assert about["pipeline_execution_id"] in about["pipeline_execution_url"]
+    assert airflow.note == (
+        f"A step of a pipeline: own / Partner / Partner, execution {about['pipeline_execution_id']}. "
+        f"{about['pipeline_execution_url']}"
+    )
     assert [each["name"] for each in about["input_artifacts"]] == ["SourceOutput"]
     assert (shown["status"], shown["summary"]) == ("Succeeded", "DAG train_model succeeded.")
     assert shown["externalExecutionId"] == f"train_model/runs/{run_id}"
@@ -168,8 +173,8 @@ def test_a_retry_goes_on_with_what_was_started(airflow, run_step, monkeypatch, m
     """The answer to the start was lost, or its process has died."""
     start_run = step_tasks.start_run
 
-    def start_and_die(*given):
-        start_run(*given)
+    def start_and_die(*given, **more):
+        start_run(*given, **more)
         monkeypatch.setattr(step_tasks, "start_run", start_run)
         monkeypatch.setattr(step_tasks, "is_paused", lambda ti, dag_id: meanwhile == "paused")
         airflow.refusal = Refusal(400, "import_errors") if meanwhile == "broken" else None

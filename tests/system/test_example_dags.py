@@ -301,7 +301,7 @@ def test_example_run_dag_step(emulator, aws_connection, run_dag, make_hook, monk
     [job] = make_hook().poll(kind)
     started = []
 
-    def start_run(dag_id, run_id, conf):
+    def start_run(dag_id, run_id, conf, note):
         started.append((dag_id, run_dag(dag_id, **conf)))
         return True
 
