@@ -46,8 +46,8 @@ def measure(short: bool) -> list[Figure]:
                 theirs[number].append(_rates(moto, "ListPipelines", {}, seconds))
     figures = []
     for suffix, name, unit, alarm in (
-        ("", "wall", "calls a second", 2.0),
-        ("-cpu", "cpu", "calls for each second of the server's CPU", 2.0),
+        ("", "wall", "calls a second", 1.5),
+        ("-cpu", "cpu", "calls for each second of the server's CPU", 1.5),
     ):
         values = [[[each[name] for each in row] for row in rows] for rows in (ours, theirs)]
         points = curve(values[0], places, values[1])
