@@ -79,6 +79,9 @@ def test_who_stops_the_emulator_does_not_wait_for_it(emulator, sqs, url):
     waiting = threading.Thread(
         target=lambda: answers.append(sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20))
     )
+    # The request before it may be about to end.
+    while emulator._server.task_dispatcher.active_count:
+        time.sleep(0.01)
     waiting.start()
     while not emulator._server.task_dispatcher.active_count:
         time.sleep(0.01)
