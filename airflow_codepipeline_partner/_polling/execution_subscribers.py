@@ -33,10 +33,12 @@ class Watched:
 
     :param executions: The executions of an event; without any there is no event.
     :param last_look: What its successor has to know of this look.
+    :param is_over: Whether nothing of the looks before is still to be said again.
     """
 
     executions: Sequence[PipelineExecution]
     last_look: LastLook
+    is_over: bool = True
 
 
 @dataclass(eq=False)
@@ -110,16 +112,16 @@ class ExecutionWatcher(ExecutionSubscriber):
         :param now: By the monotonic clock.
         :param at: The time.
         """
-        reached = self.changes.news(executions)
+        reached, is_over = self.changes.news(executions), self.seconds_left(now) == float("inf")
         if reached:
             self._repeats.note_event(reached, now)
         self._last_look = self.changes.last_look(at)
-        self.news.put_nowait(Watched(reached, self._last_look))
+        self.news.put_nowait(Watched(reached, self._last_look, is_over))
 
     def repeat(self, now: float) -> None:
         """Hear once more what Airflow may have overlooked, if it is time."""
         if (executions := self._repeats.take(now)) and self._last_look is not None:
-            self.news.put_nowait(Watched(executions, self._last_look))
+            self.news.put_nowait(Watched(executions, self._last_look, is_over=False))
 
     def seconds_left(self, now: float) -> float:
         """Return the seconds until something is said again; infinite if there is nothing."""

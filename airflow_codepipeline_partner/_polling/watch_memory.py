@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 
 #: What ended longer ago than this, in seconds, while nobody watched, is no news.
 LONGEST_ABSENCE = 86_400.0
-#: After this many seconds an event is in Airflow's database, and was said again if need be. Only then it is
-#: noted that it was made: if the triggerer dies before, it is made again.
-STORED_AFTER = 25.0
+#: After this many seconds an event is in Airflow's database. Only then, and when it was said again if need
+#: be, it is noted that it was made: if the triggerer dies before, it is made again.
+STORED_AFTER = 5.0
 #: Seconds between attempts to read the store.
 _READ_AGAIN_AFTER = (1.0, 2.0)
 
@@ -94,6 +94,7 @@ class WatchMemory:
         done = self._noted if watched.executions else watched.last_look
         if (
             self._store is not None
+            and watched.is_over
             and now - self._said_at >= STORED_AFTER
             and done not in (None, self._stored)
         ):

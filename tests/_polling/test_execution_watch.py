@@ -90,6 +90,22 @@ def test_an_end_soon_after_another_is_said_again(world):
     ]
 
 
+def test_a_watcher_says_what_is_still_to_be_said_again(world):
+    world.histories = [page("a InProgress"), page("a Failed")]
+    last, seen = LastLook(datetime(2025, 12, 31, tzinfo=UTC), frozenset({"a"})), []
+
+    async def run():
+        World.loop = asyncio.get_running_loop()
+        async for look in poller().watch(ExecutionChanges(ENDED, last), 10):
+            seen.append((len(look.executions), look.is_over))
+            if len(seen) == 7:
+                break
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+    # A look, the event, said again, two looks, said again, and a look after that.
+    assert seen == [(0, True), (1, True), (1, False), (0, False), (0, False), (1, False), (0, True)]
+
+
 def test_five_hundred_watchers_cost_no_more_calls_than_one(world):
     world.histories = [page("a InProgress"), page("a Failed")]
     watched(world, 10)

@@ -80,6 +80,14 @@ def noted(store, clock, *looks):
     asyncio.run(run())
 
 
+def test_nothing_is_done_that_is_still_to_be_said_again(clock):
+    store, last = Store(), look(1).last_look
+    noted(store, clock, (0, look(0)), (30, look(1, ENDED)), (30, Watched((), last, is_over=False)))
+    assert recalled(store, clock) == look(0).last_look
+    noted(store, clock, (0, look(0)), (30, look(1, ENDED)), (30, Watched((), last)))
+    assert recalled(store, clock) == last
+
+
 def test_the_first_watcher_recalls_nothing(clock):
     assert recalled(Store(), clock) is None
 
