@@ -80,7 +80,7 @@ class StartRunOfStepOperator(CodePipelineBaseOperator):
             if is_started and context["ti"].try_number == 1:
                 # Somebody who may start runs of any DAG could have a pipeline take it for the step's.
                 raise JobFailure(f"DAG {step.dag_id} has run {run_id} already, which is not the step's.")
-            # What an earlier try has started goes on, whatever became of the DAG.
+            # What an earlier try has started goes on, even if the DAG was paused since.
             if not is_started:
                 self._check(step, context["ti"])
                 self._refuse_ended()
