@@ -40,7 +40,7 @@ SYSTEM_TESTS := $(TESTS) --numprocesses $(SYSTEM_WORKERS) --dist loadfile -m sys
 QUICK_TESTS := $(TESTS) --numprocesses $(WORKERS) --dist worksteal -m "not system and not thorough"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-system test-chaos test-steps explore test-simulation mutations pairs fuzz fuzz-undone test-clients debian-clients benchmark coverage lint types spelling format environment newest-environment constraints clean
+.PHONY: help demo demo-ui test test-system test-chaos test-steps explore test-simulation mutations pairs fuzz fuzz-undone test-clients debian-clients benchmark coverage lint types spelling changelog format environment newest-environment constraints clean
 
 help: ## list what can be done
 	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
@@ -128,6 +128,12 @@ types: newest-environment ## check types
 
 spelling: newest-environment ## check the spelling of code and pages
 	$(NEWEST_VENV)/bin/codespell
+
+# With DRAFT= it is written into CHANGELOG.md, and the fragments are removed.
+DRAFT ?= --draft
+
+changelog: newest-environment ## show what the fragments in changelog.d add to CHANGELOG.md (DRAFT= writes it)
+	@$(NEWEST_VENV)/bin/towncrier build $(or $(DRAFT),--yes) $(ARGS)
 
 format: newest-environment ## put the code into format
 	$(NEWEST_VENV)/bin/ruff check --fix .

@@ -19,6 +19,7 @@ def all_pages() -> list[Path]:
     """Return every Markdown file of the repository."""
     found = [
         *REPO.glob("*.md"),
+        REPO / "changelog.d/README.md",
         *(page for folder in ("docs", "tests", "benchmarks") for page in (REPO / folder).rglob("*.md")),
     ]
     return sorted(page for page in found if "node_modules" not in page.parts)
