@@ -28,6 +28,9 @@ WORKERS ?= 3
 # Those that start a real Airflow fill the cores by themselves.
 SYSTEM_WORKERS ?= 2
 
+# Draws the diagrams of the site; Material knows this major version.
+MERMAID := 11.17.2
+
 VENV := .venv/$(AIRFLOW)
 NEWEST_VENV := .venv/$(NEWEST)
 # The tools of developers come with the newest Airflow only.
@@ -40,7 +43,7 @@ SYSTEM_TESTS := $(TESTS) --numprocesses $(SYSTEM_WORKERS) --dist loadfile -m sys
 QUICK_TESTS := $(TESTS) --numprocesses $(WORKERS) --dist worksteal -m "not system and not thorough"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-system test-chaos test-steps explore test-simulation mutations pairs fuzz fuzz-undone test-clients debian-clients benchmark coverage lint types spelling changelog format environment newest-environment constraints clean
+.PHONY: help demo demo-ui test test-system test-chaos test-steps explore test-simulation mutations pairs fuzz fuzz-undone test-clients debian-clients benchmark coverage lint types spelling changelog format docs docs-environment environment newest-environment constraints clean
 
 help: ## list what can be done
 	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
@@ -138,6 +141,15 @@ changelog: newest-environment ## show what the fragments in changelog.d add to C
 format: newest-environment ## put the code into format
 	$(NEWEST_VENV)/bin/ruff check --fix .
 	$(NEWEST_VENV)/bin/ruff format .
+
+docs: docs-environment ## build the site of the documentation in build/docs, and try its links and its search (needs Node.js)
+	@test -e .venv/docs/mermaid/$(MERMAID) || { mkdir -p .venv/docs/mermaid && cd .venv/docs/mermaid && \
+		tar -xzf "$$(npm pack --silent mermaid@$(MERMAID))" package/dist/mermaid.min.js && touch $(MERMAID) && rm -f *.tgz; }
+	NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --clean
+	.venv/docs/bin/python -m pytest --quiet --confcutdir tests/site tests/site $(ARGS)
+
+docs-environment:
+	@$(ENVIRONMENT) install docs --group docs
 
 environment: ## make the virtual environment, or bring it up to date
 	@$(ENVIRONMENT) install $(AIRFLOW) --group $(call GROUP,$(AIRFLOW))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Make the virtual environment of one Airflow version, and the file with its pinned versions.
+Make the virtual environment of an Airflow version, or of the documentation, and the file with its pins.
 
 Runs on the machine's own Python, before anything is installed: nothing but the standard library, and no
 syntax that an old Python cannot read, so that it can say that it is too old.
@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 11)
 PIP = "pip==26.3"  # from 25.1 on it knows --group
 PROGRESS_SECONDS = 5
+# The environment that has no Airflow: the tools that make the site of the documentation.
+DOCS = "docs"
 # The user may have activated the very environment that is made anew here.
 BASE_PYTHON = getattr(sys, "_base_executable", None) or sys.executable
 # Versions that a fresh resolve gets wrong.
@@ -45,7 +47,7 @@ def main() -> int:
     """Do what the command line says, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["install", "constraints"])
-    parser.add_argument("airflow", help="the Airflow version")
+    parser.add_argument("airflow", help="the Airflow version, or docs for the tools of the documentation")
     parser.add_argument("--group", default=["test"], nargs="+", help="groups of tools to install as well")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -68,7 +70,7 @@ def main() -> int:
 
 def constraints_file(airflow: str) -> Path:
     """Return where the pinned versions of an Airflow version are."""
-    return ROOT / "constraints" / f"airflow-{airflow}.txt"
+    return ROOT / "constraints" / ("docs.txt" if airflow == DOCS else f"airflow-{airflow}.txt")
 
 
 def install(airflow: str, groups: list[str]) -> None:
@@ -80,7 +82,9 @@ def install(airflow: str, groups: list[str]) -> None:
     """
     constraints = constraints_file(airflow)
     if not constraints.exists():
-        there = ", ".join(sorted(path.stem.partition("-")[2] for path in constraints.parent.glob("*.txt")))
+        there = ", ".join(
+            sorted(path.stem.partition("-")[2] for path in constraints.parent.glob("airflow-*.txt"))
+        )
         raise RuntimeError(
             f"No pinned versions for Airflow {airflow}; there are some for {there}. "
             f"To make them: make constraints AIRFLOW={airflow}"
@@ -102,7 +106,7 @@ def install(airflow: str, groups: list[str]) -> None:
             _make_venv(venv)
         known = len(_pinned(constraints.read_text()))
         groups = sorted({*groups, *installed})
-        _install_package(venv, airflow, groups, ["-c", constraints], f"Airflow {airflow}", known)
+        _install_package(venv, airflow, groups, ["-c", constraints], _name(airflow), known)
         stamp.write_text(" ".join(wanted + groups))
 
 
@@ -117,7 +121,7 @@ def write_constraints(airflow: str, groups: list[str]) -> None:
         venv = Path(temporary) / "venv"
         _make_venv(venv)
         _install_package(
-            venv, airflow, groups, list(PINS.get(airflow, ())), f"the newest for Airflow {airflow}"
+            venv, airflow, groups, list(PINS.get(airflow, ())), f"the newest for {_name(airflow)}"
         )
         subprocess.run([_python(venv), "-m", "pip", "check"], check=True)
         frozen = subprocess.run(
@@ -128,10 +132,10 @@ def write_constraints(airflow: str, groups: list[str]) -> None:
     # Some packages want a later patch release than Debian's Python 3.11.2: resolve on the oldest one around.
     python = ".".join(str(part) for part in sys.version_info[:3])
     held = f" with {' and '.join(PINS[airflow])}" if airflow in PINS else ""
+    package = f"# of apache-airflow=={airflow}{held},\n# of this package with its extra local, and"
     heading = (
         f"# make constraints AIRFLOW={airflow}, on {today} with Python {python}: a fresh resolve\n"
-        f"# of apache-airflow=={airflow}{held},\n"
-        f"# of this package with its extra local, and of its groups {' and '.join(groups)}.\n"
+        f"{'#' if airflow == DOCS else package} of its groups {' and '.join(groups)}.\n"
     )
     path = constraints_file(airflow)
     path.parent.mkdir(exist_ok=True)
@@ -167,7 +171,8 @@ def _install_package(
     venv: Path, airflow: str, groups: list[str], versions: list[object], what: str, known: int | None = None
 ) -> None:
     command: list[object] = [_python(venv), "-m", "pip", "install", *versions]
-    command += [f"apache-airflow=={airflow}", "--editable", ".[local]"]
+    if airflow != DOCS:
+        command += [f"apache-airflow=={airflow}", "--editable", ".[local]"]
     command += [argument for group in groups for argument in ("--group", group)]
     _run(command, what, known)
 
@@ -225,6 +230,10 @@ def _pinned(text: str) -> list[str]:
 
 def _python(venv: Path) -> Path:
     return venv / "bin" / "python"
+
+
+def _name(airflow: str) -> str:
+    return "the documentation" if airflow == DOCS else f"Airflow {airflow}"
 
 
 def _digest(*parts: object) -> str:
