@@ -27,7 +27,9 @@ def rooms():
 def places(name):
     """Return the paths that a page names as code."""
     named = re.findall(r"`([\w./-]+)`", page(name))
-    return [path for path in named if "/" in path.strip("/") or path.endswith(("/", ".md", ".yaml"))]
+    named = [path for path in named if "/" in path.strip("/") or path.endswith(("/", ".md", ".yaml"))]
+    # What is made there is not kept.
+    return [path for path in named if not path.startswith("build/")]
 
 
 def test_the_tree_of_the_architecture_is_there():
