@@ -22,7 +22,7 @@ SECONDS = 240
 
 @pytest.fixture
 def terminal(tmp_path):
-    """Return a function that runs a block in a terminal of its own, in the background if it goes on running."""
+    """Return a function that runs a block in a terminal of its own, maybe in the background."""
     emulator, airflow = free_port(), free_port()
     started = []
     environment = {

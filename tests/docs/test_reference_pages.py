@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pages of commands and permissions say what the commands are and print."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from airflow_codepipeline_partner.cli import GROUPS, main
+from tests.docs.pages import blocks, blocks_of, page
+
+COMMANDS = "docs/reference/commands.md"
+PERMISSIONS = "docs/reference/permissions.md"
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_each_command_is_there_with_its_arguments(group):
+    section = page(COMMANDS).partition(f"## `{group.name}`\n")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| (.*) \|$", section, re.MULTILINE))
+    assert rows == {
+        command.name: " ".join(f"`{argument.flags[-1]}`" for argument in command.arguments)
+        + f" | {command.help}"
+        for command in group.commands
+    }
+
+
+def test_every_block_about_permissions_is_run_here():
+    assert [language for language, _ in blocks(PERMISSIONS)] == ["bash", "json"] * 3
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_each_policy_is_what_its_command_prints(number, capsys):
+    command = blocks_of(PERMISSIONS, "bash")[number].split()
+    assert command[:3] == ["python", "-m", "airflow_codepipeline_partner"]
+    assert main(command[3:]) == 0
+    assert json.loads(blocks_of(PERMISSIONS, "json")[number]) == json.loads(capsys.readouterr().out)
