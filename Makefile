@@ -43,7 +43,7 @@ SYSTEM_TESTS := $(TESTS) --numprocesses $(SYSTEM_WORKERS) --dist loadfile -m sys
 QUICK_TESTS := $(TESTS) --numprocesses $(WORKERS) --dist worksteal -m "not system and not thorough"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-system test-chaos test-steps explore test-simulation mutations pairs fuzz fuzz-undone test-clients debian-clients benchmark coverage lint types spelling changelog format docs docs-environment environment newest-environment constraints clean
+.PHONY: help demo demo-ui test test-system test-chaos test-steps explore test-simulation mutations pairs fuzz fuzz-undone test-clients debian-clients benchmark coverage lint prose types spelling changelog format docs docs-environment environment newest-environment constraints clean
 
 help: ## list what can be done
 	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
@@ -119,9 +119,12 @@ coverage: environment ## run both, and measure the covered branches
 	$(QUICK_TESTS) --cov --cov-branch --cov-report= $(ARGS)
 	$(SYSTEM_TESTS) --cov --cov-branch --cov-append --cov-report=term --cov-fail-under=95 $(ARGS)
 
-lint: newest-environment ## check style and format
+lint: newest-environment prose ## check style and format, and the prose of the pages
 	$(NEWEST_VENV)/bin/ruff check .
 	$(NEWEST_VENV)/bin/ruff format --check .
+
+prose: docs-environment ## check the prose of the pages only
+	.venv/docs/bin/python docs/site/prose.py
 
 types: newest-environment ## check types
 	$(NEWEST_VENV)/bin/mypy

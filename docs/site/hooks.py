@@ -26,7 +26,7 @@ FILES = "files"
 MERMAID = "assets/mermaid.min.js"
 #: ``make docs`` puts it there.
 MERMAID_SOURCE = ROOT / ".venv" / "docs" / "mermaid" / "package" / "dist" / "mermaid.min.js"
-REFERENCE_BOOST = 0.01
+REFERENCE_BOOST = 0.001
 LINK = re.compile(r"(\]\()((?!https?://|mailto:|#)[^)#\s]+)(#[^)\s]*)?(?=\))")
 CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml", ".json": "json"}
@@ -68,7 +68,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def on_env(env: Any, config: MkDocsConfig, files: Files) -> Any:
     """Let guides come before references in the search: a word in a title weighs a thousand times more."""
     for file in files.documentation_pages():
-        if file.page is not None and file.src_uri.startswith(("reference/", "decisions/", "architecture")):
+        inside = file.src_uri.startswith(("decisions/", "architecture"))
+        if file.page is not None and (inside or "\n::: " in file.content_string):
             file.page.meta.setdefault("search", {"boost": REFERENCE_BOOST})
     return env
 

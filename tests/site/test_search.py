@@ -11,7 +11,19 @@ import pytest
 
 SITE = Path(__file__).resolve().parents[2] / "build" / "docs"
 QUESTIONS = {
-    "permissions": {"starting-pipelines"},
+    "action stays in progress": {"troubleshooting"},
+    "InvalidClientTokenException": {"troubleshooting"},
+    "how long may a job take": {"long-work"},
+    "MWAA": {"managed-airflow"},
+    "permissions": {"reference/permissions"},
+    "two Airflows one action type": {"custom-actions", "dag-steps"},
+    "artifact download": {"artifacts"},
+    "retry": {"user-actions", "function", "failures"},
+    "console link": {"custom-actions"},
+    "kubernetes": {"scale"},
+    "rotate token": {"secrets-backends", "partner-actions"},
+    "upgrade": {"upgrading"},
+    "lambda": {"comparison"},
 }
 
 
