@@ -24,16 +24,18 @@ class MarkdownDocstrings(griffe.Extension):
     """Called by mkdocstrings for each object of the package."""
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
-        """Change the object's docstring in its place, and hide what no user calls."""
-        if obj.is_function and CALLED_BY_AIRFLOW.fullmatch(obj.name):
-            obj.public = False
+        """Change the object's docstring in its place."""
         if obj.docstring is not None:
             obj.docstring.value = markdown(obj.docstring.value)
 
     def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
-        """Give classes the parameters that they describe and pass on to a parent, with type and default."""
+        """Give classes the parameters that they pass on to a parent, and leave out what no user calls."""
         for each in classes(pkg):
             inherit_parameters(each)
+        for each in classes(pkg):
+            for name in list(each.members):
+                if name != "__init__" and CALLED_BY_AIRFLOW.fullmatch(name):
+                    each.del_member(name)
 
 
 def classes(module: griffe.Module) -> Iterator[griffe.Class]:
