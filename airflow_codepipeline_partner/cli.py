@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Airflow's command that groups these.
 AIRFLOW_COMMAND = "codepipeline-partner"
-PIPELINE = "pipeline"
+PIPELINE, DOCTOR = "pipeline", "doctor"
 
 
 @dataclass(frozen=True)
@@ -179,42 +179,92 @@ GROUPS = (
     Group(PIPELINE, "what DAGs need of pipelines in AWS", _ON_PIPELINES),
 )
 
+#: The command that belongs to no group.
+DOCTOR_COMMAND = Command(
+    DOCTOR,
+    "check connection, credentials, permissions, client tokens, DAGs and versions; changes nothing",
+    (
+        _argument(
+            "target",
+            nargs="?",
+            metavar="ACTION_TYPE|FILE",
+            help="CATEGORY/PROVIDER/VERSION, CATEGORY/ThirdParty/PROVIDER/VERSION, or the file that declares "
+            "it; default: no check of an action type and its permissions",
+        ),
+        _argument(
+            "--aws-conn-id",
+            default="aws_default",
+            metavar="ID",
+            help="the aws_conn_id of the DAGs; None for boto3's own chain; default: aws_default",
+        ),
+        _argument("--region", metavar="NAME", help="the region_name of the DAGs; default: the connection's"),
+        _argument(
+            "--client-id",
+            dest="client_ids",
+            action="append",
+            metavar="ID",
+            help="check the client token of this customer; may be given more than once; default: those of "
+            "all connections in Airflow's database",
+        ),
+        _argument(
+            "--client-conn-id-template",
+            default="codepipeline_client_{client_id}",
+            metavar="TEMPLATE",
+            help="as in the DAGs",
+        ),
+        _argument("--pipeline", metavar="NAME", help="check this pipeline's artifact buckets and KMS keys"),
+        _argument(
+            "--for",
+            dest="purposes",
+            action="append",
+            metavar="PURPOSE",
+            help="check the permissions for what DAGs do with the pipeline, as in pipeline policy; may be "
+            "given more than once",
+        ),
+        _argument("--wake-queue", metavar="ARN", help="check the permissions for the SQS queue of this ARN"),
+        _argument("--json", action="store_true", help="print JSON"),
+        _argument("--strict", action="store_true", help="exit with 1 also if a check's outcome is unknown"),
+    ),
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """
     Run a command.
 
     :param arguments: The command line. Default: the process's.
-    :return: The exit code: 0 if it succeeded, 1 if AWS refused or was not reached, 2 for an invalid command
-        line or declaration.
+    :return: The exit code: 0 if it succeeded, 1 if AWS refused or was not reached, or a check of ``doctor``
+        failed, 2 for an invalid command line or declaration.
     """
     parsed = _parser().parse_args(arguments)
-    return _run(parsed.group, parsed.command, parsed)
+    return _run(parsed.group, getattr(parsed, "command", parsed.group), parsed)
 
 
 def get_airflow_commands() -> list[CLICommand]:
     """Return the commands for Airflow's command line. Airflow calls this at each start."""
     from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
+    def action(group: str, command: Command) -> ActionCommand:
+        return ActionCommand(
+            name=command.name,
+            help=_sentence(command.help),
+            func=_for_airflow(group, command.name),
+            # Airflow's Arg has no types.
+            args=[Arg(each.flags, **each.settings) for each in command.arguments],  # type: ignore[no-untyped-call]
+        )
+
     groups = [
         GroupCommand(
             name=group.name,
             help=_sentence(group.help),
-            subcommands=[
-                ActionCommand(
-                    name=command.name,
-                    help=_sentence(command.help),
-                    func=_for_airflow(group.name, command.name),
-                    # Airflow's Arg has no types.
-                    args=[Arg(each.flags, **each.settings) for each in command.arguments],  # type: ignore[no-untyped-call]
-                )
-                for command in group.commands
-            ],
+            subcommands=[action(group.name, command) for command in group.commands],
         )
         for group in GROUPS
     ]
     shown = "Commands of the provider for CodePipeline's job workers"
-    return [GroupCommand(name=AIRFLOW_COMMAND, help=shown, subcommands=groups)]
+    return [
+        GroupCommand(name=AIRFLOW_COMMAND, help=shown, subcommands=[*groups, action(DOCTOR, DOCTOR_COMMAND)])
+    ]
 
 
 def _sentence(text: str) -> str:
@@ -226,17 +276,20 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m airflow_codepipeline_partner",
         description="Commands of the Airflow provider for CodePipeline's job workers.",
     )
-    groups = parser.add_subparsers(dest="group", required=True, metavar="group")
+    groups = parser.add_subparsers(dest="group", required=True, metavar="group|doctor")
     for group in GROUPS:
         of_group = groups.add_parser(group.name, help=group.help, description=f"{_sentence(group.help)}.")
         commands = of_group.add_subparsers(dest="command", required=True, metavar="command")
         for command in group.commands:
-            added = commands.add_parser(
-                command.name, help=command.help, description=f"{_sentence(command.help)}."
-            )
-            for argument in command.arguments:
-                added.add_argument(*argument.flags, **argument.settings)
+            _add_command(commands, command)
+    _add_command(groups, DOCTOR_COMMAND)
     return parser
+
+
+def _add_command(commands: Any, command: Command) -> None:
+    added = commands.add_parser(command.name, help=command.help, description=f"{_sentence(command.help)}.")
+    for argument in command.arguments:
+        added.add_argument(*argument.flags, **argument.settings)
 
 
 def _run(group: str, name: str, parsed: argparse.Namespace) -> int:
@@ -244,6 +297,10 @@ def _run(group: str, name: str, parsed: argparse.Namespace) -> int:
         from airflow_codepipeline_partner.pipelines import commands as on_pipelines
 
         return on_pipelines.run(name, parsed)
+    if group == DOCTOR:
+        from airflow_codepipeline_partner.doctor import commands as of_doctor
+
+        return of_doctor.run(parsed)
     from airflow_codepipeline_partner.action_types import commands
 
     return commands.run(name, parsed)

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Airflow's database says, read only, and in none of the ways that a task would need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from airflow_codepipeline_partner.doctor.examination import Shared
+from airflow_codepipeline_partner.doctor.findings import CannotCheck
+from airflow_codepipeline_partner.provider_info import CLIENT_CONN_TYPE
+
+T = TypeVar("T")
+
+#: Of how long ago runs are looked at that have ended.
+RECENT = timedelta(days=1)
+#: The most records that are read.
+MAX_RECORDS = 20_000
+_KEYS = "codepipeline\\_%"
+
+
+@dataclass(frozen=True)
+class StoredRecord:
+    """
+    An XCom of a task that has to do with a job.
+
+    :param dag_id: The DAG.
+    :param run_id: Its run.
+    :param task_id: The task.
+    :param key: The XCom's key.
+    :param value: Its value, as the task pushed it.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    key: str
+    value: Any
+
+
+class AirflowDatabase:
+    """
+    Read Airflow's database.
+
+    :param limit: How long the first attempt may take, in seconds.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._ready = Shared(self._look, limit)
+
+    def is_there(self) -> bool:
+        """
+        Return that the database can be read, and has Airflow's tables.
+
+        :raises CannotCheck: It cannot, or has none.
+        """
+        return self._ready.get()
+
+    def health(self) -> Mapping[str, Any]:
+        """Return the health of Airflow's components, as its API server says it."""
+
+        def look(session: Any) -> Mapping[str, Any]:
+            from airflow.api.common.airflow_health import get_airflow_health
+
+            return get_airflow_health()
+
+        health = self._read(look)
+        if health["metadatabase"]["status"] != "healthy":
+            raise _no_database("the heartbeats could not be read")
+        return health
+
+    def client_connections(self) -> list[tuple[str, str]]:
+        """Return id and login of each connection of a client."""
+
+        def look(session: Any) -> list[tuple[str, str]]:
+            from airflow.models.connection import Connection
+            from sqlalchemy import select
+
+            found = select(Connection.conn_id, Connection.login).where(
+                Connection.conn_type == CLIENT_CONN_TYPE
+            )
+            return [
+                (conn_id, login or "")
+                for conn_id, login in session.execute(found.order_by(Connection.conn_id))
+            ]
+
+        return self._read(look)
+
+    def serialized_dags(self) -> dict[str, Mapping[str, Any]]:
+        """Return the newest serialized form of each DAG that Airflow still has."""
+
+        def look(session: Any) -> dict[str, Mapping[str, Any]]:
+            from airflow.models.dag import DagModel
+            from airflow.models.serialized_dag import SerializedDagModel as Stored
+            from sqlalchemy import select
+
+            active = select(DagModel.dag_id).where(DagModel.is_stale.is_(False))
+            newest: dict[str, Mapping[str, Any]] = {}
+            for row in session.scalars(
+                select(Stored).where(Stored.dag_id.in_(active)).order_by(Stored.last_updated)
+            ):
+                if row.data:
+                    newest[row.dag_id] = row.data["dag"]
+            return newest
+
+        return self._read(look)
+
+    def files_that_we_refuse(self) -> list[str]:
+        """Return the DAG files that cannot be imported because this package refuses what they do."""
+
+        def look(session: Any) -> list[str]:
+            from airflow.models.errors import ParseImportError
+            from sqlalchemy import select
+
+            ours = ParseImportError.stacktrace.contains("airflow_codepipeline_partner.exceptions.")
+            found = session.scalars(select(ParseImportError.filename).where(ours))
+            return sorted({name for name in found if name})
+
+        return self._read(look)
+
+    def records_of_paused_dags(self) -> list[StoredRecord]:
+        """Return the records of runs that have not ended, and whose DAG is paused."""
+
+        def look(session: Any) -> list[StoredRecord]:
+            from airflow.models.dag import DagModel
+            from airflow.models.dagrun import DagRun
+
+            paused = DagRun.dag_id.in_(_select_ids(DagModel.is_paused.is_(True)))
+            return _records(session, DagRun.state.in_(("queued", "running")), paused)
+
+        return self._read(look)
+
+    def records_of_ended_runs(self) -> list[StoredRecord]:
+        """Return the records of the runs that have ended lately."""
+
+        def look(session: Any) -> list[StoredRecord]:
+            from airflow.models.dagrun import DagRun
+
+            since = datetime.now(UTC) - RECENT
+            return _records(session, DagRun.state.in_(("success", "failed")), DagRun.end_date > since)
+
+        return self._read(look)
+
+    def _read(self, look: Callable[[Any], T]) -> T:
+        self.is_there()
+        return _in_session(look)
+
+    def _look(self) -> bool:
+        def look(session: Any) -> bool:
+            from airflow.models.dagrun import DagRun
+            from sqlalchemy import select
+
+            session.execute(select(DagRun.id).limit(1)).first()
+            return True
+
+        return _in_session(look)
+
+
+def _in_session(look: Callable[[Any], T]) -> T:
+    from airflow.utils.session import create_session
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with create_session() as session:
+            return look(session)
+    except SQLAlchemyError as error:
+        # By its name only: its text may hold the database's URL.
+        why = _no_database(type(error).__name__)
+    raise why
+
+
+def _no_database(why: str) -> CannotCheck:
+    return CannotCheck(
+        f"Airflow's database could not be read ({why}).",
+        "Run it where the scheduler runs, with its settings; run airflow db migrate if there are no tables.",
+    )
+
+
+def _select_ids(condition: Any) -> Any:
+    from airflow.models.dag import DagModel
+    from sqlalchemy import select
+
+    return select(DagModel.dag_id).where(condition)
+
+
+def _records(session: Any, *conditions: Any) -> list[StoredRecord]:
+    from airflow.models.dagrun import DagRun
+    from airflow.models.xcom import XComModel
+    from sqlalchemy import select
+
+    found = (
+        select(XComModel)
+        .join(DagRun, DagRun.id == XComModel.dag_run_id)
+        .where(XComModel.key.like(_KEYS, escape="\\"), *conditions)
+        .order_by(XComModel.timestamp.desc())
+        .limit(MAX_RECORDS)
+    )
+    return [
+        StoredRecord(row.dag_id, row.run_id, row.task_id, row.key, XComModel.deserialize_value(row))
+        for row in session.scalars(found)
+    ]

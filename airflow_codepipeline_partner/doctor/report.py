@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How findings are shown: as text for people, as JSON for programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+from airflow_codepipeline_partner.doctor.findings import Line, Outcome
+
+#: The version of the shape of the JSON. Members may be added to a version.
+JSON_VERSION = 1
+_STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.UNKNOWN: "yellow"}
+_WIDTH = max(map(len, Outcome))
+
+
+def to_json(lines: Sequence[Line]) -> dict[str, Any]:
+    """Return the findings as JSON values."""
+    return {
+        "version": JSON_VERSION,
+        "checks": [dict(each.to_json()) for each in lines],
+        "counts": counts_of(lines),
+    }
+
+
+def counts_of(lines: Iterable[Line]) -> dict[str, int]:
+    """Return how many findings have each outcome."""
+    found: Mapping[Outcome, int] = Counter(each.finding.outcome for each in lines)
+    return {str(outcome): found.get(outcome, 0) for outcome in Outcome}
+
+
+def print_report(lines: Iterable[Line], output: TextIO) -> list[Line]:
+    """
+    Print each finding as it comes, in groups, and return them all.
+
+    Colour is on a terminal only, and says nothing that the words do not say.
+
+    :param lines: The findings.
+    :param output: Where to.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    # Neither markup nor width: a line may be copied, and looked for.
+    console = Console(file=output, highlight=False, markup=False, soft_wrap=True)
+    shown: list[Line] = []
+    for line in lines:
+        if not shown or shown[-1].group != line.group:
+            console.print(Text(("\n" if shown else "") + line.group, style="bold"))
+        outcome = line.finding.outcome
+        text = Text("  ")
+        text.append(f"{outcome:<{_WIDTH}}", style=_STYLES[outcome])
+        console.print(text.append(f"  {line.name}: {line.finding.what}"))
+        if line.finding.to_do:
+            console.print(Text(f"  {'':<{_WIDTH}}  → {line.finding.to_do}"))
+        shown.append(line)
+    counts = counts_of(shown)
+    console.print(
+        Text(
+            f"\n{counts['pass']} passed, {counts['fail']} failed, {counts['unknown']} unknown.", style="bold"
+        )
+    )
+    return shown
