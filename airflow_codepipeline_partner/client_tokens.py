@@ -20,7 +20,12 @@ from airflow_codepipeline_partner._compat import (
     forget_cached_connections,
     secrets_backends,
 )
-from airflow_codepipeline_partner._connections import ESCAPE_ADVICE, why_unusable, why_without_password
+from airflow_codepipeline_partner._connections import (
+    ESCAPE_ADVICE,
+    missing_note,
+    why_unusable,
+    why_without_password,
+)
 from airflow_codepipeline_partner._protocol.parsing import check_text
 from airflow_codepipeline_partner._secrets import Secret, in_closed_frames
 from airflow_codepipeline_partner.exceptions import ClientConnectionError, InvalidInput
@@ -29,6 +34,11 @@ from airflow_codepipeline_partner.provider_info import CLIENT_CONN_TYPE, CLIENT_
 __all__ = ["DEFAULT_TEMPLATE", "ClientTokenHook"]
 
 expect_connection_type(CLIENT_CONN_TYPE)
+
+#: The connection by which the test of a client's connection asks CodePipeline.
+_ASKED_BY = "aws_default"
+_ARE_SET = "Client ID and client token are set"
+_FIRST_JOB = "CodePipeline checks them with the first job."
 
 
 class ClientTokenHook(BaseHook):
@@ -140,15 +150,46 @@ class ClientTokenHook(BaseHook):
         return {name.replace("-", "_"): setting for name, setting in CLIENT_FORM.items()}
 
     def test_connection(self) -> tuple[bool, str]:
-        """Check that the connection has a client id and a token. No call can check them without a job."""
+        """
+        Check that the connection has a client id and a token, and ask CodePipeline about the token.
+
+        It is asked by the connection ``aws_default``, if there is one. Whether it then says something about a
+        token without a job, AWS does not document.
+        """
         login = in_closed_frames(lambda: self.get_connection(self.client_conn_id).login)
         if not login:
             return False, "Client ID (login) is missing."
         try:
-            self.get_token(login)
+            token = self.get_token(login)
         except ValueError as error:
             return False, str(error)
-        return True, "Client ID and client token are set; CodePipeline checks them with the first job."
+        if missing_note(_ASKED_BY) is not None:
+            return True, f"{_ARE_SET}; {_FIRST_JOB}"
+        return in_closed_frames(lambda: _answer_about(token))
+
+
+def _answer_about(token: Secret) -> tuple[bool, str]:
+    """Return what the test of a connection says of its token."""
+    # boto3 is slow to import, and only this needs it.
+    from airflow_codepipeline_partner._connected_hook import ConnectedHook
+    from airflow_codepipeline_partner._token_probe import TokenProbe, TokenState
+
+    # Somebody waits in front of a page.
+    short = {"connect_timeout": 3, "read_timeout": 5, "retries": {"total_max_attempts": 1}}
+    try:
+        probe = TokenProbe(ConnectedHook(_ASKED_BY, None, None, short).conn)
+        state, trouble = probe.state_of(token), probe.trouble
+    except Exception as error:
+        # By its name only: its text may quote the connection.
+        state, trouble = TokenState.NO_ANSWER, type(error).__name__
+    match state:
+        case TokenState.REFUSED:
+            return False, "CodePipeline does not know the client token; store the customer's current one."
+        case TokenState.KNOWN:
+            return True, f"{_ARE_SET}, and CodePipeline knows the token."
+        case TokenState.NOT_CHECKED:
+            return True, f"{_ARE_SET}; {_FIRST_JOB}"
+    return True, f"{_ARE_SET}; CodePipeline could not be asked by {_ASKED_BY} ({trouble}). {_FIRST_JOB}"
 
 
 class KeptTokens:

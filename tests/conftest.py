@@ -273,3 +273,22 @@ def dags(airflow_database: None) -> Any:
 @pytest.fixture
 def run_dag(dags: Any) -> Callable[..., Any]:
     return dags.run
+
+
+@pytest.fixture
+def rows(airflow_database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Airflow's database, empty, and a copy: the tests' own is left as it is."""
+    from doctor_rows import Rows
+    from sqlalchemy import create_engine
+    from sqlalchemy.orm import sessionmaker
+
+    rows = Rows(tmp_path / "airflow.db")
+    # Not as a file: where one is closed that SQLite has open, its locks are gone.
+    with closing(sqlite3.connect(HOME / "airflow.db")) as own, closing(sqlite3.connect(rows.path)) as copy:
+        own.backup(copy)
+    for table in ("xcom", "dag_run", "dag", "job", "import_error", "serialized_dag", "connection"):
+        rows.execute(f"DELETE FROM {table}")  # noqa: S608 - no input
+    engine = create_engine(f"sqlite:///{rows.path}")
+    monkeypatch.setattr("airflow.utils.session.create_session", sessionmaker(engine))
+    yield rows
+    engine.dispose()

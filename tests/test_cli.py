@@ -50,8 +50,10 @@ def test_a_wrong_command_line_is_told_with_its_usage(capsys, wrong):
 def ours() -> Any:
     [whole] = cli.get_airflow_commands()
     assert whole.name == "codepipeline-partner"
+    *groups, doctor = whole.subcommands
     return {
-        (group.name, command.name): command for group in whole.subcommands for command in group.subcommands
+        **{(group.name, command.name): command for group in groups for command in group.subcommands},
+        (doctor.name, doctor.name): doctor,
     }
 
 
@@ -61,11 +63,12 @@ def test_airflow_has_the_same_commands_with_the_same_arguments():
     assert list(commands) == [
         *(("action-type", name) for name in of_action_types),
         *(("pipeline", name) for name in ("policy", "wake-queue")),
+        ("doctor", "doctor"),
     ]
-    for group in cli.GROUPS:
-        for command in group.commands:
-            arguments = [(arg.flags, arg.kwargs) for arg in commands[group.name, command.name].args]
-            assert arguments == [(each.flags, each.settings) for each in command.arguments]
+    described = [(group.name, command) for group in cli.GROUPS for command in group.commands]
+    for group, command in (*described, ("doctor", cli.DOCTOR_COMMAND)):
+        arguments = [(arg.flags, arg.kwargs) for arg in commands[group, command.name].args]
+        assert arguments == [(each.flags, each.settings) for each in command.arguments]
 
 
 @pytest.mark.parametrize(

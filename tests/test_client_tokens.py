@@ -359,6 +359,55 @@ def test_a_connection_that_would_not_work_says_why(store_token, changed, said):
     assert TOKEN not in message
 
 
+@pytest.mark.parametrize(
+    ("check_first", "token", "ok", "said"),
+    [
+        ("token", TOKEN, True, "and CodePipeline knows the token."),
+        ("token", "planted-of-nobody", False, "does not know the client token"),
+        ("job", "planted-of-nobody", True, "CodePipeline checks them with the first job."),
+    ],
+)
+def test_the_test_asks_codepipeline(emulator, aws_connection, store_token, check_first, token, ok, said):
+    emulator.configure(check_first=check_first)
+    store_token(emulator.add_customer(CLIENT_ID, TOKEN), password=token)
+    tested = ClientTokenHook.for_client(CLIENT_ID).test_connection()
+    assert tested[0] is ok
+    assert said in tested[1]
+    assert token not in tested[1]
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+def test_a_token_is_not_blamed_for_another_refusal(emulator, aws_connection, store_token, code):
+    emulator.inject("error", "GetThirdPartyJobDetails", code=code, message=TOKEN, times=None)
+    store_token(CUSTOMER)
+    ok, message = ClientTokenHook.for_client(CLIENT_ID).test_connection()
+    assert ok
+    assert f"could not be asked by aws_default ({code})" in message
+    assert TOKEN not in message
+
+
+def test_an_aws_connection_without_a_region_is_said(store_token, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps({"conn_type": "aws", "password": TOKEN}))
+    store_token(CUSTOMER)
+    ok, message = ClientTokenHook.for_client(CLIENT_ID).test_connection()
+    assert ok
+    assert "NoRegionError" in message
+    assert TOKEN not in message
+
+
+def test_airflows_button_gets_the_answer(emulator, aws_connection, store_token, monkeypatch):
+    """As Airflow's API server does it: an id that is nobody's, in the environment for a moment."""
+    from airflow.models.connection import Connection
+
+    emulator.configure(check_first="token")
+    emulator.add_customer(CLIENT_ID, TOKEN)
+    fields = {"conn_type": ClientTokenHook.conn_type, "login": CLIENT_ID, "password": "planted-of-nobody"}
+    connection = Connection(conn_id="for_a_moment", **fields)
+    monkeypatch.setenv("AIRFLOW_CONN_FOR_A_MOMENT", connection.get_uri())
+    ok, message = connection.test_connection()
+    assert (ok, "does not know the client token" in message) == (False, True)
+
+
 def test_every_error_of_a_look_up_is_ours(store_token):
     store_token(CUSTOMER, password=None)
     with pytest.raises(CodePipelineProviderError) as refusal:

@@ -27,7 +27,7 @@ def check_components(database: AirflowDatabase) -> Iterator[Finding]:
     health = database.health()
     for name, (without, command) in _COMPONENTS.items():
         state = health.get(name) or {}
-        shown = name.replace("_", " ")
+        shown = name.replace("_", " ").replace("dag", "DAG")
         start = f"Start it: {command}. Check its log if it runs."
         if state.get("status") == "healthy":
             yield passed(f"The {shown} is alive.", shown)

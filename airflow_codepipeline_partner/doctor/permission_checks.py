@@ -127,7 +127,7 @@ class Permissions:
             if answer.is_denied:
                 return failed(f"{name} is not allowed ({answer.code}).", _advice(needed), name)
             if answer.error_name is None and (answer.code is None or answer.code in _AFTER_PERMISSION):
-                return passed(f"{name} is allowed: a harmless call got {answer.said}.", name)
+                return passed(f"{name} is allowed (a harmless call: {answer.code or 'answered'}).", name)
         decision = self._simulated.get(needed)
         if decision == "allowed":
             return passed(f"{name} is allowed, by IAM's simulation.", name)
@@ -167,9 +167,7 @@ class Permissions:
         }
         answer = self._aws.ask("codepipeline", _POLLS[needed.operation], actionTypeId=nothing, maxBatchSize=1)
         if answer.code == "ActionTypeNotFoundException":
-            return passed(
-                f"{name} is allowed: a poll for a version that does not exist got {answer.said}.", name
-            )
+            return passed(f"{name} is allowed (a poll for no version: {answer.code}).", name)
         if answer.is_denied and wanted.owner != CUSTOM:
             # IAM knows no resource for this call: what is refused for one action type is for all.
             return failed(f"{name} is not allowed ({answer.code}).", _advice(needed), name)

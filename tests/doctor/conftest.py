@@ -16,7 +16,6 @@ from airflow_codepipeline_partner.doctor.aws_access import AwsAccess
 from airflow_codepipeline_partner.doctor.findings import CannotCheck
 
 PLANTED = ("planted-secret", "planted-token")
-TYPE = "Build/Airflow/1"
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +31,9 @@ class AwayDatabase(AirflowDatabase):
     """Airflow's database, where there is none."""
 
     def is_there(self) -> bool:
-        raise CannotCheck("Airflow's database could not be read (OperationalError).", "Run airflow db migrate.")
+        raise CannotCheck(
+            "Airflow's database could not be read (OperationalError).", "Run airflow db migrate."
+        )
 
 
 @pytest.fixture
@@ -85,12 +86,3 @@ def doctor(capsys) -> Callable[..., Any]:
         return printed.out if text else json.loads(printed.out)
 
     return call
-
-
-def findings(report: dict[str, Any], group: str, name: str | None = None) -> list[tuple[str, str]]:
-    """Return outcome and text of the findings of a group."""
-    return [
-        (each["outcome"], each["what"])
-        for each in report["checks"]
-        if each["group"] == group and name in (None, each["name"])
-    ]

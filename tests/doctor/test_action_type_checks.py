@@ -36,7 +36,9 @@ def test_one_as_declared_passes(aws, existing):
 
 
 def test_another_setting_fails_and_is_named(aws, existing):
-    text = DECLARATION.replace("maximumCount: 1", "maximumCount: 2").replace("https://airflow", "https://other")
+    text = DECLARATION.replace("maximumCount: 1", "maximumCount: 2").replace(
+        "https://airflow", "https://other"
+    )
     declared = CustomActionType.from_declaration(yaml.safe_load(text))
     found = check_action_type(aws, declared.action_type, declared)
     assert found.outcome is FAIL

@@ -4,14 +4,10 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import sqlite3
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 
 import pytest
+from doctor_rows import claim, result
 
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ClaimState
 from airflow_codepipeline_partner.doctor import airflow_checks, airflow_database
@@ -21,7 +17,6 @@ from airflow_codepipeline_partner.doctor.findings import CannotCheck, Outcome
 from airflow_codepipeline_partner.jobs import ClaimedJob
 
 PASS, FAIL, UNKNOWN = Outcome
-CUSTOM = {"category": "Build", "owner": "Custom", "provider": "Airflow", "version": "1"}
 CHECKS = (
     airflow_checks.check_components,
     airflow_checks.check_imports,
@@ -31,72 +26,9 @@ CHECKS = (
 )
 
 
-class Rows:
-    """Airflow's database, as a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def execute(self, statement, *values):
-        with closing(sqlite3.connect(self.path)) as database, database:
-            return database.execute(statement, values).fetchall()
-
-    def add(self, table, **given):
-        """Add a row, with something in each column that must have a value."""
-        columns = self.execute(f"PRAGMA table_info({table})")
-        needed = {name: "0" for _, name, _, not_null, default, _ in columns if not_null and default is None}
-        if table != "dag":
-            needed.pop("id", None)
-        times = {name: str(datetime.now(UTC).replace(tzinfo=None)) for name in needed if name.endswith(TIMES)}
-        row = needed | times | given
-        marks = ", ".join("?" * len(row))
-        self.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", *row.values())
-
-    def job(self, kind, age):
-        beat = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=age)
-        self.add("job", job_type=kind, state="running", latest_heartbeat=str(beat))
-
-    def run(self, dag_id, *, paused=False, state="running", ended=None, number=1):
-        if not self.execute("SELECT 1 FROM dag WHERE dag_id = ?", dag_id):
-            self.add("dag", dag_id=dag_id, is_paused=int(paused), is_stale=0, bundle_name="b")
-        end = None if ended is None else str((datetime.now(UTC) - ended).replace(tzinfo=None))
-        self.add("dag_run", id=number, dag_id=dag_id, run_id="r", run_type="manual", state=state, end_date=end)
-
-    def xcom(self, dag_id, key, value, number=1):
-        given = {"dag_run_id": number, "task_id": "claim", "dag_id": dag_id, "run_id": "r"}
-        self.add("xcom", key=key, value=json.dumps(value), map_index=-1, **given)
-
-
-TIMES = ("_at", "run_after", "timestamp", "last_updated")
-
-
-@pytest.fixture
-def rows(airflow_database, tmp_path, monkeypatch):
-    """Airflow's database, empty, and a copy: the tests' own is left as it is."""
-    from sqlalchemy import create_engine
-    from sqlalchemy.orm import sessionmaker
-
-    rows = Rows(tmp_path / "airflow.db")
-    shutil.copyfile(Path(os.environ["AIRFLOW_HOME"]) / "airflow.db", rows.path)
-    for table in ("xcom", "dag_run", "dag", "job", "import_error", "serialized_dag", "connection"):
-        rows.execute(f"DELETE FROM {table}")
-    engine = create_engine(f"sqlite:///{rows.path}")
-    monkeypatch.setattr("airflow.utils.session.create_session", sessionmaker(engine))
-    yield rows
-    engine.dispose()
-
-
 @pytest.fixture
 def database(rows):
     return AirflowDatabase(20)
-
-
-def claim(job_id="j1", state="claimed", **more):
-    return {"job_id": job_id, "action_type": CUSTOM, "nonce": "1", "state": state, **more}
-
-
-def result(job_id="j1", state="done"):
-    return {"state": state, "result": "success", "job_id": job_id, "call": {"jobId": job_id}}
 
 
 def outcomes(found):
@@ -110,16 +42,16 @@ def test_components_that_live_pass(rows, database):
     for kind in ("SchedulerJob", "TriggererJob", "DagProcessorJob"):
         rows.job(kind, 1)
     found = outcomes(airflow_checks.check_components(database))
-    assert found == {"scheduler": PASS, "triggerer": PASS, "dag processor": PASS}
+    assert found == {"scheduler": PASS, "triggerer": PASS, "DAG processor": PASS}
 
 
 def test_a_triggerer_that_is_gone_fails(rows, database):
     rows.job("SchedulerJob", 1)
     rows.job("TriggererJob", 4000)
     found = {each.subject: each for each in airflow_checks.check_components(database)}
-    assert outcomes(found.values()) == {"scheduler": PASS, "triggerer": FAIL, "dag processor": FAIL}
+    assert outcomes(found.values()) == {"scheduler": PASS, "triggerer": FAIL, "DAG processor": FAIL}
     assert "no heartbeat lately: nobody polls" in found["triggerer"].what
-    assert found["dag processor"].what.startswith("No dag processor has ever run here")
+    assert found["DAG processor"].what.startswith("No DAG processor has ever run here")
 
 
 # DAGs.
@@ -252,7 +184,11 @@ def test_the_records_are_those_that_the_worker_writes():
 
 
 def test_connections_of_clients_are_listed(rows, database):
-    for name, kind in (("b", "codepipeline_partner_client"), ("a", "aws"), ("c", "codepipeline_partner_client")):
+    for name, kind in (
+        ("b", "codepipeline_partner_client"),
+        ("a", "aws"),
+        ("c", "codepipeline_partner_client"),
+    ):
         rows.add("connection", conn_id=name, conn_type=kind, login=None if name == "c" else "client")
     assert database.client_connections() == [("b", "client"), ("c", "")]
 

@@ -167,7 +167,9 @@ def test_a_server_that_is_no_codepipeline_fails(emulator, connect):
 )
 def test_the_clock_is_compared_with_the_answers_date(aws, monkeypatch, ahead, outcome, said):
     now = datetime.now(UTC)
-    answer = Answer("JobNotFoundException", "GetJobDetails", date=now, asked_at=now + timedelta(seconds=ahead))
+    answer = Answer(
+        "JobNotFoundException", "GetJobDetails", date=now, asked_at=now + timedelta(seconds=ahead)
+    )
     monkeypatch.setattr(AwsAccess, "knock", answer)
     found = aws_checks.check_clock(aws)
     assert (found.outcome, said in found.what) == (outcome, True)

@@ -91,7 +91,9 @@ def test_nothing_is_claimed_if_the_job_is_looked_for_first(check, add):
     assert (known.outcome, "it looks for the job first" in known.what) == (UNKNOWN, True)
 
 
-@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException", "UnrecognizedClientException"])
+@pytest.mark.parametrize(
+    "code", ["AccessDeniedException", "ThrottlingException", "UnrecognizedClientException"]
+)
 def test_an_answer_about_something_else_is_unknown(emulator, check, add, code):
     emulator.inject("error", "GetThirdPartyJobDetails", code=code, message="planted", times=None)
     _, [known] = check(add())
@@ -178,8 +180,11 @@ def test_a_database_that_is_away_is_unknown(check):
 def test_without_a_region_tokens_are_looked_up_all_the_same(connect, emulator, add):
     aws = connect(emulator.url, extra={"region_name": None}, is_partner=True)
     client_id = add()
-    tokens = ClientTokens(aws, lambda: ([Client(f"codepipeline_client_{client_id}".replace("-", "_"), client_id)],
-                                        None), TEMPLATE)
+    tokens = ClientTokens(
+        aws,
+        lambda: ([Client(f"codepipeline_client_{client_id}".replace("-", "_"), client_id)], None),
+        TEMPLATE,
+    )
     assert outcomes(tokens.check_stored()) == [(PASS, None)]
     [known] = tokens.check_known()
     assert (known.outcome, "No region is set" in known.what) == (UNKNOWN, True)

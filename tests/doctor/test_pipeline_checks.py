@@ -17,7 +17,11 @@ SOURCE = {"category": "Source", "owner": "AWS", "provider": "CodeCommit", "versi
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "codepipeline.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "codepipeline.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
     ],
 }
 
@@ -106,7 +110,9 @@ def told(emulator, connect):
         "us-east-1": {"location": "here", "encryptionKey": {"id": "k1"}},
         "eu-west-1": {"location": "there", "encryptionKey": {"id": "k2"}},
     }
-    aws.answers = {"get_pipeline": Answer(None, "GetPipeline", value={"pipeline": {"artifactStores": stores}})}
+    aws.answers = {
+        "get_pipeline": Answer(None, "GetPipeline", value={"pipeline": {"artifactStores": stores}})
+    }
     return aws
 
 
@@ -120,7 +126,7 @@ def test_what_s3_says_of_a_bucket(told, code, outcome):
     assert [(each.outcome, each.subject) for each in found] == [(outcome, "here"), (outcome, "there")]
 
 
-def test_a_key_that_may_not_be_looked_at_is_unknown_and_needs_not(told):
+def test_a_key_that_may_not_be_looked_at_is_unknown(told):
     told.answers["describe_key"] = Answer("AccessDeniedException", "DescribeKey")
     here, there = Pipeline(told, "shop", LIMIT).check_keys()
     assert (here.outcome, there.outcome) == (UNKNOWN, UNKNOWN)
