@@ -96,7 +96,7 @@ def test_a_file_is_compared_with_what_is_there(doctor, aws, declared, tmp_path):
     ],
     ids=str,
 )
-def test_a_wrong_argument_is_told_before_anything_is_asked(emulator, aws, capsys, wrong, said):
+def test_a_wrong_argument_is_said_before_anything_is_asked(emulator, aws, capsys, wrong, said):
     assert cli.main(["doctor", *wrong]) == 2
     printed = capsys.readouterr()
     assert (printed.out, said in printed.err) == ("", True)
@@ -104,7 +104,7 @@ def test_a_wrong_argument_is_told_before_anything_is_asked(emulator, aws, capsys
     assert emulator.ledger.where(kind="call") == []
 
 
-def test_a_wrong_option_is_told_with_the_usage(capsys):
+def test_a_wrong_option_is_said_with_the_usage(capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(["doctor", "--nonsense"])
     assert end.value.code == 2

@@ -93,7 +93,7 @@ def test_awss_own_key_passes(make, shop):
     assert (found.outcome, "AWS's own key" in found.what) == (PASS, True)
 
 
-class Told(AwsAccess):
+class Scripted(AwsAccess):
     """AWS that answers what the test says: method → answer."""
 
     answers: dict[str, Answer]
@@ -103,9 +103,9 @@ class Told(AwsAccess):
 
 
 @pytest.fixture
-def told(emulator, connect):
+def scripted(emulator, connect):
     connect(emulator.url)
-    aws = Told("aws_default", None, is_partner=False)
+    aws = Scripted("aws_default", None, is_partner=False)
     stores = {
         "us-east-1": {"location": "here", "encryptionKey": {"id": "k1"}},
         "eu-west-1": {"location": "there", "encryptionKey": {"id": "k2"}},
@@ -120,26 +120,26 @@ def told(emulator, connect):
     ("code", "outcome"),
     [(None, PASS), ("301", PASS), ("404", FAIL), ("403", UNKNOWN), ("SlowDown", UNKNOWN)],
 )
-def test_what_s3_says_of_a_bucket(told, code, outcome):
-    told.answers["head_bucket"] = Answer(code, "HeadBucket")
-    found = list(Pipeline(told, "shop", LIMIT).check_buckets())
+def test_what_s3_says_of_a_bucket(scripted, code, outcome):
+    scripted.answers["head_bucket"] = Answer(code, "HeadBucket")
+    found = list(Pipeline(scripted, "shop", LIMIT).check_buckets())
     assert [(each.outcome, each.subject) for each in found] == [(outcome, "here"), (outcome, "there")]
 
 
-def test_a_key_that_may_not_be_looked_at_is_unknown(told):
-    told.answers["describe_key"] = Answer("AccessDeniedException", "DescribeKey")
-    here, there = Pipeline(told, "shop", LIMIT).check_keys()
+def test_a_key_that_may_not_be_looked_at_is_unknown(scripted):
+    scripted.answers["describe_key"] = Answer("AccessDeniedException", "DescribeKey")
+    here, there = Pipeline(scripted, "shop", LIMIT).check_keys()
     assert (here.outcome, there.outcome) == (UNKNOWN, UNKNOWN)
     assert "A worker does not need this" in here.to_do
     assert "eu-west-1" in there.what
 
 
-def test_without_network_a_bucket_is_unknown(told):
-    told.answers["head_bucket"] = Answer(None, "HeadBucket", error_name="EndpointConnectionError")
-    assert {each.outcome for each in Pipeline(told, "shop", LIMIT).check_buckets()} == {UNKNOWN}
+def test_without_network_a_bucket_is_unknown(scripted):
+    scripted.answers["head_bucket"] = Answer(None, "HeadBucket", error_name="EndpointConnectionError")
+    assert {each.outcome for each in Pipeline(scripted, "shop", LIMIT).check_buckets()} == {UNKNOWN}
 
 
-def test_a_pipeline_that_may_not_be_read_is_unknown(told):
-    told.answers["get_pipeline"] = Answer("AccessDeniedException", "GetPipeline")
+def test_a_pipeline_that_may_not_be_read_is_unknown(scripted):
+    scripted.answers["get_pipeline"] = Answer("AccessDeniedException", "GetPipeline")
     with pytest.raises(CannotCheck, match="AccessDeniedException"):
-        Pipeline(told, "shop", LIMIT).check_there()
+        Pipeline(scripted, "shop", LIMIT).check_there()
