@@ -13,6 +13,8 @@ from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._client_conn_ids import DEFAULT_TEMPLATE, check_template
 from airflow_codepipeline_partner._compat import conf, is_resolved_later
+from airflow_codepipeline_partner._job_log import label_instance
+from airflow_codepipeline_partner._protocol.dialects import THIRD_PARTY
 from airflow_codepipeline_partner._protocol.jobs import ActionType, ClaimedJob, OfferedJob, check_query_param
 from airflow_codepipeline_partner._protocol.parsing import read_query_param
 from airflow_codepipeline_partner._templates import TextTemplates
@@ -79,6 +81,19 @@ class CodePipelineBaseOperator(TextTemplates, BaseOperator):
     def hook(self) -> CodePipelineHook:
         """The hook with these parameters."""
         return AwsParameters.of(self).hook()
+
+    def show_job(self, context: Any, job: ClaimedJob) -> None:
+        """
+        Show on the task's page which job it is about: an instance's name, and a link to the pipeline.
+
+        A partner's job has no link: the pipeline is in the customer's account, which the partner cannot open.
+
+        :param context: The task's context.
+        :param job: The job.
+        """
+        label_instance(context, job)
+        if job.owner != THIRD_PARTY:
+            self.show_link(job.pipeline_name)
 
     def show_link(self, pipeline_name: str | None) -> None:
         """

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from airflow_codepipeline_partner import triggers
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._job_log import pipeline_fields
 from airflow_codepipeline_partner._protocol.execution_progress import ExecutionProgress, failure_of
 from airflow_codepipeline_partner._protocol.executions import (
     KNOWN_WITHIN,
@@ -96,8 +97,9 @@ class ExecutionWait:
         hook = self._task.hook
         execution: PipelineExecution = hook.get_execution(self._pipeline_name, self._execution_id)
         actions = hook.get_action_executions(self._pipeline_name, self._execution_id)
-        for line in self._progress.lines(actions):
-            self._task.log.info(line)
+        with pipeline_fields(self._pipeline_name, self._execution_id):
+            for line in self._progress.lines(actions):
+                self._task.log.info(line)
         return execution.with_actions(actions)
 
     def wait(
@@ -162,7 +164,9 @@ class ExecutionWait:
             execution.status == "Superseded" and not self._task.fail_on_superseded
         )
         if is_fine:
-            self._task.log.info("The %s: %s.", execution, execution.status)
+            with pipeline_fields(self._pipeline_name, self._execution_id):
+                place = f"{self._pipeline_name}, execution {self._execution_id}"
+                self._task.log.info("%s: %s.", place, execution.status)
             return execution
         failed = execution.failed_actions
         what = "; ".join(f"{each}: {failure_of(each)}" for each in failed) or execution.status_summary or ""

@@ -17,6 +17,7 @@ from airflow_codepipeline_partner._compat import (
     is_retried,
     retry_wait,
 )
+from airflow_codepipeline_partner._job_log import job_fields, place_of, progress_text
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import is_missing, read_mapping
@@ -26,6 +27,7 @@ from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun
 
 if TYPE_CHECKING:
+    from airflow_codepipeline_partner._protocol.results import ExecutionDetails
     from airflow_codepipeline_partner.sensors import CodePipelineJobProgressSensor
 
 #: What part of a job's timeout may pass before it is renewed: workers may be busy, and answers be lost.
@@ -73,7 +75,7 @@ class Watching:
                     f"The claim of job {claim.record.job.job_id}, with which the action was to go on, is "
                     f"{claim.record.state}: it may be another's, and is left."
                 )
-            self.task.show_link(claim.record.job.pipeline_name)
+            self.task.show_job(context, claim.record.job)
             renew_at = self.renew_at(claim)
             arguments = read_mapping(self.task.op_kwargs or {}, "op_kwargs")
         try:
@@ -94,15 +96,19 @@ class Watching:
             if time.time() >= deadline:
                 self._give_up()
             if awaited is not None:
-                self.task.log.info(
-                    "%s Another task of this run goes on with the action.", said_by.text_of(said)
-                )
+                self._log_progress(claim, said, "another task of this run goes on with the action")
                 self._look_again(min(time.time() + self.task.poke_interval, deadline), deadline)
             if time.time() >= renew_at:
                 ended = next_job.put_progress(self.task.hook, claim, me, execution_details=said)
                 self._wait_for_next_job(ended, deadline)
-        self.task.log.info("%s The job is renewed in %.0f s.", said_by.text_of(said), renew_at - time.time())
+        self._log_progress(claim, said, f"the next job in {renew_at - time.time():.0f} s")
         self._look_again(min(time.time() + self.task.poke_interval, renew_at, deadline), deadline)
+
+    def _log_progress(self, claim: ClaimInRun, said: ExecutionDetails | None, then: str) -> None:
+        job = claim.record.job
+        with job_fields(job):
+            text = progress_text(said) or "not done yet"
+            self.task.log.info("Working on %s: %s; %s.", place_of(job), text, then)
 
     def _renew_before_retry(self, claim: ClaimInRun, me: TaskInstanceRef, try_number: int) -> None:
         """
@@ -113,7 +119,7 @@ class Watching:
         if time.time() + retry_wait(self.task, try_number) < self._half_time(claim):
             return
         self.task.log.warning(
-            "progress of %s failed. The job is renewed before the retry.", self.task.task_id
+            "progress of %s failed; the job is renewed before the retry.", self.task.task_id
         )
         try:
             next_job.put_progress(self.task.hook, claim, me)

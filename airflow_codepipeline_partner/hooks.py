@@ -11,6 +11,7 @@ from typing import Any
 from botocore.config import Config
 
 from airflow_codepipeline_partner._connected_hook import ConnectedHook
+from airflow_codepipeline_partner._job_log import job_fields
 from airflow_codepipeline_partner._masking import mask_secret
 from airflow_codepipeline_partner._protocol import claims, requests, responses
 from airflow_codepipeline_partner._protocol.choices import UnknownClaim, check_unknown_claim
@@ -33,6 +34,7 @@ from airflow_codepipeline_partner.exceptions import (
     CodePipelineError,
     CodePipelineProviderError,
     InvalidClientToken,
+    InvalidNonce,
     RequestRefused,
 )
 
@@ -354,7 +356,9 @@ class CodePipelineHook(StageMethods, ConnectedHook):
             nonce = in_closed_frames(lambda: Secret(gives_nonce.nonce))
             status = self._send(requests.acknowledge(job), nonce=nonce).get("status") if nonce else None
         except CodePipelineProviderError as error:
-            self.log.info("The status of job %s is not known: %s", job.job_id, type(error).__name__)
+            # The nonce of a job that goes on is spent.
+            if not isinstance(error, InvalidNonce):
+                self.log.info("The status of job %s is not known: %s", job.job_id, type(error).__name__)
             return None
         return status if status in (*ENDED_STATUSES, "InProgress") else None
 
@@ -389,6 +393,10 @@ class CodePipelineHook(StageMethods, ConnectedHook):
 
     def _send(self, call: Call, *, nonce: Secret | None = None, repeat_in_doubt: bool = True) -> Secret:
         """Send a call with the client token of its job; if the token is refused, look it up once more."""
+        with job_fields(call.job):
+            return self._send_with_token(call, nonce=nonce, repeat_in_doubt=repeat_in_doubt)
+
+    def _send_with_token(self, call: Call, *, nonce: Secret | None, repeat_in_doubt: bool) -> Secret:
         secrets = {} if nonce is None else {"nonce": nonce}
         client_id = call.job.client_id if call.job else None
         if client_id is None:

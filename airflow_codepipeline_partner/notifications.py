@@ -14,9 +14,10 @@ from airflow.sdk import BaseNotifier
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._base_operator import check_literal
 from airflow_codepipeline_partner._compat import get_task_states
+from airflow_codepipeline_partner._job_log import job_fields, name_of
 from airflow_codepipeline_partner._protocol.choices import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
-from airflow_codepipeline_partner._protocol.jobs import OfferedJob
+from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import FailureDetails
 from airflow_codepipeline_partner._templates import TextTemplates, text_environment
@@ -139,7 +140,7 @@ class CodePipelineJobFailureNotifier(TextTemplates, BaseNotifier):
         dag = context["dag"]
         # A callback may get dag, run id and reason alone.
         known: Any = {"params": dag.params.dump(), **context}
-        jinja_env = text_environment(jinja_env or self.get_template_env(dag=dag))
+        jinja_env = text_environment(jinja_env or self.get_template_env(None if _is_of_test(dag) else dag))
         for name in self.template_fields:
             try:
                 rendered = self.render_template(self._given[name], known, jinja_env)
@@ -156,6 +157,9 @@ class CodePipelineJobFailureNotifier(TextTemplates, BaseNotifier):
             with ``ti`` and without ``reason`` comes from a task's callback.
         """
         dag, run_id = context["dag"], _run_id_of(context)
+        if _is_of_test(dag):
+            self.log.info("Nothing is looked for: dag.test() gives callbacks a DAG without its operators.")
+            return
         self._run = {"dag_id": dag.dag_id, "run_id": run_id}
         self._ended, self._tried = set(), set()
         self._what = _REASONS.get(context.get("reason") or "", "Airflow could not complete this action")
@@ -181,7 +185,7 @@ class CodePipelineJobFailureNotifier(TextTemplates, BaseNotifier):
         self._tried.update((claim.job.job_id, claim.state) for claim, _ in left)
         if left:
             # In case the DAG processor ends this callback before its time is over.
-            self.log.info("To be ended: job %s.", ", job ".join(claim.job.job_id for claim, _ in left))
+            self.log.info("To be ended: %s.", "; ".join(name_of(claim.job) for claim, _ in left))
         # Round by round, so that none waits for another's trouble to pass: a token may be stored a moment
         # after it was rotated. Each job is tried once, however slow all this is.
         while left:
@@ -191,10 +195,11 @@ class CodePipelineJobFailureNotifier(TextTemplates, BaseNotifier):
             if time.monotonic() >= deadline:
                 break
         for claim, _ in left:
-            self._give_up(claim.job.job_id)
+            self._give_up(claim.job)
 
-    def _give_up(self, job_id: str) -> None:
-        self.log.error("Job %s could not be ended; CodePipeline ends it when its time is over.", job_id)
+    def _give_up(self, job: ClaimedJob) -> None:
+        with job_fields(job):
+            self.log.error("Not ended: %s. CodePipeline ends it at its timeout.", name_of(job))
 
     def _claims(self, context: Any) -> Iterator[_Claims]:
         """Yield, of each task that may have claimed, what its unknown claims count as, and its records."""
@@ -233,6 +238,10 @@ class CodePipelineJobFailureNotifier(TextTemplates, BaseNotifier):
 
     def _end(self, hook: CodePipelineHook, claim: ClaimRecord, results: Results) -> bool:
         """End a job, and return whether to try again."""
+        with job_fields(claim.job):
+            return self._end_job(hook, claim, results)
+
+    def _end_job(self, hook: CodePipelineHook, claim: ClaimRecord, results: Results) -> bool:
         job = claim.job.job
         try:
             # What was intended may have been put: the same again, never another.
@@ -246,14 +255,14 @@ class CodePipelineJobFailureNotifier(TextTemplates, BaseNotifier):
             self._ended.add(job.job_id)
         except (JobNotInProgress, JobNotFound):
             self._ended.add(job.job_id)
-            self.log.info("Job %s has ended already.", job.job_id)
+            self.log.info("Ended already: %s.", name_of(job))
         except Exception as error:
             # Of whatever kind: the other jobs are still to be ended. The text of others might hold anything.
             said = str(error) if isinstance(error, CodePipelineProviderError) else ""
-            self.log.warning("Job %s is not ended: %s: %s", job.job_id, type(error).__name__, said)
+            self.log.warning("Not ended yet: %s. %s: %s", name_of(job), type(error).__name__, said)
             if _may_pass(error):
                 return True
-            self._give_up(job.job_id)
+            self._give_up(claim.job)
         return False
 
     def _failure(self, job: OfferedJob) -> Call:
@@ -286,6 +295,16 @@ class _Patience:
 
 
 _patience = _Patience()
+
+
+def _is_of_test(dag: Any) -> bool:
+    """
+    Return whether a callback's DAG is the scheduler's copy, of which the tasks are no operators.
+
+    Only ``dag.test()`` calls callbacks of a run in its own process. Otherwise the DAG processor does, with
+    the DAG of the file.
+    """
+    return not hasattr(dag, "get_template_env")
 
 
 def _is_of_run(context: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._client_conn_ids import DEFAULT_TEMPLATE
+from airflow_codepipeline_partner._job_log import pipeline_fields
 from airflow_codepipeline_partner._pipeline_events import CodePipelineEventTrigger
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob, check_query_param
 from airflow_codepipeline_partner._protocol.parsing import check_text, read_wake_queue
@@ -336,8 +337,9 @@ class CodePipelineExecutionTrigger(BaseTrigger):
         looks = poller.follow(self.execution_id, self.poll_interval, retry_deadline=self.retry_deadline)
         async with aclosing(looks):
             async for look in looks:
-                for line in progress.lines(look.actions):
-                    self.log.info(line)
+                with pipeline_fields(self.pipeline_name, self.execution_id):
+                    for line in progress.lines(look.actions):
+                        self.log.info(line)
                 execution = look.execution.with_actions(look.actions)
         return execution
 

@@ -17,6 +17,9 @@ from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNot
 from airflow_codepipeline_partner.operators import CodePipelineClaimJobOperator, finish_job
 from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
 
+#: The name of a task's instance, in the place of its number.
+NAME = "{{ task.op_kwargs.job.pipeline_name }} / {{ task.op_kwargs.job.stage_name }}"
+
 
 @dag(
     schedule=timedelta(minutes=1),
@@ -48,11 +51,11 @@ def example_many_jobs_in_one_run() -> None:
     def handle(job: dict[str, Any]) -> None:
         claim = CodePipelineClaimJobOperator(task_id="claim", job=job, aws_conn_id="{{ params.aws_conn_id }}")
 
-        @task
+        @task(map_index_template=NAME)
         def work(job: dict[str, Any]) -> str:
             return f"Worked on {job['action_name']} of {job['pipeline_name']}."
 
-        finish_job(claim, execution_details={"summary": work(claim.output)})
+        finish_job(claim, execution_details={"summary": work(job=claim.output)})
 
     handle.expand(job=wait_for_jobs.output)
 

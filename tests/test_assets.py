@@ -340,7 +340,7 @@ def test_a_run_that_another_dispatcher_starts_is_not_ours(dispatched, offer, mon
 
 def test_a_missing_dag_fails_the_task(run_dag, serialized_dags, offer, capfd):
     assert run_dag("own_dispatcher", jobs=[offer()], dag="missing").state == "failed"
-    assert "gets no run now" in "".join(capfd.readouterr())
+    assert "No run now for job " in "".join(capfd.readouterr())
 
 
 def test_a_task_before_it_that_has_no_jobs_starts_no_others(run_dag, serialized_dags, offer, capfd):

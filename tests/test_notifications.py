@@ -75,15 +75,25 @@ def test_the_user_words_it(emulator, offer, run_dag, notify):
     }
 
 
+def name_of_job(job):
+    """Return how the log names a job of the emulated customer."""
+    return f"pipe / Partner / Partner, customer {job['client_id']}, job {job['job_id']}"
+
+
 def test_called_twice_it_ends_the_job_once_and_says_so(emulator, offer, run_dag, notify, monkeypatch):
     said = []
-    monkeypatch.setattr(report.log, "info", lambda text, *values: said.append(text % values))
+    for level in ("info", "warning"):
+        monkeypatch.setattr(report.log, level, lambda text, *values: said.append(text % values))
     job = offer()
     run = run_dag("claim_only", job=job)
     notify(run)
     notify(run)
     assert results_of(emulator, job) == ["failure", "InvalidJobStateException"]
-    assert said == [f"Job {job['job_id']} has the result failure."] * 2
+    assert said == [
+        "Reported pipe / Partner / Partner to CodePipeline: Failed, JobFailed: Airflow could not complete "
+        "this action (DAG claim_only).",
+        "pipe / Partner / Partner has its result already: Failed.",
+    ]
 
 
 def test_where_the_finishing_task_did_its_work_nothing_is_put(emulator, offer, run_dag, notify):
@@ -166,7 +176,7 @@ def test_a_refused_result_is_asked_for_once_more(emulator, offer, run_dag, notif
     again = "success" if times == 1 else "InvalidJobStateException"
     assert results_of(emulator, job) == ["InvalidJobStateException", again]
     seen = "".join(capfd.readouterr())
-    assert ("has ended already" in seen) is (times is None)
+    assert ("Ended already: " in seen) is (times is None)
     assert "taken as put" not in seen
 
 
@@ -198,7 +208,7 @@ def test_one_jobs_trouble_is_not_anothers(emulator, offer, run_dag, notify, monk
     notify(run)
     assert [results_of(emulator, job) for job in jobs] == [[], ["failure"], ["failure"]]
     shown = "".join(capfd.readouterr())
-    assert f"Job {jobs[0]['job_id']} could not be ended" in shown
+    assert f"Not ended: {name_of_job(jobs[0])}. CodePipeline ends it" in shown
     assert "planted text" not in shown
 
 
@@ -255,8 +265,8 @@ def test_what_cannot_pass_is_not_tried_again(emulator, offer, run_dag, notify, p
     notify(run)
     assert results_of(emulator, job) == [code]
     assert pauses == []
-    said = "has ended already" if code == "JobNotFoundException" else "could not be ended"
-    assert f"Job {job['job_id']} {said}" in "".join(capfd.readouterr())
+    said = "Ended already" if code == "JobNotFoundException" else "Not ended"
+    assert f"{said}: {name_of_job(job)}." in "".join(capfd.readouterr())
 
 
 def test_if_all_is_slow_each_job_is_tried_once(
@@ -276,8 +286,8 @@ def test_if_all_is_slow_each_job_is_tried_once(
     notify(run)
     assert len(puts) == len(jobs)
     shown = "".join(capfd.readouterr())
-    assert shown.index("To be ended") < shown.index(f"Job {jobs[0]['job_id']} is not ended")
-    assert all(f"Job {job['job_id']} could not be ended" in shown for job in jobs)
+    assert shown.index("To be ended") < shown.index(f"Not ended yet: {name_of_job(jobs[0])}")
+    assert all(f"Not ended: {name_of_job(job)}" in shown for job in jobs)
 
 
 def test_what_does_not_pass_is_given_up_in_time(emulator, offer, run_dag, notify, pauses, capfd):
@@ -286,7 +296,7 @@ def test_what_does_not_pass_is_given_up_in_time(emulator, offer, run_dag, notify
     emulator.inject("throttle", operation="PutThirdPartyJobFailureResult", times=None)
     notify(run)
     assert sum(pauses) <= notifications.CALLBACK_SECONDS
-    assert f"Job {job['job_id']} could not be ended" in "".join(capfd.readouterr())
+    assert f"Not ended: {name_of_job(job)}" in "".join(capfd.readouterr())
 
 
 def test_the_runs_of_one_process_share_the_time(emulator, offer, run_dag, notify, pauses, fake_time):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from asgiref.sync import sync_to_async
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._job_log import job_fields, name_of
 from airflow_codepipeline_partner._polling.shared_hooks import LookupHooks
 from airflow_codepipeline_partner._polling.threads import LOOKUPS, LOOKUPS_IN_TROUBLE
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
@@ -104,10 +105,12 @@ class ContinuationLookup:
                 # Another task may get the job instead. If the job is not for that task, its claim leaves it.
                 if isinstance(error, RequestRefused | ServiceUnavailable):
                     self._hooks.replace(aws)
-                log.warning("The continuation token of job %s could not be looked up. %s", job.job_id, error)
+                with job_fields(job):
+                    log.warning("Continuation token not looked up: %s. %s", name_of(job), error)
             except Exception as error:
                 # For instance from Airflow's own look-up of a connection. Its text may hold a secret.
                 name = type(error).__name__
                 self._hooks.replace(aws)
-                log.warning("The continuation token of job %s could not be looked up: %s.", job.job_id, name)
+                with job_fields(job):
+                    log.warning("Continuation token not looked up: %s. %s.", name_of(job), name)
         return found

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
+from airflow_codepipeline_partner._job_log import job_fields, name_of
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState, drive
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
@@ -88,16 +89,34 @@ def claim_job(
         raise AirflowFailException(_why_not_retried(reason, claim)) from error
 
 
+def log_claim(claim: Claim, claimed: str) -> None:
+    """
+    Log how a claim ended.
+
+    :param claim: The claim.
+    :param claimed: What to say if it is won.
+    """
+    with job_fields(claim.job):
+        name = name_of(claim.job)
+        if claim.state is ClaimState.CLAIMED:
+            log.info("%s %s.", claimed, name)
+        elif claim.state.is_unknown:
+            log.warning("%s %s, perhaps: the answer was lost.", claimed, name)
+        else:
+            log.info("Not claimed (%s): %s.", claim.state, name)
+
+
 def _why_not_retried(reason: Reason, claim: Claim) -> str:
     if reason is Reason.HAS_ENDED and claim.status is None:
         return (
-            f"This run had claimed job {claim.job.job_id}, and had ended when it was cleared, so no work is "
-            "done again. To run the action again, retry it in CodePipeline, which makes a new job."
+            "The run had ended when it was cleared, so no work is done again for the job that it had "
+            f"claimed: {name_of(claim.job)}. To run the action again, retry it in CodePipeline, which makes "
+            "a new job."
         )
     if reason is Reason.HAS_ENDED:
         return (
-            f"Job {claim.job.job_id} has ended ({claim.status}). This run may have "
-            "claimed it before. To run the action again, retry it in CodePipeline, which makes a new job."
+            f"The job has ended ({claim.status}), and this run may have claimed it before: "
+            f"{name_of(claim.job)}. To run the action again, retry it in CodePipeline, which makes a new job."
         )
     if reason is Reason.FORGOTTEN:
         return (
@@ -112,14 +131,15 @@ def _why_not_retried(reason: Reason, claim: Claim) -> str:
 
 
 def _lost(claim: Claim) -> str:
+    name = name_of(claim.job)
     if claim.status is None and claim.job.job.dialect.poll_gives_nonce:
         return (
-            f"The claim of job {claim.job.job_id} is {claim.state}: another worker has the job, or "
-            "this offer of it was stale. Then it is offered again, and another run claims it."
+            f"Another worker has the job, or this offer of it was stale: its claim is {claim.state}, "
+            f"{name}. After a stale offer comes a new one, and another run claims that."
         )
     return (
-        f"The claim of job {claim.job.job_id} is {claim.state}: another worker may have the job, or it "
-        "has ended. To run the action again, retry it in CodePipeline."
+        f"Another worker may have the job, or it has ended: its claim is {claim.state}, "
+        f"{name}. To run the action again, retry it in CodePipeline."
     )
 
 
@@ -153,7 +173,7 @@ class _ClaimingTask:
         )
         reason, claim = drive(steps, self._carry_out)
         if claim.error is None and reason is not Reason.AWAITED:
-            log.info("Claim of %s: %s", self._job, claim.state)
+            log_claim(claim, "Claimed")
         return reason, claim
 
     def _carry_out(self, step: Any) -> Any:
@@ -187,9 +207,9 @@ class _ClaimingTask:
                 # A retry knows of it, too.
                 raise
             # It has ended, or its customer's token is missing: the other job is claimed all the same.
-            log.warning("Job %s, of an earlier try, is not ended: %s.", left.job_id, type(error).__name__)
+            log.warning("Not ended, of an earlier try: %s (%s).", name_of(left), type(error).__name__)
         else:
-            log.warning("Job %s, of an earlier try, is left. Its result is %s.", left.job_id, result)
+            log.warning("Left, of an earlier try: %s. Its result is %s.", name_of(left), result)
 
     def end_abandoned(self, job: ClaimedJob) -> NoReturn:
         """

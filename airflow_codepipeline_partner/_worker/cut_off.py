@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import tenacity
 
 from airflow_codepipeline_partner._compat import AirflowFailException
+from airflow_codepipeline_partner._job_log import job_fields
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner._worker import report, result_defaults
@@ -120,4 +121,5 @@ def put_failure(
 ) -> str:
     """Put a failure that names a task's run, unless another result was put; return the job's result."""
     failure = result_defaults.failure(job.job, message, "JobFailed", dag_id=of.dag_id, run_id=of.run_id)
-    return report.put_once(hook, store, failure, certain=job.certain)
+    with job_fields(job):
+        return report.put_once(hook, store, failure, certain=job.certain)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_codepipeline_partner._compat import AirflowFailException
+from airflow_codepipeline_partner._job_log import name_of
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._worker.cut_off import put_failure
 from airflow_codepipeline_partner._worker.dag import mapped_group_of, task_ids_of_run
@@ -82,7 +83,7 @@ def end_jobs_of_former_tasks(hook: CodePipelineHook, context: Mapping[str, Any])
         except Exception as error:
             # Of whatever kind: one customer's trouble must not keep another's job from its end.
             said = str(error) if isinstance(error, CodePipelineProviderError) else type(error).__name__
-            log.warning("Job %s is not ended: %s", job.job_id, said)
+            log.warning("Not ended: %s: %s", name_of(job), said)
             trouble = error
     if trouble is not None:
         raise trouble

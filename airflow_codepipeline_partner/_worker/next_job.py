@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_codepipeline_partner._compat import AirflowSkipException, is_started_anew
+from airflow_codepipeline_partner._job_log import job_fields
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState, drive
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
@@ -28,6 +29,7 @@ from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import CurrentRevision, ExecutionDetails
 from airflow_codepipeline_partner._worker import awaited_job, report, result_defaults
+from airflow_codepipeline_partner._worker.claim import log_claim
 from airflow_codepipeline_partner._worker.claiming import (
     DoubtResults,
     NextSteps,
@@ -209,13 +211,14 @@ def put_result(hook: CodePipelineHook, claim: ClaimInRun, call: Call) -> str:
     :param claim: The newest job's claim.
     :param call: The wanted result.
     """
-    return report.put_once(
-        hook,
-        claim.store,
-        call,
-        certain=claim.record.is_certain,
-        is_next=bool(claim.record.former_job_ids),
-    )
+    with job_fields(claim.record.job):
+        return report.put_once(
+            hook,
+            claim.store,
+            call,
+            certain=claim.record.is_certain,
+            is_next=bool(claim.record.former_job_ids),
+        )
 
 
 def has_gone_on(reported: ClaimInRun, newest: ClaimInRun | None) -> bool:
@@ -371,7 +374,7 @@ def _claim_anew(hook: CodePipelineHook, claim: ClaimInRun, job: OfferedJob) -> C
     answer = task.carry_out(claiming_anew(job, claim.record))
     if answer is None or answer.state is not ClaimState.CLAIMED:
         return claim
-    log.warning("Nobody had claimed job %s, so its result was not put. It is claimed now.", job.job_id)
+    log.warning("Nobody had claimed job %s before, so its result was not put.", job.job_id)
     return task.newest()
 
 
@@ -407,9 +410,9 @@ class _ClaimingTask:
         if claim is not None and claim.error is not None:
             raise claim.error
         if claim is None:
-            log.info("The %s is left to others.", self.job)
+            log.info("Left to another task: %s.", self.job)
         else:
-            log.info("Claim of %s: %s", self.job, claim.state)
+            log_claim(claim, "Claimed the next job of")
         return claim
 
     def _carry_out(self, step: Any) -> Any:

@@ -74,9 +74,3 @@ def _read(said: Any, task_id: str) -> Literal[True] | ExecutionDetails | None:
             f"percentComplete and summary, or None; it returned a {type(said).__name__}."
         )
     return ExecutionDetails.from_value(said)
-
-
-def text_of(details: ExecutionDetails | None) -> str:
-    """Return how far the work is, for the log."""
-    percent = "" if details is None or details.percent_complete is None else f" {details.percent_complete} %"
-    return f"The work is not done yet:{percent or ' no percentage'}."

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_codepipeline_partner._job_log import in_line, job_fields, place_of, progress_text
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from airflow_codepipeline_partner.hooks import CodePipelineHook
 
 log = logging.getLogger(__name__)
+
+#: Our name of a result → what the customer sees of the action.
+_RESULTS = {"success": "Succeeded", "continue": "InProgress, in a next job", "failure": "Failed"}
 
 
 class ResultStore(Protocol):
@@ -88,6 +92,7 @@ def put_once(
         lacks_records=lacks_records,
     )
     error: CodePipelineProviderError | None = None
+    taken: Call | None = None
     came_of_it: Any = None
     while True:
         try:
@@ -95,7 +100,7 @@ def put_once(
         except StopIteration as end:
             if end.value is None:
                 raise error or _left(job) from None
-            log.info("Job %s has the result %s.", job.job_id, end.value)
+            _log_result(job, str(end.value), taken)
             return str(end.value)
         came_of_it = None
         if isinstance(action, Read):
@@ -109,16 +114,41 @@ def put_once(
         else:
             if action.is_repeated:
                 log.warning(
-                    "Job %s: result %s was intended before; repeating it.", job.job_id, action.record.result
+                    "Repeating the result %s of %s, which was intended before.",
+                    action.record.result,
+                    place_of(job),
                 )
-            came_of_it, error = _send(hook, action.record.call(job))
+            sent = action.record.call(job)
+            came_of_it, error = _send(hook, sent)
+            taken = sent if error is None else taken
+
+
+def _log_result(job: OfferedJob, result: str, taken: Call | None) -> None:
+    """
+    Log which result a job has, in one line.
+
+    :param job: The job.
+    :param result: Its result.
+    :param taken: The call that this task has put, or None if another task, or an earlier try, has.
+    """
+    with job_fields(job):
+        if taken is None:
+            log.info("%s has its result already: %s.", place_of(job), _RESULTS[result])
+        elif result == "failure":
+            failure = taken.arguments["failureDetails"]
+            why = f"{failure.get('type')}: {in_line(failure.get('message'))}"
+            log.warning("Reported %s to CodePipeline: Failed, %s", place_of(job), why)
+        else:
+            said = progress_text(taken.arguments.get("executionDetails"))
+            text = ", ".join(filter(None, (_RESULTS[result], said)))
+            log.info("Reported %s to CodePipeline: %s", place_of(job), text)
 
 
 def _left(job: OfferedJob) -> JobNotInProgress:
     """Return the error of a job that is left alone, without a call."""
     return JobNotInProgress(
-        f"The claim of job {job.job_id} is unknown, and the job took no result before. It has ended, or "
-        "another run may have it, so nothing more is sent.",
+        "The job has ended, or another run may have it, so nothing more is sent: its claim is unknown, and "
+        f"it took no result before (job {job.job_id}).",
         job_id=job.job_id,
     )
 
@@ -128,9 +158,7 @@ def _send(hook: CodePipelineHook, call: Call) -> tuple[Answer, CodePipelineProvi
     try:
         hook.send_result(call)
     except CodePipelineProviderError as error:
-        log.warning(
-            "The result %s of job %s was not taken: %s", requests.result_of(call), error.job_id, error
-        )
+        log.warning("CodePipeline has not taken the result %s: %s", requests.result_of(call), error)
         return Answer(_reply(error), error.in_doubt), error
     return Answer(Reply.TAKEN), None
 

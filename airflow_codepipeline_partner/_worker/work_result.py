@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_codepipeline_partner._compat import AirflowFailException
+from airflow_codepipeline_partner._job_log import name_of
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.choices import DEFAULT_FAILURE_TYPE
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
@@ -131,28 +132,20 @@ def why_not_reportable(error: ArtifactError | InvalidInput | RequestRefused) -> 
 
 def description_of_end(claimed: ClaimedJob, result: str, claim: ClaimInRun) -> str:
     """
-    Describe the result of a job for the log: where in CodePipeline, and what the customer reads.
+    Describe the result of a job whose work failed: first what the customer reads, then where.
 
     :param claimed: The job.
     :param result: Its result.
     :param claim: Its claim. For a failure, the record of its result is read anew.
     """
-    parts = {
-        "pipeline": claimed.pipeline_name,
-        "execution": claimed.pipeline_execution_id,
-        "stage": claimed.stage_name,
-        "action": claimed.action_name,
-        "action execution": claimed.action_execution_id,
-    }
-    place = ", ".join(f"{name} {value}" for name, value in parts.items() if value)
-    said = f"Job {claimed.job_id}{f' ({place})' if place else ''} has the result {result}."
-    if result == "failure":
-        record = claim.anew().results.best
-        details = {} if record is None else record.arguments.get("failureDetails") or {}
-        if details:
-            said += f' The customer reads: "{details.get("message")}" ({details.get("type")}).'
-        said += " To run the action again, retry it in CodePipeline."
-    return said
+    if result != "failure":
+        return f"The job has the result {result} already, although the work failed: {name_of(claimed)}."
+    record = claim.anew().results.best
+    details = {} if record is None else record.arguments.get("failureDetails") or {}
+    said = "Reported as failed"
+    if details:
+        said += f', {details.get("type")}: "{details.get("message")}"'
+    return f"{said} ({name_of(claimed)}). To run the action again, retry it in CodePipeline."
 
 
 def refuse_cleared_run(run: Any, claim: ClaimInRun) -> None:
@@ -174,6 +167,7 @@ def refuse_cleared_run(run: Any, claim: ClaimInRun) -> None:
         return
     if result.at < run.start_date:
         raise AirflowFailException(
-            f"Job {result.job_id} had the result {result.result} before tasks of this run were cleared, and "
-            "keeps it. To run the action again, retry it in CodePipeline, which makes a new job."
+            f"The job keeps the result {result.result}, which it had before tasks of this run were cleared "
+            f"(job {result.job_id}). To run the action again, retry it in CodePipeline, which makes a new "
+            "job."
         )

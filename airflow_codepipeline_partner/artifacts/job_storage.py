@@ -100,9 +100,9 @@ class JobStorage:
         return self._details.output_artifacts
 
     @property
-    def pipeline_name(self) -> str | None:
-        """The customer's pipeline, or None if the details do not name it."""
-        return self._details.pipeline_name
+    def claimed_job(self) -> ClaimedJob:
+        """The job, with the names that its details have."""
+        return ClaimedJob.from_details(self.job, self._details)
 
     def find_input(self, name: str | None = None) -> Artifact:
         """

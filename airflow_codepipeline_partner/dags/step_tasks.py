@@ -20,6 +20,7 @@ from airflow_codepipeline_partner._compat import (
     start_run,
     tags_of_dag,
 )
+from airflow_codepipeline_partner._job_log import job_fields, place_of
 from airflow_codepipeline_partner._protocol.claims import ENDED_STATUSES
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import without_none
@@ -88,7 +89,9 @@ class StartRunOfStepOperator(CodePipelineBaseOperator):
                 self._start(step, run_id, about)
         except JobFailure as failure:
             _fail(failure)
-        self.log.info("Run %s of DAG %s.", run_id, step.dag_id)
+        self.show_job(context, claimed)
+        with job_fields(claimed):
+            self.log.info("Started run %s of DAG %s for %s.", run_id, step.dag_id, place_of(claimed))
         return {
             "dag_id": step.dag_id,
             "run_id": run_id,

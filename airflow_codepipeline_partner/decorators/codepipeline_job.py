@@ -39,6 +39,7 @@ from airflow_codepipeline_partner._compat import (
     is_retried,
     task_decorator_factory,
 )
+from airflow_codepipeline_partner._job_log import job_fields, name_of
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.choices import MissingOutputs, UnknownClaim, check_missing_outputs
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
@@ -191,20 +192,21 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, ClaimingOperator):
                 claimed = claim_job(self.hook, context, offered, self.unknown_claim, ends_with_claim=False)
                 call = self._work(context, claimed)
             else:
-                self.log.info(
-                    "Job %s: an earlier try did the work; only its result is reported.", offered.job_id
-                )
                 claimed = known.job if known is not None else ClaimedJob(offered, certain=False)
+                with job_fields(claimed):
+                    self.log.info("Reporting only %s: an earlier try did the work.", name_of(claimed))
             self._leave_to_finish(context)
         except BaseException as error:
             self._end(context, offered.job_id, error)
             raise
-        result = self._report(context, checkpoint, call, certain=claimed.certain, lacks_records=lacks_records)
-        self.show_link(claimed.pipeline_name)
+        known_facts = {"certain": claimed.certain, "lacks_records": lacks_records}
+        with job_fields(claimed):
+            result = self._report(context, checkpoint, call, **known_facts)
+        self.show_job(context, claimed)
         if result == "failure":
             raise AirflowFailException(
-                f"Job {offered.job_id} was reported as failed. To run the action again, retry it in "
-                "CodePipeline."
+                f"Reported as failed, as an earlier try had intended: {name_of(claimed)}. To run the action "
+                "again, retry it in CodePipeline."
             )
         return claimed.to_xcom()
 
@@ -353,7 +355,8 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, ClaimingOperator):
         call = result_defaults.failure(job, why.message, why.type, **run)
         checkpoint = ResultCheckpoint(context)
         try:
-            result = report.put_once(self.hook, checkpoint, call, certain=record.is_certain)
+            with job_fields(record.job):
+                result = report.put_once(self.hook, checkpoint, call, certain=record.is_certain)
             outcome = f"has the result {result}"
         except Exception as trouble:
             ours = isinstance(trouble, CodePipelineProviderError)
@@ -361,7 +364,6 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, ClaimingOperator):
             if ours and not isinstance(trouble, JobNotFound | JobNotInProgress):
                 checkpoint.leave_to_others(call)
             outcome = "is not ended by this task"
-        self.log.info("Job %s %s.", job.job_id, outcome)
         return outcome
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
 
+from airflow_codepipeline_partner._job_log import job_fields, place_of, progress_text
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.job_details import JobDetails
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
@@ -154,8 +155,8 @@ class JobInProgress:
             summary=before.summary if summary is None else now.summary,
             percent_complete=before.percent_complete if percent is None else now.percent_complete,
         )
-        shown = ["" if percent is None else f"{now.percent_complete}%", now.summary or ""]
-        log.info("Job %s: %s", self.job_id, " ".join(filter(None, shown)))
+        with job_fields(self._job):
+            log.info("Working on %s: %s", place_of(self._job), progress_text(self._progress))
 
     def workspace(
         self, *, limits: ArchiveLimits | None = None, parent: str | os.PathLike[str] | None = None

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_codepipeline_partner._base_operator import check_literal, check_positive
+from airflow_codepipeline_partner._job_log import pipeline_fields
 from airflow_codepipeline_partner._protocol.parsing import check_text, is_missing
 from airflow_codepipeline_partner.exceptions import RequestRefused
 from airflow_codepipeline_partner.operators.waiting_base import PipelineOperator
@@ -101,7 +102,7 @@ class CodePipelinePutApprovalResultOperator(PipelineOperator):
             # After a clear, the first try is another wish.
             is_retry = ti.try_number > ti.max_tries - self.retries + 1
             if is_retry and self._was_answered(summary, context):
-                self.log.info("An earlier try has answered the approval.")
+                self._log("Answered by an earlier try")
                 return
             token = self._token()
             self.hook.put_approval_result(
@@ -112,9 +113,13 @@ class CodePipelinePutApprovalResultOperator(PipelineOperator):
                 status=self.status,
                 summary=summary,
             )
-        self.log.info(
-            "%s / %s of pipeline %s: %s.", self.stage_name, self.action_name, self.pipeline_name, self.status
-        )
+        self._log("Answered")
+
+    def _log(self, what: str) -> None:
+        named = {"stage": self.stage_name, "action": self.action_name}
+        with pipeline_fields(self.pipeline_name, self.execution_id, **named):
+            place = f"{self.pipeline_name} / {self.stage_name} / {self.action_name}"
+            self.log.info("%s: %s, %s.", what, place, self.status)
 
     def _was_answered(self, summary: str, context: Any) -> bool:
         """Return whether an earlier try has answered the approval."""

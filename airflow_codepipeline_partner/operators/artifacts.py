@@ -14,6 +14,8 @@ from airflow_codepipeline_partner._base_operator import (
     check_literal,
     to_templatable,
 )
+from airflow_codepipeline_partner._job_log import job_fields
+from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
 from airflow_codepipeline_partner._protocol.parsing import read_list, read_mapping
 from airflow_codepipeline_partner.artifacts.formats import FORMATS, PACKED_FORMATS
 from airflow_codepipeline_partner.artifacts.places import check_place, path_of
@@ -29,7 +31,7 @@ class _ArtifactOperator(CodePipelineBaseOperator):
     """An operator that moves a job's artifacts."""
 
     @contextmanager
-    def _storage(self, job: Any) -> Iterator[JobStorage]:
+    def _storage(self, context: Any, job: Any) -> Iterator[JobStorage]:
         # botocore, for one, takes long to import, which must not happen while a DAG is parsed.
         from airflow_codepipeline_partner._worker.failures import (
             fail_without_retry_if_permanent,
@@ -41,8 +43,9 @@ class _ArtifactOperator(CodePipelineBaseOperator):
             try:
                 storage, has_failed = JobStorage(self.hook, job), True
                 try:
-                    yield storage
-                    self.show_link(storage.pipeline_name)
+                    with job_fields(ClaimedJob.from_value(job)):
+                        yield storage
+                    self.show_job(context, storage.claimed_job)
                     has_failed = False
                 finally:
                     storage.close(has_failed=has_failed)
@@ -117,7 +120,7 @@ class CodePipelineDownloadArtifactsOperator(_ArtifactOperator):
         :raises ArtifactError: An artifact could not be read; a retry may succeed.
         :raises AirflowFailException: An artifact is refused, or no retry can help.
         """
-        with self._storage(self.job) as storage:
+        with self._storage(context, self.job) as storage:
             names = _check_names(self.artifacts)
             wanted = [artifact.name for artifact in storage.inputs] if names is None else names
             destination = check_place(self.destination).rstrip("/")
@@ -204,7 +207,7 @@ class CodePipelineUploadArtifactsOperator(_ArtifactOperator):
         :raises ArtifactError: An artifact could not be uploaded; a retry may succeed.
         :raises AirflowFailException: No retry can help.
         """
-        with self._storage(self.job) as storage:
+        with self._storage(context, self.job) as storage:
             sources = _read_sources(self.artifacts)
             # All names first: if one is wrong, nothing is uploaded.
             found = [(storage.find_output(name), source) for name, source in sources.items()]

@@ -84,5 +84,5 @@ class CodePipelineClaimJobOperator(ClaimingOperator):
             # Before anything is recorded.
             offered.check_claimable()
         job = claim_job(self.hook, context, offered, self.unknown_claim)
-        self.show_link(job.pipeline_name)
+        self.show_job(context, job)
         return job.to_xcom()

@@ -105,7 +105,7 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
                     execution_details=ExecutionDetails.from_value(self.execution_details),
                     current_revision=CurrentRevision.from_value(self.current_revision),
                 )
-            return self._hand_on(claim, at_least)
+            return self._hand_on(context, claim, at_least)
 
     def execute_complete(
         self, context: Any, event: Mapping[str, Any], at_least: float | None = None
@@ -131,9 +131,9 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
             # Its claim may be ours by now, although the answer was lost: only a result shows that.
             return self._go_on(context, at_least)
         with fail_without_retry_if_permanent():
-            return self._hand_on(claim, at_least)
+            return self._hand_on(context, claim, at_least)
 
-    def _hand_on(self, claim: ClaimInRun, at_least: float | None) -> dict[str, Any]:
+    def _hand_on(self, context: Any, claim: ClaimInRun, at_least: float | None) -> dict[str, Any]:
         """Return the newest job if it is ours; wait for the next one if it is still to come."""
         from airflow_codepipeline_partner import triggers
         from airflow_codepipeline_partner._worker import awaited_job
@@ -152,5 +152,5 @@ class CodePipelineContinueJobOperator(CodePipelineBaseOperator):
                 f"The action went on with job {claim.record.job.job_id}, whose claim is "
                 f"{claim.record.state}. Another worker may have the job, so this task leaves it."
             )
-        self.show_link(claim.record.job.pipeline_name)
+        self.show_job(context, claim.record.job)
         return claim.record.job.to_xcom()

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_codepipeline_partner._compat import is_paused, start_run
+from airflow_codepipeline_partner._job_log import job_fields, name_of
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._templates import TextTemplates
 
@@ -60,11 +61,15 @@ class DispatchJobsOperator(TextTemplates, BaseOperator):
                 run_id = self._start_run(context["ti"], job)
             except Exception as error:
                 # Of whatever kind: it must not hold up the other jobs. This one is offered again.
-                self.log.warning("Job %s gets no run now: %s.", job.job_id, type(error).__name__)
+                with job_fields(job):
+                    self.log.warning("No run now for %s: %s.", name_of(job), type(error).__name__)
                 faults.append(error)
                 continue
             if run_id is not None:
-                self.log.info("Job %s: run %s of DAG %s.", job.job_id, run_id, self.trigger_dag_id)
+                with job_fields(job):
+                    self.log.info(
+                        "Started run %s of DAG %s for %s.", run_id, self.trigger_dag_id, name_of(job)
+                    )
                 found.append({"run_id": run_id, "job_id": job.job_id})
         if faults and len(faults) == len(offered):
             raise faults[-1]

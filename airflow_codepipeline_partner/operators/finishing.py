@@ -7,7 +7,6 @@ The calls that report a result are composed in :mod:`~airflow_codepipeline_partn
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from airflow_codepipeline_partner._compat import (
     AirflowSkipException,
     is_started_anew,
 )
+from airflow_codepipeline_partner._job_log import job_fields
 from airflow_codepipeline_partner._protocol import choices
 from airflow_codepipeline_partner._protocol.claims import ClaimState
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
@@ -77,6 +77,18 @@ class Finishing:
         claimed = self._claimed_job(claim)
         if claim is None or claimed is None:
             self._end_without_a_job(states, claim, at_least)
+        with job_fields(claimed):
+            self._finish_job(claim, claimed, failure, states, at_least)
+
+    def _finish_job(
+        self,
+        claim: ClaimInRun,
+        claimed: ClaimedJob,
+        failure: FailureDetails | None,
+        states: Mapping[str, Collection[str | None]],
+        at_least: float | None,
+    ) -> None:
+        """Put the result of the work for a job that this run has claimed."""
         refuse_cleared_run(self.context["dag_run"], claim)
         result, error = None, None
         try:
@@ -94,16 +106,18 @@ class Finishing:
         if result is None:
             # Without a chain of exceptions, so that the log is readable.
             raise AirflowFailException(f"{type(error).__name__}: {error}")
-        self.task.show_link(claimed.pipeline_name)
-        said = work_result.description_of_end(claimed, result, claim)
+        self.task.show_job(self.context, claimed)
         is_good = failure is None and result != "failure"
-        if is_good or not self.task.fail_run:
-            self.task.log.log(logging.INFO if is_good else logging.WARNING, "%s", said)
         if self.context["ti"].map_index <= 0:
             # One instance of a mapped task is enough: it reads the states of the whole run.
             end_jobs_of_former_tasks(self.task.hook, self.context)
-        if not is_good and self.task.fail_run:
+        if is_good:
+            return
+        said = work_result.description_of_end(claimed, result, claim)
+        if self.task.fail_run:
             raise AirflowFailException(f"{said} This task fails so that the run does, too.")
+        if result != "failure":
+            self.task.log.warning("%s", said)
 
     def _states_before(self) -> dict[str, list[str | None]]:
         """Return how the tasks before this one ended; wait for those that have not ended."""

@@ -85,7 +85,7 @@ class Putting:
                     job_id=job.job_id,
                 )
             if claim is not None:
-                task.show_link(claim.record.job.pipeline_name)
+                task.show_job(context, claim.record.job)
 
     def _has_gone_on(self, reported: ClaimInRun, at_least: float | None) -> bool:
         """

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_codepipeline_partner._base_operator import check_literal
 from airflow_codepipeline_partner._compat import task_state_store
+from airflow_codepipeline_partner._job_log import pipeline_fields
 from airflow_codepipeline_partner._protocol.parsing import check_text
 from airflow_codepipeline_partner.exceptions import CodePipelineError
 from airflow_codepipeline_partner.operators.waiting_base import WaitingOperator
@@ -80,5 +81,7 @@ class CodePipelineRetryStageOperator(WaitingOperator):
                 raise
         if store is not None:
             store.set(_RETRIED_KEY, note)
-        self.log.info("Stage %s of execution %s runs again.", self.stage_name, self.execution_id)
+        with pipeline_fields(self.pipeline_name, self.execution_id, stage=self.stage_name):
+            place = f"{self.pipeline_name} / {self.stage_name}"
+            self.log.info("Running again: %s, execution %s.", place, self.execution_id)
         return self.execution_id

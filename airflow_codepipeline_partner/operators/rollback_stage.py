@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_codepipeline_partner._base_operator import check_literal
 from airflow_codepipeline_partner._compat import task_state_store
+from airflow_codepipeline_partner._job_log import pipeline_fields
 from airflow_codepipeline_partner._protocol.parsing import check_text
 from airflow_codepipeline_partner.exceptions import ServiceUnavailable
 from airflow_codepipeline_partner.operators.waiting_base import WaitingOperator
@@ -67,7 +68,7 @@ class CodePipelineRollbackStageOperator(WaitingOperator):
             if store is not None:
                 store.set(_ROLLBACK_KEY, {"asked_for": asked_for, "known": known})
         if is_repeated and (ours := self._new_one(known)):
-            self.log.info("An earlier try has started the rollback %s.", ours)
+            self._log("Rolled back by an earlier try", ours)
             return ours
         try:
             execution_id: str = self.hook.roll_back_stage(
@@ -78,8 +79,13 @@ class CodePipelineRollbackStageOperator(WaitingOperator):
             if ours is None:
                 raise
             execution_id = ours
-        self.log.info("Stage %s is rolled back by execution %s.", self.stage_name, execution_id)
+        self._log("Rolled back", execution_id)
         return execution_id
+
+    def _log(self, what: str, execution_id: str) -> None:
+        with pipeline_fields(self.pipeline_name, execution_id, stage=self.stage_name):
+            place = f"{self.pipeline_name} / {self.stage_name}"
+            self.log.info("%s: %s, by execution %s.", what, place, execution_id)
 
     def _rollbacks(self) -> list[str]:
         found: list[str] = self.hook.find_rollbacks(self.pipeline_name, self.target_execution_id)

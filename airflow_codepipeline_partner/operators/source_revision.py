@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from airflow_codepipeline_partner._base_operator import check_literal
+from airflow_codepipeline_partner._job_log import pipeline_fields
 from airflow_codepipeline_partner._protocol.parsing import check_text
 from airflow_codepipeline_partner.operators.waiting_base import PipelineOperator
 
@@ -79,5 +80,7 @@ class CodePipelinePutActionRevisionOperator(PipelineOperator):
                 revision_change_id=self.revision_change_id,
                 created=datetime.now(UTC),
             )
-        self.log.info("Pipeline %s has the revision: execution %s.", self.pipeline_name, execution_id)
+        named = {"stage": self.stage_name, "action": self.action_name}
+        with pipeline_fields(self.pipeline_name, execution_id, **named):
+            self.log.info("Started %s, execution %s, by a revision.", self.pipeline_name, execution_id)
         return execution_id

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from airflow_codepipeline_partner._base_operator import check_literal
+from airflow_codepipeline_partner._job_log import pipeline_fields
 from airflow_codepipeline_partner._protocol.parsing import check_text
 from airflow_codepipeline_partner.operators.waiting_base import PipelineOperator
 
@@ -49,4 +50,6 @@ class CodePipelineOverrideStageConditionOperator(PipelineOperator):
             self.hook.override_stage_condition(
                 self.pipeline_name, self.stage_name, self.execution_id, condition_type=self.condition_type
             )
-        self.log.info("Execution %s passes the condition of stage %s.", self.execution_id, self.stage_name)
+        with pipeline_fields(self.pipeline_name, self.execution_id, stage=self.stage_name):
+            place = f"{self.pipeline_name} / {self.stage_name}"
+            self.log.info("Overridden: the condition of %s, execution %s.", place, self.execution_id)

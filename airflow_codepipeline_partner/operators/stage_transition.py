@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from airflow_codepipeline_partner._base_operator import check_literal
+from airflow_codepipeline_partner._job_log import pipeline_fields
 from airflow_codepipeline_partner._protocol.parsing import check_text
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.operators.waiting_base import PipelineOperator
@@ -69,10 +70,7 @@ class CodePipelineStageTransitionOperator(PipelineOperator):
                 transition_type=self.transition_type,
                 reason=self.reason,
             )
-        self.log.info(
-            "Stage %s of pipeline %s, %s: %s.",
-            self.stage_name,
-            self.pipeline_name,
-            self.transition_type,
-            "open" if self.enabled else "closed",
-        )
+        with pipeline_fields(self.pipeline_name, stage=self.stage_name):
+            what = "Opened" if self.enabled else "Closed"
+            place = f"{self.pipeline_name} / {self.stage_name}"
+            self.log.info("%s: %s, %s transition.", what, place, self.transition_type)

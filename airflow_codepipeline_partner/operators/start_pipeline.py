@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from airflow_codepipeline_partner._base_operator import check_literal
 from airflow_codepipeline_partner._compat import task_state_store
+from airflow_codepipeline_partner._job_log import pipeline_fields
 from airflow_codepipeline_partner.operators.waiting_base import WaitingOperator
 
 #: Under this key a task notes, where a retry finds it, which execution it has started.
@@ -84,7 +85,10 @@ class CodePipelineStartPipelineOperator(WaitingOperator):
         store = task_state_store(context)
         note = (store.get(_STARTED_KEY) if store is not None else None) or {}
         if note.get("token") == token and note.get("pipeline_name") == self.pipeline_name:
-            self.log.info("An earlier try has started execution %s.", note["execution_id"])
+            with pipeline_fields(self.pipeline_name, note["execution_id"]):
+                self.log.info(
+                    "Started %s by an earlier try, execution %s.", self.pipeline_name, note["execution_id"]
+                )
             return str(note["execution_id"])
         execution_id = self.hook.start_pipeline(
             self.pipeline_name,
@@ -95,7 +99,8 @@ class CodePipelineStartPipelineOperator(WaitingOperator):
         if store is not None:
             started = {"token": token, "pipeline_name": self.pipeline_name, "execution_id": execution_id}
             store.set(_STARTED_KEY, started)
-        self.log.info("Pipeline %s: execution %s has started.", self.pipeline_name, execution_id)
+        with pipeline_fields(self.pipeline_name, execution_id):
+            self.log.info("Started %s, execution %s.", self.pipeline_name, execution_id)
         return execution_id
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from airflow.sdk import BaseOperatorLink
 
 from airflow_codepipeline_partner._base_operator import check_literal, check_positive
+from airflow_codepipeline_partner._job_log import pipeline_fields
 from airflow_codepipeline_partner._protocol.parsing import check_text
 from airflow_codepipeline_partner.links import CodePipelineExecutionLink
 from airflow_codepipeline_partner.operators.waiting_base import PipelineOperator
@@ -82,5 +83,6 @@ class CodePipelineStopPipelineOperator(PipelineOperator):
                 if time.time() + self.waiter_delay > deadline:
                     wait.time_is_over()
                 time.sleep(self.waiter_delay)
-        self.log.info("The %s: %s.", execution, execution.status)
+        with pipeline_fields(self.pipeline_name, self.execution_id):
+            self.log.info("%s, execution %s: %s.", self.pipeline_name, self.execution_id, execution.status)
         return execution.status

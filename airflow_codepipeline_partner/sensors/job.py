@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from airflow.sdk import PokeReturnValue
+from airflow.sdk import BaseOperatorLink, PokeReturnValue
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._base_operator import (
@@ -21,7 +21,8 @@ from airflow_codepipeline_partner._base_operator import (
     to_templatable,
 )
 from airflow_codepipeline_partner._compat import AirflowSensorTimeout, AirflowSkipException
-from airflow_codepipeline_partner._protocol.jobs import ActionType
+from airflow_codepipeline_partner._job_log import job_fields, name_of
+from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import (
     check_number,
     read_query_param,
@@ -63,6 +64,8 @@ class CodePipelineJobSensor(MayDefer, TriggererSensor):
         *CodePipelineBaseOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"action_type": "json", "query_param": "json"}
+    #: What it waits for may be of many pipelines, or of none.
+    operator_extra_links: Collection[BaseOperatorLink] = ()
     #: By this mark ``finish_job`` finds the action type of the claimed jobs.
     offers_jobs: ClassVar[bool] = True
 
@@ -121,6 +124,7 @@ class CodePipelineJobSensor(MayDefer, TriggererSensor):
         # No longer than the whole wait: an answer that comes after it helps nobody.
         self.hook.retry_deadline = min(self.hook.retry_deadline, self.timeout)
         jobs = self.hook.poll(ActionType.from_value(self.action_type), self.max_batch_size, self.query_param)
+        self._log_offers(jobs)
         return PokeReturnValue(is_done=bool(jobs), xcom_value=[job.to_xcom() for job in jobs])
 
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -135,6 +139,7 @@ class CodePipelineJobSensor(MayDefer, TriggererSensor):
         """
         if event["status"] == "offered":
             jobs: list[dict[str, Any]] = event["jobs"]
+            self._log_offers(map(OfferedJob.from_value, jobs))
             return jobs
         failure: Exception = AirflowSensorTimeout(
             f"No job of {ActionType.from_value(self.action_type)} was offered within {self.timeout:g} s."
@@ -145,6 +150,11 @@ class CodePipelineJobSensor(MayDefer, TriggererSensor):
             # Airflow sees to that only while it pokes.
             raise AirflowSkipException("Skipped, since never_fail is set.") from failure
         raise failure
+
+    def _log_offers(self, jobs: Iterable[OfferedJob]) -> None:
+        for job in jobs:
+            with job_fields(job):
+                self.log.info("Offered: %s.", name_of(job))
 
     def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
         from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK

@@ -54,7 +54,7 @@ def test_an_intended_result_is_repeated_and_never_flipped(call, intended, caplog
         assert report.put_once(hook, memory, call) == requests.result_of(intended)
     assert hook.puts == [intended]
     assert own(memory) == recorded("done", intended)
-    assert "repeating it" in caplog.text
+    assert "which was intended before" in caplog.text
 
 
 def test_the_record_of_another_job_is_not_this_jobs():

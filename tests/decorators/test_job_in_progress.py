@@ -65,8 +65,8 @@ def test_progress_is_checked_at_once_logged_and_remembered(working, caplog):
     working.progress(40, "Begun.")
     working.progress("50")
     assert working._progress == ExecutionDetails("Begun.", None, 50)
-    assert f"Job {working.job_id}: 40% Begun." in caplog.text
-    assert f"Job {working.job_id}: 50%" in caplog.text
+    assert "Working on pipe / Partner / Partner: 40 %, Begun." in caplog.text
+    assert "Working on pipe / Partner / Partner: 50 %, Begun." in caplog.text
     for percent in (-1, 101, "many"):
         with pytest.raises(LimitExceeded, match="percentComplete"):
             working.progress(percent)

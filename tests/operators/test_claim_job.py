@@ -115,11 +115,10 @@ def test_a_claimed_job_shows_no_credentials_or_configuration(emulator, customer,
     assert "configuration-value-0123456789" not in str(run.xcoms)
 
 
-def test_the_claim_leads_to_the_pipeline(offer, run_dag):
+def test_a_partners_claim_leads_to_no_account_of_a_customer(offer, run_dag):
     run = run_dag(ONE_JOB, job=offer())
-    assert run.xcoms["claim", "_link_CodePipelineLink"] == (
-        "https://us-east-1.console.aws.amazon.com/codesuite/codepipeline/pipelines/pipe/view?region=us-east-1"
-    )
+    assert run.xcoms["claim", "_link_CodePipelineLink"] == ""
+    assert run.xcoms["finish_job", "_link_CodePipelineLink"] == ""
 
 
 @pytest.mark.parametrize("wrong", ["{'no': 'job'}", "no mapping at all", "{'job_id': 'j'}"])
@@ -209,4 +208,5 @@ def test_the_log_of_a_claim_names_the_client_and_the_outcome(
     job = offer()
     run_dag("one_job_assume_ours_1_retries", job=job)
     shown = caplog.text + "".join(capfd.readouterr())
-    assert f"Claim of job {job['job_id']} (client {job['client_id']}): claimed" in shown
+    named = f"pipe / Partner / Partner, customer {job['client_id']}, job {job['job_id']}"
+    assert f"Claimed {named}." in shown

@@ -51,8 +51,7 @@ def test_the_message_of_a_job_failure_reaches_the_customer(
     assert run.state == "failed"
     # The log says what the customer reads, and where.
     said = "".join(capfd.readouterr())
-    assert f'The customer reads: "{words}" (ConfigurationError).' in said
-    assert "pipeline pipe, stage" in said
+    assert f'Reported as failed, ConfigurationError: "{words}" (pipe / Partner / Partner, customer' in said
 
 
 def test_a_reported_failure_need_not_make_the_run_red(emulator, customer, offer, run_dag):
