@@ -145,7 +145,7 @@ WAYS = {
     "… must be one of": lambda world: world.hook.poll("Builds/Custom/Airflow/1"),
     "There is no Airflow": lambda world: world.hook.claim(world.partners_job()),
     "… InvalidClientToken": wrong_token,
-    "The claim of job": lost_claim,
+    "Another worker has the job": lost_claim,
     "A job must be": lambda world: world.hook.claim([world.own_job()]),
     "A job needs": lambda world: world.hook.claim({}),
     "… InvalidJobStateException: … its state is D": lambda world: world.hook.succeed(world.own_job()),
