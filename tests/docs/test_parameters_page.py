@@ -65,3 +65,15 @@ def test_each_parameter_is_on_the_page(kind):
     missing = {each for each in parameters_of(kind) if f"`{each}`" not in said}
     assert said
     assert not missing
+
+
+@pytest.mark.parametrize(
+    "kind", [*KINDS, operators.CodePipelineFinishJobOperator], ids=lambda kind: kind.__name__
+)
+def test_a_docstring_says_what_is_templated(kind):
+    """The site's reference has a column of it."""
+    described = re.findall(
+        r"^:param (\w+): (.*?)(?=^:|^\S|\Z)", inspect.getdoc(kind), re.MULTILINE | re.DOTALL
+    )
+    marked = {name for name, text in described if "(templated)" in text}
+    assert marked == {name for name, _ in described} & set(kind.template_fields)
