@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pages of commands and permissions say what the commands are and print."""
+"""The pages of commands, permissions and connections say what there is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import re
 
 import pytest
 
+from airflow_codepipeline_partner._worker import records
 from airflow_codepipeline_partner.cli import GROUPS, main
+from airflow_codepipeline_partner.provider_info import get_provider_info
 from tests.docs.pages import blocks, blocks_of, page
 
 COMMANDS = "docs/reference/commands.md"
@@ -36,3 +38,18 @@ def test_each_policy_is_what_its_command_prints(number, capsys):
     assert command[:3] == ["python", "-m", "airflow_codepipeline_partner"]
     assert main(command[3:]) == 0
     assert json.loads(blocks_of(PERMISSIONS, "json")[number]) == json.loads(capsys.readouterr().out)
+
+
+def test_the_named_records_are_those_of_the_package():
+    known = {value for name, value in vars(records).items() if name.endswith("_KEY")}
+    named = re.findall(r"^\| `(codepipeline_[a-z]+)` \|", page("docs/reference/connections.md"), re.MULTILINE)
+    assert len(named) == 4
+    assert set(named) <= known
+
+
+def test_the_named_connection_types_are_registered():
+    types = set(
+        re.findall(r"\| `(\w+)` \|", page("docs/reference/connections.md").partition("## Records")[0])
+    )
+    registered = {each["connection-type"] for each in get_provider_info()["connection-types"]}
+    assert types == {"aws", *registered}
