@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The routes of the page. Each needs a user whom Airflow knows, and all of them only read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Annotated, Any
+
+from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_view
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from fastapi.responses import HTMLResponse, Response
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.staticfiles import StaticFiles
+
+from airflow_codepipeline_partner._worker.records import CLAIM_KEY
+from airflow_codepipeline_partner.ui.job_filter import Choices, JobFilter, Page
+from airflow_codepipeline_partner.ui.job_row import JobState
+from airflow_codepipeline_partner.ui.permissions import readable_dag_ids
+from airflow_codepipeline_partner.ui.plugin import URL_PREFIX
+from airflow_codepipeline_partner.ui.record_queries import Window, dag_ids_with, read_rows, read_window
+from airflow_codepipeline_partner.ui.record_values import RecordValues
+from airflow_codepipeline_partner.ui.rendering import Addresses, render
+
+#: Nothing comes from elsewhere, and only Airflow itself shows the page in a frame.
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+_ERRORS = {
+    401: "Log in to Airflow to see this page.",
+    403: "You may not see this page. It needs the right to view Airflow's plugins.",
+    404: "There is no such job, or you may not see it.",
+    405: "This page only shows. It changes nothing.",
+}
+
+router = APIRouter(dependencies=[Depends(requires_access_view(AccessView.PLUGINS))])
+
+
+def addresses_of(request: Request) -> Addresses:
+    """Return the addresses as this request's browser needs them."""
+    base = str(request.scope.get("root_path", "")).rstrip("/")
+    return Addresses(base, base.removesuffix(URL_PREFIX))
+
+
+AddressesDep = Annotated[Addresses, Depends(addresses_of)]
+
+
+def _page(name: str, addresses: Addresses, *, status: int = 200, **values: Any) -> HTMLResponse:
+    now = datetime.now(UTC)
+    text = render(name, urls=addresses, now=now, **values)
+    return HTMLResponse(text, status_code=status, headers=_HEADERS)
+
+
+@router.get("/", response_class=HTMLResponse)
+def list_jobs(
+    request: Request,
+    user: GetUserDep,
+    session: SessionDep,
+    addresses: AddressesDep,
+    page: int = 1,
+    before: int | None = None,
+) -> HTMLResponse:
+    """Show the list of jobs."""
+    dag_ids = readable_dag_ids(session, user, dag_ids_with(session, [CLAIM_KEY]))
+    window = read_window(session, dag_ids, before=before)
+    return _jobs_page(request, session, addresses, window, page, before=before)
+
+
+@router.get("/runs/{dag_id}/{run_id:path}", response_class=HTMLResponse)
+def list_jobs_of_run(
+    dag_id: str,
+    run_id: str,
+    request: Request,
+    user: GetUserDep,
+    session: SessionDep,
+    addresses: AddressesDep,
+    page: int = 1,
+) -> HTMLResponse:
+    """Show the jobs of one DAG run, beside it."""
+    dag_ids = readable_dag_ids(session, user, [dag_id])
+    if not dag_ids:
+        raise HTTPException(404)
+    window = read_window(session, dag_ids, run=(dag_id, run_id))
+    return _jobs_page(request, session, addresses, window, page, run=(dag_id, run_id))
+
+
+def _jobs_page(
+    request: Request,
+    session: Any,
+    addresses: Addresses,
+    window: Window,
+    number: int,
+    *,
+    before: int | None = None,
+    run: tuple[str, str] | None = None,
+) -> HTMLResponse:
+    """Return a list of jobs: the page of those of a window that fit the filter."""
+    wanted = JobFilter.from_query(request.query_params)
+    page = Page.of([row for row in window.rows if wanted.fits(row)], number)
+    choices = Choices.of(window.rows)
+    return _page(
+        "jobs.html",
+        addresses,
+        tab="jobs",
+        path=addresses.jobs_of_run(*run) if run else f"{addresses.base}/",
+        window=window,
+        before=before,
+        run=run,
+        wanted=wanted,
+        choices=choices,
+        state_options=[(state.value, state.label) for state in choices.states],
+        opaque=sum(row.state is JobState.UNREADABLE for row in window.rows),
+        page=page,
+        rows=read_rows(session, page.items, RecordValues()),
+    )
+
+
+async def _show_error(request: Request, error: Exception) -> Response:
+    """Show an error as a page, without what caused it."""
+    status = error.status_code if isinstance(error, StarletteHTTPException) else 500
+    message = _ERRORS.get(status, "The page could not be made. Airflow's log says why.")
+    response = _page("error.html", addresses_of(request), status=status, tab="", status_code=status, message=message)
+    if isinstance(error, StarletteHTTPException) and error.headers:
+        response.headers.update(error.headers)
+    return response
+
+
+def make_app() -> FastAPI:
+    """Return the page as an app that Airflow's API server mounts."""
+    # Its API is for its own page, and is described nowhere.
+    app = FastAPI(title="CodePipeline jobs", openapi_url=None, docs_url=None, redoc_url=None)
+    app.include_router(router)
+    # They hold no data.
+    folder = str(files("airflow_codepipeline_partner.ui") / "static")
+    app.mount("/static", StaticFiles(directory=folder), name="static")
+    app.add_exception_handler(StarletteHTTPException, _show_error)
+    return app

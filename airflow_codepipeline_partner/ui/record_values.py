@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what Airflow's table of XComs holds to a record, whichever XCom backend wrote it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+#: After so many errors of the XCom backend it is not asked again for the same page.
+MAX_BACKEND_ERRORS = 3
+
+
+class RecordValues:
+    """
+    Reads the values of one page.
+
+    :param backend: Airflow's XCom class; for tests. By default the one that Airflow is configured with.
+    """
+
+    def __init__(self, backend: Any = None) -> None:
+        self._backend = backend
+        self._errors = 0
+
+    def read(self, key: str, value: Any) -> tuple[Mapping[str, Any] | None, str | None]:
+        """
+        Return a record, and what is wrong with it.
+
+        :param key: The XCom's key.
+        :param value: What the table holds; None if it holds nothing.
+        """
+        if value is None:
+            return None, None
+        if isinstance(value, Mapping):
+            return value, None
+        if self._errors >= MAX_BACKEND_ERRORS:
+            return None, "Airflow's XCom backend does not answer."
+        try:
+            found = self._backend_class().deserialize_value(SimpleNamespace(key=key, value=value))
+        except Exception as error:
+            # Of whatever kind, and its text may hold anything.
+            self._errors += 1
+            log.warning("A record %s cannot be read: %s.", key, type(error).__name__)
+            return None, f"Airflow's XCom backend cannot read the record ({type(error).__name__})."
+        if not isinstance(found, Mapping):
+            return None, "The record is no mapping."
+        return found, None
+
+    def _backend_class(self) -> Any:
+        if self._backend is None:
+            from airflow_codepipeline_partner._compat import XCom
+
+            self._backend = XCom
+        return self._backend
