@@ -145,6 +145,18 @@ class JobMaker:
             self.add_xcom(run, "codepipeline_result", result, map_index=map_index)
         return run
 
+    def add_trigger(self, name: str, arguments: Mapping[str, Any], **values: Any) -> int:
+        """Add a trigger of this package, and return its id."""
+        from airflow.models.trigger import Trigger
+
+        trigger = Trigger(f"airflow_codepipeline_partner.triggers.{name}", dict(arguments))
+        for member, value in values.items():
+            setattr(trigger, member, value)
+        self.session.add(trigger)
+        self.session.commit()
+        found: int = trigger.id
+        return found
+
     def add_many(self, count: int, dag_id: str = "scans") -> None:
         """Add jobs that succeeded, each in its own run, quickly."""
         from airflow.models.dagrun import DagRun

@@ -43,6 +43,7 @@ from airflow_codepipeline_partner._worker.claiming import (
 from airflow_codepipeline_partner._worker.cut_off import end_cut_off, is_cut_off
 from airflow_codepipeline_partner._worker.dag import ENDED, task_states
 from airflow_codepipeline_partner._worker.failures import fail_without_retry_if_permanent
+from airflow_codepipeline_partner._worker.former_jobs import MAX_FORMER_JOBS, FormerJob
 from airflow_codepipeline_partner._worker.record_search import ClaimInRun, find_claim
 from airflow_codepipeline_partner._worker.records import ClaimRecord
 from airflow_codepipeline_partner.exceptions import (
@@ -360,6 +361,7 @@ def claim_next_job(hook: CodePipelineHook, claim: ClaimInRun, job: OfferedJob) -
         claim,
         job,
         former=record.former_job_ids if is_recorded else (*record.former_job_ids, record.job.job_id),
+        kept=record.former_jobs if is_recorded else _with_kept(claim),
         # A job's timeout may run from the first acknowledgement on.
         since=record.at if is_recorded and record.state.is_unknown else datetime.now(UTC),
     )
@@ -370,12 +372,19 @@ def claim_next_job(hook: CodePipelineHook, claim: ClaimInRun, job: OfferedJob) -
 
 def _claim_anew(hook: CodePipelineHook, claim: ClaimInRun, job: OfferedJob) -> ClaimInRun:
     """Claim a job again whose claim was unknown; see :func:`claiming_anew`."""
-    task = _ClaimingTask(hook, claim, job, claim.record.former_job_ids, datetime.now(UTC))
+    record = claim.record
+    task = _ClaimingTask(hook, claim, job, record.former_job_ids, record.former_jobs, datetime.now(UTC))
     answer = task.carry_out(claiming_anew(job, claim.record))
     if answer is None or answer.state is not ClaimState.CLAIMED:
         return claim
     log.warning("Nobody had claimed job %s before, so its result was not put.", job.job_id)
     return task.newest()
+
+
+def _with_kept(claim: ClaimInRun) -> tuple[Mapping[str, Any], ...]:
+    """Return what a next job's record keeps of the jobs before it."""
+    newest = FormerJob.of(claim.record, claim.results.best).to_xcom()
+    return (*claim.record.former_jobs, newest)[-MAX_FORMER_JOBS:]
 
 
 @dataclass(frozen=True)
@@ -387,6 +396,7 @@ class _ClaimingTask:
     :param claim: The claim that the task goes on from.
     :param job: The job.
     :param former: The action's earlier jobs.
+    :param kept: What is kept of these.
     :param since: The time of its records.
     """
 
@@ -394,6 +404,7 @@ class _ClaimingTask:
     claim: ClaimInRun
     job: OfferedJob
     former: tuple[str, ...]
+    kept: tuple[Mapping[str, Any], ...]
     since: datetime
 
     def newest(self) -> ClaimInRun:
@@ -420,7 +431,8 @@ class _ClaimingTask:
         if isinstance(step, ReadClaim):
             return self.newest().record
         if isinstance(step, Write):
-            record = ClaimRecord(step.state, step.job, self.former, self.since, self.claim.unknown_claim)
+            policy = self.claim.unknown_claim
+            record = ClaimRecord(step.state, step.job, self.former, self.since, policy, self.kept)
             return store.write_claim(record)
         if isinstance(step, ReadResults):
             return store.read_each_result(self.job.job_id)

@@ -26,6 +26,7 @@ from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInsta
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import read_mapping
 from airflow_codepipeline_partner._protocol.requests import Call, result_of
+from airflow_codepipeline_partner._worker.former_jobs import former_jobs_from_xcom
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
 #: XCom key of the claim's record: the claimed job with ``state`` and ``at``.
@@ -123,6 +124,8 @@ class ClaimRecord:
     :param at: When it was written.
     :param unknown_claim: What an unknown claim counts as, by the claiming task's parameter; None in records
         of earlier versions.
+    :param former_jobs: What is kept of the earlier jobs for people to read, as
+        :mod:`~airflow_codepipeline_partner._worker.former_jobs` has it; none in records of earlier versions.
     """
 
     state: ClaimState
@@ -130,6 +133,7 @@ class ClaimRecord:
     former_job_ids: tuple[str, ...] = ()
     at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
     unknown_claim: str | None = None
+    former_jobs: tuple[Mapping[str, Any], ...] = field(default=(), compare=False)
 
     @classmethod
     def from_xcom(cls, value: Mapping[str, Any]) -> Self:
@@ -151,6 +155,7 @@ class ClaimRecord:
             tuple(map(str, former)) if isinstance(former, list | tuple) else (),
             _read_time(held.get("at")),
             policy if policy in UNKNOWN_CLAIM_CHOICES else None,
+            former_jobs_from_xcom(held.get("former_jobs")),
         )
 
     @classmethod
@@ -171,6 +176,7 @@ class ClaimRecord:
             "state": str(self.state),
             "at": self.at.isoformat(),
             **({"former_job_ids": list(self.former_job_ids)} if self.former_job_ids else {}),
+            **({"former_jobs": [dict(job) for job in self.former_jobs]} if self.former_jobs else {}),
             # The default is left out, as in the records of earlier versions.
             **({"unknown_claim": self.unknown_claim} if self.unknown_claim == "leave" else {}),
         }

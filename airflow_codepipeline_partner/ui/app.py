@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Annotated, Any
@@ -16,10 +17,20 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.staticfiles import StaticFiles
 
 from airflow_codepipeline_partner._worker.records import CLAIM_KEY
+from airflow_codepipeline_partner.ui.activity import Activity, activities
+from airflow_codepipeline_partner.ui.charts import bars
+from airflow_codepipeline_partner.ui.execution_queries import (
+    EXECUTION_KEY,
+    ExecutionRow,
+    read_ended,
+    read_waiting,
+)
 from airflow_codepipeline_partner.ui.job_filter import Choices, JobFilter, Page
 from airflow_codepipeline_partner.ui.job_row import JobState
 from airflow_codepipeline_partner.ui.permissions import readable_dag_ids
 from airflow_codepipeline_partner.ui.plugin import URL_PREFIX
+from airflow_codepipeline_partner.ui.job_queries import find_place, read_story
+from airflow_codepipeline_partner.ui.polling_queries import dag_ids_with_triggers, read_pollings
 from airflow_codepipeline_partner.ui.record_queries import Window, dag_ids_with, read_rows, read_window
 from airflow_codepipeline_partner.ui.record_values import RecordValues
 from airflow_codepipeline_partner.ui.rendering import Addresses, render
@@ -53,8 +64,14 @@ AddressesDep = Annotated[Addresses, Depends(addresses_of)]
 
 def _page(name: str, addresses: Addresses, *, status: int = 200, **values: Any) -> HTMLResponse:
     now = datetime.now(UTC)
-    text = render(name, urls=addresses, now=now, **values)
+    text = render(name, urls=addresses, now=now, bars=bars, **values)
     return HTMLResponse(text, status_code=status, headers=_HEADERS)
+
+
+def _readable(session: Any, user: Any) -> set[str]:
+    """Return the DAGs with something to show that a user may see."""
+    found = dag_ids_with(session, [CLAIM_KEY, EXECUTION_KEY]) | dag_ids_with_triggers(session)
+    return readable_dag_ids(session, user, found)
 
 
 @router.get("/", response_class=HTMLResponse)
@@ -66,10 +83,43 @@ def list_jobs(
     page: int = 1,
     before: int | None = None,
 ) -> HTMLResponse:
-    """Show the list of jobs."""
-    dag_ids = readable_dag_ids(session, user, dag_ids_with(session, [CLAIM_KEY]))
+    """Show the list of jobs, and what happens with each action type."""
+    dag_ids = _readable(session, user)
     window = read_window(session, dag_ids, before=before)
-    return _jobs_page(request, session, addresses, window, page, before=before)
+    shown: list[Activity] = []
+    if before is None:
+        now = datetime.now(UTC)
+        shown = activities(window.rows, read_pollings(session, dag_ids, now), now)
+    return _jobs_page(request, session, addresses, window, page, before=before, activity=shown)
+
+
+@router.get("/executions", response_class=HTMLResponse)
+def list_executions(
+    user: GetUserDep, session: SessionDep, addresses: AddressesDep, before: int | None = None
+) -> HTMLResponse:
+    """Show the executions of pipelines that DAGs started, or waited for."""
+    dag_ids = _readable(session, user)
+    ended, older = read_ended(session, dag_ids, RecordValues(), before=before)
+    waiting = [] if before is not None else read_waiting(session, dag_ids)
+    rows = [*waiting, *ended]
+    return _page("executions.html", addresses, tab="executions", executions=rows, older=older, before=before)
+
+
+@router.get("/jobs/{dag_run_id}/{map_index}/{task_id:path}", response_class=HTMLResponse)
+def show_job(
+    dag_run_id: int,
+    map_index: int,
+    task_id: str,
+    user: GetUserDep,
+    session: SessionDep,
+    addresses: AddressesDep,
+) -> HTMLResponse:
+    """Show a job with its history."""
+    place = find_place(session, dag_run_id, task_id, map_index)
+    if place is None or not readable_dag_ids(session, user, [place.dag_id]):
+        raise HTTPException(404)
+    story = read_story(session, place, _readable(session, user), RecordValues())
+    return _page("job.html", addresses, tab="job", story=story, row=story.row, place=place)
 
 
 @router.get("/runs/{dag_id}/{run_id:path}", response_class=HTMLResponse)
@@ -82,12 +132,15 @@ def list_jobs_of_run(
     addresses: AddressesDep,
     page: int = 1,
 ) -> HTMLResponse:
-    """Show the jobs of one DAG run, beside it."""
+    """Show the jobs of one DAG run, and its executions, beside it."""
     dag_ids = readable_dag_ids(session, user, [dag_id])
     if not dag_ids:
         raise HTTPException(404)
-    window = read_window(session, dag_ids, run=(dag_id, run_id))
-    return _jobs_page(request, session, addresses, window, page, run=(dag_id, run_id))
+    run = (dag_id, run_id)
+    window = read_window(session, dag_ids, run=run)
+    ended, _ = read_ended(session, dag_ids, RecordValues(), run=run)
+    executions = [*read_waiting(session, dag_ids, run=run), *ended]
+    return _jobs_page(request, session, addresses, window, page, run=run, executions=executions)
 
 
 def _jobs_page(
@@ -99,6 +152,8 @@ def _jobs_page(
     *,
     before: int | None = None,
     run: tuple[str, str] | None = None,
+    activity: Sequence[Activity] = (),
+    executions: Sequence[ExecutionRow] = (),
 ) -> HTMLResponse:
     """Return a list of jobs: the page of those of a window that fit the filter."""
     wanted = JobFilter.from_query(request.query_params)
@@ -118,6 +173,8 @@ def _jobs_page(
         opaque=sum(row.state is JobState.UNREADABLE for row in window.rows),
         page=page,
         rows=read_rows(session, page.items, RecordValues()),
+        activities=activity,
+        executions=executions,
     )
 
 
@@ -125,7 +182,8 @@ async def _show_error(request: Request, error: Exception) -> Response:
     """Show an error as a page, without what caused it."""
     status = error.status_code if isinstance(error, StarletteHTTPException) else 500
     message = _ERRORS.get(status, "The page could not be made. Airflow's log says why.")
-    response = _page("error.html", addresses_of(request), status=status, tab="", status_code=status, message=message)
+    values = {"tab": "", "status_code": status, "message": message}
+    response = _page("error.html", addresses_of(request), status=status, **values)
     if isinstance(error, StarletteHTTPException) and error.headers:
         response.headers.update(error.headers)
     return response

@@ -78,8 +78,9 @@ _LABELS: dict[JobState, tuple[str, str, str, str]] = {
     JobState.REFUSED: ("Not claimed", "!", "bad", "Nothing was acknowledged: the claim was refused."),
     JobState.UNREADABLE: ("Record unreadable", "?", "bad", "The record of the claim cannot be read."),
 }
-_STATE_OF_CLAIM = {
+_STATE_OF_CLAIM: dict[str, JobState] = {
     ClaimState.INTENT: JobState.CLAIMING,
+    ClaimState.CLAIMED: JobState.IN_PROGRESS,
     ClaimState.LOST: JobState.LOST,
     ClaimState.REFUSED: JobState.REFUSED,
 }
@@ -135,6 +136,7 @@ class JobRow:
     :param place: Where its records are.
     :param state: What became of it.
     :param job_id: The job; of an action that went on, its newest one. None if it cannot be read.
+    :param claim_state: The state of its claim alone, whatever came of the job.
     :param action_type: ``category/owner/provider/version``, or None.
     :param pipeline_name: The pipeline, or None.
     :param stage_name: The stage, or None.
@@ -155,6 +157,7 @@ class JobRow:
     place: Place
     state: JobState
     job_id: str | None = None
+    claim_state: JobState | None = None
     action_type: str | None = None
     pipeline_name: str | None = None
     stage_name: str | None = None
@@ -218,6 +221,7 @@ def job_row(place: Place, claim: Any, result: Any = None, *, fault: str | None =
         place,
         job_state(claim, ended, place),
         job_id,
+        _claim_state(claim),
         action_type_text(_mapping(claim, "action_type")),
         pipeline_name,
         _text(claim, "stage_name"),
@@ -251,20 +255,18 @@ def job_state(claim: Mapping[str, Any], result: Any, place: Place) -> JobState:
         return JobState.FAILED if kind == "failure" else JobState.SUCCEEDED
     if state in ("refused", "left"):
         return JobState.NOT_TAKEN
-    claimed = _STATE_OF_CLAIM.get(ClaimState(claim["state"])) if claim.get("state") in _CLAIMS else None
+    claimed = _claim_state(claim)
     if claimed in (JobState.LOST, JobState.REFUSED):
         return claimed
     if not place.is_alive and place.run_state is not None:
         return JobState.NO_RESULT
-    if state is not None:
-        # Also a state of a later version: the result may have been sent.
-        return JobState.REPORTING
-    if claimed is not None:
-        return claimed
-    return JobState.IN_PROGRESS if claim.get("state") == ClaimState.CLAIMED else JobState.UNKNOWN
+    # Also of a state of a later version: the result may have been sent.
+    return claimed if state is None else JobState.REPORTING
 
 
-_CLAIMS = frozenset(ClaimState)
+def _claim_state(claim: Mapping[str, Any]) -> JobState:
+    """Return the state of a claim alone; a state of a later version counts as unknown."""
+    return _STATE_OF_CLAIM.get(str(claim.get("state")), JobState.UNKNOWN)
 
 
 def _state_of_continued(result: Any, place: Place) -> JobState:

@@ -87,7 +87,7 @@ def read_window(
         result.key == RESULT_KEY,
     )
     statement = (
-        select(*_place_columns(claim), *columns)
+        select(*place_columns(claim), *columns)
         .join(DagRun, DagRun.id == claim.dag_run_id)
         .outerjoin(DagModel, DagModel.dag_id == claim.dag_id)
         .outerjoin(result, same_task)
@@ -111,14 +111,14 @@ def read_window(
     return Window(found[:size], older=edge)
 
 
-def _place_columns(claim: Any) -> tuple[Any, ...]:
+def place_columns(claim: Any) -> tuple[Any, ...]:
     return (
         *(claim.dag_run_id, claim.dag_id, claim.run_id, claim.task_id, claim.map_index),
         *(DagRun.state, DagRun.run_type, DagRun.queued_at, DagModel.is_stale),
     )
 
 
-def _place(values: Iterable[Any]) -> Place:
+def place_of(values: Iterable[Any]) -> Place:
     *names, state, run_type, queued_at, is_stale = values
     return Place(
         *names,
@@ -138,7 +138,7 @@ def _short_row(values: Any) -> JobRow:
     claim["former_job_ids"] = [] if first_job_id is None else [first_job_id]
     result: dict[str, Any] = {name: next(members) for name in _RESULT_MEMBERS}
     result["call"] = {"continuationToken": next(members)}
-    return job_row(_place(values[:9]), claim, result)
+    return job_row(place_of(values[:9]), claim, result)
 
 
 def _present(values: Iterable[Any]) -> list[Any]:
@@ -177,32 +177,4 @@ def _values_of(session: Session, rows: Collection[JobRow]) -> Mapping[tuple[Any,
         )
     )
     return {((run, task, index), key): value for run, task, index, key, value in found}
-
-
-def find_place(
-    session: Session, dag_run_id: int, task_id: str, map_index: int, dag_ids: Collection[str]
-) -> Place | None:
-    """
-    Return the place of a job's records; None if there are none, or none that may be read.
-
-    :param session: The session.
-    :param dag_run_id: The number of its DAG run.
-    :param task_id: The task that claimed it.
-    :param map_index: The task's map index.
-    :param dag_ids: The DAGs that may be read.
-    """
-    statement = (
-        select(*_place_columns(XComModel))
-        .join(DagRun, DagRun.id == XComModel.dag_run_id)
-        .outerjoin(DagModel, DagModel.dag_id == XComModel.dag_id)
-        .where(
-            XComModel.dag_run_id == dag_run_id,
-            XComModel.task_id == task_id,
-            XComModel.map_index == map_index,
-            XComModel.key == CLAIM_KEY,
-            XComModel.dag_id.in_(dag_ids),
-        )
-    )
-    found = session.execute(statement).first()
-    return None if found is None else _place(found)
 

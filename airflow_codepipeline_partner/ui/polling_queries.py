@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What Airflow's database shows of the polls: triggers, their triggerers, and the events of watchers.
+
+The polls themselves are known to the triggerer's process only.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.jobs.job import Job
+from airflow.models.asset import AssetEvent, AssetModel, DagScheduleAssetReference
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.trigger import Trigger
+from sqlalchemy import select
+from sqlalchemy.orm import Session, lazyload
+
+from airflow_codepipeline_partner.ui.activity import HOURS, Polling
+from airflow_codepipeline_partner.ui.job_queries import offered_job_ids
+from airflow_codepipeline_partner.ui.job_row import action_type_text
+
+_PREFIX = "airflow_codepipeline_partner.triggers."
+JOB_TRIGGERS = (f"{_PREFIX}CodePipelineJobTrigger", f"{_PREFIX}CodePipelineContinuationTrigger")
+EXECUTION_TRIGGERS = (f"{_PREFIX}CodePipelineExecutionTrigger",)
+#: Most triggers and events that one look reads: their arguments are encrypted, one by one.
+MAX_TRIGGERS, MAX_EVENTS = 200, 300
+
+
+def dag_ids_with_triggers(session: Session) -> set[str]:
+    """Return the DAGs whose tasks wait in triggers of this package, or that its watchers start."""
+    waiting = (
+        select(TaskInstance.dag_id)
+        .join(Trigger, Trigger.id == TaskInstance.trigger_id)
+        .where(Trigger.classpath.in_((*JOB_TRIGGERS, *EXECUTION_TRIGGERS)))
+    )
+    started = (
+        select(DagScheduleAssetReference.dag_id)
+        .join(AssetModel, AssetModel.id == DagScheduleAssetReference.asset_id)
+        .where(_is_watched())
+    )
+    return set(session.scalars(waiting.union(started)))
+
+
+def _is_watched() -> Any:
+    # Airflow 3.3 has a row for each watcher between the two.
+    if hasattr(AssetModel, "triggers"):
+        return AssetModel.triggers.any(Trigger.classpath.in_(JOB_TRIGGERS))
+    watchers = AssetModel.watchers
+    return watchers.any(watchers.property.mapper.class_.trigger.has(Trigger.classpath.in_(JOB_TRIGGERS)))
+
+
+@dataclass
+class _Found:
+    waiting: int = 0
+    asset_ids: set[int] = field(default_factory=set)
+    watchers: set[str] = field(default_factory=set)
+    seen: list[datetime] = field(default_factory=list)
+    without: int = 0
+
+
+def read_pollings(session: Session, dag_ids: Collection[str], now: datetime) -> dict[str, Polling]:
+    """
+    Return what is known of the polls, for each action type.
+
+    :param session: The session.
+    :param dag_ids: The DAGs that may be read.
+    :param now: The time.
+    """
+    found: dict[str, _Found] = defaultdict(_Found)
+    for trigger, heartbeat, is_waiting, assets in _triggers(session, dag_ids):
+        action_type = _action_type_of(trigger)
+        if action_type is None:
+            continue
+        held = found[action_type]
+        held.waiting += is_waiting
+        for asset_id, name in assets:
+            held.asset_ids.add(asset_id)
+            held.watchers.add(name)
+        if heartbeat is not None:
+            held.seen.append(heartbeat)
+        held.without += trigger.triggerer_id is None
+    offers = _offers(session, {each for held in found.values() for each in held.asset_ids}, now)
+    return {name: _polling(held, offers) for name, held in found.items()}
+
+
+def _polling(held: _Found, offers: dict[int, list[tuple[datetime, set[str]]]]) -> Polling:
+    events = [event for asset_id in held.asset_ids for event in offers.get(asset_id, ())]
+    jobs = {job_id for _, ids in events for job_id in ids}
+    return Polling(
+        held.waiting,
+        tuple(sorted(held.watchers)),
+        max(held.seen, default=None),
+        held.without,
+        len(jobs) if held.watchers else None,
+        max((at for at, _ in events), default=None),
+    )
+
+
+def _triggers(
+    session: Session, dag_ids: Collection[str]
+) -> Iterable[tuple[Trigger, datetime | None, bool, list[tuple[int, str]]]]:
+    """Yield the newest triggers that wait for jobs: for a task or an asset of DAGs that may be read."""
+    newest = (
+        select(Trigger, Job.latest_heartbeat, TaskInstance.dag_id)
+        .outerjoin(Job, Job.id == Trigger.triggerer_id)
+        .outerjoin(TaskInstance, TaskInstance.trigger_id == Trigger.id)
+        .where(Trigger.classpath.in_(JOB_TRIGGERS))
+        .where(TaskInstance.dag_id.is_(None) | TaskInstance.dag_id.in_(dag_ids))
+        .order_by(Trigger.id.desc())
+        .limit(MAX_TRIGGERS)
+        .options(lazyload("*"))
+    )
+    rows = session.execute(newest).all()
+    watched = _assets_of(session, [trigger.id for trigger, _, dag_id in rows if dag_id is None], dag_ids)
+    for trigger, heartbeat, dag_id in rows:
+        assets = watched.get(trigger.id, [])
+        if dag_id is not None or assets:
+            yield trigger, heartbeat, dag_id is not None, assets
+
+
+def _assets_of(
+    session: Session, trigger_ids: Collection[int], dag_ids: Collection[str]
+) -> dict[int, list[tuple[int, str]]]:
+    """Return the assets that triggers watch, and that start DAGs which may be read."""
+    found: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    if not trigger_ids:
+        return found
+    if hasattr(AssetModel, "triggers"):
+        statement = select(Trigger.id, AssetModel.id, AssetModel.name).join(AssetModel.triggers)
+    else:
+        watcher = AssetModel.watchers.property.mapper.class_
+        statement = select(watcher.trigger_id, AssetModel.id, AssetModel.name).join(AssetModel.watchers)
+        statement = statement.join(Trigger, Trigger.id == watcher.trigger_id)
+    statement = statement.where(
+        Trigger.id.in_(trigger_ids),
+        AssetModel.id.in_(
+            select(DagScheduleAssetReference.asset_id).where(DagScheduleAssetReference.dag_id.in_(dag_ids))
+        ),
+    )
+    for trigger_id, asset_id, name in session.execute(statement):
+        found[trigger_id].append((asset_id, name))
+    return found
+
+
+def _action_type_of(trigger: Trigger) -> str | None:
+    """Return the action type that a trigger waits for; nothing else of its arguments is looked at."""
+    try:
+        held = trigger.kwargs.get("action_type")
+    except Exception:
+        # Of whatever kind: the key may have changed with which Airflow encrypted them.
+        return None
+    return action_type_text(held) if isinstance(held, dict) else None
+
+
+def _offers(
+    session: Session, asset_ids: Collection[int], now: datetime
+) -> dict[int, list[tuple[datetime, set[str]]]]:
+    """Return the newest events of some assets: when, and which jobs they offer."""
+    found: dict[int, list[tuple[datetime, set[str]]]] = defaultdict(list)
+    if not asset_ids:
+        return found
+    statement = (
+        select(AssetEvent.asset_id, AssetEvent.timestamp, AssetEvent.extra)
+        .where(AssetEvent.asset_id.in_(asset_ids), AssetEvent.timestamp > now - timedelta(hours=HOURS))
+        .order_by(AssetEvent.timestamp.desc())
+        .limit(MAX_EVENTS)
+    )
+    for asset_id, at, extra in session.execute(statement):
+        found[asset_id].append((at, set(offered_job_ids(extra))))
+    return found
