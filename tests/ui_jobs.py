@@ -12,10 +12,16 @@ NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ACTION_TYPE = {"category": "Test", "owner": "ThirdParty", "provider": "Scan", "version": "1"}
 CUSTOM_TYPE = {"category": "Build", "owner": "Custom", "provider": "Forge", "version": "1"}
 
+#: User → the DAGs that they may read; None is all of them.
+READABLE: dict[str, set[str] | None] = {"admin": None, "ann": {"scans"}, "bob": {"builds"}, "eve": set()}
+#: User → what of a DAG they may not read.
+DENIED: dict[str, set[str]] = {}
+
 
 def clear_database(session: Any) -> None:
     """Delete what an earlier test has made."""
-    from airflow.models.asset import AssetEvent, AssetModel
+    from airflow.jobs.job import Job
+    from airflow.models import asset as assets
     from airflow.models.dag import DagModel
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
@@ -23,7 +29,10 @@ def clear_database(session: Any) -> None:
     from airflow.models.xcom import XComModel
     from sqlalchemy import delete
 
-    for model in (XComModel, TaskInstance, Trigger, DagRun, AssetEvent, AssetModel, DagModel):
+    session.execute(delete(assets.association_table))
+    models = [XComModel, TaskInstance, Job, assets.DagScheduleAssetReference, assets.AssetEvent]
+    models += [getattr(assets, "AssetWatcherModel", Job), assets.AssetModel, Trigger, DagRun, DagModel]
+    for model in models:
         session.execute(delete(model))
 
 
@@ -156,6 +165,58 @@ class JobMaker:
         self.session.commit()
         found: int = trigger.id
         return found
+
+    def add_triggerer(self, heartbeat: datetime) -> int:
+        """Add a triggerer that was alive at a time, and return its id."""
+        from airflow.jobs.job import Job
+
+        job = Job(job_type="TriggererJob", state="running")
+        job.latest_heartbeat = heartbeat
+        self.session.add(job)
+        self.session.commit()
+        found: int = job.id
+        return found
+
+    def add_asset(self, name: str) -> Any:
+        """Return an asset, which is added if there is none of this name."""
+        from airflow.models.asset import AssetModel
+        from sqlalchemy import select
+
+        found = self.session.scalar(select(AssetModel).where(AssetModel.name == name))
+        if found is None:
+            found = AssetModel(name=name, uri=name)
+            self.session.add(found)
+            self.session.commit()
+        return found
+
+    def add_watcher(self, name: str, trigger_id: int, dag_id: str) -> None:
+        """Have a trigger watch an asset that starts a DAG."""
+        from airflow.models import asset as models
+        from airflow.models.trigger import Trigger
+
+        self.add_dag(dag_id)
+        asset = self.add_asset(name)
+        self.session.add(models.DagScheduleAssetReference(asset_id=asset.id, dag_id=dag_id))
+        if hasattr(models, "AssetWatcherModel"):
+            self.session.add(models.AssetWatcherModel(name=name, asset_id=asset.id, trigger_id=trigger_id))
+        else:
+            asset.triggers.append(self.session.get(Trigger, trigger_id))
+        self.session.commit()
+
+    def add_event(
+        self, name: str, run: int | None, payload: Mapping[str, Any], at: datetime = NOW
+    ) -> None:
+        """Add an event of an asset, by which a run was started."""
+        from airflow.models.asset import AssetEvent, association_table
+
+        asset = self.add_asset(name)
+        event = AssetEvent(asset_id=asset.id, extra={"payload": dict(payload)}, timestamp=at)
+        self.session.add(event)
+        self.session.flush()
+        if run is not None:
+            pair = {"dag_run_id": run, "event_id": event.id}
+            self.session.execute(association_table.insert(), [pair])
+        self.session.commit()
 
     def add_many(self, count: int, dag_id: str = "scans") -> None:
         """Add jobs that succeeded, each in its own run, quickly."""

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.jobs.job import Job
+from airflow.models import asset as assets
 from airflow.models.asset import AssetEvent, AssetModel, DagScheduleAssetReference
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger
@@ -24,6 +25,12 @@ from airflow_codepipeline_partner.ui.activity import HOURS, Polling
 from airflow_codepipeline_partner.ui.job_queries import offered_job_ids
 from airflow_codepipeline_partner.ui.job_row import action_type_text
 
+#: Which trigger watches which asset: a model since Airflow 3.2, a plain table before.
+_WATCHERS: Any = (
+    assets.AssetWatcherModel.__table__
+    if hasattr(assets, "AssetWatcherModel")
+    else assets.asset_trigger_association_table
+)
 _PREFIX = "airflow_codepipeline_partner.triggers."
 JOB_TRIGGERS = (f"{_PREFIX}CodePipelineJobTrigger", f"{_PREFIX}CodePipelineContinuationTrigger")
 EXECUTION_TRIGGERS = (f"{_PREFIX}CodePipelineExecutionTrigger",)
@@ -40,18 +47,11 @@ def dag_ids_with_triggers(session: Session) -> set[str]:
     )
     started = (
         select(DagScheduleAssetReference.dag_id)
-        .join(AssetModel, AssetModel.id == DagScheduleAssetReference.asset_id)
-        .where(_is_watched())
+        .join(_WATCHERS, _WATCHERS.c.asset_id == DagScheduleAssetReference.asset_id)
+        .join(Trigger, Trigger.id == _WATCHERS.c.trigger_id)
+        .where(Trigger.classpath.in_(JOB_TRIGGERS))
     )
     return set(session.scalars(waiting.union(started)))
-
-
-def _is_watched() -> Any:
-    # Airflow 3.3 has a row for each watcher between the two.
-    if hasattr(AssetModel, "triggers"):
-        return AssetModel.triggers.any(Trigger.classpath.in_(JOB_TRIGGERS))
-    watchers = AssetModel.watchers
-    return watchers.any(watchers.property.mapper.class_.trigger.has(Trigger.classpath.in_(JOB_TRIGGERS)))
 
 
 @dataclass
@@ -72,13 +72,13 @@ def read_pollings(session: Session, dag_ids: Collection[str], now: datetime) -> 
     :param now: The time.
     """
     found: dict[str, _Found] = defaultdict(_Found)
-    for trigger, heartbeat, is_waiting, assets in _triggers(session, dag_ids):
+    for trigger, heartbeat, is_waiting, watched in _triggers(session, dag_ids):
         action_type = _action_type_of(trigger)
         if action_type is None:
             continue
         held = found[action_type]
         held.waiting += is_waiting
-        for asset_id, name in assets:
+        for asset_id, name in watched:
             held.asset_ids.add(asset_id)
             held.watchers.add(name)
         if heartbeat is not None:
@@ -118,9 +118,9 @@ def _triggers(
     rows = session.execute(newest).all()
     watched = _assets_of(session, [trigger.id for trigger, _, dag_id in rows if dag_id is None], dag_ids)
     for trigger, heartbeat, dag_id in rows:
-        assets = watched.get(trigger.id, [])
-        if dag_id is not None or assets:
-            yield trigger, heartbeat, dag_id is not None, assets
+        here = watched.get(trigger.id, [])
+        if dag_id is not None or here:
+            yield trigger, heartbeat, dag_id is not None, here
 
 
 def _assets_of(
@@ -130,17 +130,11 @@ def _assets_of(
     found: dict[int, list[tuple[int, str]]] = defaultdict(list)
     if not trigger_ids:
         return found
-    if hasattr(AssetModel, "triggers"):
-        statement = select(Trigger.id, AssetModel.id, AssetModel.name).join(AssetModel.triggers)
-    else:
-        watcher = AssetModel.watchers.property.mapper.class_
-        statement = select(watcher.trigger_id, AssetModel.id, AssetModel.name).join(AssetModel.watchers)
-        statement = statement.join(Trigger, Trigger.id == watcher.trigger_id)
-    statement = statement.where(
-        Trigger.id.in_(trigger_ids),
-        AssetModel.id.in_(
-            select(DagScheduleAssetReference.asset_id).where(DagScheduleAssetReference.dag_id.in_(dag_ids))
-        ),
+    may_read = select(DagScheduleAssetReference.asset_id).where(DagScheduleAssetReference.dag_id.in_(dag_ids))
+    statement = (
+        select(_WATCHERS.c.trigger_id, AssetModel.id, AssetModel.name)
+        .join(AssetModel, AssetModel.id == _WATCHERS.c.asset_id)
+        .where(_WATCHERS.c.trigger_id.in_(trigger_ids), AssetModel.id.in_(may_read))
     )
     for trigger_id, asset_id, name in session.execute(statement):
         found[trigger_id].append((asset_id, name))

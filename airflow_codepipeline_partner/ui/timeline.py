@@ -112,10 +112,10 @@ def _former_jobs(claim: Any) -> Iterable[TimelineEntry]:
     held = claim if isinstance(claim, Mapping) else {}
     former = held.get("former_job_ids")
     described = {job["job_id"]: job for job in _mappings(held.get("former_jobs")) if _text(job, "job_id")}
-    for job_id in former if isinstance(former, list | tuple) else ():
+    for job_id in map(str, former if isinstance(former, list | tuple) else ()):
         job = described.get(job_id, {})
         claimed_at = read_time(_text(job, "claimed_at"))
-        yield TimelineEntry("claimed", claimed_at, "Claimed", job_id=str(job_id))
+        yield TimelineEntry("claimed", claimed_at, "Claimed", job_id=job_id)
         percent = job.get("percent")
         yield TimelineEntry(
             "progress",
@@ -123,7 +123,7 @@ def _former_jobs(claim: Any) -> Iterable[TimelineEntry]:
             "Progress was reported" if job else "Progress was reported; when, and which, is not recorded",
             _text(job, "summary"),
             percent if isinstance(percent, int) and 0 <= percent <= 100 else None,
-            job_id=str(job_id),
+            job_id=job_id,
         )
 
 

@@ -15,17 +15,12 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from ui_jobs import JobMaker, clear_database
+from ui_jobs import DENIED, READABLE, JobMaker, clear_database
 
 with warnings.catch_warnings():
     # Starlette would like another library for the tests of apps. Airflow imports this, too.
     warnings.simplefilter("ignore")
     from fastapi.testclient import TestClient
-
-#: User → the DAGs that they may read; None is all of them.
-READABLE: dict[str, set[str] | None] = {"admin": None, "ann": {"scans"}, "bob": {"builds"}, "eve": set()}
-#: User → what of a DAG they may not read.
-DENIED: dict[str, set[str]] = {}
 
 
 @pytest.fixture

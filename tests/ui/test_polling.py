@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Airflow's database shows of the polls; and that all of it takes as many queries for any number of jobs."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from ui_jobs import ACTION_TYPE, CUSTOM_TYPE
+
+from airflow_codepipeline_partner.ui.activity import Polling
+
+SCAN, FORGE = "Test/ThirdParty/Scan/1", "Build/Custom/Forge/1"
+
+
+def read(session, dag_ids):
+    from airflow_codepipeline_partner.ui.polling_queries import dag_ids_with_triggers, read_pollings
+
+    session.expire_all()
+    assert set(dag_ids) <= dag_ids_with_triggers(session)
+    return read_pollings(session, dag_ids, datetime.now(UTC))
+
+
+def test_waiting_tasks_are_counted_by_action_type(jobs, session):
+    for number, kind in enumerate((ACTION_TYPE, ACTION_TYPE, CUSTOM_TYPE)):
+        run = jobs.add_run("scans" if number else "builds")
+        trigger = jobs.add_trigger("CodePipelineJobTrigger", {"action_type": kind, "timeout_deadline": 1.0})
+        jobs.add_task(run, "wait", state="deferred", trigger_id=trigger)
+    found = read(session, {"scans", "builds"})
+    assert {name: polling.waiting_tasks for name, polling in found.items()} == {SCAN: 2, FORGE: 1}
+    assert {name: polling.waiting_tasks for name, polling in read(session, {"scans"}).items()} == {SCAN: 1, FORGE: 1}
+
+
+def test_a_watcher_counts_with_its_offers_and_its_triggerer(jobs, session):
+    at = datetime.now(UTC) - timedelta(minutes=3)
+    beat = datetime.now(UTC) - timedelta(seconds=4)
+    trigger = jobs.add_trigger(
+        "CodePipelineJobTrigger", {"action_type": ACTION_TYPE}, triggerer_id=jobs.add_triggerer(beat)
+    )
+    jobs.add_watcher("scans-waiting", trigger, "scans")
+    offers = {"jobs": [{"job_id": "a"}, {"job_id": "b"}]}
+    jobs.add_event("scans-waiting", None, offers, at)
+    # Said again, since nobody has claimed it.
+    jobs.add_event("scans-waiting", None, {"jobs": [{"job_id": "b"}]}, at + timedelta(minutes=1))
+    found = read(session, {"scans"})
+    assert found == {SCAN: Polling(0, ("scans-waiting",), beat, 0, 2, at + timedelta(minutes=1))}
+    # Only who may read a DAG that it starts sees a watcher.
+    assert read(session, set()) == {}
+
+
+def test_a_trigger_that_cannot_be_read_is_left_out(jobs, session):
+    run = jobs.add_run()
+    broken = jobs.add_trigger("CodePipelineJobTrigger", {}, encrypted_kwargs="of another key")
+    jobs.add_task(run, "wait", state="deferred", trigger_id=broken)
+    assert read(session, {"scans"}) == {}
+
+
+@contextmanager
+def counted_queries():
+    from airflow.settings import engine
+    from sqlalchemy import event
+
+    found = []
+
+    def count(connection, cursor, statement, *others):
+        if statement.lstrip().upper().startswith("SELECT"):
+            found.append(statement)
+
+    event.listen(engine, "before_cursor_execute", count)
+    try:
+        yield found
+    finally:
+        event.remove(engine, "before_cursor_execute", count)
+
+
+def test_the_number_of_queries_does_not_grow_with_the_jobs(jobs, log_in):
+    def queries(address):
+        with counted_queries() as found:
+            assert browser.get(address).status_code == 200
+        return len(found)
+
+    browser = log_in()
+    addresses = ("/", "/?state=succeeded", "/executions", "/runs/scans/codepipeline__job-1", "/jobs/1/-1/claim")
+    jobs.add_many(2)
+    few = [queries(address) for address in addresses]
+    jobs.add_many(200)
+    assert [queries(address) for address in addresses] == few
+    assert max(few) <= 16
