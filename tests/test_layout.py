@@ -37,6 +37,7 @@ FLOORS = (
         "dags",
         "doctor",
         "cli",
+        "ui",
         "__main__",
     ),
 )

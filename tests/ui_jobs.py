@@ -203,9 +203,7 @@ class JobMaker:
             asset.triggers.append(self.session.get(Trigger, trigger_id))
         self.session.commit()
 
-    def add_event(
-        self, name: str, run: int | None, payload: Mapping[str, Any], at: datetime = NOW
-    ) -> None:
+    def add_event(self, name: str, run: int | None, payload: Mapping[str, Any], at: datetime = NOW) -> None:
         """Add an event of an asset, by which a run was started."""
         from airflow.models.asset import AssetEvent, association_table
 
@@ -237,7 +235,9 @@ class JobMaker:
             tasks.append({**_TASK, "id": _new_id(), **place, "state": "success"})
             job_id = f"job-{number}"
             held = {"dag_run_id": number, **place, "timestamp": at}
-            record = claim(job_id, at=(at + timedelta(seconds=3)).isoformat(), pipeline_name=f"p{number % 20}")
+            record = claim(
+                job_id, at=(at + timedelta(seconds=3)).isoformat(), pipeline_name=f"p{number % 20}"
+            )
             xcoms.append({**held, "key": "codepipeline_claim", "value": record})
             xcoms.append({**held, "key": "codepipeline_result", "value": result(job_id)})
         for model, rows in ((DagRun, runs), (TaskInstance, tasks), (XComModel, xcoms)):

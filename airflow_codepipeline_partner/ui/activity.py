@@ -110,9 +110,7 @@ def _hour_of(at: datetime | None, now: datetime) -> int | None:
     return HOURS - 1 - hours if 0 <= hours < HOURS else None
 
 
-def activities(
-    rows: Iterable[JobRow], pollings: Mapping[str, Polling], now: datetime
-) -> list[Activity]:
+def activities(rows: Iterable[JobRow], pollings: Mapping[str, Polling], now: datetime) -> list[Activity]:
     """
     Return what happens with each action type that has jobs, or that is polled for.
 

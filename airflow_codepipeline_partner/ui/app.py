@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from airflow_codepipeline_partner._worker.records import CLAIM_KEY
 from airflow_codepipeline_partner.ui.activity import Activity, activities
+from airflow_codepipeline_partner.ui.addresses import URL_PREFIX, Addresses
 from airflow_codepipeline_partner.ui.charts import bars
 from airflow_codepipeline_partner.ui.execution_queries import (
     EXECUTION_KEY,
@@ -26,14 +27,13 @@ from airflow_codepipeline_partner.ui.execution_queries import (
     read_waiting,
 )
 from airflow_codepipeline_partner.ui.job_filter import Choices, JobFilter, Page
+from airflow_codepipeline_partner.ui.job_queries import find_place, read_story
 from airflow_codepipeline_partner.ui.job_row import JobState
 from airflow_codepipeline_partner.ui.permissions import readable_dag_ids
-from airflow_codepipeline_partner.ui.plugin import URL_PREFIX
-from airflow_codepipeline_partner.ui.job_queries import find_place, read_story
 from airflow_codepipeline_partner.ui.polling_queries import dag_ids_with_triggers, read_pollings
 from airflow_codepipeline_partner.ui.record_queries import Window, dag_ids_with, read_rows, read_window
 from airflow_codepipeline_partner.ui.record_values import RecordValues
-from airflow_codepipeline_partner.ui.rendering import Addresses, render
+from airflow_codepipeline_partner.ui.rendering import render
 
 #: Nothing comes from elsewhere, and only Airflow itself shows the page in a frame.
 _HEADERS = {

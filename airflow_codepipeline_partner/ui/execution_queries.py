@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The executions of pipelines that tasks started, or waited for: those that go on, and those that have ended."""
+"""The executions of pipelines that tasks started, or waited for: going on, or ended."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def execution_row(
     if not isinstance(name, str) or not isinstance(execution_id, str):
         return ExecutionRow(place, at=at, fault=fault or "The record names no execution.")
     failed = held.get("failed_actions")
-    said = [str(held.get("status_summary") or "")]
-    said += [_of_action(each) for each in (failed if isinstance(failed, list) else ()) if isinstance(each, Mapping)]
+    actions = [each for each in failed if isinstance(each, Mapping)] if isinstance(failed, list) else []
+    said = [str(held.get("status_summary") or ""), *map(_of_action, actions)]
     status = str(held.get("status") or "Unknown")
     text = "\n".join(filter(None, said)) or None
     return ExecutionRow(place, name, execution_id, status, text, at, console_address(link))

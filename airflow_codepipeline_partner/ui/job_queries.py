@@ -69,9 +69,7 @@ def find_place(session: Session, dag_run_id: int, task_id: str, map_index: int) 
     return None if found is None else place_of(found)
 
 
-def read_story(
-    session: Session, place: Place, dag_ids: Collection[str], values: RecordValues
-) -> JobStory:
+def read_story(session: Session, place: Place, dag_ids: Collection[str], values: RecordValues) -> JobStory:
     """
     Return a job with its history.
 
@@ -174,9 +172,7 @@ def _task_ends(session: Session, place: Place, values: RecordValues) -> list[Tas
     return [end for end in found.values() if many is None or end.map_index in many]
 
 
-def _relatives(
-    session: Session, row: JobRow, dag_ids: Collection[str], values: RecordValues
-) -> list[JobRow]:
+def _relatives(session: Session, row: JobRow, dag_ids: Collection[str], values: RecordValues) -> list[JobRow]:
     """Return the jobs of the same action that were claimed elsewhere."""
     if row.action_execution_id is None or not dag_ids:
         return []

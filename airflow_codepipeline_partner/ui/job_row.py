@@ -270,7 +270,7 @@ def _claim_state(claim: Mapping[str, Any]) -> JobState:
 
 
 def _state_of_continued(result: Any, place: Place) -> JobState:
-    """Return the state of a job that was ended with a token: does its run wait for the next one?"""
+    """Return the state of a job that was ended with a token; its run may wait for the next one."""
     waiting = TaskInstanceRef.from_token(_text(_mapping(result, "call"), "continuationToken"))
     is_its = waiting is not None and waiting.is_of_run(place.dag_id, place.run_id)
     return JobState.NEXT_JOB if is_its and place.is_alive else JobState.CONTINUED

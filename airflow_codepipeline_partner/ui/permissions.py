@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which DAGs a user may see the jobs of: those whose runs, task instances and XComs Airflow lets them read."""
+"""Which DAGs a user may see the jobs of: those of which Airflow lets them read all that a page shows."""
 
 from __future__ import annotations
 

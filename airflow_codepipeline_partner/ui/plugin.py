@@ -8,16 +8,15 @@ Airflow imports it in each of its processes, so the page itself is imported at i
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
-__all__ = ["CodePipelineJobsPlugin"]
+from airflow_codepipeline_partner.ui.addresses import URL_PREFIX
 
-#: Where Airflow's API server has the page.
-URL_PREFIX = "/codepipeline-jobs"
+__all__ = ["CodePipelineJobsPlugin"]
 
 
 class LazyApp:
@@ -49,10 +48,11 @@ class CodePipelineJobsPlugin(AirflowPlugin):
     """Show the jobs that Airflow has claimed from CodePipeline."""
 
     name = "codepipeline_jobs"
-    fastapi_apps: ClassVar[list[Any]] = [
+    # Airflow declares both as lists of the class.
+    fastapi_apps: list[Any] = [  # noqa: RUF012
         {"app": LazyApp(), "url_prefix": URL_PREFIX, "name": "CodePipeline jobs"}
     ]
-    external_views: ClassVar[list[Any]] = [
+    external_views: list[Any] = [  # noqa: RUF012
         {
             "name": "CodePipeline jobs",
             "href": _address("/"),

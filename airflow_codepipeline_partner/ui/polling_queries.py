@@ -8,7 +8,7 @@ The polls themselves are known to the triggerer's process only.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from airflow.models import asset as assets
 from airflow.models.asset import AssetEvent, AssetModel, DagScheduleAssetReference
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, lazyload
 
 from airflow_codepipeline_partner.ui.activity import HOURS, Polling
@@ -29,7 +29,7 @@ from airflow_codepipeline_partner.ui.job_row import action_type_text
 _WATCHERS: Any = (
     assets.AssetWatcherModel.__table__
     if hasattr(assets, "AssetWatcherModel")
-    else assets.asset_trigger_association_table
+    else vars(assets)["asset_trigger_association_table"]
 )
 _PREFIX = "airflow_codepipeline_partner.triggers."
 JOB_TRIGGERS = (f"{_PREFIX}CodePipelineJobTrigger", f"{_PREFIX}CodePipelineContinuationTrigger")
@@ -110,12 +110,13 @@ def _triggers(
         .outerjoin(Job, Job.id == Trigger.triggerer_id)
         .outerjoin(TaskInstance, TaskInstance.trigger_id == Trigger.id)
         .where(Trigger.classpath.in_(JOB_TRIGGERS))
-        .where(TaskInstance.dag_id.is_(None) | TaskInstance.dag_id.in_(dag_ids))
+        .where(or_(TaskInstance.dag_id.is_(None), TaskInstance.dag_id.in_(dag_ids)))
         .order_by(Trigger.id.desc())
         .limit(MAX_TRIGGERS)
         .options(lazyload("*"))
     )
-    rows = session.execute(newest).all()
+    # Without a task there is no DAG.
+    rows: Sequence[Any] = session.execute(newest).all()
     watched = _assets_of(session, [trigger.id for trigger, _, dag_id in rows if dag_id is None], dag_ids)
     for trigger, heartbeat, dag_id in rows:
         here = watched.get(trigger.id, [])

@@ -112,6 +112,7 @@ def read_window(
 
 
 def place_columns(claim: Any) -> tuple[Any, ...]:
+    """Return the columns of a :class:`Place`, which :func:`place_of` reads."""
     return (
         *(claim.dag_run_id, claim.dag_id, claim.run_id, claim.task_id, claim.map_index),
         *(DagRun.state, DagRun.run_type, DagRun.queued_at, DagModel.is_stale),
@@ -119,9 +120,14 @@ def place_columns(claim: Any) -> tuple[Any, ...]:
 
 
 def place_of(values: Iterable[Any]) -> Place:
-    *names, state, run_type, queued_at, is_stale = values
+    """Return the place that a row of :func:`place_columns` describes."""
+    dag_run_id, dag_id, run_id, task_id, map_index, state, run_type, queued_at, is_stale = values
     return Place(
-        *names,
+        dag_run_id,
+        dag_id,
+        run_id,
+        task_id,
+        map_index,
         run_state=None if state is None else str(state),
         run_type=None if run_type is None else str(getattr(run_type, "value", run_type)),
         queued_at=queued_at,
@@ -177,4 +183,3 @@ def _values_of(session: Session, rows: Collection[JobRow]) -> Mapping[tuple[Any,
         )
     )
     return {((run, task, index), key): value for run, task, index, key, value in found}
-

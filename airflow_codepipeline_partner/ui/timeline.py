@@ -9,7 +9,7 @@ replaced is known as far as the claim's record lists it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -142,13 +142,14 @@ def _newest_job(row: JobRow) -> Iterable[TimelineEntry]:
 def _entry_of(task: TaskEnd) -> TimelineEntry | None:
     """Return the entry of a task that did not succeed: with its reason, if it recorded one."""
     message, kind = _text(task.failure, "message"), _text(task.failure, "type")
-    names = {"task_id": task.task_id, "map_index": task.map_index}
     if message is not None:
         text = f"{kind}: {message}" if kind else message
-        return TimelineEntry("failure", task.ended_at, "A task failed, and recorded why", text, **names)
-    if task.state in ("failed", "upstream_failed"):
-        return TimelineEntry("task", task.ended_at, f"A task ended as {task.state}", **names)
-    return None
+        found = TimelineEntry("failure", task.ended_at, "A task failed, and recorded why", text)
+    elif task.state in ("failed", "upstream_failed"):
+        found = TimelineEntry("task", task.ended_at, f"A task ended as {task.state}")
+    else:
+        return None
+    return replace(found, task_id=task.task_id, map_index=task.map_index)
 
 
 def _mappings(value: Any) -> Iterable[Mapping[str, Any]]:
@@ -158,4 +159,3 @@ def _mappings(value: Any) -> Iterable[Mapping[str, Any]]:
 def _text(value: Any, name: str) -> str | None:
     found = value.get(name) if isinstance(value, Mapping) else None
     return found if isinstance(found, str) and found else None
-

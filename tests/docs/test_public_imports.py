@@ -30,7 +30,7 @@ PUBLIC = [
     "triggers",
 ]
 #: The entry points are not imported by users' code, except where the demo runs a command in its own process.
-ENTRY_POINTS = {"cli": {"main"}, "doctor": set(), "provider_info": {"get_provider_info"}}
+ENTRY_POINTS = {"cli": {"main"}, "doctor": set(), "provider_info": {"get_provider_info"}, "ui": set()}
 #: The benchmark measures the transfer by itself, without the claim and the folder around it.
 EXCEPTIONS = {
     ("benchmarks/artifacts.py", "artifacts.job_storage", "JobStorage"),

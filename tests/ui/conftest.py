@@ -2,8 +2,8 @@
 """
 The page in this process, over a database with jobs that a test makes up.
 
-Airflow's simple auth manager knows roles only. Its subclass here knows which DAGs a user may read, and what of
-them: users log in with real tokens, and Airflow's own filters ask it.
+Airflow's simple auth manager knows roles only. Its subclass here knows which DAGs a user may read, and what
+of them: users log in with real tokens, and Airflow's own filters ask it.
 """
 
 from __future__ import annotations
@@ -62,8 +62,6 @@ def _manager_class() -> Any:
 def log_in(session: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Return a browser of a user who is logged in; without a name, of somebody who is not."""
     from airflow.api_fastapi import app as airflow_app
-    from fastapi import FastAPI
-
 
     from airflow_codepipeline_partner.ui import plugin
 

@@ -16,12 +16,21 @@ SCAN, FORGE = "Test/ThirdParty/Scan/1", "Build/Custom/Forge/1"
 
 def row(hours_ago, *, wait=3, ended=None, **changed):
     at = NOW - timedelta(hours=hours_ago)
-    place = Place(1, "d", "codepipeline__j", "claim", run_state="running", queued_at=at - timedelta(seconds=wait))
+    queued_at = at - timedelta(seconds=wait)
+    place = Place(1, "d", "codepipeline__j", "claim", run_state="running", queued_at=queued_at)
     return job_row(place, claim("j", at=at.isoformat(), **changed), ended)
 
 
 def test_jobs_are_counted_by_action_type_and_hour():
-    rows = [row(0), row(0.5), row(1.5), row(23.5), row(30), row(2, action_type=CUSTOM_TYPE), row(3, state="lost")]
+    rows = [
+        row(0),
+        row(0.5),
+        row(1.5),
+        row(23.5),
+        row(30),
+        row(2, action_type=CUSTOM_TYPE),
+        row(3, state="lost"),
+    ]
     scan, forge = activities(rows, {}, NOW)
     assert (scan.action_type, forge.action_type) == (SCAN, FORGE)
     assert scan.jobs == 4

@@ -13,7 +13,7 @@ ENDED = {
 ARGUMENTS = {"pipeline_name": "shop", "execution_id": "exec-2", "botocore_config": {"token": "planted-token"}}
 
 
-def test_executions_that_have_ended_are_listed_with_their_reason(jobs, log_in):
+def test_ended_executions_are_listed_with_their_reason(jobs, log_in):
     run = jobs.add_run()
     jobs.add_task(run, "start")
     jobs.add_xcom(run, "pipeline_execution", ENDED, task_id="start")

@@ -86,7 +86,9 @@ def test_only_a_custom_job_links_to_the_console():
     custom = claim("j", action_type=CUSTOM_TYPE, pipeline_arn=arn, pipeline_execution_id="exec-1")
     url = job_row(ALIVE, custom).console_url
     assert url is not None
-    assert url.startswith("https://console.amazonaws-us-gov.com/codesuite/codepipeline/pipelines/shop/executions/")
+    assert url.startswith(
+        "https://console.amazonaws-us-gov.com/codesuite/codepipeline/pipelines/shop/executions/"
+    )
     assert job_row(ALIVE, claim("j")).console_url is None
     for odd in ("arn", "arn:aws:codepipeline", "arn:elsewhere:codepipeline:x:1:shop", "javascript:alert(1)"):
         assert job_row(ALIVE, custom | {"pipeline_arn": odd}).console_url is None

@@ -25,7 +25,8 @@ def addresses(jobs):
     """Jobs with secrets wherever they could be, and the addresses of all pages."""
     run = jobs.add_run(conf={"password": f"{PLANTED}-conf"}, state="failed", run_type="asset_triggered")
     ended = result("j", "continue", continuationToken=f"{PLANTED}-continuation", clientToken=PLANTED)
-    jobs.add_job("j", run=run, result=ended | {"more": PLANTED}, **HIDDEN, former_jobs=[{"job_id": "a", "x": PLANTED}])
+    former = [{"job_id": "a", "x": PLANTED}]
+    jobs.add_job("j", run=run, result=ended | {"more": PLANTED}, **HIDDEN, former_jobs=former)
     jobs.add_task(run, "work", state="failed")
     failure = {"message": "It failed.", "type": "JobFailed", "traceback": f"{PLANTED}-traceback"}
     jobs.add_xcom(run, "codepipeline_failure", failure, task_id="work")

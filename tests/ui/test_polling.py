@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Airflow's database shows of the polls; and that all of it takes as many queries for any number of jobs."""
+"""What Airflow's database shows of the polls; and how many queries the pages take."""
 
 from __future__ import annotations
 
@@ -21,14 +21,18 @@ def read(session, dag_ids):
     return read_pollings(session, dag_ids, datetime.now(UTC))
 
 
+def waiting(found):
+    return {name: polling.waiting_tasks for name, polling in found.items()}
+
+
 def test_waiting_tasks_are_counted_by_action_type(jobs, session):
     for number, kind in enumerate((ACTION_TYPE, ACTION_TYPE, CUSTOM_TYPE)):
         run = jobs.add_run("scans" if number else "builds")
         trigger = jobs.add_trigger("CodePipelineJobTrigger", {"action_type": kind, "timeout_deadline": 1.0})
         jobs.add_task(run, "wait", state="deferred", trigger_id=trigger)
     found = read(session, {"scans", "builds"})
-    assert {name: polling.waiting_tasks for name, polling in found.items()} == {SCAN: 2, FORGE: 1}
-    assert {name: polling.waiting_tasks for name, polling in read(session, {"scans"}).items()} == {SCAN: 1, FORGE: 1}
+    assert waiting(found) == {SCAN: 2, FORGE: 1}
+    assert waiting(read(session, {"scans"})) == {SCAN: 1, FORGE: 1}
 
 
 def test_a_watcher_counts_with_its_offers_and_its_triggerer(jobs, session):
@@ -80,7 +84,8 @@ def test_the_number_of_queries_does_not_grow_with_the_jobs(jobs, log_in):
         return len(found)
 
     browser = log_in()
-    addresses = ("/", "/?state=succeeded", "/executions", "/runs/scans/codepipeline__job-1", "/jobs/1/-1/claim")
+    addresses = ["/", "/?state=succeeded", "/executions", "/jobs/1/-1/claim"]
+    addresses.append("/runs/scans/codepipeline__job-1")
     jobs.add_many(2)
     few = [queries(address) for address in addresses]
     jobs.add_many(200)

@@ -51,7 +51,7 @@ def test_job_after_job_is_one_action():
     ]
 
 
-def test_a_record_of_an_earlier_version_lists_jobs_without_times():
+def test_an_earlier_version_recorded_no_times():
     held = claim("c", former_job_ids=["a", "b"])
     entries = [entry for entry in timeline(job_row(PLACE, held), held) if entry.job_id in ("a", "b")]
     assert [entry.at for entry in entries] == [None] * 4
@@ -59,18 +59,23 @@ def test_a_record_of_an_earlier_version_lists_jobs_without_times():
 
 
 def test_odd_lists_of_former_jobs_do_no_harm():
-    for odd in (7, "text", [7], [{}], [{"job_id": 7}], [{"job_id": "a", "claimed_at": 7, "percent": "much"}]):
-        assert shown(claim("c", former_job_ids=["a"], former_jobs=odd), result("c"))[-1] == ("result", "c", 100)
+    odd_job = {"job_id": "a", "claimed_at": 7, "percent": "much"}
+    for odd in (7, "text", [7], [{}], [{"job_id": 7}], [odd_job]):
+        held = claim("c", former_job_ids=["a"], former_jobs=odd)
+        assert shown(held, result("c"))[-1] == ("result", "c", 100)
         assert shown(claim("c", former_job_ids=odd, former_jobs=odd))
 
 
-def test_why_it_failed_is_told_by_the_tasks():
+def test_the_tasks_show_why_it_failed():
     failure = {"message": "The disk is full.", "type": "SystemUnavailable"}
-    tasks = [TaskEnd("scan", -1, "failed", NOW + timedelta(minutes=1), failure), TaskEnd("tidy", 2, "failed", None)]
+    tasks = [
+        TaskEnd("scan", -1, "failed", NOW + timedelta(minutes=1), failure),
+        TaskEnd("tidy", 2, "failed", None),
+    ]
     held = claim("a")
     found = timeline(job_row(PLACE, held, result("a", "failure")), held, tasks=tasks)
-    told = [entry for entry in found if entry.kind in ("failure", "task")]
-    assert [(entry.task_id, entry.text) for entry in told] == [
+    found_there = [entry for entry in found if entry.kind in ("failure", "task")]
+    assert [(entry.task_id, entry.text) for entry in found_there] == [
         ("scan", "SystemUnavailable: The disk is full."),
         ("tidy", None),
     ]
