@@ -25,7 +25,7 @@ from airflow_codepipeline_partner.ui.timeline import TaskEnd, TimelineEntry, tim
 #: Most tasks of a run whose ends are shown, most runs of an action, and most records of one task.
 MAX_TASKS, MAX_RUNS, MAX_RECORDS = 100, 50, 100
 #: An action's runs are sought among those whose numbers are so near.
-_NEAR = 20_000
+_NEAR = 5_000
 #: Of several records of one job's result, the one that says most comes last.
 _WEIGHT = {"left": 0, "refused": 1, "intended": 2, "done": 3}
 

@@ -23,7 +23,7 @@ from airflow_codepipeline_partner.ui.job_row import JobRow, Place, job_row
 from airflow_codepipeline_partner.ui.record_values import RecordValues
 
 #: How many jobs one look reads in their short form.
-WINDOW = 2000
+WINDOW = 1000
 
 #: Member of a record → its path in the JSON value.
 _CLAIM_MEMBERS = (

@@ -104,6 +104,16 @@ def test_the_record_names_the_newest_and_the_former_jobs(emulator, offer, run_da
     assert run.xcoms["claim", "codepipeline_result"]["job_id"] == ids[2]
 
 
+def test_the_record_keeps_what_the_former_jobs_reported(emulator, offer, run_dag):
+    run = run_dag("continued", job=offer())
+    ids = [job.job_id for job in emulator.jobs()]
+    first, second = run.xcoms["claim", "codepipeline_claim"]["former_jobs"]
+    assert (first["job_id"], first["percent"], first["summary"]) == (ids[0], 10, "Begun.")
+    assert second["job_id"] == ids[1]
+    times = [each[name] for each in (first, second) for name in ("claimed_at", "ended_at")]
+    assert times == sorted(times)
+
+
 @pytest.mark.parametrize("job_of", ["PutThirdPartyJobSuccessResult", "AcknowledgeThirdPartyJob"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_retry_goes_on_where_the_try_before_it_died(emulator, offer, run_dag, job_of, when):

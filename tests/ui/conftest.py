@@ -73,10 +73,11 @@ def log_in(session: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     root = FastAPI()
     root.mount(plugin.URL_PREFIX, plugin.CodePipelineJobsPlugin.fastapi_apps[0]["app"])
 
-    def log_in_as(name: str | None = "admin") -> TestClient:
+    def log_in_as(name: str | None = "admin", root_path: str = "") -> TestClient:
         from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 
-        client = TestClient(root, base_url=f"http://airflow.test{plugin.URL_PREFIX}")
+        address = f"http://airflow.test{root_path}{plugin.URL_PREFIX}"
+        client = TestClient(root, base_url=address, root_path=root_path)
         if name is not None:
             token = manager.generate_jwt(SimpleAuthManagerUser(username=name, role="viewer"))
             client.cookies.set("_token", token)
