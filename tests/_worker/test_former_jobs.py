@@ -59,4 +59,4 @@ def test_odd_ones_are_left_out(odd):
 
 def test_an_action_of_many_jobs_keeps_the_newest():
     many = [{"job_id": str(number)} for number in range(3 * MAX_FORMER_JOBS)]
-    assert [job["job_id"] for job in former_jobs_from_xcom(many)][0] == str(2 * MAX_FORMER_JOBS)
+    assert former_jobs_from_xcom(many)[0]["job_id"] == str(2 * MAX_FORMER_JOBS)

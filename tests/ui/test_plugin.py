@@ -28,7 +28,9 @@ def test_the_entry_point_names_the_plugin():
 
 
 def test_importing_the_plugin_imports_nothing_else():
-    done = subprocess.run([sys.executable, "-c", IMPORTS], check=True, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS], check=True, capture_output=True, text=True, timeout=120
+    )
     found = set(done.stdout.splitlines()[-1].split())
     package = "airflow_codepipeline_partner"
     assert found - {package} == {f"{package}.ui", f"{package}.ui.addresses", f"{package}.ui.plugin"}
