@@ -43,7 +43,7 @@ SYSTEM_TESTS := $(TESTS) --numprocesses $(SYSTEM_WORKERS) --dist loadfile -m sys
 QUICK_TESTS := $(TESTS) --numprocesses $(WORKERS) --dist worksteal -m "not system and not thorough"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-system test-chaos test-steps explore test-simulation mutations pairs fuzz fuzz-undone test-clients debian-clients benchmark coverage lint prose types spelling changelog format docs docs-environment environment newest-environment constraints clean
+.PHONY: help demo demo-ui test test-system test-chaos test-steps explore test-simulation mutations pairs fuzz fuzz-undone test-clients debian-clients benchmark coverage lint prose types spelling changelog release-check sbom audit audit-workflows format docs docs-environment environment newest-environment constraints clean
 
 help: ## list what can be done
 	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
@@ -129,6 +129,7 @@ prose: docs-environment ## check the prose of the pages only
 types: newest-environment ## check types
 	$(NEWEST_VENV)/bin/mypy
 	$(NEWEST_VENV)/bin/mypy -p demo
+	$(NEWEST_VENV)/bin/mypy -p release
 	$(NEWEST_VENV)/bin/mypy -p tests.chaos
 	$(NEWEST_VENV)/bin/mypy benchmarks
 
@@ -140,6 +141,31 @@ DRAFT ?= --draft
 
 changelog: newest-environment ## show what the fragments in changelog.d add to CHANGELOG.md (DRAFT= writes it)
 	@$(NEWEST_VENV)/bin/towncrier build $(or $(DRAFT),--yes) $(ARGS)
+
+# The tools of a release have an environment of their own, with the versions in release/requirements.txt.
+RELEASE_PYTHON := .venv/release/bin/python
+
+.venv/release/installed: release/requirements.txt
+	@echo "[release] the environment of the tools"
+	@rm -rf .venv/release && $(PYTHON) -m venv .venv/release
+	@$(RELEASE_PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --requirement release/requirements.txt
+	@touch $@
+
+release-check: .venv/release/installed ## build wheel and sdist into dist, look into them, and let the wheel alone do a job
+	$(RELEASE_PYTHON) -m release check --airflow $(OLDEST) $(NEWEST) lowest $(ARGS)
+
+sbom: .venv/release/installed ## write what the wheel in dist needs as CycloneDX, into dist (after make release-check)
+	$(RELEASE_PYTHON) -m release sbom --airflow $(NEWEST)
+
+# Strict, since otherwise what PyPI does not know, or does not answer for, counts as safe.
+AUDIT := .venv/release/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off
+
+audit: .venv/release/installed ## look for known vulnerabilities of the pinned versions (asks PyPI)
+	$(AUDIT) $(foreach version,$(OLDEST) $(NEWEST),--requirement constraints/airflow-$(version).txt) $(ARGS)
+	$(AUDIT) --requirement release/requirements.txt $(ARGS)
+
+audit-workflows: .venv/release/installed ## look for what is unsafe in the workflows, offline
+	.venv/release/bin/zizmor --offline --quiet --pedantic .github
 
 format: newest-environment ## put the code into format
 	$(NEWEST_VENV)/bin/ruff check --fix .
