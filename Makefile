@@ -161,8 +161,8 @@ sbom: .venv/release/installed ## write what the wheel in dist needs as CycloneDX
 AUDIT := .venv/release/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off
 
 audit: .venv/release/installed ## look for known vulnerabilities of the pinned versions (asks PyPI)
-	$(AUDIT) $(foreach version,$(OLDEST) $(NEWEST),--requirement constraints/airflow-$(version).txt) $(ARGS)
-	$(AUDIT) --requirement release/requirements.txt $(ARGS)
+	for pinned in constraints/airflow-$(OLDEST).txt constraints/airflow-$(NEWEST).txt release/requirements.txt; \
+		do $(AUDIT) --requirement $$pinned $(ARGS) || exit; done
 
 audit-workflows: .venv/release/installed ## look for what is unsafe in the workflows, offline
 	.venv/release/bin/zizmor --offline --quiet --pedantic .github

@@ -10,10 +10,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from release import archives, installed
+from release import archives
+from release.installed import try_out, write_sbom
 
 _Result = TypeVar("_Result")
 
@@ -67,8 +69,14 @@ def check(dist: Path, versions: list[str]) -> None:
     wheel, sdist = _timed("the archives are built", lambda: archives.build(dist))
     _timed("what is in them", lambda: _look_into([wheel, sdist]))
     _timed("the same wheel again", lambda: _build_again(wheel))
-    for airflow in versions:
-        _timed(f"the wheel on Airflow {airflow}", functools.partial(installed.try_out, wheel, airflow))
+    # Two at once: each waits for programs that use one processor.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        tried = [
+            pool.submit(_timed, f"the wheel on Airflow {airflow}", functools.partial(try_out, wheel, airflow))
+            for airflow in versions
+        ]
+    for each in tried:
+        each.result()
 
 
 def sbom(dist: Path, airflow: str) -> None:
@@ -82,7 +90,7 @@ def sbom(dist: Path, airflow: str) -> None:
     wheels = list(dist.glob("*.whl"))
     if len(wheels) != 1:
         raise RuntimeError(f"{dist} has {len(wheels)} wheels; make release-check builds one.")
-    _timed("the bill of materials", lambda: print(f"    {installed.write_sbom(wheels[0], airflow).name}"))
+    _timed("the bill of materials", lambda: print(f"    {write_sbom(wheels[0], airflow).name}"))
 
 
 def _look_into(paths: list[Path]) -> None:
