@@ -40,9 +40,9 @@ def try_out(wheel: Path, airflow: str) -> None:
         (folder / "dags").mkdir()
         shutil.copy(EXAMPLE, folder / "dags")
         install(python, folder / wheel.name, airflow, extra="")
-        _run_alone([python, "-I", PROGRAM.name, "alone"], folder)
+        run_alone([python, "-I", PROGRAM.name, "alone"], folder)
         install(python, folder / wheel.name, airflow, extra="[local]")
-        _run_alone([python, "-I", PROGRAM.name, "job"], folder)
+        run_alone([python, "-I", PROGRAM.name, "job"], folder)
 
 
 def write_sbom(wheel: Path, airflow: str) -> Path:
@@ -95,7 +95,7 @@ def _constraints(airflow: str) -> Path:
     return ROOT / "constraints" / f"airflow-{airflow}.txt"
 
 
-def _run_alone(command: list[object], folder: Path) -> None:
+def run_alone(command: list[object], folder: Path) -> None:
     """Run a program that knows nothing of the checkout; all that it starts has to end with it."""
     environment = {
         "PATH": f"{folder / 'venv' / 'bin'}:{os.defpath}",
@@ -105,7 +105,7 @@ def _run_alone(command: list[object], folder: Path) -> None:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "LANG": "C.UTF-8",
     }
-    said = folder / f"{command[-1]}.log"
+    said = folder / "said.log"
     with said.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603
             list(map(str, command)),
