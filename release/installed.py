@@ -134,7 +134,7 @@ def run_alone(command: list[object], folder: Path) -> None:
 def _end_session(session: int) -> list[str]:
     """Kill all processes of a session, and return them as ``ps`` shows them."""
     shown = subprocess.run(
-        ["ps", "-A", "-o", "sess=,pid=,stat=,args="],  # noqa: S607
+        ["ps", "-A", "-ww", "-o", "sess=,pid=,stat=,args="],  # noqa: S607
         capture_output=True,
         text=True,
         check=True,
