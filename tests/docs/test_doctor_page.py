@@ -12,7 +12,7 @@ from importlib.metadata import version
 from doctor_rows import claim
 
 from airflow_codepipeline_partner import __version__, cli
-from airflow_codepipeline_partner.doctor import aws_access, client_token_checks, commands
+from airflow_codepipeline_partner.doctor import aws_access, checks, client_token_checks
 from tests.docs.pages import blocks, blocks_of, page
 
 PAGE = "docs/doctor.md"
@@ -69,6 +69,6 @@ def test_the_page_has_each_option():
 
 
 def test_the_time_limits_are_those_of_the_code():
-    assert (commands.LIMIT, aws_access.LIMIT, client_token_checks.LIMIT) == (20, 20, 600)
+    assert (checks.LIMIT, aws_access.LIMIT, client_token_checks.LIMIT) == (20, 20, 600)
     assert (aws_access.CONNECT_TIMEOUT, aws_access.READ_TIMEOUT, aws_access.ATTEMPTS) == (3, 5, 2)
     assert client_token_checks.AT_ONCE == 10

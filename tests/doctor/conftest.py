@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_codepipeline_partner import cli
-from airflow_codepipeline_partner.doctor import aws_access, commands
+from airflow_codepipeline_partner.doctor import aws_access, checks
 from airflow_codepipeline_partner.doctor.airflow_database import AirflowDatabase
 from airflow_codepipeline_partner.doctor.aws_access import AwsAccess
 from airflow_codepipeline_partner.doctor.findings import CannotCheck
@@ -38,7 +38,7 @@ class AwayDatabase(AirflowDatabase):
 
 @pytest.fixture
 def no_database(monkeypatch):
-    monkeypatch.setattr(commands, "AirflowDatabase", AwayDatabase)
+    monkeypatch.setattr(checks, "AirflowDatabase", AwayDatabase)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from action_type_server import as_process
 from doctor_rows import TYPE, findings
 
 from airflow_codepipeline_partner import cli
-from airflow_codepipeline_partner.doctor import aws_access, commands
+from airflow_codepipeline_partner.doctor import aws_access, checks
 from airflow_codepipeline_partner.doctor.findings import Line, failed, passed, unknown
 from airflow_codepipeline_partner.doctor.report import print_report, to_json
 
@@ -131,7 +131,7 @@ def test_none_stands_for_boto3s_own_chain(emulator, doctor, monkeypatch):
 
 
 def test_what_hangs_ends_at_its_limit(emulator, doctor, aws, monkeypatch):
-    monkeypatch.setattr(commands, "LIMIT", 0.05)
+    monkeypatch.setattr(checks, "LIMIT", 0.05)
     monkeypatch.setattr(aws_access.AwsAccess.__init__, "__kwdefaults__", {"limit": 0.05})
     emulator.inject("slow", "GetJobDetails", seconds=60, times=None)
     report = doctor()
@@ -232,6 +232,29 @@ def test_with_nothing_at_all_it_says_so_without_a_traceback(tmp_path):
     assert {outcome for outcome, _ in findings(report, "Airflow")} == {"unknown"}
     assert {outcome for outcome, _ in findings(report, "Permissions")} == {"unknown"}
     assert findings(report, "AWS", "region") == [("fail", "No region is set.")]
+
+
+def test_an_airflow_that_cannot_be_imported_is_said(tmp_path):
+    wrong = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "planted-secret://"}
+    done = as_process("airflow_codepipeline_partner", "doctor", "--json", **wrong)
+    [check] = json.loads(done.stdout)["checks"]
+    assert (check["outcome"], check["what"].startswith("Airflow cannot be imported: ")) == ("fail", True)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "planted" not in done.stdout + done.stderr
+
+
+def test_a_database_that_is_away_is_unknown(tmp_path):
+    url = f"sqlite:///{tmp_path}/planted-secret/airflow.db"
+    done = as_process(
+        *("airflow_codepipeline_partner", "doctor", "--json"),
+        AIRFLOW_HOME=str(tmp_path),
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=url,
+    )
+    report = json.loads(done.stdout)
+    assert {outcome for outcome, _ in findings(report, "Airflow")} == {"unknown"}
+    assert "OperationalError" in findings(report, "Airflow")[0][1]
+    assert "planted" not in done.stdout
 
 
 def test_help_imports_no_airflow():
