@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from airflow_codepipeline_partner._aws_errors import is_access_denied
 from airflow_codepipeline_partner._protocol.dialects import CUSTOM
 from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner._suggestions import did_you_mean
 from airflow_codepipeline_partner.action_types.client import ActionTypeClient
 from airflow_codepipeline_partner.action_types.differences import differences
 from airflow_codepipeline_partner.action_types.model import CustomActionType, path_of
-from airflow_codepipeline_partner.doctor.aws_access import Answer, AwsAccess
+from airflow_codepipeline_partner.doctor.aws_access import SEE_AWS, Answer, AwsAccess
 from airflow_codepipeline_partner.doctor.findings import Finding, failed, passed, unknown
 from airflow_codepipeline_partner.exceptions import CodePipelineError
 
@@ -28,8 +29,8 @@ def check_action_type(aws: AwsAccess, wanted: ActionType, declared: CustomAction
     try:
         there = client.list_action_types()
     except CodePipelineError as error:
-        code = getattr(error, "code", None) or type(error).__name__
-        return _not_seen("ListActionTypes", f"the answer {code}")
+        code = str(getattr(error, "code", None) or type(error).__name__)
+        return _not_seen("ListActionTypes", code, is_denied=is_access_denied(code))
     found = next((each for each in there if each.path == path_of(wanted)), None)
     if found is None:
         hint = did_you_mean(path_of(wanted), [each.path for each in there])
@@ -70,7 +71,7 @@ def _check_partner_type(aws: AwsAccess, wanted: ActionType) -> Finding:
             "Check its spelling, version and region with those that AWS registered it with.",
         )
     if answer.code is not None or answer.error_name is not None:
-        return _not_seen("GetActionType", answer.said)
+        return _not_seen("GetActionType", answer.code or answer.error_name or "", is_denied=answer.is_denied)
     return passed(f"{named} exists.{_executor(answer)}")
 
 
@@ -80,8 +81,6 @@ def _executor(answer: Answer) -> str:
     return "" if kind in (None, "JobWorker") else f" Its executor is {kind}, so no worker gets its jobs."
 
 
-def _not_seen(operation: str, said: str) -> Finding:
-    return unknown(
-        f"{operation} got {said}.",
-        f"To have it checked, allow codepipeline:{operation}. A worker does not need it.",
-    )
+def _not_seen(operation: str, code: str, *, is_denied: bool) -> Finding:
+    allow = f"To have it checked, allow codepipeline:{operation}. A worker does not need it."
+    return unknown(f"{operation} failed ({code}).", allow if is_denied else SEE_AWS)

@@ -21,6 +21,8 @@ from airflow_codepipeline_partner.doctor.findings import CannotCheck
 CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 3, 5, 2
 #: How long a check may take, in seconds.
 LIMIT = 20.0
+#: What to do about a call that failed for no reason of its own.
+SEE_AWS = "See what the checks of AWS say."
 #: The credentials are wrong, whatever was asked.
 _REFUSED_CREDENTIALS = frozenset(
     {

@@ -144,5 +144,5 @@ def check_clock(aws: AwsAccess) -> Finding:
     way = "ahead of" if skew > 0 else "behind"
     said = f"This machine's clock is {abs(skew):.0f} s {way} CodePipeline's"
     if abs(skew) < MAX_SKEW / 2:
-        return passed(f"{said}; AWS accepts {MAX_SKEW} s.")
-    return failed(f"{said}; AWS accepts {MAX_SKEW} s.", advice)
+        return passed(f"{said}. AWS refuses requests from {MAX_SKEW} s on.")
+    return failed(f"{said}. AWS refuses requests from {MAX_SKEW} s on.", advice)

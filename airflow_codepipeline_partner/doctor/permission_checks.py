@@ -19,7 +19,7 @@ from typing import Any
 from airflow_codepipeline_partner._protocol.dialects import CUSTOM
 from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner._token_probe import NO_JOB, NO_TOKEN
-from airflow_codepipeline_partner.doctor.aws_access import Answer, AwsAccess
+from airflow_codepipeline_partner.doctor.aws_access import SEE_AWS, Answer, AwsAccess
 from airflow_codepipeline_partner.doctor.findings import Finding, failed, passed, unknown
 
 _JOB = {"jobId": NO_JOB}
@@ -116,7 +116,7 @@ class Permissions:
         for each in self._needed:
             if lost:
                 said = f"{each.permission} was not asked for: CodePipeline gave {knock.said}."
-                yield unknown(said, "See what the checks of AWS say.", each.permission)
+                yield unknown(said, SEE_AWS, each.permission)
             else:
                 yield self._check(each)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_codepipeline_partner.doctor.aws_access import AwsAccess
+from airflow_codepipeline_partner.doctor.aws_access import SEE_AWS, AwsAccess
 from airflow_codepipeline_partner.doctor.examination import Shared
 from airflow_codepipeline_partner.doctor.findings import CannotCheck, Finding, failed, passed, unknown
 
@@ -50,7 +50,8 @@ class Pipeline:
                     bucket,
                 )
             elif answer.error_name is not None or answer.code not in (None, "301", "PermanentRedirect"):
-                yield unknown(f"HeadBucket of {bucket} got {answer.said}.", _NOT_NEEDED, bucket)
+                advice = _NOT_NEEDED if answer.code == "403" or answer.is_denied else SEE_AWS
+                yield unknown(f"HeadBucket of {bucket} got {answer.said}.", advice, bucket)
             else:
                 yield passed(f"The artifact bucket {bucket} exists.", bucket)
 
@@ -79,7 +80,8 @@ class Pipeline:
             )
         state = ((answer.value or {}).get("KeyMetadata") or {}).get("KeyState")
         if state is None:
-            return unknown(f"DescribeKey of {key} got {answer.said}.", _NOT_NEEDED, key)
+            advice = _NOT_NEEDED if answer.is_denied else SEE_AWS
+            return unknown(f"DescribeKey of {key} got {answer.said}.", advice, key)
         if state != "Enabled":
             return failed(
                 f"The KMS key {key} is in the state {state}.", "Enable it, or use another one.", key
@@ -102,9 +104,7 @@ class Pipeline:
         if answer.code == "PipelineNotFoundException":
             raise LookupError
         if answer.value is None:
-            raise CannotCheck(
-                f"GetPipeline got {answer.said}.",
-                "To have it checked, allow codepipeline:GetPipeline. A worker does not need it.",
-            )
+            allow = "To have it checked, allow codepipeline:GetPipeline. A worker does not need it."
+            raise CannotCheck(f"GetPipeline got {answer.said}.", allow if answer.is_denied else SEE_AWS)
         declared: Mapping[str, Any] = answer.value["pipeline"]
         return declared

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 import yaml
 from action_type_server import DECLARATION
+from botocore.exceptions import ClientError
 from support import admin_client
 
 from airflow_codepipeline_partner.action_types import CustomActionType
@@ -64,18 +65,18 @@ def test_a_queryable_one_says_what_a_poll_needs(emulator, aws):
     assert "query_param with 'Target'" in check_action_type(aws, declared.action_type, declared).what
 
 
+@pytest.mark.parametrize(
+    ("code", "advice"), [("AccessDeniedException", "allow codepipeline:"), ("NoSuchThing", "checks of AWS")]
+)
 @pytest.mark.parametrize("kind", [ActionType("Build", "Airflow", "1", "Custom"), PARTNER])
-def test_without_the_permission_it_is_unknown(aws, monkeypatch, kind):
+def test_a_look_that_is_refused_is_unknown(aws, monkeypatch, kind, code, advice):
     # The emulator has no faults for these two calls.
-    def denied(self, operation, arguments):
-        from botocore.exceptions import ClientError
+    def refused(self, operation, arguments):
+        raise ClientError({"Error": {"Code": code, "Message": "planted"}}, operation)
 
-        error = {"Error": {"Code": "AccessDeniedException", "Message": "planted"}}
-        raise ClientError(error, operation)
-
-    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", denied)
+    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", refused)
     found = check_action_type(aws, kind, None)
-    assert (found.outcome, "AccessDeniedException" in found.what) == (UNKNOWN, True)
+    assert (found.outcome, code in found.what, advice in found.to_do) == (UNKNOWN, True, True)
     assert "planted" not in found.what + found.to_do
 
 

@@ -143,3 +143,11 @@ def test_a_pipeline_that_may_not_be_read_is_unknown(scripted):
     scripted.answers["get_pipeline"] = Answer("AccessDeniedException", "GetPipeline")
     with pytest.raises(CannotCheck, match="AccessDeniedException"):
         Pipeline(scripted, "shop", LIMIT).check_there()
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"), [("403", "A worker does not need"), ("SlowDown", "checks of AWS")]
+)
+def test_a_permission_is_asked_for_only_if_it_is_missing(scripted, code, advice):
+    scripted.answers["head_bucket"] = Answer(code, "HeadBucket")
+    assert all(advice in each.to_do for each in Pipeline(scripted, "shop", LIMIT).check_buckets())
