@@ -210,8 +210,9 @@ def test_only_a_terminal_sees_the_progress(check, add, monkeypatch, is_terminal)
 
 
 def test_airflows_masker_learns_none_of_them(emulator, check, add):
-    from airflow.sdk._shared.secrets_masker import _secrets_masker
+    from airflow.sdk.log import mask_logs
 
     emulator.configure(check_first="token")
     check(add())
-    assert "planted-token-0" not in str(_secrets_masker().patterns)
+    shown = mask_logs(None, "info", {"event": "planted-token-0"})
+    assert shown["event"] == "planted-token-0"
