@@ -17,7 +17,7 @@ from release.archives import ROOT, call
 EXAMPLE = ROOT / "example_dags" / "example_claim_work_finish.py"
 PROGRAM = Path(__file__).with_name("first_job.py")
 #: Of one program; all take some 40 s on two cores.
-TIMEOUT = 300
+TIMEOUT = 600
 #: In place of an Airflow version: the lowest versions of all that pyproject.toml names, and of what these
 #: need the newest of a day on which all of them were there. Airflow 3.1.0 does not start with later ones.
 LOWEST, LOWEST_DAY = "lowest", "2026-03-15"
