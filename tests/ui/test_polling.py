@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import importlib
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from ui_jobs import ACTION_TYPE, CUSTOM_TYPE
+import pytest
+from ui_jobs import ACTION_TYPE, CUSTOM_TYPE, claim
 
 from airflow_codepipeline_partner.ui.activity import Polling
 
@@ -91,3 +93,46 @@ def test_the_number_of_queries_does_not_grow_with_the_jobs(jobs, log_in):
     jobs.add_many(200)
     assert [queries(address) for address in addresses] == few
     assert max(few) <= 16
+
+
+@pytest.mark.parametrize("name", ["mysql", "postgresql", "sqlite"])
+def test_the_queries_fit_each_database(name):
+    from airflow_codepipeline_partner.ui import (
+        execution_queries,
+        job_queries,
+        polling_queries,
+        record_queries,
+    )
+    from airflow_codepipeline_partner.ui.job_row import JobState, Place, job_row
+    from airflow_codepipeline_partner.ui.record_values import RecordValues
+
+    dialect = importlib.import_module(f"sqlalchemy.dialects.{name}").dialect()
+    found = []
+
+    class Result(list):
+        def first(self):
+            return None
+
+        all = list.copy
+
+    class Session:
+        def execute(self, statement):
+            found.append(str(statement.compile(dialect=dialect)))
+            return Result()
+
+        scalars = execute
+
+    session, values, row = Session(), RecordValues(), job_row(Place(1, "d", "r", "t"), claim("j"))
+    assert row.state is not JobState.UNREADABLE
+    record_queries.dag_ids_with(session, ["codepipeline_claim"])
+    record_queries.read_window(session, {"d"}, before=7, run=("d", "r"))
+    record_queries.read_rows(session, [row], values)
+    job_queries.find_place(session, 1, "t", -1)
+    job_queries._relatives(session, row, {"d"}, values)
+    polling_queries.dag_ids_with_triggers(session)
+    polling_queries.read_pollings(session, {"d"}, datetime.now(UTC))
+    execution_queries.read_ended(session, {"d"}, values, before=7, run=("d", "r"))
+    execution_queries.read_waiting(session, {"d"}, run=("d", "r"))
+    assert len(found) == 9
+    extracts = {"mysql": "JSON_EXTRACT(", "postgresql": " ->> ", "sqlite": "JSON_EXTRACT("}
+    assert extracts[name] in found[1]
