@@ -27,6 +27,7 @@ PUBLIC = [
     "operators",
     "pipelines",
     "sensors",
+    "testing",
     "triggers",
 ]
 #: The entry points are not imported by users' code, except where the demo runs a command in its own process.
