@@ -174,15 +174,14 @@ def test_the_emulator_and_the_client_do_not_know_each_other():
         (module, other)
         for module, others in GRAPH.items()
         for other in others - {PACKAGE}
-        if room_of(module) not in TESTING and (room_of(module) == EMULATOR) is not (room_of(other) == EMULATOR)
+        if (room_of(module) == EMULATOR) is not (room_of(other) == EMULATOR)
+        and room_of(module) not in TESTING
     }
     assert across == set()
 
 
 def test_nothing_but_the_plugin_imports_what_is_for_tests():
-    users = {
-        module for module, others in GRAPH.items() for other in others if room_of(other) in TESTING
-    }
+    users = {module for module, others in GRAPH.items() for other in others if room_of(other) in TESTING}
     assert {room_of(module) for module in users} == TESTING
 
 

@@ -231,6 +231,7 @@ class CodePipeline:
         :return: The run, also if it failed.
         :raises AssertionError: No job is queued for a DAG with a sensor or an asset.
         """
+        __tracebackhide__ = True
         if way not in (None, *get_args(Way)):
             raise ValueError(f"way is one of {', '.join(get_args(Way))}, not {way!r}.")
         with quiet_airflow():
@@ -249,6 +250,7 @@ class CodePipeline:
         :param job: The job.
         :raises AssertionError: It is not offered: a worker has it, or it has ended.
         """
+        __tracebackhide__ = True
         if job.job_id not in self._offers:
             kind = "/".join(job._action.action.action_type)
             with quiet_airflow():
@@ -271,6 +273,7 @@ class CodePipeline:
         self, dag: DAG, way: Way | None, conf: dict[str, Any]
     ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         """Return the run's conf, and the payloads of the events that start it."""
+        __tracebackhide__ = True
         chosen = way or self._way_of(dag)
         if chosen == "asset":
             return conf or None, self._payloads(dag)
@@ -291,12 +294,14 @@ class CodePipeline:
         return [job for job in self._jobs if job.status in ("Created", "Queued", "Dispatched")]
 
     def _oldest_offer(self) -> dict[str, Any]:
+        __tracebackhide__ = True
         waiting = self._waiting()
         if not waiting:
             raise AssertionError("No job is queued: codepipeline.queue_job(…) queues one.")
         return self.offer(waiting[0])
 
     def _check_queued(self, dag: DAG) -> None:
+        __tracebackhide__ = True
         if not self._waiting():
             raise AssertionError(
                 f"DAG {dag.dag_id} waits for jobs, and none is queued: codepipeline.queue_job(…) queues one. "
@@ -304,6 +309,7 @@ class CodePipeline:
             )
 
     def _payloads(self, dag: DAG) -> dict[str, Any]:
+        __tracebackhide__ = True
         payloads = {}
         for asset_name, trigger in _job_triggers(dag):
             kind = "/".join(trigger.action_type.to_api().values())

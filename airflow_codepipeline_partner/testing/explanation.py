@@ -17,6 +17,8 @@ __all__: list[str] = []
 
 #: How many calls, and frames of a traceback, are shown.
 _CALLS, _FRAMES = 12, 6
+#: Shorter values are parts of other words, and Airflow does not mask them either.
+_SHORTEST_SECRET = 5
 
 
 def described_call(entry: LedgerEntry) -> str:
@@ -69,12 +71,13 @@ def _of_calls(calls: list[LedgerEntry]) -> Iterator[str]:
 def _of_run(run: Run) -> Iterator[str]:
     states = ", ".join(f"{name} {state}" for name, state in sorted(run.states.items()))
     yield f"  run of {run.dag_id}: {run.state} ({states})"
-    for name, error in run.errors.items():
-        # What a task raises to be skipped, or to be tried again, is no error.
-        if run.states.get(name) == "failed":
-            yield f"  error of {run.dag_id}.{name}:"
-            text = "".join([*_frames(error), *traceback.format_exception_only(error)]).rstrip()
-            yield textwrap.indent(text, "    ")
+    # What a task raises to be skipped, or to be tried again, is no error. The first one causes the others.
+    failed = [name for name in run.errors if run.states.get(name) == "failed"]
+    if failed:
+        error = run.errors[failed[0]]
+        yield f"  error of {run.dag_id}.{failed[0]}:"
+        text = "".join([*_frames(error), *traceback.format_exception_only(error)]).rstrip()
+        yield textwrap.indent(text, "    ")
 
 
 def _frames(error: BaseException) -> list[str]:
@@ -94,6 +97,7 @@ def _without(text: str, secrets: Iterable[str]) -> str:
     from airflow.sdk._shared.secrets_masker import redact
 
     for secret in secrets:
-        text = text.replace(secret, "***") if secret else text
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "***")
     shown: Any = redact(text)
     return str(shown)

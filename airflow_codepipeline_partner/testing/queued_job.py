@@ -109,6 +109,7 @@ class QueuedJob:
 
         :raises AssertionError: It is not offered: a worker has it, or it has ended.
         """
+        __tracebackhide__ = True
         return self._codepipeline.offer(self)
 
     def output_artifact(self, name: str) -> OutputArtifact:

@@ -96,6 +96,7 @@ class Pipeline:
         :param variables: Values that each execution was started with. Others may be there.
         :raises AssertionError: They have not; the message lists the executions.
         """
+        __tracebackhide__ = True
         found = [
             (each["status"], {one["name"]: one["resolvedValue"] for one in each.get("variables", ())})
             for each in self.executions

@@ -69,9 +69,7 @@ def test_parameters_are_as_they_were(function):
 @pytest.mark.parametrize("kind", MEMBERS)
 def test_a_class_has_the_members_that_it_had(kind):
     methods = {
-        function.__name__
-        for function in SIGNATURES
-        if function.__qualname__.startswith(f"{kind.__name__}.")
+        function.__name__ for function in SIGNATURES if function.__qualname__.startswith(f"{kind.__name__}.")
     }
     assert {name for name in vars(kind) if not name.startswith("_")} == MEMBERS[kind] | methods
 
@@ -82,7 +80,8 @@ def test_a_run_has_the_fields_that_it_had():
 
 
 def test_the_names_are_those_that_were():
-    assert set(testing.__all__) == {"CodePipeline", "Faults", "OutputArtifact", "Pipeline", "QueuedJob", "Run"}
+    names = {"CodePipeline", "Faults", "OutputArtifact", "Pipeline", "QueuedJob", "Run"}
+    assert set(testing.__all__) == names
 
 
 def test_the_plugin_and_its_fixture_have_their_names():

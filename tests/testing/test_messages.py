@@ -127,7 +127,7 @@ def test_a_failure_is_told_with_calls_runs_and_errors(message):
     assert "expected:  success, summary with 'Deployed.', 50 %\n" in said
     assert "reported:  failure of type ConfigurationError, message 'The wish was to fail.'\n" in said
     assert "PutJobFailureResult → failure\n" in said
-    assert "run of as_function: failed (deploy failed, finish_job success)\n" in said
+    assert "run of as_function: failed (deploy failed, finish_job failed)\n" in said
     assert 'raise JobFailure("The wish was to fail.", "ConfigurationError")\n' in said
     assert said.endswith("exceptions.JobFailure: The wish was to fail.")
 
@@ -175,7 +175,7 @@ def test_no_secret_is_shown(message, printed):
         ("test_no_such_file", "There is no DAG file no_dags.py."),
         ("test_broken_file", "No module named 'no_such_module'"),
         ("test_two_dags", "has no DAG that is its only one. Its DAGs: as_function, by_asset"),
-        ("test_not_started", "with the status Succeeded and the variables {'Version': '2'}. Its executions:\n"),
+        ("test_not_started", "the status Succeeded and the variables {'Version': '2'}. Its executions:\n"),
     ],
 )
 def test_a_mistake_is_explained(message, test, part):
