@@ -35,6 +35,7 @@ class Run:
 
     :param dag_id: The DAG.
     :param run_id: The run.
+    :param conf: The run's conf.
     :param state: ``success`` or ``failed``.
     :param states: The state of each task, by ``task_id`` or ``task_id[map_index]``.
     :param xcoms: The values in XCom, by task and key.
@@ -44,6 +45,7 @@ class Run:
 
     dag_id: str
     run_id: str
+    conf: Mapping[str, Any] = field(repr=False)
     state: str
     states: Mapping[str, str | None]
     xcoms: Mapping[tuple[str, str], Any] = field(repr=False)
@@ -78,13 +80,20 @@ class DagRuns:
         self._open: list[tuple[dict[str, BaseException], list[Run]]] = []
 
     def know(self, dags: Sequence[DAG]) -> None:
-        """Store DAGs in Airflow's database."""
+        """Store DAGs in Airflow's database. Only their runs are run from now on, if a task starts them."""
+        from airflow.models.dag import DagModel
+        from sqlalchemy import update
+
         dagbag = _dagbag()
         bag = dagbag.DagBag(dag_folder=Path(os.devnull), collect_dags=False)
         for dag in dags:
             bag.bag_dag(dag)
-            self._known[dag.dag_id] = dag
+        self._known = {dag.dag_id: dag for dag in dags}
         dagbag.sync_bag_to_db(bag, BUNDLE, None)
+        with _session() as session:
+            # A new DAG is paused, by default, and other DAGs start no run of it.
+            session.execute(update(DagModel).where(DagModel.dag_id.in_(self._known)).values(is_paused=False))
+            session.commit()
 
     def run(
         self, dag: DAG, conf: Mapping[str, Any] | None = None, payloads: Mapping[str, Any] | None = None
@@ -95,6 +104,8 @@ class DagRuns:
         :param conf: The run's conf.
         :param payloads: The payloads of the asset events that start it, by the asset's name.
         """
+        # Those that an earlier test has left are not of this one.
+        self._waiting_runs()
         return self._test(dag, conf, _Order(payloads=payloads or {}))
 
     def _test(self, dag: DAG, conf: Mapping[str, Any] | None, order: _Order) -> Run:
@@ -247,7 +258,13 @@ def _finished(dag_run: Any, errors: Mapping[str, BaseException], started: Sequen
             for xcom in session.scalars(select(XComModel).filter_by(**mine))
         }
     return Run(
-        dag_run.dag_id, dag_run.run_id, str(dag_run.state), states, xcoms, dict(errors), tuple(started)
+        **mine,
+        conf=dag_run.conf or {},
+        state=str(dag_run.state),
+        states=states,
+        xcoms=xcoms,
+        errors=dict(errors),
+        started=tuple(started),
     )
 
 

@@ -52,19 +52,19 @@ def test_the_linter_of_cloudformation_finds_nothing():
     assert lint(template, config=ManualArgs(regions=["eu-central-1"])) == []
 
 
-def test_the_pipeline_runs_the_dag_and_hands_its_output_on(declare, emulator, do_step):
+def test_the_pipeline_runs_the_dag_and_hands_its_output_on(declare, codepipeline, do_step):
     declare(blocks_of(STEPS_PAGE, "yaml")[0])
     [template] = blocks_of(PAGE, "yaml")
-    account = Account(emulator)
+    account = Account(codepipeline.emulator)
     client = account.codepipeline
     client.create_pipeline(pipeline=pipeline_in(template, **account.parameters))
     variables = [{"name": "Day", "value": "2026-02-28"}]
     client.start_pipeline_execution(name="model", variables=variables)
-    done = do_step(KIND)
-    assert done.run.state == "success"
-    [(_, _, conf)] = done.started
-    assert conf["day"] == "2026-02-28"
-    assert [each["name"] for each in conf["codepipeline"]["input_artifacts"]] == ["SourceOutput"]
+    run = do_step(KIND)
+    assert run.state == "success"
+    [trained] = run.started
+    assert trained.conf["day"] == "2026-02-28"
+    assert [each["name"] for each in trained.conf["codepipeline"]["input_artifacts"]] == ["SourceOutput"]
     [asked, *_] = client.list_action_executions(pipelineName="model")["actionExecutionDetails"]
     assert (asked["actionName"], asked["status"]) == ("Approve", "InProgress")
     assert asked["input"]["resolvedConfiguration"]["CustomData"] == "Accuracy 0.93"

@@ -26,19 +26,21 @@ def declaration():
     return blocks_of(PAGE, "yaml")[0]
 
 
-def test_a_pipeline_runs_the_dag(declare, emulator, do_step):
+def test_a_pipeline_runs_the_dag(declare, codepipeline, do_step):
+    emulator = codepipeline.emulator
     action_type = declare(declaration())
     shown = json.loads(blocks_of(PAGE, "json")[0])
     assert {each["name"] for each in action_type["configurationProperties"]} >= set(shown["configuration"])
     kind = "/".join(shown["actionTypeId"][part] for part in ("category", "owner", "provider", "version"))
     emulator.add_pipeline("own", action_type=kind, configuration=shown["configuration"])
     emulator.start_execution("own")
-    done = do_step(kind)
-    assert done.run.state == "success"
-    [(dag_id, _, conf)] = done.started
-    assert (dag_id, conf["day"]) == ("train_model", "2026-01-31")
+    run = do_step(kind)
+    assert run.state == "success"
+    [trained] = run.started
+    assert (trained.dag_id, trained.conf["day"]) == ("train_model", "2026-01-31")
     [succeeded] = [entry for entry in emulator.ledger if entry.operation == "PutJobSuccessResult"][-1:]
-    assert succeeded.details["outputVariables"] == {"Accuracy": "0.93", "Model": "s3://models/7ce2"}
+    model = f"s3://models/{succeeded.pipeline_execution_id}"
+    assert succeeded.details["outputVariables"] == {"Accuracy": "0.93", "Model": model}
 
 
 @pytest.mark.skipif(not READS_OTHER_DAGS, reason="Before Airflow 3.2, no task can read another DAG's tags.")
@@ -64,7 +66,8 @@ def test_a_run_reads_and_makes_artifacts(emulator, aws_connection, make_hook, da
     assert archive.read("report.txt") == b"1 files"
 
 
-def test_each_airflow_does_its_own_steps(declare, emulator, do_step, make_hook):
+def test_each_airflow_does_its_own_steps(declare, codepipeline, do_step, tmp_path):
+    emulator = codepipeline.emulator
     shown = declaration().replace('version: "1"', 'version: "2"') + blocks_of(PAGE, "yaml")[1]
     declared = CustomActionType.from_declaration(declare(shown))
     template = cloudformation_template(declared)["Resources"]["ActionType"]["Properties"]
@@ -76,10 +79,9 @@ def test_each_airflow_does_its_own_steps(declare, emulator, do_step, make_hook):
         configuration = {"Dag": "train_model", "Airflow": team}
         emulator.add_pipeline(team, action_type="Invoke/Custom/AirflowDag/2", configuration=configuration)
         emulator.start_execution(team)
-    done = do_step("Invoke/Custom/AirflowDag/2", worker, {"Airflow": "team-a"})
-    assert done.run.state == "success"
+    assert do_step("Invoke/Custom/AirflowDag/2", worker, {"Airflow": "team-a"}).state == "success"
     # What the worker's own poll asks for.
-    [waiting] = done.dags.by_id["codepipeline_step"].schedule
+    [waiting] = codepipeline.load_dag(tmp_path / "worker_from_dag_steps.py", "codepipeline_step").schedule
     [watcher] = waiting.watchers
     assert watcher.trigger.serialize()[1]["query_param"] == {"Airflow": "team-a"}
     states = {team: emulator.pipeline_state(team)["stageStates"][1] for team in ("team-a", "team-b")}

@@ -76,7 +76,7 @@ def test_a_class_has_the_members_that_it_had(kind):
 
 def test_a_run_has_the_fields_that_it_had():
     fields = [field.name for field in dataclasses.fields(testing.Run)]
-    assert fields == ["dag_id", "run_id", "state", "states", "xcoms", "errors", "started"]
+    assert fields == ["dag_id", "run_id", "conf", "state", "states", "xcoms", "errors", "started"]
 
 
 def test_the_names_are_those_that_were():
