@@ -15,6 +15,7 @@ QUESTIONS = {
     "InvalidClientTokenException": {"troubleshooting"},
     "how long may a job take": {"long-work"},
     "MWAA": {"managed-airflow"},
+    "test my DAG": {"testing"},
     "permissions": {"reference/permissions"},
     "two Airflows one action type": {"custom-actions", "dag-steps"},
     "artifact download": {"artifacts"},
