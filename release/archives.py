@@ -33,7 +33,8 @@ KINDS = re.compile(
 #: A wheel has some 600 kB; what is larger holds something by mistake.
 MAX_BYTES = 1_500_000
 SECRETS = {
-    "an access key": re.compile(rb"\bA(?:KIA|SIA)[A-Z2-7]{16}\b"),
+    # AWS's own examples end with EXAMPLE.
+    "an access key": re.compile(rb"\bA(?:KIA|SIA)(?!\w*EXAMPLE\b)[A-Z2-7]{16}\b"),
     "a private key": re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
     "a token of an index or a forge": re.compile(rb"\b(?:pypi-AgE|gh[pousr]_|github_pat_)\w{10,}"),
     "a URL with a password": re.compile(rb"https?://[\w.-]+:[\w.-]+@"),

@@ -24,7 +24,7 @@ DAG_ID = "example_claim_work_finish"
 ACTION_TYPE = "Deploy/ThirdParty/Example/1"
 CLIENT_ID, CLIENT_TOKEN = "6f0d6e0c-2f3b-4c55-9d5e-0d3a1b2c3d4e", "token-of-the-release-check"
 #: What needs the extra "local", or pytest.
-WITH_EXTRAS = (f"{PACKAGE}.emulator", f"{PACKAGE}.testing")
+WITH_EXTRAS = (f"{PACKAGE}.emulator", f"{PACKAGE}.testing", f"{PACKAGE}._pytest_plugin")
 START_SECONDS = 60
 BIN = Path(sys.executable).parent
 

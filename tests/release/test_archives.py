@@ -97,6 +97,11 @@ def test_a_secret_or_a_folder_of_the_machine_is_found(wheel, content):
     assert found.startswith(f"{PACKAGE}/cli.py ")
 
 
+def test_an_access_key_of_awss_examples_is_no_secret(wheel):
+    wheel.files[f"{PACKAGE}/cli.py"] = b"AKIAIOSFODNN7EXAMPLE"
+    assert complaints(wheel, WANTED) == []
+
+
 def test_an_archive_that_is_too_large_is_found(wheel, monkeypatch):
     monkeypatch.setattr(archives, "MAX_BYTES", -1)
     assert complaints(wheel, WANTED) == ["it has 0 bytes, more than -1"]
