@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -86,10 +85,12 @@ def build(folder: Path) -> tuple[Path, Path]:
     """
     Build anew, the wheel from the sdist, as installers of an sdist do.
 
-    :param folder: Where the archives go; what was in it is removed.
+    :param folder: Where the archives go; those of earlier builds are removed.
     :return: The wheel and the sdist.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    for pattern in ("*.whl", "*.tar.gz", "*.cdx.json"):
+        for path in folder.glob(pattern):
+            path.unlink()
     # Without isolation: the build backend is then the pinned one of this environment.
     call("build", "--no-isolation", "--outdir", folder, ROOT)
     [wheel], [sdist] = folder.glob("*.whl"), folder.glob("*.tar.gz")
