@@ -43,7 +43,7 @@ SYSTEM_TESTS := $(TESTS) --numprocesses $(SYSTEM_WORKERS) --dist loadfile -m sys
 QUICK_TESTS := $(TESTS) --numprocesses $(WORKERS) --dist worksteal -m "not system and not thorough"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-system test-chaos test-steps explore test-simulation mutations pairs fuzz fuzz-undone test-clients debian-clients benchmark coverage lint prose types spelling changelog release-check sbom audit audit-workflows format docs docs-environment environment newest-environment constraints clean
+.PHONY: help demo demo-ui test test-system test-chaos test-steps explore test-simulation mutations pairs fuzz fuzz-undone test-clients debian-clients test-browser pictures debian-browser benchmark coverage lint prose types spelling changelog release-check sbom audit audit-workflows format docs docs-environment environment newest-environment constraints clean
 
 help: ## list what can be done
 	@echo 'Try it (needs Python 3.11 or newer; no AWS account):'
@@ -111,6 +111,23 @@ DEBIAN_CLIENTS := golang-go golang-github-aws-aws-sdk-go-v2-dev ruby ruby-aws-sd
 debian-clients: ## install Go, Ruby and their AWS SDKs for test-clients (on Debian, as root)
 	@dpkg --status $(DEBIAN_CLIENTS) >/dev/null 2>&1 || { apt-get -qq update && \
 		DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends $(DEBIAN_CLIENTS); }
+
+BROWSER_GROUPS = $(call GROUP,$(AIRFLOW)) browser
+
+test-browser: ## try the pages in Airflow as a user does, in Chromium (needs it: make debian-browser)
+	@$(ENVIRONMENT) install $(AIRFLOW) --group $(BROWSER_GROUPS)
+	$(TESTS) tests/browser $(ARGS)
+
+pictures: ## take the pictures of the pages for the documentation (needs Chromium: make debian-browser)
+	@$(ENVIRONMENT) install $(AIRFLOW) --group $(BROWSER_GROUPS)
+	PYTHONPATH=.:tests $(VENV)/bin/python -m browser.pictures $(ARGS)
+
+# The fonts that Airflow's UI and the pictures have.
+DEBIAN_BROWSER := chromium fonts-dejavu-core fonts-inter
+
+debian-browser: ## install Chromium for test-browser and pictures (on Debian, as root)
+	@dpkg --status $(DEBIAN_BROWSER) >/dev/null 2>&1 || { apt-get -qq update && \
+		DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends $(DEBIAN_BROWSER); }
 
 benchmark: environment ## measure what the package costs, beside something known (ARGS="--short", ARGS="hook imports")
 	@$(VENV)/bin/python -m benchmarks $(ARGS)
@@ -187,7 +204,7 @@ newest-environment:
 	@$(ENVIRONMENT) install $(NEWEST) --group $(call GROUP,$(NEWEST))
 
 constraints: ## resolve the pinned versions of AIRFLOW anew
-	$(ENVIRONMENT) constraints $(AIRFLOW) --group $(call GROUP,$(AIRFLOW)) chaos
+	$(ENVIRONMENT) constraints $(AIRFLOW) --group $(call GROUP,$(AIRFLOW)) browser chaos
 
 clean: ## remove what was made, the virtual environments too
 	rm -rf .venv tests/clients/node_modules .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* dist build
