@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
-from airflow_codepipeline_partner import triggers
+from airflow_codepipeline_partner import _metrics, triggers
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._job_log import pipeline_fields
 from airflow_codepipeline_partner._protocol.execution_progress import ExecutionProgress, failure_of
@@ -160,6 +160,7 @@ class ExecutionWait:
         :raises ExecutionNotSucceeded: It did not succeed.
         """
         self._context["ti"].xcom_push(key=EXECUTION_KEY, value=execution.to_xcom())
+        self._count(execution.status)
         is_fine = execution.status == "Succeeded" or (
             execution.status == "Superseded" and not self._task.fail_on_superseded
         )
@@ -184,10 +185,14 @@ class ExecutionWait:
 
         :raises ExecutionNotSucceeded: Always.
         """
+        self._count("InProgress")
         raise ExecutionNotSucceeded(
             f"The {self} has not ended in time. It goes on; a retry of this task waits for it once more.",
             status="InProgress",
         )
+
+    def _count(self, status: str) -> None:
+        _metrics.count(_metrics.EXECUTION_WAITS_ENDED, pipeline=self._pipeline_name, status=status)
 
     def __str__(self) -> str:
         return f"execution {self._execution_id} of pipeline {self._pipeline_name}"

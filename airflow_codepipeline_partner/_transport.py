@@ -17,13 +17,14 @@ from typing import Any
 
 import tenacity
 
+from airflow_codepipeline_partner import _metrics
 from airflow_codepipeline_partner._aws_errors import ServiceError
 from airflow_codepipeline_partner._connections import missing_note
 from airflow_codepipeline_partner._protocol import responses
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.responses import Outcome
 from airflow_codepipeline_partner._secrets import Secret, in_closed_frames
-from airflow_codepipeline_partner.exceptions import RequestRefused, ServiceUnavailable
+from airflow_codepipeline_partner.exceptions import InvalidClientToken, RequestRefused, ServiceUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -177,6 +178,8 @@ class Transport:
         self._attempt.sent, self._attempt.body = False, b""
         came_of_it = in_closed_frames(lambda: self._try_once(call, secrets, in_doubt=in_doubt))
         self._attempt.body = b""
+        if isinstance(came_of_it, InvalidClientToken):
+            _metrics.count(_metrics.CLIENT_TOKENS_REFUSED, call.job.action_type if call.job else None)
         if isinstance(came_of_it, Exception):
             raise came_of_it
         return came_of_it

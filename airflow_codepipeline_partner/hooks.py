@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.config import Config
 
+from airflow_codepipeline_partner import _metrics
 from airflow_codepipeline_partner._connected_hook import ConnectedHook
 from airflow_codepipeline_partner._job_log import job_fields
 from airflow_codepipeline_partner._masking import mask_secret
@@ -110,11 +111,13 @@ class CodePipelineHook(StageMethods, ConnectedHook):
         kind = ActionType.from_value(action_type)
         query = check_query_param(kind, query_param)
         call = requests.poll(kind, check_number("maxBatchSize", max_batch_size), query)
-        answer = self._send(call)
+        with _metrics.polling(kind):
+            answer = self._send(call)
         jobs, faults = in_closed_frames(lambda: responses.offered_jobs(kind, answer.get("jobs"), query))
         for fault in faults:
             # It must not hold up the other jobs of the batch.
             self.log.warning("CodePipeline offered something that is not a job: %s", fault)
+        _metrics.count_offers(kind, [job.job_id for job in jobs])
         return jobs
 
     def details(self, job: object) -> JobDetails:

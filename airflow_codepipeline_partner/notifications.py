@@ -251,6 +251,7 @@ class CodePipelineJobFailureNotifier(TextTemplates, BaseNotifier):
                 self._failure(job),
                 certain=claim.is_certain,
                 is_next=bool(claim.former_job_ids),
+                claimed_at=claim.at,
             )
             self._ended.add(job.job_id)
         except (JobNotInProgress, JobNotFound):

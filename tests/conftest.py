@@ -243,6 +243,19 @@ def make_hook(fake_time: FakeTime) -> Callable[..., Any]:
     return make
 
 
+@pytest.fixture
+def stats(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What is counted and measured, in the place of what Airflow's Stats would send."""
+    from counted import Stats
+
+    from airflow_codepipeline_partner import _metrics
+
+    found = Stats()
+    monkeypatch.setattr(_metrics, "_stats", lambda: found)
+    monkeypatch.setattr(_metrics, "_seen", {})
+    return found
+
+
 @pytest.fixture(scope="session")
 def serialized_dags(airflow_database: None) -> None:
     """Have Airflow know all DAGs, unpaused, so that one can start another."""

@@ -15,7 +15,10 @@ PACKAGE = "airflow_codepipeline_partner"
 
 #: From the ground up. A module may import those of its own floor and of lower ones.
 FLOORS = (
-    ("_limits", "_suggestions", "_masking", "_secrets", "_compat", "_aws_errors", "provider_info", "links"),
+    (
+        *("_limits", "_suggestions", "_masking", "_secrets", "_compat", "_aws_errors", "_metrics", "_spans"),
+        *("provider_info", "links"),
+    ),
     ("_limit_checks", "exceptions", "_client_conn_ids", "_connections", "_iam_policies", "_command_runs"),
     ("_protocol",),
     (

@@ -12,11 +12,13 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_codepipeline_partner import _spans
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowSkipException
 from airflow_codepipeline_partner._job_log import job_fields, name_of
 from airflow_codepipeline_partner._protocol.claims import Claim, ClaimState, drive
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
+from airflow_codepipeline_partner._worker import job_counts
 from airflow_codepipeline_partner._worker.claim_checkpoint import ClaimCheckpoint
 from airflow_codepipeline_partner._worker.claiming import (
     IsAwaited,
@@ -64,7 +66,8 @@ def claim_job(
     with fail_without_retry_if_permanent():
         task = _ClaimingTask(hook, context, job)
         task.end_left_job()
-        reason, claim = task.claim(unknown_claim, ends_with_claim=ends_with_claim)
+        with _spans.span("claim", job_id=job.job_id):
+            reason, claim = task.claim(unknown_claim, ends_with_claim=ends_with_claim)
         error = claim.error
         if reason is Reason.OURS:
             return claim.job
@@ -154,6 +157,7 @@ class _ClaimingTask:
 
     def __init__(self, hook: CodePipelineHook, context: Mapping[str, Any], job: OfferedJob) -> None:
         self._hook = hook
+        self._context = context
         self._ti = context["ti"]
         self._job = job
         self._checkpoint = ClaimCheckpoint(context)
@@ -184,7 +188,8 @@ class _ClaimingTask:
         if isinstance(step, RestoreResult):
             return self._checkpoint.put_back_result(step.record)
         if isinstance(step, Write):
-            return self._checkpoint.write(step.state, step.job)
+            self._checkpoint.write(step.state, step.job)
+            return job_counts.count_claim(step, self._context)
         if isinstance(step, IsAwaited):
             return self._is_awaited(step.job)
         if isinstance(step, IsCutOff):

@@ -27,6 +27,7 @@ from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInsta
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._worker.job_life import MAY_BE_ACKNOWLEDGED
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord
+from airflow_codepipeline_partner.exceptions import ServiceUnavailable
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,15 @@ class ReadClaim:
 
 @dataclass(frozen=True)
 class Write:
-    """Write the running task's own record."""
+    """
+    Write the running task's own record.
+
+    :param is_first: Whether the claim has come to this for the first time, so that it is to be counted.
+    """
 
     state: ClaimState
     job: ClaimedJob
+    is_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,7 +226,7 @@ def claiming(
         yield Write(record.state, record.job)
         claim = Claim(record.state, record.job)
     else:
-        claim, is_awaited = yield from _asking(job, record)
+        claim, is_awaited = yield from _asking(job, record, is_forgotten=earlier.is_forgotten)
         if is_awaited:
             return Reason.AWAITED, claim
     if claim.error is not None:
@@ -247,12 +253,15 @@ def claiming(
     return Reason.OURS, claim
 
 
-def _asking(job: OfferedJob, record: ClaimRecord | None) -> Generator[Any, Any, tuple[Claim, bool]]:
+def _asking(
+    job: OfferedJob, record: ClaimRecord | None, *, is_forgotten: bool
+) -> Generator[Any, Any, tuple[Claim, bool]]:
     """
     Ask for a job; return its claim, and whether the job is left to another task that waits for it.
 
     :param job: The offered job.
     :param record: What an earlier try recorded of its claim, or None.
+    :param is_forgotten: Whether there were earlier tries, and what they recorded may be gone.
     """
     may_be_ours = record is not None and record.state in MAY_BE_ACKNOWLEDGED
     if record is not None and record.state is ClaimState.CLAIMED:
@@ -278,8 +287,19 @@ def _asking(job: OfferedJob, record: ClaimRecord | None) -> Generator[Any, Any, 
             if so_far.state is ClaimState.CLAIMED and claim.state is ClaimState.UNKNOWN:
                 # It was certainly ours, and nothing says that this has changed.
                 claim = replace(claim, state=so_far.state, job=asked.job)
-    yield Write(claim.state, claim.job)
+    is_first = not is_awaited and _is_first(claim, record)
+    # Of a job that is lost on a retry without a memory, an earlier try may be the winner.
+    is_known = claim.state is ClaimState.CLAIMED or not is_forgotten
+    yield Write(claim.state, claim.job, is_first=is_first and is_known)
     return claim, is_awaited
+
+
+def _is_first(claim: Claim, record: ClaimRecord | None) -> bool:
+    """Return whether an earlier try, which left this record, has not known what the claim has come to."""
+    if claim.state is ClaimState.REFUSED:
+        # Each refusal is one. Without an answer, there is none.
+        return not isinstance(claim.error, ServiceUnavailable)
+    return record is None or record.state not in (claim.state, ClaimState.CLAIMED)
 
 
 def claiming_next(job: OfferedJob, record: ClaimRecord, tokens: Collection[str | None]) -> NextSteps:
@@ -314,7 +334,7 @@ def claiming_next(job: OfferedJob, record: ClaimRecord, tokens: Collection[str |
         asked = yield AskDetails()
         if isinstance(asked, Asked):
             claim = yield from acknowledging(asked.job, asked.nonce, in_doubt=True)
-    yield Write(claim.state, claim.job)
+    yield Write(claim.state, claim.job, is_first=_is_first(claim, record if may_be_ours else None))
     return claim
 
 
@@ -338,5 +358,5 @@ def claiming_anew(job: OfferedJob, record: ClaimRecord) -> NextSteps:
     claim = yield from acknowledging(asked.job, asked.nonce)
     if claim.state is ClaimState.CLAIMED:
         yield WithdrawResults(known)
-        yield Write(claim.state, claim.job)
+        yield Write(claim.state, claim.job, is_first=True)
     return claim

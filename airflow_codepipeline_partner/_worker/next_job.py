@@ -28,7 +28,7 @@ from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInsta
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
 from airflow_codepipeline_partner._protocol.results import CurrentRevision, ExecutionDetails
-from airflow_codepipeline_partner._worker import awaited_job, report, result_defaults
+from airflow_codepipeline_partner._worker import awaited_job, job_counts, report, result_defaults
 from airflow_codepipeline_partner._worker.claim import log_claim
 from airflow_codepipeline_partner._worker.claiming import (
     DoubtResults,
@@ -219,6 +219,7 @@ def put_result(hook: CodePipelineHook, claim: ClaimInRun, call: Call) -> str:
             call,
             certain=claim.record.is_certain,
             is_next=bool(claim.record.former_job_ids),
+            claimed_at=claim.record.at,
         )
 
 
@@ -433,7 +434,8 @@ class _ClaimingTask:
         if isinstance(step, Write):
             policy = self.claim.unknown_claim
             record = ClaimRecord(step.state, step.job, self.former, self.since, policy, self.kept)
-            return store.write_claim(record)
+            store.write_claim(record)
+            return job_counts.count_claim(step)
         if isinstance(step, ReadResults):
             return store.read_each_result(self.job.job_id)
         if isinstance(step, DoubtResults):

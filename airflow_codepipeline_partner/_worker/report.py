@@ -11,12 +11,15 @@ done.
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_codepipeline_partner import _spans
 from airflow_codepipeline_partner._job_log import in_line, job_fields, place_of, progress_text
 from airflow_codepipeline_partner._protocol import requests
 from airflow_codepipeline_partner._protocol.jobs import OfferedJob
 from airflow_codepipeline_partner._protocol.requests import Call
+from airflow_codepipeline_partner._worker import job_counts
 from airflow_codepipeline_partner._worker.job_life import Results
 from airflow_codepipeline_partner._worker.records import ResultRecord
 from airflow_codepipeline_partner._worker.reporting import (
@@ -66,6 +69,7 @@ def put_once(
     was_claimed: bool = True,
     is_next: bool = False,
     lacks_records: bool = False,
+    claimed_at: datetime | None = None,
 ) -> str:
     """
     Report a job's result, unless the records say that it has one.
@@ -78,6 +82,7 @@ def put_once(
     :param was_claimed: Whether that is known from its claim. If not, the job may not be claimed yet.
     :param is_next: Whether it continues an action of this run, so that no other run claims it.
     :param lacks_records: Whether another task may have put a result, of which the record is cleared.
+    :param claimed_at: When the job was claimed, for the metric of how long it took; None if it is not known.
     :return: Which result the job has now: ``success``, ``continue`` or ``failure``.
     :raises JobNotInProgress: The job takes no result any more. The next try sends the same call once more.
     :raises CodePipelineError: The result could not be put.
@@ -107,6 +112,8 @@ def put_once(
             came_of_it = store.read_results(job.job_id)
         elif isinstance(action, Write):
             store.write_result(action.record)
+            if action.is_first:
+                job_counts.count_result(action.record, job, claimed_at)
         elif isinstance(action, Withdraw):
             store.withdraw_result(job.job_id)
         elif isinstance(action, AskStatus):
@@ -119,7 +126,8 @@ def put_once(
                     place_of(job),
                 )
             sent = action.record.call(job)
-            came_of_it, error = _send(hook, sent)
+            with _spans.span("report", job_id=job.job_id, result=action.record.result):
+                came_of_it, error = _send(hook, sent)
             taken = sent if error is None else taken
 
 

@@ -25,9 +25,14 @@ class Read:
 
 @dataclass(frozen=True)
 class Write:
-    """Write the running task's own record."""
+    """
+    Write the running task's own record.
+
+    :param is_first: Whether certainly no task knew this end of the job before, so that it is to be counted.
+    """
 
     record: ResultRecord
+    is_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -177,7 +182,7 @@ class _Sender:
             yield Write(record)
         answer = self.last = yield Send(record, may_be_taken)
         if answer.reply is Reply.TAKEN:
-            yield Write(record.with_state("done"))
+            yield Write(record.with_state("done"), is_first=True)
             return record.result
         # A job that took no result before has most likely not taken one since, even if an answer was lost.
         may_be_taken = may_be_taken or (answer.in_doubt and not was_refused)
@@ -221,7 +226,9 @@ class _Sender:
             status=status,
         )
         if meaning is Refusal.OURS_WAS_TAKEN:
-            yield Write(sent.with_state("done"))
+            # If another task sends the same call, it may be the one that has had the answer.
+            is_alone = not any(other.is_same_call(sent) for other in results.others)
+            yield Write(sent.with_state("done"), is_first=may_be_taken and is_alone)
             return sent.result
         if meaning is Refusal.ONE_OF_ITS_KIND_WAS_TAKEN:
             # For instance, two tasks have renewed the job at once: it goes on, for one of them. Which one,
@@ -236,7 +243,9 @@ class _Sender:
         is_over = is_forgotten and sent.awaited_by is None
         if meaning is Refusal.ENDED_WITHOUT_US and self._was_claimed:
             # We acknowledged the job, so it has ended: no other result is to be tried.
-            yield Write(sent.with_state("refused"))
+            yield Write(
+                sent.with_state("refused"), is_first=self._first_refusal is None and not results.others
+            )
         elif meaning is Refusal.PERHAPS_NEVER_OURS and (is_over or not self._is_next):
             # It has ended, perhaps with this result, or another run claims it. This run leaves it. If the own
             # intent is gone, a user has cleared the claim, and the next try may have claimed the job by now.
@@ -257,7 +266,7 @@ class _Sender:
         yield Write(record.with_state("intended"))
         answer = self.last = yield Send(record, True)
         if answer.reply is Reply.TAKEN:
-            yield Write(record.with_state("done"))
+            yield Write(record.with_state("done"), is_first=True)
             return record.result
         # The record says that it may have been taken: the next try sends it again.
         return None

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from airflow_codepipeline_partner import _spans
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner._protocol.job_details import Artifact, JobDetails
 from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
@@ -153,6 +154,7 @@ class JobStorage:
         """
         progress = self._log_of("Downloading", artifact)
         with (
+            self._span("download", artifact),
             self._errors(artifact, "downloaded"),
             disk_errors(artifact.name, "stored"),
             transfer_manager(self.client) as manager,
@@ -195,7 +197,11 @@ class JobStorage:
         :param path: The file, which must not change during the upload.
         :raises ArtifactError: It could not be uploaded.
         """
-        with self._errors(artifact, "uploaded"), disk_errors(artifact.name, "read"):
+        with (
+            self._span("upload", artifact),
+            self._errors(artifact, "uploaded"),
+            disk_errors(artifact.name, "read"),
+        ):
             size = path.stat().st_size
             progress = self._log_of("Uploading", artifact, size)
             with transfer_manager(self.client) as manager:
@@ -220,7 +226,11 @@ class JobStorage:
         """
         progress = self._log_of("Uploading", artifact, size)
         counted = CountedStream(stream, size, artifact.name)
-        with self._errors(artifact, "uploaded"), transfer_manager(self.client) as manager:
+        with (
+            self._span("upload", artifact),
+            self._errors(artifact, "uploaded"),
+            transfer_manager(self.client) as manager,
+        ):
             manager.upload(
                 counted,
                 artifact.bucket,
@@ -230,6 +240,9 @@ class JobStorage:
             ).result()
         self._uploaded.add(artifact.name)
         progress.end()
+
+    def _span(self, what: str, artifact: Artifact) -> AbstractContextManager[None]:
+        return _spans.span(what, job_id=self.job.job_id, artifact=artifact.name)
 
     @property
     def _encryption(self) -> dict[str, str]:

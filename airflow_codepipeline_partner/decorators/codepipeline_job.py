@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow_codepipeline_partner._base_operator import check_job_to_claim, to_templatable
@@ -188,8 +189,10 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, ClaimingOperator):
             lacks_records = bool(self._finishing_tasks(context["dag"])) and checkpoint.is_of_ended_run(
                 offered, context["dag_run"]
             )
+            claimed_at = None if known is None else known.at
             if call is None:
                 claimed = claim_job(self.hook, context, offered, self.unknown_claim, ends_with_claim=False)
+                claimed_at = claimed_at or datetime.now(UTC)
                 call = self._work(context, claimed)
             else:
                 claimed = known.job if known is not None else ClaimedJob(offered, certain=False)
@@ -199,7 +202,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, ClaimingOperator):
         except BaseException as error:
             self._end(context, offered.job_id, error)
             raise
-        known_facts = {"certain": claimed.certain, "lacks_records": lacks_records}
+        known_facts = {"certain": claimed.certain, "lacks_records": lacks_records, "claimed_at": claimed_at}
         with job_fields(claimed):
             result = self._report(context, checkpoint, call, **known_facts)
         self.show_job(context, claimed)
@@ -281,7 +284,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, ClaimingOperator):
             # The work is done. A record that cannot be read is no reason to do it again, or to fail the job.
             self.log.warning("The record of uploads cannot be read: %s.", type(error).__name__)
 
-    def _report(self, context: Any, checkpoint: ResultCheckpoint, call: Call, **known: bool) -> str:
+    def _report(self, context: Any, checkpoint: ResultCheckpoint, call: Call, **known: Any) -> str:
         """Put the result of the work, and return the result that the job has now; see :func:`put_once`."""
         try:
             return report.put_once(self.hook, checkpoint, call, **known)
@@ -355,8 +358,9 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, ClaimingOperator):
         call = result_defaults.failure(job, why.message, why.type, **run)
         checkpoint = ResultCheckpoint(context)
         try:
+            known_facts = {"certain": record.is_certain, "claimed_at": record.at}
             with job_fields(record.job):
-                result = report.put_once(self.hook, checkpoint, call, certain=record.is_certain)
+                result = report.put_once(self.hook, checkpoint, call, **known_facts)
             outcome = f"has the result {result}"
         except Exception as trouble:
             ours = isinstance(trouble, CodePipelineProviderError)

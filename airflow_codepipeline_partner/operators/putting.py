@@ -71,6 +71,7 @@ class Putting:
                     certain=claim is None or claim.record.is_certain,
                     was_claimed=claim is not None,
                     is_next=claim is not None and bool(claim.record.former_job_ids),
+                    claimed_at=None if claim is None else claim.record.at,
                 )
             except (JobNotFound, JobNotInProgress):
                 if claim is not None and self._has_gone_on(claim, at_least):

@@ -81,6 +81,8 @@ class CodePipelineStartPipelineOperator(WaitingOperator):
 
     def set_going(self, context: Any) -> str:
         """Return the id of the execution that this try, or an earlier one, has started."""
+        from airflow_codepipeline_partner import _metrics
+
         token = self.client_request_token or token_of(context)
         store = task_state_store(context)
         note = (store.get(_STARTED_KEY) if store is not None else None) or {}
@@ -99,6 +101,9 @@ class CodePipelineStartPipelineOperator(WaitingOperator):
         if store is not None:
             started = {"token": token, "pipeline_name": self.pipeline_name, "execution_id": execution_id}
             store.set(_STARTED_KEY, started)
+        if store is not None or context["ti"].try_number == 1:
+            # Otherwise, an earlier try may have started it.
+            _metrics.count(_metrics.EXECUTIONS_STARTED, pipeline=self.pipeline_name)
         with pipeline_fields(self.pipeline_name, execution_id):
             self.log.info("Started %s, execution %s.", self.pipeline_name, execution_id)
         return execution_id

@@ -85,6 +85,7 @@ class State(NamedTuple):
     :param unaware: Whether CodePipeline did not return the status of the ended job when a task asked.
     :param claims: How many times another run may still claim the job.
     :param careless: A task that sent a call although it had read that the job was left; empty if none did.
+    :param counted: The ends of the job that tasks have counted: ``done`` or ``refused``.
     """
 
     tasks: tuple[Task, ...]
@@ -96,6 +97,7 @@ class State(NamedTuple):
     unaware: bool = False
     claims: int = 0
     careless: str = ""
+    counted: tuple[str, ...] = ()
 
 
 def results_for(state: State, name: str) -> tuple[Any, ...]:
@@ -134,7 +136,8 @@ def next_action(wants: str, heard: tuple[Any, ...], certain: bool) -> Any:
         return "failed" if end.value is None else f"ended {end.value}"
     if isinstance(action, Write | Send):
         record = action.record
-        return type(action), record.arguments["call"], record.state
+        is_first = isinstance(action, Write) and action.is_first
+        return type(action), record.arguments["call"], record.state, is_first
     return (type(action),)
 
 
@@ -243,6 +246,7 @@ class Explorer:
         self, state: State, task: Task, action: tuple[Any, ...], become: Callable[..., State]
     ) -> Iterator[tuple[str, State]]:
         kind, *about = action
+        about, is_counted = about[:2], about[2:] == [True]
         heard = task.heard or ()
         if kind is Read:
             yield f"{task.name} reads", become(heard=(*heard, results_for(state, task.name)))
@@ -251,7 +255,8 @@ class Explorer:
             if kind is Write:
                 left = tuple(sorted((*left, (task.name, *about))))
             what = f"{task.name} writes {' '.join(about)}" if about else f"{task.name} withdraws"
-            yield what, become(heard=(*heard, ("done", None)))._replace(records=left)
+            counted = (*state.counted, about[1]) if is_counted else state.counted
+            yield what, become(heard=(*heard, ("done", None)))._replace(records=left, counted=counted)
         elif kind is AskStatus:
             status = None if not state.taken else STATUS_OF.get(state.taken.partition(" ")[0], "Failed")
             for found in {None, status}:
