@@ -92,7 +92,7 @@ EXECUTIONS_STARTED = Metric(
 EXECUTION_WAITS_ENDED = Metric(
     "codepipeline.executions.waits_ended",
     "counter",
-    "waits of tasks for an execution that ended; InProgress: not in time",
+    "waits for an execution that are over; InProgress: in vain",
     ("pipeline", "status"),
 )
 METRICS = (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A statsd server, and a collector of OpenTelemetry's traces, that remember what a real Airflow sends them."""
+"""A statsd server, and a collector of OpenTelemetry's traces, that remember what an Airflow sends them."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_codepipeline_partner import _spans
 from airflow_codepipeline_partner._compat import AirflowSkipException, is_started_anew
 from airflow_codepipeline_partner._job_log import job_fields
 from airflow_codepipeline_partner._protocol import requests
@@ -418,7 +419,8 @@ class _ClaimingTask:
 
         :raises CodePipelineProviderError: CodePipeline refused, or did not answer.
         """
-        claim = drive(steps, self._carry_out)
+        with _spans.span("claim", job_id=self.job.job_id):
+            claim = drive(steps, self._carry_out)
         if claim is not None and claim.error is not None:
             raise claim.error
         if claim is None:

@@ -49,6 +49,17 @@ def test_a_failed_action_is_named(partner, executions, run_dag, how):
     assert list(executions().values()) == ["Failed"]
 
 
+@pytest.mark.parametrize("how", WAYS)
+def test_its_start_and_each_wait_for_its_end_are_counted(partner, run_dag, stats, how):
+    partner(lambda hook, job: hook.fail(job, message="No such host."))
+    assert run_dag(f"start_pipeline_{how}", pipeline="pipe").states == {"start": "failed"}
+    sent = [(name, tags) for _, name, _, tags in stats.sent if name.startswith("codepipeline.executions")]
+    about = {"pipeline": "pipe"}
+    waited = ("codepipeline.executions.waits_ended", {**about, "status": "Failed"})
+    # The task's retry has waited again.
+    assert sent == [("codepipeline.executions.started", about), waited, waited]
+
+
 @pytest.mark.parametrize("fault", ["the answer is lost", "the process dies"])
 def test_a_second_try_starts_no_second_execution(partner, executions, run_dag, monkeypatch, fault):
     partner(lambda hook, job: hook.succeed(job))

@@ -16,6 +16,8 @@ from airflow_codepipeline_partner.emulator import Emulator
 from demo.local_airflow import LocalAirflow
 
 SECONDS = 240
+#: After which the emulator offers the next job.
+CONTINUATION_DELAY = 40
 TAGS = "".join(f",{name}={value}" for name, value in ACTION_TYPE.items())
 HAS_SPANS_IN_TASKS = airflow.__version__ >= "3.2"
 EXAMPLES = ("example_jobs_as_asset_events.py", "example_continue_in_same_run.py")
@@ -30,7 +32,9 @@ def sent(tmp_path_factory):
     for name in EXAMPLES:
         shutil.copy(REPO / "example_dags" / name, dags / name)
     watching = dags / EXAMPLES[0]
-    watching.write_text(watching.read_text().replace('"example_claim_work_finish"', '"example_continue_in_same_run"'))
+    watching.write_text(
+        watching.read_text().replace('"example_claim_work_finish"', '"example_continue_in_same_run"')
+    )
     with Emulator() as emulator, Statsd() as statsd, Collector() as collector:
         customer = emulator.add_customer()
         emulator.add_pipeline("pipe", client_id=customer.client_id, action_type=ACTION_TYPE)
@@ -51,15 +55,14 @@ def sent(tmp_path_factory):
         with LocalAirflow(home, dags, environment=environment) as running:
             emulator.start_execution("pipe")
 
-            def is_over():
-                # The next job is offered after a while.
-                emulator.advance(5)
-                return statsd.counts[f"jobs.succeeded{TAGS}"]
-
-            running.wait_for(is_over, "the end of the job", SECONDS)
+            running.wait_for(lambda: statsd.counts[f"jobs.continued{TAGS}"], "the first job", SECONDS)
+            emulator.advance(CONTINUATION_DELAY)
+            running.wait_for(lambda: statsd.counts[f"jobs.succeeded{TAGS}"], "the next job", SECONDS)
             if HAS_SPANS_IN_TASKS:
                 running.wait_for(lambda: len(spans_of(collector)) >= 4, "the spans", SECONDS)
-        yield SimpleNamespace(statsd=statsd, spans=spans_of(collector), all=collector.spans, customer=customer)
+        yield SimpleNamespace(
+            statsd=statsd, spans=spans_of(collector), all=collector.spans, customer=customer
+        )
 
 
 def spans_of(collector):
@@ -104,4 +107,7 @@ def test_claims_and_results_are_spans_of_their_tasks(sent):
         ("worker.half_way", "codepipeline.report"),
     ]
     for span in sent.spans:
-        assert {attribute.key for attribute in span.attributes} <= {"codepipeline.job_id", "codepipeline.result"}
+        assert {attribute.key for attribute in span.attributes} <= {
+            "codepipeline.job_id",
+            "codepipeline.result",
+        }
