@@ -88,7 +88,7 @@ def test_the_dashboard_shows_each_metric():
     assert set().union(*map(metrics_in, shown)) == set(IN_PROMETHEUS.values())
 
 
-def test_the_texts_of_panels_and_alerts_name_labels_of_their_query():
+def test_texts_name_labels_of_their_query():
     texts = [(t["legendFormat"], t["expr"]) for p in dashboard()["panels"] for t in p.get("targets", ())]
     texts += [(each["annotations"]["summary"].replace("$labels.", ""), each["expr"]) for each in alerts()]
     for text, expression in texts:
