@@ -71,6 +71,7 @@ def claim(earlier=None, answer=TAKEN, *, awaited=False, context=None):
         (known(CLAIMED), TAKEN, {}),
         (known(CLAIMED, was_cleared=True), TAKEN, {}),
         (known(CLAIMED, was_cleared=True), STALE, {}),
+        (known(CLAIMED, was_cleared=True), Acknowledged("Succeeded"), {}),
         (known(INTENT), TAKEN, {"jobs.claimed": 1}),
         (known(INTENT), STALE, {"jobs.unknown": 1}),
         (known(UNKNOWN), STALE, {}),
