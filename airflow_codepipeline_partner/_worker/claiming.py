@@ -299,7 +299,7 @@ def _is_first(claim: Claim, record: ClaimRecord | None) -> bool:
     if claim.state is ClaimState.REFUSED:
         # Each refusal is one. Without an answer, there is none.
         return not isinstance(claim.error, ServiceUnavailable)
-    return record is None or record.state not in (claim.state, ClaimState.CLAIMED)
+    return record is None or record.state is not claim.state
 
 
 def claiming_next(job: OfferedJob, record: ClaimRecord, tokens: Collection[str | None]) -> NextSteps:
