@@ -81,7 +81,6 @@ def claim(earlier=None, answer=TAKEN, *, awaited=False, context=None):
         (Earlier(is_forgotten=True), STALE, {}),
         (Earlier(is_forgotten=True), TAKEN, {"jobs.claimed": 1}),
     ],
-    ids=str,
 )
 def test_a_claim_is_counted_when_it_first_comes_to_this(earlier, answer, counted, stats):
     claim(earlier, answer)
