@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real Airflow sends what it counts of a whole job's life: its triggerer, its tasks, its callbacks."""
+"""A real Airflow sends what it counts of a whole job's life, from its triggerer and from its tasks."""
 
 from __future__ import annotations
 
@@ -16,25 +16,19 @@ from airflow_codepipeline_partner.emulator import Emulator
 from demo.local_airflow import LocalAirflow
 
 SECONDS = 240
-#: After which the emulator offers the next job.
-CONTINUATION_DELAY = 40
 TAGS = "".join(f",{name}={value}" for name, value in ACTION_TYPE.items())
 HAS_SPANS_IN_TASKS = airflow.__version__ >= "3.2"
-EXAMPLES = ("example_jobs_as_asset_events.py", "example_continue_in_same_run.py")
+EXAMPLES = ("example_jobs_as_asset_events.py", "example_claim_work_finish.py")
 
 
 @pytest.fixture(scope="module")
 def sent(tmp_path_factory):
-    """What was sent of one action, which goes on in a second job."""
+    """What was sent of one job."""
     home = tmp_path_factory.mktemp("airflow")
     dags = home / "dags"
     dags.mkdir()
     for name in EXAMPLES:
         shutil.copy(REPO / "example_dags" / name, dags / name)
-    watching = dags / EXAMPLES[0]
-    watching.write_text(
-        watching.read_text().replace('"example_claim_work_finish"', '"example_continue_in_same_run"')
-    )
     with Emulator() as emulator, Statsd() as statsd, Collector() as collector:
         customer = emulator.add_customer()
         emulator.add_pipeline("pipe", client_id=customer.client_id, action_type=ACTION_TYPE)
@@ -55,11 +49,9 @@ def sent(tmp_path_factory):
         with LocalAirflow(home, dags, environment=environment) as running:
             emulator.start_execution("pipe")
 
-            running.wait_for(lambda: statsd.counts[f"jobs.continued{TAGS}"], "the first job", SECONDS)
-            emulator.advance(CONTINUATION_DELAY)
-            running.wait_for(lambda: statsd.counts[f"jobs.succeeded{TAGS}"], "the next job", SECONDS)
+            running.wait_for(lambda: statsd.counts[f"jobs.succeeded{TAGS}"], "the end of the job", SECONDS)
             if HAS_SPANS_IN_TASKS:
-                running.wait_for(lambda: len(spans_of(collector)) >= 4, "the spans", SECONDS)
+                running.wait_for(lambda: len(spans_of(collector)) >= 2, "the spans", SECONDS)
         yield SimpleNamespace(
             statsd=statsd, spans=spans_of(collector), all=collector.spans, customer=customer
         )
@@ -69,15 +61,10 @@ def spans_of(collector):
     return [span for span in collector.spans if span.name.startswith("codepipeline.")]
 
 
-def test_each_fact_of_two_jobs_is_counted_once(sent):
+def test_each_fact_of_a_job_is_counted_once(sent):
     counts = {name: count for name, count in sent.statsd.counts.items() if name.startswith("jobs.")}
     counts.pop(f"jobs.offered_again{TAGS}", None)
-    assert counts == {
-        f"jobs.offered{TAGS}": 2,
-        f"jobs.claimed{TAGS}": 2,
-        f"jobs.continued{TAGS}": 1,
-        f"jobs.succeeded{TAGS}": 1,
-    }
+    assert counts == {f"jobs.offered{TAGS}": 1, f"jobs.claimed{TAGS}": 1, f"jobs.succeeded{TAGS}": 1}
 
 
 def test_the_triggerer_counts_its_polls(sent):
@@ -103,8 +90,6 @@ def test_claims_and_results_are_spans_of_their_tasks(sent):
     assert sorted((tasks.get(span.parent_span_id), span.name) for span in sent.spans) == [
         ("worker.claim", "codepipeline.claim"),
         ("worker.finish_job", "codepipeline.report"),
-        ("worker.half_way", "codepipeline.claim"),
-        ("worker.half_way", "codepipeline.report"),
     ]
     for span in sent.spans:
         assert {attribute.key for attribute in span.attributes} <= {
