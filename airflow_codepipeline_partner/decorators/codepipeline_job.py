@@ -358,9 +358,10 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, ClaimingOperator):
         call = result_defaults.failure(job, why.message, why.type, **run)
         checkpoint = ResultCheckpoint(context)
         try:
-            known_facts = {"certain": record.is_certain, "claimed_at": record.at}
             with job_fields(record.job):
-                result = report.put_once(self.hook, checkpoint, call, **known_facts)
+                result = report.put_once(
+                    self.hook, checkpoint, call, certain=record.is_certain, claimed_at=record.at
+                )
             outcome = f"has the result {result}"
         except Exception as trouble:
             ours = isinstance(trouble, CodePipelineProviderError)
