@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import pytest
+from airflow.sdk import DAG
+from support import ACTION_TYPE
 
 from airflow_codepipeline_partner.links import CONSOLE_DOMAINS, CodePipelineLink, pipeline_url
+from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
 
 PATH = "/codesuite/codepipeline/pipelines"
 
@@ -50,3 +54,18 @@ def test_the_link_is_what_the_task_found_or_empty():
     assert link.get_link(found, ti_key=None) == "https://example.com/pipe"
     assert link.get_link(SimpleNamespace(pipeline_url=None), ti_key=None) == ""
     assert link.get_link(SimpleNamespace(), ti_key=None) == ""
+
+
+def test_a_dag_that_was_stored_while_the_sensor_had_a_link_still_loads(airflow_database, monkeypatch):
+    from airflow.serialization import serialized_objects
+
+    # Until Airflow 3.1, one class is both the DAG and the way to it.
+    name = "DagSerialization" if hasattr(serialized_objects, "DagSerialization") else "SerializedDAG"
+    serialization = getattr(serialized_objects, name)
+    with monkeypatch.context() as former, DAG("stored", schedule=None) as dag:
+        former.setattr(CodePipelineJobSensor, "operator_extra_links", (CodePipelineLink(),))
+        CodePipelineJobSensor(task_id="wait", action_type=ACTION_TYPE)
+        stored = serialization.serialize_dag(dag)
+    assert "_link_CodePipelineLink" in json.dumps(stored)
+    loaded = serialization.deserialize_dag(stored)
+    assert loaded.get_task("wait").task_id == "wait"

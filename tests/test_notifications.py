@@ -357,3 +357,14 @@ def test_a_refused_success_of_an_unclaimed_next_job_is_not_put():
     puts = []
     notifier._end(SimpleNamespace(send_result=puts.append), claim, Results(recorded("refused", SUCCESS)))
     assert [requests.result_of(call) for call in puts] == ["failure"]
+
+
+def test_where_dag_test_calls_it_there_is_no_error(emulator, offer, run_dag, capfd):
+    """Airflow gives it the scheduler's copy of the DAG there."""
+    job = offer()
+    run = run_dag("many_jobs", jobs=[job], work_of={job["job_id"]: "fail"})
+    assert run.state == "failed"
+    shown = "".join(capfd.readouterr())
+    assert "dag.test() gives callbacks a DAG without its operators" in shown
+    assert "Callback failed" not in shown
+    assert results_of(emulator, job) == ["failure"]
