@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.sdk import DAG
-from support import ACTION_TYPE, action_state, results_of
+from support import ACTION_TYPE, CUSTOM_TYPE, action_state, results_of
 
 from airflow_codepipeline_partner._compat import AirflowFailException, AirflowRescheduleException
 from airflow_codepipeline_partner._transport import Transport
@@ -423,11 +423,14 @@ def test_a_number_is_a_revision_too(emulator, offer, run_dag):
     assert sent == {"revision": "1234567", "changeIdentifier": "1"}
 
 
-def test_a_link_that_cannot_be_made_fails_nothing(emulator, offer, run_dag, monkeypatch):
+def test_a_link_that_cannot_be_made_fails_nothing(emulator, aws_connection, make_hook, run_dag, monkeypatch):
     def no_location(self):
         raise RuntimeError("no region")
 
-    job = offer()
+    # A partner's job has no link.
+    emulator.add_pipeline("own", action_type=CUSTOM_TYPE)
+    emulator.start_execution("own")
+    job = make_hook().poll(CUSTOM_TYPE)[0].to_xcom()
     monkeypatch.setattr(CodePipelineHook, "location", property(no_location))
     assert run_dag(ONE_JOB, job=job).state == "success"
     assert results_of(emulator, job) == ["success"]
