@@ -48,7 +48,8 @@ def _manager_class() -> Any:
             self, *, method: Any, user: Any, access_entity: Any = None, details: Any = None
         ) -> bool:
             readable = READABLE[user.username]
-            if access_entity is not None and access_entity.value in DENIED.get(user.username, set()):
+            what = "DAG" if access_entity is None else access_entity.value
+            if what in DENIED.get(user.username, set()):
                 return False
             return method == "GET" and (readable is None or (details and details.id in readable))
 

@@ -79,8 +79,8 @@ def test_a_page_of_another_dag_is_not_found(addresses, log_in):
     assert log_in("ann").get(bob).text == log_in("ann").get("/jobs/999/-1/claim").text
 
 
-@pytest.mark.parametrize("entity", ["XCOM", "RUN", "TASK_INSTANCE"])
-def test_a_dag_whose_xcoms_are_denied_is_hidden(addresses, log_in, entity):
+@pytest.mark.parametrize("entity", ["DAG", "XCOM", "RUN", "TASK_INSTANCE"])
+def test_a_dag_of_which_a_part_is_denied_is_hidden(addresses, log_in, entity):
     DENIED["ann"] = {entity}
     assert "of-ann" not in log_in("ann").get("/").text
     assert log_in("ann").get(addresses[1]).status_code == 404
