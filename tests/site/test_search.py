@@ -16,6 +16,7 @@ QUESTIONS = {
     "how long may a job take": {"long-work"},
     "MWAA": {"managed-airflow"},
     "test my DAG": {"testing"},
+    "prometheus": {"metrics"},
     "permissions": {"reference/permissions"},
     "two Airflows one action type": {"custom-actions", "dag-steps"},
     "artifact download": {"artifacts"},
