@@ -89,6 +89,8 @@ def test_called_twice_it_ends_the_job_once_and_says_so(emulator, offer, run_dag,
     notify(run)
     notify(run)
     assert results_of(emulator, job) == ["failure", "InvalidJobStateException"]
+    refused = said.pop(1)
+    assert refused.startswith("CodePipeline has not taken the result failure: ")
     assert said == [
         "Reported pipe / Partner / Partner to CodePipeline: Failed, JobFailed: Airflow could not complete "
         "this action (DAG claim_only).",
