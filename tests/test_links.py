@@ -56,7 +56,7 @@ def test_the_link_is_what_the_task_found_or_empty():
     assert link.get_link(SimpleNamespace(), ti_key=None) == ""
 
 
-def test_a_dag_that_was_stored_while_the_sensor_had_a_link_still_loads(airflow_database, monkeypatch):
+def test_a_stored_dag_with_the_sensors_link_still_loads(airflow_database, monkeypatch):
     from airflow.serialization import serialized_objects
 
     # Until Airflow 3.1, one class is both the DAG and the way to it.
