@@ -131,11 +131,14 @@ def test_archives_are_read_as_their_formats_say(tmp_path):
 
 
 def test_the_page_on_an_index_links_to_nothing_beside_it():
-    [rule] = PROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]
+    rules = PROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]
     readme = (REPO / "README.md").read_text()
-    page = re.sub(rule["pattern"], rule["replacement"], readme)
+    page = readme
+    for rule in rules:
+        page = re.sub(rule["pattern"], rule["replacement"], page)
     assert re.findall(r"\]\((?!https://)", readme)
     assert re.findall(r"\]\((?!https://)", page) == []
+    assert re.findall(r"^!", page, re.MULTILINE) == []
 
     def code(text):
         return re.findall(r"^```.*?^```$", text, re.MULTILINE | re.DOTALL)
