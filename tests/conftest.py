@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -42,6 +43,11 @@ os.environ.update(
     AIRFLOW__CORE__UNIT_TEST_MODE="False",
     AWS_EC2_METADATA_DISABLED="true",
 )
+
+
+def pytest_configure() -> None:
+    # As Ctrl-C does: fixtures end what they have started, also if a limit of time ends the tests.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

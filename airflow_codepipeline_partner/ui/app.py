@@ -12,6 +12,7 @@ from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_view
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.staticfiles import StaticFiles
@@ -47,6 +48,7 @@ _ERRORS = {
     401: "Log in to Airflow to see this page.",
     403: "You may not see this page. It needs the right to view Airflow's plugins.",
     404: "There is no such job, or you may not see it.",
+    422: "This address does not fit the page. Begin again at all jobs.",
     405: "This page only shows. It changes nothing.",
 }
 
@@ -180,7 +182,7 @@ def _jobs_page(
 
 async def _show_error(request: Request, error: Exception) -> Response:
     """Show an error as a page, without what caused it."""
-    status = error.status_code if isinstance(error, StarletteHTTPException) else 500
+    status = 422 if isinstance(error, RequestValidationError) else getattr(error, "status_code", 500)
     message = _ERRORS.get(status, "The page could not be made. Airflow's log says why.")
     values = {"tab": "", "status_code": status, "message": message}
     response = _page("error.html", addresses_of(request), status=status, **values)
@@ -197,5 +199,6 @@ def make_app() -> FastAPI:
     # They hold no data.
     folder = str(files("airflow_codepipeline_partner.ui") / "static")
     app.mount("/static", StaticFiles(directory=folder), name="static")
-    app.add_exception_handler(StarletteHTTPException, _show_error)
+    for kind in (StarletteHTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _show_error)
     return app

@@ -116,3 +116,13 @@ def test_the_headers_let_nothing_in_from_elsewhere(addresses, log_in):
     assert "unsafe" not in policy
     assert "frame-ancestors 'self'" in policy
     assert log_in().get("/").headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "address", ["/?page=secret-text", "/?before=x", "/jobs/x/-1/claim", "/jobs/1/y/claim"]
+)
+def test_an_address_that_does_not_fit_gets_a_page(log_in, address):
+    page = log_in("ann").get(address)
+    assert page.status_code == 422
+    assert "does not fit" in page.text
+    assert "secret-text" not in page.text

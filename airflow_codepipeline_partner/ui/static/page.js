@@ -49,7 +49,9 @@ async function refresh() {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
     if (!answer.ok) throw new Error(String(answer.status));
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (!isPaused) replaceParts(fresh);
+    // A session that has ended leads to the login page, which is no error.
+    if (!fresh.getElementById("refreshed")) say("refreshed", "Not refreshed: log in to Airflow again.");
+    else if (!isPaused) replaceParts(fresh);
   } catch {
     say("refreshed", "The last refresh failed.");
   } finally {
@@ -59,14 +61,15 @@ async function refresh() {
 
 function replaceParts(fresh) {
   const before = document.getElementById("jobs-count")?.textContent;
+  let isWhole = true;
   for (const part of document.querySelectorAll("[data-refresh]")) {
     const next = fresh.getElementById(part.id);
-    // Whoever is at a link, or has marked text, keeps it.
-    if (!next || next.innerHTML === part.innerHTML || isInUse(part)) continue;
-    part.replaceChildren(...next.childNodes);
+    if (!next || next.innerHTML === part.innerHTML) continue;
+    // A part with the keyboard's focus, or with marked text, stays as it is.
+    if (isInUse(part)) isWhole = false;
+    else part.replaceChildren(...next.childNodes);
   }
-  const time = fresh.getElementById("refreshed");
-  if (time) document.getElementById("refreshed")?.replaceChildren(...time.childNodes);
+  if (isWhole) document.getElementById("refreshed")?.replaceChildren(...fresh.getElementById("refreshed").childNodes);
   const after = document.getElementById("jobs-count")?.textContent;
   // Only what matters is read out: not each refresh, but that the list has changed.
   if (after !== undefined && after !== before) say("announcement", after);
