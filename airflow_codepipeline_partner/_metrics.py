@@ -160,10 +160,17 @@ def count_offers(action_type: _ActionType, job_ids: Iterable[str]) -> None:
 
 
 def _send(method: str, metric: Metric, value: Any, action_type: _ActionType | None, tags: Any) -> None:
-    try:
+    with harmless():
         about = {} if action_type is None else action_type.to_api()
         of_type = {name: about.get(name, "unknown") for name in TYPE_TAGS if name in metric.tags}
         getattr(_stats(), method)(metric.name, value, tags=of_type | tags)
+
+
+@contextmanager
+def harmless() -> Generator[None, None, None]:
+    """Let nothing that goes wrong with a metric be noticed by a job: it is logged once for each kind."""
+    try:
+        yield
     except Exception as error:
         # Its text might hold anything. Once for each kind, or each job would have such a line.
         name = type(error).__name__

@@ -39,13 +39,18 @@ def count_claim(step: Write, context: Mapping[str, Any] | None = None) -> None:
         return
     kind = step.job.job.action_type
     _metrics.count(metric, kind)
+    with _metrics.harmless():
+        _measure_delay(step, context)
+
+
+def _measure_delay(step: Write, context: Mapping[str, Any] | None) -> None:
     run = (context or {}).get("dag_run")
     due = getattr(run, "run_after", None)
     conf = getattr(run, "conf", None) or {}
     by_asset = getattr(run, "run_type", None) == "asset_triggered"
     if step.state is ClaimState.CLAIMED and due and (by_asset or conf.get("job_id") == step.job.job.job_id):
         waited = (datetime.now(UTC) - due).total_seconds()
-        _metrics.measure(_metrics.JOBS_CLAIM_DELAY, waited, kind)
+        _metrics.measure(_metrics.JOBS_CLAIM_DELAY, waited, step.job.job.action_type)
 
 
 def count_result(record: ResultRecord, job: OfferedJob, claimed_at: datetime | None) -> None:
@@ -56,6 +61,11 @@ def count_result(record: ResultRecord, job: OfferedJob, claimed_at: datetime | N
     :param job: The job.
     :param claimed_at: When the job was claimed, if that is known.
     """
+    with _metrics.harmless():
+        _count_result(record, job, claimed_at)
+
+
+def _count_result(record: ResultRecord, job: OfferedJob, claimed_at: datetime | None) -> None:
     kind = job.action_type
     if record.state != "done":
         _metrics.count(_metrics.JOBS_RESULT_REFUSED, kind)

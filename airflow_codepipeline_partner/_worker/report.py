@@ -141,14 +141,14 @@ def _log_result(job: OfferedJob, result: str, taken: Call | None) -> None:
     """
     with job_fields(job):
         if taken is None:
-            log.info("%s has its result already: %s.", place_of(job), _RESULTS[result])
+            log.info("%s has its result already: %s.", place_of(job), _RESULTS.get(result, result))
         elif result == "failure":
-            failure = taken.arguments["failureDetails"]
+            failure = taken.arguments.get("failureDetails") or {}
             why = f"{failure.get('type')}: {in_line(failure.get('message'))}"
             log.warning("Reported %s to CodePipeline: Failed, %s", place_of(job), why)
         else:
             said = progress_text(taken.arguments.get("executionDetails"))
-            text = ", ".join(filter(None, (_RESULTS[result], said)))
+            text = ", ".join(filter(None, (_RESULTS.get(result, result), said)))
             log.info("Reported %s to CodePipeline: %s", place_of(job), text)
 
 

@@ -194,3 +194,15 @@ def test_a_result_that_was_not_put_is_not_counted(error, stats):
     with pytest.raises(type(error)):
         report.put_once(Hook(memory, error), memory, SUCCESS)
     assert stats.counts == {}
+
+
+@pytest.mark.parametrize("due", ["soon", datetime(2026, 1, 1)])
+def test_nothing_odd_about_a_run_ends_a_task(due):
+    claim(context={"dag_run": SimpleNamespace(run_after=due, conf=["j"], run_type="manual")})
+    claim(context={"dag_run": SimpleNamespace(run_after=due, conf=None, run_type="asset_triggered")})
+
+
+def test_nothing_odd_about_a_result_ends_a_task():
+    odd = SimpleNamespace(state="done", result="success", arguments={})
+    job_counts.count_result(odd, JOB, "long ago")
+    job_counts.count_result(SimpleNamespace(state="done", result="failure", arguments=None), JOB, None)
