@@ -138,7 +138,7 @@ def label_instance(context: Any, job: ClaimedJob) -> None:
     :param job: The job.
     """
     place = place_of(job)
-    map_index = context["ti"].map_index
+    map_index = getattr(context["ti"], "map_index", None)
     # Airflow may read a text without a slash as a number, if the DAG renders to Python's own values.
     if map_index is None or map_index < 0 or "/" not in place or context.get("map_index_template"):
         return

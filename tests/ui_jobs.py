@@ -19,21 +19,24 @@ DENIED: dict[str, set[str]] = {}
 
 
 def clear_database(session: Any) -> None:
-    """Delete what an earlier test has made."""
+    """Delete what an earlier test has made. The DAGs of other tests, which run in this database, stay."""
     from airflow.jobs.job import Job
     from airflow.models import asset as assets
     from airflow.models.dag import DagModel
     from airflow.models.dagrun import DagRun
+    from airflow.models.serialized_dag import SerializedDagModel
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.trigger import Trigger
     from airflow.models.xcom import XComModel
-    from sqlalchemy import delete
+    from sqlalchemy import delete, select
 
     session.execute(delete(assets.association_table))
     models = [XComModel, TaskInstance, Job, assets.DagScheduleAssetReference, assets.AssetEvent]
-    models += [getattr(assets, "AssetWatcherModel", Job), assets.AssetModel, Trigger, DagRun, DagModel]
+    models += [getattr(assets, "AssetWatcherModel", Job), assets.AssetModel, Trigger, DagRun]
     for model in models:
         session.execute(delete(model))
+    stored = select(SerializedDagModel.dag_id)
+    session.execute(delete(DagModel).where(DagModel.dag_id.not_in(stored)))
 
 
 def claim(job_id: str, **changed: Any) -> dict[str, Any]:

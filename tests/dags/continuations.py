@@ -106,7 +106,7 @@ with DAG("given_up_between_two_jobs", schedule=None, render_template_as_native_o
     class GivingUp(CodePipelineContinueJobOperator):
         """Is failed, or marked as succeeded, when it is about to wait."""
 
-        def _hand_on(self, claim: Any, at_least: Any) -> Any:
+        def _hand_on(self, context: Any, claim: Any, at_least: Any) -> Any:
             if self.params["how"] == "fail":
                 raise AirflowFailException("given up")
             return {}

@@ -123,7 +123,7 @@ with DAG("outputs_between_two_jobs", schedule=None, render_template_as_native_ob
     class UploadBeforeTheWait(CodePipelineContinueJobOperator):
         """Uploads when the job has ended, and the next one is not claimed."""
 
-        def _hand_on(self, claim: Any, at_least: Any) -> Any:
+        def _hand_on(self, context: Any, claim: Any, at_least: Any) -> Any:
             upload_all(Workspace(claim.record.job), ["Built"])
 
     UploadBeforeTheWait(task_id="go_on", job=claim.output, poll_interval=0.1)

@@ -274,7 +274,7 @@ def test_a_stale_offer_is_skipped_for_the_next_one(emulator, offer_own, hook, ru
     [fresh] = hook.poll(CUSTOM_TYPE)
     run = run_dag(ONE_JOB, job=job)
     assert run.states["claim"] == "skipped"
-    assert "this offer of it was stale. Then it is offered again" in "".join(capfd.readouterr())
+    assert "or this offer of it was stale: its claim is lost" in "".join(capfd.readouterr())
     assert results_of(emulator, job) == []
     assert run_dag(ONE_JOB, job=fresh.to_xcom()).state == "success"
     assert results_of(emulator, job) == ["success"]
