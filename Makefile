@@ -6,6 +6,8 @@ NEWEST := 3.3.2
 OLDEST := 3.1.8
 AIRFLOW ?= $(NEWEST)
 ARGS ?=
+# More groups of tools for the environment: browser, chaos.
+TOOLS ?=
 # Of the chaos suite.
 JOBS ?= 60
 KILLS ?= 10
@@ -198,7 +200,7 @@ docs-environment:
 	@$(ENVIRONMENT) install docs --group docs
 
 environment: ## make the virtual environment, or bring it up to date
-	@$(ENVIRONMENT) install $(AIRFLOW) --group $(call GROUP,$(AIRFLOW))
+	@$(ENVIRONMENT) install $(AIRFLOW) --group $(call GROUP,$(AIRFLOW)) $(TOOLS)
 
 newest-environment:
 	@$(ENVIRONMENT) install $(NEWEST) --group $(call GROUP,$(NEWEST))
