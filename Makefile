@@ -134,9 +134,8 @@ debian-browser: ## install Chromium for test-browser and pictures (on Debian, as
 benchmark: environment ## measure what the package costs, beside something known (ARGS="--short", ARGS="hook imports")
 	@$(VENV)/bin/python -m benchmarks $(ARGS)
 
-coverage: environment ## run both, and measure the covered branches
-	$(QUICK_TESTS) --cov --cov-branch --cov-report= $(ARGS)
-	$(SYSTEM_TESTS) --cov --cov-branch --cov-append --cov-report=term --cov-fail-under=95 $(ARGS)
+coverage: environment ## the same as test, and measure the covered branches
+	$(QUICK_TESTS) --cov --cov-branch --cov-report=term --cov-fail-under=95 $(ARGS)
 
 lint: newest-environment prose ## check style and format, and the prose of the pages
 	$(NEWEST_VENV)/bin/ruff check .
