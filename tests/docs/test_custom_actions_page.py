@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 
 import boto3
 import pytest
+from declaring import APPROVAL, S3, TRUST, action, stage
 from support import ACTION_TYPE, CUSTOM_TYPE
 
 from tests.docs.pages import blocks, blocks_of, in_shell, page
@@ -15,6 +17,7 @@ from tests.docs.pages import blocks, blocks_of, in_shell, page
 PAGE = "docs/custom-actions.md"
 DECLARED, QUERYABLE = blocks_of(PAGE, "yaml")
 KIND = "Deploy/Custom/Airflow/1"
+WHERE = {"S3Bucket": "sources-of-shop", "S3ObjectKey": "source.zip"}
 
 
 @pytest.fixture
@@ -100,12 +103,12 @@ def names_of(code):
 
 def test_the_action_gets_into_a_pipeline_as_it_says(emulator, aws_connection, tmp_path, make_hook):
     _, _, get, update, _ = blocks_of(PAGE, "bash")
-    [action] = map(json.loads, blocks_of(PAGE, "json"))
+    [shown] = map(json.loads, blocks_of(PAGE, "json"))
     create(DECLARED, emulator, tmp_path)
     make_pipeline(emulator)
     in_shell(get, emulator, tmp_path)
     definition = json.loads((tmp_path / "shop.json").read_text())
-    definition["pipeline"]["stages"][1]["actions"] = [action]
+    definition["pipeline"]["stages"][1]["actions"] = [shown]
     (tmp_path / "shop.json").write_text(json.dumps(definition))
     in_shell(update, emulator, tmp_path)
     hook = make_hook()
@@ -118,42 +121,19 @@ def test_the_action_gets_into_a_pipeline_as_it_says(emulator, aws_connection, tm
 def make_pipeline(emulator):
     """Make a pipeline of a source and an approval, as a reader has one."""
     session = boto3.Session("any", "any", region_name="us-east-1")
-    s3, iam, codepipeline = (
-        session.client(name, endpoint_url=emulator.url) for name in ("s3", "iam", "codepipeline")
-    )
-    s3.create_bucket(Bucket="sources")
-    s3.put_object(Bucket="sources", Key="source.zip", Body=b"a zip")
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "codepipeline.amazonaws.com"},
-                "Action": "sts:AssumeRole",
-            }
-        ],
+    iam, codepipeline = (session.client(name, endpoint_url=emulator.url) for name in ("iam", "codepipeline"))
+    role = iam.create_role(RoleName=f"r-{uuid.uuid4().hex}", AssumeRolePolicyDocument=TRUST)["Role"]
+    source = action("Source", S3, outputs=["SourceOutput"], configuration=WHERE)
+    pipeline = {
+        "name": "shop",
+        "roleArn": role["Arn"],
+        "artifactStore": {"type": "S3", "location": "artifacts"},
+        "stages": [stage("Source", source), stage("Deploy", action("Approve", APPROVAL))],
     }
-    role = iam.create_role(RoleName="pipelines", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
-    source, approval = (
-        {
-            "name": name,
-            "actionTypeId": {"category": name, "owner": "AWS", "provider": provider, "version": "1"},
-        }
-        for name, provider in (("Source", "S3"), ("Approval", "Manual"))
-    )
-    source["configuration"] = {"S3Bucket": "sources", "S3ObjectKey": "source.zip"}
-    source["outputArtifacts"] = [{"name": "SourceOutput"}]
-    codepipeline.create_pipeline(
-        pipeline={
-            "name": "shop",
-            "roleArn": role["Arn"],
-            "artifactStore": {"type": "S3", "location": "artifacts"},
-            "stages": [
-                {"name": "Source", "actions": [source]},
-                {"name": "Deploy", "actions": [approval]},
-            ],
-        }
-    )
+    s3 = session.client("s3", endpoint_url=emulator.url)
+    s3.create_bucket(Bucket=WHERE["S3Bucket"])
+    s3.put_object(Bucket=WHERE["S3Bucket"], Key=WHERE["S3ObjectKey"], Body=b"a zip")
+    codepipeline.create_pipeline(pipeline=pipeline)
 
 
 def test_a_poll_gets_only_the_jobs_with_its_value(emulator, aws_connection, tmp_path, make_hook):
