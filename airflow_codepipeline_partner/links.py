@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -19,11 +20,12 @@ CONSOLE_DOMAINS = {
     "aws-cn": "console.amazonaws.cn",
     "aws-us-gov": "console.amazonaws-us-gov.com",
 }
+_REGION = re.compile("[a-z0-9-]+")
 
 
 def pipeline_url(partition: str, region_name: str, pipeline_name: str) -> str:
     """
-    Return a pipeline's address in the AWS console, or an empty string if its partition has none.
+    Return a pipeline's address in the AWS console, or an empty string if there is none.
 
     :param partition: ``aws``, ``aws-cn`` or ``aws-us-gov``.
     :param region_name: The pipeline's region.
@@ -47,7 +49,8 @@ def execution_url(partition: str, region_name: str, pipeline_name: str, executio
 
 def _console_url(partition: str, region_name: str, path: str) -> str:
     domain = CONSOLE_DOMAINS.get(partition)
-    if domain is None:
+    # It becomes a part of the host's name.
+    if domain is None or not _REGION.fullmatch(region_name):
         return ""
     # Only the commercial console has a host for each region.
     host = f"{region_name}.{domain}" if partition == "aws" else domain

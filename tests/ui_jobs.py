@@ -16,6 +16,8 @@ CUSTOM_TYPE = {"category": "Build", "owner": "Custom", "provider": "Forge", "ver
 READABLE: dict[str, set[str] | None] = {"admin": None, "ann": {"scans"}, "bob": {"builds"}, "eve": set()}
 #: User → what of a DAG they may not read.
 DENIED: dict[str, set[str]] = {}
+#: The user of each question about DAGs that the auth manager was asked.
+QUESTIONS: list[str] = []
 
 
 def clear_database(session: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -30,7 +31,7 @@ from airflow_codepipeline_partner.ui.execution_queries import (
 from airflow_codepipeline_partner.ui.job_filter import Choices, JobFilter, Page
 from airflow_codepipeline_partner.ui.job_queries import find_place, read_story
 from airflow_codepipeline_partner.ui.job_row import JobState
-from airflow_codepipeline_partner.ui.permissions import readable_dag_ids
+from airflow_codepipeline_partner.ui.permissions import may_read_asset, readable_dag_ids
 from airflow_codepipeline_partner.ui.polling_queries import dag_ids_with_triggers, read_pollings
 from airflow_codepipeline_partner.ui.record_queries import Window, dag_ids_with, read_rows, read_window
 from airflow_codepipeline_partner.ui.record_values import RecordValues
@@ -91,7 +92,9 @@ def list_jobs(
     shown: list[Activity] = []
     if before is None:
         now = datetime.now(UTC)
-        shown = activities(window.rows, read_pollings(session, dag_ids, now), now)
+        shown = activities(
+            window.rows, read_pollings(session, dag_ids, now, partial(may_read_asset, user)), now
+        )
     return _jobs_page(request, session, addresses, window, page, before=before, activity=shown)
 
 
@@ -120,7 +123,9 @@ def show_job(
     place = find_place(session, dag_run_id, task_id, map_index)
     if place is None or not readable_dag_ids(session, user, [place.dag_id]):
         raise HTTPException(404)
-    story = read_story(session, place, _readable(session, user), RecordValues())
+    story = read_story(
+        session, place, _readable(session, user), RecordValues(), partial(may_read_asset, user)
+    )
     return _page("job.html", addresses, tab="job", story=story, row=story.row, place=place)
 
 
@@ -199,6 +204,7 @@ def make_app() -> FastAPI:
     # They hold no data.
     folder = str(files("airflow_codepipeline_partner.ui") / "static")
     app.mount("/static", StaticFiles(directory=folder), name="static")
-    for kind in (StarletteHTTPException, RequestValidationError):
+    # The last one for whatever else goes wrong; Starlette hands it on to Airflow, which logs it.
+    for kind in (StarletteHTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _show_error)
     return app

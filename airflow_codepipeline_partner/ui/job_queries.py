@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -69,7 +69,13 @@ def find_place(session: Session, dag_run_id: int, task_id: str, map_index: int) 
     return None if found is None else place_of(found)
 
 
-def read_story(session: Session, place: Place, dag_ids: Collection[str], values: RecordValues) -> JobStory:
+def read_story(
+    session: Session,
+    place: Place,
+    dag_ids: Collection[str],
+    values: RecordValues,
+    may_read_asset: Callable[[int], bool],
+) -> JobStory:
     """
     Return a job with its history.
 
@@ -77,13 +83,14 @@ def read_story(session: Session, place: Place, dag_ids: Collection[str], values:
     :param place: Where its records are.
     :param dag_ids: The DAGs that may be read.
     :param values: Reads the values.
+    :param may_read_asset: Whether an asset, by its number, and its events may be read.
     """
     claim, result, fault = _records(session, place, values)
     row = job_row(place, claim, result, fault=fault)
     entries = timeline(
         row,
         claim,
-        offered_at=_offered_at(session, row, claim),
+        offered_at=_offered_at(session, row, claim, may_read_asset),
         tasks=_task_ends(session, place, values),
     )
     return JobStory(row, entries, _relatives(session, row, dag_ids, values))
@@ -118,19 +125,21 @@ def _records(session: Session, place: Place, values: RecordValues) -> tuple[Any,
     return claim, best, next(iter(faults), None)
 
 
-def _offered_at(session: Session, row: JobRow, claim: Any) -> datetime | None:
+def _offered_at(
+    session: Session, row: JobRow, claim: Any, may_read_asset: Callable[[int], bool]
+) -> datetime | None:
     """Return when an event of those that started the run offered the action's first job."""
     former = claim.get("former_job_ids") if isinstance(claim, Mapping) else None
     first = str(former[0]) if isinstance(former, list) and former else row.job_id
     statement = (
-        select(AssetEvent.timestamp, AssetEvent.extra)
+        select(AssetEvent.asset_id, AssetEvent.timestamp, AssetEvent.extra)
         .join(AssetEvent.created_dagruns)
         .where(DagRun.id == row.place.dag_run_id)
         .order_by(AssetEvent.timestamp)
         .limit(MAX_RECORDS)
     )
-    for at, extra in session.execute(statement):
-        if any(job_id == first for job_id in offered_job_ids(extra)):
+    for asset_id, at, extra in session.execute(statement):
+        if first in set(offered_job_ids(extra)) and may_read_asset(asset_id):
             found: datetime = at
             return found
     return None

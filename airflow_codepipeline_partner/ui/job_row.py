@@ -277,18 +277,21 @@ def _state_of_continued(result: Any, place: Place) -> JobState:
 
 
 def action_type_text(value: Mapping[str, Any]) -> str | None:
-    """Return an action type as ``category/owner/provider/version``; None if it is none."""
+    """Return an action type as ``category/owner/provider/version``; None if nothing of it is there."""
     parts = [_text(value, name) for name in ("category", "owner", "provider", "version")]
     return "/".join(part or "?" for part in parts) if any(parts) else None
 
 
 def read_time(value: str | None) -> datetime | None:
-    """Return a time in a record; None if it is none."""
+    """Return a time in a record, in UTC; None if there is none, or one that cannot be read."""
     try:
         moment = datetime.fromisoformat(value) if value else None
-    except ValueError:
+        if moment is None:
+            return None
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        # The second at the calendar's ends.
         return None
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 def _text(value: Any, name: str) -> str | None:
@@ -311,7 +314,8 @@ def _is_mapping(value: Any) -> bool:
 
 def _percent(value: Any) -> int | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return min(max(int(value), 0), 100) if is_number and value == value else None
+    # The bounds first: an infinite number has no int.
+    return int(min(max(value, 0), 100)) if is_number and value == value else None
 
 
 def _pipeline_of(claim: Mapping[str, Any]) -> tuple[str | None, str | None]:

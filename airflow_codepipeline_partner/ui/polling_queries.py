@@ -8,7 +8,7 @@ The polls themselves are known to the triggerer's process only.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -63,16 +63,19 @@ class _Found:
     without: int = 0
 
 
-def read_pollings(session: Session, dag_ids: Collection[str], now: datetime) -> dict[str, Polling]:
+def read_pollings(
+    session: Session, dag_ids: Collection[str], now: datetime, may_read_asset: Callable[[int], bool]
+) -> dict[str, Polling]:
     """
     Return what is known of the polls, for each action type.
 
     :param session: The session.
     :param dag_ids: The DAGs that may be read.
     :param now: The time.
+    :param may_read_asset: Whether an asset, by its number, and its events may be read.
     """
     found: dict[str, _Found] = defaultdict(_Found)
-    for trigger, heartbeat, is_waiting, watched in _triggers(session, dag_ids):
+    for trigger, heartbeat, is_waiting, watched in _triggers(session, dag_ids, may_read_asset):
         action_type = _action_type_of(trigger)
         if action_type is None:
             continue
@@ -102,7 +105,7 @@ def _polling(held: _Found, offers: dict[int, list[tuple[datetime, set[str]]]]) -
 
 
 def _triggers(
-    session: Session, dag_ids: Collection[str]
+    session: Session, dag_ids: Collection[str], may_read_asset: Callable[[int], bool]
 ) -> Iterable[tuple[Trigger, datetime | None, bool, list[tuple[int, str]]]]:
     """Yield the newest triggers that wait for jobs: for a task or an asset of DAGs that may be read."""
     newest = (
@@ -118,10 +121,15 @@ def _triggers(
     # Without a task there is no DAG.
     rows: Sequence[Any] = session.execute(newest).all()
     watched = _assets_of(session, [trigger.id for trigger, _, dag_id in rows if dag_id is None], dag_ids)
+    readable = {number for number in _numbers(watched) if may_read_asset(number)}
     for trigger, heartbeat, dag_id in rows:
-        here = watched.get(trigger.id, [])
+        here = [(number, name) for number, name in watched.get(trigger.id, ()) if number in readable]
         if dag_id is not None or here:
             yield trigger, heartbeat, dag_id is not None, here
+
+
+def _numbers(watched: Mapping[int, Iterable[tuple[int, str]]]) -> set[int]:
+    return {number for held in watched.values() for number, _ in held}
 
 
 def _assets_of(

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from ui_jobs import DENIED, READABLE, JobMaker, clear_database
+from ui_jobs import DENIED, QUESTIONS, READABLE, JobMaker, clear_database
 
 with warnings.catch_warnings():
     # Starlette would like another library for the tests of apps. Airflow imports this, too.
@@ -49,9 +49,18 @@ def _manager_class() -> Any:
         ) -> bool:
             readable = READABLE[user.username]
             what = "DAG" if access_entity is None else access_entity.value
-            if what in DENIED.get(user.username, set()):
+            name = details.id if details else None
+            if {what, f"{what} of {name}"} & DENIED.get(user.username, set()):
                 return False
             return method == "GET" and (readable is None or (details and details.id in readable))
+
+        def batch_is_authorized_dag(self, requests: Any, *, user: Any) -> bool:
+            QUESTIONS.append(user.username)
+            allowed: bool = super().batch_is_authorized_dag(requests, user=user)
+            return allowed
+
+        def is_authorized_asset(self, *, method: Any, user: Any, details: Any = None) -> bool:
+            return method == "GET" and "ASSET" not in DENIED.get(user.username, set())
 
         def is_authorized_view(self, *, access_view: Any, user: Any) -> bool:
             return user.username != "nobody"
@@ -91,6 +100,7 @@ def log_in(session: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 @pytest.fixture(autouse=True)
 def nothing_is_denied() -> Iterator[None]:
     DENIED.clear()
+    QUESTIONS.clear()
     yield
     DENIED.clear()
 

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from ui_jobs import CUSTOM_TYPE, NOW, claim, result
 
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
+from airflow_codepipeline_partner.ui.activity import activities
 from airflow_codepipeline_partner.ui.job_row import JobState, Place, job_row
+from airflow_codepipeline_partner.ui.rendering import duration, iso, moment
+from airflow_codepipeline_partner.ui.timeline import timeline
 
 ALIVE = Place(7, "scans", "run-7", "claim", run_state="running")
 ENDED = Place(7, "scans", "run-7", "claim", run_state="success")
@@ -78,7 +81,23 @@ def test_percent_stays_between_0_and_100():
         ended = result("j", executionDetails={"percentComplete": value})
         return job_row(ALIVE, claim("j"), ended).percent
 
-    assert [percent(value) for value in (-5, 0, 40, 250)] == [0, 0, 40, 100]
+    values = (-5, 0, 40, 99.9, 250, 10**400, float("inf"), float("-inf"))
+    assert [percent(value) for value in values] == [0, 0, 40, 99, 100, 100, 100, 0]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "9999-12-31", "0001-01-01", "24:00", "x"],
+)
+def test_a_page_is_made_whatever_time_a_record_bears(odd):
+    row = job_row(ALIVE, claim("j", at=odd), result("j") | {"at": odd})
+    now = datetime.now(UTC)
+    former = {"former_job_ids": ["i"], "former_jobs": [{"job_id": "i", "claimed_at": odd, "ended_at": odd}]}
+    for entry in timeline(row, claim("j", at=odd) | former):
+        assert entry.at is None or (moment(entry.at) and iso(entry.at))
+    assert activities([row], {}, now)[0].jobs == 0
+    assert row.age(now) is None
+    assert duration(job_row(ALIVE, claim("j", at=odd)).age(now))
 
 
 def test_only_a_custom_job_links_to_the_console():
@@ -92,6 +111,9 @@ def test_only_a_custom_job_links_to_the_console():
     assert job_row(ALIVE, claim("j")).console_url is None
     for odd in ("arn", "arn:aws:codepipeline", "arn:elsewhere:codepipeline:x:1:shop", "javascript:alert(1)"):
         assert job_row(ALIVE, custom | {"pipeline_arn": odd}).console_url is None
+    for region in ("evil.example/", "evil.example#", "user@evil.example", "x y", "us_east", "ÜS"):
+        found = job_row(ALIVE, custom | {"pipeline_arn": f"arn:aws:codepipeline:{region}:1:shop"})
+        assert found.console_url is None
 
 
 def test_a_job_that_is_older_than_any_timeout_is_overdue():

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from ui_jobs import CUSTOM_TYPE, DENIED, result
+from ui_jobs import CUSTOM_TYPE, DENIED, QUESTIONS, READABLE, result
 
 TRIGGER = {"action_type": CUSTOM_TYPE, "poll_interval": 30}
 
@@ -84,6 +84,60 @@ def test_a_dag_of_which_a_part_is_denied_is_hidden(addresses, log_in, entity):
     DENIED["ann"] = {entity}
     assert "of-ann" not in log_in("ann").get("/").text
     assert log_in("ann").get(addresses[1]).status_code == 404
+
+
+def test_all_dags_are_asked_for_in_one_question(jobs, log_in):
+    for number in range(32):
+        jobs.add_job(f"job-{number}", dag_id=f"dag-{number}")
+    assert log_in().get("/").status_code == 200
+    assert QUESTIONS == ["admin"]
+
+
+@pytest.mark.parametrize("readable", [(), (0,), (31,), (3, 4, 17), range(0, 32, 2)])
+def test_what_is_denied_is_left_out_and_nothing_else(jobs, log_in, monkeypatch, readable):
+    dag_ids = [f"dag-{number:02}" for number in range(32)]
+    for dag_id in dag_ids:
+        jobs.add_job(f"job-of-{dag_id}", dag_id=dag_id)
+    # Airflow lets her see each of the DAGs, but not all that is shown of them.
+    monkeypatch.setitem(READABLE, "ann", None)
+    expected = {dag_ids[number] for number in readable}
+    monkeypatch.setitem(DENIED, "ann", {f"XCOM of {dag_id}" for dag_id in set(dag_ids) - expected})
+    page = log_in("ann").get("/").text
+    assert set(re.findall('data-job-id="job-of-([^"]+)"', page)) == expected
+    assert len(QUESTIONS) < 2 * len(dag_ids)
+
+
+def test_assets_need_a_right_of_their_own(jobs, log_in):
+    trigger = jobs.add_trigger("CodePipelineJobTrigger", TRIGGER)
+    run = jobs.add_job("of-ann", run=jobs.add_run(run_type="asset_triggered"))
+    jobs.add_watcher("forge-jobs", trigger, "scans")
+    jobs.add_event("forge-jobs", run, {"jobs": [{"job_id": "of-ann"}]})
+    offered = "Offered: the event of a watcher"
+    pages = ["/", f"/jobs/{run}/-1/claim"]
+    first, second = (log_in("ann").get(page).text for page in pages)
+    assert "forge-jobs" in first
+    assert offered in second
+    DENIED["ann"] = {"ASSET"}
+    first, second = (log_in("ann").get(page).text for page in pages)
+    assert "of-ann" in first
+    assert "forge-jobs" not in first
+    assert "of-ann" in second
+    assert offered not in second
+
+
+def test_what_goes_wrong_is_a_page_without_its_cause(jobs, log_in, monkeypatch):
+    from airflow_codepipeline_partner.ui import app
+
+    def broken(*values, **named):
+        raise OverflowError("secret-text")
+
+    monkeypatch.setattr(app, "read_window", broken)
+    browser = log_in()
+    browser._transport.raise_server_exceptions = False
+    page = browser.get("/")
+    assert page.status_code == 500
+    assert "could not be made" in page.text
+    assert "secret-text" not in page.text
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])

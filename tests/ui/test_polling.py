@@ -20,7 +20,7 @@ def read(session, dag_ids):
 
     session.expire_all()
     assert set(dag_ids) <= dag_ids_with_triggers(session)
-    return read_pollings(session, dag_ids, datetime.now(UTC))
+    return read_pollings(session, dag_ids, datetime.now(UTC), lambda number: True)
 
 
 def waiting(found):
@@ -130,7 +130,7 @@ def test_the_queries_fit_each_database(name):
     job_queries.find_place(session, 1, "t", -1)
     job_queries._relatives(session, row, {"d"}, values)
     polling_queries.dag_ids_with_triggers(session)
-    polling_queries.read_pollings(session, {"d"}, datetime.now(UTC))
+    polling_queries.read_pollings(session, {"d"}, datetime.now(UTC), lambda number: True)
     execution_queries.read_ended(session, {"d"}, values, before=7, run=("d", "r"))
     execution_queries.read_waiting(session, {"d"}, run=("d", "r"))
     assert len(found) == 9
