@@ -92,7 +92,7 @@ EXECUTIONS_STARTED = Metric(
 EXECUTION_WAITS_ENDED = Metric(
     "codepipeline.executions.waits_ended",
     "counter",
-    "waits for an execution that are over; InProgress: in vain",
+    "ended waits for an execution, by its status; InProgress if it has not ended",
     ("pipeline", "status"),
 )
 METRICS = (

@@ -84,7 +84,7 @@ def _endpoint_url(text: str) -> str:
 
 _FILE = _argument("file", metavar="FILE", help="the declaration, in YAML or JSON; - for standard input")
 _TARGET_HELP = "the action type, or the file that declares it; - for standard input"
-_TARGET = _argument("target", metavar="CATEGORY/PROVIDER/VERSION|FILE", help=_TARGET_HELP)
+_TARGET = _argument("target", metavar="CATEGORY/Custom/PROVIDER/VERSION|FILE", help=_TARGET_HELP)
 _CONNECTION = (
     _argument(
         "--aws-conn-id", metavar="ID", help="an Airflow connection of type aws; default: boto3's own chain"
@@ -123,7 +123,9 @@ _ON_ACTION_TYPES = (
         "policy",
         "print the IAM policy that a worker needs, as JSON; makes no AWS call",
         (
-            _argument("target", nargs="?", metavar="CATEGORY/PROVIDER/VERSION|FILE", help=_TARGET_HELP),
+            _argument(
+                "target", nargs="?", metavar="CATEGORY/Custom/PROVIDER/VERSION|FILE", help=_TARGET_HELP
+            ),
             _argument("--partner", action="store_true", help="for the jobs of partner actions of any type"),
             *_places("action type"),
         ),
@@ -188,8 +190,8 @@ DOCTOR_COMMAND = Command(
             "target",
             nargs="?",
             metavar="ACTION_TYPE|FILE",
-            help="CATEGORY/PROVIDER/VERSION, CATEGORY/ThirdParty/PROVIDER/VERSION, or the file that declares "
-            "it; default: no check of an action type and its permissions",
+            help="CATEGORY/Custom/PROVIDER/VERSION, CATEGORY/ThirdParty/PROVIDER/VERSION, or the file that "
+            "declares it; default: no check of an action type and its permissions",
         ),
         _argument(
             "--aws-conn-id",

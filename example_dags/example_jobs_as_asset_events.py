@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A worker without a sensor: an asset starts a run of this DAG as soon as jobs are offered.
+The recommended worker: an asset starts a run of this DAG as soon as jobs are offered.
 
 The asset's watcher polls in the triggerer while this DAG is not paused. It shares its poll with every other
 DAG and sensor for the same action type and connection. Each job gets a run of ``example_claim_work_finish``.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The recommended worker: a sensor polls all the time, and each job gets a DAG run of its own.
+A worker with a sensor: it polls all the time, and each job gets a DAG run of its own.
 
 Each job then has its own page, log, callbacks, retries and clear. The run id is made from the job id, so a
 job that is offered twice makes one run. Polling claims nothing: a job that this DAG loses is offered again.

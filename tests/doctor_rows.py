@@ -49,9 +49,30 @@ class Rows:
             "dag_run", id=number, dag_id=dag_id, run_id="r", run_type="manual", state=state, end_date=end
         )
 
+    def dag(self, dag_id, tasks):
+        """Add the serialized form of a DAG that has a run."""
+        data = json.dumps({"dag": {"tasks": tasks}, "__version": 3})
+        self.add("serialized_dag", id="0" * 32, dag_id=dag_id, data=data, dag_version_id="1" * 32)
+
     def xcom(self, dag_id, key, value, number=1):
         given = {"dag_run_id": number, "task_id": "claim", "dag_id": dag_id, "run_id": "r"}
         self.add("xcom", key=key, value=json.dumps(value), map_index=-1, **given)
+
+
+def task(task_id, kind=None, *after):
+    module = "mine" if kind is None else f"airflow_codepipeline_partner.{kind[0]}"
+    name = "EmptyOperator" if kind is None else kind[1]
+    fields = {
+        "task_id": task_id,
+        "task_type": name,
+        "_task_module": module,
+        "downstream_task_ids": list(after),
+    }
+    return {"__var": fields, "__type": "operator"}
+
+
+CLAIM = ("operators.claim_job", "CodePipelineClaimJobOperator")
+FINISH = ("operators.finish", "CodePipelineFinishJobOperator")
 
 
 def claim(job_id="j1", state="claimed", **more):

@@ -22,7 +22,8 @@ from airflow_codepipeline_partner.action_types.declaration import (
 )
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
-PATH = "CATEGORY/PROVIDER/VERSION"
+#: What users write; the owner may be left out.
+PATH = f"CATEGORY/{CUSTOM}/PROVIDER/VERSION"
 
 
 @dataclass(frozen=True)
@@ -234,15 +235,14 @@ def path_of(action_type: ActionType) -> str:
 
 def action_type_from_path(text: str) -> ActionType | None:
     """
-    Return the custom action type that ``CATEGORY/PROVIDER/VERSION`` names, or None for another text.
+    Return the custom action type that ``CATEGORY/Custom/PROVIDER/VERSION`` names, or None for another text.
 
-    ``CATEGORY/Custom/PROVIDER/VERSION`` is accepted, too.
+    The owner may be left out.
 
     :param text: A user's argument, which may be the name of a file instead.
     """
     parts = text.split("/")
     if len(parts) == 4 and parts[1] == CUSTOM:
-        # The emulator's commands write it so.
         del parts[1]
     if len(parts) != 3:
         return None

@@ -61,7 +61,7 @@ def check_claims_are_ended(database: AirflowDatabase) -> Finding:
         )
     if not claiming:
         return passed("No DAG claims jobs.")
-    return passed(f"{_counted(len(claiming), 'DAG')} that claim jobs have tasks that end them.")
+    return passed(f"All DAGs that claim jobs have tasks that end them ({_counted(len(claiming), 'DAG')}).")
 
 
 def unended_claims(dag: Mapping[str, Any]) -> list[str] | None:

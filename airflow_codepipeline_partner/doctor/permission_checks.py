@@ -167,7 +167,7 @@ class Permissions:
         }
         answer = self._aws.ask("codepipeline", _POLLS[needed.operation], actionTypeId=nothing, maxBatchSize=1)
         if answer.code == "ActionTypeNotFoundException":
-            return passed(f"{name} is allowed (a poll for no version: {answer.code}).", name)
+            return passed(f"{name} is allowed (a poll for an unknown version: {answer.code}).", name)
         if answer.is_denied and wanted.owner != CUSTOM:
             # IAM knows no resource for this call: what is refused for one action type is for all.
             return failed(f"{name} is not allowed ({answer.code}).", _advice(needed), name)
@@ -178,7 +178,7 @@ class Permissions:
                 name,
             )
         return unknown(
-            f"{name}: a poll for no version got {answer.said}, and {trouble}.", _UNKNOWN_ADVICE, name
+            f"{name}: a poll for an unknown version got {answer.said}, and {trouble}.", _UNKNOWN_ADVICE, name
         )
 
     @cached_property

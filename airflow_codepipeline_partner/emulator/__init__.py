@@ -4,7 +4,8 @@ An emulator of CodePipeline's job protocol, for partner and custom actions.
 
 moto's S3, STS, KMS and other services answer on the same port.
 
-It needs neither Airflow nor the client in this package: ``pip install airflow-codepipeline-partner[local]``.
+It needs neither Airflow nor the client in this package, but the extra ``local``. In a checkout:
+``pip install '.[local]'``.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ try:
     from airflow_codepipeline_partner.emulator.server import Emulator
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
-        f"The emulator needs {missing.name}, which comes with the extra local: "
-        "pip install 'airflow-codepipeline-partner[local]'. In a checkout: .venv/<version>/bin/python.",
+        f"The emulator needs {missing.name}, which comes with the extra local. In a checkout of the package: "
+        "pip install '.[local]'",
         name=missing.name,
     ) from None
 from airflow_codepipeline_partner.emulator.settings import Settings

@@ -3,7 +3,7 @@
 Test your own DAGs without an AWS account: an emulated CodePipeline, and DAG runs in the test's process.
 
 With pytest, ask for the fixture ``codepipeline``; elsewhere, use :class:`CodePipeline` as a context manager.
-It needs the extra ``local``: ``pip install 'airflow-codepipeline-partner[local]'``.
+It needs the extra ``local``. In a checkout of the package: ``pip install '.[local]'``.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ def test_a_whole_story(run, codepipeline, file):
     assert f"{PATH} already exists in eu-central-1, and" in refused
     assert "inputArtifactDetails, configurationProperties[0].key." in refused
     assert "under a version that was never used" in refused
-    assert f"action-type show {PATH}" in refused
-    assert f"action-type delete {PATH}" in refused
+    assert "action-type show Build/Custom/Airflow/1" in refused
+    assert "action-type delete Build/Custom/Airflow/1" in refused
     assert len(codepipeline.asked(CREATE)) == 1
     run("delete", PATH, "--yes", said=f"Deleted {PATH} in eu-central-1.")
     assert codepipeline.types == []
@@ -81,7 +81,7 @@ def write_bytes(path: str, content: bytes) -> str:
 def test_what_is_neither_path_nor_file_is_said_to_be(run, codepipeline):
     said = run("show", "build/Airflow/1", code=2)
     assert "cannot be read" in said
-    assert "'build/Airflow/1' is not CATEGORY/PROVIDER/VERSION, so it was read as a file." in said
+    assert "'build/Airflow/1' is not CATEGORY/Custom/PROVIDER/VERSION, so it was read as a file." in said
     assert codepipeline.calls == []
 
 

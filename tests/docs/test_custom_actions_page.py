@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
+import uuid
 
+import boto3
 import pytest
+from declaring import APPROVAL, S3, TRUST, action, stage
 from support import ACTION_TYPE, CUSTOM_TYPE
 
-from demo.local_airflow import free_port
-from tests.docs.pages import PATH, blocks, blocks_of, in_shell, page
+from tests.docs.pages import blocks, blocks_of, in_shell, page
 
 PAGE = "docs/custom-actions.md"
+DECLARED, QUERYABLE = blocks_of(PAGE, "yaml")
+KIND = "Deploy/Custom/Airflow/1"
+WHERE = {"S3Bucket": "sources-of-shop", "S3ObjectKey": "source.zip"}
 
 
 @pytest.fixture
@@ -25,25 +28,25 @@ def own(emulator, aws_connection):
 
 def test_every_block_is_run_here():
     assert [language for language, _ in blocks(PAGE)] == [
-        "yaml",
-        "bash",
+        *("yaml", "bash", "bash"),
+        *("bash", "json", "bash"),
         "python",
-        "bash",
-        "python",
-        "python",
-        "bash",
-        "bash",
+        *("yaml", "python"),
+        *("bash", "python"),
     ]
 
 
 def test_the_commands_do_what_they_say(emulator, tmp_path):
-    [declared] = blocks_of(PAGE, "yaml")
-    commands, *_ = blocks_of(PAGE, "bash")
-    (tmp_path / "action-type.yaml").write_text(declared)
+    commands, delete, *_ = blocks_of(PAGE, "bash")
+    (tmp_path / "action-type.yaml").write_text(DECLARED)
     printed = in_shell(commands, emulator, tmp_path)
     policy = json.loads((tmp_path / "worker-policy.json").read_text())
     assert "codepipeline:PollForJobs" in str(policy)
-    assert "Build/Airflow/1" in printed
+    assert "Deploy/Airflow/1" in printed
+    # A reader who copies it is asked.
+    with pytest.raises(AssertionError, match="give --yes"):
+        in_shell(delete, emulator, tmp_path)
+    in_shell(f"{delete.strip()} --yes", emulator, tmp_path)
     calls = [entry.operation for entry in emulator.ledger if entry.kind == "call"]
     changes = [operation for operation in calls if operation != "ListActionTypes"]
     assert changes == ["CreateCustomActionType", "DeleteCustomActionType"]
@@ -53,7 +56,7 @@ def test_the_function_does_what_it_says(emulator, own, make_hook, dags_folder, l
     (dags_folder / "custom_from_docs.py").write_text(blocks_of(PAGE, "python")[0])
     emulator.start_execution("own")
     [job] = make_hook().poll(CUSTOM_TYPE)
-    assert load_dags().run("build_one_custom_job", **job.to_xcom()).state == "success"
+    assert load_dags().run("deploy_with_output_variables", **job.to_xcom()).state == "success"
     [put] = emulator.ledger.terminal_results(job.job_id)
     assert put.details["outputVariables"] == {"Digest": "0f3a"}
 
@@ -85,42 +88,72 @@ with DAG("both_owners", schedule=None, params={{"action_type": Param({{}}, type=
     assert put.details.get("outputVariables") == ({"Release": run.run_id} if has_variables else None)
 
 
-@pytest.mark.system
-def test_a_dag_of_ones_own_runs_against_the_emulator_as_it_says(dags_folder, tmp_path):
-    (dags_folder / "custom_walk_from_docs.py").write_text(blocks_of(PAGE, "python")[-1])
-    (tmp_path / "action-type.yaml").write_text(blocks_of(PAGE, "yaml")[0])
-    serve, walk = blocks_of(PAGE, "bash")[2:]
-    script = f"""
-        airflow connections delete aws_default
-        set -e
-        {serve.strip()} &
-        trap "kill $!" EXIT
-        export CODEPIPELINE_EMULATOR_URL=http://127.0.0.1:8124
-        until python -m airflow_codepipeline_partner.emulator clock >/dev/null 2>&1; do sleep 0.1; done
-        {walk}
-    """
-    done = subprocess.run(
-        ["bash", "-c", script.replace("8124", str(free_port()))],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": PATH},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    state = json.loads(done.stdout[done.stdout.rindex('{\n  "pipelineName"') :])
-    shown = state["stageStates"][1]["actionStates"][0]["latestExecution"]
-    assert (shown["status"], shown["summary"]) == ("Succeeded", "Built by shop.")
+def create(declared, emulator, folder):
+    """Create the action type of a declaration."""
+    (folder / "action-type.yaml").write_text(declared)
+    in_shell("python -m airflow_codepipeline_partner action-type create action-type.yaml", emulator, folder)
+
+
+def names_of(code):
+    """Run a block of Python, and return its names."""
+    names = {}
+    exec(compile(code, PAGE, "exec"), names)  # noqa: S102 - that is what it is for
+    return names
+
+
+def test_the_action_gets_into_a_pipeline_as_it_says(emulator, aws_connection, tmp_path, make_hook):
+    _, _, get, update, _ = blocks_of(PAGE, "bash")
+    [shown] = map(json.loads, blocks_of(PAGE, "json"))
+    create(DECLARED, emulator, tmp_path)
+    make_pipeline(emulator)
+    in_shell(get, emulator, tmp_path)
+    definition = json.loads((tmp_path / "shop.json").read_text())
+    definition["pipeline"]["stages"][1]["actions"] = [shown]
+    (tmp_path / "shop.json").write_text(json.dumps(definition))
+    in_shell(update, emulator, tmp_path)
+    hook = make_hook()
+    [job] = hook.poll(KIND)
+    claimed = hook.claim(job)
+    assert (claimed.pipeline_name, claimed.action_name) == ("shop", "Airflow")
+    assert hook.details(claimed).configuration == {"Target": "shop"}
+
+
+def make_pipeline(emulator):
+    """Make a pipeline of a source and an approval, as a reader has one."""
+    session = boto3.Session("any", "any", region_name="us-east-1")
+    iam, codepipeline = (session.client(name, endpoint_url=emulator.url) for name in ("iam", "codepipeline"))
+    role = iam.create_role(RoleName=f"r-{uuid.uuid4().hex}", AssumeRolePolicyDocument=TRUST)["Role"]
+    source = action("Source", S3, outputs=["SourceOutput"], configuration=WHERE)
+    pipeline = {
+        "name": "shop",
+        "roleArn": role["Arn"],
+        "artifactStore": {"type": "S3", "location": "artifacts"},
+        "stages": [stage("Source", source), stage("Deploy", action("Approve", APPROVAL))],
+    }
+    s3 = session.client("s3", endpoint_url=emulator.url)
+    s3.create_bucket(Bucket=WHERE["S3Bucket"])
+    s3.put_object(Bucket=WHERE["S3Bucket"], Key=WHERE["S3ObjectKey"], Body=b"a zip")
+    codepipeline.create_pipeline(pipeline=pipeline)
+
+
+def test_a_poll_gets_only_the_jobs_with_its_value(emulator, aws_connection, tmp_path, make_hook):
+    create(QUERYABLE, emulator, tmp_path)
+    [watcher] = names_of(blocks_of(PAGE, "python")[1])["team_jobs"].watchers
+    _, given = watcher.trigger.serialize()
+    kind, query = given["action_type"], given["query_param"]
+    for team in (*query.values(), "other"):
+        emulator.add_pipeline(team, action_type="Deploy/Custom/Airflow/2", configuration={"Team": team})
+        emulator.start_execution(team)
+    hook = make_hook()
+    found = [hook.claim(job).pipeline_name for job in hook.poll(kind, query_param=query, max_batch_size=10)]
+    assert found == ["shop"]
 
 
 # moto passes over the policy of a queue.
 @pytest.mark.filterwarnings("ignore:Tried to parse AWS..SQS..QueuePolicy")
 def test_the_wake_queues_commands_do_what_they_say(emulator, tmp_path):
-    printed = in_shell(blocks_of(PAGE, "bash")[1], emulator, tmp_path)
-    assert "Successfully created/updated stack - airflow-build-jobs" in printed
+    printed = in_shell(blocks_of(PAGE, "bash")[-1], emulator, tmp_path)
+    assert "Successfully created/updated stack - airflow-deploy-jobs" in printed
     assert "sqs:ReceiveMessage" in printed
-    names = {}
-    exec(compile(blocks_of(PAGE, "python")[1], PAGE, "exec"), names)  # noqa: S102 - that is what it is for
-    [watcher] = names["build_jobs"].watchers
+    [watcher] = names_of(blocks_of(PAGE, "python")[-1])["deploy_jobs"].watchers
     assert watcher.trigger.serialize()[1]["wake_queue"].endswith("/started")

@@ -7,7 +7,6 @@ import re
 
 import pytest
 from log_lines import kept_lines
-from support import CUSTOM_TYPE
 
 from airflow_codepipeline_partner._job_log import FIELDS
 from tests.docs.pages import blocks, blocks_of, page
@@ -49,7 +48,7 @@ def test_the_author_names_an_instance_of_a_task(emulator, aws_connection, dags_f
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    emulator.add_pipeline("own", action_type=CUSTOM_TYPE)
+    emulator.add_pipeline("own", action_type="Deploy/Custom/Airflow/1")
     emulator.start_execution("own")
     [code] = blocks_of(PAGE, "python")
     (dags_folder / "named_from_docs.py").write_text(code)

@@ -10,9 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import botocore.session
 import pytest
-from support import ACTION_TYPE, action_state
+from support import action_state
 
 from demo.local_airflow import free_port
 from tests.docs.pages import blocks, blocks_of
@@ -23,7 +22,7 @@ ONBOARDING, SERVE, WALK = blocks_of(PAGE, "bash")
 
 
 def test_every_block_is_run_here():
-    assert [language for language, _ in blocks(PAGE)] == ["json", "bash", "python", "bash", "bash"]
+    assert [language for language, _ in blocks(PAGE)] == ["bash", "python", "bash", "bash"]
 
 
 def test_the_dag_does_what_it_says(emulator, customer, dags_folder, load_dags):
@@ -85,16 +84,3 @@ def test_the_dag_runs_against_the_emulator_as_it_says(dags_folder, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     state = json.loads(done.stdout[done.stdout.rindex('{\n  "pipelineName"') :])
     assert state["stageStates"][1]["actionStates"][0]["latestExecution"]["status"] == "Succeeded"
-
-
-def test_the_policy_allows_what_is_called_and_nothing_else():
-    from airflow_codepipeline_partner.jobs import ActionType
-
-    [policy] = map(json.loads, blocks_of(PAGE, "json"))
-    [statement] = policy["Statement"]
-    operations = {action.removeprefix("codepipeline:") for action in statement["Action"]}
-    dialect = ActionType.from_value(ACTION_TYPE).dialect
-    assert operations == {
-        *(dialect.poll, dialect.details, dialect.acknowledge, dialect.success, dialect.failure)
-    }
-    assert operations <= set(botocore.session.get_session().get_service_model("codepipeline").operation_names)

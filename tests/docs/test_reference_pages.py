@@ -6,10 +6,13 @@ from __future__ import annotations
 import json
 import re
 
+import botocore.session
 import pytest
+from support import ACTION_TYPE
 
 from airflow_codepipeline_partner._worker import records
 from airflow_codepipeline_partner.cli import GROUPS, main
+from airflow_codepipeline_partner.jobs import ActionType
 from airflow_codepipeline_partner.provider_info import get_provider_info
 from tests.docs.pages import blocks, blocks_of, page
 
@@ -38,6 +41,17 @@ def test_each_policy_is_what_its_command_prints(number, capsys):
     assert command[:3] == ["python", "-m", "airflow_codepipeline_partner"]
     assert main(command[3:]) == 0
     assert json.loads(blocks_of(PERMISSIONS, "json")[number]) == json.loads(capsys.readouterr().out)
+
+
+def test_a_partners_policy_allows_what_is_called_and_no_more():
+    _, policy, _ = map(json.loads, blocks_of(PERMISSIONS, "json"))
+    [statement] = policy["Statement"]
+    operations = {action.removeprefix("codepipeline:") for action in statement["Action"]}
+    dialect = ActionType.from_value(ACTION_TYPE).dialect
+    assert operations == {
+        *(dialect.poll, dialect.details, dialect.acknowledge, dialect.success, dialect.failure)
+    }
+    assert operations <= set(botocore.session.get_session().get_service_model("codepipeline").operation_names)
 
 
 def test_the_named_records_are_those_of_the_package():

@@ -14,11 +14,13 @@ from importlib.metadata import version
 import pytest
 
 from demo.local_airflow import free_port
-from tests.docs.pages import PATH, blocks, blocks_of
+from tests.docs.pages import PATH, blocks, blocks_of, in_shell
 
 PAGE = "docs/tutorial.md"
-SETTINGS, SERVE, CREATE, UNPAUSE, STANDALONE, RUN, STATE, FAIL, PARTNER = blocks_of(PAGE, "bash")
-BUILD, PARTNERS_DAG = blocks_of(PAGE, "python")
+SETTINGS, SERVE, CREATE, UNPAUSE, STANDALONE, RUN, STATE, *REST = blocks_of(PAGE, "bash")
+FAIL, STATE_OF_FAILED, PARTNER, STATE_OF_PARTNERS, *ACCOUNT = REST
+DEPLOY, PARTNERS_DAG = blocks_of(PAGE, "python")
+SUCCEEDED, FAILED, ACTION = map(json.loads, blocks_of(PAGE, "json"))
 SECONDS = 240
 # The one that the reader installs.
 [VERSION] = re.findall(r"\.venv/([\d.]+)/", SETTINGS)
@@ -43,6 +45,8 @@ def terminal(tmp_path):
     }
 
     def run(block, background=False):
+        # The reader's terminal is in the checkout at first; this one begins in the folder.
+        block = block.replace("cd tutorial\n", "")
         settings = "" if "source settings.sh" in block else "source settings.sh\n"
         process = subprocess.Popen(
             ["bash", "-ec", (settings + block).replace("8123", str(emulator))],
@@ -73,11 +77,11 @@ def terminal(tmp_path):
                 pass
 
 
-def ended(terminal, pipeline):
-    """Return the action's state once its execution has ended."""
+def ended(terminal, block):
+    """Return the action's state, as the block prints it, once its execution has ended."""
     deadline = time.monotonic() + SECONDS
     while True:
-        state = json.loads(terminal(STATE.replace("shop", pipeline)))
+        state = json.loads(terminal(block))
         action = state["stageStates"][1]["actionStates"][0].get("latestExecution", {})
         if action.get("status") in ("Succeeded", "Failed"):
             return action
@@ -87,7 +91,7 @@ def ended(terminal, pipeline):
 
 def test_every_block_is_run_here():
     kinds = [language for language, _ in blocks(PAGE)]
-    assert (kinds.count("yaml"), kinds.count("json"), len(kinds)) == (1, 2, 9 + 2 + 1 + 2)
+    assert (kinds.count("yaml"), kinds.count("json"), len(kinds)) == (1, 3, 14 + 2 + 1 + 3)
 
 
 @pytest.mark.system
@@ -101,14 +105,47 @@ def test_the_tutorial_works_from_beginning_to_end(terminal, tmp_path):
         "until python -m airflow_codepipeline_partner.emulator clock >/dev/null 2>&1; do sleep 0.2; done"
     )
     assert "codepipeline:PollForJobs" in terminal(CREATE)
-    (dags / "build.py").write_text(BUILD)
+    (dags / "deploy.py").write_text(DEPLOY)
     terminal(UNPAUSE)
     terminal(STANDALONE, background=True)
-    succeeded, failed = map(json.loads, blocks_of(PAGE, "json"))
     terminal(RUN)
-    assert succeeded.items() <= ended(terminal, "shop").items()
+    assert SUCCEEDED.items() <= ended(terminal, STATE).items()
     terminal(FAIL)
-    assert failed.items() <= ended(terminal, "lost").items()
+    assert FAILED.items() <= ended(terminal, STATE_OF_FAILED).items()
     (dags / "partner.py").write_text(PARTNERS_DAG)
     terminal(PARTNER)
-    assert ended(terminal, "market")["summary"] == "Built market."
+    assert ended(terminal, STATE_OF_PARTNERS)["summary"] == "Deployed market."
+
+
+def test_each_terminal_begins_in_the_folder():
+    assert [block for block in (SERVE, CREATE, STANDALONE) if not block.startswith("cd tutorial\n")] == []
+
+
+@pytest.mark.parametrize(("target", "shown"), [("shop", SUCCEEDED), ("nowhere", FAILED)])
+def test_the_dag_ends_a_job_as_it_says(codepipeline, tmp_path, target, shown):
+    (tmp_path / "deploy.py").write_text(DEPLOY)
+    job = codepipeline.queue_job("Deploy/Custom/Airflow/1", configuration={"Target": target})
+    deploy = codepipeline.load_dag(tmp_path / "deploy.py", "deploy")
+    codepipeline.run(codepipeline.load_dag(tmp_path / "deploy.py", "take_deploy_jobs"), started=[deploy])
+    if target == "shop":
+        job.assert_succeeded(summary=shown["summary"], percent_complete=shown["percentComplete"])
+    else:
+        job.assert_failed(shown["errorDetails"]["code"], message=shown["errorDetails"]["message"])
+
+
+def test_the_way_to_an_account_works(emulator, tmp_path, monkeypatch):
+    create, permit, check = ACCOUNT
+    (tmp_path / "action-type.yaml").write_text(blocks_of(PAGE, "yaml")[0])
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    role = f"aws iam create-role --role-name airflow --assume-role-policy-document '{trust}'\n"
+    in_shell(role + create.replace("eu-central-1", "us-east-1") + permit, emulator, tmp_path)
+    given = "aws iam get-role-policy --role-name airflow --policy-name codepipeline-jobs"
+    assert "codepipeline:PollForJobs" in in_shell(given, emulator, tmp_path)
+    connection = {"conn_type": "aws", "extra": {"region_name": "us-east-1"}}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+    assert "Deploy/Airflow/1 exists." in in_shell(f"{check.strip()} || true", emulator, tmp_path)
+
+
+def test_the_action_is_that_of_the_page_about_custom_actions():
+    assert [json.loads(block) for block in blocks_of("docs/custom-actions.md", "json")] == [ACTION]
+    assert "/".join(ACTION["actionTypeId"].values()) == "Deploy/Custom/Airflow/1"

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 
 import pytest
-from doctor_rows import claim, result
+from doctor_rows import CLAIM, FINISH, claim, result, task
 
 from airflow_codepipeline_partner._worker.records import ClaimRecord, ClaimState
 from airflow_codepipeline_partner.doctor import airflow_checks, airflow_database
@@ -66,22 +65,6 @@ def test_a_file_that_this_package_refuses_fails(rows, database):
     assert (found.outcome, found.what) == (FAIL, "1 DAG file cannot be imported: builds.py.")
 
 
-def task(task_id, kind=None, *after):
-    module = "mine" if kind is None else f"airflow_codepipeline_partner.{kind[0]}"
-    name = "EmptyOperator" if kind is None else kind[1]
-    fields = {
-        "task_id": task_id,
-        "task_type": name,
-        "_task_module": module,
-        "downstream_task_ids": list(after),
-    }
-    return {"__var": fields, "__type": "operator"}
-
-
-CLAIM = ("operators.claim_job", "CodePipelineClaimJobOperator")
-FINISH = ("operators.finish", "CodePipelineFinishJobOperator")
-
-
 @pytest.mark.parametrize(
     ("tasks", "found"),
     [
@@ -111,10 +94,16 @@ def test_of_the_examples_all_claims_are_ended(serialized_dags):
 def test_a_claim_that_no_task_ends_is_unknown(rows, database):
     assert airflow_checks.check_claims_are_ended(database).what == "No DAG claims jobs."
     rows.run("builds")
-    dag = {"dag": {"tasks": [task("claim", CLAIM)]}, "__version": 3}
-    rows.add("serialized_dag", id="0" * 32, dag_id="builds", data=json.dumps(dag), dag_version_id="1" * 32)
+    rows.dag("builds", [task("claim", CLAIM)])
     found = airflow_checks.check_claims_are_ended(database)
     assert (found.outcome, "builds" in found.what) == (UNKNOWN, True)
+
+
+def test_one_dag_whose_claims_end_is_said_in_good_words(rows, database):
+    rows.run("builds")
+    rows.dag("builds", [task("claim", CLAIM, "end"), task("end", FINISH)])
+    found = airflow_checks.check_claims_are_ended(database)
+    assert found.what == "All DAGs that claim jobs have tasks that end them (1 DAG)."
 
 
 # Claimed jobs.

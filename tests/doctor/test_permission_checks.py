@@ -160,7 +160,7 @@ _POLL = ["codepipeline:PollForJobs"]
 def test_a_refusal_for_want_of_a_condition_says_nothing(iam):
     iam.missing = ("aws:SourceVpc",)
     found = check(iam)["PollForJobs"]
-    assert "a poll for no version" in found.what
+    assert "a poll for an unknown version" in found.what
 
 
 @pytest.mark.parametrize(

@@ -38,5 +38,5 @@ def test_a_missing_extra_is_named(tmp_path):
     printed = run_pytest(tmp_path)
     assert "1 error" in printed
     assert "The fixture codepipeline cannot be used." in printed
-    assert "pip install 'airflow-codepipeline-partner[local]'" in printed
+    assert "In a checkout of the package: pip install '.[local]'" in printed
     assert "Traceback" not in printed
