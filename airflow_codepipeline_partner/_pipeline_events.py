@@ -13,6 +13,7 @@ from airflow_codepipeline_partner._aws_parameters import AwsParameters
 from airflow_codepipeline_partner._client_conn_ids import DEFAULT_TEMPLATE
 from airflow_codepipeline_partner._protocol.choices import check_execution_states
 from airflow_codepipeline_partner._protocol.parsing import check_text, read_wake_queue
+from airflow_codepipeline_partner._trigger_arguments import fails_alone
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
 
@@ -51,6 +52,7 @@ class CodePipelineEventTrigger(BaseEventTrigger):
     # It lies in Airflow's database under its public name.
     __module__ = "airflow_codepipeline_partner.triggers"
 
+    @fails_alone
     def __init__(
         self,
         pipeline_name: str,

@@ -22,6 +22,7 @@ from airflow_codepipeline_partner._job_log import pipeline_fields
 from airflow_codepipeline_partner._pipeline_events import CodePipelineEventTrigger
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob, check_query_param
 from airflow_codepipeline_partner._protocol.parsing import check_text, read_wake_queue
+from airflow_codepipeline_partner._trigger_arguments import fails_alone
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, described
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class CodePipelineJobTrigger(BaseEventTrigger):
     Source: PollForThirdPartyJobs, PollForJobs, CodePipeline API 2015-07-09.
     """
 
+    @fails_alone
     def __init__(
         self,
         action_type: ActionType | dict[str, str] | str,
@@ -192,6 +194,7 @@ class CodePipelineContinuationTrigger(CodePipelineJobTrigger):
     2015-07-09.
     """
 
+    @fails_alone
     def __init__(
         self,
         *,
@@ -259,6 +262,7 @@ class CodePipelineExecutionTrigger(BaseTrigger):
     CodePipeline API 2015-07-09.
     """
 
+    @fails_alone
     def __init__(
         self,
         pipeline_name: str,

@@ -25,7 +25,7 @@ FLOORS = (
         *("jobs", "client_tokens", "_endpoints", "_connected_hook", "_transport", "_wake_queue_stack"),
         *("_job_log", "_pipeline_methods", "_stage_methods", "hooks", "_token_probe"),
     ),
-    ("_aws_parameters", "_templates"),
+    ("_aws_parameters", "_templates", "_trigger_arguments"),
     ("_worker", "_polling", "artifacts", "action_types", "pipelines", "_base_operator", "_claiming_operator"),
     (
         "_pipeline_events",

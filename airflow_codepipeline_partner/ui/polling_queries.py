@@ -21,6 +21,7 @@ from airflow.models.trigger import Trigger
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, lazyload
 
+from airflow_codepipeline_partner._trigger_arguments import decoded
 from airflow_codepipeline_partner.ui.activity import HOURS, Polling
 from airflow_codepipeline_partner.ui.job_queries import offered_job_ids
 from airflow_codepipeline_partner.ui.job_row import action_type_text
@@ -153,7 +154,7 @@ def _assets_of(
 def _action_type_of(trigger: Trigger) -> str | None:
     """Return the action type that a trigger waits for; nothing else of its arguments is looked at."""
     try:
-        held = trigger.kwargs.get("action_type")
+        held = decoded(trigger.kwargs.get("action_type"))
     except Exception:
         # Of whatever kind: the key may have changed with which Airflow encrypted them.
         return None
