@@ -95,7 +95,6 @@ def test_every_block_is_run_here():
 
 
 @pytest.mark.system
-@pytest.mark.skipif(version("apache-airflow") != VERSION, reason="it is written for the newest Airflow")
 def test_the_tutorial_works_from_beginning_to_end(terminal, tmp_path):
     (tmp_path / "action-type.yaml").write_text(blocks_of(PAGE, "yaml")[0])
     dags = tmp_path / "airflow" / "dags"
