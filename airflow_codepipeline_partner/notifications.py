@@ -252,6 +252,7 @@ class CodePipelineJobFailureNotifier(TextTemplates, BaseNotifier):
                 certain=claim.is_certain,
                 is_next=bool(claim.former_job_ids),
                 claimed_at=claim.at,
+                keeps_records=False,
             )
             self._ended.add(job.job_id)
         except (JobNotInProgress, JobNotFound):

@@ -8,11 +8,33 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from support import CUSTOM_TYPE
 
 TYPE = "Build/Airflow/1"
 TIMES = ("_at", "run_after", "timestamp", "last_updated")
+
+
+CLAIM = ("operators.claim_job", "CodePipelineClaimJobOperator")
+FINISH = ("operators.finish", "CodePipelineFinishJobOperator")
+PUT = ("operators.put_result", "PutJobSuccessResultOperator")
+
+
+def task(task_id, kind=None, *after, **more):
+    """Return a task, as Airflow stores it."""
+    module = "mine" if kind is None else f"airflow_codepipeline_partner.{kind[0]}"
+    fields = {
+        "task_id": task_id,
+        "task_type": "EmptyOperator" if kind is None else kind[1],
+        "_task_module": module,
+        "downstream_task_ids": list(after),
+    }
+    return {"__var": fields | more, "__type": "operator"}
+
+
+#: The tasks of a DAG that claims a job and ends it.
+CLAIM_AND_FINISH = (task("claim", CLAIM, "finish"), task("finish", FINISH))
 
 
 class Rows:
@@ -49,30 +71,15 @@ class Rows:
             "dag_run", id=number, dag_id=dag_id, run_id="r", run_type="manual", state=state, end_date=end
         )
 
-    def dag(self, dag_id, tasks):
-        """Add the serialized form of a DAG that has a run."""
-        data = json.dumps({"dag": {"tasks": tasks}, "__version": 3})
-        self.add("serialized_dag", id="0" * 32, dag_id=dag_id, data=data, dag_version_id="1" * 32)
+    def dag(self, dag_id, *tasks, **more):
+        """Store a DAG, as Airflow does."""
+        dag = {"dag": {"tasks": list(tasks), **more}, "__version": 3}
+        number = {"id": uuid4().hex, "dag_version_id": uuid4().hex}
+        self.add("serialized_dag", **number, dag_id=dag_id, data=json.dumps(dag))
 
     def xcom(self, dag_id, key, value, number=1):
         given = {"dag_run_id": number, "task_id": "claim", "dag_id": dag_id, "run_id": "r"}
         self.add("xcom", key=key, value=json.dumps(value), map_index=-1, **given)
-
-
-def task(task_id, kind=None, *after):
-    module = "mine" if kind is None else f"airflow_codepipeline_partner.{kind[0]}"
-    name = "EmptyOperator" if kind is None else kind[1]
-    fields = {
-        "task_id": task_id,
-        "task_type": name,
-        "_task_module": module,
-        "downstream_task_ids": list(after),
-    }
-    return {"__var": fields, "__type": "operator"}
-
-
-CLAIM = ("operators.claim_job", "CodePipelineClaimJobOperator")
-FINISH = ("operators.finish", "CodePipelineFinishJobOperator")
 
 
 def claim(job_id="j1", state="claimed", **more):

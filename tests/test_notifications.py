@@ -20,7 +20,12 @@ from airflow_codepipeline_partner._transport import Transport
 from airflow_codepipeline_partner._worker import report
 from airflow_codepipeline_partner._worker.job_life import Results
 from airflow_codepipeline_partner._worker.records import ClaimRecord
-from airflow_codepipeline_partner.exceptions import LimitExceeded, RequestRefused, ServiceUnavailable
+from airflow_codepipeline_partner.exceptions import (
+    JobNotInProgress,
+    LimitExceeded,
+    RequestRefused,
+    ServiceUnavailable,
+)
 from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.notifications import CodePipelineJobFailureNotifier
 
@@ -349,6 +354,24 @@ def test_a_job_that_took_no_result_of_an_unknown_claim_is_left():
     hook = SimpleNamespace(send_result=puts.append)
     assert not notifier._end(hook, claim, Results.of(None, [recorded("left", SUCCESS)]))
     assert puts == []
+
+
+def test_a_job_that_had_ended_is_not_counted_as_refused(stats):
+    """Code of the author's may have ended it well, and such ends leave no record."""
+    notifier = CodePipelineJobFailureNotifier()
+    notifier._run = {"dag_id": "d", "run_id": "r"}
+
+    class Ended:
+        def send_result(self, call):
+            raise JobNotInProgress("m")
+
+        def status_of_ended(self, job):
+            return "Succeeded"
+
+    claim = ClaimRecord(ClaimState.CLAIMED, ClaimedJob(SUCCESS.job))
+    assert not notifier._end(Ended(), claim, Results.of(None, []))
+    assert notifier._ended == {SUCCESS.job.job_id}
+    assert stats.counts == {}
 
 
 def test_a_refused_success_of_an_unclaimed_next_job_is_not_put():

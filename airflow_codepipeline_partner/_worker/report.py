@@ -70,6 +70,7 @@ def put_once(
     is_next: bool = False,
     lacks_records: bool = False,
     claimed_at: datetime | None = None,
+    keeps_records: bool = True,
 ) -> str:
     """
     Report a job's result, unless the records say that it has one.
@@ -83,6 +84,8 @@ def put_once(
     :param is_next: Whether it continues an action of this run, so that no other run claims it.
     :param lacks_records: Whether another task may have put a result, of which the record is cleared.
     :param claimed_at: When the job was claimed, for the metric of how long it took; None if it is not known.
+    :param keeps_records: Whether the store keeps what is written. If not, an ended job may have had a result
+        that no record shows, so only what is put here is counted.
     :return: Which result the job has now: ``success``, ``continue`` or ``failure``.
     :raises JobNotInProgress: The job takes no result any more. The next try sends the same call once more.
     :raises CodePipelineError: The result could not be put.
@@ -112,7 +115,7 @@ def put_once(
             came_of_it = store.read_results(job.job_id)
         elif isinstance(action, Write):
             store.write_result(action.record)
-            if action.is_first:
+            if action.is_first and (keeps_records or taken is not None):
                 job_counts.count_result(action.record, job, claimed_at)
         elif isinstance(action, Withdraw):
             store.withdraw_result(job.job_id)

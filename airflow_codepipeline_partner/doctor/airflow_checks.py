@@ -3,15 +3,27 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
 
-from airflow_codepipeline_partner._worker.records import ClaimRecord, ResultRecord, readable
-from airflow_codepipeline_partner.doctor.airflow_database import AirflowDatabase, StoredRecord
+from airflow_codepipeline_partner._worker.records import (
+    NO_RESULT,
+    RESULT_KEY,
+    ClaimRecord,
+    ResultRecord,
+    readable,
+)
+from airflow_codepipeline_partner.doctor.airflow_database import (
+    CLAIM_KEYS,
+    MAX_RECORDS,
+    AirflowDatabase,
+    StoredRecord,
+    StoredRecords,
+)
 from airflow_codepipeline_partner.doctor.findings import Finding, failed, passed, unknown
+from airflow_codepipeline_partner.doctor.stored_dags import may_end_unrecorded, unended_claims
 
-_PACKAGE = "airflow_codepipeline_partner"
 _ENDED = ("done", "refused", "left")
 #: The component → what does not happen without it, and the command that starts it.
 _COMPONENTS = {
@@ -20,6 +32,9 @@ _COMPONENTS = {
     "dag_processor": ("changed DAGs are not seen", "airflow dag-processor"),
 }
 _MAX_NAMED = 10
+_UNRECORDED = (
+    "CodePipelineJobFailureNotifier leaves no record, nor does your own code with finished_elsewhere=True."
+)
 
 
 def check_components(database: AirflowDatabase) -> Iterator[Finding]:
@@ -51,111 +66,166 @@ def check_imports(database: AirflowDatabase) -> Finding:
 def check_claims_are_ended(database: AirflowDatabase) -> Finding:
     """Check that each DAG that claims a job has a task that ends it."""
     dags = database.serialized_dags()
-    claiming = {dag_id: tasks for dag_id, dag in dags.items() if (tasks := unended_claims(dag)) is not None}
+    unreadable = sorted(dag_id for dag_id, dag in dags.items() if dag is None)
+    if unreadable:
+        return unknown(
+            f"Airflow's database has {_counted(len(unreadable), 'DAG')} in a form that cannot be read: "
+            f"{_named(unreadable)}.",
+            "Run the doctor with the scheduler's version of Airflow, or airflow dags reserialize.",
+        )
+    known = {dag_id: dag for dag_id, dag in dags.items() if dag is not None}
+    claiming = {dag_id: tasks for dag_id, dag in known.items() if (tasks := unended_claims(dag)) is not None}
     open_ones = sorted(dag_id for dag_id, tasks in claiming.items() if tasks)
+    is_one, dags_that_claim = len(claiming) == 1, _counted(len(claiming), "DAG")
     if open_ones:
         return unknown(
-            f"{len(open_ones)} of {_counted(len(claiming), 'DAG')} that claim jobs have no task that ends "
-            f"them: {_named(open_ones)}. Their claims say finished_elsewhere=True.",
+            f"Of {dags_that_claim} that {'claims' if is_one else 'claim'} jobs, {len(open_ones)} "
+            f"{'has' if len(open_ones) == 1 else 'have'} no task that ends them: {_named(open_ones)}. "
+            "Their claims say finished_elsewhere=True.",
             "Check that your own code reports each job's result, or add finish_job after the work.",
         )
     if not claiming:
         return passed("No DAG claims jobs.")
-    return passed(f"All DAGs that claim jobs have tasks that end them ({_counted(len(claiming), 'DAG')}).")
+    verbs = ("claims", "has") if is_one else ("claim", "have")
+    return passed(f"{dags_that_claim} {verbs[0]} jobs and {verbs[1]} tasks that end them.")
 
 
-def unended_claims(dag: Mapping[str, Any]) -> list[str] | None:
-    """
-    Return the tasks of a serialized DAG that claim a job which no task after them ends.
-
-    :param dag: The DAG, as Airflow stores it.
-    :return: None if no task claims a job.
-    """
-    tasks = {task["task_id"]: task for task in (each.get("__var", each) for each in dag["tasks"])}
-    claiming = [task_id for task_id, task in tasks.items() if _has_mark(task, "claims_job")]
-    ending = {task_id for task_id, task in tasks.items() if _has_mark(task, "ends_job")}
-    if not claiming and not ending:
-        return None
-    return [task_id for task_id in claiming if not ({task_id, *_after(task_id, tasks)} & ending)]
-
-
-def _after(task_id: str, tasks: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    found: set[str] = set()
-    left = [task_id]
-    while left:
-        for each in tasks.get(left.pop(), {}).get("downstream_task_ids", ()):
-            if each not in found:
-                found.add(each)
-                left.append(each)
-    return found
-
-
-def _has_mark(task: Mapping[str, Any], mark: str) -> bool:
-    """Return whether a task is of an operator of this package that has a mark, such as ``ends_job``."""
-    module, name = str(task.get("_task_module")), str(task.get("task_type"))
-    if module.partition(".")[0] != _PACKAGE:
-        return False
-    try:
-        return bool(getattr(getattr(importlib.import_module(module), name), mark, False))
-    except (AttributeError, ImportError):
-        # Of another version of this package.
-        return False
-
-
-def check_paused(database: AirflowDatabase) -> Finding:
+def check_paused(database: AirflowDatabase) -> Iterator[Finding]:
     """Check that no job waits for the work of a DAG that is paused."""
-    jobs = open_jobs(database.records_of_paused_dags())
-    if not jobs:
-        return passed("No job waits for a DAG that is paused.")
-    return failed(
-        f"{_without_result(jobs)}, and {_its(jobs)} DAG is paused: {_runs(jobs)}.",
-        "Unpause the DAGs: their runs go on, and end the jobs.",
-    )
+    records = database.records_of_paused_dags()
+    left = _LeftJobs.of(records, database, are_runs_over=False)
+    where = "and {its} DAG is paused"
+    if left.certain:
+        yield failed(left.text(left.certain, where), "Unpause the DAGs: their runs go on, and end the jobs.")
+    if left.possible:
+        yield unknown(
+            left.text(left.possible, where),
+            f"Unpause the DAGs, unless the jobs have ended: {_UNRECORDED}",
+        )
+    yield from left.not_seen()
+    if left.is_nothing:
+        yield passed("No job waits for a DAG that is paused.")
 
 
-def check_ended_runs(database: AirflowDatabase) -> Finding:
+def check_ended_runs(database: AirflowDatabase) -> Iterator[Finding]:
     """Check that no run has ended lately without the result of its job."""
-    jobs = open_jobs(database.records_of_ended_runs())
-    if not jobs:
-        return passed("No run has ended within a day without the result of its job.")
-    return failed(
-        f"{_without_result(jobs)}, although {_its(jobs)} run has ended within a day: {_runs(jobs)}.",
-        "Clear the finishing task of the run, which then reports; or wait for the job's timeout.",
-    )
+    records = database.records_of_ended_runs()
+    left = _LeftJobs.of(records, database, are_runs_over=True)
+    where = "although {its} run has ended within a day"
+    if left.certain:
+        yield failed(
+            left.text(left.certain, where),
+            "Clear the finishing task of the run, which then reports; or wait for the job's timeout.",
+        )
+    if left.possible:
+        yield unknown(
+            left.text(left.possible, where),
+            f"Look in the pipeline whether the jobs have ended: {_UNRECORDED} If a job has not ended, clear "
+            "the finishing task of its run, or wait for the job's timeout.",
+        )
+    yield from left.not_seen()
+    if left.is_nothing:
+        yield passed("No run has ended within a day without the result of its job.")
+
+
+@dataclass(frozen=True)
+class _LeftJobs:
+    """
+    The claimed jobs of some runs for which no result is recorded.
+
+    :param certain: Those that this package has certainly not ended: job id → the record of the claim.
+    :param possible: Those that may have ended.
+    :param unreadable: The records that cannot be read.
+    :param is_complete: Whether all records of the runs were looked at.
+    """
+
+    certain: Mapping[str, StoredRecord]
+    possible: Mapping[str, StoredRecord]
+    unreadable: Sequence[StoredRecord]
+    is_complete: bool
+
+    @classmethod
+    def of(cls, records: StoredRecords, database: AirflowDatabase, *, are_runs_over: bool) -> Self:
+        """Find them among the records of runs."""
+        unreadable = [record for record in records.all if _is_unreadable(record)]
+        half_known = {(record.dag_id, record.run_id) for record in unreadable}
+        jobs = open_jobs(records.all)
+        dags = database.serialized_dags() if jobs else {}
+        possible = {
+            job_id: record
+            for job_id, record in jobs.items()
+            if (record.dag_id, record.run_id) in half_known
+            or may_end_unrecorded(dags.get(record.dag_id), record.task_id, is_run_over=are_runs_over)
+        }
+        certain = {job_id: record for job_id, record in jobs.items() if job_id not in possible}
+        return cls(certain, possible, unreadable, records.is_complete)
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether there are certainly none."""
+        return not (self.certain or self.possible or self.unreadable) and self.is_complete
+
+    def text(self, jobs: Mapping[str, StoredRecord], where: str) -> str:
+        """Say that jobs have no recorded result, and where they are."""
+        have = "has" if len(jobs) == 1 else "have"
+        its = "its" if len(jobs) == 1 else "each one's"
+        found = f"{_counted(len(jobs), 'claimed job')} {have} no recorded result"
+        return f"{found}, {where.format(its=its)}: {_runs(jobs.values())}."
+
+    def not_seen(self) -> Iterator[Finding]:
+        """Yield what could not be looked at."""
+        if self.unreadable:
+            yield unknown(
+                f"{_counted(len(self.unreadable), 'record')} of claims and results cannot be read: "
+                f"{_runs(self.unreadable)}.",
+                "If you have an XCom backend of your own, run the doctor with its settings and permissions.",
+            )
+        if not self.is_complete:
+            yield unknown(
+                f"Only the newest {MAX_RECORDS:,} records of claims and results were looked at.",
+                "Look at the page CodePipeline jobs in Airflow for the older ones.",
+            )
 
 
 def open_jobs(records: Iterable[StoredRecord]) -> dict[str, StoredRecord]:
     """
-    Return the claimed jobs that have no result: job id → the record of the claim.
+    Return the claimed jobs that have no recorded result: job id → the record of the claim.
 
     :param records: The records of some runs. One that cannot be read is left out.
     """
     claimed: dict[str, StoredRecord] = {}
     ended: set[str] = set()
     for record in records:
-        if record.key.startswith("codepipeline_result"):
-            result = readable(ResultRecord.from_xcom, record.value, record.task_id) if record.value else None
-            if result is not None and result.state in _ENDED:
-                ended.add(result.job_id)
-        elif "claim" in record.key:
-            claim = readable(ClaimRecord.from_xcom, record.value, record.task_id)
-            if claim is not None:
-                ended.update(claim.former_job_ids)
-                if claim.counts_as_ours(claim.unknown_claim or "assume_ours"):
-                    claimed.setdefault(claim.job.job_id, record)
+        found = _read(record)
+        if isinstance(found, ResultRecord):
+            if found.state in _ENDED:
+                ended.add(found.job_id)
+        elif found is not None:
+            ended.update(found.former_job_ids)
+            if found.counts_as_ours(found.unknown_claim or "assume_ours"):
+                claimed.setdefault(found.job.job_id, record)
     return {job_id: record for job_id, record in claimed.items() if job_id not in ended}
 
 
-def _without_result(jobs: Mapping[str, StoredRecord]) -> str:
-    return f"{_counted(len(jobs), 'claimed job')} {'has' if len(jobs) == 1 else 'have'} no result"
+def _read(record: StoredRecord) -> ClaimRecord | ResultRecord | None:
+    """Return the claim or the result that a record holds; None if it holds none, or cannot be read."""
+    if not record.value or record.value == NO_RESULT:
+        return None
+    if record.key.startswith(RESULT_KEY):
+        return readable(ResultRecord.from_xcom, record.value, record.task_id)
+    if record.key.startswith(CLAIM_KEYS):
+        return readable(ClaimRecord.from_xcom, record.value, record.task_id)
+    return None
 
 
-def _its(jobs: Mapping[str, StoredRecord]) -> str:
-    return "its" if len(jobs) == 1 else "each one's"
+def _is_unreadable(record: StoredRecord) -> bool:
+    if record.fault is not None:
+        return True
+    return bool(record.value) and record.value != NO_RESULT and _read(record) is None
 
 
-def _runs(jobs: Mapping[str, StoredRecord]) -> str:
-    return _named(sorted({f"{record.dag_id} ({record.run_id})" for record in jobs.values()}))
+def _runs(records: Iterable[StoredRecord]) -> str:
+    return _named(sorted({f"{record.dag_id} ({record.run_id})" for record in records}))
 
 
 def _named(names: list[str]) -> str:

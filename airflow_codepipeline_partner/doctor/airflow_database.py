@@ -8,6 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from airflow_codepipeline_partner._worker.record_values import RecordValues
+from airflow_codepipeline_partner._worker.records import (
+    CERTAIN_CLAIM_KEY,
+    CLAIM_KEY,
+    NEXT_CLAIM_KEY,
+    RESULT_KEY,
+)
 from airflow_codepipeline_partner.doctor.examination import Shared
 from airflow_codepipeline_partner.doctor.findings import CannotCheck
 from airflow_codepipeline_partner.provider_info import CLIENT_CONN_TYPE
@@ -18,7 +25,8 @@ T = TypeVar("T")
 RECENT = timedelta(days=1)
 #: The most records that are read.
 MAX_RECORDS = 20_000
-_KEYS = "codepipeline\\_%"
+#: How the keys of the records of claims begin.
+CLAIM_KEYS = (CLAIM_KEY, CERTAIN_CLAIM_KEY, NEXT_CLAIM_KEY)
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,8 @@ class StoredRecord:
     :param run_id: Its run.
     :param task_id: The task.
     :param key: The XCom's key.
-    :param value: Its value, as the task pushed it.
+    :param value: Its value, as the task pushed it; None if there is none, or if it cannot be read.
+    :param fault: Why the value cannot be read, or None.
     """
 
     dag_id: str
@@ -38,6 +47,20 @@ class StoredRecord:
     task_id: str
     key: str
     value: Any
+    fault: str | None = None
+
+
+@dataclass(frozen=True)
+class StoredRecords:
+    """
+    The records of some runs.
+
+    :param all: The records, the newest first.
+    :param is_complete: Whether there are no more of them.
+    """
+
+    all: list[StoredRecord]
+    is_complete: bool = True
 
 
 class AirflowDatabase:
@@ -88,21 +111,20 @@ class AirflowDatabase:
 
         return self._read(look)
 
-    def serialized_dags(self) -> dict[str, Mapping[str, Any]]:
-        """Return the newest serialized form of each DAG that Airflow still has."""
+    def serialized_dags(self) -> dict[str, Mapping[str, Any] | None]:
+        """Return the newest serialized form of each DAG that Airflow still has; None if it is unreadable."""
 
-        def look(session: Any) -> dict[str, Mapping[str, Any]]:
+        def look(session: Any) -> dict[str, Mapping[str, Any] | None]:
             from airflow.models.dag import DagModel
             from airflow.models.serialized_dag import SerializedDagModel as Stored
             from sqlalchemy import select
 
             active = select(DagModel.dag_id).where(DagModel.is_stale.is_(False))
-            newest: dict[str, Mapping[str, Any]] = {}
+            newest: dict[str, Mapping[str, Any] | None] = {}
             for row in session.scalars(
                 select(Stored).where(Stored.dag_id.in_(active)).order_by(Stored.last_updated)
             ):
-                if row.data:
-                    newest[row.dag_id] = row.data["dag"]
+                newest[row.dag_id] = _dag_in(row)
             return newest
 
         return self._read(look)
@@ -120,10 +142,10 @@ class AirflowDatabase:
 
         return self._read(look)
 
-    def records_of_paused_dags(self) -> list[StoredRecord]:
+    def records_of_paused_dags(self) -> StoredRecords:
         """Return the records of runs that have not ended, and whose DAG is paused."""
 
-        def look(session: Any) -> list[StoredRecord]:
+        def look(session: Any) -> StoredRecords:
             from airflow.models.dag import DagModel
             from airflow.models.dagrun import DagRun
 
@@ -132,10 +154,10 @@ class AirflowDatabase:
 
         return self._read(look)
 
-    def records_of_ended_runs(self) -> list[StoredRecord]:
+    def records_of_ended_runs(self) -> StoredRecords:
         """Return the records of the runs that have ended lately."""
 
-        def look(session: Any) -> list[StoredRecord]:
+        def look(session: Any) -> StoredRecords:
             from airflow.models.dagrun import DagRun
 
             since = datetime.now(UTC) - RECENT
@@ -178,6 +200,15 @@ def _no_database(why: str) -> CannotCheck:
     )
 
 
+def _dag_in(row: Any) -> Mapping[str, Any] | None:
+    try:
+        dag = row.data["dag"]
+    except Exception:
+        # Of whatever kind: it may be of another version, or broken. The other DAGs can be read.
+        return None
+    return dag if isinstance(dag, Mapping) else None
+
+
 def _select_ids(condition: Any) -> Any:
     from airflow.models.dag import DagModel
     from sqlalchemy import select
@@ -185,19 +216,24 @@ def _select_ids(condition: Any) -> Any:
     return select(DagModel.dag_id).where(condition)
 
 
-def _records(session: Any, *conditions: Any) -> list[StoredRecord]:
+def _records(session: Any, *conditions: Any) -> StoredRecords:
     from airflow.models.dagrun import DagRun
-    from airflow.models.xcom import XComModel
-    from sqlalchemy import select
+    from airflow.models.xcom import XComModel as Stored
+    from sqlalchemy import or_, select
 
-    found = (
-        select(XComModel)
-        .join(DagRun, DagRun.id == XComModel.dag_run_id)
-        .where(XComModel.key.like(_KEYS, escape="\\"), *conditions)
-        .order_by(XComModel.timestamp.desc())
-        .limit(MAX_RECORDS)
-    )
-    return [
-        StoredRecord(row.dag_id, row.run_id, row.task_id, row.key, XComModel.deserialize_value(row))
-        for row in session.scalars(found)
+    found = session.execute(
+        select(Stored.dag_id, Stored.run_id, Stored.task_id, Stored.key, Stored.value)
+        .join(DagRun, DagRun.id == Stored.dag_run_id)
+        .where(
+            or_(*(Stored.key.startswith(key, autoescape=True) for key in (*CLAIM_KEYS, RESULT_KEY))),
+            *conditions,
+        )
+        .order_by(Stored.timestamp.desc())
+        .limit(MAX_RECORDS + 1)
+    ).all()
+    values = RecordValues()
+    records = [
+        StoredRecord(dag_id, run_id, task_id, key, *values.read(key, value))
+        for dag_id, run_id, task_id, key, value in found[:MAX_RECORDS]
     ]
+    return StoredRecords(records, is_complete=len(found) <= MAX_RECORDS)

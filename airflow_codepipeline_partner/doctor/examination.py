@@ -35,8 +35,8 @@ def _findings_of(check: Check) -> list[Finding]:
         return [why.finding]
     except TimeoutError:
         return [_no_answer(check.limit)]
-    except Exception as error:
-        # By its name only: its text may quote anything.
+    except (Exception, SystemExit) as error:
+        # By its name only: its text may quote anything. Airflow exits where it finds its settings wrong.
         return [
             unknown(
                 f"This check broke off: {type(error).__name__}.",
@@ -108,7 +108,7 @@ class Shared(Generic[T]):
                 except TimeoutError:
                     nothing = _no_answer(self._limit)
                     self._why = CannotCheck(nothing.what, nothing.to_do)
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     self._why = error
         if self._why is not None:
             raise self._why

@@ -15,7 +15,7 @@ from airflow_codepipeline_partner._base_operator import (
     to_templatable,
 )
 from airflow_codepipeline_partner._job_log import job_fields
-from airflow_codepipeline_partner._protocol.jobs import ClaimedJob
+from airflow_codepipeline_partner._protocol.jobs import ClaimedJob, OfferedJob
 from airflow_codepipeline_partner._protocol.parsing import read_list, read_mapping
 from airflow_codepipeline_partner.artifacts.formats import FORMATS, PACKED_FORMATS
 from airflow_codepipeline_partner.artifacts.places import check_place, path_of
@@ -43,7 +43,7 @@ class _ArtifactOperator(CodePipelineBaseOperator):
             try:
                 storage, has_failed = JobStorage(self.hook, job), True
                 try:
-                    with job_fields(ClaimedJob.from_value(job)):
+                    with job_fields(_named_job(job, storage.job)):
                         yield storage
                     self.show_job(context, storage.claimed_job)
                     has_failed = False
@@ -226,6 +226,15 @@ class CodePipelineUploadArtifactsOperator(_ArtifactOperator):
             return
         with external_object(source, self.storage_conn_id, artifact.name).open() as (content, size):
             storage.upload_stream(artifact, content, size)
+
+
+def _named_job(value: object, offered: OfferedJob) -> OfferedJob | ClaimedJob:
+    """Return the job as lines of the log name it: as the claim returned it, if that can be read."""
+    try:
+        return ClaimedJob.from_value(value)
+    except CodePipelineProviderError:
+        # Nothing else is needed of it: the details are asked for.
+        return offered
 
 
 def _check_format(value: object, allowed: tuple[str, ...]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import importlib
 import json
 import os
 import secrets
@@ -25,9 +26,15 @@ BUNDLE = "codepipeline-testing"
 ACCESS_KEY = {"login": "AKIAIOSFODNN7EXAMPLE", "password": "example-secret-key"}
 REGION = "us-east-1"
 #: What ``airflow.settings`` holds of a database.
+_ENGINES = ("engine", "Session", "NonScopedSession", "async_engine", "AsyncSession")
 _ORM = (
-    *("engine", "Session", "NonScopedSession", "async_engine", "AsyncSession"),
+    *_ENGINES,
     *("SQL_ALCHEMY_CONN", "SQL_ALCHEMY_CONN_ASYNC", "DAGS_FOLDER", "PLUGINS_FOLDER"),
+)
+#: Settings of a user's secrets backends. Empty, they also hide those in the user's airflow.cfg.
+_SECRETS_BACKENDS = (
+    *("AIRFLOW__SECRETS__BACKEND", "AIRFLOW__SECRETS__BACKEND_KWARGS"),
+    *("AIRFLOW__WORKERS__SECRETS_BACKEND", "AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS"),
 )
 #: Airflow, and what it is made of.
 _PARTS = (
@@ -58,16 +65,22 @@ def offline_airflow(home: Path, endpoint_url: str) -> Iterator[None]:
     """
     (home / "dags").mkdir(parents=True, exist_ok=True)
     path = list(sys.path)
+    # Not the one that a home has by default, which may be this folder.
+    database = home / "testing.db"
     with ExitStack() as stack:
-        stack.enter_context(_environment(home, endpoint_url))
+        if "airflow" not in sys.modules:
+            # At the very end, when the environment is the user's again.
+            stack.callback(_use_own_settings)
+        stack.enter_context(_environment(home, database, endpoint_url))
         # What is looked up for DAGs in the empty folder.
         stack.callback(sys.path.__setitem__, slice(None), path)
-        stack.enter_context(_database(home / "airflow.db"))
+        stack.enter_context(_no_secrets_backends())
+        stack.enter_context(_database(database))
         yield
 
 
 @contextmanager
-def _environment(home: Path, endpoint_url: str) -> Iterator[None]:
+def _environment(home: Path, database: Path, endpoint_url: str) -> Iterator[None]:
     with mock.patch.dict(os.environ):
         for name in list(os.environ):
             # Neither a user's account nor their secrets backend may be asked.
@@ -80,11 +93,13 @@ def _environment(home: Path, endpoint_url: str) -> Iterator[None]:
             "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
             "kwargs": {"path": str(home / "dags")},
         }
+        os.environ.update(dict.fromkeys(_SECRETS_BACKENDS, ""))
         os.environ.update(
             AIRFLOW__CORE__DAGS_FOLDER=str(home / "dags"),
             AIRFLOW__CORE__LOAD_EXAMPLES="False",
             AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST=json.dumps([bundle]),
-            AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{home / 'airflow.db'}",
+            AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{database}",
+            AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC=f"sqlite+aiosqlite:///{database}",
             # Airflow 3.1 does not start its task API without one, although no process asks for a token here.
             AIRFLOW__API_AUTH__JWT_SECRET=secrets.token_hex(32),
             AWS_ACCESS_KEY_ID=ACCESS_KEY["login"],
@@ -96,6 +111,39 @@ def _environment(home: Path, endpoint_url: str) -> Iterator[None]:
             AWS_ENDPOINT_URL=endpoint_url,
         )
         yield
+
+
+@contextmanager
+def _no_secrets_backends() -> Iterator[None]:
+    """Have Airflow ask none of the user's secrets backends, even if it has made them already."""
+    with ExitStack() as stack:
+        for name in ("airflow.configuration", "airflow.sdk.configuration"):
+            try:
+                module = importlib.import_module(name)
+            except ModuleNotFoundError:
+                # The second one is not there until Airflow 3.1.
+                continue
+            if hasattr(module, "secrets_backend_list"):
+                made = module.initialize_secrets_backends()
+                stack.enter_context(mock.patch.object(module, "secrets_backend_list", made))
+            if isinstance(made_later := getattr(module, "_secrets_backend_cache", None), dict):
+                stack.enter_context(mock.patch.dict(made_later, clear=True))
+        yield
+
+
+def _use_own_settings() -> None:
+    """Have an Airflow that was imported for the kit leave the kit's database for the user's."""
+    settings: Any = sys.modules.get("airflow.settings")
+    if settings is None:
+        return
+    with quiet_airflow():
+        try:
+            settings.configure_vars()
+            settings.prepare_syspath_for_config_and_plugins()
+            settings.configure_orm()
+        except Exception:
+            # For instance, the driver of their database is not installed. Rather none than the kit's.
+            vars(settings).update(dict.fromkeys(_ENGINES))
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from typing import Self
 
 from airflow_codepipeline_partner.ui.job_row import JobRow, JobState
 
+#: The states of jobs that may well have succeeded.
+_NOT_KNOWN = (JobState.UNREADABLE, JobState.NO_RESULT)
 #: Hours that the plots show.
 HOURS = 24
 #: Action types that are shown, those with most jobs first.
@@ -79,7 +81,7 @@ class Activity:
             counts[hour] += 1
             if (wait := row.wait_for_claim) is not None:
                 waits[hour].append(wait.total_seconds())
-        failed = (row for row in rows if row.state.tone == "bad" and row.state is not JobState.UNREADABLE)
+        failed = (row for row in rows if row.state.tone == "bad" and row.state not in _NOT_KNOWN)
         return cls(
             action_type,
             tuple(counts),

@@ -18,6 +18,7 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.staticfiles import StaticFiles
 
+from airflow_codepipeline_partner._worker.record_values import RecordValues
 from airflow_codepipeline_partner._worker.records import CLAIM_KEY
 from airflow_codepipeline_partner.ui.activity import Activity, activities
 from airflow_codepipeline_partner.ui.addresses import URL_PREFIX, Addresses
@@ -34,7 +35,6 @@ from airflow_codepipeline_partner.ui.job_row import JobState
 from airflow_codepipeline_partner.ui.permissions import may_read_asset, readable_dag_ids
 from airflow_codepipeline_partner.ui.polling_queries import dag_ids_with_triggers, read_pollings
 from airflow_codepipeline_partner.ui.record_queries import Window, dag_ids_with, read_rows, read_window
-from airflow_codepipeline_partner.ui.record_values import RecordValues
 from airflow_codepipeline_partner.ui.rendering import render
 
 #: Nothing comes from elsewhere, and only Airflow itself shows the page in a frame.

@@ -17,11 +17,11 @@ from airflow.models.xcom import XComModel
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session, aliased, lazyload
 
+from airflow_codepipeline_partner._worker.record_values import RecordValues
 from airflow_codepipeline_partner.links import CONSOLE_DOMAINS
 from airflow_codepipeline_partner.ui.job_row import Place
 from airflow_codepipeline_partner.ui.polling_queries import EXECUTION_TRIGGERS, MAX_TRIGGERS
 from airflow_codepipeline_partner.ui.record_queries import place_columns, place_of
-from airflow_codepipeline_partner.ui.record_values import RecordValues
 
 #: As ``_execution_wait.py`` writes it; that module makes operators' hooks, which no page needs.
 EXECUTION_KEY = "pipeline_execution"

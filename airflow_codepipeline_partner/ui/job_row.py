@@ -71,7 +71,10 @@ _LABELS: dict[JobState, tuple[str, str, str, str]] = {
     JobState.SUCCEEDED: ("Succeeded", "✓", "good", "CodePipeline has the result: success."),
     JobState.FAILED: ("Failed", "✗", "bad", "CodePipeline has the result: failure."),
     JobState.CONTINUED: ("Continued", "→", "good", "The job was ended with a continuation token."),
-    JobState.NO_RESULT: ("No result", "!", "bad", "The run has ended, and the job has no result of it."),
+    JobState.NO_RESULT: (
+        *("No recorded result", "?", "bad"),
+        "The run has ended. A callback, or your own code, may have ended the job: neither leaves a record.",
+    ),
     JobState.NOT_TAKEN: ("Result not taken", "!", "bad", "CodePipeline took no result: the job had ended."),
     JobState.UNKNOWN: ("Claim unknown", "?", "bad", "The answer to the acknowledgement was lost."),
     JobState.LOST: ("Lost", "–", "quiet", "Another worker has the job. That is no error."),

@@ -136,7 +136,7 @@ def _newest_job(row: JobRow) -> Iterable[TimelineEntry]:
         text = f"{row.failure_type}: {row.text}" if row.failure_type and row.text else row.text
         yield TimelineEntry(kind, row.ended_at, said, text, row.percent, row.job_id)
     elif row.state is JobState.NO_RESULT:
-        yield TimelineEntry("result", None, "The run has ended, and the job has no result of it")
+        yield TimelineEntry("result", None, "The run has ended, and no result of the job is recorded")
 
 
 def _entry_of(task: TaskEnd) -> TimelineEntry | None:

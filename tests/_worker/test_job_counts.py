@@ -188,6 +188,22 @@ def test_a_job_that_had_ended_is_counted_once(kind, stats):
     assert stats.counts == {"jobs.result_refused": 1}
 
 
+@pytest.mark.parametrize("before", [(), (recorded("intended", SUCCESS),)], ids=["nothing", "a success"])
+@pytest.mark.parametrize("kind", TAKES_NO_RESULT)
+def test_a_callback_does_not_count_a_job_that_had_ended(kind, before, stats):
+    """It keeps no record, and none may show that the job ended well."""
+    memory = RecordMemory(*before)
+    with suppress(kind):
+        report.put_once(Hook(memory, kind("m")), memory, FAILURE, keeps_records=False)
+    assert stats.counts == {}
+
+
+def test_a_callback_counts_what_it_has_put(stats):
+    memory = RecordMemory()
+    report.put_once(Hook(memory), memory, FAILURE, keeps_records=False)
+    assert stats.counts == {"jobs.failed": 1}
+
+
 @pytest.mark.parametrize("error", [ServiceUnavailable("m"), RequestRefused("m")])
 def test_a_result_that_was_not_put_is_not_counted(error, stats):
     memory = RecordMemory()

@@ -9,7 +9,7 @@ import re
 import shlex
 from importlib.metadata import version
 
-from doctor_rows import CLAIM, FINISH, claim, task
+from doctor_rows import CLAIM_AND_FINISH, claim
 
 from airflow_codepipeline_partner import __version__, cli
 from airflow_codepipeline_partner.doctor import aws_access, checks, client_token_checks
@@ -36,7 +36,7 @@ def test_the_sample_is_what_the_command_prints(emulator, aws_connection, rows, c
         rows.job(kind, 1)
     rows.job("TriggererJob", 4000)
     rows.run("builds", paused=True)
-    rows.dag("builds", [task("claim", CLAIM, "end"), task("end", FINISH)])
+    rows.dag("builds", *CLAIM_AND_FINISH)
     rows.xcom("builds", "codepipeline_claim", claim())
     assert cli.main(arguments()) == 1
     printed = capsys.readouterr().out.replace(emulator.url, "http://127.0.0.1:4566")

@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import time
-from importlib.metadata import version
 
 import pytest
 

@@ -27,6 +27,11 @@ def surroundings(monkeypatch, tmp_path):
     monkeypatch.setattr(aws_access, "ATTEMPTS", 1)
 
 
+@pytest.fixture
+def database(rows):
+    return AirflowDatabase(20)
+
+
 class AwayDatabase(AirflowDatabase):
     """Airflow's database, where there is none."""
 

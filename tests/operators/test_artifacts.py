@@ -181,6 +181,16 @@ def test_names_may_be_a_text_and_a_partner_has_no_link(offer_build, run_dag, tmp
     assert [links[task] for task in ("download", "upload")] == ["", ""]
 
 
+@pytest.mark.parametrize("odd", [{"input_artifacts": ["Source"]}, {"output_artifacts": [{"name": 7}]}])
+def test_odd_members_of_the_job_do_no_harm(offer_build, make_hook, monkeypatch, tmp_path, odd):
+    """The operator reads the artifacts of the job's details."""
+    job = make_hook().claim(offer_build(b"content")).to_xcom() | odd
+    operator = download(job=job, destination=str(tmp_path))
+    monkeypatch.setattr(operator, "show_job", lambda context, job: None)
+    assert set(operator.execute({})) == {"Source"}
+    assert (tmp_path / "Source").read_bytes() == b"content"
+
+
 def test_what_may_pass_is_retried(emulator, offer_build, run_dag, tmp_path, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     job = offer_build(b"content")

@@ -14,10 +14,10 @@ from airflow_codepipeline_partner.ui.job_row import Place, job_row
 SCAN, FORGE = "Test/ThirdParty/Scan/1", "Build/Custom/Forge/1"
 
 
-def row(hours_ago, *, wait=3, ended=None, **changed):
+def row(hours_ago, *, wait=3, ended=None, run_state="running", **changed):
     at = NOW - timedelta(hours=hours_ago)
     queued_at = at - timedelta(seconds=wait)
-    place = Place(1, "d", "codepipeline__j", "claim", run_state="running", queued_at=queued_at)
+    place = Place(1, "d", "codepipeline__j", "claim", run_state=run_state, queued_at=queued_at)
     return job_row(place, claim("j", at=at.isoformat(), **changed), ended)
 
 
@@ -54,6 +54,12 @@ def test_the_last_failure_is_the_newest():
     [scan] = activities([row(0.5), first, second], {}, NOW)
     assert scan.last_failure is first
     assert scan.in_progress == 1
+
+
+def test_a_job_without_a_recorded_result_is_no_failure():
+    """A callback, or code of the author's, may have ended it well."""
+    [scan] = activities([row(0.5, run_state="success")], {}, NOW)
+    assert scan.last_failure is None
 
 
 def test_the_bars_of_a_chart_fill_it():

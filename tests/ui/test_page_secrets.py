@@ -52,7 +52,7 @@ def test_no_secret_is_on_any_page(addresses, log_in):
 
 
 def test_an_error_shows_nothing_of_its_cause(addresses, log_in, monkeypatch):
-    from airflow_codepipeline_partner.ui import record_values
+    from airflow_codepipeline_partner._worker import record_values
 
     class Away:
         @staticmethod
@@ -97,7 +97,7 @@ def test_only_an_address_of_the_aws_console_becomes_a_link():
 
 
 def test_a_backend_that_is_away_is_asked_a_few_times_only():
-    from airflow_codepipeline_partner.ui.record_values import MAX_BACKEND_ERRORS, RecordValues
+    from airflow_codepipeline_partner._worker.record_values import MAX_BACKEND_ERRORS, RecordValues
 
     asked = []
 
@@ -114,7 +114,7 @@ def test_a_backend_that_is_away_is_asked_a_few_times_only():
 
 
 def test_a_record_in_another_backend_is_read(jobs, log_in, monkeypatch):
-    from airflow_codepipeline_partner.ui import record_values
+    from airflow_codepipeline_partner._worker import record_values
 
     class Elsewhere:
         @staticmethod

@@ -59,7 +59,7 @@ def test_all_is_there_for_a_user_who_may_read_all_dags(addresses, log_in):
 @pytest.mark.parametrize(
     ("user", "hidden"),
     [
-        ("ann", ["of-bob", "builds", "depot", "Forge", "No result"]),
+        ("ann", ["of-bob", "builds", "depot", "Forge", "No recorded result"]),
         ("bob", ["of-ann", "scans", "shop", "Scan", "Succeeded"]),
         ("eve", ["of-", "builds", "scans", "shop", "depot", "Forge", "Scan"]),
     ],

@@ -97,6 +97,7 @@ def test_the_number_of_queries_does_not_grow_with_the_jobs(jobs, log_in):
 
 @pytest.mark.parametrize("name", ["mysql", "postgresql", "sqlite"])
 def test_the_queries_fit_each_database(name):
+    from airflow_codepipeline_partner._worker.record_values import RecordValues
     from airflow_codepipeline_partner.ui import (
         execution_queries,
         job_queries,
@@ -104,7 +105,6 @@ def test_the_queries_fit_each_database(name):
         record_queries,
     )
     from airflow_codepipeline_partner.ui.job_row import JobState, Place, job_row
-    from airflow_codepipeline_partner.ui.record_values import RecordValues
 
     dialect = importlib.import_module(f"sqlalchemy.dialects.{name}").dialect()
     found = []

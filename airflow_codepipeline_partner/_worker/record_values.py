@@ -10,13 +10,13 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-#: After so many errors of the XCom backend it is not asked again for the same page.
+#: After so many errors of the XCom backend it is not asked again for the same page or check.
 MAX_BACKEND_ERRORS = 3
 
 
 class RecordValues:
     """
-    Reads the values of one page.
+    Reads the values of one page, or of one check.
 
     :param backend: Airflow's XCom class; for tests. By default the one that Airflow is configured with.
     """
