@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -25,6 +26,18 @@ class RecordValues:
         self._backend = backend
         self._errors = 0
 
+    def read_text(self, key: str, text: str | None) -> tuple[Mapping[str, Any] | None, str | None]:
+        """
+        Return a record, and what is wrong with it.
+
+        :param key: The XCom's key.
+        :param text: What the table holds, as its text; None if it holds nothing.
+        """
+        try:
+            return self.read(key, None if text is None else json.loads(text))
+        except (ValueError, RecursionError):
+            return None, "The record is no JSON."
+
     def read(self, key: str, value: Any) -> tuple[Mapping[str, Any] | None, str | None]:
         """
         Return a record, and what is wrong with it.
@@ -39,7 +52,13 @@ class RecordValues:
         if self._errors >= MAX_BACKEND_ERRORS:
             return None, "Airflow's XCom backend does not answer."
         try:
-            found = self._backend_class().deserialize_value(SimpleNamespace(key=key, value=value))
+            backend = self._backend_class()
+            # Airflow's own keeps nothing elsewhere.
+            found = (
+                value
+                if _is_airflows(backend)
+                else backend.deserialize_value(SimpleNamespace(key=key, value=value))
+            )
         except Exception as error:
             # Of whatever kind, and its text may hold anything.
             self._errors += 1
@@ -55,3 +74,9 @@ class RecordValues:
 
             self._backend = XCom
         return self._backend
+
+
+def _is_airflows(backend: Any) -> bool:
+    from airflow.sdk.bases.xcom import BaseXCom
+
+    return backend is BaseXCom

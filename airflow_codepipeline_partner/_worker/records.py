@@ -42,6 +42,9 @@ RESULT_KEY = "codepipeline_result"
 CONTINUED_KEY = "codepipeline_continued"
 #: XCom key, in the XCom of a task that ends jobs: it found no certain claim, and looks a last time.
 LAST_LOOK_KEY = "codepipeline_last_look"
+#: XCom key of the newest progress of a function that works on a job, which only the page shows: ``job_id``,
+#: ``percent``, ``summary``, ``at``.
+PROGRESS_KEY = "codepipeline_progress"
 #: XCom key of the output artifacts that a task has uploaded, in its own XCom: job id → names.
 UPLOADS_KEY = "codepipeline_uploads"
 #: XCom key of a task that skipped itself.

@@ -229,7 +229,10 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, ClaimingOperator):
 
     def _work(self, context: Any, claimed: ClaimedJob) -> Call:
         """Run the function, and return the call that reports its result."""
-        in_progress = JobInProgress(claimed, self.hook)
+        from airflow_codepipeline_partner._worker.progress_record import ProgressRecord
+
+        record = ProgressRecord(RecordStore.of(context["ti"]))
+        in_progress = JobInProgress(claimed, self.hook, record)
         args, named = list(self.op_args), dict(self.op_kwargs)
         if self._parameter in named:
             named[self._parameter] = in_progress

@@ -23,6 +23,7 @@ from airflow_codepipeline_partner.exceptions import ArtifactError, InvalidInput
 if TYPE_CHECKING:
     import os
 
+    from airflow_codepipeline_partner._worker.progress_record import ProgressRecord
     from airflow_codepipeline_partner.artifacts.archive_limits import ArchiveLimits
     from airflow_codepipeline_partner.artifacts.workspace import Workspace
     from airflow_codepipeline_partner.hooks import CodePipelineHook
@@ -78,11 +79,13 @@ class JobInProgress:
 
     :param job: The claimed job.
     :param hook: The hook that asks for the job's details.
+    :param record: Where the progress is written for the page that shows jobs, or None.
     """
 
-    def __init__(self, job: ClaimedJob, hook: CodePipelineHook) -> None:
+    def __init__(self, job: ClaimedJob, hook: CodePipelineHook, record: ProgressRecord | None = None) -> None:
         self._job = job
         self._hook = hook
+        self._record = record
         self._current_revision: CurrentRevision | None = None
         self._progress: ExecutionDetails | None = None
         self._failed_uploads: set[str] = set()
@@ -139,8 +142,8 @@ class JobInProgress:
         """
         Record the progress of the work.
 
-        The progress is logged at once. It is reported with the result if the function returns no execution
-        details.
+        The progress is logged, and the page “CodePipeline jobs” shows it: the first 20 at once, then one each
+        5 s. It is reported with the result if the function returns no execution details.
 
         :param percent: 0 to 100. If None, the last value stays.
         :param summary: A sentence for the customer, cut to 2048 characters. If None, the last value stays.
@@ -157,6 +160,8 @@ class JobInProgress:
         )
         with job_fields(self._job):
             log.info("Working on %s: %s", place_of(self._job), progress_text(self._progress))
+            if self._record is not None:
+                self._record.write(self.job_id, self._progress)
 
     def workspace(
         self, *, limits: ArchiveLimits | None = None, parent: str | os.PathLike[str] | None = None

@@ -68,7 +68,8 @@ AddressesDep = Annotated[Addresses, Depends(addresses_of)]
 def _page(name: str, addresses: Addresses, *, status: int = 200, **values: Any) -> HTMLResponse:
     now = datetime.now(UTC)
     text = render(name, urls=addresses, now=now, bars=bars, **values)
-    return HTMLResponse(text, status_code=status, headers=_HEADERS)
+    # JSON can name half of a character, which UTF-8 cannot.
+    return HTMLResponse(text.encode(errors="replace"), status_code=status, headers=_HEADERS)
 
 
 def _readable(session: Any, user: Any) -> set[str]:

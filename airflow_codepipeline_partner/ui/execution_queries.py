@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session, aliased, lazyload
 from airflow_codepipeline_partner._worker.record_values import RecordValues
 from airflow_codepipeline_partner.links import CONSOLE_DOMAINS
 from airflow_codepipeline_partner.ui.job_row import Place
+from airflow_codepipeline_partner.ui.json_values import ValidJson, json_text
 from airflow_codepipeline_partner.ui.polling_queries import EXECUTION_TRIGGERS, MAX_TRIGGERS
 from airflow_codepipeline_partner.ui.record_queries import place_columns, place_of
 
@@ -144,7 +145,7 @@ def read_ended(
         link.key == LINK_KEY,
     )
     statement = (
-        select(*place_columns(held), held.value, held.timestamp, link.value)
+        select(*place_columns(held), json_text(held.value), held.timestamp, ValidJson(link.value))
         .join(DagRun, DagRun.id == held.dag_run_id)
         .outerjoin(DagModel, DagModel.dag_id == held.dag_id)
         .outerjoin(link, same_task)
@@ -158,7 +159,7 @@ def read_ended(
         statement = statement.where(held.dag_id == run[0], held.run_id == run[1])
     rows = []
     for *place, value, at, address in session.execute(statement):
-        record, fault = values.read(EXECUTION_KEY, value)
+        record, fault = values.read_text(EXECUTION_KEY, value)
         rows.append(execution_row(place_of(place), record, at, link=address, fault=fault))
     if len(rows) <= PAGE_SIZE:
         return rows, None

@@ -17,8 +17,9 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from airflow_codepipeline_partner._worker.record_values import RecordValues
-from airflow_codepipeline_partner._worker.records import CLAIM_KEY, FAILURE_KEY, RESULT_KEY
+from airflow_codepipeline_partner._worker.records import CLAIM_KEY, FAILURE_KEY, PROGRESS_KEY, RESULT_KEY
 from airflow_codepipeline_partner.ui.job_row import JobRow, JobState, Place, job_row
+from airflow_codepipeline_partner.ui.json_values import ValidJson, json_text
 from airflow_codepipeline_partner.ui.record_queries import place_columns, place_of, read_rows
 from airflow_codepipeline_partner.ui.timeline import TaskEnd, TimelineEntry, timeline
 
@@ -85,44 +86,49 @@ def read_story(
     :param values: Reads the values.
     :param may_read_asset: Whether an asset, by its number, and its events may be read.
     """
-    claim, result, fault = _records(session, place, values)
-    row = job_row(place, claim, result, fault=fault)
+    claim, result, progress, fault = _records(session, place, values)
+    row = job_row(place, claim, result, progress=progress, fault=fault)
     entries = timeline(
         row,
         claim,
+        progress=progress,
         offered_at=_offered_at(session, row, claim, may_read_asset),
         tasks=_task_ends(session, place, values),
     )
     return JobStory(row, entries, _relatives(session, row, dag_ids, values))
 
 
-def _records(session: Session, place: Place, values: RecordValues) -> tuple[Any, Any, str | None]:
-    """Return the records of claim and result, whichever tasks wrote them, and what cannot be read."""
+def _records(session: Session, place: Place, values: RecordValues) -> tuple[Any, Any, Any, str | None]:
+    """Return the records of claim, result and progress, and what cannot be read."""
     statement = (
-        select(XComModel.key, XComModel.value)
+        select(XComModel.key, json_text(XComModel.value))
         .where(
             XComModel.dag_run_id == place.dag_run_id,
             XComModel.task_id == place.task_id,
             XComModel.map_index == place.map_index,
-            or_(XComModel.key == CLAIM_KEY, XComModel.key.startswith(RESULT_KEY, autoescape=True)),
+            or_(
+                XComModel.key.in_((CLAIM_KEY, PROGRESS_KEY)),
+                XComModel.key.startswith(RESULT_KEY, autoescape=True),
+            ),
         )
         .limit(MAX_RECORDS)
     )
-    claim: Mapping[str, Any] | None = None
+    single: dict[str, Mapping[str, Any]] = {}
     results: list[Mapping[str, Any]] = []
     faults: list[str] = []
     for key, value in session.execute(statement):
-        record, fault = values.read(key, value)
+        record, fault = values.read_text(key, value)
         if fault is not None:
             faults.append(fault)
-        elif record is not None and key == CLAIM_KEY:
-            claim = record
+        elif record is not None and key in (CLAIM_KEY, PROGRESS_KEY):
+            single[key] = record
         elif record is not None:
             results.append(record)
+    claim = single.get(CLAIM_KEY)
     job_id = claim.get("job_id") if claim is not None else None
     own = [record for record in results if record.get("job_id") == job_id]
     best = max(own, key=lambda record: _WEIGHT.get(str(record.get("state")), 2), default=None)
-    return claim, best, next(iter(faults), None)
+    return claim, best, single.get(PROGRESS_KEY), next(iter(faults), None)
 
 
 def _offered_at(
@@ -156,20 +162,22 @@ def offered_job_ids(extra: Any) -> Iterator[str]:
 
 def _task_ends(session: Session, place: Place, values: RecordValues) -> list[TaskEnd]:
     """Return the tasks of the run that failed, or recorded a failure."""
-    same = {"dag_id": place.dag_id, "run_id": place.run_id}
     failures = session.execute(
-        select(XComModel.task_id, XComModel.map_index, XComModel.timestamp, XComModel.value)
-        .filter_by(**same)
-        .where(XComModel.key == FAILURE_KEY)
+        select(XComModel.task_id, XComModel.map_index, XComModel.timestamp, json_text(XComModel.value))
+        .where(
+            XComModel.dag_id == place.dag_id,
+            XComModel.run_id == place.run_id,
+            XComModel.key == FAILURE_KEY,
+        )
         .limit(MAX_TASKS)
     )
     found = {
-        (task_id, index): TaskEnd(task_id, index, "", at, values.read(FAILURE_KEY, value)[0])
+        (task_id, index): TaskEnd(task_id, index, "", at, values.read_text(FAILURE_KEY, value)[0])
         for task_id, index, at, value in failures
     }
     failed = session.execute(
         select(TaskInstance.task_id, TaskInstance.map_index, TaskInstance.state, TaskInstance.end_date)
-        .filter_by(**same)
+        .filter_by(dag_id=place.dag_id, run_id=place.run_id)
         .where(TaskInstance.state.in_(("failed", "upstream_failed")))
         .limit(MAX_TASKS)
     )
@@ -194,7 +202,7 @@ def _relatives(session: Session, row: JobRow, dag_ids: Collection[str], values: 
             XComModel.key == CLAIM_KEY,
             XComModel.dag_id.in_(dag_ids),
             XComModel.dag_run_id.between(number - _NEAR, number + _NEAR),
-            XComModel.value["action_execution_id"].as_string() == row.action_execution_id,
+            ValidJson(XComModel.value)["action_execution_id"].as_string() == row.action_execution_id,
         )
         .order_by(XComModel.dag_run_id)
         .limit(MAX_RUNS)

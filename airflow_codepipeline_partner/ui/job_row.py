@@ -150,7 +150,8 @@ class JobRow:
     :param claimed_at: When the record of the claim was written, or None.
     :param ended_at: When the result was recorded, or None.
     :param percent: How much of the work is done, 0 to 100, or None.
-    :param text: The summary or message that the customer reads, or None.
+    :param text: The summary or message that the customer reads, or the summary of the work so far, or None.
+    :param progress_at: When a function last recorded its progress, or None.
     :param failure_type: CodePipeline's type of the failure, or None.
     :param jobs_before: How many jobs of the action came before it in this run.
     :param console_url: Its pipeline in the AWS console, if it is the account's own; else None.
@@ -176,6 +177,7 @@ class JobRow:
     jobs_before: int = 0
     console_url: str | None = None
     fault: str | None = None
+    progress_at: datetime | None = None
 
     @property
     def is_open(self) -> bool:
@@ -202,19 +204,23 @@ class JobRow:
         return age is not None and age > MAX_JOB_TIMEOUT
 
 
-def job_row(place: Place, claim: Any, result: Any = None, *, fault: str | None = None) -> JobRow:
+def job_row(
+    place: Place, claim: Any, result: Any = None, *, progress: Any = None, fault: str | None = None
+) -> JobRow:
     """
     Return what the page shows of a job.
 
     :param place: Where its records are.
     :param claim: The record of the claim, as far as it was read. Anything else makes a row that says so.
     :param result: The record of the result, if there is one.
+    :param progress: The record of the work's newest progress, if there is one.
     :param fault: What could not be read, or None.
     """
     job_id = _text(claim, "job_id")
     if job_id is None:
         return JobRow(place, JobState.UNREADABLE, fault=fault or "The record of the claim names no job.")
     ended = result if _text(result, "job_id") == job_id else None
+    working = progress if _text(progress, "job_id") == job_id else {}
     custom, region = _pipeline_of(claim)
     call = _mapping(ended, "call")
     details, failure = _mapping(call, "executionDetails"), _mapping(call, "failureDetails")
@@ -234,12 +240,13 @@ def job_row(place: Place, claim: Any, result: Any = None, *, fault: str | None =
         account_id=_text(claim, "account_id"),
         claimed_at=read_time(_text(claim, "at")),
         ended_at=read_time(_text(ended, "at")),
-        percent=_percent(details.get("percentComplete")),
-        text=_text(failure, "message") or _text(details, "summary"),
+        percent=percentage(details.get("percentComplete"), working.get("percent")),
+        text=_text(failure, "message") or _text(details, "summary") or _text(working, "summary"),
         failure_type=_text(failure, "type"),
         jobs_before=len(former) if isinstance(former, list | tuple) else 0,
         console_url=_console_url(custom, region, pipeline_name, _text(claim, "pipeline_execution_id")),
         fault=fault,
+        progress_at=read_time(_text(working, "at")),
     )
 
 
@@ -315,10 +322,13 @@ def _is_mapping(value: Any) -> bool:
     return isinstance(value, _MAPPINGS)
 
 
-def _percent(value: Any) -> int | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    # The bounds first: an infinite number has no int.
-    return int(min(max(value, 0), 100)) if is_number and value == value else None
+def percentage(*values: Any) -> int | None:
+    """Return the first of some values that is a number, as a percentage."""
+    for value in values:
+        if isinstance(value, int | float) and not isinstance(value, bool) and value == value:
+            # The bounds first: an infinite number has no int.
+            return int(min(max(value, 0), 100))
+    return None
 
 
 def _pipeline_of(claim: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -19,8 +19,9 @@ from sqlalchemy import and_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from airflow_codepipeline_partner._worker.record_values import RecordValues
-from airflow_codepipeline_partner._worker.records import CLAIM_KEY, RESULT_KEY
+from airflow_codepipeline_partner._worker.records import CLAIM_KEY, PROGRESS_KEY, RESULT_KEY
 from airflow_codepipeline_partner.ui.job_row import JobRow, Place, job_row
+from airflow_codepipeline_partner.ui.json_values import ValidJson, json_text
 
 #: How many jobs one look reads in their short form.
 WINDOW = 1000
@@ -32,6 +33,8 @@ _CLAIM_MEMBERS = (
 )
 _TYPE_MEMBERS = ("category", "owner", "provider", "version")
 _RESULT_MEMBERS = ("job_id", "state", "result", "at")
+#: What is read in full of the jobs on one page.
+_KEYS = (CLAIM_KEY, RESULT_KEY, PROGRESS_KEY)
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,13 @@ def read_window(
     if not dag_ids:
         return Window([])
     claim, result = aliased(XComModel), aliased(XComModel)
+    claimed, ended = ValidJson(claim.value), ValidJson(result.value)
     columns = [
-        *(claim.value[name].as_string() for name in _CLAIM_MEMBERS),
-        *(claim.value[("action_type", name)].as_string() for name in _TYPE_MEMBERS),
-        claim.value[("former_job_ids", 0)].as_string(),
-        *(result.value[name].as_string() for name in _RESULT_MEMBERS),
-        result.value[("call", "continuationToken")].as_string(),
+        *(claimed[name].as_string() for name in _CLAIM_MEMBERS),
+        *(claimed[("action_type", name)].as_string() for name in _TYPE_MEMBERS),
+        claimed[("former_job_ids", 0)].as_string(),
+        *(ended[name].as_string() for name in _RESULT_MEMBERS),
+        ended[("call", "continuationToken")].as_string(),
     ]
     same_task = and_(
         result.dag_run_id == claim.dag_run_id,
@@ -163,23 +167,24 @@ def read_rows(session: Session, rows: Collection[JobRow], values: RecordValues) 
     found = _values_of(session, rows)
     full = []
     for row in rows:
-        claim, fault = values.read(CLAIM_KEY, found.get((row.place.key, CLAIM_KEY)))
-        result, result_fault = values.read(RESULT_KEY, found.get((row.place.key, RESULT_KEY)))
-        full.append(job_row(row.place, claim, result, fault=fault or result_fault))
+        (claim, fault), (result, result_fault), (progress, _) = (
+            values.read_text(key, found.get((row.place.key, key))) for key in _KEYS
+        )
+        full.append(job_row(row.place, claim, result, progress=progress, fault=fault or result_fault))
     return full
 
 
-def _values_of(session: Session, rows: Collection[JobRow]) -> Mapping[tuple[Any, str], Any]:
-    """Return the stored values of some jobs' records, by their place and key."""
+def _values_of(session: Session, rows: Collection[JobRow]) -> Mapping[tuple[Any, str], str]:
+    """Return the texts of some jobs' records, by their place and key."""
     if not rows:
         return {}
     columns = (XComModel.dag_run_id, XComModel.task_id, XComModel.map_index)
     found = session.execute(
-        select(*columns, XComModel.key, XComModel.value).where(
+        select(*columns, XComModel.key, json_text(XComModel.value)).where(
             # Alone it lets SQLite use the index.
             XComModel.dag_run_id.in_({row.place.dag_run_id for row in rows}),
             tuple_(*columns).in_([row.place.key for row in rows]),
-            XComModel.key.in_((CLAIM_KEY, RESULT_KEY)),
+            XComModel.key.in_(_KEYS),
         )
     )
     return {((run, task, index), key): value for run, task, index, key, value in found}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_codepipeline_partner.ui.job_row import JobRow, JobState, read_time
+from airflow_codepipeline_partner.ui.job_row import JobRow, JobState, percentage, read_time
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -79,17 +79,23 @@ _RESULTS: Mapping[JobState, str] = {
 
 
 def timeline(
-    row: JobRow, claim: Any, *, offered_at: datetime | None = None, tasks: Iterable[TaskEnd] = ()
+    row: JobRow,
+    claim: Any,
+    *,
+    progress: Any = None,
+    offered_at: datetime | None = None,
+    tasks: Iterable[TaskEnd] = (),
 ) -> list[TimelineEntry]:
     """
     Return the history of a job, the oldest entry first.
 
     :param row: The job.
     :param claim: The record of its claim.
+    :param progress: The record of the work's newest progress, or None.
     :param offered_at: When an asset's event offered it, or None if no event is known.
     :param tasks: The tasks of its run that ended without success.
     """
-    entries = [*_offers(row, offered_at), *_former_jobs(claim), *_newest_job(row)]
+    entries = [*_offers(row, offered_at), *_former_jobs(claim), *_newest_job(row, progress)]
     entries += [entry for task in tasks if (entry := _entry_of(task)) is not None]
     # What has no time stays behind what came before it.
     keyed, last = [], _LONG_AGO
@@ -116,20 +122,25 @@ def _former_jobs(claim: Any) -> Iterable[TimelineEntry]:
         job = described.get(job_id, {})
         claimed_at = read_time(_text(job, "claimed_at"))
         yield TimelineEntry("claimed", claimed_at, "Claimed", job_id=job_id)
-        percent = job.get("percent")
         yield TimelineEntry(
             "progress",
             read_time(_text(job, "ended_at")),
             "Progress was reported" if job else "Progress was reported; when, and which, is not recorded",
             _text(job, "summary"),
-            percent if isinstance(percent, int) and 0 <= percent <= 100 else None,
+            percentage(job.get("percent")),
             job_id=job_id,
         )
 
 
-def _newest_job(row: JobRow) -> Iterable[TimelineEntry]:
+def _newest_job(row: JobRow, progress: Any) -> Iterable[TimelineEntry]:
     title = _CLAIMS.get(row.claim_state, "Claimed")
     yield TimelineEntry("claimed", row.claimed_at, title, job_id=row.job_id, task_id=row.place.task_id)
+    if row.progress_at is not None:
+        said = _text(progress, "summary")
+        percent = percentage(progress.get("percent"))
+        yield TimelineEntry(
+            "progress", row.progress_at, "Newest progress of the work", said, percent, row.job_id
+        )
     said = _RESULTS.get(row.state)
     if said is not None:
         kind = "progress" if row.state is JobState.NEXT_JOB else "result"

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The newest progress of a function that works on a job, for the page that shows jobs.
+
+CodePipeline shows progress only with a result. Nothing is decided by this record, and no work waits for it or
+fails since it cannot be written.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from airflow_codepipeline_partner._compat import threads_ask_in_turn
+from airflow_codepipeline_partner._protocol.results import ExecutionDetails
+from airflow_codepipeline_partner._worker.record_store import RecordStore
+from airflow_codepipeline_partner._worker.records import PROGRESS_KEY
+
+log = logging.getLogger(__name__)
+
+#: So many records at once, then one for each so many seconds: a loop may say its progress thousands of times.
+BURST, INTERVAL = 20, 5.0
+#: If Airflow takes longer for one, in seconds, there is none any more: the work is more important.
+MAX_SECONDS = 2.0
+
+
+class ProgressRecord:
+    """
+    Writes the progress of one try of a task into its XCom.
+
+    :param store: The task instance's own XCom.
+    :param clock: Seconds that pass; for tests.
+    """
+
+    def __init__(self, store: RecordStore, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._begun = clock()
+        self._written = 0
+        self._is_off = False
+        self._process = os.getpid()
+
+    def write(self, job_id: str, details: ExecutionDetails) -> None:
+        """
+        Write the progress, unless there is too much of it.
+
+        :param job_id: The job.
+        :param details: How far the work is.
+        """
+        begun = self._clock()
+        is_too_much = self._written >= BURST + (begun - self._begun) / INTERVAL
+        # Only the task's own process can ask Airflow, not one that the work has forked.
+        if self._is_off or is_too_much or os.getpid() != self._process:
+            return
+        if not threads_ask_in_turn.acquire(timeout=MAX_SECONDS):
+            return
+        try:
+            self._written += 1
+            record = {"job_id": job_id, "percent": details.percent_complete, "summary": details.summary}
+            self._store.write(PROGRESS_KEY, {**record, "at": datetime.now(UTC).isoformat()})
+        except Exception as trouble:
+            # Of whatever kind: an XCom backend may raise anything.
+            log.warning(
+                "The progress is not shown on the page CodePipeline jobs: %s.", type(trouble).__name__
+            )
+            self._is_off = True
+        finally:
+            threads_ask_in_turn.release()
+        self._is_off = self._is_off or self._clock() - begun > MAX_SECONDS
