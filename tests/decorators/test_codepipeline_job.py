@@ -54,6 +54,13 @@ def test_a_function_that_returns_ends_its_job_with_success(emulator, offer, run_
     assert calls[job["job_id"]] == 1
 
 
+def test_the_newest_progress_is_recorded_for_the_page(offer, run_dag):
+    job = offer()
+    held = dict(run_dag(ALONE, job=job, how="progress").xcoms["deploy", "codepipeline_progress"])
+    del held["at"]
+    assert held == {"job_id": job["job_id"], "percent": 40, "summary": "Half way."}
+
+
 def test_the_task_returns_the_claimed_job_and_keeps_the_records(emulator, offer, run_dag):
     job = offer()
     run = run_dag(ALONE, job=job, how="revision")

@@ -116,6 +116,27 @@ def test_only_a_custom_job_links_to_the_console():
         assert found.console_url is None
 
 
+PROGRESS = {"job_id": "j", "percent": 40, "summary": "Half.", "at": NOW.isoformat()}
+
+
+@pytest.mark.parametrize(
+    ("ended", "shown"),
+    [
+        (None, (40, "Half.")),
+        (result("j"), (100, "All is well.")),
+        (result("j", "failure"), (40, "The scan found a fault.")),
+        (result("another"), (40, "Half.")),
+    ],
+)
+def test_the_works_progress_counts_until_the_result_says_more(ended, shown):
+    row = job_row(ALIVE, claim("j"), ended, progress=PROGRESS)
+    assert (row.percent, row.text, row.progress_at) == (*shown, NOW)
+    other = job_row(ALIVE, claim("j"), ended, progress=PROGRESS | {"job_id": "another"})
+    assert other.progress_at is None
+    [entry] = [entry for entry in timeline(row, claim("j"), progress=PROGRESS) if entry.kind == "progress"]
+    assert (entry.percent, entry.text, entry.at) == (40, "Half.", NOW)
+
+
 def test_a_job_that_is_older_than_any_timeout_is_overdue():
     row = job_row(ALIVE, claim("j"))
     assert row.age(NOW + timedelta(hours=1)) == timedelta(hours=1)
