@@ -65,12 +65,13 @@ class DispatchJobsOperator(TextTemplates, BaseOperator):
                     self.log.warning("No run now for %s: %s.", name_of(job), type(error).__name__)
                 faults.append(error)
                 continue
-            if run_id is not None:
-                with job_fields(job):
-                    self.log.info(
-                        "Started run %s of DAG %s for %s.", run_id, self.trigger_dag_id, name_of(job)
-                    )
-                found.append({"run_id": run_id, "job_id": job.job_id})
+            dag_and_job = (self.trigger_dag_id, name_of(job))
+            with job_fields(job):
+                if run_id is None:
+                    self.log.info("DAG %s has a run for %s already.", *dag_and_job)
+                    continue
+                self.log.info("Started run %s of DAG %s for %s.", run_id, *dag_and_job)
+            found.append({"run_id": run_id, "job_id": job.job_id})
         if faults and len(faults) == len(offered):
             raise faults[-1]
         return found

@@ -145,6 +145,7 @@ class JobRow:
     :param stage_name: The stage, or None.
     :param action_name: The action, or None.
     :param action_execution_id: What all jobs of an action share, or None.
+    :param pipeline_execution_id: The pipeline's execution, or None.
     :param client_id: The customer, of a partner's job.
     :param account_id: The account, of a custom job.
     :param claimed_at: When the record of the claim was written, or None.
@@ -178,6 +179,7 @@ class JobRow:
     console_url: str | None = None
     fault: str | None = None
     progress_at: datetime | None = None
+    pipeline_execution_id: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -225,7 +227,7 @@ def job_row(
     call = _mapping(ended, "call")
     details, failure = _mapping(call, "executionDetails"), _mapping(call, "failureDetails")
     former = claim.get("former_job_ids")
-    pipeline_name = _text(claim, "pipeline_name")
+    pipeline_name, execution_id = _text(claim, "pipeline_name"), _text(claim, "pipeline_execution_id")
     return JobRow(
         place,
         job_state(claim, ended, place),
@@ -244,9 +246,10 @@ def job_row(
         text=_text(failure, "message") or _text(details, "summary") or _text(working, "summary"),
         failure_type=_text(failure, "type"),
         jobs_before=len(former) if isinstance(former, list | tuple) else 0,
-        console_url=_console_url(custom, region, pipeline_name, _text(claim, "pipeline_execution_id")),
+        console_url=_console_url(custom, region, pipeline_name, execution_id),
         fault=fault,
         progress_at=read_time(_text(working, "at")),
+        pipeline_execution_id=execution_id,
     )
 
 
