@@ -218,10 +218,12 @@ class OfferedJob:
             ) from None
         job_id = given.get("job_id")
         if not isinstance(job_id, str):
-            kind = "" if job_id is None else f", and job_id is of type {type(job_id).__name__}"
+            kind, cause = f", and job_id is of type {type(job_id).__name__}", ""
+            if job_id is None:
+                kind, cause = "", " Was the run started by hand? Start it with a job, as dispatch_jobs does."
             raise InvalidJobReference(
-                f"A job needs job_id and client_id, which are strings; {_names_of(given)} was given{kind}. "
-                "(A custom job needs action_type in the place of client_id.)"
+                f"A job needs job_id and client_id, which are strings; {_names_of(given)} was given{kind}."
+                f"{cause} (A custom job needs action_type in the place of client_id.)"
             )
         check_text("jobId", job_id)
         polled_for = given.get("action_type")

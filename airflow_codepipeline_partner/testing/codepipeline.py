@@ -201,7 +201,12 @@ class CodePipeline:
             [dag_id] = dags
         if dag_id not in dags:
             there = ", ".join(sorted(dags)) or "none"
-            raise AssertionError(f"{path} has no DAG {dag_id or 'that is its only one'}. Its DAGs: {there}.")
+            if dag_id is None and dags:
+                raise AssertionError(
+                    f"{path} has {len(dags)} DAGs. Name one: load_dag({str(path)!r}, {min(dags)!r}). "
+                    f"Its DAGs: {there}."
+                )
+            raise AssertionError(f"{path} has no DAG {dag_id or 'at all'}. Its DAGs: {there}.")
         return dags[dag_id]
 
     def run(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -93,6 +94,8 @@ class DagRuns:
         with _session() as session:
             # A new DAG is paused, by default, and other DAGs start no run of it.
             session.execute(update(DagModel).where(DagModel.dag_id.in_(self._known)).values(is_paused=False))
+            # Those of an earlier run are not there for this one.
+            session.execute(update(DagModel).where(DagModel.dag_id.not_in(self._known)).values(is_stale=True))
             session.commit()
 
     def run(
@@ -138,12 +141,26 @@ class DagRuns:
             result = run_task(**arguments)
             if result is not None and result.error is not None:
                 errors[name] = result.error
+                self._explain_unknown_dag(result.error)
             for dag_id, run_id, conf in self._waiting_runs():
                 started.append(self._test(self._known[dag_id], conf, _Order(run_id, exists=True)))
             return result
 
         run_and_look.unwatched = run_task  # type: ignore[attr-defined]
         return run_and_look
+
+    def _explain_unknown_dag(self, error: BaseException) -> None:
+        """Add to Airflow's refusal to start a run of a DAG that the kit was not given what to do about it."""
+        # Of httpx.
+        request, response = (getattr(error, name, None) for name in ("request", "response"))
+        if request is None or response is None or response.status_code != 404:
+            return
+        started = re.search(r"/dag-runs/([^/]+)/[^/]+$", request.url.path)
+        if request.method == "POST" and started and started[1] not in self._known:
+            error.add_note(
+                f"The task starts a run of {started[1]}, a DAG that the test has not named. "
+                f"Name it in started=[…]: run(dag, started=[load_dag(path, {started[1]!r})])."
+            )
 
     def _waiting_runs(self) -> list[tuple[str, str, dict[str, Any]]]:
         from airflow.models.dagrun import DagRun

@@ -188,6 +188,8 @@ def test_a_job_without_a_job_id_is_refused_by_its_keys(given, named):
     assert named in text
     assert "planted" not in text
     assert len(text) < 500
+    # A run that was started by hand has no job in its conf.
+    assert ("Was the run started by hand?" in text) == (not given.get("job_id"))
 
 
 @pytest.mark.parametrize("client_id", [None, "", 7])

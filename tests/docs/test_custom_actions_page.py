@@ -13,10 +13,12 @@ from declaring import APPROVAL, S3, TRUST, action, stage
 from support import ACTION_TYPE, CUSTOM_TYPE
 
 from tests.docs.pages import blocks, blocks_of, in_shell, page
+from tests.docs.test_readme import DAG as RECOMMENDED
 
 PAGE = "docs/custom-actions.md"
 DECLARED, QUERYABLE = blocks_of(PAGE, "yaml")
 KIND = "Deploy/Custom/Airflow/1"
+ONE, BOTH, REGIONS = blocks_of(PAGE, "python")[2:5]
 WHERE = {"S3Bucket": "sources-of-shop", "S3ObjectKey": "source.zip"}
 
 
@@ -32,6 +34,7 @@ def test_every_block_is_run_here():
         *("bash", "json", "bash"),
         "python",
         *("yaml", "python"),
+        *("python", "python", "python"),
         *("bash", "python"),
     ]
 
@@ -147,6 +150,50 @@ def test_a_poll_gets_only_the_jobs_with_its_value(emulator, aws_connection, tmp_
     hook = make_hook()
     found = [hook.claim(job).pipeline_name for job in hook.poll(kind, query_param=query, max_batch_size=10)]
     assert found == ["shop"]
+
+
+def test_one_job_is_worked_on_at_a_time(codepipeline, tmp_path):
+    (tmp_path / "one.py").write_text(ONE)
+    dag = codepipeline.load_dag(tmp_path / "one.py")
+    jobs = [codepipeline.queue_job(KIND, pipeline_name=name) for name in ("shop", "market")]
+    codepipeline.run(dag)
+    jobs[0].assert_succeeded(summary="Deployed shop.")
+    jobs[1].assert_not_taken()
+    codepipeline.run(dag)
+    jobs[1].assert_succeeded(summary="Deployed market.")
+    assert dag.max_active_runs == 1
+
+
+def test_a_dag_takes_the_jobs_of_two_action_types(codepipeline, tmp_path):
+    (tmp_path / "both.py").write_text(BOTH)
+    (tmp_path / "deploy.py").write_text(RECOMMENDED)
+    deploy = codepipeline.load_dag(tmp_path / "deploy.py", "deploy")
+    take = codepipeline.load_dag(tmp_path / "both.py")
+    kinds = (KIND, "Test/Custom/Airflow/1")
+    for kind in kinds:
+        codepipeline.emulator.add_action_type(kind)
+    for kind in kinds:
+        job = codepipeline.queue_job(kind)
+        codepipeline.run(take, started=[deploy])
+        job.assert_succeeded()
+    # One of them is enough to start it.
+    assert type(take.timetable.asset_condition).__name__ == "AssetAny"
+
+
+def test_each_region_has_dags_of_its_own(codepipeline, tmp_path):
+    (tmp_path / "regions.py").write_text(REGIONS)
+    for region in ("eu-central-1", "us-east-1"):
+        name = region.replace("-", "_")
+        take, deploy = (
+            codepipeline.load_dag(tmp_path / "regions.py", f"{each}_{name}")
+            for each in ("take_deploy_jobs", "deploy")
+        )
+        [asset] = take.timetable.asset_condition.objects
+        assert asset.watchers[0].trigger.serialize()[1]["region_name"] == region
+        assert {task.region_name for task in deploy.tasks} == {region}
+    job = codepipeline.queue_job(KIND)
+    codepipeline.run(take, started=[deploy])
+    job.assert_succeeded()
 
 
 # moto passes over the policy of a queue.

@@ -63,11 +63,21 @@ def test_the_offers_start_a_run_for_each_job(job, dags_folder, load_dags):
     assert job["job_id"] in [run.conf["job_id"] for run in started]
 
 
-def test_there_are_two_commands():
-    assert COMMANDS == ["make demo", "make test"]
+def test_it_is_installed_without_a_change_to_airflow():
+    """With a pinned Airflow and the constraints of the same version, for a Python that it runs on."""
+    install, *_ = COMMANDS
+    pip, command, what, pin, option, url = shlex.split(install)
+    assert (pip, command, what, option) == ("pip", "install", ".", "--constraint")
+    version = pin.removeprefix("apache-airflow==")
+    assert (REPO / "constraints" / f"airflow-{version}.txt").exists()
+    assert re.search(r"/constraints-(\S+)/constraints-(3\.\d+)\.txt$", url).groups() == (version, "3.11")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def test_there_are_two_commands_to_try_it():
+    assert COMMANDS[1:] == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("command", COMMANDS[1:])
 def test_each_make_target_is_there(command):
     # Only what it would do: one is this suite itself, the other is run on its own by CI.
     done = subprocess.run([*shlex.split(command), "--dry-run"], cwd=REPO, capture_output=True, text=True)

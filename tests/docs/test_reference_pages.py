@@ -54,6 +54,17 @@ def test_a_partners_policy_allows_what_is_called_and_no_more():
     assert operations <= set(botocore.session.get_session().get_service_model("codepipeline").operation_names)
 
 
+def test_each_permission_of_a_person_is_one_of_aws():
+    section = page(PERMISSIONS).partition("## A person who sets it up")[2]
+    session = botocore.session.get_session()
+    named = re.findall(r"`(\w+):(\w+)`", section)
+    assert len(named) > 8
+    for service, operation in named:
+        # PassRole is a permission alone: no call has this name.
+        if operation != "PassRole":
+            assert operation in session.get_service_model(service).operation_names
+
+
 def test_the_named_records_are_those_of_the_package():
     known = {value for name, value in vars(records).items() if name.endswith("_KEY")}
     named = re.findall(r"^\| `(codepipeline_[a-z]+)` \|", page("docs/reference/connections.md"), re.MULTILINE)

@@ -9,6 +9,7 @@ import textwrap
 import pytest
 
 from tests.docs.pages import blocks, blocks_of, page
+from tests.docs.test_readme import DAG as RECOMMENDED
 from tests.testing.users_project import message_of, run_pytest, write
 
 PAGE = "docs/testing.md"
@@ -25,7 +26,7 @@ def test_message(codepipeline):
 def printed(tmp_path_factory):
     """What pytest prints in a folder with all that the page shows, and with a test that fails."""
     folder = tmp_path_factory.mktemp("project")
-    files = {"test_message.py": FAILS}
+    files = {"test_message.py": FAILS, "dags/deploy.py": RECOMMENDED}
     for code in blocks_of(PAGE, "python"):
         if found := re.search(r"^def (\w+)\(\):$", code, re.MULTILINE):
             files[f"dags/{found[1]}.py"] = code

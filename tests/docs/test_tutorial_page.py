@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -20,6 +22,7 @@ SETTINGS, SERVE, CREATE, UNPAUSE, STANDALONE, RUN, STATE, *REST = blocks_of(PAGE
 FAIL, STATE_OF_FAILED, PARTNER, STATE_OF_PARTNERS, *ACCOUNT = REST
 DEPLOY, PARTNERS_DAG = blocks_of(PAGE, "python")
 SUCCEEDED, FAILED, ACTION = map(json.loads, blocks_of(PAGE, "json"))
+DECLARED, LINK = blocks_of(PAGE, "yaml")
 SECONDS = 240
 # The one that the reader installs.
 [VERSION] = re.findall(r"\.venv/([\d.]+)/", SETTINGS)
@@ -90,12 +93,12 @@ def ended(terminal, block):
 
 def test_every_block_is_run_here():
     kinds = [language for language, _ in blocks(PAGE)]
-    assert (kinds.count("yaml"), kinds.count("json"), len(kinds)) == (1, 3, 14 + 2 + 1 + 3)
+    assert (kinds.count("yaml"), kinds.count("json"), len(kinds)) == (2, 3, 17 + 2 + 2 + 3)
 
 
 @pytest.mark.system
 def test_the_tutorial_works_from_beginning_to_end(terminal, tmp_path):
-    (tmp_path / "action-type.yaml").write_text(blocks_of(PAGE, "yaml")[0])
+    (tmp_path / "action-type.yaml").write_text(DECLARED)
     dags = tmp_path / "airflow" / "dags"
     dags.mkdir(parents=True)
     terminal(SERVE, background=True)
@@ -116,7 +119,9 @@ def test_the_tutorial_works_from_beginning_to_end(terminal, tmp_path):
 
 
 def test_each_terminal_begins_in_the_folder():
-    assert [block for block in (SERVE, CREATE, STANDALONE) if not block.startswith("cd tutorial\n")] == []
+    assert [
+        block for block in (SERVE, CREATE, STANDALONE, ACCOUNT[0]) if not block.startswith("cd tutorial\n")
+    ] == []
 
 
 @pytest.mark.parametrize(("target", "shown"), [("shop", SUCCEEDED), ("nowhere", FAILED)])
@@ -132,16 +137,44 @@ def test_the_dag_ends_a_job_as_it_says(codepipeline, tmp_path, target, shown):
 
 
 def test_the_way_to_an_account_works(emulator, tmp_path, monkeypatch):
-    create, permit, check = ACCOUNT
-    (tmp_path / "action-type.yaml").write_text(blocks_of(PAGE, "yaml")[0])
+    _, create, permit_role, permit_user, _, check = ACCOUNT
+    (tmp_path / "action-type.yaml").write_text(DECLARED + LINK)
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
-    role = f"aws iam create-role --role-name airflow --assume-role-policy-document '{trust}'\n"
-    in_shell(role + create.replace("eu-central-1", "us-east-1") + permit, emulator, tmp_path)
-    given = "aws iam get-role-policy --role-name airflow --policy-name codepipeline-jobs"
-    assert "codepipeline:PollForJobs" in in_shell(given, emulator, tmp_path)
+    made = f"""
+aws iam create-role --role-name airflow --assume-role-policy-document '{trust}'
+aws iam create-user --user-name airflow
+"""
+    create = create.replace("eu-central-1", "us-east-1")
+    in_shell(made + create + permit_role + permit_user, emulator, tmp_path)
+    for kind in ("role", "user"):
+        given = f"aws iam get-{kind}-policy --{kind}-name airflow --policy-name codepipeline-jobs"
+        assert "codepipeline:PollForJobs" in in_shell(given, emulator, tmp_path)
+    show = "python -m airflow_codepipeline_partner action-type show Deploy/Custom/Airflow/1"
+    assert LINK.strip() in in_shell(show, emulator, tmp_path)
     connection = {"conn_type": "aws", "extra": {"region_name": "us-east-1"}}
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
     assert "Deploy/Airflow/1 exists." in in_shell(f"{check.strip()} || true", emulator, tmp_path)
+
+
+def test_the_way_to_an_account_begins_with_the_environment():
+    """It sets no variables that lead to the emulator."""
+    assert ACCOUNT[0] == f"cd tutorial\n{SETTINGS.splitlines()[0]}\n"
+
+
+@pytest.mark.system
+def test_the_accounts_connection_is_made(airflow_database):
+    """It names the region, and leads nowhere else."""
+    [words] = [shlex.split(block) for block in ACCOUNT if block.startswith("airflow connections add ")]
+    name = "aws_of_the_tutorial"
+    words[3] = name
+    airflow = [sys.executable, "-m"]
+    subprocess.run([*airflow, *words], check=True, capture_output=True)
+    get = [*airflow, "airflow", "connections", "get", name, "-o", "json"]
+    shown = subprocess.run(get, check=True, capture_output=True, text=True).stdout
+    [connection] = json.loads(shown[shown.index("[{") :])
+    assert connection["conn_type"] == "aws"
+    extra = connection["extra_dejson"]
+    assert (json.loads(extra) if isinstance(extra, str) else extra) == {"region_name": "eu-central-1"}
 
 
 def test_the_action_is_that_of_the_page_about_custom_actions():

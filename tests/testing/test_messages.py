@@ -88,6 +88,23 @@ def test_two_dags(codepipeline):
     (codepipeline.load_dag("worker_dags.py"))
 
 
+def test_no_dag(codepipeline):
+    (codepipeline.load_dag("empty.py"))
+
+
+def test_no_such_dag(codepipeline):
+    (codepipeline.load_dag("worker_dags.py", "deploy"))
+
+
+def test_starts_another(codepipeline):
+    work = codepipeline.load_dag("worker_dags.py", "as_function")
+    codepipeline.queue_job(KIND)
+    codepipeline.run(codepipeline.load_dag("worker_dags.py", "by_asset"), started=[work])
+    job = codepipeline.queue_job(KIND)
+    codepipeline.run(codepipeline.load_dag("worker_dags.py", "by_asset"))
+    job.assert_succeeded()
+
+
 def test_not_started(codepipeline):
     codepipeline.add_pipeline("shop").assert_started(variables={"Version": "2"})
 
@@ -105,11 +122,16 @@ def printed(tmp_path_factory):
     tests = TESTS.replace("KIND =", f"USERS_OWN = {USERS_OWN}\nKIND =", 1)
     write(
         folder,
-        {"worker_dags.py": DAG_FILE.read_text(), "test_shop.py": tests, "broken.py": "import no_such_module"},
+        {
+            "worker_dags.py": DAG_FILE.read_text(),
+            "test_shop.py": tests,
+            "broken.py": "import no_such_module",
+            "empty.py": "",
+        },
     )
     shown = run_pytest(folder, "-W", "error", **USERS_OWN)
     (folder / "printed.txt").write_text(shown)
-    assert "14 failed, 1 passed" in shown, shown[-3000:]
+    assert "17 failed, 1 passed" in shown, shown[-3000:]
     # No test has imported Airflow before the fixture, so that its home was temporary.
     assert list((folder / "home-of-the-user").iterdir()) == []
     return shown
@@ -174,7 +196,13 @@ def test_no_secret_is_shown(message, printed):
         ("test_no_artifact", "The job has not uploaded its output artifact Built."),
         ("test_no_such_file", "There is no DAG file no_dags.py."),
         ("test_broken_file", "No module named 'no_such_module'"),
-        ("test_two_dags", "has no DAG that is its only one. Its DAGs: as_function, by_asset"),
+        (
+            "test_two_dags",
+            "worker_dags.py has 10 DAGs. Name one: load_dag('worker_dags.py', 'as_function'). Its",
+        ),
+        ("test_no_dag", "empty.py has no DAG at all. Its DAGs: none."),
+        ("test_no_such_dag", "worker_dags.py has no DAG deploy. Its DAGs: as_function, by_asset"),
+        ("test_starts_another", "Name it in started=[…]: run(dag, started=[load_dag(path, 'as_function')])."),
         ("test_not_started", "the status Succeeded and the variables {'Version': '2'}. Its executions:\n"),
     ],
 )
