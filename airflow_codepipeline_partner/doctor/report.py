@@ -13,6 +13,8 @@ from airflow_codepipeline_partner.doctor.findings import Line, Outcome
 JSON_VERSION = 1
 _STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.UNKNOWN: "yellow"}
 _WIDTH = max(map(len, Outcome))
+#: How many names a finding has at most.
+_MAX_NAMED = 10
 
 
 def to_json(lines: Sequence[Line]) -> dict[str, Any]:
@@ -62,3 +64,14 @@ def print_report(lines: Iterable[Line], output: TextIO) -> list[Line]:
         )
     )
     return shown
+
+
+def named(names: Sequence[str]) -> str:
+    """Return names for a finding; of very many, the first ones and how many more there are."""
+    more = len(names) - _MAX_NAMED
+    return ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with a noun."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
