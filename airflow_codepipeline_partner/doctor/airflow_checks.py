@@ -230,4 +230,3 @@ def _is_unreadable(record: StoredRecord) -> bool:
 
 def _runs(records: Iterable[StoredRecord]) -> str:
     return named(sorted({f"{record.dag_id} ({record.run_id})" for record in records}))
-

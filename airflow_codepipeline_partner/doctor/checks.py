@@ -59,6 +59,7 @@ def checks_for(parsed: Namespace) -> list[Check]:
     )
 
     def permissions() -> Iterator[Finding]:
+        aws.check_answers()
         here = needed_by({"Statement": _policies(parsed, action_type, _place(aws))})
         return Permissions(aws, here, action_type, parsed.pipeline).check()
 

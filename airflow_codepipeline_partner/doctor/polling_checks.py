@@ -94,14 +94,14 @@ class _Polls:
                 yield unknown(f"{said}.", f"{unpause}. Or leave it so, if it is meant.", text)
         elif others:
             yield unknown(
-                f"No DAG here polls for {text}, except perhaps {named(others)}, whose action types cannot be seen.",
+                f"No DAG here polls for {text}, except perhaps {named(others)}: that cannot be seen.",
                 _LOOK,
                 text,
             )
         else:
             yield unknown(
                 f"No DAG here polls for {text}.{self._instead}",
-                "Check the action type in the DAG; or that a DAG in another Airflow, or your own code, polls.",
+                "Check the action type in the DAG; or that another Airflow, or your own code, polls.",
                 text,
             )
 
@@ -122,7 +122,9 @@ class _Polls:
                     )
                 elif target in self._paused:
                     yield failed(
-                        f"{start}, which is paused: no job is worked on.", f"airflow dags unpause {target}", text
+                        f"{start}, which is paused: no job is worked on.",
+                        f"airflow dags unpause {target}",
+                        text,
                     )
 
 

@@ -62,7 +62,7 @@ def may_end_unrecorded(dag: Mapping[str, Any] | None, task_id: str, *, is_run_ov
 
 
 def is_job_sensor(task: Mapping[str, Any]) -> bool:
-    """Return whether a task is of the sensor for jobs, or of a subclass, which inherits its template fields."""
+    """Return whether a task is of the sensor for jobs, or of a subclass, which inherits its fields."""
     if _has_mark(task, "offers_jobs"):
         return True
     fields = task.get("template_fields")

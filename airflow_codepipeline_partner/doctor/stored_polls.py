@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the DAGs in Airflow's database say of the action types that they poll for, also while they are paused."""
+"""What the DAGs in Airflow's database say of what they poll for, also while they are paused."""
 
 from __future__ import annotations
 

@@ -147,9 +147,9 @@ def test_a_paused_dag_gets_no_runs(store, polled):
 
 
 def test_a_dag_that_is_not_there_gets_no_runs(store, polled):
-    store(take_jobs(target="depoly"))
+    store(take_jobs(target="gone"))
     [_, (outcome, what, _)] = polled()
-    assert (outcome, "runs of depoly, which Airflow does not have" in what) == (FAIL, True)
+    assert (outcome, "runs of gone, which Airflow does not have" in what) == (FAIL, True)
 
 
 @pytest.mark.parametrize("target", ["deploy", "{{ params.dag }}"])
