@@ -196,6 +196,12 @@ def test_with_wrong_credentials_nothing_is_said_of_permissions(emulator, aws):
     assert len(emulator.ledger.where(kind="call")) == 1
 
 
+def test_a_role_that_cannot_be_assumed_says_nothing(aws, monkeypatch):
+    monkeypatch.setattr(AwsAccess, "ask", lambda *_, **__: Answer("AccessDenied", "AssumeRole"))
+    with pytest.raises(LeftOut):
+        check(aws)
+
+
 def test_of_a_pipeline_only_reads_are_tried(emulator, customer, aws):
     policy = pipeline_policy("pipe", PURPOSES)
     found = check(aws, None, policy, "pipe")
