@@ -82,6 +82,16 @@ class Rows:
         self.add("xcom", key=key, value=json.dumps(value), map_index=-1, **given)
 
 
+def dag_as_stored(dag):
+    """Return a DAG as Airflow stores it."""
+    try:
+        from airflow.serialization.serialized_objects import DagSerialization as Serialized
+    except ImportError:
+        # Its name until Airflow 3.1.
+        from airflow.serialization.serialized_objects import SerializedDAG as Serialized
+    return Serialized.to_dict(dag)["dag"]
+
+
 def claim(job_id="j1", state="claimed", **more):
     return {"job_id": job_id, "action_type": CUSTOM_TYPE, "nonce": "1", "state": state, **more}
 

@@ -13,6 +13,8 @@ from airflow_codepipeline_partner._worker.record_search import LIVING, has_claim
 
 log = logging.getLogger(__name__)
 
+#: How the ids of the runs begin that are started for jobs.
+RUN_ID_PREFIX = "codepipeline__"
 #: A job's id that may be part of a run's id as it is. CodePipeline's are UUIDs, but its API allows any text.
 #: At its end, what looks like the number of an attempt would be another job's.
 _PLAIN_ID = re.compile(r"(?!.*__\d+$)[A-Za-z0-9_.~:+-]{1,100}")
@@ -58,4 +60,4 @@ def free_run_id(ti: Any, dag_id: str, job_id: str) -> str | None:
 def first_run_id(job_id: str) -> str:
     """Return the id of a job's first run: with the job's id, or its hash if it would not do in a run's id."""
     name = job_id if _PLAIN_ID.fullmatch(job_id) else hashlib.sha256(job_id.encode()).hexdigest()[:40]
-    return f"codepipeline__{name}"
+    return f"{RUN_ID_PREFIX}{name}"

@@ -23,6 +23,7 @@ def check_action_type(aws: AwsAccess, wanted: ActionType, declared: CustomAction
     :param wanted: The action type.
     :param declared: Its declaration, if there is a file.
     """
+    aws.check_answers()
     if wanted.owner != CUSTOM:
         return _check_partner_type(aws, wanted)
     client = ActionTypeClient(aws.client("codepipeline"))

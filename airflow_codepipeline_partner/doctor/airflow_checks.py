@@ -22,6 +22,7 @@ from airflow_codepipeline_partner.doctor.airflow_database import (
     StoredRecords,
 )
 from airflow_codepipeline_partner.doctor.findings import Finding, failed, passed, unknown
+from airflow_codepipeline_partner.doctor.report import counted, named
 from airflow_codepipeline_partner.doctor.stored_dags import may_end_unrecorded, unended_claims
 
 _ENDED = ("done", "refused", "left")
@@ -31,7 +32,6 @@ _COMPONENTS = {
     "triggerer": ("nobody polls for jobs, and nothing that waits goes on", "airflow triggerer"),
     "dag_processor": ("changed DAGs are not seen", "airflow dag-processor"),
 }
-_MAX_NAMED = 10
 _UNRECORDED = (
     "CodePipelineJobFailureNotifier leaves no record, nor does your own code with finished_elsewhere=True."
 )
@@ -58,7 +58,7 @@ def check_imports(database: AirflowDatabase) -> Finding:
     if not files:
         return passed("No DAG file is refused by this package.")
     return failed(
-        f"{_counted(len(files), 'DAG file')} cannot be imported: {_named(files)}.",
+        f"{counted(len(files), 'DAG file')} cannot be imported: {named(files)}.",
         "airflow dags list-import-errors says why.",
     )
 
@@ -69,18 +69,18 @@ def check_claims_are_ended(database: AirflowDatabase) -> Finding:
     unreadable = sorted(dag_id for dag_id, dag in dags.items() if dag is None)
     if unreadable:
         return unknown(
-            f"Airflow's database has {_counted(len(unreadable), 'DAG')} in a form that cannot be read: "
-            f"{_named(unreadable)}.",
+            f"Airflow's database has {counted(len(unreadable), 'DAG')} in a form that cannot be read: "
+            f"{named(unreadable)}.",
             "Run the doctor with the scheduler's version of Airflow, or airflow dags reserialize.",
         )
     known = {dag_id: dag for dag_id, dag in dags.items() if dag is not None}
     claiming = {dag_id: tasks for dag_id, dag in known.items() if (tasks := unended_claims(dag)) is not None}
     open_ones = sorted(dag_id for dag_id, tasks in claiming.items() if tasks)
-    is_one, dags_that_claim = len(claiming) == 1, _counted(len(claiming), "DAG")
+    is_one, dags_that_claim = len(claiming) == 1, counted(len(claiming), "DAG")
     if open_ones:
         return unknown(
             f"Of {dags_that_claim} that {'claims' if is_one else 'claim'} jobs, {len(open_ones)} "
-            f"{'has' if len(open_ones) == 1 else 'have'} no task that ends them: {_named(open_ones)}. "
+            f"{'has' if len(open_ones) == 1 else 'have'} no task that ends them: {named(open_ones)}. "
             "Their claims say finished_elsewhere=True.",
             "Check that your own code reports each job's result, or add finish_job after the work.",
         )
@@ -103,7 +103,11 @@ def check_paused(database: AirflowDatabase) -> Iterator[Finding]:
             f"Unpause the DAGs, unless the jobs have ended: {_UNRECORDED}",
         )
     yield from left.not_seen()
-    if left.is_nothing:
+    waiting = database.queued_runs_of_paused_dags()
+    for dag_id, number in sorted(waiting.items()):
+        runs = f"{counted(number, 'run')} for {'a job waits' if number == 1 else 'jobs wait'}"
+        yield failed(f"{runs}, since the DAG {dag_id} is paused.", f"airflow dags unpause {dag_id}")
+    if left.is_nothing and not waiting:
         yield passed("No job waits for a DAG that is paused.")
 
 
@@ -169,14 +173,14 @@ class _LeftJobs:
         """Say that jobs have no recorded result, and where they are."""
         have = "has" if len(jobs) == 1 else "have"
         its = "its" if len(jobs) == 1 else "each one's"
-        found = f"{_counted(len(jobs), 'claimed job')} {have} no recorded result"
+        found = f"{counted(len(jobs), 'claimed job')} {have} no recorded result"
         return f"{found}, {where.format(its=its)}: {_runs(jobs.values())}."
 
     def not_seen(self) -> Iterator[Finding]:
         """Yield what could not be looked at."""
         if self.unreadable:
             yield unknown(
-                f"{_counted(len(self.unreadable), 'record')} of claims and results cannot be read: "
+                f"{counted(len(self.unreadable), 'record')} of claims and results cannot be read: "
                 f"{_runs(self.unreadable)}.",
                 "If you have an XCom backend of your own, run the doctor with its settings and permissions.",
             )
@@ -225,13 +229,4 @@ def _is_unreadable(record: StoredRecord) -> bool:
 
 
 def _runs(records: Iterable[StoredRecord]) -> str:
-    return _named(sorted({f"{record.dag_id} ({record.run_id})" for record in records}))
-
-
-def _named(names: list[str]) -> str:
-    more = len(names) - _MAX_NAMED
-    return ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return named(sorted({f"{record.dag_id} ({record.run_id})" for record in records}))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from airflow_codepipeline_partner._worker.job_runs import RUN_ID_PREFIX
 from airflow_codepipeline_partner._worker.record_values import RecordValues
 from airflow_codepipeline_partner._worker.records import (
     CERTAIN_CLAIM_KEY,
@@ -151,6 +152,37 @@ class AirflowDatabase:
 
             paused = DagRun.dag_id.in_(_select_ids(DagModel.is_paused.is_(True)))
             return _records(session, DagRun.state.in_(("queued", "running")), paused)
+
+        return self._read(look)
+
+    def paused_dags(self) -> set[str]:
+        """Return the DAGs that are paused."""
+
+        def look(session: Any) -> set[str]:
+            from airflow.models.dag import DagModel
+
+            return set(session.scalars(_select_ids(DagModel.is_paused.is_(True))))
+
+        return self._read(look)
+
+    def queued_runs_of_paused_dags(self) -> dict[str, int]:
+        """Return how many runs that ``dispatch_jobs`` started wait for a paused DAG: DAG → number."""
+
+        def look(session: Any) -> dict[str, int]:
+            from airflow.models.dag import DagModel
+            from airflow.models.dagrun import DagRun
+            from sqlalchemy import func, select
+
+            found = (
+                select(DagRun.dag_id, func.count())
+                .where(
+                    DagRun.state == "queued",
+                    DagRun.run_id.startswith(RUN_ID_PREFIX, autoescape=True),
+                    DagRun.dag_id.in_(_select_ids(DagModel.is_paused.is_(True))),
+                )
+                .group_by(DagRun.dag_id)
+            )
+            return {dag_id: number for dag_id, number in session.execute(found)}
 
         return self._read(look)
 

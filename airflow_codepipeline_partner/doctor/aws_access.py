@@ -15,7 +15,7 @@ from airflow_codepipeline_partner._endpoints import endpoint_of, is_of_aws
 from airflow_codepipeline_partner._secrets import in_closed_frames
 from airflow_codepipeline_partner._token_probe import NO_JOB, NO_TOKEN
 from airflow_codepipeline_partner.doctor.examination import Shared
-from airflow_codepipeline_partner.doctor.findings import CannotCheck
+from airflow_codepipeline_partner.doctor.findings import CannotCheck, LeftOut
 
 #: How long one call may take, in seconds and attempts: within :data:`LIMIT`.
 CONNECT_TIMEOUT, READ_TIMEOUT, ATTEMPTS = 3, 5, 2
@@ -81,6 +81,16 @@ class Answer:
         return self.code is not None and (self.code in _REFUSED_CREDENTIALS or self.code in SKEWED)
 
     @property
+    def is_transient(self) -> bool:
+        """Whether the service was too busy, or broke, so that its answer says nothing."""
+        return self.code is not None and ServiceError(self.code, 0, "", self.operation).is_transient
+
+    @property
+    def is_of_codepipeline(self) -> bool:
+        """Whether CodePipeline answered the question, and no service that should give the credentials."""
+        return self.operation in ("GetJobDetails", "GetThirdPartyJobDetails")
+
+    @property
     def said(self) -> str:
         """What came of the call, without the service's own text, which may quote a secret."""
         if self.error_name is not None:
@@ -102,6 +112,8 @@ class AwsAccess:
         self, aws_conn_id: str | None, region_name: str | None, *, is_partner: bool, limit: float = LIMIT
     ) -> None:
         self.aws_conn_id = aws_conn_id
+        #: Whether it is known that the connection cannot be used, so that nothing else has a meaning.
+        self.is_unusable = False
         self.is_partner = is_partner
         self._region_name = region_name
         self._limit = limit
@@ -123,6 +135,21 @@ class AwsAccess:
     def knock(self) -> Answer:
         """How CodePipeline answers a question about a job that cannot exist. It is asked once."""
         return self._knock.get()
+
+    def check_answers(self) -> None:
+        """
+        Check that CodePipeline answers, and accepts the credentials. Else there is no use in other calls.
+
+        :raises LeftOut: It does not. The checks of endpoint, credentials and clock say why.
+        """
+        knock = self.knock
+        if (
+            knock.error_name is not None
+            or knock.is_of_bad_credentials
+            or (knock.code or "").isdigit()
+            or not knock.is_of_codepipeline
+        ):
+            raise LeftOut
 
     @property
     def caller(self) -> Answer:
@@ -157,6 +184,8 @@ class AwsAccess:
         :param service: The service, as boto3 names it.
         :raises CannotCheck: It could not be made.
         """
+        if self.is_unusable:
+            raise LeftOut
         if service not in self._clients:
             make = Shared(lambda: in_closed_frames(lambda: self._make_client(service)), self._limit)
             self._clients[service] = make

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from airflow_codepipeline_partner._compat import AirflowNotFoundException
 from airflow_codepipeline_partner._connections import why_unusable
 from airflow_codepipeline_partner._secrets import in_closed_frames
 from airflow_codepipeline_partner.doctor.aws_access import SKEWED, Answer, AwsAccess, NoRegion
-from airflow_codepipeline_partner.doctor.findings import Finding, failed, passed, unknown
+from airflow_codepipeline_partner.doctor.findings import Finding, LeftOut, failed, passed, unknown
 
 #: AWS refuses a request whose time is further from its own, in seconds.
 MAX_SKEW = 300
@@ -18,7 +19,7 @@ _CREDENTIAL_ERRORS = ("Credential", "SSO", "TokenRetrieval", "Login")
 
 
 def check_connection(aws: AwsAccess) -> Finding:
-    """Check that the ``aws`` connection exists and is one."""
+    """Check that the ``aws`` connection exists and is one. If it cannot be used, the rest is left out."""
     conn_id = aws.aws_conn_id
     if conn_id is None:
         return passed("None is used: boto3's own credentials and region count.")
@@ -27,30 +28,45 @@ def check_connection(aws: AwsAccess) -> Finding:
         "meant, give aws_conn_id=None in the DAGs and --aws-conn-id None here."
     )
     try:
-        conn_type = in_closed_frames(lambda: _type_of(conn_id))
+        conn_type, is_readable = in_closed_frames(lambda: _look_up(conn_id))
     except AirflowNotFoundException:
         fault = why_unusable(conn_id)
         if fault is not None:
+            aws.is_unusable = True
             return failed(f"The connection {conn_id!r} cannot be used: {fault.rstrip('.')}.", "Correct it.")
         return failed(f"Airflow has no connection {conn_id!r}; boto3's own credentials would count.", missing)
     except Exception as error:
+        aws.is_unusable = True
         return unknown(
             f"The connection {conn_id!r} could not be looked up: {type(error).__name__}.",
             "Check Airflow's database and secrets backend.",
         )
     if not conn_type and (fault := why_unusable(conn_id)) is not None:
+        aws.is_unusable = True
         return failed(f"The connection {conn_id!r} cannot be used: {fault.rstrip('.')}.", "Correct it.")
     if conn_type not in ("aws", "AWS"):
         return failed(
             f"The connection {conn_id!r} is of the type {conn_type or 'none'}.", "Set its type to aws."
         )
+    if not is_readable:
+        aws.is_unusable = True
+        return failed(
+            f"The extra of the connection {conn_id!r} is not a JSON object, so Airflow ignores it.",
+            "Correct it.",
+        )
     return passed(f"The connection {conn_id!r} is there, and of the type aws.")
 
 
-def _type_of(conn_id: str) -> Any:
+def _look_up(conn_id: str) -> tuple[Any, bool]:
+    """Return a connection's type, and whether its extra can be read."""
     from airflow.sdk import BaseHook
 
-    return BaseHook.get_connection(conn_id).conn_type
+    connection = BaseHook.get_connection(conn_id)
+    try:
+        is_readable = not connection.extra or isinstance(json.loads(connection.extra), dict)
+    except ValueError:
+        is_readable = False
+    return connection.conn_type, is_readable
 
 
 def check_region(aws: AwsAccess) -> Finding:
@@ -77,10 +93,8 @@ def check_endpoint(aws: AwsAccess) -> Finding:
     kind = "" if aws.is_aws else " It is not AWS's own, so this is an emulator or a proxy."
     answer = aws.knock
     if _has_no_credentials(answer):
-        return unknown(
-            f"{where} was not called: there are no credentials.{kind}",
-            "See what the check of credentials says.",
-        )
+        # The check of credentials says so.
+        raise LeftOut
     if answer.error_name is not None:
         return failed(
             f"{where} could not be reached ({answer.error_name}).{kind}",
@@ -105,19 +119,19 @@ def check_credentials(aws: AwsAccess) -> Finding:
             "role.",
         )
     if answer.error_name is not None or (answer.code or "").isdigit():
-        return unknown(
-            f"CodePipeline gave {answer.said}, so nothing is known.",
-            "See what the check of the endpoint says.",
-        )
+        # The check of the endpoint says so.
+        raise LeftOut
     if answer.code in SKEWED:
         return unknown("AWS refuses the time of the request.", "See what the check of the clock says.")
-    if answer.operation not in ("GetJobDetails", "GetThirdPartyJobDetails"):
+    if not answer.is_of_codepipeline:
         return failed(
             f"{answer.operation}, which gives the credentials, was refused ({answer.code}).",
             "Check role_arn in the connection, and that role's trust policy.",
         )
     if answer.is_of_bad_credentials:
         return failed(f"AWS does not accept the credentials ({answer.code}).", renew)
+    if answer.is_transient:
+        return unknown(f"CodePipeline gave {answer.said}, which says nothing of them.", "Run it again.")
     caller = aws.caller
     value: Mapping[str, Any] = caller.value or {}
     whose = f" They are those of {value['Arn']}." if value.get("Arn") else ""
@@ -135,6 +149,8 @@ def check_clock(aws: AwsAccess) -> Finding:
     advice = "Synchronise the clock of this machine, with NTP for instance."
     if answer.code in SKEWED:
         return failed(f"AWS refuses requests for their time ({answer.code}).", advice)
+    if answer.error_name is not None:
+        raise LeftOut
     if answer.date is None or answer.asked_at is None:
         return unknown("CodePipeline's answer says no time.", "See what the check of the endpoint says.")
     skew = (answer.asked_at - answer.date).total_seconds()

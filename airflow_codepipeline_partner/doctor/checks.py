@@ -24,6 +24,7 @@ from airflow_codepipeline_partner.doctor.client_token_checks import ClientTokens
 from airflow_codepipeline_partner.doctor.findings import Check, Finding
 from airflow_codepipeline_partner.doctor.permission_checks import Permissions, needed_by
 from airflow_codepipeline_partner.doctor.pipeline_checks import Pipeline
+from airflow_codepipeline_partner.doctor.polling_checks import check_polls
 from airflow_codepipeline_partner.exceptions import InvalidInput
 from airflow_codepipeline_partner.pipelines.policies import pipeline_policy
 
@@ -58,6 +59,7 @@ def checks_for(parsed: Namespace) -> list[Check]:
     )
 
     def permissions() -> Iterator[Finding]:
+        aws.check_answers()
         here = needed_by({"Statement": _policies(parsed, action_type, _place(aws))})
         return Permissions(aws, here, action_type, parsed.pipeline).check()
 
@@ -96,6 +98,7 @@ def checks_for(parsed: Namespace) -> list[Check]:
         for name, function in (
             ("component", airflow_checks.check_components),
             ("DAG files", airflow_checks.check_imports),
+            ("who polls", lambda database: check_polls(database, action_type)),
             ("claims", airflow_checks.check_claims_are_ended),
             ("paused DAGs", airflow_checks.check_paused),
             ("ended runs", airflow_checks.check_ended_runs),

@@ -15,7 +15,14 @@ from airflow_codepipeline_partner.client_tokens import ClientTokenHook
 from airflow_codepipeline_partner.doctor.airflow_database import AirflowDatabase
 from airflow_codepipeline_partner.doctor.aws_access import AwsAccess
 from airflow_codepipeline_partner.doctor.examination import for_each
-from airflow_codepipeline_partner.doctor.findings import CannotCheck, Finding, failed, passed, unknown
+from airflow_codepipeline_partner.doctor.findings import (
+    CannotCheck,
+    Finding,
+    LeftOut,
+    failed,
+    passed,
+    unknown,
+)
 from airflow_codepipeline_partner.exceptions import CodePipelineProviderError
 
 #: How many tokens are looked up and tried at one time; boto3's client has as many connections.
@@ -83,6 +90,7 @@ class ClientTokens:
         self._aws = aws
         self._clients = clients
         self._template = template
+        self._is_empty = False
         self._bad: dict[Client, Finding] = {}
         self._tokens: dict[Client, Secret] = {}
         self._states: dict[Client, TokenState] = {}
@@ -94,6 +102,7 @@ class ClientTokens:
             yield why
             return
         if not clients:
+            self._is_empty = True
             yield passed(
                 "Airflow's database has no connection of a client; others are checked by --client-id."
             )
@@ -107,13 +116,13 @@ class ClientTokens:
     def check_known(self) -> Iterator[Finding]:
         """Check that CodePipeline knows each token that could be looked up."""
         if not self._tokens:
+            if not self._is_empty:
+                # The check of what is stored says why.
+                raise LeftOut
             yield passed("There is no token to ask CodePipeline about.")
             return
-        try:
-            probe = TokenProbe(self._aws.client("codepipeline"))
-        except CannotCheck as why:
-            yield unknown(f"CodePipeline could not be asked: {why.finding.what}", why.finding.to_do)
-            return
+        self._aws.check_answers()
+        probe = TokenProbe(self._aws.client("codepipeline"))
         if not probe.refuses_unknown_tokens():
             yield self._not_checked(probe)
             return

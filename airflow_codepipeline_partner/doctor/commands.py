@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import logging
 from argparse import Namespace
-from collections.abc import Iterable
 from typing import TextIO
 
 from airflow_codepipeline_partner._command_runs import DONE, REFUSED, print_json, run_command
-from airflow_codepipeline_partner.doctor.examination import examine
-from airflow_codepipeline_partner.doctor.findings import Line, failed
+from airflow_codepipeline_partner.doctor.examination import Examination
+from airflow_codepipeline_partner.doctor.findings import Check, failed
 from airflow_codepipeline_partner.doctor.report import print_report, to_json
 
 
@@ -35,17 +34,17 @@ def _doctor(parsed: Namespace, output: TextIO) -> int:
 
 
 def _report(parsed: Namespace, output: TextIO) -> int:
-    lines = _lines(parsed)
+    examination = Examination(_checks(parsed))
     if parsed.json:
-        found = list(lines)
-        print_json(to_json(found), output)
+        found = list(examination.lines())
+        print_json(to_json(found, examination.left_out), output)
     else:
-        found = print_report(lines, output)
+        found = print_report(examination.lines(), examination.left_out, output)
     bad = ("fail", "unknown") if parsed.strict else ("fail",)
     return REFUSED if any(each.finding.outcome in bad for each in found) else DONE
 
 
-def _lines(parsed: Namespace) -> Iterable[Line]:
+def _checks(parsed: Namespace) -> list[Check]:
     try:
         from airflow_codepipeline_partner.doctor.checks import checks_for
     except Exception as error:
@@ -55,5 +54,5 @@ def _lines(parsed: Namespace) -> Iterable[Line]:
             f"Airflow cannot be imported: {type(error).__name__}{missing}.",
             "Run airflow version, which fails in the same way and says more; check Airflow's configuration.",
         )
-        return [Line("Airflow", "import", found)]
-    return examine(checks_for(parsed))
+        return [Check("Airflow", "import", lambda: found, 1)]
+    return checks_for(parsed)

@@ -8,20 +8,41 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from airflow_codepipeline_partner._secrets import without_frames
-from airflow_codepipeline_partner.doctor.findings import CannotCheck, Check, Finding, Line, unknown
+from airflow_codepipeline_partner.doctor.findings import CannotCheck, Check, Finding, LeftOut, Line, unknown
 
 T = TypeVar("T")
 
 
-def examine(checks: Iterable[Check]) -> Iterator[Line]:
+class Examination:
     """
-    Run checks, and yield what each finds.
+    Run checks.
 
     :param checks: The checks, in the order in which they run.
     """
-    for check in checks:
-        for finding in _findings_of(check):
-            yield Line(check.group, check.name, finding)
+
+    def __init__(self, checks: Iterable[Check]) -> None:
+        self._checks = checks
+        self._causes: set[object] = set()
+        #: The checks that could not look for a reason that another one reports.
+        self.left_out: list[Check] = []
+
+    def lines(self) -> Iterator[Line]:
+        """Yield what each check finds."""
+        for check in self._checks:
+            try:
+                found = _findings_of(check)
+            except LeftOut:
+                self.left_out.append(check)
+                continue
+            except CannotCheck as why:
+                if why.cause in self._causes:
+                    self.left_out.append(check)
+                    continue
+                self._causes.add(why.cause)
+                found = [why.finding]
+            self._causes.update((each.what, each.to_do) for each in found if each.to_do)
+            for finding in found:
+                yield Line(check.group, check.name, finding)
 
 
 def _findings_of(check: Check) -> list[Finding]:
@@ -31,8 +52,8 @@ def _findings_of(check: Check) -> list[Finding]:
 
     try:
         return within(check.limit, run)
-    except CannotCheck as why:
-        return [why.finding]
+    except (CannotCheck, LeftOut):
+        raise
     except TimeoutError:
         return [_no_answer(check.limit)]
     except (Exception, SystemExit) as error:
@@ -107,7 +128,7 @@ class Shared(Generic[T]):
                     self._found.append(within(self._limit, self._function))
                 except TimeoutError:
                     nothing = _no_answer(self._limit)
-                    self._why = CannotCheck(nothing.what, nothing.to_do)
+                    self._why = CannotCheck(nothing.what, nothing.to_do, cause=self)
                 except (Exception, SystemExit) as error:
                     self._why = error
         if self._why is not None:

@@ -55,13 +55,21 @@ class CannotCheck(Exception):
     """
     A check has not what it needs. Its finding is unknown.
 
+    If another check has found the same cause, this one is left out of the report.
+
     :param what: Why, in a sentence.
     :param to_do: What to do about it.
+    :param cause: What is the same for all checks with this cause; by default, the words.
     """
 
-    def __init__(self, what: str, to_do: str) -> None:
+    def __init__(self, what: str, to_do: str, cause: object = None) -> None:
         super().__init__(what)
         self.finding = unknown(what, to_do)
+        self.cause = (what, to_do) if cause is None else cause
+
+
+class LeftOut(Exception):
+    """What a check needs is missing, and another check reports that. This one is left out of the report."""
 
 
 @dataclass(frozen=True)

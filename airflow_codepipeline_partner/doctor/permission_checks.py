@@ -19,7 +19,7 @@ from typing import Any
 from airflow_codepipeline_partner._protocol.dialects import CUSTOM
 from airflow_codepipeline_partner._protocol.jobs import ActionType
 from airflow_codepipeline_partner._token_probe import NO_JOB, NO_TOKEN
-from airflow_codepipeline_partner.doctor.aws_access import SEE_AWS, Answer, AwsAccess
+from airflow_codepipeline_partner.doctor.aws_access import Answer, AwsAccess
 from airflow_codepipeline_partner.doctor.findings import Finding, failed, passed, unknown
 
 _JOB = {"jobId": NO_JOB}
@@ -111,14 +111,9 @@ class Permissions:
 
     def check(self) -> Iterator[Finding]:
         """Yield what is known of each permission."""
-        knock = self._aws.knock
-        lost = knock.error_name is not None or knock.is_of_bad_credentials or (knock.code or "").isdigit()
+        self._aws.check_answers()
         for each in self._needed:
-            if lost:
-                said = f"{each.permission} was not asked for: CodePipeline gave {knock.said}."
-                yield unknown(said, SEE_AWS, each.permission)
-            else:
-                yield self._check(each)
+            yield self._check(each)
 
     def _check(self, needed: Needed) -> Finding:
         name = needed.permission

@@ -8,7 +8,14 @@ from typing import Any
 
 from airflow_codepipeline_partner.doctor.aws_access import SEE_AWS, AwsAccess
 from airflow_codepipeline_partner.doctor.examination import Shared
-from airflow_codepipeline_partner.doctor.findings import CannotCheck, Finding, failed, passed, unknown
+from airflow_codepipeline_partner.doctor.findings import (
+    CannotCheck,
+    Finding,
+    LeftOut,
+    failed,
+    passed,
+    unknown,
+)
 
 _NOT_NEEDED = "A worker does not need this permission: each job brings credentials for its own artifacts."
 
@@ -92,14 +99,14 @@ class Pipeline:
         try:
             declared = self._declaration.get()
         except LookupError:
-            raise CannotCheck(
-                "The pipeline was not found.", "See what the check of the pipeline says."
-            ) from None
+            # The check of the pipeline says so.
+            raise LeftOut from None
         if one := declared.get("artifactStore"):
             yield None, one
         yield from (declared.get("artifactStores") or {}).items()
 
     def _declared(self) -> Mapping[str, Any]:
+        self._aws.check_answers()
         answer = self._aws.ask("codepipeline", "get_pipeline", name=self._name)
         if answer.code == "PipelineNotFoundException":
             raise LookupError

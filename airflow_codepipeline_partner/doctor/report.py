@@ -7,20 +7,28 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
-from airflow_codepipeline_partner.doctor.findings import Line, Outcome
+from airflow_codepipeline_partner.doctor.findings import Check, Line, Outcome
 
 #: The version of the shape of the JSON. Members may be added to a version.
 JSON_VERSION = 1
 _STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.UNKNOWN: "yellow"}
 _WIDTH = max(map(len, Outcome))
+#: How many names a finding has at most.
+_MAX_NAMED = 10
 
 
-def to_json(lines: Sequence[Line]) -> dict[str, Any]:
-    """Return the findings as JSON values."""
+def to_json(lines: Sequence[Line], left_out: Iterable[Check]) -> dict[str, Any]:
+    """
+    Return the findings as JSON values.
+
+    :param lines: The findings.
+    :param left_out: The checks that were left out.
+    """
     return {
         "version": JSON_VERSION,
         "checks": [dict(each.to_json()) for each in lines],
         "counts": counts_of(lines),
+        "left_out": [{"group": each.group, "name": each.name} for each in left_out],
     }
 
 
@@ -30,13 +38,14 @@ def counts_of(lines: Iterable[Line]) -> dict[str, int]:
     return {str(outcome): found.get(outcome, 0) for outcome in Outcome}
 
 
-def print_report(lines: Iterable[Line], output: TextIO) -> list[Line]:
+def print_report(lines: Iterable[Line], left_out: Sequence[Check], output: TextIO) -> list[Line]:
     """
     Print each finding as it comes, in groups, and return them all.
 
     Colour is on a terminal only, and says nothing that the words do not say.
 
     :param lines: The findings.
+    :param left_out: The checks that were left out, when all findings have come.
     :param output: Where to.
     """
     from rich.console import Console
@@ -61,4 +70,18 @@ def print_report(lines: Iterable[Line], output: TextIO) -> list[Line]:
             f"\n{counts['pass']} passed, {counts['fail']} failed, {counts['unknown']} unknown.", style="bold"
         )
     )
+    if left_out:
+        names = ", ".join(each.name for each in left_out)
+        console.print(Text(f"Left out, for what is said above: {names}."))
     return shown
+
+
+def named(names: Sequence[str]) -> str:
+    """Return names for a finding; of very many, the first ones and how many more there are."""
+    more = len(names) - _MAX_NAMED
+    return ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with a noun."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

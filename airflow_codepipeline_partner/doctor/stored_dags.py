@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_codepipeline_partner.operators.finish import CodePipelineFinishJobOperator
+from airflow_codepipeline_partner.sensors import CodePipelineJobSensor
 
 _PACKAGE = "airflow_codepipeline_partner"
 #: Where the classes are of which users make subclasses.
@@ -27,7 +28,7 @@ def unended_claims(dag: Mapping[str, Any]) -> list[str] | None:
     :param dag: The DAG, as Airflow stores it.
     :return: None if no task claims a job.
     """
-    tasks = _tasks_of(dag)
+    tasks = tasks_of(dag)
     claiming = [task_id for task_id, task in tasks.items() if _has_mark(task, "claims_job")]
     ending = {task_id for task_id, task in tasks.items() if _has_mark(task, "ends_job")}
     if not claiming and not ending:
@@ -45,7 +46,7 @@ def may_end_unrecorded(dag: Mapping[str, Any] | None, task_id: str, *, is_run_ov
     :param task_id: The task with the record of the claim.
     :param is_run_over: Whether the run has ended, so that Airflow may have called the DAG's callbacks.
     """
-    tasks = _tasks_of(dag or {})
+    tasks = tasks_of(dag or {})
     if dag is None or task_id not in tasks:
         # The run had another version of the DAG.
         return True
@@ -60,7 +61,19 @@ def may_end_unrecorded(dag: Mapping[str, Any] | None, task_id: str, *, is_run_ov
     )
 
 
-def _tasks_of(dag: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def is_job_sensor(task: Mapping[str, Any]) -> bool:
+    """Return whether a task is of the sensor for jobs, or of a subclass, which inherits its fields."""
+    if _has_mark(task, "offers_jobs"):
+        return True
+    fields = task.get("template_fields")
+    inherits = isinstance(fields, list | tuple) and {*map(str, fields)} >= {
+        *CodePipelineJobSensor.template_fields
+    }
+    return bool(task.get("_is_sensor")) and inherits
+
+
+def tasks_of(dag: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the tasks of a serialized DAG."""
     stored = (each.get("__var", each) for each in dag.get("tasks") or () if isinstance(each, Mapping))
     return {task["task_id"]: task for task in stored if isinstance(task, Mapping) and "task_id" in task}
 

@@ -13,8 +13,8 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -36,6 +36,15 @@ _SECRETS_BACKENDS = (
     *("AIRFLOW__SECRETS__BACKEND", "AIRFLOW__SECRETS__BACKEND_KWARGS"),
     *("AIRFLOW__WORKERS__SECRETS_BACKEND", "AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS"),
 )
+#: How the variables begin that lead Airflow, or boto3, to something of a user's.
+_USERS_OWN = (
+    *("AWS_", "OTEL_", "OPENLINEAGE_", "AIRFLOW__CORE__XCOM_BACKEND", "AIRFLOW__DATABASE__"),
+    *("AIRFLOW__LOGGING__REMOTE_", "AIRFLOW__METRICS__", "AIRFLOW__OPENLINEAGE__", "AIRFLOW__SECRETS__"),
+    *("AIRFLOW__TRACES__", "AIRFLOW__WORKERS__SECRETS_BACKEND"),
+)
+#: Where Airflow keeps what it reads of an airflow.cfg, and how it counts.
+_CONFIGURATIONS = ("airflow.configuration", "airflow.sdk.configuration")
+_STATS = ("airflow._shared.observability.metrics.stats", "airflow.sdk._shared.observability.metrics.stats")
 #: Airflow, and what it is made of.
 _PARTS = (
     *("airflow", "sqlalchemy", "alembic", "aiosqlite", "structlog", "pendulum", "cadwyn", "svcs"),
@@ -71,6 +80,8 @@ def offline_airflow(home: Path, endpoint_url: str) -> Iterator[None]:
         if "airflow" not in sys.modules:
             # At the very end, when the environment is the user's again.
             stack.callback(_use_own_settings)
+        else:
+            stack.enter_context(_no_config_file())
         stack.enter_context(_environment(home, database, endpoint_url))
         # What is looked up for DAGs in the empty folder.
         stack.callback(sys.path.__setitem__, slice(None), path)
@@ -83,8 +94,8 @@ def offline_airflow(home: Path, endpoint_url: str) -> Iterator[None]:
 def _environment(home: Path, database: Path, endpoint_url: str) -> Iterator[None]:
     with mock.patch.dict(os.environ):
         for name in list(os.environ):
-            # Neither a user's account nor their secrets backend may be asked.
-            if name.startswith(("AWS_", "AIRFLOW__SECRETS__", "AIRFLOW__WORKERS__SECRETS_BACKEND")):
+            # Nothing of a user's may be asked, or be sent anything.
+            if name.startswith(_USERS_OWN):
                 del os.environ[name]
         if "airflow" not in sys.modules:
             os.environ.setdefault("AIRFLOW_HOME", str(home))
@@ -94,7 +105,11 @@ def _environment(home: Path, database: Path, endpoint_url: str) -> Iterator[None
             "kwargs": {"path": str(home / "dags")},
         }
         os.environ.update(dict.fromkeys(_SECRETS_BACKENDS, ""))
+        # An empty one: Airflow would fill one that is not there.
+        config = home / "airflow-testing.cfg"
+        config.touch()
         os.environ.update(
+            AIRFLOW_CONFIG=str(config),
             AIRFLOW__CORE__DAGS_FOLDER=str(home / "dags"),
             AIRFLOW__CORE__LOAD_EXAMPLES="False",
             AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST=json.dumps([bundle]),
@@ -102,6 +117,7 @@ def _environment(home: Path, database: Path, endpoint_url: str) -> Iterator[None
             AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC=f"sqlite+aiosqlite:///{database}",
             # Airflow 3.1 does not start its task API without one, although no process asks for a token here.
             AIRFLOW__API_AUTH__JWT_SECRET=secrets.token_hex(32),
+            AIRFLOW__OPENLINEAGE__DISABLED="True",
             AWS_ACCESS_KEY_ID=ACCESS_KEY["login"],
             AWS_SECRET_ACCESS_KEY=ACCESS_KEY["password"],
             AWS_CONFIG_FILE=os.devnull,
@@ -113,16 +129,52 @@ def _environment(home: Path, database: Path, endpoint_url: str) -> Iterator[None
         yield
 
 
+def _modules(names: Iterable[str]) -> Iterator[Any]:
+    """Yield those modules that this version of Airflow has."""
+    for name in names:
+        with suppress(ModuleNotFoundError):
+            yield importlib.import_module(name)
+
+
+@contextmanager
+def _no_config_file() -> Iterator[None]:
+    """Have an Airflow that has read a user's airflow.cfg, and made what it names, go on without."""
+    with ExitStack() as stack:
+        for module in _modules(_CONFIGURATIONS):
+            # What comes from the file; the defaults are elsewhere.
+            stack.enter_context(mock.patch.dict(module.conf._sections, clear=True))
+        for module in _modules(_STATS):
+            stack.enter_context(mock.patch.multiple(module, _factory=None, _backend=None))
+        _without_users_objects(stack)
+        yield
+
+
+def _without_users_objects(stack: ExitStack) -> None:
+    """Take away the XCom backend, the exports of spans, and, of Airflow 3.1, counter and remote log."""
+    from airflow.sdk.bases.xcom import BaseXCom
+
+    for name, module in list(sys.modules.items()):
+        held = vars(module).get("XCom") if name.startswith("airflow.") else None
+        if isinstance(held, type) and issubclass(held, BaseXCom):
+            stack.enter_context(mock.patch.object(module, "XCom", BaseXCom))
+    spans: Any = sys.modules.get("opentelemetry.trace")
+    exporting = getattr(getattr(spans, "_TRACER_PROVIDER", None), "_active_span_processor", None)
+    if hasattr(exporting, "_span_processors"):
+        stack.enter_context(mock.patch.object(exporting, "_span_processors", ()))
+    logs: Any = sys.modules.get("airflow.logging_config")
+    if "REMOTE_TASK_LOG" in vars(logs or object):
+        stack.enter_context(mock.patch.object(logs, "REMOTE_TASK_LOG", None))
+    stats: Any = getattr(sys.modules.get("airflow.stats"), "Stats", None)
+    if isinstance(stats, type) and hasattr(stats, "_instance_pid"):
+        no_stats = importlib.import_module("airflow.metrics.base_stats_logger").NoStatsLogger
+        stack.enter_context(mock.patch.multiple(stats, instance=no_stats(), _instance_pid=os.getpid()))
+
+
 @contextmanager
 def _no_secrets_backends() -> Iterator[None]:
     """Have Airflow ask none of the user's secrets backends, even if it has made them already."""
     with ExitStack() as stack:
-        for name in ("airflow.configuration", "airflow.sdk.configuration"):
-            try:
-                module = importlib.import_module(name)
-            except ModuleNotFoundError:
-                # The second one is not there until Airflow 3.1.
-                continue
+        for module in _modules(_CONFIGURATIONS):
             if hasattr(module, "secrets_backend_list"):
                 made = module.initialize_secrets_backends()
                 stack.enter_context(mock.patch.object(module, "secrets_backend_list", made))
@@ -138,12 +190,29 @@ def _use_own_settings() -> None:
         return
     with quiet_airflow():
         try:
+            _read_own_config()
             settings.configure_vars()
             settings.prepare_syspath_for_config_and_plugins()
             settings.configure_orm()
         except Exception:
             # For instance, the driver of their database is not installed. Rather none than the kit's.
             vars(settings).update(dict.fromkeys(_ENGINES))
+
+
+def _read_own_config() -> None:
+    """Have Airflow read the user's airflow.cfg, which it has not read when it was imported."""
+    configuration: Any = sys.modules["airflow.configuration"]
+    path = configuration.get_airflow_config(configuration.AIRFLOW_HOME)
+    configuration.AIRFLOW_CONFIG = path
+    for module in _modules(_CONFIGURATIONS):
+        if Path(path).exists():
+            module.conf.read(path)
+    crypto: Any = sys.modules.get("airflow.models.crypto")
+    if crypto is not None:
+        # The key may be in that file.
+        getattr(crypto.get_fernet, "cache_clear", lambda: None)()
+        if "_fernet" in vars(crypto):
+            crypto._fernet = None
 
 
 @contextmanager

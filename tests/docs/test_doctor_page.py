@@ -9,9 +9,11 @@ import re
 import shlex
 from importlib.metadata import version
 
-from doctor_rows import CLAIM_AND_FINISH, claim
+from airflow.sdk import DAG
+from doctor_rows import CLAIM_AND_FINISH, claim, dag_as_stored
 
 from airflow_codepipeline_partner import __version__, cli
+from airflow_codepipeline_partner.assets import codepipeline_jobs
 from airflow_codepipeline_partner.doctor import aws_access, checks, client_token_checks
 from tests.docs.pages import blocks, blocks_of, page
 
@@ -37,6 +39,10 @@ def test_the_sample_is_what_the_command_prints(emulator, aws_connection, rows, c
     rows.job("TriggererJob", 4000)
     rows.run("builds", paused=True)
     rows.dag("builds", *CLAIM_AND_FINISH)
+    waiting = codepipeline_jobs("waiting", "Deploy/Custom/Airflow/1")
+    stored = dag_as_stored(DAG("take_jobs", schedule=[waiting]))
+    rows.add("dag", dag_id="take_jobs", is_paused=1, is_stale=0, bundle_name="b")
+    rows.dag("take_jobs", timetable=stored["timetable"])
     rows.xcom("builds", "codepipeline_claim", claim())
     assert cli.main(arguments()) == 1
     printed = capsys.readouterr().out.replace(emulator.url, "http://127.0.0.1:4566")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +11,7 @@ import pytest
 
 from airflow_codepipeline_partner.doctor import aws_access, aws_checks
 from airflow_codepipeline_partner.doctor.aws_access import Answer, AwsAccess
-from airflow_codepipeline_partner.doctor.findings import CannotCheck, Outcome
+from airflow_codepipeline_partner.doctor.findings import CannotCheck, LeftOut, Outcome
 
 PASS, FAIL, UNKNOWN = Outcome
 CHECKS = ("connection", "region", "endpoint", "credentials", "clock")
@@ -23,13 +24,16 @@ def outcomes(aws):
             found[name] = getattr(aws_checks, f"check_{name}")(aws)
         except CannotCheck as why:
             found[name] = why.finding
+        except LeftOut:
+            pass
     return found
 
 
 def only(aws, **expected):
-    """Check that these have their outcomes, and all others pass."""
+    """Check that these have their outcomes (None: are left out), and all others pass."""
     found = outcomes(aws)
-    assert {name: each.outcome for name, each in found.items()} == dict.fromkeys(CHECKS, PASS) | expected
+    all_of_them = {name: found[name].outcome if name in found else None for name in CHECKS}
+    assert all_of_them == dict.fromkeys(CHECKS, PASS) | expected
     for each in found.values():
         assert bool(each.to_do) is (each.outcome is not PASS)
         assert "planted" not in each.what + each.to_do
@@ -75,11 +79,33 @@ def test_a_connection_that_cannot_be_read_says_why(connect, monkeypatch):
     assert "planted" not in found.what + found.to_do
 
 
+@pytest.mark.parametrize("extra", ["{planted-secret", '["planted-secret"]', '"planted-secret"'])
+def test_an_extra_that_cannot_be_read_fails_alone(connect, extra, monkeypatch):
+    connection = {"conn_type": "aws", "login": "AKIAPLANTED", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    others = dict.fromkeys(CHECKS[1:])
+    only(AwsAccess("aws_default", None, is_partner=False), connection=FAIL, **others)
+
+
+def test_a_connection_that_cannot_be_used_fails_alone(connect, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", '{"conn_type": "aws", "login": "planted')
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    others = dict.fromkeys(CHECKS[1:])
+    only(AwsAccess("aws_default", None, is_partner=False), connection=FAIL, **others)
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure", "ServiceUnavailableException"])
+def test_a_service_that_is_busy_says_nothing_of_credentials(emulator, aws, code):
+    emulator.inject("error", "GetJobDetails", code=code, message="planted-secret", times=None)
+    assert code in only(aws, credentials=UNKNOWN)["credentials"].what
+
+
 def test_a_look_up_that_breaks_is_unknown(aws, monkeypatch):
     def broken(conn_id):
         raise RuntimeError("planted-secret")
 
-    monkeypatch.setattr(aws_checks, "_type_of", broken)
+    monkeypatch.setattr(aws_checks, "_look_up", broken)
     found = aws_checks.check_connection(aws)
     assert (found.outcome, "planted" in found.what) == (UNKNOWN, False)
 
@@ -113,7 +139,7 @@ def test_a_client_that_cannot_be_made_is_unknown(emulator, connect):
 
 
 def test_without_network_the_endpoint_fails(connect, closed_port):
-    found = only(connect(closed_port), endpoint=FAIL, credentials=UNKNOWN, clock=UNKNOWN)
+    found = only(connect(closed_port), endpoint=FAIL, credentials=None, clock=None)
     assert "EndpointConnectionError" in found["endpoint"].what
 
 
@@ -124,7 +150,7 @@ def test_a_password_in_the_endpoint_is_not_shown(connect, closed_port):
 
 def test_no_credentials_fail(emulator, connect):
     aws = connect(emulator.url, login=None, password=None)
-    found = only(aws, endpoint=UNKNOWN, credentials=FAIL, clock=UNKNOWN)
+    found = only(aws, endpoint=None, credentials=FAIL, clock=None)
     assert "NoCredentialsError" in found["credentials"].what
 
 

@@ -15,7 +15,7 @@ from doctor_rows import TYPE, findings
 
 from airflow_codepipeline_partner import cli
 from airflow_codepipeline_partner.doctor import aws_access, checks
-from airflow_codepipeline_partner.doctor.findings import Line, failed, passed, unknown
+from airflow_codepipeline_partner.doctor.findings import Check, Line, failed, passed, unknown
 from airflow_codepipeline_partner.doctor.report import print_report, to_json
 
 pytestmark = pytest.mark.usefixtures("no_database")
@@ -159,12 +159,14 @@ Airflow
            → Start it.
 
 1 passed, 1 failed, 1 unknown.
+Left out, for what is said above: DAG files, claims.
 """
+LEFT_OUT = [Check("Airflow", name, lambda: [], 1) for name in ("DAG files", "claims")]
 
 
 def test_the_text_is_plain_where_it_is_no_terminal():
     output = io.StringIO()
-    assert print_report(iter(LINES), output) == LINES
+    assert print_report(iter(LINES), LEFT_OUT, output) == LINES
     assert output.getvalue() == TEXT
 
 
@@ -173,18 +175,18 @@ def test_a_terminal_sees_the_same_words_in_colour(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     output = io.StringIO()
     output.isatty = lambda: True
-    print_report(iter(LINES), output)
+    print_report(iter(LINES), LEFT_OUT, output)
     assert "\x1b[" in output.getvalue()
     assert re.sub(r"\x1b\[[0-9;]*m", "", output.getvalue()) == TEXT
     monkeypatch.setenv("NO_COLOR", "1")
     plain = io.StringIO()
     plain.isatty = lambda: True
-    print_report(iter(LINES), plain)
+    print_report(iter(LINES), [], plain)
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain.getvalue())
 
 
 def test_the_json_has_its_documented_shape():
-    assert to_json(LINES) == {
+    assert to_json(LINES, LEFT_OUT) == {
         "version": 1,
         "checks": [
             {
@@ -213,6 +215,7 @@ def test_the_json_has_its_documented_shape():
             },
         ],
         "counts": {"pass": 1, "fail": 1, "unknown": 1},
+        "left_out": [{"group": "Airflow", "name": "DAG files"}, {"group": "Airflow", "name": "claims"}],
     }
 
 
@@ -230,7 +233,12 @@ def test_with_nothing_at_all_it_says_so_without_a_traceback(tmp_path):
     assert "Traceback" not in done.stderr
     report = json.loads(done.stdout)
     assert {outcome for outcome, _ in findings(report, "Airflow")} == {"unknown"}
-    assert {outcome for outcome, _ in findings(report, "Permissions")} == {"unknown"}
+    assert len(findings(report, "Airflow")) == 1
+    left_out = {each["name"] for each in report["left_out"]}
+    assert left_out == {
+        *("endpoint", "credentials", "clock", "action type", "permission", "known to CodePipeline"),
+        *("DAG files", "who polls", "claims", "paused DAGs", "ended runs"),
+    }
     assert findings(report, "AWS", "region") == [("fail", "No region is set.")]
 
 

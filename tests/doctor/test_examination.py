@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from airflow_codepipeline_partner.doctor.examination import Shared, examine, for_each
-from airflow_codepipeline_partner.doctor.findings import CannotCheck, Check, Outcome, failed, passed
+from airflow_codepipeline_partner.doctor.examination import Examination, Shared, for_each
+from airflow_codepipeline_partner.doctor.findings import CannotCheck, Check, LeftOut, Outcome, failed, passed
 
 NEVER = threading.Event()
 
@@ -34,7 +34,7 @@ def test_each_check_runs_whatever_the_others_do():
         Check("b", "half", yields_and_breaks, 9),
         Check("b", "two", lambda: [passed("one"), failed("two", "mend")], 9),
     ]
-    lines = list(examine(checks))
+    lines = list(Examination(checks).lines())
     assert [(each.name, each.finding.outcome) for each in lines] == [
         ("breaks", Outcome.UNKNOWN),
         ("cannot", Outcome.UNKNOWN),
@@ -46,6 +46,23 @@ def test_each_check_runs_whatever_the_others_do():
     assert "planted" not in str(lines)
     assert lines[0].finding.what == "This check broke off: RuntimeError."
     assert lines[2].finding.what == "There was no answer within 0.01 s."
+
+
+def test_a_check_with_a_cause_that_is_known_is_left_out():
+    def left_out():
+        raise LeftOut
+
+    shared = [Shared(NEVER.wait, 0.01) for _ in range(2)]
+    checks = [
+        Check("a", "fails", lambda: failed("It is away.", "Bring it."), 9),
+        Check("a", "cannot", cannot, 9),
+        Check("b", "left out", left_out, 9),
+        # Two systems are silent; each is said once.
+        *(Check("b", f"silent {n}", each.get, 9) for n, each in enumerate([*shared, *shared])),
+    ]
+    examination = Examination(checks)
+    assert [each.name for each in examination.lines()] == ["fails", "silent 0", "silent 1"]
+    assert [each.name for each in examination.left_out] == ["cannot", "left out", "silent 2", "silent 3"]
 
 
 def test_what_is_shared_is_found_once():

@@ -7,7 +7,7 @@ import pytest
 
 from airflow_codepipeline_partner.action_types import partner_worker_policy, worker_policy
 from airflow_codepipeline_partner.doctor.aws_access import Answer, AwsAccess
-from airflow_codepipeline_partner.doctor.findings import Outcome
+from airflow_codepipeline_partner.doctor.findings import LeftOut, Outcome
 from airflow_codepipeline_partner.doctor.permission_checks import Permissions, needed_by
 from airflow_codepipeline_partner.jobs import ActionType
 from airflow_codepipeline_partner.pipelines import PURPOSES, pipeline_policy
@@ -191,8 +191,15 @@ def test_without_iam_it_says_which_call_was_refused(emulator, iam, refused):
 
 def test_with_wrong_credentials_nothing_is_said_of_permissions(emulator, aws):
     emulator.inject("error", "GetJobDetails", times=None, code="UnrecognizedClientException")
-    assert outcomes(check(aws)) == dict.fromkeys(CUSTOM_CALLS, UNKNOWN)
+    with pytest.raises(LeftOut):
+        check(aws)
     assert len(emulator.ledger.where(kind="call")) == 1
+
+
+def test_a_role_that_cannot_be_assumed_says_nothing(aws, monkeypatch):
+    monkeypatch.setattr(AwsAccess, "ask", lambda *_, **__: Answer("AccessDenied", "AssumeRole"))
+    with pytest.raises(LeftOut):
+        check(aws)
 
 
 def test_of_a_pipeline_only_reads_are_tried(emulator, customer, aws):

@@ -8,6 +8,7 @@ import sys
 import pytest
 from airflow.sdk import DAG, chain, task
 from airflow.sdk.bases.operator import BaseOperator
+from doctor_rows import dag_as_stored
 
 from airflow_codepipeline_partner import operators, sensors
 from airflow_codepipeline_partner.decorators.codepipeline_job import _CodePipelineJobDecoratedOperator
@@ -39,16 +40,6 @@ for kind in (Claim, Finish, Unrelated):
     kind.__module__ = "code_of_a_user"
 
 
-def stored(dag):
-    """Return a DAG as Airflow stores it."""
-    try:
-        from airflow.serialization.serialized_objects import DagSerialization as Serialized
-    except ImportError:
-        # Its name until Airflow 3.1.
-        from airflow.serialization.serialized_objects import SerializedDAG as Serialized
-    return Serialized.to_dict(dag)["dag"]
-
-
 @pytest.mark.parametrize("is_mapped", [False, True])
 def test_subclasses_claim_and_end_jobs(is_mapped):
     with DAG("d", schedule=None) as dag:
@@ -58,8 +49,8 @@ def test_subclasses_claim_and_end_jobs(is_mapped):
             claim = Claim(task_id="claim", job=JOB)
         finish = Finish(task_id="finish", claim_task_id="claim")
         chain(claim, finish)
-    assert unended_claims(stored(dag)) == []
-    assert not may_end_unrecorded(stored(dag), "claim", is_run_over=True)
+    assert unended_claims(dag_as_stored(dag)) == []
+    assert not may_end_unrecorded(dag_as_stored(dag), "claim", is_run_over=True)
     assert "code_of_a_user" not in sys.modules
 
 
@@ -67,7 +58,7 @@ def test_a_claim_by_a_subclass_that_no_task_ends_is_found():
     with DAG("d", schedule=None) as dag:
         claim = Claim(task_id="claim", job=JOB, finished_elsewhere=True)
         claim >> Unrelated(task_id="unrelated")
-    assert unended_claims(stored(dag)) == ["claim"]
+    assert unended_claims(dag_as_stored(dag)) == ["claim"]
 
 
 def test_another_operator_is_none_of_this_package():
@@ -79,7 +70,7 @@ def test_another_operator_is_none_of_this_package():
             """Work."""
 
         work()
-    assert unended_claims(stored(dag)) is None
+    assert unended_claims(dag_as_stored(dag)) is None
 
 
 KINDS = [
