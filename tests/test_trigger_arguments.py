@@ -84,7 +84,7 @@ def parameters():
     for name in FITTING:
         own = inspect.signature(getattr(triggers, name)).parameters
         shared = inspect.signature(triggers.CodePipelineJobTrigger).parameters if "parameters" in own else {}
-        for parameter in (own | shared).keys() - {"parameters"}:
+        for parameter in sorted((own | shared).keys() - {"parameters"}):
             yield pytest.param(name, parameter, id=f"{name}-{parameter}")
 
 
