@@ -68,7 +68,7 @@ def test_each_permission_of_a_person_is_one_of_aws():
 def test_the_named_records_are_those_of_the_package():
     known = {value for name, value in vars(records).items() if name.endswith("_KEY")}
     named = re.findall(r"^\| `(codepipeline_[a-z]+)` \|", page("docs/reference/connections.md"), re.MULTILINE)
-    assert len(named) == 4
+    assert len(named) == 5
     assert set(named) <= known
 
 
