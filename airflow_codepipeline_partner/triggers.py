@@ -145,8 +145,13 @@ class CodePipelineJobTrigger(BaseEventTrigger):
         if self.timeout_deadline is not None:
             yield await self._first_event(self.timeout_deadline)
             return
+        from airflow_codepipeline_partner._compat import asset_state_store
+        from airflow_codepipeline_partner._polling.poll_notes import noting
+
         poller = self._poller()
-        async with aclosing(poller.watch(self.max_batch_size, self.poll_interval, self.wake_queue)) as offers:
+        offers = poller.watch(self.max_batch_size, self.poll_interval, self.wake_queue)
+        name = "/".join(self.action_type.to_api().values())
+        async with noting(asset_state_store(self), name, lambda: poller.last_poll), aclosing(offers):
             async for jobs in offers:
                 yield event("offered", jobs)
 

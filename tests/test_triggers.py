@@ -12,7 +12,7 @@ from contextlib import aclosing
 import pytest
 from support import ACTION_TYPE
 
-from airflow_codepipeline_partner._polling import poller
+from airflow_codepipeline_partner._polling import poll_notes, poller
 from airflow_codepipeline_partner._protocol.continuation_tokens import TaskInstanceRef
 from airflow_codepipeline_partner.hooks import CodePipelineHook
 from airflow_codepipeline_partner.triggers import CodePipelineContinuationTrigger, CodePipelineJobTrigger
@@ -206,6 +206,35 @@ def test_without_a_deadline_it_watches_for_ever(emulator, customer, waits):
     assert {job["job_id"] for event in sent for job in event["jobs"]} == {
         job.job_id for job in emulator.jobs()
     }
+
+
+def test_a_watcher_notes_its_polls_for_the_page(emulator, customer, waits, monkeypatch):
+    class Store:
+        def __init__(self):
+            self.held = {}
+            self.has_noted = asyncio.Event()
+
+        async def aget(self, key):
+            raise AssertionError("nothing is decided by it")
+
+        async def aset(self, key, value):
+            self.held[key] = value
+            self.has_noted.set()
+
+    async def one_event():
+        trigger = CodePipelineJobTrigger(ACTION_TYPE, poll_interval=30)
+        trigger.asset_state_store = Store()
+        emulator.start_execution("pipe")
+        async with aclosing(trigger.run()) as events:
+            await anext(events)
+            await trigger.asset_state_store.has_noted.wait()
+        return trigger.asset_state_store.held
+
+    monkeypatch.setattr(poll_notes, "LOOK_INTERVAL", 0.001)
+    [(key, noted)] = asyncio.run(one_event()).items()
+    assert key == "codepipeline_polls:" + "/".join(ACTION_TYPE.values())
+    assert noted["polled_at"].startswith("1970-01-12T")
+    assert (noted["error"], noted["error_at"]) == (None, None)
 
 
 def test_it_comes_back_from_the_database_as_it_was():

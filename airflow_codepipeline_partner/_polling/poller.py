@@ -30,6 +30,7 @@ from airflow_codepipeline_partner._polling.clock import SYSTEM_CLOCK, PollingClo
 from airflow_codepipeline_partner._polling.continuation_lookup import ContinuationLookup
 from airflow_codepipeline_partner._polling.next_job_filter import NextJobFilter
 from airflow_codepipeline_partner._polling.next_job_waiters import NextJobWaiters
+from airflow_codepipeline_partner._polling.poll_notes import PollOutcome
 from airflow_codepipeline_partner._polling.schedule import PollSchedule
 from airflow_codepipeline_partner._polling.shared_hooks import LookupHooks, SharedHooks, key_of
 from airflow_codepipeline_partner._polling.subscribers import JobWaiter, JobWatcher, Subscriber
@@ -97,6 +98,8 @@ class SharedPoller:
         self._schedule = PollSchedule(clock)
         self._no_answer: ServiceUnavailable | None = None
         self._no_answer_since = 0.0
+        #: How the newest poll ended, or None.
+        self.last_poll: PollOutcome | None = None
 
     @classmethod
     def for_(
@@ -280,6 +283,7 @@ class SharedPoller:
             self._note_no_answer(ServiceUnavailable(f"The poll could not be made: {name}."))
         else:
             self._no_answer = None
+            self.last_poll = PollOutcome(self._clock.time())
             others = self._route_known(jobs)
             unclear = self._look_up_unknown(others)
             has_new_jobs = self._deliver(job for job in others if job.client_id not in unclear)
@@ -406,6 +410,10 @@ class SharedPoller:
 
     def _back_off(self, trouble: Exception) -> None:
         self._is_sweeping = False
+        # The text of any other error may hold anything.
+        known = isinstance(trouble, CodePipelineProviderError)
+        said = f"{type(trouble).__name__}: {trouble}" if known else type(trouble).__name__
+        self.last_poll = PollOutcome(self._clock.time(), said)
         delay = self._schedule.back_off(self._interval)
         log.warning("%s Polling again in about %.0f s.", trouble, delay)
 

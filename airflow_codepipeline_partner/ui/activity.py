@@ -30,6 +30,9 @@ class Polling:
     :param without_triggerer: How many of these triggers no triggerer has taken.
     :param offered: Different jobs in the events of the watchers in the last hours, as far as they were read.
     :param offered_at: When the last of these events was stored, or None.
+    :param polled_at: When a watcher last polled, or None if that is not known: before Airflow 3.3.2.
+    :param error: What went wrong at the last poll of a watcher that failed, or None.
+    :param error_at: When that was, or None.
     """
 
     waiting_tasks: int = 0
@@ -38,6 +41,9 @@ class Polling:
     without_triggerer: int = 0
     offered: int | None = None
     offered_at: datetime | None = None
+    polled_at: datetime | None = None
+    error: str | None = None
+    error_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -295,10 +295,10 @@ def action_type_text(value: Mapping[str, Any]) -> str | None:
     return "/".join(part or "?" for part in parts) if any(parts) else None
 
 
-def read_time(value: str | None) -> datetime | None:
+def read_time(value: object) -> datetime | None:
     """Return a time in a record, in UTC; None if there is none, or one that cannot be read."""
     try:
-        moment = datetime.fromisoformat(value) if value else None
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
         if moment is None:
             return None
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -7,9 +7,11 @@ The polls themselves are known to the triggerer's process only.
 
 from __future__ import annotations
 
+import importlib
+import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,10 +23,11 @@ from airflow.models.trigger import Trigger
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, lazyload
 
+from airflow_codepipeline_partner._polling.poll_notes import POLLS_KEY
 from airflow_codepipeline_partner._trigger_arguments import decoded
 from airflow_codepipeline_partner.ui.activity import HOURS, Polling
 from airflow_codepipeline_partner.ui.job_queries import offered_job_ids
-from airflow_codepipeline_partner.ui.job_row import action_type_text
+from airflow_codepipeline_partner.ui.job_row import action_type_text, read_time
 
 #: Which trigger watches which asset: a model since Airflow 3.2, a plain table before.
 _WATCHERS: Any = (
@@ -32,6 +35,11 @@ _WATCHERS: Any = (
     if hasattr(assets, "AssetWatcherModel")
     else vars(assets)["asset_trigger_association_table"]
 )
+#: Where a watched asset's store lies, from Airflow 3.3 on.
+try:
+    _Stored: Any = importlib.import_module("airflow.models.asset_state_store").AssetStateStoreModel
+except ImportError:
+    _Stored = None
 _PREFIX = "airflow_codepipeline_partner.triggers."
 JOB_TRIGGERS = (f"{_PREFIX}CodePipelineJobTrigger", f"{_PREFIX}CodePipelineContinuationTrigger")
 EXECUTION_TRIGGERS = (f"{_PREFIX}CodePipelineExecutionTrigger",)
@@ -88,8 +96,9 @@ def read_pollings(
         if heartbeat is not None:
             held.seen.append(heartbeat)
         held.without += trigger.triggerer_id is None
-    offers = _offers(session, {each for held in found.values() for each in held.asset_ids}, now)
-    return {name: _polling(held, offers) for name, held in found.items()}
+    asset_ids = {each for held in found.values() for each in held.asset_ids}
+    offers, notes = _offers(session, asset_ids, now), _notes(session, asset_ids)
+    return {name: replace(_polling(held, offers), **notes.get(name, {})) for name, held in found.items()}
 
 
 def _polling(held: _Found, offers: dict[int, list[tuple[datetime, set[str]]]]) -> Polling:
@@ -176,4 +185,30 @@ def _offers(
     )
     for asset_id, at, extra in session.execute(statement):
         found[asset_id].append((at, set(offered_job_ids(extra))))
+    return found
+
+
+def _notes(session: Session, asset_ids: Collection[int]) -> dict[str, dict[str, Any]]:
+    """Return what watchers noted of their polls, for each action type, from Airflow 3.3.2 on."""
+    if not asset_ids or _Stored is None:
+        return {}
+    statement = (
+        select(_Stored.key, _Stored.value)
+        .where(_Stored.asset_id.in_(asset_ids), _Stored.key.startswith(POLLS_KEY, autoescape=True))
+        .order_by(_Stored.updated_at)
+        .limit(MAX_TRIGGERS)
+    )
+    found = {}
+    for key, text in session.execute(statement):
+        try:
+            held = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(held, dict):
+            # Several assets: the newest one counts, which comes last.
+            found[key.removeprefix(POLLS_KEY)] = {
+                "polled_at": read_time(held.get("polled_at")),
+                "error": held["error"] if isinstance(held.get("error"), str) else None,
+                "error_at": read_time(held.get("error_at")),
+            }
     return found

@@ -11,6 +11,7 @@ import pytest
 from fake_codepipeline import SILENCE, TYPE, jobs, outcomes, sensor, together
 
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._polling.poll_notes import PollOutcome
 from airflow_codepipeline_partner._polling.poller import SharedPoller
 from airflow_codepipeline_partner.exceptions import (
     ActionTypeNotFound,
@@ -196,6 +197,28 @@ def test_what_airflow_raises_is_transient_and_not_quoted(codepipeline, caplog):
     assert together(lambda: [sensor()]) == [["a"]]
     assert "RuntimeError" in caplog.text
     assert "planted" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (jobs("a"), None),
+        ([], None),
+        (RequestRefused("No permission."), "RequestRefused: No permission."),
+        (ServiceUnavailable("No answer."), "ServiceUnavailable: No answer."),
+        (RuntimeError("planted text"), "ServiceUnavailable: The poll could not be made: RuntimeError."),
+    ],
+)
+def test_how_the_newest_poll_ended_is_known(codepipeline, answer, error):
+    codepipeline.answers = [answer]
+
+    async def run():
+        shared = SharedPoller.for_(TYPE, AwsParameters())
+        assert shared.last_poll is None
+        await outcomes(sensor(shared, deadline=1005))
+        return shared.last_poll
+
+    assert asyncio.run(run()) == PollOutcome(1000, error)
 
 
 def test_a_mistake_of_ours_ends_the_waits_and_no_watch(codepipeline, monkeypatch):

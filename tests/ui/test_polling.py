@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import importlib
+import json
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from ui_jobs import ACTION_TYPE, CUSTOM_TYPE, claim
+from ui_jobs import ACTION_TYPE, CUSTOM_TYPE, NOW, claim
 
 from airflow_codepipeline_partner.ui.activity import Polling
 
@@ -59,6 +60,34 @@ def test_a_trigger_that_cannot_be_read_is_left_out(jobs, session):
     broken = jobs.add_trigger("CodePipelineJobTrigger", {}, encrypted_kwargs="of another key")
     jobs.add_task(run, "wait", state="deferred", trigger_id=broken)
     assert read(session, {"scans"}) == {}
+
+
+def test_what_a_watcher_noted_of_its_polls_is_shown(jobs, session, log_in):
+    models = pytest.importorskip("airflow.models.asset_state_store", reason="from Airflow 3.3 on")
+    trigger = jobs.add_trigger("CodePipelineJobTrigger", {"action_type": ACTION_TYPE})
+    jobs.add_watcher("scans-waiting", trigger, "scans")
+    asset_id = jobs.add_asset("scans-waiting").id
+    failed, polled = NOW - timedelta(hours=1), NOW
+
+    def note(value, name=SCAN):
+        key = f"codepipeline_polls:{name}"
+        session.merge(models.AssetStateStoreModel(asset_id=asset_id, key=key, value=value))
+        session.commit()
+        return read(session, {"scans"})[SCAN]
+
+    error = "RequestRefused: <b>No permission.</b>"
+    noted = {"polled_at": polled.isoformat(), "error": error, "error_at": failed.isoformat()}
+    found = note(json.dumps(noted))
+    assert (found.polled_at, found.error, found.error_at) == (polled, error, failed)
+    page = log_in("ann").get("/").text
+    assert "&lt;b&gt;No permission." in page
+    assert "scans-waiting" not in log_in("bob").get("/").text
+    for odd in ("no {json", "[]", "7", json.dumps({"polled_at": 7, "error": [], "error_at": "x"})):
+        assert note(odd).polled_at is None
+        assert log_in("ann").get("/").status_code == 200
+    note(json.dumps(noted))
+    # Of another action type, and of something else that is stored there.
+    assert note(json.dumps(noted), "Build/Custom/Other/1").polled_at == polled
 
 
 @contextmanager
