@@ -12,8 +12,7 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import Any, Literal, Protocol
 
-# Airflow moved these between 3.1 and 3.2; its compatibility provider, which the amazon provider needs
-# itself, knows where they are.
+# Moved between 3.1 and 3.2; this provider, which the amazon provider needs itself, knows where they are.
 from airflow.providers.common.compat.sdk import (
     AirflowConfigException,
     AirflowFailException,
@@ -76,12 +75,13 @@ __all__ = [
     "values_from_another_task",
 ]
 
-#: Held while a thread of a task asks Airflow for something: on Airflow 3.1, it may be given the answer to
-#: another's question.
+#: Held while a thread of a task asks Airflow: on Airflow 3.1, it may get the answer to another's question.
 threads_ask_in_turn = threading.Lock()
 
 #: Before Airflow 3.3, a try that Airflow holds for dead, and that still runs, may write records.
 OUTDATED_TRIES_WRITE = Version(version("apache-airflow-task-sdk")) < Version("1.3")
+#: From Airflow 3.3 on, a task goes on if Airflow does not answer what it asks.
+OUTLIVES_SILENCE = not OUTDATED_TRIES_WRITE
 #: From Airflow 3.2 on, a task can ask about another DAG.
 READS_OTHER_DAGS = Version(version("apache-airflow-task-sdk")) >= Version("1.2")
 #: What a task raises to end in another way than by failing; not all of these are there in every version.

@@ -14,3 +14,10 @@ def mask_secret(secret: str | None) -> None:
         mask(secret)
         # A service may quote it as JSON.
         mask(json.dumps(secret)[1:-1])
+
+
+def masked(text: str) -> str:
+    """Return a text as the logs of this process would show it."""
+    from airflow.sdk import log
+
+    return str(vars(log)["redact"](text))

@@ -10,9 +10,9 @@ from typing import Any, TypeVar, cast
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
 F = TypeVar("F", bound=Callable[..., None])
-#: Airflow 3.1's ``airflow dags reserialize`` stores an asset's trigger with its mappings encoded twice, the
-#: second time under these texts. Airflow's triggerer takes away one of the two.
-_TYPE, _VALUE = "Encoding.TYPE", "Encoding.VAR"
+#: How Airflow stores what JSON cannot hold. Airflow 3.1's ``airflow dags reserialize`` stores the mappings in
+#: an asset's trigger so, and then once more under the second pair; its triggerer takes away one of the two.
+_PAIRS = ({"__type", "__var"}, {"Encoding.TYPE", "Encoding.VAR"})
 
 
 class InvalidTriggerArguments(InvalidInput, TypeError):
@@ -23,13 +23,18 @@ class InvalidTriggerArguments(InvalidInput, TypeError):
     triggerer, with all the triggers in it.
     """
 
+    # In a traceback, too, it is one of this package's errors.
+    __module__ = InvalidInput.__module__
+
 
 def decoded(value: Any) -> Any:
-    """Return an argument of a trigger as its author gave it."""
+    """Return an argument of a trigger, or of a stored task, as its author gave it."""
+    if isinstance(value, list):
+        return [decoded(each) for each in value]
     if not isinstance(value, Mapping):
         return value
-    if set(value) == {_TYPE, _VALUE}:
-        return decoded(value[_VALUE])
+    if set(value) in _PAIRS:
+        return decoded(value.get("__var", value.get("Encoding.VAR")))
     return {name: decoded(held) for name, held in value.items()}
 
 

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import inspect
+import json
 from contextlib import suppress
 
 import pytest
 
 from airflow_codepipeline_partner import triggers
 from airflow_codepipeline_partner._aws_parameters import AwsParameters
+from airflow_codepipeline_partner._trigger_arguments import decoded
 from airflow_codepipeline_partner.exceptions import InvalidInput
 
 ACTION_TYPE = {"category": "Build", "owner": "Custom", "provider": "Airflow", "version": "1"}
@@ -34,8 +36,8 @@ def made(name, **changed):
 
 
 @pytest.fixture
-def stored_twice(airflow_database):
-    """Return a function: what Airflow's commands store of an asset's trigger, as a triggerer reads it."""
+def stored(airflow_database):
+    """Return a function: what Airflow stores of an asset's trigger, and what its triggerer makes of that."""
     from airflow.dag_processing.collection import AssetModelOperation
     from airflow.models.trigger import Trigger
     from airflow.sdk import DAG, Asset, AssetWatcher
@@ -49,23 +51,27 @@ def stored_twice(airflow_database):
         from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
         from airflow.serialization.serialized_objects import _encode_trigger as encode_trigger
 
-    def store(trigger):
+    def store(trigger, through_json=False):
         asset = Asset("jobs", watchers=[AssetWatcher(name="jobs", trigger=trigger)])
-        # Not by way of JSON, as the DAG processor's own.
-        dag = LazyDeserializedDAG(data=DagSerialization.to_dict(DAG("takes_jobs", schedule=[asset])))
+        data = DagSerialization.to_dict(DAG("takes_jobs", schedule=[asset]))
+        dag = LazyDeserializedDAG(data=json.loads(json.dumps(data)) if through_json else data)
         [found] = AssetModelOperation.collect({"takes_jobs": dag}).assets.values()
         encoded = encode_trigger(found.watchers[0].trigger)
-        read = Trigger._decrypt_kwargs(Trigger.encrypt_kwargs(encoded["kwargs"]))
-        return {name: smart_decode_trigger_kwargs(value) for name, value in read.items()}
+        stored = Trigger("a.Trigger", encoded["kwargs"]).kwargs
+        return stored, {name: smart_decode_trigger_kwargs(value) for name, value in stored.items()}
 
     return store
 
 
+@pytest.mark.parametrize("through_json", [True, False], ids=["the DAG processor", "airflow dags reserialize"])
 @pytest.mark.parametrize("name", ["CodePipelineJobTrigger", "CodePipelineEventTrigger"])
-def test_what_reserialize_stores_makes_the_same_trigger(stored_twice, name):
+def test_what_airflow_stores_makes_the_same_trigger(stored, name, through_json):
     given = made(name)
-    again = type(given)(**stored_twice(given))
-    assert again.serialize() == given.serialize()
+    in_table, for_triggerer = stored(given, through_json)
+    assert type(given)(**for_triggerer).serialize() == given.serialize()
+    # What the page reads of it.
+    if "action_type" in in_table:
+        assert decoded(in_table["action_type"]) == ACTION_TYPE
 
 
 def test_mappings_that_are_encoded_twice_are_decoded():

@@ -2,8 +2,8 @@
 """
 The newest progress of a function that works on a job, for the page that shows jobs.
 
-CodePipeline shows progress only with a result. Nothing is decided by this record, and no work waits for it or
-fails since it cannot be written.
+CodePipeline shows progress only with a result. Nothing is decided by this record, and no work fails since it
+cannot be written. If Airflow's API server is away, the first call waits until Airflow gives up.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from airflow_codepipeline_partner._compat import threads_ask_in_turn
+from airflow_codepipeline_partner._masking import masked
 from airflow_codepipeline_partner._protocol.results import ExecutionDetails
 from airflow_codepipeline_partner._worker.record_store import RecordStore
 from airflow_codepipeline_partner._worker.records import PROGRESS_KEY
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 #: So many records at once, then one for each so many seconds: a loop may say its progress thousands of times.
 BURST, INTERVAL = 20, 5.0
-#: If Airflow takes longer for one, in seconds, there is none any more: the work is more important.
+#: If Airflow took longer for one, in seconds, there is no other: the work is more important.
 MAX_SECONDS = 2.0
 
 
@@ -55,11 +55,12 @@ class ProgressRecord:
         # Only the task's own process can ask Airflow, not one that the work has forked.
         if self._is_off or is_too_much or os.getpid() != self._process:
             return
-        if not threads_ask_in_turn.acquire(timeout=MAX_SECONDS):
-            return
+        # Counted first: threads may come here together.
+        self._written += 1
         try:
-            self._written += 1
-            record = {"job_id": job_id, "percent": details.percent_complete, "summary": details.summary}
+            # The task's own logs mask it, too.
+            summary = None if details.summary is None else masked(details.summary)
+            record = {"job_id": job_id, "percent": details.percent_complete, "summary": summary}
             self._store.write(PROGRESS_KEY, {**record, "at": datetime.now(UTC).isoformat()})
         except Exception as trouble:
             # Of whatever kind: an XCom backend may raise anything.
@@ -67,6 +68,4 @@ class ProgressRecord:
                 "The progress is not shown on the page CodePipeline jobs: %s.", type(trouble).__name__
             )
             self._is_off = True
-        finally:
-            threads_ask_in_turn.release()
         self._is_off = self._is_off or self._clock() - begun > MAX_SECONDS

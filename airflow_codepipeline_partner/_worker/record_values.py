@@ -80,3 +80,16 @@ def _is_airflows(backend: Any) -> bool:
     from airflow.sdk.bases.xcom import BaseXCom
 
     return backend is BaseXCom
+
+
+def json_text(column: Any) -> Any:
+    """
+    Return a column of JSON values as one of their texts, for :meth:`RecordValues.read_text`.
+
+    SQLite stores what is no JSON. If the database's driver reads the values, one such value ends the query.
+
+    :param column: The column.
+    """
+    from sqlalchemy import Text, cast
+
+    return cast(column, Text)

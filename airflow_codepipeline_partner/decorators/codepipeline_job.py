@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from airflow_codepipeline_partner._base_operator import check_job_to_claim, to_templatable
 from airflow_codepipeline_partner._claiming_operator import ClaimingOperator
 from airflow_codepipeline_partner._compat import (
+    OUTLIVES_SILENCE,
     AirflowFailException,
     DecoratedOperator,
     KeywordParameters,
@@ -231,7 +232,7 @@ class _CodePipelineJobDecoratedOperator(DecoratedOperator, ClaimingOperator):
         """Run the function, and return the call that reports its result."""
         from airflow_codepipeline_partner._worker.progress_record import ProgressRecord
 
-        record = ProgressRecord(RecordStore.of(context["ti"]))
+        record = ProgressRecord(RecordStore.of(context["ti"])) if OUTLIVES_SILENCE else None
         in_progress = JobInProgress(claimed, self.hook, record)
         args, named = list(self.op_args), dict(self.op_kwargs)
         if self._parameter in named:

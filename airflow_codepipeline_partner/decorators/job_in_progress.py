@@ -142,8 +142,9 @@ class JobInProgress:
         """
         Record the progress of the work.
 
-        The progress is logged, and the page “CodePipeline jobs” shows it: the first 20 at once, then one each
-        5 s. It is reported with the result if the function returns no execution details.
+        The progress is logged. From Airflow 3.3 on, the page “CodePipeline jobs” shows it: the first 20
+        values, then one in 5 s; the others are left out. It is reported with the result if the function
+        returns no execution details.
 
         :param percent: 0 to 100. If None, the last value stays.
         :param summary: A sentence for the customer, cut to 2048 characters. If None, the last value stays.

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from airflow_codepipeline_partner._worker.job_runs import RUN_ID_PREFIX
-from airflow_codepipeline_partner._worker.record_values import RecordValues
+from airflow_codepipeline_partner._worker.record_values import RecordValues, json_text
 from airflow_codepipeline_partner._worker.records import (
     CERTAIN_CLAIM_KEY,
     CLAIM_KEY,
@@ -137,7 +137,8 @@ class AirflowDatabase:
             from airflow.models.errors import ParseImportError
             from sqlalchemy import select
 
-            ours = ParseImportError.stacktrace.contains("airflow_codepipeline_partner.exceptions.")
+            # A traceback names the error's class at the beginning of a line.
+            ours = ParseImportError.stacktrace.contains("\nairflow_codepipeline_partner.")
             found = session.scalars(select(ParseImportError.filename).where(ours))
             return sorted({name for name in found if name})
 
@@ -161,7 +162,9 @@ class AirflowDatabase:
         def look(session: Any) -> set[str]:
             from airflow.models.dag import DagModel
 
-            return set(session.scalars(_select_ids(DagModel.is_paused.is_(True))))
+            return set(
+                session.scalars(_select_ids(DagModel.is_paused.is_(True), DagModel.is_stale.is_(False)))
+            )
 
         return self._read(look)
 
@@ -178,7 +181,9 @@ class AirflowDatabase:
                 .where(
                     DagRun.state == "queued",
                     DagRun.run_id.startswith(RUN_ID_PREFIX, autoescape=True),
-                    DagRun.dag_id.in_(_select_ids(DagModel.is_paused.is_(True))),
+                    DagRun.dag_id.in_(
+                        _select_ids(DagModel.is_paused.is_(True), DagModel.is_stale.is_(False))
+                    ),
                 )
                 .group_by(DagRun.dag_id)
             )
@@ -241,11 +246,11 @@ def _dag_in(row: Any) -> Mapping[str, Any] | None:
     return dag if isinstance(dag, Mapping) else None
 
 
-def _select_ids(condition: Any) -> Any:
+def _select_ids(*conditions: Any) -> Any:
     from airflow.models.dag import DagModel
     from sqlalchemy import select
 
-    return select(DagModel.dag_id).where(condition)
+    return select(DagModel.dag_id).where(*conditions)
 
 
 def _records(session: Any, *conditions: Any) -> StoredRecords:
@@ -254,7 +259,7 @@ def _records(session: Any, *conditions: Any) -> StoredRecords:
     from sqlalchemy import or_, select
 
     found = session.execute(
-        select(Stored.dag_id, Stored.run_id, Stored.task_id, Stored.key, Stored.value)
+        select(Stored.dag_id, Stored.run_id, Stored.task_id, Stored.key, json_text(Stored.value))
         .join(DagRun, DagRun.id == Stored.dag_run_id)
         .where(
             or_(*(Stored.key.startswith(key, autoescape=True) for key in (*CLAIM_KEYS, RESULT_KEY))),
@@ -265,7 +270,7 @@ def _records(session: Any, *conditions: Any) -> StoredRecords:
     ).all()
     values = RecordValues()
     records = [
-        StoredRecord(dag_id, run_id, task_id, key, *values.read(key, value))
+        StoredRecord(dag_id, run_id, task_id, key, *values.read_text(key, value))
         for dag_id, run_id, task_id, key, value in found[:MAX_RECORDS]
     ]
     return StoredRecords(records, is_complete=len(found) <= MAX_RECORDS)

@@ -56,6 +56,8 @@ class _Polls:
     def __init__(self, found: Mapping[str, StoredPolls], paused: set[str]) -> None:
         self._found = found
         self._paused = paused
+        #: Starts that were found at fault: the DAG that starts, and the one that would run.
+        self._said: set[tuple[str, str]] = set()
         #: Action type → the DAGs that poll for it.
         self.by_type: dict[str, set[str]] = {}
         #: The DAGs that may poll for anything.
@@ -112,15 +114,20 @@ class _Polls:
 
     def _check_targets(self, text: str, live: list[str]) -> Iterator[Finding]:
         for dag_id in live:
+            # Once, also of a DAG that polls for several.
             for target in sorted(self._found[dag_id].targets):
+                if (dag_id, target) in self._said:
+                    continue
                 start = f"{dag_id} polls for {text} and starts runs of {target}"
                 if target not in self._found and target not in self.hidden:
+                    self._said.add((dag_id, target))
                     yield failed(
                         f"{start}, which Airflow does not have.",
                         f"Correct trigger_dag_id in {dag_id}, or see airflow dags list-import-errors.",
                         text,
                     )
                 elif target in self._paused:
+                    self._said.add((dag_id, target))
                     yield failed(
                         f"{start}, which is paused: no job is worked on.",
                         f"airflow dags unpause {target}",

@@ -16,8 +16,6 @@ from airflow_codepipeline_partner.operators.dispatch_jobs import DispatchJobsOpe
 from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
 
 _TRIGGER = f"{CodePipelineJobTrigger.__module__}.{CodePipelineJobTrigger.__qualname__}"
-#: How Airflow stores what JSON cannot hold.
-_TYPE, _VALUE = "__type", "__var"
 
 
 def text_of(action_type: ActionType) -> str:
@@ -76,7 +74,7 @@ def _assets_in(schedule: Any) -> Iterator[Mapping[str, Any]]:
         for each in schedule:
             yield from _assets_in(each)
     elif isinstance(schedule, Mapping):
-        if schedule.get(_TYPE) == "asset":
+        if schedule.get("__type") == "asset":
             yield schedule
         else:
             yield from _assets_in(list(schedule.values()))
@@ -87,7 +85,7 @@ def _watched_by(asset: Mapping[str, Any]) -> Iterator[str]:
     for watcher in watchers if isinstance(watchers, list) else ():
         trigger = watcher.get("trigger") if isinstance(watcher, Mapping) else None
         if isinstance(trigger, Mapping) and trigger.get("classpath") == _TRIGGER:
-            text = _text((_plain(trigger.get("kwargs")) or {}).get("action_type"))
+            text = _text((decoded(trigger.get("kwargs")) or {}).get("action_type"))
             if text is not None:
                 yield text
 
@@ -95,23 +93,12 @@ def _watched_by(asset: Mapping[str, Any]) -> Iterator[str]:
 def _argument(task: Mapping[str, Any], name: str) -> Any:
     """Return an argument of a task, or of a mapped one."""
     if name in task:
-        return _plain(task[name])
-    for held in (task.get("partial_kwargs"), (_plain(task.get("expand_input")) or {}).get("value")):
-        plain = _plain(held)
+        return decoded(task[name])
+    for held in (task.get("partial_kwargs"), (decoded(task.get("expand_input")) or {}).get("value")):
+        plain = decoded(held)
         if isinstance(plain, Mapping) and name in plain:
             return plain[name]
     return None
-
-
-def _plain(value: Any) -> Any:
-    value = decoded(value)
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    if not isinstance(value, Mapping):
-        return value
-    if set(value) == {_TYPE, _VALUE}:
-        return _plain(value[_VALUE])
-    return {name: _plain(held) for name, held in value.items()}
 
 
 def _text(value: Any) -> str | None:

@@ -151,10 +151,11 @@ class DagRuns:
 
     def _explain_unknown_dag(self, error: BaseException) -> None:
         """Add to Airflow's refusal to start a run of a DAG that the kit was not given what to do about it."""
-        # Of httpx.
-        request, response = (getattr(error, name, None) for name in ("request", "response"))
-        if request is None or response is None or response.status_code != 404:
+        import httpx
+
+        if not isinstance(error, httpx.HTTPStatusError) or error.response.status_code != 404:
             return
+        request = error.request
         started = re.search(r"/dag-runs/([^/]+)/[^/]+$", request.url.path)
         if request.method == "POST" and started and started[1] not in self._known:
             error.add_note(

@@ -41,6 +41,7 @@ _USERS_OWN = (
     *("AWS_", "OTEL_", "OPENLINEAGE_", "AIRFLOW__CORE__XCOM_BACKEND", "AIRFLOW__DATABASE__"),
     *("AIRFLOW__LOGGING__REMOTE_", "AIRFLOW__METRICS__", "AIRFLOW__OPENLINEAGE__", "AIRFLOW__SECRETS__"),
     *("AIRFLOW__TRACES__", "AIRFLOW__WORKERS__SECRETS_BACKEND"),
+    *("AIRFLOW__EMAIL__", "AIRFLOW__SMTP__", "AIRFLOW__SENTRY__", "SENTRY_DSN"),
 )
 #: Where Airflow keeps what it reads of an airflow.cfg, and how it counts.
 _CONFIGURATIONS = ("airflow.configuration", "airflow.sdk.configuration")

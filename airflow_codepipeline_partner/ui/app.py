@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -94,7 +94,7 @@ def list_jobs(
     if before is None:
         now = datetime.now(UTC)
         shown = activities(
-            window.rows, read_pollings(session, dag_ids, now, partial(may_read_asset, user)), now
+            window.rows, read_pollings(session, dag_ids, now, cache(partial(may_read_asset, user))), now
         )
     return _jobs_page(request, session, addresses, window, page, before=before, activity=shown)
 
@@ -125,7 +125,7 @@ def show_job(
     if place is None or not readable_dag_ids(session, user, [place.dag_id]):
         raise HTTPException(404)
     story = read_story(
-        session, place, _readable(session, user), RecordValues(), partial(may_read_asset, user)
+        session, place, _readable(session, user), RecordValues(), cache(partial(may_read_asset, user))
     )
     return _page("job.html", addresses, tab="job", story=story, row=story.row, place=place)
 

@@ -17,10 +17,10 @@ from airflow.models.xcom import XComModel
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session, aliased, lazyload
 
-from airflow_codepipeline_partner._worker.record_values import RecordValues
+from airflow_codepipeline_partner._worker.record_values import RecordValues, json_text
 from airflow_codepipeline_partner.links import CONSOLE_DOMAINS
 from airflow_codepipeline_partner.ui.job_row import Place
-from airflow_codepipeline_partner.ui.json_values import ValidJson, json_text
+from airflow_codepipeline_partner.ui.json_values import ValidJson
 from airflow_codepipeline_partner.ui.polling_queries import EXECUTION_TRIGGERS, MAX_TRIGGERS
 from airflow_codepipeline_partner.ui.record_queries import place_columns, place_of
 

@@ -16,10 +16,10 @@ from airflow.models.xcom import XComModel
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from airflow_codepipeline_partner._worker.record_values import RecordValues
+from airflow_codepipeline_partner._worker.record_values import RecordValues, json_text
 from airflow_codepipeline_partner._worker.records import CLAIM_KEY, FAILURE_KEY, PROGRESS_KEY, RESULT_KEY
 from airflow_codepipeline_partner.ui.job_row import JobRow, JobState, Place, job_row
-from airflow_codepipeline_partner.ui.json_values import ValidJson, json_text
+from airflow_codepipeline_partner.ui.json_values import ValidJson
 from airflow_codepipeline_partner.ui.record_queries import place_columns, place_of, read_rows
 from airflow_codepipeline_partner.ui.timeline import TaskEnd, TimelineEntry, timeline
 

@@ -223,6 +223,8 @@ def job_row(
         return JobRow(place, JobState.UNREADABLE, fault=fault or "The record of the claim names no job.")
     ended = result if _text(result, "job_id") == job_id else None
     working = progress if _text(progress, "job_id") == job_id else {}
+    # What the result does not say, CodePipeline does not show.
+    so_far = {} if _text(ended, "state") == "done" else working
     custom, region = _pipeline_of(claim)
     call = _mapping(ended, "call")
     details, failure = _mapping(call, "executionDetails"), _mapping(call, "failureDetails")
@@ -242,8 +244,8 @@ def job_row(
         account_id=_text(claim, "account_id"),
         claimed_at=read_time(_text(claim, "at")),
         ended_at=read_time(_text(ended, "at")),
-        percent=percentage(details.get("percentComplete"), working.get("percent")),
-        text=_text(failure, "message") or _text(details, "summary") or _text(working, "summary"),
+        percent=percentage(details.get("percentComplete"), so_far.get("percent")),
+        text=_text(failure, "message") or _text(details, "summary") or _text(so_far, "summary"),
         failure_type=_text(failure, "type"),
         jobs_before=len(former) if isinstance(former, list | tuple) else 0,
         console_url=_console_url(custom, region, pipeline_name, execution_id),

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-JSON values in queries, one of which may be no JSON.
+Looks into JSON values in queries, one of which may be no JSON.
 
 PostgreSQL and MySQL refuse to store such a value. SQLite stores it, and one would end each query that looks
-into it, or that reads it as JSON.
+into it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Text, cast
+from sqlalchemy import JSON
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 
 
@@ -33,8 +32,3 @@ def _as_it_is(element: Any, compiler: Any, **options: Any) -> str:
 def _checked(element: Any, compiler: Any, **options: Any) -> str:
     value = compiler.process(element.clauses, **options)
     return f"CASE WHEN json_valid({value}) THEN {value} END"
-
-
-def json_text(column: Any) -> ColumnElement[str]:
-    """Return a JSON value as its text, which is read where an error concerns no other value."""
-    return cast(column, Text)

@@ -18,10 +18,10 @@ from airflow.models.xcom import XComModel
 from sqlalchemy import and_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
-from airflow_codepipeline_partner._worker.record_values import RecordValues
+from airflow_codepipeline_partner._worker.record_values import RecordValues, json_text
 from airflow_codepipeline_partner._worker.records import CLAIM_KEY, PROGRESS_KEY, RESULT_KEY
 from airflow_codepipeline_partner.ui.job_row import JobRow, Place, job_row
-from airflow_codepipeline_partner.ui.json_values import ValidJson, json_text
+from airflow_codepipeline_partner.ui.json_values import ValidJson
 
 #: How many jobs one look reads in their short form.
 WINDOW = 1000

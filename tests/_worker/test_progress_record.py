@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from airflow_codepipeline_partner._compat import threads_ask_in_turn
+from airflow_codepipeline_partner._masking import mask_secret
 from airflow_codepipeline_partner._protocol.results import ExecutionDetails
 from airflow_codepipeline_partner._worker import progress_record
 from airflow_codepipeline_partner._worker.progress_record import BURST, INTERVAL, MAX_SECONDS, ProgressRecord
@@ -24,7 +24,6 @@ class Store:
 
     def write(self, key, value):
         assert key == "codepipeline_progress"
-        assert threads_ask_in_turn.locked()
         self.time += self.takes
         if self.error is not None:
             raise self.error
@@ -71,7 +70,6 @@ def test_what_goes_wrong_ends_the_record_not_the_work(store, record, caplog, err
     assert store.written == []
     assert [line.getMessage().endswith(f"{type(error).__name__}.") for line in caplog.records] == [True]
     assert "secret-text" not in caplog.text
-    assert not threads_ask_in_turn.locked()
 
 
 def test_if_airflow_is_slow_it_is_asked_once(store, record):
@@ -87,10 +85,8 @@ def test_a_process_that_the_work_has_forked_writes_nothing(store, record, monkey
     assert store.written == []
 
 
-def test_a_thread_that_asks_airflow_meanwhile_is_not_waited_for(store, record, monkeypatch):
-    monkeypatch.setattr(progress_record, "MAX_SECONDS", 0.01)
-    with threads_ask_in_turn:
-        work(record, 40)
-    assert store.written == []
-    work(record, 50)
-    assert [held["percent"] for held in store.written] == [50]
+def test_what_the_log_masks_is_masked(store, record):
+    mask_secret("planted-secret-of-the-record")
+    record.write("j", ExecutionDetails("With planted-secret-of-the-record.", None, 40))
+    record.write("j", ExecutionDetails(None, None, 50))
+    assert [held["summary"] for held in store.written] == ["With ***.", None]

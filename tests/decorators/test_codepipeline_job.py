@@ -54,6 +54,7 @@ def test_a_function_that_returns_ends_its_job_with_success(emulator, offer, run_
     assert calls[job["job_id"]] == 1
 
 
+@pytest.mark.skipif(not REMEMBERS, reason="before, a record that Airflow does not answer could end the task")
 def test_the_newest_progress_is_recorded_for_the_page(offer, run_dag):
     job = offer()
     held = dict(run_dag(ALONE, job=job, how="progress").xcoms["deploy", "codepipeline_progress"])

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 from doctor_rows import CLAIM, FINISH, task
 
+from airflow_codepipeline_partner.action_types.declaration import read_declaration
+from airflow_codepipeline_partner.assets import codepipeline_jobs
 from airflow_codepipeline_partner.doctor import airflow_checks
 from airflow_codepipeline_partner.doctor.airflow_database import AirflowDatabase
 from airflow_codepipeline_partner.doctor.findings import CannotCheck, Outcome
 from airflow_codepipeline_partner.doctor.stored_dags import unended_claims
+from airflow_codepipeline_partner.exceptions import InvalidInput
 
 PASS, FAIL, UNKNOWN = Outcome
 CHECKS = (
@@ -49,11 +54,17 @@ def test_a_triggerer_that_is_gone_fails(rows, database):
 
 def test_a_file_that_this_package_refuses_fails(rows, database):
     assert airflow_checks.check_imports(database).outcome is PASS
-    error = "Traceback…\nairflow_codepipeline_partner.exceptions.InvalidInput: planted-secret"
-    rows.add("import_error", filename="builds.py", stacktrace=error)
+    for name, refused in (
+        ("builds.py", lambda: codepipeline_jobs("builds", "Build")),
+        ("types.py", lambda: read_declaration({})),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            refused()
+        trace = "".join(traceback.format_exception(caught.value))
+        rows.add("import_error", filename=name, stacktrace=trace)
     rows.add("import_error", filename="other.py", stacktrace="Traceback…\nNameError: planted-secret")
     found = airflow_checks.check_imports(database)
-    assert (found.outcome, found.what) == (FAIL, "1 DAG file cannot be imported: builds.py.")
+    assert (found.outcome, found.what) == (FAIL, "2 DAG files cannot be imported: builds.py, types.py.")
 
 
 @pytest.mark.parametrize(

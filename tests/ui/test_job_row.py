@@ -124,7 +124,9 @@ PROGRESS = {"job_id": "j", "percent": 40, "summary": "Half.", "at": NOW.isoforma
     [
         (None, (40, "Half.")),
         (result("j"), (100, "All is well.")),
-        (result("j", "failure"), (40, "The scan found a fault.")),
+        (result("j", "failure"), (None, "The scan found a fault.")),
+        (result("j", executionDetails={"summary": "Done."}), (None, "Done.")),
+        (result("j", state="intended", executionDetails={"summary": "Done."}), (40, "Done.")),
         (result("another"), (40, "Half.")),
     ],
 )
