@@ -220,3 +220,16 @@ def test_the_records_are_those_that_the_worker_writes():
     job = ClaimedJob.from_value(claim())
     record = ClaimRecord(ClaimState.CLAIMED, job)
     assert list(open_jobs([StoredRecord("d", "r", "t", "codepipeline_claim", record.to_xcom())])) == ["j1"]
+
+
+def test_a_record_that_is_no_json_is_unknown_by_itself(rows, database):
+    rows.run("builds", state="failed", ended=timedelta(minutes=5))
+    rows.dag("builds", *CLAIM_AND_FINISH)
+    rows.xcom("builds", "codepipeline_claim", claim())
+    assert outcomes(ended(database)) == [FAIL]
+    rows.run("others", state="failed", ended=timedelta(minutes=5), number=2)
+    rows.xcom("others", "codepipeline_claim", claim(), number=2)
+    # SQLite stores it.
+    rows.execute("UPDATE xcom SET value = 'no {json' WHERE dag_id = 'others'")
+    assert outcomes(ended(database)) == [FAIL, UNKNOWN]
+    assert "others" in ended(database)[1][1]

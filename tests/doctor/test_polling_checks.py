@@ -177,3 +177,21 @@ def test_queued_runs_of_a_paused_dag_fail(store, rows, database, number, said):
     [found] = airflow_checks.check_paused(database)
     expected = (FAIL, f"{said}, since the DAG deploy is paused.", "airflow dags unpause deploy")
     assert (found.outcome, found.what, found.to_do) == expected
+
+
+def test_a_dag_that_is_in_no_file_any_more_is_not_unpaused(rows, database):
+    rows.run("deploy", paused=True, state="queued")
+    rows.execute("UPDATE dag_run SET run_id = 'codepipeline__1'")
+    assert [each.outcome for each in airflow_checks.check_paused(database)] == [FAIL]
+    rows.execute("UPDATE dag SET is_stale = 1")
+    assert [each.outcome for each in airflow_checks.check_paused(database)] == [PASS]
+
+
+def test_a_paused_target_is_named_once(store, database):
+    both = [waiting(), waiting("Deploy/Custom/Airflow/2", "more_jobs")]
+    store(take_jobs(both, target="deploy"))
+    with DAG("deploy", schedule=None) as target:
+        pass
+    store(target, is_paused=True)
+    found = [each.what for each in check_polls(database, None)]
+    assert sum("which is paused" in what for what in found) == 1
