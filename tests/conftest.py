@@ -7,10 +7,12 @@ Airflow reads its settings as it is imported, so they are set here, before any t
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import json
 import logging
 import os
+import secrets
 import shutil
 import signal
 import sqlite3
@@ -29,6 +31,11 @@ from support import ACTION_TYPE, REPO
 from airflow_codepipeline_partner.emulator import Clock, Customer, Emulator, server
 
 HOME = Path(tempfile.mkdtemp(prefix="codepipeline-partner-tests-"))
+# The first command of Airflow would make keys of its own, which this process has not read by then.
+(HOME / "airflow.cfg").write_text(
+    f"[core]\nfernet_key = {base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()}\n"
+    f"[api]\nsecret_key = {secrets.token_hex(32)}\n[api_auth]\njwt_secret = {secrets.token_hex(32)}\n"
+)
 DAGS_FOLDER = HOME / "dags"
 EVENT_NAMES: dict[str, str] = {}
 
