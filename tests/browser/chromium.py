@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from axe_playwright_python.sync_playwright import Axe
 from browser.world import Shown, World
 from playwright.sync_api import Browser, BrowserContext, Frame, Locator, Page, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 WIDE, NARROW = (1280, 800), (400, 800)
 #: Where the page is, alone.
@@ -111,10 +112,15 @@ class Visitor:
 
     def open_inside(self) -> Frame:
         """Open the page by Airflow's navigation, and return its frame."""
-        self.page.goto("/")
-        self.page.get_by_role("button", name="Browse").click()
-        self.page.get_by_role("menuitem", name="CodePipeline jobs").click()
-        self.page.wait_for_url(f"**{INSIDE}*")
+        for seconds in (10, 20, 60):
+            self.page.goto("/")
+            self.page.get_by_role("button", name="Browse").click()
+            self.page.get_by_role("menuitem", name="CodePipeline jobs").click()
+            # A menu that Airflow draws anew as it opens takes no click.
+            with contextlib.suppress(PlaywrightTimeout):
+                self.page.wait_for_url(f"**{INSIDE}*", timeout=1000 * seconds)
+                break
+        assert INSIDE in self.page.url
         element = self.page.locator("iframe").element_handle()
         frame = element.content_frame()
         assert frame is not None
