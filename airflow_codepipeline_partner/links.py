@@ -25,7 +25,7 @@ _REGION = re.compile("[a-z0-9-]+")
 
 def pipeline_url(partition: str, region_name: str, pipeline_name: str) -> str:
     """
-    Return a pipeline's address in the AWS console, or an empty string if there is none.
+    Return a pipeline's address in the AWS console, or an empty string if it has no address there.
 
     :param partition: ``aws``, ``aws-cn`` or ``aws-us-gov``.
     :param region_name: The pipeline's region.

@@ -90,7 +90,7 @@ class PollNotes:
             # Airflow's answer if several assets have this watcher.
             return False
         except Exception as error:
-            # Of whatever kind. It is tried again as if it had been noted.
+            # Of whatever kind. The next note is tried when it is due, as if this one had been written.
             log.debug("The outcome of a poll is not noted: %s.", type(error).__name__)
         self._noted, self._noted_at = newest, now
         return True

@@ -39,7 +39,7 @@ from airflow_codepipeline_partner._polling.turns import Turns
 from airflow_codepipeline_partner._polling.wake_queue import WakeQueue
 from airflow_codepipeline_partner._protocol.jobs import ActionType, OfferedJob
 from airflow_codepipeline_partner._protocol.state_changes import ChangedPipeline
-from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, ServiceUnavailable
+from airflow_codepipeline_partner.exceptions import CodePipelineProviderError, ServiceUnavailable, described
 
 log = logging.getLogger(__name__)
 
@@ -411,8 +411,9 @@ class SharedPoller:
     def _back_off(self, trouble: Exception) -> None:
         self._is_sweeping = False
         # The text of any other error may hold anything.
-        known = isinstance(trouble, CodePipelineProviderError)
-        said = f"{type(trouble).__name__}: {trouble}" if known else type(trouble).__name__
+        said = (
+            described(trouble) if isinstance(trouble, CodePipelineProviderError) else type(trouble).__name__
+        )
         self.last_poll = PollOutcome(self._clock.time(), said)
         delay = self._schedule.back_off(self._interval)
         log.warning("%s Polling again in about %.0f s.", trouble, delay)

@@ -21,7 +21,7 @@ from airflow_codepipeline_partner._worker.records import PROGRESS_KEY
 
 log = logging.getLogger(__name__)
 
-#: So many records at once, then one for each so many seconds: a loop may say its progress thousands of times.
+#: Records that are written at once; then one in this many seconds. A loop may say its progress very often.
 BURST, INTERVAL = 20, 5.0
 #: If Airflow took longer for one, in seconds, there is no other: the work is more important.
 MAX_SECONDS = 2.0
