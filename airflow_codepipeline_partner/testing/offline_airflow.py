@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import atexit
+import base64
 import functools
 import importlib
 import json
@@ -42,10 +43,24 @@ _USERS_OWN = (
     *("AIRFLOW__LOGGING__REMOTE_", "AIRFLOW__METRICS__", "AIRFLOW__OPENLINEAGE__", "AIRFLOW__SECRETS__"),
     *("AIRFLOW__TRACES__", "AIRFLOW__WORKERS__SECRETS_BACKEND"),
     *("AIRFLOW__EMAIL__", "AIRFLOW__SMTP__", "AIRFLOW__SENTRY__", "SENTRY_DSN"),
+    *("AIRFLOW__STATE_STORE__", "AIRFLOW__WORKERS__STATE_STORE_BACKEND"),
 )
 #: Where Airflow keeps what it reads of an airflow.cfg, and how it counts.
 _CONFIGURATIONS = ("airflow.configuration", "airflow.sdk.configuration")
 _STATS = ("airflow._shared.observability.metrics.stats", "airflow.sdk._shared.observability.metrics.stats")
+#: Functions that remember what they made by Airflow's settings, and variables that hold such a thing.
+_MADE_BY_SETTINGS = (
+    *(("airflow.models.crypto", "get_fernet"), ("airflow.sdk.crypto", "get_fernet")),
+    *(("airflow.models.crypto", "_fernet"), ("airflow.state", "_backend_instance")),
+    ("airflow.sdk.execution_time.context", "_get_worker_state_store_backend"),
+    *(
+        (module, function)
+        for module in ("airflow.sdk.serde", "airflow.serialization.serde")
+        for function in ("_get_patterns", "_get_regexp_patterns", "_match_glob", "_match_regexp")
+    ),
+)
+#: What Airflow encrypts with in the kit's databases; the user's key is theirs.
+_FERNET_KEY = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 #: Airflow, and what it is made of.
 _PARTS = (
     *("airflow", "sqlalchemy", "alembic", "aiosqlite", "structlog", "pendulum", "cadwyn", "svcs"),
@@ -82,6 +97,8 @@ def offline_airflow(home: Path, endpoint_url: str) -> Iterator[None]:
             # At the very end, when the environment is the user's again.
             stack.callback(_use_own_settings)
         else:
+            _forget_settings()
+            stack.callback(_forget_settings)
             stack.enter_context(_no_config_file())
         stack.enter_context(_environment(home, database, endpoint_url))
         # What is looked up for DAGs in the empty folder.
@@ -112,6 +129,7 @@ def _environment(home: Path, database: Path, endpoint_url: str) -> Iterator[None
         os.environ.update(
             AIRFLOW_CONFIG=str(config),
             AIRFLOW__CORE__DAGS_FOLDER=str(home / "dags"),
+            AIRFLOW__CORE__FERNET_KEY=_FERNET_KEY,
             AIRFLOW__CORE__LOAD_EXAMPLES="False",
             AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST=json.dumps([bundle]),
             AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{database}",
@@ -208,12 +226,18 @@ def _read_own_config() -> None:
     for module in _modules(_CONFIGURATIONS):
         if Path(path).exists():
             module.conf.read(path)
-    crypto: Any = sys.modules.get("airflow.models.crypto")
-    if crypto is not None:
-        # The key may be in that file.
-        getattr(crypto.get_fernet, "cache_clear", lambda: None)()
-        if "_fernet" in vars(crypto):
-            crypto._fernet = None
+    _forget_settings()
+
+
+def _forget_settings() -> None:
+    """Have Airflow make anew what it makes by its settings, such as the keys of its database."""
+    for name, remembers in _MADE_BY_SETTINGS:
+        module = sys.modules.get(name)
+        held = vars(module or object).get(remembers)
+        if hasattr(held, "cache_clear"):
+            held.cache_clear()
+        elif held is not None and not callable(held):
+            setattr(module, remembers, None)
 
 
 @contextmanager

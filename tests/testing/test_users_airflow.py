@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from tests.testing.conftest import DAG_FILE
 from tests.testing.users_project import run_pytest, write
 
+KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
 CONFIG = """
 [core]
 dags_folder = HOME/dags
 load_examples = False
 executor = users_backend.Executor
-fernet_key = 0R5Zo7zQqbV2kWmHnQyA8zZ0d0Xq0vQ0c5c5c5c5c5c=
+fernet_key = KEY
 xcom_backend = users_backend.XCom
 
 [logging]
@@ -44,8 +47,12 @@ sql_alchemy_conn_async = sqlite+aiosqlite:///HOME/users.db
 [secrets]
 backend = users_backend.Backend
 
+[state_store]
+backend = users_state.Stored
+
 [workers]
 secrets_backend = users_backend.Backend
+state_store_backend = users_state.OfWorker
 """
 #: It notes what it is asked for.
 BACKEND = """
@@ -91,18 +98,70 @@ class Backend(BaseSecretsBackend):
 
     get_config = get_variable
 """
+STATE = """
+from airflow.state.metastore import MetastoreBackend
+
+
+class Stored(MetastoreBackend):
+    pass
+
+
+class OfWorker(MetastoreBackend):
+    pass
+"""
 TESTS = """
 IMPORT
 
 import os
+import sys
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
+from cryptography.fernet import Fernet, InvalidToken
 from opentelemetry import trace
 
 # Airflow counts while it is imported.
 Path("asked").unlink(missing_ok=True)
 USERS = "sqlite:///HOME/users.db"
 KITS = []
+
+
+def has_users_key():
+    '''Whether Airflow encrypts with the user's key, in each of the places that remember one.'''
+    found = set()
+    for name in ("airflow.models.crypto", "airflow.sdk.crypto"):
+        with suppress(ImportError):
+            encrypted = import_module(name).get_fernet().encrypt(b"shop")
+            try:
+                found.add(Fernet("KEY").decrypt(encrypted) == b"shop")
+            except InvalidToken:
+                found.add(False)
+    [same] = found
+    return same
+
+
+def states():
+    '''Where Airflow stores the state of tasks and assets, from version 3.3 on.'''
+    context = import_module("airflow.sdk.execution_time.context")
+    try:
+        from airflow.state import get_state_backend
+    except ImportError:
+        return None
+    return [type(each).__name__ for each in (get_state_backend(), context._get_worker_state_store_backend())]
+
+
+def has_users(states):
+    return states in (None, ["Stored", "OfWorker"])
+
+
+def has_airflows(states):
+    return states in (None, ["MetastoreBackend", "NoneType"])
+
+
+if "airflow" in sys.modules:
+    assert has_users(states()), states()
+    assert has_users_key()
 
 
 def databases():
@@ -118,6 +177,8 @@ def test_in_the_kit(codepipeline):
     codepipeline.run(codepipeline.load_dag("worker_dags.py", "as_function"))
     job.assert_succeeded()
     assert not Path("asked").exists(), Path("asked").read_text()
+    assert not has_users_key()
+    assert has_airflows(states()), states()
     spans = getattr(trace.get_tracer_provider(), "_active_span_processor", None)
     assert not getattr(spans, "_span_processors", ())
     [kits] = set(databases())
@@ -136,7 +197,9 @@ def test_afterwards():
         from airflow.configuration import conf
 
         assert conf.get("core", "xcom_backend") == "users_backend.XCom"
-        assert conf.get("core", "fernet_key").startswith("0R5Z")
+        assert conf.get("core", "fernet_key") == "KEY"
+        assert has_users_key()
+        assert has_users(states()), states()
         assert (own, settings.DAGS_FOLDER) == (USERS, "HOME/dags")
         assert backends[0] == "Backend"
     else:
@@ -147,6 +210,8 @@ def test_in_the_kit_again(codepipeline):
     from airflow.configuration import conf
 
     assert conf.get("core", "xcom_backend") != "users_backend.XCom"
+    assert not has_users_key()
+    assert has_airflows(states()), states()
     assert set(databases()) == set(KITS)
     codepipeline.queue_job("Deploy/Custom/Example/1")
     codepipeline.run(codepipeline.load_dag("worker_dags.py", "as_function"))
@@ -165,10 +230,14 @@ def test_the_users_airflow_is_not_used_and_comes_back(tmp_path, imported, has_ho
     files = {
         "airflow/airflow.cfg": CONFIG,
         "users_backend.py": BACKEND,
+        "users_state.py": STATE,
         "worker_dags.py": DAG_FILE.read_text(),
         "test_shop.py": TESTS.replace("IMPORT", imported),
     }
-    write(tmp_path, {name: text.replace("HOME/", f"{home}/") for name, text in files.items()})
+    write(
+        tmp_path,
+        {name: text.replace("HOME/", f"{home}/").replace("KEY", KEY) for name, text in files.items()},
+    )
     # There is nothing that takes spans, which those of the imports wait for at the end.
     env = {"OTEL_EXPORTER_OTLP_TIMEOUT": "1"} | ({"AIRFLOW_HOME": str(home)} if has_home else {})
     shown = run_pytest(tmp_path, "-W", "error", **env)
