@@ -21,6 +21,8 @@ import anyio.to_thread
 import httpx
 import pytest
 
+from airflow_codepipeline_partner.testing.dag_runs import users_signals
+
 
 class InProcessTransport(httpx.BaseTransport):
     """
@@ -179,6 +181,8 @@ class Dags:
         with only_our_warnings_are_errors(), ExitStack() as stack:
             if self._are_stored:
                 stack.enter_context(_no_dag_is_stored_anew())
+            # Ended by SIGTERM, a worker of the tests ends what its fixtures have started.
+            stack.enter_context(users_signals())
             dag_run = self.by_id[dag_id].test(run_conf=conf)
             self._are_stored = True
             return Run(dag_run)

@@ -7,6 +7,10 @@ import functools
 import importlib
 import os
 import re
+import signal
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -128,6 +132,7 @@ class DagRuns:
             ):
                 stack.enter_context(mock.patch.object(place, name, made))
             stack.enter_context(_impatient(dag))
+            stack.enter_context(users_signals())
             dag_run = dag.test(run_conf=None if conf is None else dict(conf))
             return _finished(dag_run, errors, started)
 
@@ -228,6 +233,34 @@ def _asset_event(asset_name: str, payload: Any, session: Any) -> Any:
 
 
 @contextmanager
+def users_signals() -> Iterator[None]:
+    """
+    Keep what a signal does: SIGTERM, and the alarm by which a plugin of pytest limits a test's time.
+
+    In each task Airflow sets a handler for SIGTERM that ends nothing; in a process of tests it would stay.
+    Its own limits of time take the alarm, and then turn it off.
+    """
+    set_handler = signal.signal
+
+    def set_unless_airflow(number: int, handler: Any) -> Any:
+        of_task = sys._getframe(1).f_globals.get("__name__") == "airflow.sdk.execution_time.task_runner"
+        return signal.getsignal(number) if of_task else set_handler(number, handler)
+
+    began, (left, interval) = time.monotonic(), signal.getitimer(signal.ITIMER_REAL)
+    on_alarm = signal.getsignal(signal.SIGALRM)
+    try:
+        with mock.patch.object(signal, "signal", set_unless_airflow):
+            yield
+    finally:
+        # Another thread can set no handler, and Airflow has set none there.
+        if threading.current_thread() is threading.main_thread() and on_alarm is not None:
+            set_handler(signal.SIGALRM, on_alarm)
+            if left:
+                left = max(left - (time.monotonic() - began), 0.001)
+                signal.setitimer(signal.ITIMER_REAL, left, interval)
+
+
+@contextmanager
 def _impatient(dag: DAG) -> Iterator[None]:
     """Leave out the pauses before retries, and most of those between two looks at CodePipeline."""
     with ExitStack() as stack:
@@ -299,7 +332,8 @@ def load_dags(path: Path) -> dict[str, DAG]:
     __tracebackhide__ = True
     if not path.exists():
         raise AssertionError(f"There is no DAG file {path}.")
-    bag = _dagbag().DagBag(dag_folder=path, safe_mode=False)
+    with users_signals():
+        bag = _dagbag().DagBag(dag_folder=path, safe_mode=False)
     if bag.import_errors:
         raise AssertionError("\n".join(f"{name}: {error}" for name, error in bag.import_errors.items()))
     return dict(bag.dags)

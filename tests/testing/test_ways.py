@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
 import pytest
 
 CUSTOM, PARTNER = "Deploy/Custom/Example/1", "Deploy/ThirdParty/Example/1"
@@ -121,3 +125,30 @@ def test_a_dag_starts_a_pipeline(codepipeline, load, fails):
     assert run.state == ("failed" if fails else "success")
     if fails:
         assert "NoHealthyHosts" in str(run.errors["release"])
+
+
+def test_signals_are_the_users_while_a_dag_runs_and_afterwards(codepipeline, load, monkeypatch):
+    came = []
+    ours = {number: lambda number, frame: came.append(number) for number in (signal.SIGTERM, signal.SIGALRM)}
+    former = {number: signal.signal(number, handler) for number, handler in ours.items()}
+    signal.setitimer(signal.ITIMER_REAL, 600)
+    try:
+        job = codepipeline.queue_job(CUSTOM, configuration={"Wish": "terminate"})
+        dag = load("as_function")
+        monkeypatch.setattr(dag.get_task("deploy"), "execution_timeout", timedelta(minutes=5))
+        codepipeline.run(dag)
+        job.assert_succeeded()
+        assert came == [signal.SIGTERM]
+        assert {number: signal.getsignal(number) for number in ours} == ours
+        assert 500 < signal.getitimer(signal.ITIMER_REAL)[0] < 600
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def test_a_dag_runs_in_another_thread(codepipeline, load):
+    job = codepipeline.queue_job(CUSTOM)
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(codepipeline.run, load("as_function")).result().state == "success"
+    job.assert_succeeded()

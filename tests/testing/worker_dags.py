@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from datetime import datetime, timedelta
 
 from airflow.sdk import dag, task
@@ -34,6 +36,8 @@ def as_function():
             raise JobFailure("The wish was to fail.", "ConfigurationError")
         if wish == "retry" and context["ti"].try_number < 3:
             raise OSError("Not yet.")
+        if wish == "terminate":
+            os.kill(os.getpid(), signal.SIGTERM)
         if wish.startswith("leak"):
             raise OSError(f"No server {wish}.")
         job.progress(100, "Deployed shop.")
