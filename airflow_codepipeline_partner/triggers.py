@@ -150,7 +150,7 @@ class CodePipelineJobTrigger(BaseEventTrigger):
 
         poller = self._poller()
         offers = poller.watch(self.max_batch_size, self.poll_interval, self.wake_queue)
-        name = "/".join(self.action_type.to_api().values())
+        name = str(self.action_type)
         async with noting(asset_state_store(self), name, lambda: poller.last_poll), aclosing(offers):
             async for jobs in offers:
                 yield event("offered", jobs)

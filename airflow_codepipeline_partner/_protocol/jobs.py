@@ -103,10 +103,8 @@ class ActionType:
         }
 
     def __str__(self) -> str:
-        """Name all four parts, for errors and logs."""
-        return (
-            f"category {self.category}, owner {self.owner}, provider {self.provider}, version {self.version}"
-        )
+        """Return ``category/owner/provider/version``, as :meth:`from_value` takes it."""
+        return "/".join(self.to_api().values())
 
 
 def check_query_param(action_type: ActionType, value: object) -> dict[str, str] | None:

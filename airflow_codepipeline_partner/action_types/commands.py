@@ -72,14 +72,13 @@ def _create(parsed: Namespace, output: TextIO) -> int:
     if existing is None:
         print_message(f"Created {path} in {place}. The IAM policy of its worker:")
     elif paths := differences(declared, existing):
-        named = "/".join(declared.action_type.to_api().values())
         print_message(
             f"{path} already exists in {place}, and the declaration differs from it in "
             f"{', '.join(paths)}.\n"
             "A custom action type cannot be changed: declare it under a version that was never used, and "
             "use that in the pipelines.\n"
-            f"Show the existing one with: action-type show {named}\n"
-            f"Delete it with: action-type delete {named}"
+            f"Show the existing one with: action-type show {declared.action_type}\n"
+            f"Delete it with: action-type delete {declared.action_type}"
         )
         return REFUSED
     else:

@@ -65,15 +65,14 @@ def _check_partner_type(aws: AwsAccess, wanted: ActionType) -> Finding:
         provider=wanted.provider,
         version=wanted.version,
     )
-    named = "/".join((wanted.category, wanted.owner, wanted.provider, wanted.version))
     if answer.code == "ActionTypeNotFoundException":
         return failed(
-            f"CodePipeline does not know {named} in {aws.region_name}.",
+            f"CodePipeline does not know {wanted} in {aws.region_name}.",
             "Check its spelling, version and region with those that AWS registered it with.",
         )
     if answer.code is not None or answer.error_name is not None:
         return _not_seen("GetActionType", answer.code or answer.error_name or "", is_denied=answer.is_denied)
-    return passed(f"{named} exists.{_executor(answer)}")
+    return passed(f"{wanted} exists.{_executor(answer)}")
 
 
 def _executor(answer: Answer) -> str:

@@ -10,7 +10,7 @@ from airflow_codepipeline_partner.doctor.airflow_database import AirflowDatabase
 from airflow_codepipeline_partner.doctor.findings import Finding, failed, passed, unknown
 from airflow_codepipeline_partner.doctor.report import named
 from airflow_codepipeline_partner.doctor.stored_dags import unended_claims
-from airflow_codepipeline_partner.doctor.stored_polls import StoredPolls, text_of
+from airflow_codepipeline_partner.doctor.stored_polls import StoredPolls
 
 _LOOK = "Look at the action type in the DAG, or at the page CodePipeline jobs in Airflow."
 
@@ -26,7 +26,7 @@ def check_polls(database: AirflowDatabase, wanted: ActionType | None) -> Iterato
     known = {dag_id: dag for dag_id, dag in dags.items() if dag is not None}
     polls = _Polls({dag_id: StoredPolls.of(dag) for dag_id, dag in known.items()}, database.paused_dags())
     polls.hidden.update(dag_id for dag_id, dag in dags.items() if dag is None)
-    texts = sorted(polls.by_type) if wanted is None else [text_of(wanted)]
+    texts = sorted(polls.by_type) if wanted is None else [str(wanted)]
     for text in texts:
         yield from polls.check(text, is_asked=wanted is not None)
     if texts:

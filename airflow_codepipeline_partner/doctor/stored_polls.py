@@ -18,11 +18,6 @@ from airflow_codepipeline_partner.triggers import CodePipelineJobTrigger
 _TRIGGER = f"{CodePipelineJobTrigger.__module__}.{CodePipelineJobTrigger.__qualname__}"
 
 
-def text_of(action_type: ActionType) -> str:
-    """Return ``category/owner/provider/version``."""
-    return "/".join(action_type.to_api().values())
-
-
 @dataclass
 class StoredPolls:
     """
@@ -104,6 +99,6 @@ def _argument(task: Mapping[str, Any], name: str) -> Any:
 def _text(value: Any) -> str | None:
     """Return the text of an action type; None if it is a template, or no action type."""
     try:
-        return text_of(ActionType.from_value(value))
+        return str(ActionType.from_value(value))
     except InvalidInput:
         return None

@@ -60,7 +60,7 @@ def pair(text: str) -> tuple[str, str]:
 
 def action_type(text: str) -> str:
     """Check the text of an action type."""
-    return "/".join(ActionTypeId.read(text))
+    return str(ActionTypeId.read(text))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

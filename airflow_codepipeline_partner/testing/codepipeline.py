@@ -257,7 +257,7 @@ class CodePipeline:
         """
         __tracebackhide__ = True
         if job.job_id not in self._offers:
-            kind = "/".join(job._action.action.action_type)
+            kind = str(job._action.action.action_type)
             with quiet_airflow():
                 for offered in self._poll(kind, job):
                     self._offers[offered["job_id"]] = offered
@@ -317,13 +317,13 @@ class CodePipeline:
         __tracebackhide__ = True
         payloads = {}
         for asset_name, trigger in _job_triggers(dag):
-            kind = "/".join(trigger.action_type.to_api().values())
+            kind = str(trigger.action_type)
             jobs = self._poll(kind, None, trigger.query_param)
             # What was offered before is offered by an asset again, as long as no run claims it.
             jobs += [
                 self._offers[job.job_id]
                 for job in self._waiting()
-                if "/".join(job._action.action.action_type) == kind and job.job_id in self._offers
+                if str(job._action.action.action_type) == kind and job.job_id in self._offers
             ]
             if jobs:
                 payloads[asset_name] = {"status": "offered", "jobs": jobs, "error": None}

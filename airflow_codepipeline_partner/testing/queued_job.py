@@ -250,7 +250,7 @@ class QueuedJob:
             entry.details.get("actionTypeId") or {} for entry in self._codepipeline.emulator.ledger.polls()
         ]
         names = {"/".join(map(str, kind.values())) for kind in kinds if kind}
-        own = "/".join(self._action.action.action_type)
+        own = str(self._action.action.action_type)
         others = ", ".join(sorted(names - {own}))
         return f"There were polls for {others}, but the job is for {own}." if others else ""
 

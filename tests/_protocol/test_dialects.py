@@ -60,7 +60,7 @@ def test_jobs_of_awss_own_actions_are_refused_with_clear_text(compose):
     text = str(refusal.value)
     assert "Jobs of owner AWS are not served" in text
     assert "ThirdParty, Custom" in text
-    assert "category Build, owner AWS, provider Own, version 1" in text
+    assert "Build/AWS/Own/1" in text
 
 
 def test_a_job_whose_action_type_is_not_known_is_a_partners():

@@ -89,8 +89,9 @@ def test_a_version_that_is_a_number_in_json_is_a_version():
     assert ActionType("Deploy", "Example", 2).to_api()["version"] == "2"
 
 
-def test_an_action_type_names_all_four_parts():
-    assert str(TYPE) == "category Deploy, owner ThirdParty, provider Example, version 1"
+def test_the_text_of_an_action_type_is_read_again():
+    assert str(TYPE) == "Deploy/ThirdParty/Example/1"
+    assert ActionType.from_value(str(TYPE)) == TYPE
     assert TYPE.to_api() == AWS_TYPE
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -55,14 +55,16 @@ def airflow(monkeypatch):
 
 
 @pytest.fixture
-def run_step(emulator, aws_connection, make_hook, run_dag):
+def run_step(emulator, aws_connection, make_hook, dags, monkeypatch):
     """Return a function that has an action with a configuration done, and returns its state."""
 
     def run(worker="step_job", **configuration):
+        for task in dags.by_id[worker].tasks:
+            monkeypatch.setattr(task, "retry_delay", timedelta(0))
         emulator.add_pipeline("own", action_type=CUSTOM_TYPE, configuration=configuration)
         emulator.start_execution("own")
         [job] = make_hook().poll(CUSTOM_TYPE)
-        done = run_dag(worker, **job.to_xcom())
+        done = dags.run(worker, **job.to_xcom())
         [_, stage] = emulator.pipeline_state("own")["stageStates"]
         return done, job, stage["actionStates"][0]["latestExecution"]
 

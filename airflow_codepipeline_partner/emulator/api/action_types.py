@@ -171,7 +171,7 @@ def page_of_tags(tags: list[dict[str, str]], request: Request) -> Answer:
 
 
 def _name(action_type: RegisteredActionType) -> str:
-    return "/".join(action_type.id)
+    return str(action_type.id)
 
 
 def read_tags(tags: list[dict[str, str]]) -> dict[str, str]:

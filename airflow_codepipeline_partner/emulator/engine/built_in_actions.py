@@ -36,8 +36,9 @@ class BuiltInActions:
         """
         found: S3Object | None = None
         if not action.action.is_emulated:
-            name = "/".join(action.action.action_type)
-            action.summary = f"The emulator does not do {name}: this action succeeded at once."
+            action.summary = (
+                f"The emulator does not do {action.action.action_type}: this action succeeded at once."
+            )
         elif "S3Bucket" in action.configuration:
             found = self._find(action)
         try:

@@ -60,6 +60,9 @@ class ActionTypeId(NamedTuple):
     provider: str
     version: str
 
+    def __str__(self) -> str:
+        return "/".join(self)
+
     @classmethod
     def of(cls, parts: Mapping[str, str]) -> ActionTypeId:
         """Return the id that AWS's shape holds."""
@@ -249,10 +252,9 @@ class ActionTypeRegistry:
         region = None if of_all and made.region not in by_region else made.region
         known, key = by_region.get(region), (region, made.id)
         if known is not None and known.definition != made.definition:
-            name = "/".join(made.id)
             raise ApiError(
                 "ActionTypeAlreadyExistsException",
-                f"The action type {name} already exists with a different definition.",
+                f"The action type {made.id} already exists with a different definition.",
             )
         others = [each for each in self.in_region(made.region) if each.id.owner == CUSTOM]
         if len([each for each in others if each.id != made.id]) >= MAX_CUSTOM_TYPES:
