@@ -233,7 +233,8 @@ def _forget_settings() -> None:
     """Have Airflow make anew what it makes by its settings, such as the keys of its database."""
     for name, remembers in _MADE_BY_SETTINGS:
         module = sys.modules.get(name)
-        held = vars(module or object).get(remembers)
+        # Asked for as an attribute, what has moved would warn.
+        held: Any = vars(module or object).get(remembers)
         if hasattr(held, "cache_clear"):
             held.cache_clear()
         elif held is not None and not callable(held):

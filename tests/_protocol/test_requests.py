@@ -176,7 +176,7 @@ def test_no_query_is_none_for_either_owner(nothing):
 
 
 def test_a_query_for_a_partners_jobs_is_refused_by_name():
-    with pytest.raises(InvalidInput, match=r"query_param is for custom action types.*Deploy/ThirdParty/Example"):
+    with pytest.raises(InvalidInput, match=r"query_param is for custom .*Deploy/ThirdParty/Example"):
         poll(TYPE, 1, {"Project": "planted"})
 
 
