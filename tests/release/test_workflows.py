@@ -122,5 +122,4 @@ def test_each_phase_of_the_ci_script_has_a_job():
         for each in commands(parameter.values[2])
         for target in re.findall(r"\bmake ([a-z-]+)", each)
     }
-    # Coverage runs the same tests once more.
-    assert phases - called - {"environment", "coverage", "benchmark"} == set()
+    assert phases - called - {"environment", "benchmark"} == set()
