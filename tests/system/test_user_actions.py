@@ -11,15 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 from airflow import __version__ as version
-from support import REPO, airflow_connections, results_of
+from support import REPO, admin_client, airflow_connections, results_of
 
 from airflow_codepipeline_partner.emulator import Emulator
 from demo.local_airflow import COMPONENTS, LocalAirflow
 
 SECONDS = 240
-GOES_ON = {"category": "Test", "owner": "ThirdParty", "provider": "GoesOn", "version": "1"}
-#: Polled for by nobody else, so that the next job is not taken before the run is out of time.
-LATE = {**GOES_ON, "provider": "GoesOnLate"}
 #: What is done → DAG, conf, the emulator's state of the first job when it is done, what the user does.
 WAITING = ("go_on", "deferred")
 WORKING = ("work", "running")
@@ -56,16 +53,13 @@ def aftermath(tmp_path_factory):
     with Emulator() as emulator:
         emulator.configure(continuation_delay=CONTINUATION_DELAY, lease_seconds=5)
         customer = emulator.add_customer()
-        for dag_id in ("goes_on", "gated", "retries_beside_a_failure"):
-            emulator.add_pipeline(dag_id, client_id=customer.client_id, action_type=GOES_ON)
-        emulator.add_pipeline("goes_on_out_of_time", client_id=customer.client_id, action_type=LATE)
         environment = {
             **airflow_connections(emulator, customer),
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__PARALLELISM": "8",
         }
         with LocalAirflow(home, dags, environment=environment, components=COMPONENTS) as airflow:
-            world = SimpleNamespace(airflow=airflow, emulator=emulator, runs={})
+            world = SimpleNamespace(airflow=airflow, emulator=emulator, customer=customer, runs={})
             do_all(world)
             yield world
 
@@ -77,9 +71,12 @@ def do_all(world):
         lambda: known <= {d["dag_id"] for d in airflow.api.call("GET", "/dags")["dags"]}, "DAGs", SECONDS
     )
     for number, (what, (dag_id, conf, _, _)) in enumerate(ACTIONS.items()):
-        emulator.start_execution(dag_id)
-        job = emulator.jobs()[-1]
-        run = Run(world, dag_id, f"run-{number}", job)
+        # A poll for another run's job would take this one's from its claim, once the lease has lapsed.
+        kind = {"category": "Test", "owner": "ThirdParty", "provider": f"GoesOn{number}", "version": "1"}
+        pipeline = f"{dag_id}-{number}"
+        emulator.add_pipeline(pipeline, client_id=world.customer.client_id, action_type=kind)
+        emulator.start_execution(pipeline)
+        run = Run(world, dag_id, f"run-{number}", emulator.jobs()[-1], kind)
         run.start({"job": run.job, **conf})
         world.runs[what] = run
     for what, (_, _, at, action) in ACTIONS.items():
@@ -102,9 +99,9 @@ def do_all(world):
     airflow.wait_for(lambda: marked.states()["finish_job"] in ("success", "failed"), "its result", SECONDS)
     out_of_time = world.runs["the run is out of time"]
     airflow.wait_for(lambda: len(out_of_time.action_jobs()) == 2, "the next job", SECONDS)
-    hand_out(emulator)
+    out_of_time.hand_out()
     waiter = out_of_time.action_jobs()[-1]
-    world.claimer = Run(world, "deaths_0_retries", "waiter", waiter)
+    world.claimer = Run(world, "deaths_0_retries", "waiter", waiter, out_of_time.kind)
     world.claimer.start({"job": world.claimer.job})
     airflow.wait_for(lambda: world.claimer.state() in ("success", "failed"), "the waiter", SECONDS)
     world.before = {what: run.results() for what, run in world.runs.items()}
@@ -118,17 +115,21 @@ def do_all(world):
 class Run:
     """A run, and the jobs of its action."""
 
-    def __init__(self, world, dag_id, run_id, job):
-        self.world, self.dag_id, self.run_id = world, dag_id, run_id
+    def __init__(self, world, dag_id, run_id, job, kind):
+        self.world, self.dag_id, self.run_id, self.kind = world, dag_id, run_id, kind
         self.action_execution_id = job.action_execution_id
-        kind = LATE if job.pipeline_name == "goes_on_out_of_time" else GOES_ON
         self.job = {"job_id": job.job_id, "client_id": job.client_id, "action_type": kind}
         self.path = f"/dags/{dag_id}/dagRuns/{run_id}"
 
     def start(self, conf):
-        hand_out(self.world.emulator)
+        self.hand_out()
         body = {"dag_run_id": self.run_id, "logical_date": None, "conf": conf}
         self.world.airflow.api.call("POST", f"/dags/{self.dag_id}/dagRuns", body)
+
+    def hand_out(self):
+        """Have the jobs handed out, since one is acknowledged only after that."""
+        client = admin_client(self.world.emulator, "codepipeline")
+        client.poll_for_third_party_jobs(actionTypeId=self.kind, maxBatchSize=100)
 
     def state(self):
         return self.world.airflow.api.call("GET", self.path)["state"]
@@ -157,21 +158,6 @@ class Run:
 
     def results(self):
         return [results_of(self.world.emulator, {"job_id": job.job_id}) for job in self.action_jobs()]
-
-
-def hand_out(emulator):
-    """Have all jobs handed out, since one is acknowledged only after that."""
-    import boto3
-
-    client = boto3.client(
-        "codepipeline",
-        endpoint_url=emulator.url,
-        region_name="us-east-1",
-        aws_access_key_id="AKIAEXAMPLE",
-        aws_secret_access_key="example-secret",
-    )
-    for kind in (GOES_ON, LATE):
-        client.poll_for_third_party_jobs(actionTypeId=kind, maxBatchSize=100)
 
 
 @pytest.mark.parametrize(
