@@ -166,7 +166,7 @@ def test_trouble_that_ends_does_not_count_later(emulator, customer, waits):
 def test_what_codepipeline_does_not_know_is_an_error_at_once(customer, waits):
     event = run(CodePipelineJobTrigger({**ACTION_TYPE, "provider": "Unheard"}, timeout_deadline=LATER))
     assert event["status"] == "error"
-    assert "provider Unheard" in event["error"]
+    assert "Deploy/ThirdParty/Unheard/1" in event["error"]
     assert waits == []
 
 

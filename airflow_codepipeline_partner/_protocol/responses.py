@@ -114,8 +114,7 @@ def error_for(
     about = str(call.job or _pipeline_of(call))
     advice = _ADVICE.get(kind, "")
     if "actionTypeId" in call.arguments:
-        asked = call.arguments["actionTypeId"]
-        about = "the poll for " + ", ".join(f"{part} {asked[part]}" for part in asked)
+        about = f"the poll for {ActionType.from_value(call.arguments['actionTypeId'])}"
         if code == "ValidationException" and "queryparam" in said.lower():
             advice = _QUERY_ADVICE
         elif code == "ValidationException":

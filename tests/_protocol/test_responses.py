@@ -169,7 +169,7 @@ def test_an_unknown_action_type_is_named_in_full(code):
     """With all its parts and the region."""
     error = responses.error_for(requests.poll(TYPE, 1), code, "No.", region_name="eu-west-1", in_doubt=False)
     assert type(error) is ActionTypeNotFound
-    for part in ("category Deploy", "owner ThirdParty", "provider Example", "version 2", "region eu-west-1"):
+    for part in ("Deploy/ThirdParty/Example/2", "region eu-west-1"):
         assert part in str(error)
     assert error.job_id is None
 
@@ -181,7 +181,7 @@ def test_a_wrong_query_is_no_unknown_action_type():
     )
     assert type(error) is RequestRefused
     assert not error.retryable
-    assert "provider Own" in str(error)
+    assert "Build/Custom/Own/1" in str(error)
     assert f"{said} Check query_param" in str(error)
 
 

@@ -188,7 +188,7 @@ def test_a_poll_with_the_wrong_query_says_so(emulator, make_hook, queryable, que
         make_hook().poll(queryable, query_param=query_param)
     assert not refusal.value.retryable
     assert "needs it, under the property's name" in str(refusal.value)
-    assert f"provider {queryable['provider']}" in str(refusal.value)
+    assert f"the poll for {'/'.join(queryable.values())}" in str(refusal.value)
 
 
 @pytest.mark.parametrize("way", ["poke", "reschedule", "deferrable"])

@@ -52,7 +52,6 @@ backend = users_state.Stored
 
 [workers]
 secrets_backend = users_backend.Backend
-state_store_backend = users_state.OfWorker
 """
 #: It notes what it is asked for.
 BACKEND = """
@@ -240,5 +239,7 @@ def test_the_users_airflow_is_not_used_and_comes_back(tmp_path, imported, has_ho
     )
     # There is nothing that takes spans, which those of the imports wait for at the end.
     env = {"OTEL_EXPORTER_OTLP_TIMEOUT": "1"} | ({"AIRFLOW_HOME": str(home)} if has_home else {})
+    # By a variable, which the kit leaves out as well as the file.
+    env["AIRFLOW__WORKERS__STATE_STORE_BACKEND"] = "users_state.OfWorker"
     shown = run_pytest(tmp_path, "-W", "error", **env)
     assert "3 passed" in shown, shown[-6000:]
